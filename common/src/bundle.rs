@@ -1,0 +1,462 @@
+//! The bundle: all that a boat needs to name a whale, in a folder or in one `.flukebundle` file.
+//!
+//! `manifest.json` names four files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule and the
+//! model card. A single file is an uncompressed tar of the same five files, the manifest first. Nothing in a bundle is used
+//! before it is checked.
+
+mod archive;
+mod folder;
+mod manifest;
+
+pub use manifest::{FORMAT, MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, View};
+
+use crate::catalogue::{Catalogue, CatalogueError};
+use crate::decision::DecisionRule;
+use crate::prepare::Preparation;
+use manifest::{CARD, CATALOGUE, DECISION, MODEL};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The largest part that is read, in bytes.
+pub const MAX_PART: u64 = 512 * 1024 * 1024;
+/// The largest manifest that is read, in bytes.
+pub const MAX_MANIFEST: u64 = 1024 * 1024;
+/// The ending of a bundle in one file.
+pub const EXTENSION: &str = "flukebundle";
+
+/// Why a bundle cannot be opened or saved.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// The disk says no.
+    #[error("{} cannot be read: {source}", .path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Some other folder or file.
+    #[error("{} is no bundle: it does not {why}", .path.display())]
+    NotABundle {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it lacks.
+        why: &'static str,
+    },
+    /// The manifest is damaged.
+    #[error("bundle {}: its manifest.json cannot be used: {why}", .path.display())]
+    Manifest {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// Written by a newer Flukewatch.
+    #[error("bundle {}: bundle format {got}; this program reads up to {FORMAT}: update it", .path.display())]
+    Newer {
+        /// The bundle.
+        path: PathBuf,
+        /// Its format.
+        got: u64,
+    },
+    /// A part that this format does not have.
+    #[error("bundle {}: there is no part '{part}' in a bundle", .path.display())]
+    UnknownPart {
+        /// The bundle.
+        path: PathBuf,
+        /// The part's or the file's name.
+        part: String,
+    },
+    /// A part that is not there.
+    #[error("bundle {}: its {part} is missing", .path.display())]
+    MissingPart {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+    },
+    /// A file name that leads out of the bundle, or is used twice.
+    #[error("bundle {}: its {part} is said to be in '{file}', which is no file name that a part may have", .path.display())]
+    PartName {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// The name.
+        file: String,
+    },
+    /// Larger than is read.
+    #[error("bundle {}: its {part} has {bytes} bytes, more than is read", .path.display())]
+    TooLarge {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Cut off, or grown.
+    #[error("bundle {}: its {part} has {got} bytes where the manifest says {expected}: copy the bundle again", .path.display())]
+    WrongSize {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// By the manifest.
+        expected: u64,
+        /// In fact.
+        got: u64,
+    },
+    /// Changed since it was made.
+    #[error("bundle {}: its {part} is not the one that the manifest names (SHA-256 differs): copy the bundle again", .path.display())]
+    Altered {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+    },
+    /// The single file is damaged.
+    #[error("bundle {}: the file is damaged or cut off: {why}", .path.display())]
+    Archive {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// A part is whole but not what it should be.
+    #[error("bundle {}: its {part} cannot be used: {why}", .path.display())]
+    Part {
+        /// The bundle.
+        path: PathBuf,
+        /// The part.
+        part: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The parts contradict each other.
+    #[error("bundle {bundle}: {why}")]
+    Inconsistent {
+        /// Its path or name.
+        bundle: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// Changed in memory, past its manifest.
+    #[error(
+        "the bundle's {part} is not what its manifest says; make it with Bundle::new or with_catalogue"
+    )]
+    Stale {
+        /// The part, or `manifest`.
+        part: String,
+    },
+    /// The place is taken by something that is no bundle, or no bundle alone.
+    #[error("{} is not replaced: it holds '{file}', which is no part of a bundle", .path.display())]
+    Occupied {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds.
+        file: String,
+    },
+    /// The disk does not take it.
+    #[error("{} cannot be written: {source}", .path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A model with all that belongs to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bundle {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// The whales that it knows.
+    pub catalogue: Catalogue,
+    /// When a whale counts as known.
+    pub decision: DecisionRule,
+    /// The model card, Markdown.
+    pub card: String,
+    manifest_bytes: Vec<u8>,
+    id: String,
+}
+
+/// A bundle's files as they were read.
+struct Files {
+    manifest_bytes: Vec<u8>,
+    manifest: Manifest,
+    parts: BTreeMap<String, Vec<u8>>,
+}
+
+impl Bundle {
+    /// Makes a bundle; its dimension is the catalogue's, and its manifest describes the parts as given.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the preparation, views, catalogue or rule make no sense together.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a bundle is these parts, each of another type"
+    )]
+    pub fn new(
+        name: &str,
+        created: &str,
+        preparation: Preparation,
+        views: Vec<View>,
+        model_info: ModelInfo,
+        model: Vec<u8>,
+        catalogue: Catalogue,
+        decision: DecisionRule,
+        card: String,
+    ) -> Result<Self, BundleError> {
+        let manifest = Manifest {
+            format: FORMAT,
+            name: name.to_owned(),
+            created: created.to_owned(),
+            preparation,
+            views,
+            dimension: catalogue.dimension(),
+            model: model_info,
+            parts: BTreeMap::new(),
+        };
+        Self::describe(manifest, model, catalogue, decision, card)
+    }
+
+    /// The same model with other whales and the rule that was fitted on them.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the catalogue is another model's or the rule makes no sense.
+    pub fn with_catalogue(
+        self,
+        catalogue: Catalogue,
+        decision: DecisionRule,
+    ) -> Result<Self, BundleError> {
+        Self::describe(self.manifest, self.model, catalogue, decision, self.card)
+    }
+
+    fn describe(
+        mut manifest: Manifest,
+        model: Vec<u8>,
+        catalogue: Catalogue,
+        decision: DecisionRule,
+        card: String,
+    ) -> Result<Self, BundleError> {
+        check(&manifest.name, &manifest, &catalogue, &decision)?;
+        let mut bundle = Self {
+            manifest: manifest.clone(),
+            model,
+            catalogue,
+            decision,
+            card,
+            manifest_bytes: vec![],
+            id: String::new(),
+        };
+        manifest.parts = PARTS
+            .iter()
+            .map(|&(part, file)| {
+                let bytes = bundle.part(part)?;
+                let info = PartInfo {
+                    file: file.into(),
+                    sha256: sha256_hex(&bytes),
+                    bytes: bytes.len() as u64,
+                };
+                Ok((part.to_owned(), info))
+            })
+            .collect::<Result<_, BundleError>>()?;
+        bundle.manifest_bytes = manifest.to_bytes()?;
+        bundle.id = id_of(&bundle.manifest_bytes);
+        bundle.manifest = manifest;
+        Ok(bundle)
+    }
+
+    /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
+    ///
+    /// # Errors
+    /// Naming the bundle and the part at fault.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let files = if path.is_dir() {
+            folder::read(path)?
+        } else {
+            archive::read(path)?
+        };
+        let Files {
+            manifest_bytes,
+            manifest,
+            mut parts,
+        } = files;
+        for (part, info) in &manifest.parts {
+            let bytes = parts.get(part).ok_or_else(|| BundleError::MissingPart {
+                path: path.into(),
+                part: part.clone(),
+            })?;
+            verify(path, part, info, bytes)?;
+        }
+        let bad = |part: &str, why: String| BundleError::Part {
+            path: path.into(),
+            part: part.into(),
+            why,
+        };
+        let mut take = |part: &str| parts.remove(part).unwrap_or_default();
+        let model = take(MODEL);
+        let catalogue = Catalogue::from_bytes(&take(CATALOGUE))
+            .map_err(|e: CatalogueError| bad(CATALOGUE, e.to_string()))?;
+        let decision =
+            serde_json::from_slice(&take(DECISION)).map_err(|e| bad(DECISION, e.to_string()))?;
+        let card = String::from_utf8(take(CARD)).map_err(|e| bad(CARD, e.to_string()))?;
+        check(
+            &path.display().to_string(),
+            &manifest,
+            &catalogue,
+            &decision,
+        )?;
+        let id = id_of(&manifest_bytes);
+        Ok(Self {
+            manifest,
+            model,
+            catalogue,
+            decision,
+            card,
+            manifest_bytes,
+            id,
+        })
+    }
+
+    /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder. The same bundle always gives
+    /// the same bytes. A bundle that is there already stays until the new one is whole on the disk.
+    ///
+    /// # Errors
+    /// When the disk does not take it, when a folder with other files is in the way, or when the bundle's public fields were
+    /// changed past its manifest ([`BundleError::Stale`]).
+    pub fn save(&self, path: &Path) -> Result<(), BundleError> {
+        if id_of(&self.manifest.to_bytes()?) != self.id
+            && Manifest::read(path, &self.manifest_bytes)? != self.manifest
+        {
+            return Err(BundleError::Stale {
+                part: "manifest".into(),
+            });
+        }
+        let mut files = vec![(MANIFEST_FILE, self.manifest_bytes.clone())];
+        for (part, info) in &self.manifest.parts {
+            let bytes = self.part(part)?;
+            verify(path, part, info, &bytes)
+                .map_err(|_| BundleError::Stale { part: part.clone() })?;
+            files.push((&info.file, bytes));
+        }
+        if path.extension().is_some_and(|e| e == EXTENSION) {
+            archive::write(path, &files)
+        } else {
+            folder::write(path, &files)
+        }
+    }
+
+    /// The first 12 hex digits of the SHA-256 of `manifest.json`: another bundle, another id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// A part's file.
+    fn part(&self, part: &str) -> Result<Vec<u8>, BundleError> {
+        match part {
+            MODEL => Ok(self.model.clone()),
+            CATALOGUE => Ok(self.catalogue.to_bytes()),
+            CARD => Ok(self.card.clone().into_bytes()),
+            _ => {
+                let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
+                    BundleError::Inconsistent {
+                        bundle: self.manifest.name.clone(),
+                        why: format!("its decision rule cannot be written: {e}"),
+                    }
+                })?;
+                bytes.push(b'\n');
+                Ok(bytes)
+            }
+        }
+    }
+}
+
+/// What must fit together whoever made the bundle.
+fn check(
+    bundle: &str,
+    manifest: &Manifest,
+    catalogue: &Catalogue,
+    decision: &DecisionRule,
+) -> Result<(), BundleError> {
+    let off = |why: String| {
+        Err(BundleError::Inconsistent {
+            bundle: bundle.to_owned(),
+            why,
+        })
+    };
+    if manifest.name.trim().is_empty() {
+        return off("it has no name".into());
+    }
+    if let Err(e) = manifest.preparation.check() {
+        return off(e.to_string());
+    }
+    let views = &manifest.views;
+    if views.is_empty()
+        || views
+            .iter()
+            .enumerate()
+            .any(|(i, v)| views[..i].contains(v))
+    {
+        return off("its views must be plain, mirrored or both, each once".into());
+    }
+    if manifest.dimension == 0 || manifest.dimension % views.len() != 0 {
+        return off(format!(
+            "an embedding of {} numbers does not divide into {} views",
+            manifest.dimension,
+            views.len()
+        ));
+    }
+    if catalogue.dimension() != manifest.dimension {
+        return off(format!(
+            "its catalogue holds embeddings of {} numbers, its model makes {}",
+            catalogue.dimension(),
+            manifest.dimension
+        ));
+    }
+    let (known_at, new_below) = (decision.known_at, decision.new_below);
+    if !known_at.is_finite() || !new_below.is_finite() || new_below > known_at {
+        return off(format!(
+            "its decision rule says known from {known_at} on and new below {new_below}"
+        ));
+    }
+    Ok(())
+}
+
+fn verify(path: &Path, part: &str, info: &PartInfo, bytes: &[u8]) -> Result<(), BundleError> {
+    if bytes.len() as u64 != info.bytes {
+        return Err(BundleError::WrongSize {
+            path: path.into(),
+            part: part.into(),
+            expected: info.bytes,
+            got: bytes.len() as u64,
+        });
+    }
+    if sha256_hex(bytes) != info.sha256 {
+        return Err(BundleError::Altered {
+            path: path.into(),
+            part: part.into(),
+        });
+    }
+    Ok(())
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes)
+        .iter()
+        .map(|b| format!("{b:02x}"))
+        .collect()
+}
+
+fn id_of(manifest: &[u8]) -> String {
+    sha256_hex(manifest).chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests;

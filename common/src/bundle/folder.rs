@@ -1,0 +1,172 @@
+//! A bundle as a folder.
+
+use super::manifest::{MANIFEST_FILE, Manifest, PARTS, PartInfo};
+use super::{BundleError, Files, MAX_MANIFEST};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Reads the manifest and the files that it names; anything else in the folder is left alone.
+pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
+    let manifest_bytes = match read_file(&path.join(MANIFEST_FILE), MAX_MANIFEST) {
+        Ok(bytes) => bytes,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            return Err(BundleError::NotABundle {
+                path: path.into(),
+                why: "hold a manifest.json",
+            });
+        }
+        Err(source) => {
+            return Err(BundleError::Read {
+                path: path.join(MANIFEST_FILE),
+                source,
+            });
+        }
+    };
+    let manifest = Manifest::read(path, &manifest_bytes)?;
+    let mut parts = BTreeMap::new();
+    for (part, info) in &manifest.parts {
+        parts.insert(part.clone(), read_part(path, part, info)?);
+    }
+    Ok(Files {
+        manifest_bytes,
+        manifest,
+        parts,
+    })
+}
+
+fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Vec<u8>, BundleError> {
+    let file = path.join(&info.file);
+    match fs::metadata(&file) {
+        Ok(found) if found.len() != info.bytes => Err(BundleError::WrongSize {
+            path: path.into(),
+            part: part.into(),
+            expected: info.bytes,
+            got: found.len(),
+        }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(BundleError::MissingPart {
+            path: path.into(),
+            part: part.into(),
+        }),
+        _ => {
+            read_file(&file, info.bytes).map_err(|source| BundleError::Read { path: file, source })
+        }
+    }
+}
+
+/// Reads an ordinary file of at most `limit` bytes.
+fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    // Asked before it is opened: opening a pipe would wait for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not an ordinary file"));
+    }
+    let mut bytes = vec![];
+    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::other(format!("it has more than {limit} bytes")));
+    }
+    Ok(bytes)
+}
+
+/// Writes a new folder beside `path` and puts it in the place of the old one.
+pub(super) fn write(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), BundleError> {
+    let failed = |source: io::Error| BundleError::Write {
+        path: path.into(),
+        source,
+    };
+    refuse_foreign(path)?;
+    let parent = parent_of(path).map_err(failed)?;
+    let fresh = sibling(path, "new").map_err(failed)?;
+    let written = fs::create_dir(&fresh)
+        .and_then(|()| {
+            files
+                .iter()
+                .try_for_each(|(name, bytes)| write_file(&fresh.join(name), bytes))
+        })
+        .and_then(|()| sync_folder(&fresh))
+        .and_then(|()| replace(&fresh, path));
+    if let Err(e) = written {
+        // The error that made the folder useless is the one to tell.
+        let _ = fs::remove_dir_all(&fresh);
+        return Err(failed(e));
+    }
+    sync_folder(&parent).map_err(failed)
+}
+
+/// A folder that holds more than a bundle is someone's: it is not deleted.
+fn refuse_foreign(path: &Path) -> Result<(), BundleError> {
+    let reading = |source: io::Error| BundleError::Read {
+        path: path.into(),
+        source,
+    };
+    let entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other.map_err(reading)?,
+    };
+    for entry in entries {
+        let name = entry
+            .map_err(reading)?
+            .file_name()
+            .to_string_lossy()
+            .into_owned();
+        if name != MANIFEST_FILE && PARTS.iter().all(|(_, file)| *file != name) {
+            return Err(BundleError::Occupied {
+                path: path.into(),
+                file: name,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Two renames: for the moment between them the old folder bears another name, which it loses again if the second one fails.
+fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
+    if !path.exists() {
+        return fs::rename(fresh, path);
+    }
+    let old = sibling(path, "old")?;
+    fs::rename(path, &old)?;
+    if let Err(e) = fs::rename(fresh, path) {
+        fs::rename(&old, path)?;
+        return Err(e);
+    }
+    fs::remove_dir_all(&old)
+}
+
+/// The folder that `path` is in; made where it does not exist.
+pub(super) fn parent_of(path: &Path) -> io::Result<PathBuf> {
+    let parent = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    fs::create_dir_all(&parent)?;
+    Ok(parent)
+}
+
+/// A hidden name beside `path` that no one else uses.
+pub(super) fn sibling(path: &Path, what: &str) -> io::Result<PathBuf> {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("it is no name for a bundle"))?
+        .to_string_lossy();
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    Ok(path.with_file_name(format!(".{name}.{what}-{}-{number}", std::process::id())))
+}
+
+pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the names in a folder outlast a power cut; where folders cannot be opened there is nothing to do.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(path)?.sync_all()
+    } else {
+        Ok(())
+    }
+}

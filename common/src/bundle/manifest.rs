@@ -1,0 +1,182 @@
+//! The manifest: what a bundle says of itself.
+
+use super::BundleError;
+use crate::prepare::Preparation;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The bundle format that is written, and the newest that is read.
+pub const FORMAT: u32 = 1;
+
+/// The manifest's file name.
+pub const MANIFEST_FILE: &str = "manifest.json";
+
+/// The parts of a bundle and the files that they are written to.
+pub const PARTS: [(&str, &str); 4] = [
+    (MODEL, "model.onnx"),
+    (CATALOGUE, "catalogue.bin"),
+    (DECISION, "decision.json"),
+    (CARD, "CARD.md"),
+];
+
+pub(super) const MODEL: &str = "model";
+pub(super) const CATALOGUE: &str = "catalogue";
+pub(super) const DECISION: &str = "decision";
+pub(super) const CARD: &str = "card";
+
+/// `manifest.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of the bundle, [`FORMAT`].
+    pub format: u32,
+    /// The bundle's name, for people.
+    pub name: String,
+    /// When it was made, UTC, as `2026-11-23T16:20:00.000Z`.
+    pub created: String,
+    /// How a photo becomes the model's input.
+    pub preparation: Preparation,
+    /// What of a photo is embedded; the embedding is [`crate::embedding::Embedding::of_views`] over these, in this order.
+    pub views: Vec<View>,
+    /// Numbers of that embedding: the model's, times the number of views.
+    pub dimension: usize,
+    /// Where the model comes from.
+    pub model: ModelInfo,
+    /// The files: `model`, `catalogue`, `decision`, `card`.
+    pub parts: BTreeMap<String, PartInfo>,
+}
+
+/// One look at a photo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// As it is.
+    Plain,
+    /// Left and right swapped.
+    Mirrored,
+}
+
+/// The numbers that the model's weights and activations are kept in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    F32,
+    /// 8-bit integers, by QuantizeLinear and DequantizeLinear.
+    Int8,
+}
+
+/// What the manifest says of the model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelInfo {
+    /// The network, as `efficientnet-lite0`.
+    pub architecture: String,
+    /// Its numbers.
+    pub precision: Precision,
+    /// The ONNX operator set that it is written in.
+    pub opset: u32,
+    /// The data that it learned from, for people.
+    pub trained_on: String,
+}
+
+/// What the manifest says of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartInfo {
+    /// Its name in the bundle, without a folder.
+    pub file: String,
+    /// Its SHA-256, in lower-case hex.
+    pub sha256: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+impl Manifest {
+    /// Reads `manifest.json` of the bundle at `path`; the format is checked before anything else in it.
+    pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Self, BundleError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u64,
+        }
+        let bad = |e: serde_json::Error| BundleError::Manifest {
+            path: path.into(),
+            why: e.to_string(),
+        };
+        let head: Head = serde_json::from_slice(bytes).map_err(bad)?;
+        if head.format > u64::from(FORMAT) {
+            return Err(BundleError::Newer {
+                path: path.into(),
+                got: head.format,
+            });
+        }
+        if head.format == 0 {
+            return Err(BundleError::Manifest {
+                path: path.into(),
+                why: "there is no format 0".into(),
+            });
+        }
+        let manifest: Self = serde_json::from_slice(bytes).map_err(bad)?;
+        manifest.check_parts(path)?;
+        Ok(manifest)
+    }
+
+    /// The parts must be the four known ones, each in a file of its own beside the manifest.
+    fn check_parts(&self, path: &Path) -> Result<(), BundleError> {
+        if let Some(part) = self
+            .parts
+            .keys()
+            .find(|p| PARTS.iter().all(|(known, _)| known != p))
+        {
+            return Err(BundleError::UnknownPart {
+                path: path.into(),
+                part: part.clone(),
+            });
+        }
+        let mut files = vec![MANIFEST_FILE];
+        for (part, _) in PARTS {
+            let Some(info) = self.parts.get(part) else {
+                return Err(BundleError::MissingPart {
+                    path: path.into(),
+                    part: part.into(),
+                });
+            };
+            if !is_plain(&info.file) || files.contains(&info.file.as_str()) {
+                return Err(BundleError::PartName {
+                    path: path.into(),
+                    part: part.into(),
+                    file: info.file.clone(),
+                });
+            }
+            if info.bytes > super::MAX_PART {
+                return Err(BundleError::TooLarge {
+                    path: path.into(),
+                    part: part.into(),
+                    bytes: info.bytes,
+                });
+            }
+            files.push(&info.file);
+        }
+        Ok(())
+    }
+
+    /// The bytes of `manifest.json`: indented, fields in the order above, parts by name.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, BundleError> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|e| BundleError::Inconsistent {
+            bundle: self.name.clone(),
+            why: e.to_string(),
+        })?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+}
+
+/// Letters, digits, `.`, `-` and `_`, not starting with a dot: no folder, nothing hidden.
+fn is_plain(file: &str) -> bool {
+    (1..=64).contains(&file.len())
+        && !file.starts_with('.')
+        && file
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b))
+}

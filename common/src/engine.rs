@@ -1,0 +1,63 @@
+//! The engine: what turns a prepared image into the model's numbers.
+//!
+//! [`Engine`] is one image in, one vector out. [`tract`] runs everywhere in pure Rust; an engine for an accelerator implements
+//! the same trait and is held to the same tests. A quantised model is one ONNX file with QuantizeLinear and DequantizeLinear
+//! for every engine; what an engine makes of them is its own affair.
+
+mod strip;
+pub mod tract;
+
+use ndarray::ArrayView3;
+
+/// The largest input that an engine takes, in pixels a side.
+pub const MAX_INPUT_SIDE: usize = 4096;
+
+/// Runs one model.
+pub trait Engine: Send {
+    /// What runs, for people and for the record of a sighting: `tract 0.23.9 f32`.
+    fn name(&self) -> &str;
+    /// `[C, H, W]` of the input.
+    fn input_shape(&self) -> [usize; 3];
+    /// How many numbers come out.
+    fn dimension(&self) -> usize;
+    /// Runs the model on one image `[C, H, W] f32`; gives its output `[D] f32`, not normalised.
+    ///
+    /// # Errors
+    /// [`EngineError::Shape`] for an image of another shape, [`EngineError::Run`] when the engine fails.
+    fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError>;
+}
+
+/// Why a model cannot be loaded or run.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    /// Not an ONNX file, or cut off.
+    #[error("the model is not a readable ONNX file: {0}")]
+    NotOnnx(String),
+    /// An ONNX model, but not from one image to one embedding.
+    #[error("the model does not fit: {0}")]
+    Unfit(String),
+    /// Quantised in a way that cannot be undone.
+    #[error("the model's node '{node}' cannot be read as quantised: {why}")]
+    Quantisation {
+        /// The node's name, or its output's where it has none.
+        node: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The engine cannot run it.
+    #[error("the model cannot be loaded: {0}")]
+    Load(String),
+    /// Another image than the model takes.
+    #[error(
+        "the model takes images of {expected:?} (channels, height, width), but one of {got:?} came"
+    )]
+    Shape {
+        /// The model's.
+        expected: [usize; 3],
+        /// The image's.
+        got: [usize; 3],
+    },
+    /// The engine failed on an image.
+    #[error("the model failed on an image: {0}")]
+    Run(String),
+}

@@ -1,0 +1,91 @@
+//! A box in a picture.
+
+use serde::{Deserialize, Serialize};
+
+/// A rectangle in pixels of the picture as stored; right and bottom edges are exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PixelBox {
+    /// Left edge.
+    pub x0: u32,
+    /// Top edge.
+    pub y0: u32,
+    /// Right edge, exclusive.
+    pub x1: u32,
+    /// Bottom edge, exclusive.
+    pub y1: u32,
+}
+
+impl PixelBox {
+    /// The box that covers a whole picture of `width` x `height`.
+    pub fn whole(width: u32, height: u32) -> Self {
+        Self {
+            x0: 0,
+            y0: 0,
+            x1: width,
+            y1: height,
+        }
+    }
+
+    /// Pixels across; 0 for a box turned inside out.
+    pub fn width(&self) -> u32 {
+        self.x1.saturating_sub(self.x0)
+    }
+
+    /// Pixels down; 0 for a box turned inside out.
+    pub fn height(&self) -> u32 {
+        self.y1.saturating_sub(self.y0)
+    }
+
+    /// Pixels covered.
+    pub fn area(&self) -> u64 {
+        u64::from(self.width()) * u64::from(self.height())
+    }
+
+    /// The part that lies in a picture of `width` x `height`, if any does.
+    pub fn within(&self, width: u32, height: u32) -> Option<Self> {
+        let clipped = Self {
+            x0: self.x0.min(width),
+            y0: self.y0.min(height),
+            x1: self.x1.min(width),
+            y1: self.y1.min(height),
+        };
+        (clipped.area() > 0).then_some(clipped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_box_is_cut_at_the_picture() {
+        let b = PixelBox {
+            x0: 5,
+            y0: 5,
+            x1: 50,
+            y1: 20,
+        };
+        assert_eq!(
+            b.within(10, 10),
+            Some(PixelBox {
+                x0: 5,
+                y0: 5,
+                x1: 10,
+                y1: 10
+            })
+        );
+        assert_eq!(b.within(5, 10), None);
+    }
+
+    #[test]
+    fn a_box_turned_inside_out_is_empty() {
+        let b = PixelBox {
+            x0: 9,
+            y0: 2,
+            x1: 3,
+            y1: 8,
+        };
+        assert_eq!((b.width(), b.area(), b.within(100, 100)), (0, 0, None));
+    }
+}

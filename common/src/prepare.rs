@@ -1,0 +1,459 @@
+//! From a photo to the numbers that a model takes: once, for training, evaluation and the boat alike.
+//!
+//! decode → crop the box with a margin → grey or colour → stretch or letterbox with antialiasing → normalise.
+
+use crate::pixel_box::PixelBox;
+use fast_image_resize as fr;
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageReader, RgbImage};
+use ndarray::Array3;
+use serde::{Deserialize, Serialize};
+use std::io::Cursor;
+
+/// The longest side of a photo that is decoded, in pixels.
+pub const MAX_SIDE: u32 = 16_384;
+/// The most pixels of a photo that is decoded.
+pub const MAX_PIXELS: u64 = 100_000_000;
+
+/// Why a photo cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// Nothing there.
+    #[error("the picture file is empty (0 bytes)")]
+    Empty,
+    /// Neither JPEG nor PNG.
+    #[error("not a JPEG or PNG picture")]
+    UnknownFormat,
+    /// Larger than is decoded; decided from the header, before memory is taken.
+    #[error(
+        "the picture is {width} x {height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read"
+    )]
+    TooLarge {
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+    },
+    /// Cut off or damaged.
+    #[error("the picture cannot be decoded: {0}")]
+    Broken(String),
+    /// A box that touches no pixel of the photo.
+    #[error("the box ({}, {})-({}, {}) lies outside the picture of {width} x {height} pixels", .region.x0, .region.y0, .region.x1, .region.y1)]
+    BoxOutside {
+        /// The box.
+        region: PixelBox,
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+    },
+    /// A preparation that no model can have.
+    #[error("the preparation is unusable: {0}")]
+    BadPreparation(String),
+}
+
+/// Decodes a JPEG or PNG file to 8-bit RGB, turned upright as its EXIF orientation says.
+///
+/// # Errors
+/// For anything but a whole JPEG or PNG within [`MAX_SIDE`] and [`MAX_PIXELS`].
+pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
+    if bytes.is_empty() {
+        return Err(PrepareError::Empty);
+    }
+    let broken = |e: image::ImageError| PrepareError::Broken(e.to_string());
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|_| PrepareError::UnknownFormat)?;
+    if reader.format().is_none() {
+        return Err(PrepareError::UnknownFormat);
+    }
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width, height) = decoder.dimensions();
+    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(PrepareError::TooLarge { width, height });
+    }
+    if width == 0 || height == 0 {
+        return Err(PrepareError::Broken("it has no pixels".into()));
+    }
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    picture.apply_orientation(orientation);
+    Ok(picture.into_rgb8())
+}
+
+/// Grey or colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Colour {
+    /// One channel: luma by Rec. 601.
+    Grey,
+    /// Red, green, blue.
+    Rgb,
+}
+
+/// How a crop of any shape fills the model's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// Both sides to the input's, whatever the aspect.
+    Stretch,
+    /// The aspect is kept; the rest is filled with the crop's mean colour.
+    Letterbox,
+}
+
+/// What a bundle says of its model's input.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preparation {
+    /// Pixels down.
+    pub height: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Channels.
+    pub colour: Colour,
+    /// How the crop fills the input.
+    pub fit: Fit,
+    /// How far the box is widened on each side, as a share of its width and height.
+    pub margin: f32,
+    /// Subtracted from each value 0..=255, a number a channel.
+    pub mean: Vec<f32>,
+    /// Divides what is left, a number a channel.
+    pub deviation: Vec<f32>,
+}
+
+impl Preparation {
+    /// 1 or 3.
+    pub fn channels(&self) -> usize {
+        match self.colour {
+            Colour::Grey => 1,
+            Colour::Rgb => 3,
+        }
+    }
+
+    /// Says whether the numbers make sense together.
+    ///
+    /// # Errors
+    /// [`PrepareError::BadPreparation`], naming what is off.
+    pub fn check(&self) -> Result<(), PrepareError> {
+        let bad = |what: &str| Err(PrepareError::BadPreparation(what.to_owned()));
+        if !(8..=4096).contains(&self.height) || !(8..=4096).contains(&self.width) {
+            return bad("height and width must be 8 to 4096 pixels");
+        }
+        if !(0.0..=1.0).contains(&self.margin) {
+            return bad("the margin must be 0 to 1");
+        }
+        if self.mean.len() != self.channels() || self.deviation.len() != self.channels() {
+            return bad("mean and deviation need one number a channel");
+        }
+        if self.mean.iter().any(|m| !m.is_finite())
+            || self.deviation.iter().any(|d| !d.is_finite() || *d <= 0.0)
+        {
+            return bad("mean must be finite and deviation above 0");
+        }
+        Ok(())
+    }
+
+    /// `region` widened by the margin and cut at the photo's edges.
+    ///
+    /// # Errors
+    /// [`PrepareError::BoxOutside`] when the box touches no pixel.
+    pub fn widened(
+        &self,
+        region: PixelBox,
+        width: u32,
+        height: u32,
+    ) -> Result<PixelBox, PrepareError> {
+        let outside = PrepareError::BoxOutside {
+            region,
+            width,
+            height,
+        };
+        if region.within(width, height).is_none() {
+            return Err(outside);
+        }
+        let dx = (region.width() as f32 * self.margin).round() as u32;
+        let dy = (region.height() as f32 * self.margin).round() as u32;
+        PixelBox {
+            x0: region.x0.saturating_sub(dx),
+            y0: region.y0.saturating_sub(dy),
+            x1: region.x1.saturating_add(dx),
+            y1: region.y1.saturating_add(dy),
+        }
+        .within(width, height)
+        .ok_or(outside)
+    }
+
+    /// Crops and resizes to `[height, width, C] u8`, the last step before [`Preparation::normalise`]. Training caches these.
+    ///
+    /// # Errors
+    /// When the box lies outside the photo.
+    pub fn pixels(&self, photo: &RgbImage, region: PixelBox) -> Result<Array3<u8>, PrepareError> {
+        let region = self.widened(region, photo.width(), photo.height())?;
+        let crop =
+            image::imageops::crop_imm(photo, region.x0, region.y0, region.width(), region.height())
+                .to_image();
+        let (pixel_type, bytes) = match self.colour {
+            Colour::Rgb => (fr::PixelType::U8x3, crop.into_raw()),
+            Colour::Grey => (fr::PixelType::U8, luma(&crop).into_raw()),
+        };
+        let channels = self.channels();
+        let (inner_w, inner_h) = match self.fit {
+            Fit::Stretch => (self.width, self.height),
+            Fit::Letterbox => {
+                let scale = (self.width as f32 / region.width() as f32)
+                    .min(self.height as f32 / region.height() as f32);
+                let side = |s: u32, limit: u32| ((s as f32 * scale).round() as u32).clamp(1, limit);
+                (
+                    side(region.width(), self.width),
+                    side(region.height(), self.height),
+                )
+            }
+        };
+        let mean = mean_colour(&bytes, channels);
+        let resized = resize(
+            bytes,
+            (region.width(), region.height()),
+            (inner_w, inner_h),
+            pixel_type,
+        )?;
+        let (h, w) = (self.height as usize, self.width as usize);
+        let (ih, iw) = (inner_h as usize, inner_w as usize);
+        if (ih, iw) == (h, w) {
+            return Array3::from_shape_vec((h, w, channels), resized)
+                .map_err(|e| PrepareError::BadPreparation(e.to_string()));
+        }
+        let (top, left) = ((h - ih) / 2, (w - iw) / 2);
+        Ok(Array3::from_shape_fn((h, w, channels), |(y, x, c)| {
+            if (top..top + ih).contains(&y) && (left..left + iw).contains(&x) {
+                resized[((y - top) * iw + (x - left)) * channels + c]
+            } else {
+                mean[c]
+            }
+        }))
+    }
+
+    /// `[height, width, C] u8` to the model's input `[C, height, width] f32`, mirrored left to right if `mirrored`.
+    pub fn normalise(&self, pixels: &Array3<u8>, mirrored: bool) -> Array3<f32> {
+        let (h, w, c) = pixels.dim();
+        Array3::from_shape_fn((c, h, w), |(c, y, x)| {
+            let x = if mirrored { w - 1 - x } else { x };
+            (f32::from(pixels[(y, x, c)]) - self.mean[c]) / self.deviation[c]
+        })
+    }
+}
+
+fn luma(crop: &RgbImage) -> GrayImage {
+    GrayImage::from_fn(crop.width(), crop.height(), |x, y| {
+        let [r, g, b] = crop.get_pixel(x, y).0.map(u32::from);
+        image::Luma([((299 * r + 587 * g + 114 * b + 500) / 1000) as u8])
+    })
+}
+
+fn mean_colour(bytes: &[u8], channels: usize) -> Vec<u8> {
+    let pixels = (bytes.len() / channels).max(1) as u64;
+    (0..channels)
+        .map(|c| {
+            (bytes
+                .iter()
+                .skip(c)
+                .step_by(channels)
+                .map(|&b| u64::from(b))
+                .sum::<u64>()
+                / pixels) as u8
+        })
+        .collect()
+}
+
+fn resize(
+    bytes: Vec<u8>,
+    from: (u32, u32),
+    to: (u32, u32),
+    pixel_type: fr::PixelType,
+) -> Result<Vec<u8>, PrepareError> {
+    let bad = |e: &dyn std::fmt::Display| PrepareError::BadPreparation(e.to_string());
+    let source =
+        fr::images::Image::from_vec_u8(from.0, from.1, bytes, pixel_type).map_err(|e| bad(&e))?;
+    let mut target = fr::images::Image::new(to.0, to.1, pixel_type);
+    let options =
+        fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear));
+    fr::Resizer::new()
+        .resize(&source, &mut target, &options)
+        .map_err(|e| bad(&e))?;
+    Ok(target.into_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
+
+    fn preparation(colour: Colour, fit: Fit) -> Preparation {
+        let n = if colour == Colour::Grey { 1 } else { 3 };
+        Preparation {
+            height: 32,
+            width: 64,
+            colour,
+            fit,
+            margin: 0.0,
+            mean: vec![127.0; n],
+            deviation: vec![128.0; n],
+        }
+    }
+
+    fn jpeg(photo: &RgbImage) -> Vec<u8> {
+        let mut bytes = vec![];
+        JpegEncoder::new_with_quality(&mut bytes, 95)
+            .encode_image(photo)
+            .unwrap();
+        bytes
+    }
+
+    #[test]
+    fn jpeg_and_png_are_read() {
+        let photo = RgbImage::from_pixel(20, 10, image::Rgb([200, 100, 50]));
+        let mut png = vec![];
+        photo.write_with_encoder(PngEncoder::new(&mut png)).unwrap();
+        assert_eq!(decode(&png).unwrap(), photo);
+        assert_eq!(decode(&jpeg(&photo)).unwrap().dimensions(), (20, 10));
+    }
+
+    #[test]
+    fn bad_files_say_what_is_wrong() {
+        assert!(matches!(decode(&[]), Err(PrepareError::Empty)));
+        assert!(matches!(
+            decode(b"not a picture at all"),
+            Err(PrepareError::UnknownFormat)
+        ));
+        let whole = jpeg(&RgbImage::from_fn(200, 200, |x, y| {
+            image::Rgb([(x * y) as u8, x as u8, y as u8])
+        }));
+        assert!(matches!(
+            decode(&whole[..whole.len() / 2]),
+            Err(PrepareError::Broken(_))
+        ));
+    }
+
+    #[test]
+    fn a_huge_header_is_refused_before_memory_is_taken() {
+        let mut bytes = jpeg(&RgbImage::new(8, 8));
+        let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        let side = 20_000u16.to_be_bytes();
+        bytes[frame + 5..frame + 7].copy_from_slice(&side);
+        bytes[frame + 7..frame + 9].copy_from_slice(&side);
+        assert!(matches!(
+            decode(&bytes),
+            Err(PrepareError::TooLarge {
+                width: 20_000,
+                height: 20_000
+            })
+        ));
+    }
+
+    #[test]
+    fn the_box_alone_is_seen() {
+        let mut photo = RgbImage::from_pixel(100, 100, image::Rgb([255, 0, 0]));
+        for y in 20..40 {
+            for x in 30..70 {
+                photo.put_pixel(x, y, image::Rgb([10, 20, 30]));
+            }
+        }
+        let region = PixelBox {
+            x0: 30,
+            y0: 20,
+            x1: 70,
+            y1: 40,
+        };
+        let rgb = preparation(Colour::Rgb, Fit::Stretch)
+            .pixels(&photo, region)
+            .unwrap();
+        assert_eq!(rgb.dim(), (32, 64, 3));
+        assert!(
+            rgb.outer_iter()
+                .flatten()
+                .zip([10, 20, 30].iter().cycle())
+                .all(|(a, b)| a == b)
+        );
+        let grey = preparation(Colour::Grey, Fit::Stretch)
+            .pixels(&photo, region)
+            .unwrap();
+        assert!(grey.iter().all(|&v| v == 18));
+    }
+
+    #[test]
+    fn a_letterbox_keeps_the_aspect() {
+        let photo = RgbImage::from_fn(40, 40, |_, y| image::Rgb([if y < 20 { 0 } else { 200 }; 3]));
+        let p = preparation(Colour::Grey, Fit::Letterbox)
+            .pixels(&photo, PixelBox::whole(40, 40))
+            .unwrap();
+        assert_eq!(
+            (p[(0, 0, 0)], p[(31, 63, 0)]),
+            (100, 100),
+            "filled with the mean"
+        );
+        assert_eq!((p[(2, 32, 0)], p[(29, 32, 0)]), (0, 200));
+    }
+
+    #[test]
+    fn a_small_picture_is_averaged_not_sampled() {
+        let photo = RgbImage::from_fn(640, 320, |x, _| {
+            image::Rgb([if x % 2 == 0 { 0 } else { 255 }; 3])
+        });
+        let p = preparation(Colour::Grey, Fit::Stretch)
+            .pixels(&photo, PixelBox::whole(640, 320))
+            .unwrap();
+        assert!(p.iter().all(|&v| (120..=135).contains(&v)));
+    }
+
+    #[test]
+    fn the_mirror_swaps_left_and_right() {
+        let photo = RgbImage::from_fn(64, 32, |x, _| image::Rgb([x as u8; 3]));
+        let p = preparation(Colour::Grey, Fit::Stretch);
+        let pixels = p.pixels(&photo, PixelBox::whole(64, 32)).unwrap();
+        let (plain, mirrored) = (p.normalise(&pixels, false), p.normalise(&pixels, true));
+        assert_eq!(plain.dim(), (1, 32, 64));
+        assert_eq!(plain[(0, 5, 3)], mirrored[(0, 5, 60)]);
+        assert!((plain[(0, 5, 3)] - (3.0 - 127.0) / 128.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_box_outside_is_named() {
+        let p = preparation(Colour::Grey, Fit::Stretch);
+        let region = PixelBox {
+            x0: 70,
+            y0: 0,
+            x1: 90,
+            y1: 9,
+        };
+        let error = p.pixels(&RgbImage::new(64, 32), region).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the box (70, 0)-(90, 9) lies outside the picture of 64 x 32 pixels"
+        );
+    }
+
+    #[test]
+    fn a_margin_stops_at_the_edge() {
+        let mut p = preparation(Colour::Grey, Fit::Stretch);
+        p.margin = 0.1;
+        let widened = p
+            .widened(
+                PixelBox {
+                    x0: 2,
+                    y0: 10,
+                    x1: 62,
+                    y1: 30,
+                },
+                64,
+                32,
+            )
+            .unwrap();
+        assert_eq!(
+            widened,
+            PixelBox {
+                x0: 0,
+                y0: 8,
+                x1: 64,
+                y1: 32
+            }
+        );
+    }
+}

@@ -1,0 +1,163 @@
+//! A sighting: one encounter with one whale, as a boat reports it.
+
+use crate::catalogue::Match;
+use crate::clock::Timestamp;
+use crate::decision::Verdict;
+use crate::embedding::CompactEmbedding;
+use crate::pixel_box::PixelBox;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// The name of a boat: 1 to 32 of `a-z`, `0-9` and `-`, so that it may stand in an MQTT topic and a file name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct BoatId(String);
+
+/// Why a text is no boat's name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("'{0}' is no boat's name: use 1 to 32 of the characters a-z, 0-9 and -")]
+pub struct BadBoatId(pub String);
+
+impl BoatId {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BoatId {
+    type Err = BadBoatId;
+    fn from_str(s: &str) -> Result<Self, BadBoatId> {
+        let good = (1..=32).contains(&s.len())
+            && s.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if good {
+            Ok(Self(s.to_owned()))
+        } else {
+            Err(BadBoatId(s.chars().take(64).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for BoatId {
+    type Error = BadBoatId;
+    fn try_from(s: String) -> Result<Self, BadBoatId> {
+        s.parse()
+    }
+}
+
+impl From<BoatId> for String {
+    fn from(b: BoatId) -> String {
+        b.0
+    }
+}
+
+impl fmt::Display for BoatId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One encounter with one whale.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// A UUIDv7, made on the boat; the same sighting never has two.
+    pub id: Uuid,
+    /// Who saw it.
+    pub boat: BoatId,
+    /// Counts the boat's sightings from 1 without a gap, so that shore can tell that one is missing.
+    pub sequence: u64,
+    /// Which of the boat's cameras.
+    pub camera: String,
+    /// When the first frame with the fluke was taken.
+    pub started: Timestamp,
+    /// When the last one was.
+    pub ended: Timestamp,
+    /// Frames with the fluke.
+    pub frames: u32,
+    /// What the boat says.
+    pub verdict: Verdict,
+    /// The whales that it may be, best first, each once; at most [`MAX_CANDIDATES`].
+    pub candidates: Vec<Match>,
+    /// The encounter's embedding, so that shore can match again against a larger catalogue.
+    pub embedding: CompactEmbedding,
+    /// The best picture: the crop of the fluke.
+    pub picture: PictureInfo,
+    /// Where the fluke was in the frame that the picture is cut from.
+    pub region: PixelBox,
+    /// Which bundle decided ([`crate::bundle::Bundle::id`]).
+    pub bundle: String,
+    /// Which engine ran the model, as `tract 0.23.9 f32`.
+    pub engine: String,
+}
+
+/// How many candidates a sighting carries at most.
+pub const MAX_CANDIDATES: usize = 5;
+
+/// What the picture of a sighting must be when it arrives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PictureInfo {
+    /// SHA-256 of the JPEG file.
+    pub sha256: [u8; 32],
+    /// Its size.
+    pub bytes: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// The picture of a sighting; it follows the sighting in a message of its own, so that a thin link carries identities first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// The sighting that it belongs to.
+    pub sighting: Uuid,
+    /// Whose boat.
+    pub boat: BoatId,
+    /// The JPEG file, as [`PictureInfo`] announced it.
+    pub jpeg: Vec<u8>,
+}
+
+/// Which message of a sighting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Part {
+    /// The sighting itself.
+    Sighting,
+    /// Its picture.
+    Picture,
+}
+
+/// Shore's word that messages are stored for good; only on it may a boat forget them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// Whose messages.
+    pub boat: BoatId,
+    /// Which: sighting and part.
+    pub stored: Vec<(Uuid, Part)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boats_have_plain_names() {
+        assert_eq!(
+            "song-of-the-whale".parse::<BoatId>().unwrap().as_str(),
+            "song-of-the-whale"
+        );
+        for bad in [
+            "",
+            "Ocean",
+            "a/b",
+            "+",
+            "#",
+            "ä",
+            "123456789012345678901234567890123",
+        ] {
+            assert!(bad.parse::<BoatId>().is_err(), "{bad}");
+        }
+    }
+}
