@@ -1,0 +1,26 @@
+//! Synthetic flukes: individuals drawn from a seed, and photographs of them, for tests, the demo and rehearsals.
+//!
+//! [`individual::Individual`] (outline, pigment, scars) → [`skin::Skin`], its underside flat and evenly lit →
+//! [`photograph`], in a [`pose`], on a [`sea`], in a [`light`] and behind [`water`], as hard as [`difficulty`] says →
+//! a catalogue of photos or a camera's frames, with the truth beside them.
+
+pub mod album;
+pub mod command;
+pub mod difficulty;
+pub mod encounter;
+pub mod error;
+pub mod individual;
+pub mod light;
+pub mod noise;
+pub mod outline;
+pub mod photograph;
+pub mod pigment;
+pub mod population;
+pub mod pose;
+pub mod scar;
+pub mod sea;
+pub mod seed;
+pub mod sequence;
+pub mod skin;
+pub mod truth;
+pub mod water;
