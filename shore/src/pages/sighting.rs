@@ -1,0 +1,87 @@
+//! One sighting beside its candidates.
+
+use super::error::{PageError, page as render};
+use super::{Pages, wording};
+use crate::store::StoredSighting;
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use uuid::Uuid;
+
+struct Candidate {
+    whale: String,
+    score: String,
+    fill: u32,
+    photo: String,
+    /// Where the photo is served, if it is.
+    address: Option<String>,
+}
+
+struct Fact {
+    name: &'static str,
+    value: String,
+}
+
+#[derive(Template)]
+#[template(path = "sighting.html")]
+struct SightingPage {
+    id: String,
+    verdict: &'static str,
+    headline: String,
+    closest: String,
+    started: String,
+    boat: String,
+    width: u32,
+    height: u32,
+    no_picture: Option<&'static str>,
+    candidates: Vec<Candidate>,
+    photos: bool,
+    facts: Vec<Fact>,
+}
+
+/// `GET /sightings/{id}`
+pub(super) async fn page(State(pages): State<Pages>, Path(id): Path<String>) -> Result<Response, PageError> {
+    let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
+    let stored = pages.ask(move |s| s.sighting(id)).await?.ok_or(PageError::NotFound)?;
+    let s = &stored.sighting;
+    let candidates = s.candidates.iter().map(|c| Candidate {
+        whale: c.whale.clone(),
+        score: wording::score(c.score),
+        fill: wording::fill(c.score),
+        photo: c.photo.clone(),
+        address: pages.photos.as_ref().and_then(|p| p.address(&c.photo)),
+    });
+    render(&SightingPage {
+        id: s.id.to_string(),
+        verdict: wording::kind(&s.verdict).as_str(),
+        headline: wording::headline(&stored),
+        closest: wording::closest(&stored),
+        started: wording::time(s.started),
+        boat: s.boat.to_string(),
+        width: s.picture.width,
+        height: s.picture.height,
+        no_picture: wording::no_picture(stored.picture),
+        candidates: candidates.collect(),
+        photos: pages.photos.is_some(),
+        facts: facts(&stored),
+    })
+}
+
+fn facts(stored: &StoredSighting) -> Vec<Fact> {
+    let s = &stored.sighting;
+    let (r, p) = (&s.region, &s.picture);
+    let fact = |name, value| Fact { name, value };
+    vec![
+        fact("Began", format!("{} UTC", wording::time(s.started))),
+        fact("Ended", format!("{} UTC", wording::time(s.ended))),
+        fact("Lasted", format!("{}, {} frames with the fluke", wording::seconds(s.started, s.ended), s.frames)),
+        fact("Boat and camera", format!("{}, {}", s.boat, s.camera)),
+        fact("Number on this boat", s.sequence.to_string()),
+        fact("Received on shore", format!("{} UTC", wording::time(stored.received))),
+        fact("Picture", format!("{} x {} pixels, {}", p.width, p.height, wording::size(u64::from(p.bytes)))),
+        fact("Fluke in the frame", format!("{} x {} pixels at ({}, {})", r.width(), r.height(), r.x0, r.y0)),
+        fact("Bundle", s.bundle.clone()),
+        fact("Engine", s.engine.clone()),
+        fact("Id", s.id.to_string()),
+    ]
+}

@@ -1,0 +1,107 @@
+//! How facts are put into words on the pages.
+
+use crate::store::{PictureState, StoredSighting, VerdictKind};
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::decision::Verdict;
+
+/// As `2026-11-23 16:20:05`; the pages say that it is UTC.
+pub(super) fn time(t: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(t.0)
+        .map_or_else(|_| t.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
+/// As `4 minutes ago`.
+pub(super) fn ago(then: Timestamp, now: Timestamp) -> String {
+    let seconds = now.millis_since(then) / 1000;
+    let count = |n: i64, unit: &str| format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" });
+    match seconds {
+        ..10 => "just now".into(),
+        10..60 => count(seconds, "second"),
+        60..3600 => count(seconds / 60, "minute"),
+        3600..172_800 => count(seconds / 3600, "hour"),
+        _ => count(seconds / 86_400, "day"),
+    }
+}
+
+/// As `3.0 s`.
+pub(super) fn seconds(from: Timestamp, to: Timestamp) -> String {
+    format!("{:.1} s", to.millis_since(from) as f64 / 1000.0)
+}
+
+/// As `12 kB`.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes < 1000 { format!("{bytes} bytes") } else { format!("{} kB", bytes.div_ceil(1000)) }
+}
+
+/// A cosine with two digits.
+pub(super) fn score(cosine: f32) -> String {
+    format!("{cosine:.2}")
+}
+
+/// How much of a score's bar is filled, 0 to 100.
+pub(super) fn fill(cosine: f32) -> u32 {
+    (cosine.clamp(0.0, 1.0) * 100.0).round() as u32
+}
+
+/// The verdict without its whale.
+pub(super) fn kind(verdict: &Verdict) -> VerdictKind {
+    match verdict {
+        Verdict::Known { .. } => VerdictKind::Known,
+        Verdict::New => VerdictKind::New,
+        Verdict::Review => VerdictKind::Review,
+    }
+}
+
+/// What the verdict says, as a headline.
+pub(super) fn headline(stored: &StoredSighting) -> String {
+    match &stored.sighting.verdict {
+        Verdict::Known { whale } => whale.clone(),
+        Verdict::New => "New whale".into(),
+        Verdict::Review => "For review".into(),
+    }
+}
+
+/// What the score means next to the headline.
+pub(super) fn closest(stored: &StoredSighting) -> String {
+    match (&stored.sighting.verdict, stored.sighting.candidates.first()) {
+        (_, None) => "nothing to compare with".into(),
+        (Verdict::Known { whale }, Some(best)) if *whale == best.whale => String::new(),
+        (_, Some(best)) => format!("closest: {}", best.whale),
+    }
+}
+
+/// Why there is no picture to see; `None` where there is one.
+pub(super) fn no_picture(state: PictureState) -> Option<&'static str> {
+    match state {
+        PictureState::Stored => None,
+        PictureState::Missing => Some("The picture has not arrived yet"),
+        PictureState::Broken => Some("The picture arrived, but is no readable JPEG"),
+        PictureState::Mismatched => Some("A picture arrived that is not the one announced"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_words() {
+        let now = Timestamp(1_795_450_800_000);
+        assert_eq!(time(now), "2026-11-23 16:20:00");
+        for (seconds, words) in [
+            (-5, "just now"),
+            (9, "just now"),
+            (59, "59 seconds ago"),
+            (60, "1 minute ago"),
+            (7_200, "2 hours ago"),
+            (172_800, "2 days ago"),
+        ] {
+            assert_eq!(ago(now.plus_millis(-seconds * 1000), now), words);
+        }
+    }
+
+    #[test]
+    fn a_bar_stays_within_its_frame() {
+        assert_eq!([-0.3, 0.0, 0.456, 1.0, 1.2].map(fill), [0, 0, 46, 100, 100]);
+    }
+}
