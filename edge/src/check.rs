@@ -1,0 +1,172 @@
+//! Whether a boat will work, said before it leaves the harbour.
+
+use crate::config::Config;
+use crate::outbox::Listing;
+use crate::source::{PictureFiles, Unpaced};
+use crate::stop::Stop;
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::embedder::Embedder;
+use image::RgbImage;
+use serde::Serialize;
+use std::path::Path;
+use std::time::Instant;
+
+/// What one part of the check found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What was checked: `config`, `bundle`, `model`, `camera` or `outbox`.
+    pub part: &'static str,
+    /// Whether it will work.
+    pub good: bool,
+    /// What it is, or what is wrong with it: the line, or the part of the bundle.
+    pub says: String,
+}
+
+impl Finding {
+    fn good(part: &'static str, says: String) -> Self {
+        Self { part, good: true, says }
+    }
+
+    fn fault(part: &'static str, error: impl std::fmt::Display) -> Self {
+        Self { part, good: false, says: error.to_string() }
+    }
+}
+
+/// Checks a configuration and all that it names. The broker is not asked: a boat leaves without one, too.
+pub fn check_config(file: &Path) -> Vec<Finding> {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(e) => return vec![Finding::fault("config", e)],
+    };
+    let says = format!("{}: the boat is '{}', the broker {}", file.display(), config.boat.name, shown(&config));
+    let mut findings = vec![Finding::good("config", says)];
+    findings.extend(check_bundle(&config.bundle.path));
+    findings.push(check_camera(&config));
+    findings.push(check_outbox(&config));
+    findings
+}
+
+/// Checks a bundle and runs its model once.
+pub fn check_bundle(path: &Path) -> Vec<Finding> {
+    let bundle = match Bundle::open(path) {
+        Ok(bundle) => bundle,
+        Err(e) => return vec![Finding::fault("bundle", e)],
+    };
+    let catalogue = &bundle.catalogue;
+    let says = format!(
+        "{}: '{}' ({}), {} whales on {} photos",
+        path.display(),
+        bundle.manifest.name,
+        bundle.id(),
+        catalogue.whales(),
+        catalogue.len()
+    );
+    vec![Finding::good("bundle", says), check_model(path, &bundle)]
+}
+
+fn check_model(path: &Path, bundle: &Bundle) -> Finding {
+    let named = |e: &dyn std::fmt::Display| Finding::fault("model", format!("the model of {}: {e}", path.display()));
+    let mut embedder = match Embedder::open(bundle) {
+        Ok(embedder) => embedder,
+        Err(e) => return named(&e),
+    };
+    let test_picture = RgbImage::from_fn(640, 320, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8]));
+    let started = Instant::now();
+    match embedder.embed(&test_picture, None) {
+        Ok(embedding) if embedding.dimension() != bundle.catalogue.dimension() => named(&format!(
+            "it gives embeddings of {} numbers, the catalogue holds {}",
+            embedding.dimension(),
+            bundle.catalogue.dimension()
+        )),
+        Ok(embedding) => {
+            let millis = started.elapsed().as_millis();
+            let says = format!("{} gives {} numbers in {millis} ms", embedder.engine_name(), embedding.dimension());
+            Finding::good("model", says)
+        }
+        Err(e) => named(&e),
+    }
+}
+
+fn check_camera(config: &Config) -> Finding {
+    let camera = &config.camera;
+    let ticker = Box::new(Unpaced(Stop::default()));
+    match PictureFiles::open(&camera.path, Timestamp(0), camera.frames_per_second, ticker) {
+        Ok(source) => Finding::good("camera", format!("{}: {} frames", camera.path.display(), source.remaining())),
+        Err(e) => Finding::fault("camera", e),
+    }
+}
+
+fn check_outbox(config: &Config) -> Finding {
+    let path = &config.outbox.path;
+    match Listing::read(path) {
+        Ok(listing) => {
+            let (waiting, dead) = (listing.queued.len(), listing.dead.len());
+            Finding::good("outbox", format!("{}: {waiting} messages wait, {dead} dead letters", path.display()))
+        }
+        Err(e) => Finding::fault("outbox", e),
+    }
+}
+
+/// The broker without its password.
+fn shown(config: &Config) -> String {
+    config.uplink.broker.parse().map_or_else(|_| String::new(), |broker: crate::uplink::BrokerUrl| broker.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn boat(folder: &Path) -> std::path::PathBuf {
+        sample::bundle(2).save(&folder.join("whales.flukebundle")).unwrap();
+        std::fs::create_dir(folder.join("frames")).unwrap();
+        std::fs::write(folder.join("frames/0.jpg"), "-").unwrap();
+        let file = folder.join("edge.toml");
+        std::fs::write(&file, include_str!("../edge.example.toml")).unwrap();
+        file
+    }
+
+    fn parts(findings: &[Finding]) -> Vec<(&str, bool)> {
+        findings.iter().map(|f| (f.part, f.good)).collect()
+    }
+
+    #[test]
+    fn a_boat_that_will_work_is_told_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let findings = check_config(&boat(folder.path()));
+        let all = ["config", "bundle", "model", "camera", "outbox"].map(|part| (part, true));
+        assert_eq!(parts(&findings), all, "{findings:?}");
+        assert!(findings[1].says.contains("2 whales on 2 photos"), "{findings:?}");
+        assert!(findings[2].says.contains("gives 128 numbers"), "{findings:?}");
+        assert!(!folder.path().join("outbox").exists(), "a check changes nothing");
+    }
+
+    #[test]
+    fn a_configuration_at_fault_names_the_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = boat(folder.path());
+        let text = std::fs::read_to_string(&file).unwrap().replace("gap_seconds = 2.0", "gap_seconds = -2.0");
+        std::fs::write(&file, &text).unwrap();
+        let line = 1 + text.lines().position(|l| l.starts_with("gap_seconds")).unwrap();
+        let findings = check_config(&file);
+        assert_eq!(parts(&findings), [("config", false)]);
+        assert!(findings[0].says.contains(&format!("line {line}, encounter.gap_seconds")), "{findings:?}");
+    }
+
+    #[test]
+    fn a_bundle_at_fault_names_the_part() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bundle");
+        sample::bundle(2).save(&path).unwrap();
+        assert!(check_bundle(&path).iter().all(|f| f.good));
+        let catalogue = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path());
+        let catalogue = catalogue.into_iter().find(|p| p.to_string_lossy().contains("catalogue")).unwrap();
+        let mut bytes = std::fs::read(&catalogue).unwrap();
+        bytes[20] ^= 1;
+        std::fs::write(&catalogue, bytes).unwrap();
+        let findings = check_bundle(&path);
+        assert_eq!(parts(&findings), [("bundle", false)]);
+        assert!(findings[0].says.contains("catalogue"), "{findings:?}");
+    }
+}

@@ -1,0 +1,272 @@
+//! `edge.toml`: what a boat is told. Every fault is named with its file, line and key.
+
+mod fault;
+mod locate;
+
+pub use fault::{ConfigError, Fault};
+
+use crate::uplink::BrokerUrl;
+use flukewatch_common::sighting::BoatId;
+use locate::Document;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// All that `edge.toml` says. Paths are as the program uses them: relative ones are resolved against the file's folder.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Which boat this is.
+    pub boat: BoatSection,
+    /// The model and the catalogue.
+    pub bundle: BundleSection,
+    /// Where frames come from.
+    pub camera: CameraSection,
+    /// How frames become encounters.
+    #[serde(default)]
+    pub encounter: EncounterSection,
+    /// Where sightings wait until shore has them.
+    pub outbox: OutboxSection,
+    /// The way to shore.
+    pub uplink: UplinkSection,
+}
+
+/// `[boat]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoatSection {
+    /// Its name ([`BoatId`]); every boat of a fleet has another.
+    pub name: String,
+}
+
+/// `[bundle]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleSection {
+    /// A bundle's folder or `.flukebundle` file.
+    pub path: PathBuf,
+}
+
+/// Where frames come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SourceKind {
+    /// A folder of frames in the order of their names, as a camera took them.
+    Replay,
+    /// Still pictures, each an encounter of its own: a folder, or a text file with a path a line.
+    Stills,
+}
+
+/// How fast frames come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pace {
+    /// At `frames_per_second`, as a camera would.
+    RealTime,
+    /// As fast as they can be worked on. Their timestamps still follow `frames_per_second`.
+    Fast,
+}
+
+/// `[camera]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CameraSection {
+    /// The camera's name, as sightings give it.
+    #[serde(default = "default_camera")]
+    pub name: String,
+    /// What kind of source.
+    pub source: SourceKind,
+    /// The folder or list.
+    pub path: PathBuf,
+    /// Frames a second.
+    #[serde(default = "default_rate")]
+    pub frames_per_second: f64,
+    /// Real time or faster.
+    #[serde(default = "default_pace")]
+    pub pace: Pace,
+}
+
+fn default_camera() -> String {
+    "main".into()
+}
+
+fn default_rate() -> f64 {
+    10.0
+}
+
+fn default_pace() -> Pace {
+    Pace::RealTime
+}
+
+/// `[encounter]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncounterSection {
+    /// An encounter ends after this many seconds without a fluke.
+    pub gap_seconds: f64,
+    /// An encounter that lasts this long is reported, and a new one begins.
+    pub longest_seconds: f64,
+    /// How many of an encounter's best crops are matched.
+    pub best_crops: usize,
+}
+
+impl Default for EncounterSection {
+    fn default() -> Self {
+        Self { gap_seconds: 2.0, longest_seconds: 300.0, best_crops: 5 }
+    }
+}
+
+/// `[outbox]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutboxSection {
+    /// The folder with the database, the pictures and `health.json`; made where it is missing.
+    pub path: PathBuf,
+    /// What may wait in it at most, in megabytes of 1,000,000 bytes.
+    #[serde(default = "default_megabytes")]
+    pub max_megabytes: u64,
+}
+
+fn default_megabytes() -> u64 {
+    8_000
+}
+
+/// `[uplink]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UplinkSection {
+    /// `mqtt://[user:password@]host[:port]`, or `mqtts://` where the program is built with the feature `tls`.
+    pub broker: String,
+    /// How many messages may be under way without a receipt.
+    #[serde(default = "default_window")]
+    pub window: usize,
+    /// A message that the broker has taken is sent again after this many seconds without a receipt from shore.
+    #[serde(default = "default_receipt_timeout")]
+    pub receipt_timeout_seconds: f64,
+    /// The longest wait between two attempts to connect, in seconds.
+    #[serde(default = "default_longest_wait")]
+    pub longest_wait_seconds: f64,
+}
+
+fn default_window() -> usize {
+    crate::uplink::MAX_WINDOW
+}
+
+fn default_receipt_timeout() -> f64 {
+    60.0
+}
+
+fn default_longest_wait() -> f64 {
+    30.0
+}
+
+impl Config {
+    /// Reads `file`, checks it and that what it names exists.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault's line and key.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file)
+            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+        let config = Self::parse(&text, file)?;
+        let mut faults = vec![];
+        for (key, path) in [("bundle.path", &config.bundle.path), ("camera.path", &config.camera.path)] {
+            if let Err(e) = std::fs::metadata(path) {
+                faults.push(Fault { line: None, key: key.into(), problem: format!("{}: {e}", path.display()) });
+            }
+        }
+        config.or_faults(faults, &text, file)
+    }
+
+    /// Reads `text`, which stands in `file`, without looking at the disk.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault's line and key.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|e| {
+            let fault = Document::new(text).fault(&e);
+            ConfigError::Faults { file: file.to_owned(), faults: vec![fault] }
+        })?;
+        let faults = config.faults();
+        let folder = file.parent().unwrap_or(Path::new(""));
+        for path in [&mut config.bundle.path, &mut config.camera.path, &mut config.outbox.path] {
+            *path = folder.join(&*path);
+        }
+        config.or_faults(faults, text, file)
+    }
+
+    fn or_faults(self, mut faults: Vec<Fault>, text: &str, file: &Path) -> Result<Self, ConfigError> {
+        if faults.is_empty() {
+            return Ok(self);
+        }
+        let document = Document::new(text);
+        for fault in &mut faults {
+            fault.line = document.line_of(&fault.key);
+        }
+        Err(ConfigError::Faults { file: file.to_owned(), faults })
+    }
+
+    /// What makes no sense though it is well written.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults = vec![];
+        let mut check = |key: &str, good: bool, problem: &dyn Fn() -> String| {
+            if !good {
+                faults.push(Fault { line: None, key: key.into(), problem: problem() });
+            }
+        };
+        let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
+        let range = |value: f64, low: f64, high: f64| format!("must be {low} to {high}, not {value}");
+        let (camera, encounter, uplink) = (&self.camera, &self.encounter, &self.uplink);
+
+        let boat = self.boat.name.parse::<BoatId>();
+        check("boat.name", boat.is_ok(), &|| boat.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        let named = !camera.name.trim().is_empty() && camera.name.chars().count() <= 32;
+        check("camera.name", named, &|| "must be 1 to 32 characters".into());
+        let rate = camera.frames_per_second;
+        check("camera.frames_per_second", within(rate, 0.01, 240.0), &|| range(rate, 0.01, 240.0));
+        let gap = encounter.gap_seconds;
+        check("encounter.gap_seconds", within(gap, 0.1, 3600.0), &|| range(gap, 0.1, 3600.0));
+        let longest = encounter.longest_seconds;
+        check("encounter.longest_seconds", within(longest, 1.0, 3600.0), &|| range(longest, 1.0, 3600.0));
+        let crops = encounter.best_crops as f64;
+        check("encounter.best_crops", within(crops, 1.0, 10.0), &|| range(crops, 1.0, 10.0));
+        let megabytes = self.outbox.max_megabytes as f64;
+        check("outbox.max_megabytes", within(megabytes, 1.0, 1e6), &|| range(megabytes, 1.0, 1e6));
+        let broker = uplink.broker.parse::<BrokerUrl>();
+        check("uplink.broker", broker.is_ok(), &|| broker.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        let (window, most) = (uplink.window as f64, crate::uplink::MAX_WINDOW as f64);
+        check("uplink.window", within(window, 1.0, most), &|| range(window, 1.0, most));
+        let timeout = uplink.receipt_timeout_seconds;
+        check("uplink.receipt_timeout_seconds", within(timeout, 0.1, 86_400.0), &|| range(timeout, 0.1, 86_400.0));
+        let wait = uplink.longest_wait_seconds;
+        check("uplink.longest_wait_seconds", within(wait, 0.1, 3600.0), &|| range(wait, 0.1, 3600.0));
+        faults
+    }
+}
+
+impl EncounterSection {
+    /// The gap in milliseconds.
+    pub fn gap_millis(&self) -> i64 {
+        (self.gap_seconds * 1000.0).round() as i64
+    }
+
+    /// The longest encounter in milliseconds.
+    pub fn longest_millis(&self) -> i64 {
+        (self.longest_seconds * 1000.0).round() as i64
+    }
+}
+
+impl UplinkSection {
+    /// How long a message that the broker has taken waits for its receipt.
+    pub fn receipt_timeout(&self) -> Duration {
+        Duration::from_secs_f64(self.receipt_timeout_seconds)
+    }
+
+    /// The longest wait between two attempts to connect.
+    pub fn longest_wait(&self) -> Duration {
+        Duration::from_secs_f64(self.longest_wait_seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests;

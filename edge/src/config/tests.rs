@@ -1,0 +1,129 @@
+use super::*;
+
+const GOOD: &str = r#"[boat]
+name = "balaena"
+
+[bundle]
+path = "whales.flukebundle"
+
+[camera]
+source = "replay"
+path = "frames"
+
+[outbox]
+path = "outbox"
+
+[uplink]
+broker = "mqtt://127.0.0.1:1883"
+"#;
+
+fn fault(text: &str) -> String {
+    Config::parse(text, Path::new("boat/edge.toml")).unwrap_err().to_string()
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let config = Config::parse(GOOD, Path::new("boat/edge.toml")).unwrap();
+    assert_eq!(config.bundle.path, Path::new("boat/whales.flukebundle"));
+    assert_eq!(config.camera.path, Path::new("boat/frames"));
+    assert_eq!(config.outbox.path, Path::new("boat/outbox"));
+}
+
+#[test]
+fn the_example_says_what_holds_without_it() {
+    let example = include_str!("../../edge.example.toml");
+    let example = Config::parse(example, Path::new("edge.toml")).unwrap();
+    let mut bare = Config::parse(GOOD, Path::new("edge.toml")).unwrap();
+    bare.boat = example.boat.clone();
+    bare.bundle = example.bundle.clone();
+    bare.camera.path = example.camera.path.clone();
+    bare.outbox.path = example.outbox.path.clone();
+    bare.uplink.broker = example.uplink.broker.clone();
+    assert_eq!(bare, example);
+}
+
+#[test]
+fn the_example_holds_every_key() {
+    let mut missing = include_str!("../../edge.example.toml").to_owned();
+    missing.push_str("no_such_key = 1\n");
+    let known = fault(&missing);
+    for key in ["broker", "window", "receipt_timeout_seconds", "longest_wait_seconds"] {
+        assert!(known.contains(key), "{known}");
+    }
+    let lines: Vec<&str> = missing.lines().collect();
+    for key in [
+        "name", "path", "source", "frames_per_second", "pace", "gap_seconds", "longest_seconds", "best_crops",
+        "max_megabytes", "broker", "window", "receipt_timeout_seconds", "longest_wait_seconds",
+    ] {
+        assert!(lines.iter().any(|l| l.starts_with(&format!("{key} = "))), "{key} is not in the example");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let text = GOOD.replace("source = \"replay\"", "source = \"replay\"\nfps = 3");
+    let said = fault(&text);
+    assert!(said.starts_with("boat/edge.toml, line 9, camera.fps: unknown field `fps`"), "{said}");
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_its_line() {
+    let text = GOOD.replace("source = \"replay\"", "frames_per_second = \"ten\"\nsource = \"replay\"");
+    let said = fault(&text);
+    assert!(said.starts_with("boat/edge.toml, line 8, camera.frames_per_second: invalid type"), "{said}");
+    let said = fault(&GOOD.replace("\"replay\"", "\"webcam\""));
+    assert!(said.starts_with("boat/edge.toml, line 8, camera.source: unknown variant `webcam`"), "{said}");
+}
+
+#[test]
+fn a_missing_key_is_named_with_the_line_of_its_section() {
+    let said = fault(&GOOD.replace("broker = \"mqtt://127.0.0.1:1883\"", ""));
+    assert_eq!(said, "boat/edge.toml, line 14, uplink: missing field `broker`");
+    let said = fault("[boat]\nname = \"balaena\"\n");
+    assert!(said.contains("missing field `bundle`"), "{said}");
+}
+
+#[test]
+fn what_is_no_toml_is_named_with_its_line() {
+    let said = fault(&GOOD.replace("path = \"frames\"", "path = frames"));
+    assert!(said.starts_with("boat/edge.toml, line 9, "), "{said}");
+}
+
+#[test]
+fn values_out_of_range_are_all_named() {
+    let text = GOOD
+        .replace("balaena", "Balaena II")
+        .replace("mqtt://127.0.0.1:1883", "http://example.org")
+        .replace("source = \"replay\"", "source = \"replay\"\nframes_per_second = -1.0");
+    let said = fault(&text);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    assert!(lines[0].starts_with("boat/edge.toml, line 2, boat.name: 'Balaena II' is no boat's name"), "{said}");
+    assert_eq!(lines[1], "boat/edge.toml, line 9, camera.frames_per_second: must be 0.01 to 240, not -1");
+    assert!(lines[2].starts_with("boat/edge.toml, line 16, uplink.broker: "), "{said}");
+}
+
+#[test]
+fn not_a_number_is_out_of_range() {
+    let said = fault(&GOOD.replace("source = \"replay\"", "source = \"replay\"\nframes_per_second = nan"));
+    assert!(said.contains("line 9, camera.frames_per_second: must be"), "{said}");
+}
+
+#[test]
+fn a_path_that_is_not_there_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.toml");
+    std::fs::write(&file, GOOD).unwrap();
+    std::fs::create_dir(folder.path().join("frames")).unwrap();
+    let said = Config::load(&file).unwrap_err().to_string();
+    assert!(said.contains("edge.toml, line 5, bundle.path: "), "{said}");
+    assert!(!said.contains("camera.path"), "{said}");
+    std::fs::write(folder.path().join("whales.flukebundle"), "").unwrap();
+    assert_eq!(Config::load(&file).unwrap().boat.name, "balaena");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let said = Config::load(Path::new("no/such/edge.toml")).unwrap_err().to_string();
+    assert!(said.starts_with("cannot read the configuration no/such/edge.toml: "), "{said}");
+}

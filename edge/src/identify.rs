@@ -1,0 +1,157 @@
+//! Which whale an encounter shows: its best crops, embedded and matched one by one, speak together.
+//!
+//! A whale's score for the encounter is the **mean of its scores for the crops**. The alternative, matching the mean of the
+//! embeddings, ranks about as well but gives higher scores the more crops there are (averaging shortens the vector, normalising
+//! lengthens it again), and the decision rule's thresholds are fitted on single photos. The mean of scores stays on their scale.
+
+use crate::encounter::Crop;
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::catalogue::{Catalogue, CatalogueError, Match};
+use flukewatch_common::decision::{DecisionRule, Verdict};
+use flukewatch_common::embedder::{Embedder, EmbedderError};
+use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::sighting::MAX_CANDIDATES;
+use std::collections::HashMap;
+
+/// Why an encounter has no identity.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// The model makes nothing of any crop.
+    #[error("the model makes nothing of the encounter's crops: {0}")]
+    Embed(#[from] EmbedderError),
+    /// Catalogue and model do not belong together.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The embeddings cancel each other out.
+    #[error("the crops' embeddings have no mean: {0}")]
+    Mean(#[from] EmbeddingError),
+    /// An encounter without a crop.
+    #[error("the encounter has no crop")]
+    NoCrop,
+}
+
+/// What the boat says of an encounter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Identity {
+    /// Known, new or review.
+    pub verdict: Verdict,
+    /// The whales that it may be, best first, at most [`MAX_CANDIDATES`].
+    pub candidates: Vec<Match>,
+    /// The mean of the crops' embeddings, normalised.
+    pub embedding: Embedding,
+}
+
+/// Names whales by a bundle.
+pub struct Identifier {
+    embedder: Embedder,
+    catalogue: Catalogue,
+    decision: DecisionRule,
+    bundle: String,
+}
+
+impl Identifier {
+    /// Names whales by `bundle`, its model run by `embedder`.
+    pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
+        let id = bundle.id().to_owned();
+        Self { embedder, catalogue: bundle.catalogue, decision: bundle.decision, bundle: id }
+    }
+
+    /// The bundle's id.
+    pub fn bundle(&self) -> &str {
+        &self.bundle
+    }
+
+    /// What runs the model.
+    pub fn engine(&self) -> &str {
+        self.embedder.engine_name()
+    }
+
+    /// Names the whale on `crops`. A crop of which the model makes nothing is passed over where another speaks.
+    ///
+    /// # Errors
+    /// When no crop speaks.
+    pub fn identify(&mut self, crops: &[Crop]) -> Result<Identity, IdentifyError> {
+        let mut embeddings = vec![];
+        let mut failed = None;
+        for crop in crops {
+            match self.embedder.embed(&crop.pixels, Some(crop.region)) {
+                Ok(embedding) => embeddings.push(embedding),
+                Err(e) => {
+                    tracing::warn!("a crop is passed over: {e}");
+                    failed = Some(e);
+                }
+            }
+        }
+        if embeddings.is_empty() {
+            return Err(failed.map_or(IdentifyError::NoCrop, IdentifyError::Embed));
+        }
+        let whales = self.catalogue.whales();
+        let rankings: Vec<Vec<Match>> =
+            embeddings.iter().map(|e| self.catalogue.search(e, whales)).collect::<Result<_, _>>()?;
+        let mut candidates = fuse(&rankings);
+        let verdict = self.decision.decide(&candidates);
+        candidates.truncate(MAX_CANDIDATES);
+        Ok(Identity { verdict, candidates, embedding: mean(&embeddings)? })
+    }
+}
+
+/// One ranking of several, each of all whales: a whale's score is the mean of its scores, its photo the one that matched best.
+fn fuse(rankings: &[Vec<Match>]) -> Vec<Match> {
+    let mut whales: HashMap<&str, (f32, &Match)> = HashMap::new();
+    for found in rankings.iter().flatten() {
+        let (sum, best) = whales.entry(&found.whale).or_insert((0.0, found));
+        *sum += found.score;
+        if found.score > best.score {
+            *best = found;
+        }
+    }
+    let mut fused: Vec<Match> = whales
+        .into_values()
+        .map(|(sum, best)| Match { score: sum / rankings.len() as f32, ..best.clone() })
+        .collect();
+    fused.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.whale.cmp(&b.whale)));
+    fused
+}
+
+fn mean(embeddings: &[Embedding]) -> Result<Embedding, EmbeddingError> {
+    let mut sum = vec![0.0; embeddings.first().map_or(0, Embedding::dimension)];
+    for embedding in embeddings {
+        for (total, value) in sum.iter_mut().zip(embedding.as_slice()) {
+            *total += value;
+        }
+    }
+    Embedding::normalised(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranking(scores: &[(&str, f32, &str)]) -> Vec<Match> {
+        scores.iter().map(|(w, s, p)| Match { whale: (*w).into(), score: *s, photo: (*p).into() }).collect()
+    }
+
+    #[test]
+    fn a_whale_is_scored_by_the_mean_over_the_crops() {
+        let fused = fuse(&[
+            ranking(&[("A", 0.75, "a1"), ("B", 0.5, "b1"), ("C", 0.0, "c1")]),
+            ranking(&[("B", 0.75, "b2"), ("A", 0.25, "a2"), ("C", 0.0, "c1")]),
+        ]);
+        assert_eq!(fused, ranking(&[("B", 0.625, "b2"), ("A", 0.5, "a1"), ("C", 0.0, "c1")]));
+    }
+
+    #[test]
+    fn one_crop_scores_as_a_photo_does() {
+        let one = ranking(&[("A", 0.75, "a1"), ("B", 0.5, "b1")]);
+        assert_eq!(fuse(std::slice::from_ref(&one)), one);
+        assert_eq!(fuse(&[vec![], vec![]]), vec![], "nothing is enrolled");
+    }
+
+    #[test]
+    fn the_mean_embedding_lies_between() {
+        let e = |v: [f32; 2]| Embedding::normalised(v.to_vec()).unwrap();
+        let between = mean(&[e([1.0, 0.0]), e([0.0, 1.0])]).unwrap();
+        assert!((between.cosine(&e([1.0, 1.0])) - 1.0).abs() < 1e-6);
+        assert!(mean(&[e([1.0, 0.0]), e([-1.0, 0.0])]).is_err());
+    }
+}

@@ -1,0 +1,24 @@
+//! The boat: frames of a camera become sightings of whales, and sightings reach shore.
+//!
+//! [`source`] gives frames, [`encounter`] groups them and keeps the best crops, [`identify`] names the whale, [`report`] makes the
+//! sighting, [`outbox`] keeps it safe and [`uplink`] carries it to shore. [`run`] puts them together; [`check`] tells beforehand
+//! whether it will work.
+
+pub mod check;
+pub mod config;
+pub mod encounter;
+pub mod frame;
+pub mod health;
+pub mod identify;
+pub mod outbox;
+pub mod picture;
+pub mod quality;
+pub mod report;
+pub mod run;
+pub mod source;
+pub mod stop;
+pub mod uplink;
+pub mod watch;
+
+#[cfg(test)]
+mod sample;

@@ -1,0 +1,181 @@
+//! The boat's program.
+
+use clap::{Args, Parser, Subcommand};
+use flukewatch_edge::check::{self, Finding};
+use flukewatch_edge::config::Config;
+use flukewatch_edge::outbox::{Listed, Listing};
+use flukewatch_edge::run::{self, RunOptions};
+use flukewatch_edge::stop::Stop;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use tracing_subscriber::EnvFilter;
+
+/// Recognises whales on board and reports them to shore.
+///
+/// Frames become encounters, encounters become sightings, and sightings wait in an outbox on disk until shore has receipted them.
+#[derive(Parser)]
+#[command(name = "flukewatch-edge", version, after_help = "\
+Examples:
+  flukewatch-edge check --config edge.toml
+  flukewatch-edge run --config edge.toml
+  flukewatch-edge run --config edge.toml --until-delivered 60
+  flukewatch-edge outbox --config edge.toml --json
+
+Logs go to stderr; RUST_LOG=debug says more, RUST_LOG=warn less.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Watch, recognise and report.
+    ///
+    /// Goes on sending after the last frame, until Ctrl-C or SIGTERM: the encounter that is going on is then reported and saved,
+    /// and what shore has not receipted waits in the outbox for the next run. `health.json` in the outbox's folder says every 10
+    /// seconds how the boat is doing; its last state is printed on stdout at the end, as one line of JSON.
+    #[command(after_help = "\
+Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (stderr says why); 2 wrong command line;
+3 with --until-delivered: something still waits in the outbox.")]
+    Run {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// End once the frames are over and shore has receipted everything, or this many seconds after the last frame.
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        until_delivered: Option<Duration>,
+    },
+    /// Say whether a configuration and its bundle will work.
+    ///
+    /// Reads the configuration, verifies every part of the bundle, runs its model once, and looks at the camera and the outbox. What is
+    /// at fault is named with its line or its part.
+    #[command(after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line.")]
+    Check {
+        /// The boat's configuration.
+        #[arg(long, value_name = "FILE", required_unless_present = "bundle", conflicts_with = "bundle")]
+        config: Option<PathBuf>,
+        /// Check a bundle alone.
+        #[arg(long, value_name = "BUNDLE")]
+        bundle: Option<PathBuf>,
+        /// Print JSON: a list of {part, good, says}.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what waits for shore and what can never be sent.
+    ///
+    /// May be used while the boat works.
+    #[command(after_help = "Exit codes: 0 listed; 1 the configuration or the outbox cannot be read; 2 wrong command line.")]
+    Outbox {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Print JSON: {accepted, queued, dead}.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Args)]
+struct ConfigFile {
+    /// The boat's configuration; edge.example.toml explains every key.
+    #[arg(long = "config", value_name = "FILE")]
+    file: PathBuf,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
+}
+
+/// `run --until-delivered` ended with something in the outbox.
+const UNDELIVERED: u8 = 3;
+
+fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,tract=error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    match command(Cli::parse().command) {
+        Ok(code) => code,
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+    match command {
+        Command::Run { config, until_delivered } => {
+            let config = Config::load(&config.file)?;
+            let stop = Stop::default();
+            stop_on_signal(stop.clone())?;
+            let finished = run::run(&config, RunOptions { until_delivered }, &stop)?;
+            println!("{}", serde_json::to_string(&finished.health)?);
+            if finished.undelivered {
+                let waiting = finished.health.queued_sightings + finished.health.queued_pictures;
+                eprintln!("{waiting} messages still wait in the outbox {}", config.outbox.path.display());
+                return Ok(ExitCode::from(UNDELIVERED));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Check { config, bundle, json } => {
+            let mut findings = vec![];
+            findings.extend(config.iter().flat_map(|file| check::check_config(file)));
+            findings.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
+            if json {
+                println!("{}", serde_json::to_string_pretty(&findings)?);
+            } else {
+                for Finding { part, good, says } in &findings {
+                    println!("{} {part}: {says}", if *good { "ok   " } else { "FAULT" });
+                }
+            }
+            Ok(if findings.iter().all(|f| f.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Outbox { config, json } => {
+            let config = Config::load(&config.file)?;
+            let listing = Listing::read(&config.outbox.path)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&listing)?);
+            } else {
+                show(&listing);
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn show(listing: &Listing) {
+    let Listing { accepted, queued, dead } = listing;
+    println!("{accepted} sightings ever, {} messages wait, {} dead letters", queued.len(), dead.len());
+    for (state, messages) in [("waits", queued), ("dead", dead)] {
+        for Listed { sighting, sequence, part, bytes, dead_because } in messages {
+            let why = dead_because.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            println!("{state:<5}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
+        }
+    }
+}
+
+/// Asks all to stop at the first Ctrl-C or SIGTERM; a second one ends the program at once, which loses nothing that is accepted.
+fn stop_on_signal(stop: Stop) -> Result<(), Box<dyn Error>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(move || {
+        runtime.block_on(async {
+            for _ in 0..2 {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if stop.asked() {
+                    std::process::exit(130);
+                }
+                tracing::info!("stopping: the encounter that is going on is saved first");
+                stop.ask();
+            }
+        });
+    })?;
+    Ok(())
+}

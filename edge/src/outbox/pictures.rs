@@ -1,0 +1,80 @@
+//! The folder of pictures that wait: a file is whole and on the disk before a row names it.
+
+use super::OutboxError;
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+pub(super) struct Pictures {
+    folder: PathBuf,
+}
+
+impl Pictures {
+    /// The pictures of the outbox in `outbox`.
+    pub(super) fn of(outbox: &Path) -> Self {
+        Self { folder: outbox.join("pictures") }
+    }
+
+    /// Makes the folder where it is missing.
+    pub(super) fn make_folder(&self) -> Result<(), OutboxError> {
+        std::fs::create_dir_all(&self.folder).map_err(OutboxError::disk(&self.folder))
+    }
+
+    /// Writes the picture of `sighting` under its final name and makes sure that it is on the disk; returns that name. On an
+    /// error nothing is left behind.
+    pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
+        let name = format!("{sighting}.jpg");
+        let (path, part) = (self.folder.join(&name), self.folder.join(format!("{name}.part")));
+        let written = (|| {
+            let mut file = File::create(&part)?;
+            file.write_all(jpeg)?;
+            file.sync_all()?;
+            std::fs::rename(&part, &path)?;
+            File::open(&self.folder)?.sync_all()
+        })();
+        written.map_err(|e| {
+            for file in [&part, &path] {
+                let _ = std::fs::remove_file(file);
+            }
+            OutboxError::disk(&path)(e)
+        })?;
+        Ok(name)
+    }
+
+    /// The picture file; `None` where it is gone.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, OutboxError> {
+        let path = self.folder.join(name);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(OutboxError::disk(&path)(e)),
+        }
+    }
+
+    /// Deletes a picture that no row names any more. What fails is left for [`Pictures::keep_only`].
+    pub(super) fn remove(&self, name: &str) {
+        if let Err(e) = std::fs::remove_file(self.folder.join(name))
+            && e.kind() != ErrorKind::NotFound
+        {
+            tracing::warn!(picture = name, "a picture that shore has cannot be deleted: {e}");
+        }
+    }
+
+    /// Deletes the files of a write or a delete that a power cut interrupted: those that `named` does not hold. Returns how many.
+    pub(super) fn keep_only(&self, named: &HashSet<String>) -> Result<usize, OutboxError> {
+        let failed = OutboxError::disk(&self.folder);
+        let mut removed = 0;
+        for entry in std::fs::read_dir(&self.folder).map_err(&failed)? {
+            let entry = entry.map_err(&failed)?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let ours = name.ends_with(".jpg") || name.ends_with(".jpg.part");
+            if ours && !named.contains(&name) {
+                std::fs::remove_file(entry.path()).map_err(&failed)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}

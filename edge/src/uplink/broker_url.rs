@@ -1,0 +1,131 @@
+//! Where the broker is.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// `mqtt://[user:password@]host[:port]`; `mqtts://` encrypts.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// Whether the link is encrypted.
+    pub tls: bool,
+    /// User and password, where the broker wants them.
+    pub credentials: Option<(String, String)>,
+    /// A name or an address; an IPv6 address in brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+/// Why a text is no broker's address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadBrokerUrl {
+    /// Neither `mqtt://` nor `mqtts://`.
+    #[error("a broker is given as mqtt://host:port, not '{0}'")]
+    Form(String),
+    /// A port that is none.
+    #[error("the broker's port must be 1 to 65535, not '{0}'")]
+    Port(String),
+    /// Encryption in a program without it.
+    #[error("mqtts:// needs a flukewatch-edge built with the feature 'tls' (cargo build -p flukewatch-edge --features tls)")]
+    NoTls,
+}
+
+impl FromStr for BrokerUrl {
+    type Err = BadBrokerUrl;
+
+    fn from_str(text: &str) -> Result<Self, BadBrokerUrl> {
+        // A password must not reach a log by way of an error.
+        let form = || BadBrokerUrl::Form(text.rsplit('@').next().unwrap_or_default().chars().take(100).collect());
+        let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
+        let tls = match scheme {
+            "mqtt" => false,
+            "mqtts" if cfg!(feature = "tls") => true,
+            "mqtts" => return Err(BadBrokerUrl::NoTls),
+            _ => return Err(form()),
+        };
+        let (user, address) = rest.rsplit_once('@').map_or((None, rest), |(user, address)| (Some(user), address));
+        let credentials = match user.map(|u| u.split_once(':')) {
+            None => None,
+            Some(Some((user, password))) if !user.is_empty() => Some((user.to_owned(), password.to_owned())),
+            Some(_) => return Err(form()),
+        };
+        let address = address.strip_suffix('/').unwrap_or(address);
+        let (host, port) = match address.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => {
+                let number = port.parse().ok().filter(|&p| p > 0);
+                (host, number.ok_or_else(|| BadBrokerUrl::Port(port.chars().take(20).collect()))?)
+            }
+            _ => (address, if tls { 8883 } else { 1883 }),
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let good = match bare {
+            Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+        };
+        if good { Ok(Self { tls, credentials, host: host.to_owned(), port }) } else { Err(form()) }
+    }
+}
+
+/// Without the password.
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        write!(f, "{scheme}://{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read() {
+        for (text, host, port) in [
+            ("mqtt://127.0.0.1:1884", "127.0.0.1", 1884),
+            ("mqtt://shore.example.org", "shore.example.org", 1883),
+            ("mqtt://[::1]:1885/", "[::1]", 1885),
+            ("mqtt://[fe80::1]", "[fe80::1]", 1883),
+        ] {
+            let url: BrokerUrl = text.parse().unwrap();
+            assert_eq!((url.host.as_str(), url.port, url.credentials), (host, port, None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_read_and_never_shown() {
+        let url: BrokerUrl = "mqtt://boat:se@cr:et@shore:99".parse().unwrap();
+        assert_eq!(url.credentials, Some(("boat".into(), "se@cr:et".into())));
+        assert_eq!((url.to_string(), format!("{url:?}")), ("mqtt://shore:99".into(), "mqtt://shore:99".into()));
+        let said = "mqtt://:secret@shore".parse::<BrokerUrl>().unwrap_err().to_string();
+        assert!(!said.contains("secret"), "{said}");
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for bad in ["", "127.0.0.1:1883", "http://shore", "mqtt://", "mqtt://:1883", "mqtt://a b", "mqtt://[::g]:1"] {
+            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Form(_))), "{bad}");
+        }
+        for bad in ["mqtt://shore:0", "mqtt://shore:70000", "mqtt://shore:x"] {
+            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Port(_))), "{bad}");
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn encryption_says_what_it_needs() {
+        assert_eq!("mqtts://shore".parse::<BrokerUrl>(), Err(BadBrokerUrl::NoTls));
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn encryption_has_its_own_port() {
+        let url: BrokerUrl = "mqtts://shore".parse().unwrap();
+        assert_eq!((url.tls, url.port), (true, 8883));
+    }
+}

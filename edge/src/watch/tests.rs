@@ -1,0 +1,227 @@
+use super::*;
+use crate::encounter::Grouping;
+use crate::frame::FramePicture;
+use crate::identify::Identifier;
+use crate::outbox::{Key, Load, Queue};
+use crate::sample;
+use flukewatch_common::clock::ManualClock;
+use flukewatch_common::embedder::Embedder;
+use flukewatch_common::sighting::{Part, Sighting};
+use flukewatch_common::wire;
+use image::{ImageFormat, RgbImage};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::HashSet;
+use std::io::Cursor;
+
+const FILM: Grouping = Grouping::Film { gap: 1000, longest: 60_000 };
+const ROOM: u64 = 1 << 30;
+
+/// A source that plays a script, 100 ms a step, and moves the clock with it.
+struct Script {
+    steps: VecDeque<Step>,
+    clock: Arc<ManualClock>,
+    stop: Stop,
+}
+
+enum Step {
+    Frame(FramePicture, Option<Vec<PixelBox>>),
+    Do(Box<dyn FnMut() + Send>),
+    Broken,
+    Fails,
+    Stop,
+}
+
+impl FrameSource for Script {
+    fn next(&mut self) -> Result<Option<Frame>, SourceError> {
+        loop {
+            self.clock.advance(100);
+            return match self.steps.pop_front() {
+                None => Ok(None),
+                Some(Step::Frame(picture, boxes)) => {
+                    let left = self.steps.len();
+                    Ok(Some(Frame { name: format!("-{left}"), taken: self.clock.now(), picture, boxes }))
+                }
+                Some(Step::Broken) => Err(SourceError::Broken { frame: "x".into(), reason: "test".into() }),
+                Some(Step::Fails) => Err(SourceError::Empty("camera".into())),
+                Some(Step::Do(mut what)) => {
+                    what();
+                    continue;
+                }
+                Some(Step::Stop) => {
+                    self.stop.ask();
+                    continue;
+                }
+            };
+        }
+    }
+}
+
+fn fluke(number: u32) -> Step {
+    Step::Frame(FramePicture::Pixels(sample::frame(number)), Some(vec![sample::FLUKE]))
+}
+
+fn sea(frames: usize) -> impl Iterator<Item = Step> {
+    // Open sea is not decoded, so that its bytes do not matter.
+    (0..frames).map(|_| Step::Frame(FramePicture::Encoded(vec![]), Some(vec![])))
+}
+
+fn encoded(photo: &RgbImage) -> Vec<u8> {
+    let mut file = vec![];
+    photo.write_to(&mut Cursor::new(&mut file), ImageFormat::Jpeg).unwrap();
+    file
+}
+
+struct Boat {
+    _folder: tempfile::TempDir,
+    queue: Queue,
+    counters: Arc<Counters>,
+    watch: Watch,
+}
+
+fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>) -> Boat {
+    let folder = tempfile::tempdir().unwrap();
+    let outbox = Outbox::open(folder.path(), &sample::boat(), room).unwrap();
+    let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
+    let stop = Stop::default();
+    let source = Script { steps: script(&outbox).into(), clock: clock.clone(), stop: stop.clone() };
+    let bundle = sample::bundle(3);
+    let embedder = Embedder::open(&bundle).unwrap();
+    let random = Box::new(StdRng::seed_from_u64(5));
+    let reporter = Reporter::new(sample::boat(), "bow".into(), Identifier::new(bundle, embedder), random);
+    let (counters, news) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
+    let queue = outbox.queue().unwrap();
+    let encounters = Encounters::new(grouping, 3, 0.1);
+    let watch =
+        Watch::new(Box::new(source), encounters, reporter, outbox, clock, counters.clone(), news, stop);
+    Boat { _folder: folder, queue, counters, watch }
+}
+
+fn sightings(queue: &Queue) -> Vec<Sighting> {
+    let keys = queue.next(&HashSet::new(), 1000).unwrap();
+    keys.into_iter()
+        .filter(|q| q.key.part == Part::Sighting)
+        .map(|q| match queue.load(q.key).unwrap() {
+            Load::Message(message) => wire::decode(&message).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn encounters_become_sightings() {
+    let mut steps: Vec<Step> = sea(3).collect();
+    steps.extend((0..5).map(|_| fluke(1)));
+    steps.extend(sea(15));
+    steps.extend((0..4).map(|_| fluke(9)));
+    let boat = boat(FILM, ROOM, |_| steps);
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    assert_eq!(seen.len(), 2);
+    let (known, new) = (&seen[0], &seen[1]);
+    assert_eq!((known.sequence, new.sequence), (1, 2));
+    assert_eq!((known.frames, new.frames), (5, 4));
+    assert_eq!(known.ended.millis_since(known.started), 400);
+    assert_eq!(known.verdict, Verdict::Known { whale: "W1".into() });
+    assert!(known.candidates[0].score > 0.99 && known.candidates.len() == 3);
+    assert_eq!(new.verdict, Verdict::New);
+    assert_eq!(known.region, sample::FLUKE);
+    assert_ne!(known.id, new.id);
+    assert_eq!(known.id.get_version_num(), 7);
+    assert_eq!(known.bundle, sample::bundle(3).id());
+    assert!(known.engine.starts_with("tract"), "{}", known.engine);
+    let (width, height) = (known.picture.width, known.picture.height);
+    assert!(width > sample::FLUKE.width() && height > sample::FLUKE.height(), "the picture shows some sea");
+}
+
+#[test]
+fn broken_frames_are_counted_and_passed_over() {
+    let whole = encoded(&sample::frame(1));
+    let truncated = whole[..whole.len() / 3].to_vec();
+    // A PNG header that announces 20,000 x 20,000 pixels.
+    let huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\x02\0\0\0\x4a\x28\x5e\x0b".to_vec();
+    let outside = PixelBox { x0: 900, y0: 0, x1: 990, y1: 50 };
+    let here = || Some(vec![sample::FLUKE]);
+    let steps = vec![
+        fluke(1),
+        Step::Frame(FramePicture::Encoded(truncated), here()),
+        Step::Frame(FramePicture::Encoded(vec![]), here()),
+        Step::Frame(FramePicture::Encoded(huge), here()),
+        Step::Frame(FramePicture::Encoded(b"not a picture".to_vec()), None),
+        Step::Frame(FramePicture::Pixels(sample::frame(1)), Some(vec![outside])),
+        Step::Broken,
+        Step::Frame(FramePicture::Encoded(whole), here()),
+    ];
+    let boat = boat(FILM, ROOM, |_| steps);
+    boat.watch.run().unwrap();
+    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!((health.frames, health.broken_frames, health.encounters, health.accepted), (8, 6, 1, 1));
+    let seen = sightings(&boat.queue);
+    assert_eq!((seen[0].frames, &seen[0].verdict), (2, &Verdict::Known { whale: "W1".into() }));
+}
+
+#[test]
+fn a_frame_that_nobody_looked_at_counts_as_a_whole() {
+    let still = |number| Step::Frame(FramePicture::Pixels(sample::fluke(number)), None);
+    let boat = boat(Grouping::Stills, ROOM, |_| vec![still(0), still(2)]);
+    boat.watch.run().unwrap();
+    let whales: Vec<Verdict> = sightings(&boat.queue).into_iter().map(|s| s.verdict).collect();
+    assert_eq!(whales, ["W0", "W2"].map(|whale| Verdict::Known { whale: whale.into() }));
+}
+
+#[test]
+fn being_asked_to_stop_saves_the_encounter_that_is_going_on() {
+    let boat = boat(FILM, ROOM, |_| vec![fluke(1), Step::Stop, fluke(1), fluke(1), fluke(1)]);
+    boat.watch.run().unwrap();
+    assert_eq!(sightings(&boat.queue)[0].frames, 2);
+}
+
+#[test]
+fn a_source_that_fails_is_an_error_and_its_last_encounter_is_saved() {
+    let boat = boat(FILM, ROOM, |_| vec![fluke(1), Step::Fails]);
+    assert!(matches!(boat.watch.run(), Err(WatchError::Source(_))));
+    assert_eq!(sightings(&boat.queue).len(), 1);
+}
+
+/// Room for one picture of [`fluke`], but not for two.
+fn room_for_one() -> u64 {
+    let boat = boat(FILM, ROOM, |_| vec![fluke(1)]);
+    boat.watch.run().unwrap();
+    let bytes: u64 = boat.queue.next(&HashSet::new(), 9).unwrap().iter().map(|q| q.bytes).sum();
+    bytes * 3 / 2
+}
+
+#[test]
+fn while_the_outbox_is_full_sightings_wait_and_are_then_taken_in_order() {
+    let boat = boat(Grouping::Stills, room_for_one(), |outbox| {
+        let mut queue = outbox.queue().unwrap();
+        let empty = move || {
+            let keys: Vec<Key> = queue.next(&HashSet::new(), 9).unwrap().iter().map(|q| q.key).collect();
+            assert_eq!(queue.receipted(&keys).unwrap(), 2);
+        };
+        let mut steps = vec![fluke(0), fluke(1), Step::Do(Box::new(empty))];
+        // More than the five seconds after which the outbox is asked again.
+        steps.extend(sea(60));
+        steps
+    });
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    assert_eq!(seen.iter().map(|s| s.sequence).collect::<Vec<_>>(), [2]);
+    assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
+    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!((health.accepted, health.in_memory, health.given_up), (2, 0, 0));
+}
+
+#[test]
+fn memory_is_bounded_and_what_is_given_up_is_counted() {
+    let boat = boat(Grouping::Stills, room_for_one(), |_| {
+        let mut steps: Vec<Step> = (0..MAX_IN_MEMORY as u32 + 7).map(|_| fluke(1)).collect();
+        steps.push(Step::Stop);
+        steps
+    });
+    let ended = boat.watch.run();
+    assert!(matches!(ended, Err(WatchError::Unsaved(MAX_IN_MEMORY))), "{ended:?}");
+    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!((health.accepted, health.given_up), (1, MAX_IN_MEMORY as u64 + 6));
+    assert_eq!(sightings(&boat.queue).len(), 1, "what was accepted is still there");
+}
