@@ -7,7 +7,7 @@
 pub mod album;
 pub mod command;
 pub mod difficulty;
-pub mod encounter;
+pub mod dive;
 pub mod error;
 pub mod individual;
 pub mod light;

@@ -189,15 +189,14 @@ fn soften(picture: &mut [Colour], width: usize, side: f32) {
     let mut before = picture[..width].to_vec();
     let height = picture.len() / width;
     for y in 0..height {
-        for x in 0..width {
+        for (x, before) in before.iter_mut().enumerate() {
             let i = y * width + x;
             let (here, after) = (
                 picture[i],
                 picture[if y + 1 < height { i + width } else { i }],
             );
-            picture[i] =
-                std::array::from_fn(|c| here[c] * middle + (before[x][c] + after[c]) * side);
-            before[x] = here;
+            picture[i] = std::array::from_fn(|c| here[c] * middle + (before[c] + after[c]) * side);
+            *before = here;
         }
     }
 }

@@ -22,6 +22,8 @@ pub enum Purpose {
     Meetings,
     /// A camera sequence.
     Sequence,
+    /// A frame of a camera sequence.
+    Frame,
 }
 
 /// The generator for one thing: `whole` and `part` are numbers that tell it from others of its purpose, such as whale and

@@ -2,7 +2,7 @@
 
 use super::album::write_jpeg;
 use super::difficulty::Difficulty;
-use super::encounter::Dive;
+use super::dive::Dive;
 use super::error::SynthError;
 use super::individual::Individual;
 use super::photograph::{Scene, take};
@@ -10,9 +10,11 @@ use super::seed::{Draw, Purpose, Span, generator};
 use super::skin::Skin;
 use super::truth::{Encounter, SequenceTruth, Sidecar};
 use flukewatch_common::pixel_box::PixelBox;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 /// A box is given from this visible share of a fluke on.
@@ -46,12 +48,22 @@ pub struct Sequence<'a> {
     pub difficulty: &'a Difficulty,
 }
 
-/// What one frame shows: a dive and the time since its start, or the open sea.
-struct Moment<'a> {
+/// A part of a sequence: the open sea, one fluke's dive, and after the last one the open sea again.
+struct Passage {
+    meeting: Meeting,
+    dive: Dive,
+    /// All frames of the part.
+    frames: Range<u32>,
+    /// Those of the dive.
+    diving: Range<u32>,
+}
+
+/// What came of one frame.
+struct Taken {
     frame: u32,
-    dive: &'a Dive,
-    since: f32,
-    skin: Option<&'a Skin>,
+    fluke: Option<PixelBox>,
+    /// Whether enough of the fluke is seen.
+    clear: bool,
 }
 
 impl Sequence<'_> {
@@ -69,89 +81,106 @@ impl Sequence<'_> {
         fs::create_dir_all(&frames).map_err(SynthError::file(&frames))?;
         let chance = &mut generator(self.seed, Purpose::Sequence, self.number, 0);
         let scene = Scene::draw(self.difficulty, self.size, chance);
-        let roll = chance.around_zero(self.difficulty.roll * 0.5);
-        let mut truth = SequenceTruth {
+        let passages = self.script(chance);
+        let encounters = passages
+            .iter()
+            .map(|p| self.play(&frames, &scene, p))
+            .collect::<Result<_, _>>()?;
+        let truth = SequenceTruth {
             frames_per_second: self.frames_per_second,
-            encounters: vec![],
+            encounters,
         };
-        let mut next = 0;
-        for (i, meeting) in self.meetings.iter().enumerate() {
-            let skin = Skin::paint(&Individual::draw(self.seed, meeting.whale));
-            let dive = Dive::draw(self.difficulty, self.size, roll, chance);
-            let before = self.frames(chance.within(&self.sea_seconds));
-            let during = self.frames(dive.seconds());
-            // The sea lies open after the last fluke too.
-            let after = if i + 1 == self.meetings.len() {
-                self.frames(chance.within(&self.sea_seconds))
-            } else {
-                0
-            };
-            let moment = |frame: u32| {
-                let since = (frame as f32 - (next + before) as f32) / self.frames_per_second;
-                let met = (next + before..next + before + during).contains(&frame);
-                Moment {
-                    frame,
-                    dive: &dive,
-                    since,
-                    skin: met.then_some(&skin),
-                }
-            };
-            let end = next + before + during + after;
-            let seen: Vec<(u32, Option<PixelBox>, f32)> = (next..end)
-                .into_par_iter()
-                .map(|f| self.frame(&frames, &scene, &moment(f)))
-                .collect::<Result<_, _>>()?;
-            let clear = |(_, fluke, visible): &&(u32, Option<PixelBox>, f32)| {
-                fluke.is_some() && *visible >= LEAST_VISIBLE
-            };
-            let whale = Individual::name(meeting.whale);
-            let (Some(first), Some(last)) = (seen.iter().find(clear), seen.iter().rfind(clear))
-            else {
-                return Err(SynthError::Unlucky { whale });
-            };
-            for &(frame, fluke, _) in &seen {
-                // A wave that hides a fluke for a moment does not end its encounter.
-                let met = (first.0..=last.0).contains(&frame);
-                let boxes = fluke.filter(|_| met).into_iter().collect();
-                write_json(&frames.join(format!("{frame:06}.json")), &Sidecar { boxes })?;
-            }
-            truth.encounters.push(Encounter {
-                first: first.0,
-                last: last.0,
-                whale,
-                enrolled: meeting.enrolled,
-            });
-            next = end;
-        }
         write_json(&folder.join(format!("{}.truth.json", self.name())), &truth)?;
         Ok(truth)
     }
 
-    fn frames(&self, seconds: f32) -> u32 {
-        (seconds * self.frames_per_second).round().max(1.0) as u32
+    /// Draws when which whale dives, and how.
+    fn script(&self, chance: &mut ChaCha8Rng) -> Vec<Passage> {
+        let roll = chance.around_zero(self.difficulty.roll * 0.5);
+        let count = |seconds: f32| (seconds * self.frames_per_second).round().max(1.0) as u32;
+        let mut passages = vec![];
+        let mut next = 0;
+        for (i, &meeting) in self.meetings.iter().enumerate() {
+            let dive = Dive::draw(self.difficulty, self.size, roll, chance);
+            let start = next + count(chance.within(&self.sea_seconds));
+            let diving = start..start + count(dive.seconds());
+            let mut end = diving.end;
+            if i + 1 == self.meetings.len() {
+                end += count(chance.within(&self.sea_seconds));
+            }
+            passages.push(Passage {
+                meeting,
+                dive,
+                frames: next..end,
+                diving,
+            });
+            next = end;
+        }
+        passages
     }
 
-    /// Takes and writes one frame; returns its number, the fluke's box and visible share.
+    /// Writes the frames and sidecars of one passage; returns its truth.
+    fn play(
+        &self,
+        folder: &Path,
+        scene: &Scene,
+        passage: &Passage,
+    ) -> Result<Encounter, SynthError> {
+        let skin = Skin::paint(&Individual::draw(self.seed, passage.meeting.whale));
+        let frames = passage.frames.clone().into_par_iter();
+        let taken: Vec<Taken> = frames
+            .map(|f| self.frame(folder, scene, passage, &skin, f))
+            .collect::<Result<_, _>>()?;
+        let whale = Individual::name(passage.meeting.whale);
+        let first = taken.iter().find(|t| t.clear).map(|t| t.frame);
+        let last = taken.iter().rfind(|t| t.clear).map(|t| t.frame);
+        let (Some(first), Some(last)) = (first, last) else {
+            return Err(SynthError::Unlucky { whale });
+        };
+        for Taken { frame, fluke, .. } in taken {
+            // A wave that hides much of a fluke for a moment does not end its encounter.
+            let boxes = fluke
+                .filter(|_| (first..=last).contains(&frame))
+                .into_iter()
+                .collect();
+            write_json(&folder.join(format!("{frame:06}.json")), &Sidecar { boxes })?;
+        }
+        Ok(Encounter {
+            first,
+            last,
+            whale,
+            enrolled: passage.meeting.enrolled,
+        })
+    }
+
+    /// Takes and writes one frame.
     fn frame(
         &self,
         folder: &Path,
         scene: &Scene,
-        moment: &Moment,
-    ) -> Result<(u32, Option<PixelBox>, f32), SynthError> {
+        passage: &Passage,
+        skin: &Skin,
+        frame: u32,
+    ) -> Result<Taken, SynthError> {
+        let since = (frame as f32 - passage.diving.start as f32) / self.frames_per_second;
         let mut scene = scene.clone();
-        scene.sea.time = moment.frame as f32 / self.frames_per_second;
-        scene.water = scene
-            .water
-            .at_moment(moment.frame, moment.dive.runoff(moment.since));
-        scene.lens = scene.lens.at_moment(moment.frame);
-        let chance = &mut generator(self.seed, Purpose::Sequence, self.number, moment.frame + 1);
-        let photograph = take(&scene, &moment.dive.view(moment.since), moment.skin, chance);
+        scene.sea.time = frame as f32 / self.frames_per_second;
+        scene.water = scene.water.at_moment(frame, passage.dive.runoff(since));
+        scene.lens = scene.lens.at_moment(frame);
+        let chance = &mut generator(self.seed, Purpose::Frame, self.number, frame);
+        let skin = passage.diving.contains(&frame).then_some(skin);
+        let photograph = take(&scene, &passage.dive.view(since), skin, chance);
         write_jpeg(
-            &folder.join(format!("{:06}.jpg", moment.frame)),
+            &folder.join(format!("{frame:06}.jpg")),
             &photograph.picture,
             scene.lens.quality,
         )?;
-        Ok((moment.frame, photograph.fluke, photograph.visible))
+        let (fluke, clear) = (photograph.fluke, photograph.visible >= LEAST_VISIBLE);
+        Ok(Taken {
+            frame,
+            fluke,
+            clear: clear && fluke.is_some(),
+        })
     }
 }
 
