@@ -158,7 +158,7 @@ impl Catalogue {
         for (index, (entry, row)) in self
             .entries
             .iter()
-            .zip(self.embeddings.chunks_exact(self.dimension))
+            .zip(self.embeddings.chunks_exact(self.dimension.max(1)))
             .enumerate()
         {
             if !takes_part(index) {

@@ -5,6 +5,8 @@
 //! for every engine; what an engine makes of them is its own affair.
 
 mod strip;
+#[cfg(test)]
+pub(crate) mod tiny_models;
 pub mod tract;
 
 use ndarray::ArrayView3;

@@ -158,3 +158,6 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, WireError> {
         _ => Err(WireError::Payload(M::NAME)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,331 @@
+mod damage;
 
+use super::*;
+use crate::catalogue::Enrolled;
+use crate::embedding::Embedding;
+use crate::prepare::{Colour, Fit};
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+fn preparation() -> Preparation {
+    Preparation {
+        height: 128,
+        width: 256,
+        colour: Colour::Grey,
+        fit: Fit::Letterbox,
+        margin: 0.05,
+        mean: vec![127.0],
+        deviation: vec![128.0],
+    }
+}
+
+fn catalogue(dimension: usize) -> Catalogue {
+    let mut catalogue = Catalogue::new(dimension);
+    let entry = Enrolled {
+        whale: "HW-1".into(),
+        photo: "a.jpg".into(),
+        source: "test".into(),
+    };
+    catalogue
+        .enrol(
+            entry,
+            &Embedding::normalised((1..=dimension).map(|i| i as f32).collect()).unwrap(),
+        )
+        .unwrap();
+    catalogue
+}
+
+fn rule(known_at: f32, new_below: f32) -> DecisionRule {
+    DecisionRule {
+        known_at,
+        new_below,
+        fitted_on: "test".into(),
+    }
+}
+
+fn info() -> ModelInfo {
+    ModelInfo {
+        architecture: "tiny".into(),
+        precision: Precision::F32,
+        opset: 17,
+        trained_on: "test".into(),
+    }
+}
+
+fn made(
+    preparation: Preparation,
+    views: Vec<View>,
+    catalogue: Catalogue,
+    rule: DecisionRule,
+) -> Result<Bundle, BundleError> {
+    let (name, created) = ("humpback", "2026-11-23T16:20:00.000Z");
+    let card = "# Card\nWhat it is.\n".to_owned();
+    Bundle::new(
+        name,
+        created,
+        preparation,
+        views,
+        info(),
+        b"a model".to_vec(),
+        catalogue,
+        rule,
+        card,
+    )
+}
+
+fn bundle() -> Bundle {
+    made(
+        preparation(),
+        vec![View::Plain, View::Mirrored],
+        catalogue(8),
+        rule(0.6, 0.4),
+    )
+    .unwrap()
+}
+
+/// A bundle saved as folder and as file.
+fn saved() -> (TempDir, [PathBuf; 2]) {
+    let dir = TempDir::new().unwrap();
+    let paths = [
+        dir.path().join("whales"),
+        dir.path().join("whales.flukebundle"),
+    ];
+    for path in &paths {
+        bundle().save(path).unwrap();
+    }
+    (dir, paths)
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// Rewrites the manifest of a bundle in a folder.
+fn edit(folder: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let path = folder.join(MANIFEST_FILE);
+    let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    change(&mut manifest);
+    fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
+}
+
+/// What opening says of a folder with a changed manifest.
+fn refusal(change: impl FnOnce(&mut serde_json::Value)) -> BundleError {
+    let (_dir, [folder, _]) = saved();
+    edit(&folder, change);
+    Bundle::open(&folder).unwrap_err()
+}
+
+#[test]
+fn folder_and_file_hold_the_same_bundle() {
+    let (_dir, paths) = saved();
+    for path in &paths {
+        let opened = Bundle::open(path).unwrap();
+        assert_eq!(opened, bundle());
+        assert_eq!(opened.id(), bundle().id());
+    }
+    assert_eq!(
+        names(&paths[0]),
+        [
+            "CARD.md",
+            "catalogue.bin",
+            "decision.json",
+            "manifest.json",
+            "model.onnx"
+        ]
+    );
+    assert_eq!(
+        names(paths[0].parent().unwrap()),
+        ["whales", "whales.flukebundle"],
+        "nothing is left lying about"
+    );
+}
+
+#[test]
+fn the_id_is_of_the_manifest_as_it_lies_there() {
+    let (_dir, [folder, file]) = saved();
+    edit(&folder, |m| {
+        m["created"] = "2027-01-01T00:00:00.000Z".into()
+    });
+    let opened = Bundle::open(&folder).unwrap();
+    assert_eq!(
+        opened.id(),
+        &sha256_hex(&fs::read(folder.join(MANIFEST_FILE)).unwrap())[..12]
+    );
+    assert_ne!(opened.id(), bundle().id());
+    // A manifest that was laid out by hand keeps its bytes, and with them its id.
+    opened.save(&file).unwrap();
+    assert_eq!(Bundle::open(&file).unwrap().id(), opened.id());
+}
+
+#[test]
+fn equal_bundles_are_equal_bytes() {
+    let (_dir, [folder, file]) = saved();
+    let first = fs::read(&file).unwrap();
+    Bundle::open(&folder).unwrap().save(&file).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), first);
+    assert!(first.starts_with(b"manifest.json\0"));
+}
+
+#[test]
+fn the_manifest_reads_as_documented() {
+    let manifest: serde_json::Value = serde_json::from_slice(&bundle().manifest_bytes).unwrap();
+    assert_eq!(manifest["format"], 1);
+    assert_eq!(manifest["views"], serde_json::json!(["plain", "mirrored"]));
+    assert_eq!(manifest["dimension"], 8);
+    assert_eq!(manifest["model"]["precision"], "f32");
+    assert_eq!(manifest["preparation"]["fit"], "letterbox");
+    assert_eq!(
+        manifest["parts"]["model"],
+        serde_json::json!({"file": "model.onnx", "sha256": sha256_hex(b"a model"), "bytes": 7})
+    );
+}
+
+#[test]
+fn sha256_is_the_usual_one() {
+    assert_eq!(
+        sha256_hex(b"abc"),
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    );
+}
+
+#[test]
+fn other_whales_make_another_bundle() {
+    let other = bundle()
+        .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))
+        .unwrap();
+    assert_ne!(other.id(), bundle().id());
+    assert_eq!(
+        (&other.model, &other.manifest.views),
+        (&bundle().model, &bundle().manifest.views)
+    );
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("other.flukebundle");
+    other.save(&path).unwrap();
+    assert_eq!(Bundle::open(&path).unwrap(), other);
+    let error = bundle()
+        .with_catalogue(Catalogue::new(4), rule(0.7, 0.3))
+        .unwrap_err();
+    assert!(matches!(error, BundleError::Inconsistent { .. }), "{error}");
+}
+
+#[test]
+fn what_was_changed_past_the_manifest_is_not_saved() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("b");
+    let stale = |change: fn(&mut Bundle)| {
+        let mut changed = bundle();
+        change(&mut changed);
+        match changed.save(&path).unwrap_err() {
+            BundleError::Stale { part } => part,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(stale(|b| b.model.push(0)), "model");
+    assert_eq!(stale(|b| b.catalogue = Catalogue::new(8)), "catalogue");
+    assert_eq!(stale(|b| b.decision.known_at = 0.9), "decision");
+    assert_eq!(stale(|b| b.card.clear()), "card");
+    assert_eq!(stale(|b| b.manifest.name = "another".into()), "manifest");
+    assert!(!path.exists());
+}
+
+#[test]
+fn parts_that_contradict_each_other_are_refused() {
+    let why = |result: Result<Bundle, BundleError>| match result.unwrap_err() {
+        BundleError::Inconsistent { why, .. } => why,
+        other => panic!("{other}"),
+    };
+    let both = || vec![View::Plain, View::Mirrored];
+    let flat = Preparation {
+        height: 0,
+        ..preparation()
+    };
+    assert!(why(made(flat, both(), catalogue(8), rule(0.6, 0.4))).contains("height"));
+    assert!(why(made(preparation(), vec![], catalogue(8), rule(0.6, 0.4))).contains("views"));
+    assert!(
+        why(made(
+            preparation(),
+            vec![View::Plain; 2],
+            catalogue(8),
+            rule(0.6, 0.4)
+        ))
+        .contains("views")
+    );
+    assert!(why(made(preparation(), both(), catalogue(7), rule(0.6, 0.4))).contains("7 numbers"));
+    assert!(
+        why(made(preparation(), both(), catalogue(8), rule(0.4, 0.6))).contains("decision rule")
+    );
+    assert!(
+        why(made(
+            preparation(),
+            both(),
+            catalogue(8),
+            rule(f32::NAN, 0.6)
+        ))
+        .contains("decision rule")
+    );
+    let error = refusal(|m| m["dimension"] = 16.into());
+    assert!(
+        error
+            .to_string()
+            .contains("embeddings of 8 numbers, its model makes 16"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bundle_is_replaced_and_a_strangers_folder_is_not() {
+    let (dir, paths) = saved();
+    let other = bundle()
+        .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))
+        .unwrap();
+    for path in &paths {
+        other.save(path).unwrap();
+        assert_eq!(Bundle::open(path).unwrap(), other);
+    }
+    assert_eq!(names(dir.path()), ["whales", "whales.flukebundle"]);
+    fs::write(paths[0].join("thesis.tex"), b"years of work").unwrap();
+    let error = bundle().save(&paths[0]).unwrap_err();
+    assert!(
+        matches!(&error, BundleError::Occupied { file, .. } if file == "thesis.tex"),
+        "{error}"
+    );
+    assert_eq!(
+        Bundle::open(&paths[0]).unwrap(),
+        other,
+        "and the old bundle is still there"
+    );
+    assert!(paths[0].join("thesis.tex").exists());
+}
+
+#[test]
+fn what_cannot_be_written_leaves_the_old_bundle() {
+    let (dir, [folder, file]) = saved();
+    // A folder where the single file should go, and a file where the folder should.
+    let taken = dir.path().join("taken.flukebundle");
+    fs::create_dir(&taken).unwrap();
+    assert!(matches!(
+        bundle().save(&taken),
+        Err(BundleError::Write { .. })
+    ));
+    assert!(bundle().save(&file.join("inside")).is_err());
+    assert_eq!(
+        names(dir.path()),
+        ["taken.flukebundle", "whales", "whales.flukebundle"]
+    );
+    assert_eq!(Bundle::open(&folder).unwrap(), bundle());
+    assert_eq!(Bundle::open(&file).unwrap(), bundle());
+}
+
+#[test]
+fn folders_on_the_way_are_made() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a/b/c.flukebundle");
+    bundle().save(&path).unwrap();
+    assert_eq!(Bundle::open(&path).unwrap(), bundle());
+}

@@ -190,15 +190,15 @@ impl Steps {
                 .copied()
                 .ok_or_else(|| at(node, format!("its input '{name}' is not a constant")))
         };
-        let scales = floats(constant(1)?).map_err(|why| at(node, format!("its scale {why}")))?;
+        let scales =
+            float_values(constant(1)?).map_err(|why| at(node, format!("its scale {why}")))?;
         if scales.is_empty() || scales.iter().any(|s| !s.is_finite() || *s <= 0.0) {
             return Err(at(node, "its scale is not a number above 0"));
         }
         let zero_points = match node.input.get(2).filter(|name| !name.is_empty()) {
             None => vec![0; scales.len()],
-            Some(_) => {
-                integers(constant(2)?).map_err(|why| at(node, format!("its zero point {why}")))?
-            }
+            Some(_) => integer_values(constant(2)?)
+                .map_err(|why| at(node, format!("its zero point {why}")))?,
         };
         if zero_points.len() != scales.len() {
             return Err(at(node, "it has not as many zero points as scales"));
@@ -239,7 +239,7 @@ fn fold(
     output: &str,
 ) -> Result<TensorProto, EngineError> {
     let steps = Steps::of(node, constants)?;
-    let values = integers(weights)
+    let values = integer_values(weights)
         .map_err(|why| at(node, format!("its weights '{}' {why}", weights.name)))?;
     // How many values in a row share a scale.
     let run = if steps.scales.len() == 1 {
@@ -309,7 +309,7 @@ fn counted<T>(tensor: &TensorProto, values: Vec<T>) -> Result<Vec<T>, String> {
     }
 }
 
-fn floats(tensor: &TensorProto) -> Result<Vec<f32>, String> {
+fn float_values(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     if tensor.data_type != DataType::Float as i32 {
         return Err("is not f32".into());
     }
@@ -332,7 +332,7 @@ fn floats(tensor: &TensorProto) -> Result<Vec<f32>, String> {
     )
 }
 
-fn integers(tensor: &TensorProto) -> Result<Vec<i32>, String> {
+fn integer_values(tensor: &TensorProto) -> Result<Vec<i32>, String> {
     let raw = &tensor.raw_data;
     let values = match DataType::try_from(tensor.data_type) {
         Ok(DataType::Int8 | DataType::Uint8 | DataType::Int32) if !tensor.int32_data.is_empty() => {

@@ -15,6 +15,7 @@ use tract_onnx::pb::{
     GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::runtime::DefaultRuntime;
 
 /// The version of tract that this program is built with.
 pub const TRACT_VERSION: &str = "0.23.9";
@@ -34,7 +35,7 @@ pub struct TractEngine {
     name: String,
     input_shape: [usize; 3],
     dimension: usize,
-    state: TypedSimpleState,
+    state: Box<dyn State>,
 }
 
 impl TractEngine {
@@ -145,14 +146,15 @@ fn one_line(error: &TractError) -> String {
 fn optimise(
     model: &ModelProto,
     [c, h, w]: [usize; 3],
-) -> Result<(usize, TypedSimpleState), EngineError> {
+) -> Result<(usize, Box<dyn State>), EngineError> {
     let failed = |e: TractError| EngineError::Load(one_line(&e));
     let typed = tract_onnx::onnx()
         .model_for_proto_model(model)
         .and_then(|m| m.with_input_fact(0, f32::fact([1, c, h, w]).into()))
-        .and_then(|m| m.into_optimized())
+        .and_then(|m| m.into_typed())
         .map_err(failed)?;
-    let fact = typed.output_fact(0).map_err(failed)?;
+    let plan = DefaultRuntime.prepare(typed).map_err(failed)?;
+    let fact = plan.output_fact(0).map_err(failed)?;
     let shape = fact
         .shape
         .as_concrete()
@@ -165,10 +167,7 @@ fn optimise(
             )));
         }
     };
-    let state = typed
-        .into_runnable()
-        .and_then(|plan| plan.spawn())
-        .map_err(failed)?;
+    let state = plan.spawn().map_err(failed)?;
     Ok((dimension, state))
 }
 
