@@ -24,3 +24,5 @@ pub mod sequence;
 pub mod skin;
 pub mod truth;
 pub mod water;
+
+pub use command::{SynthArgs, run};
