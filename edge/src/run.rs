@@ -1,10 +1,12 @@
 //! A boat at work: the watch on one thread, the courier beside it, and somebody who waits for both.
 
+mod monitor;
+
 use crate::config::{Config, Pace, SourceKind};
 use crate::encounter::{Encounters, Grouping};
 use crate::health::{Counters, Health};
 use crate::identify::Identifier;
-use crate::outbox::{Outbox, OutboxError, Queue};
+use crate::outbox::{Outbox, OutboxError};
 use crate::report::Reporter;
 use crate::source::{FrameSource, PictureFiles, RealTime, SourceError, Ticker, Unpaced};
 use crate::stop::Stop;
@@ -14,6 +16,7 @@ use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::sighting::{BadBoatId, BoatId};
+use monitor::Monitor;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use std::path::PathBuf;
@@ -25,8 +28,6 @@ use tokio::sync::Notify;
 pub const PICTURE_MARGIN: f32 = 0.1;
 /// How often the end is looked for.
 const LOOK: Duration = Duration::from_millis(100);
-/// How often `health.json` is written.
-const HEALTH: Duration = Duration::from_secs(10);
 
 /// When a run ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +84,9 @@ pub enum RunError {
         why: String,
     },
     /// A defect of Flukewatch.
-    #[error("the watch died; what is in the outbox is safe. This is a defect of flukewatch-edge: please report it with the log")]
+    #[error(
+        "the watch died; what is in the outbox is safe. This is a defect of flukewatch-edge: please report it with the log"
+    )]
     Died,
 }
 
@@ -100,119 +103,148 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let news = Arc::new(Notify::new());
 
     let bundle = Bundle::open(&config.bundle.path)?;
-    let model = |source| RunError::Model { bundle: config.bundle.path.clone(), source };
+    let model = |source| RunError::Model {
+        bundle: config.bundle.path.clone(),
+        source,
+    };
     let embedder = Embedder::open(&bundle).map_err(model)?;
     let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
     let identifier = Identifier::new(bundle, embedder);
-    let (bundle, engine) = (identifier.bundle().to_owned(), identifier.engine().to_owned());
     let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
     let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
-    let (queue, monitor) = (outbox.queue()?, outbox.queue()?);
+    let queue = outbox.queue()?;
+    let mut monitor = Monitor {
+        queue: outbox.queue()?,
+        counters: counters.clone(),
+        clock: clock.clone(),
+        bundle: identifier.bundle().to_owned(),
+        engine: identifier.engine().to_owned(),
+        file: config.outbox.path.join("health.json"),
+        saved: None,
+    };
     let source = open_source(config, &*clock, stop)?;
-    tracing::info!(%boat, bundle, engine, "watching {}", config.camera.path.display());
+    tracing::info!(
+        %boat,
+        bundle = monitor.bundle,
+        engine = monitor.engine,
+        "watching {}",
+        config.camera.path.display()
+    );
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|e| RunError::Machine { what: "start a thread", why: e.to_string() })?;
+        .map_err(|e| RunError::Machine {
+            what: "start a thread",
+            why: e.to_string(),
+        })?;
     let courier = Courier::new(
         MqttUplink::new(broker.clone(), boat.clone()),
         broker.to_string(),
         queue,
-        CourierSettings { window: config.uplink.window, receipt_timeout: config.uplink.receipt_timeout() },
+        CourierSettings {
+            window: config.uplink.window,
+            receipt_timeout: config.uplink.receipt_timeout(),
+        },
         Backoff::new(config.uplink.longest_wait(), random()?),
         clock.clone(),
         counters.clone(),
         news.clone(),
     );
     let courier = runtime.spawn(courier.run());
-    let reporter = Reporter::new(boat.clone(), config.camera.name.clone(), identifier, random()?);
+    let reporter = Reporter::new(
+        boat.clone(),
+        config.camera.name.clone(),
+        identifier,
+        random()?,
+    );
     let encounters = Encounters::new(grouping(config), config.encounter.best_crops, margin);
-    let watch =
-        Watch::new(source, encounters, reporter, outbox, clock.clone(), counters.clone(), news, stop.clone());
+    let watch = Watch::new(
+        source,
+        encounters,
+        reporter,
+        outbox,
+        clock.clone(),
+        counters.clone(),
+        news,
+        stop.clone(),
+    );
     let watch = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || watch.run())
-        .map_err(|e| RunError::Machine { what: "start a thread", why: e.to_string() })?;
+        .map_err(|e| RunError::Machine {
+            what: "start a thread",
+            why: e.to_string(),
+        })?;
 
-    let health = || -> Result<Health, OutboxError> {
-        Ok(counters.health(boat.as_str(), &bundle, &engine, monitor.counts()?, clock.now()))
-    };
-    let health_file = config.outbox.path.join("health.json");
-    let save = |health: &Health| {
-        if let Err(e) = health.write(&health_file) {
-            tracing::warn!("{} cannot be written: {e}", health_file.display());
-        }
-    };
-    let mut saved = Instant::now();
-    save(&health()?);
     while !watch.is_finished() {
+        monitor.save_when_due();
         std::thread::sleep(LOOK);
-        if saved.elapsed() >= HEALTH {
-            save(&health()?);
-            saved = Instant::now();
-        }
     }
     let watched = watch.join().map_err(|_| RunError::Died)?;
     if watched.is_ok() {
         tracing::info!("the frames are over; sending what waits in the outbox");
-        wait_for_delivery(&monitor, options, stop, || Ok(save(&health()?)))?;
+        wait_for_delivery(&mut monitor, options, stop);
     }
     courier.abort();
     runtime.shutdown_timeout(Duration::from_secs(5));
-    counters.set_link(false);
-    let health = health()?;
-    save(&health);
+    let health = monitor.health()?;
+    monitor.save(&health);
     watched?;
     let waiting = health.queued_sightings + health.queued_pictures;
-    Ok(Finished { undelivered: options.until_delivered.is_some() && waiting > 0, health })
+    Ok(Finished {
+        undelivered: options.until_delivered.is_some() && waiting > 0,
+        health,
+    })
 }
 
-fn wait_for_delivery(
-    monitor: &Queue,
-    options: RunOptions,
-    stop: &Stop,
-    save_health: impl Fn() -> Result<(), OutboxError>,
-) -> Result<(), OutboxError> {
+fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
     let started = Instant::now();
-    let mut saved = Instant::now();
     while !stop.asked() {
         if let Some(limit) = options.until_delivered
-            && (monitor.counts()?.queued() == 0 || started.elapsed() >= limit)
+            && (monitor.delivered() || started.elapsed() >= limit)
         {
-            return Ok(());
+            return;
         }
+        monitor.save_when_due();
         std::thread::sleep(LOOK);
-        if saved.elapsed() >= HEALTH {
-            save_health()?;
-            saved = Instant::now();
-        }
     }
-    Ok(())
 }
 
 fn grouping(config: &Config) -> Grouping {
     match config.camera.source {
         SourceKind::Stills => Grouping::Stills,
-        SourceKind::Replay => {
-            Grouping::Film { gap: config.encounter.gap_millis(), longest: config.encounter.longest_millis() }
-        }
+        SourceKind::Replay => Grouping::Film {
+            gap: config.encounter.gap_millis(),
+            longest: config.encounter.longest_millis(),
+        },
     }
 }
 
-fn open_source(config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Box<dyn FrameSource>, SourceError> {
+fn open_source(
+    config: &Config,
+    clock: &dyn Clock,
+    stop: &Stop,
+) -> Result<Box<dyn FrameSource>, SourceError> {
     let ticker: Box<dyn Ticker> = match config.camera.pace {
         Pace::RealTime => Box::new(RealTime::new(stop.clone())),
         Pace::Fast => Box::new(Unpaced(stop.clone())),
     };
     let rate = config.camera.frames_per_second;
-    Ok(Box::new(PictureFiles::open(&config.camera.path, clock.now(), rate, ticker)?))
+    Ok(Box::new(PictureFiles::open(
+        &config.camera.path,
+        clock.now(),
+        rate,
+        ticker,
+    )?))
 }
 
 fn random() -> Result<Box<StdRng>, RunError> {
-    let random = StdRng::try_from_rng(&mut SysRng)
-        .map_err(|e| RunError::Machine { what: "give random numbers", why: e.to_string() })?;
+    let random = StdRng::try_from_rng(&mut SysRng).map_err(|e| RunError::Machine {
+        what: "give random numbers",
+        why: e.to_string(),
+    })?;
     Ok(Box::new(random))
 }
 

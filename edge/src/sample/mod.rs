@@ -4,7 +4,7 @@ mod broker;
 mod bundle;
 
 pub(crate) use broker::{Mosquitto, Shore};
-pub(crate) use bundle::{FLUKE, bundle, fluke, frame, sea};
+pub(crate) use bundle::{FLUKE, bundle, fluke, frame};
 
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
@@ -37,7 +37,9 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         frames: 5,
         verdict: Verdict::Review,
         candidates: vec![],
-        embedding: Embedding::normalised(vec![1.0, 2.0, 3.0]).unwrap().compact(),
+        embedding: Embedding::normalised(vec![1.0, 2.0, 3.0])
+            .unwrap()
+            .compact(),
         picture,
         region: PixelBox::whole(40, 20),
         bundle: "abc123".into(),
