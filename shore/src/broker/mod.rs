@@ -71,7 +71,9 @@ pub struct Oversized {
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The address is taken or not this machine's.
-    #[error("the broker cannot listen on {address}: {source}; choose another with --mqtt, or use a running broker with --broker")]
+    #[error(
+        "the broker cannot listen on {address}: {source}; choose another with --mqtt, or use a running broker with --broker"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -103,7 +105,11 @@ impl Broker {
         let address = listener.local_addr().map_err(listen)?;
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(limits), oversized, stopped));
-        Ok(Self { address, stop, accepting })
+        Ok(Self {
+            address,
+            stop,
+            accepting,
+        })
     }
 
     /// Where it listens.

@@ -16,7 +16,9 @@ pub struct BrokerUrl {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum BadBrokerUrl {
     /// Encryption is asked for, which this version does not have.
-    #[error("'{0}': encrypted connections (mqtts) are not offered yet; use mqtt:// within a trusted network or a tunnel")]
+    #[error(
+        "'{0}': encrypted connections (mqtts) are not offered yet; use mqtt:// within a trusted network or a tunnel"
+    )]
     Encrypted(String),
     /// Anything else.
     #[error("'{0}' is no broker's address: write mqtt://HOST:PORT, as mqtt://192.168.1.5:1883")]
@@ -30,19 +32,30 @@ impl FromStr for BrokerUrl {
         if text.starts_with("mqtts://") {
             return Err(BadBrokerUrl::Encrypted(text.chars().take(128).collect()));
         }
-        let place = text.strip_prefix("mqtt://").ok_or_else(bad)?.trim_end_matches('/');
+        let place = text
+            .strip_prefix("mqtt://")
+            .ok_or_else(bad)?
+            .trim_end_matches('/');
         // An IPv6 number stands in brackets, since it holds colons itself.
         let (host, port) = match place.strip_prefix('[') {
             Some(v6) => {
                 let (host, rest) = v6.split_once(']').ok_or_else(bad)?;
-                (host, rest.strip_prefix(':').or(rest.is_empty().then_some("1883")).ok_or_else(bad)?)
+                (
+                    host,
+                    rest.strip_prefix(':')
+                        .or(rest.is_empty().then_some("1883"))
+                        .ok_or_else(bad)?,
+                )
             }
             None => place.split_once(':').unwrap_or((place, "1883")),
         };
         if host.is_empty() || host.contains(['/', '@', ' ', '?', '#']) {
             return Err(bad());
         }
-        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| bad())? })
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| bad())?,
+        })
     }
 }
 
@@ -74,9 +87,24 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for bad in ["", "localhost:1883", "mqtt://", "mqtt://:1883", "mqtt://h:x", "mqtt://h:99999", "mqtt://u:p@h", "mqtt://[::1"] {
-            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Malformed(_))), "{bad}");
+        for bad in [
+            "",
+            "localhost:1883",
+            "mqtt://",
+            "mqtt://:1883",
+            "mqtt://h:x",
+            "mqtt://h:99999",
+            "mqtt://u:p@h",
+            "mqtt://[::1",
+        ] {
+            assert!(
+                matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Malformed(_))),
+                "{bad}"
+            );
         }
-        assert!(matches!("mqtts://h".parse::<BrokerUrl>(), Err(BadBrokerUrl::Encrypted(_))));
+        assert!(matches!(
+            "mqtts://h".parse::<BrokerUrl>(),
+            Err(BadBrokerUrl::Encrypted(_))
+        ));
     }
 }
