@@ -1,0 +1,146 @@
+//! Normalisation folded into what stands before or after it, dropout left out: what remains is what an engine runs.
+
+use crate::network::weights::{Values, Weights, WeightsError, select};
+use crate::network::{Activation, BatchNorm, Convolution, Network, NodeId, Op, Pooling};
+use std::path::Path;
+
+/// A step of the folded network; inputs are positions of earlier steps.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// What is computed.
+    pub kind: Kind,
+    /// Of which earlier steps.
+    pub inputs: Vec<usize>,
+}
+
+/// What a step computes.
+#[derive(Clone, Debug)]
+pub enum Kind {
+    /// The image.
+    Input,
+    /// Convolution with bias.
+    Convolution {
+        /// `[out, in / groups, k, k]`
+        weight: Values,
+        /// `[out]`
+        bias: Values,
+        /// Step.
+        stride: usize,
+        /// Groups.
+        groups: usize,
+        /// Rows and columns added: top, left, bottom, right.
+        pads: [usize; 4],
+    },
+    /// Activation.
+    Activation(Activation),
+    /// Sum.
+    Add,
+    /// Maximum.
+    MaxPool {
+        /// Rows and columns.
+        kernel: usize,
+        /// Step.
+        stride: usize,
+        /// Border.
+        padding: usize,
+    },
+    /// Map to vector; the exponent of a generalised mean.
+    Pool(Option<f32>),
+    /// Matrix and bias.
+    Linear {
+        /// `[out, in]`
+        weight: Values,
+        /// `[out]`
+        bias: Values,
+    },
+}
+
+/// A network that an engine can run.
+#[derive(Clone, Debug)]
+pub struct Folded {
+    /// In the order of computation; the last one's output, L2-normalised, is the embedding.
+    pub steps: Vec<Step>,
+    /// `[C, H, W]` of the image.
+    pub input: [usize; 3],
+    /// D.
+    pub dimension: usize,
+}
+
+/// Folds a network for images of `height` x `width`.
+///
+/// # Errors
+/// When a weight is missing or of another shape.
+pub fn fold(network: &Network, weights: &Weights, height: usize, width: usize) -> Result<Folded, WeightsError> {
+    let weights = select(network, weights, Path::new("the trained weights"), |_| true)?;
+    let shapes = network.shapes(height, width);
+    let mut steps: Vec<Step> = vec![];
+    let mut place: Vec<usize> = vec![0; network.nodes.len()];
+    // A normalisation of the pooled vector waits here for the matrix after it.
+    let mut pending: Option<(Vec<f32>, Vec<f32>)> = None;
+    for (id, node) in network.nodes.iter().enumerate() {
+        let before = |i: usize| -> NodeId { node.inputs[i] };
+        let kind = match &node.op {
+            Op::Dropout(_) => {
+                place[id] = place[before(0)];
+                continue;
+            }
+            Op::Norm(norm) => {
+                pending = Some(scale_and_shift(norm, &weights));
+                place[id] = place[before(0)];
+                continue;
+            }
+            Op::Input => Kind::Input,
+            Op::Convolution(c) => convolution(c, &weights, &shapes[before(0)]),
+            Op::Activation(a) => Kind::Activation(*a),
+            Op::Add => Kind::Add,
+            Op::MaxPool { kernel, stride, padding } => {
+                Kind::MaxPool { kernel: *kernel, stride: *stride, padding: *padding }
+            }
+            Op::Pool(Pooling::Average) => Kind::Pool(None),
+            Op::Pool(Pooling::Gem) => Kind::Pool(weights["pool.p"].data.first().copied()),
+            Op::Linear { name, inputs, outputs } => {
+                let (mut weight, mut bias) =
+                    (weights[&format!("{name}.weight")].clone(), weights[&format!("{name}.bias")].clone());
+                if let Some((scale, shift)) = pending.take() {
+                    for o in 0..*outputs {
+                        let row = &mut weight.data[o * inputs..(o + 1) * inputs];
+                        bias.data[o] += row.iter().zip(&shift).map(|(w, s)| w * s).sum::<f32>();
+                        row.iter_mut().zip(&scale).for_each(|(w, s)| *w *= s);
+                    }
+                }
+                Kind::Linear { weight, bias }
+            }
+        };
+        steps.push(Step { kind, inputs: node.inputs.iter().map(|&i| place[i]).collect() });
+        place[id] = steps.len() - 1;
+    }
+    Ok(Folded { steps, input: [network.channels, height, width], dimension: network.dimension })
+}
+
+/// `y = scale x + shift`, a number a channel.
+fn scale_and_shift(norm: &BatchNorm, weights: &Weights) -> (Vec<f32>, Vec<f32>) {
+    let part = |part: &str| &weights[&format!("{}.{part}", norm.name)].data;
+    let (gamma, beta, mean, variance) = (part("weight"), part("bias"), part("running_mean"), part("running_var"));
+    let scale: Vec<f32> =
+        gamma.iter().zip(variance).map(|(g, v)| (f64::from(*g) / (f64::from(*v) + norm.epsilon).sqrt()) as f32).collect();
+    let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+    (scale, shift)
+}
+
+fn convolution(c: &Convolution, weights: &Weights, input: &[usize]) -> Kind {
+    let (scale, shift) = scale_and_shift(&c.norm, weights);
+    let mut weight = weights[&format!("{}.weight", c.name)].clone();
+    let per_channel = weight.data.len() / c.outputs;
+    for (kernel, s) in weight.data.chunks_exact_mut(per_channel).zip(&scale) {
+        kernel.iter_mut().for_each(|w| *w *= s);
+    }
+    let (top, bottom) = c.padding.around(input[1], c.kernel, c.stride);
+    let (left, right) = c.padding.around(input[2], c.kernel, c.stride);
+    Kind::Convolution {
+        weight,
+        bias: Values { shape: vec![c.outputs], data: shift },
+        stride: c.stride,
+        groups: c.groups,
+        pads: [top, left, bottom, right],
+    }
+}

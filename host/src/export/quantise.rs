@@ -1,0 +1,75 @@
+//! Int8 by QuantizeLinear and DequantizeLinear, in the form that TensorRT takes: symmetric, zero point 0, one scale a tensor for
+//! activations and one a row (axis 0) for weights, float biases; on the inputs and weights of Conv and Gemm and on the skip of
+//! a sum. Activations keep their Relu or Clip, so that the pairs may be taken out again for engines without int8.
+
+use super::calibrate::Ranges;
+use super::fold::Folded;
+use super::onnx::{self, Wrap, bytes, floats, integer, node};
+use crate::network::weights::Values;
+use std::collections::BTreeSet;
+use tract_onnx::pb::{GraphProto, ModelProto};
+
+/// The network with int8 weights and activations.
+pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
+    onnx::write_with(folded, &mut Int8 { ranges, done: BTreeSet::new() })
+}
+
+struct Int8<'a> {
+    ranges: &'a Ranges,
+    done: BTreeSet<String>,
+}
+
+impl Wrap for Int8<'_> {
+    fn activation(&mut self, graph: &mut GraphProto, tensor: &str) -> String {
+        let read = format!("{tensor}.dequantised");
+        // A tensor that several nodes read is quantised once.
+        let Some(range) = self.ranges.get(tensor) else { return tensor.to_owned() };
+        if self.done.insert(tensor.to_owned()) {
+            let (scale, zero) = (format!("{tensor}.scale"), format!("{tensor}.zero"));
+            let quantised = format!("{tensor}.quantised");
+            graph.initializer.push(floats(&scale, &[], &[range / 127.0]));
+            graph.initializer.push(bytes(&zero, &[], &[0]));
+            graph.node.push(node("QuantizeLinear", &quantised, &[tensor, &scale, &zero], &quantised, vec![]));
+            graph.node.push(node("DequantizeLinear", &read, &[&quantised, &scale, &zero], &read, vec![]));
+        }
+        read
+    }
+
+    fn weight(&mut self, graph: &mut GraphProto, name: &str, values: &Values) -> String {
+        let rows = values.shape[0];
+        let (scales, data) = quantised_rows(values);
+        let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
+        let (quantised, read) = (format!("{name}.int8"), format!("{name}.dequantised"));
+        graph.initializer.push(floats(&scale, &[rows], &scales));
+        graph.initializer.push(bytes(&zero, &[rows], &vec![0; rows]));
+        graph.initializer.push(bytes(&quantised, &values.shape, &data));
+        let axis = vec![integer("axis", 0)];
+        graph.node.push(node("DequantizeLinear", &read, &[&quantised, &scale, &zero], &read, axis));
+        read
+    }
+}
+
+/// One scale for each row, and the row in steps of it, -127..=127.
+pub fn quantised_rows(values: &Values) -> (Vec<f32>, Vec<i8>) {
+    let per_row = (values.data.len() / values.shape[0].max(1)).max(1);
+    let mut scales = vec![];
+    let mut data = Vec::with_capacity(values.data.len());
+    for row in values.data.chunks_exact(per_row) {
+        let peak = row.iter().fold(0f32, |m, v| m.max(v.abs()));
+        let scale = if peak > 0.0 { peak / 127.0 } else { 1.0 };
+        scales.push(scale);
+        data.extend(row.iter().map(|v| (v / scale).round().clamp(-127.0, 127.0) as i8));
+    }
+    (scales, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_peak() {
+        let values = Values { shape: vec![2, 2], data: vec![1.0, -2.0, 0.0, 0.0] };
+        assert_eq!(quantised_rows(&values), (vec![2.0 / 127.0, 1.0], vec![64, -127, 0, 0]));
+    }
+}

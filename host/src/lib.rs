@@ -1,0 +1,14 @@
+//! The workstation: training, export, enrolment, identification, evaluation and synthetic flukes.
+
+pub mod dataset;
+pub mod embed;
+pub mod enroll;
+pub mod evaluate;
+pub mod export;
+pub mod files;
+pub mod identify;
+pub mod inspect;
+pub mod network;
+pub mod retrieval;
+pub mod synth;
+pub mod train;

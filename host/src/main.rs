@@ -1,0 +1,48 @@
+//! `flukewatch`: the workstation's program.
+
+use clap::{Parser, Subcommand};
+use flukewatch_host::{enroll, evaluate, export, identify, inspect, synth};
+use std::process::ExitCode;
+
+/// Identify humpback whales by their flukes: train, export, enrol, identify, evaluate.
+///
+/// The usual way: `train` on labelled photos (or take the bundle in models/), `export` to a bundle, `enroll` the whales that you
+/// know, then `identify` photos here or hand the bundle to a boat.
+#[derive(Parser)]
+#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    #[cfg(feature = "train")]
+    Train(flukewatch_host::train::command::TrainArgs),
+    Export(export::command::ExportArgs),
+    Enroll(enroll::EnrollArgs),
+    Identify(identify::IdentifyArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Inspect(inspect::InspectArgs),
+    Synth(synth::command::SynthArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome = match &Cli::parse().command {
+        #[cfg(feature = "train")]
+        Command::Train(args) => flukewatch_host::train::command::run(args),
+        Command::Export(args) => export::command::run(args),
+        Command::Enroll(args) => enroll::run(args),
+        Command::Identify(args) => identify::run(args),
+        Command::Evaluate(args) => evaluate::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Synth(args) => synth::command::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flukewatch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

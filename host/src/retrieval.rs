@@ -1,0 +1,115 @@
+//! Retrieval, leave one out: every labelled photo is enrolled, and each photo of a whale with two photos or more is looked up
+//! among all the others. Ranks are over distinct whales.
+
+use flukewatch_common::catalogue::Catalogue;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// The figures of a retrieval.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Retrieval {
+    /// Share of queries whose first whale is right.
+    pub recall_at_1: f64,
+    /// Share of queries whose whale is among the first five.
+    pub recall_at_5: f64,
+    /// Mean of 1 / rank of the right whale, 0 beyond the fifth: the measure of the humpback contests.
+    pub map_at_5: f64,
+    /// Photos looked up.
+    pub queries: usize,
+    /// Photos enrolled.
+    pub enrolled: usize,
+}
+
+/// Looks up each photo of the catalogue whose whale has another; `None` where no whale has two.
+pub fn leave_one_out(catalogue: &Catalogue) -> Option<Retrieval> {
+    let mut photos_of: HashMap<&str, usize> = HashMap::new();
+    for entry in catalogue.entries() {
+        *photos_of.entry(&entry.whale).or_default() += 1;
+    }
+    let queries: Vec<usize> =
+        (0..catalogue.len()).filter(|&i| photos_of[catalogue.entries()[i].whale.as_str()] >= 2).collect();
+    if queries.is_empty() {
+        return None;
+    }
+    let ranks: Vec<Option<usize>> = queries
+        .par_iter()
+        .map(|&query| {
+            let ranking = catalogue.search_where(catalogue.embedding(query), 5, |i| i != query).unwrap_or_default();
+            ranking.iter().position(|m| m.whale == catalogue.entries()[query].whale)
+        })
+        .collect();
+    let mean = |score: &dyn Fn(usize) -> f64| {
+        ranks.iter().map(|rank| rank.map_or(0.0, score)).sum::<f64>() / queries.len() as f64
+    };
+    Some(Retrieval {
+        recall_at_1: mean(&|rank| f64::from(u8::from(rank == 0))),
+        recall_at_5: mean(&|_| 1.0),
+        map_at_5: mean(&|rank| 1.0 / (rank + 1) as f64),
+        queries: queries.len(),
+        enrolled: catalogue.len(),
+    })
+}
+
+/// Best scores of the photos of a catalogue among the others.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scores {
+    /// Of photos whose whale has another photo: the best score of their own whale.
+    pub genuine: Vec<f32>,
+    /// Of every photo, with its own whale taken out: the best score of any other.
+    pub impostor: Vec<f32>,
+}
+
+/// Looks up each photo of the catalogue with its whale there and with its whale taken out.
+pub fn scores(catalogue: &Catalogue) -> Scores {
+    let entries = catalogue.entries();
+    let best = |query: usize, own: bool| {
+        let takes_part = |i: usize| i != query && (entries[i].whale == entries[query].whale) == own;
+        let found = catalogue.search_where(catalogue.embedding(query), 1, takes_part).unwrap_or_default();
+        found.first().map(|m| m.score)
+    };
+    Scores {
+        genuine: (0..entries.len()).into_par_iter().filter_map(|i| best(i, true)).collect(),
+        impostor: (0..entries.len()).into_par_iter().filter_map(|i| best(i, false)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flukewatch_common::catalogue::Enrolled;
+    use flukewatch_common::embedding::Embedding;
+
+    fn catalogue(rows: &[(&str, f32)]) -> Catalogue {
+        let mut c = Catalogue::new(2);
+        for (i, (whale, degrees)) in rows.iter().enumerate() {
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            let entry = Enrolled { whale: (*whale).into(), photo: i.to_string(), source: String::new() };
+            c.enrol(entry, &Embedding::normalised(vec![cos, sin]).unwrap()).unwrap();
+        }
+        c
+    }
+
+    #[test]
+    fn figures_worked_by_hand() {
+        // a1 (0°) finds B first, then A: rank 2. a2 (30°) finds B (20°), C (35°), then A: wait, C is nearer: 5° against 10°.
+        let c = catalogue(&[("A", 0.0), ("A", 30.0), ("B", 20.0), ("C", 35.0)]);
+        let r = leave_one_out(&c).unwrap();
+        assert_eq!((r.queries, r.enrolled), (2, 4));
+        assert_eq!((r.recall_at_1, r.recall_at_5), (0.0, 1.0));
+        assert!((r.map_at_5 - (0.5 + 1.0 / 3.0) / 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn scores_of_known_and_of_new() {
+        let s = scores(&catalogue(&[("A", 0.0), ("A", 60.0), ("B", 90.0)]));
+        let near = |got: &[f32], expected: &[f32]| got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6);
+        assert!(s.genuine.len() == 2 && near(&s.genuine, &[0.5, 0.5]), "{s:?}");
+        assert!(s.impostor.len() == 3 && near(&s.impostor, &[0.0, 0.866_025_4, 0.866_025_4]), "{s:?}");
+    }
+
+    #[test]
+    fn one_photo_per_whale_everywhere_has_no_query() {
+        assert_eq!(leave_one_out(&catalogue(&[("A", 0.0), ("B", 9.0)])), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! Retrieval on whales kept from training: each photo against the others, as `flukewatch evaluate` does.
+
+use super::forward::{Mode, TorchNetwork};
+use super::run::normalise;
+use crate::retrieval::{Retrieval, leave_one_out};
+use flukewatch_common::catalogue::{Catalogue, Enrolled};
+use flukewatch_common::embedding::Embedding;
+use flukewatch_common::prepare::Preparation;
+use ndarray::Array3;
+use tch::Tensor;
+
+/// Embeds prepared photos plain, in evaluation mode: `[N][D]`.
+pub fn embed(network: &TorchNetwork, photos: &[&Array3<u8>], preparation: &Preparation, mirrored: bool) -> Vec<Vec<f32>> {
+    let shape = [preparation.channels() as i64, i64::from(preparation.height), i64::from(preparation.width)];
+    tch::no_grad(|| {
+        photos
+            .chunks(32)
+            .flat_map(|chunk| {
+                let numbers: Vec<f32> = chunk
+                    .iter()
+                    .flat_map(|p| preparation.normalise(p, mirrored).into_raw_vec_and_offset().0)
+                    .collect();
+                let images = Tensor::from_slice(&numbers).reshape([chunk.len() as i64, shape[0], shape[1], shape[2]]);
+                let embeddings = normalise(&network.forward(&images, Mode::Evaluate));
+                let values = super::forward::values(&embeddings);
+                values.data.chunks_exact(values.shape[1]).map(<[f32]>::to_vec).collect::<Vec<_>>()
+            })
+            .collect()
+    })
+}
+
+/// Retrieval among `whales[i]`, the whale of `photos[i]`; `None` where no whale has two photos.
+pub fn retrieve(
+    network: &TorchNetwork,
+    photos: &[&Array3<u8>],
+    whales: &[String],
+    preparation: &Preparation,
+) -> Option<Retrieval> {
+    let mut catalogue = Catalogue::new(network.network().dimension);
+    for (i, (embedding, whale)) in embed(network, photos, preparation, false).into_iter().zip(whales).enumerate() {
+        let embedding = Embedding::normalised(embedding).ok()?;
+        let entry = Enrolled { whale: whale.clone(), photo: i.to_string(), source: String::new() };
+        catalogue.enrol(entry, &embedding).ok()?;
+    }
+    leave_one_out(&catalogue)
+}
