@@ -12,10 +12,7 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self {
-            connected: watch::Sender::new(false),
-            trouble: Mutex::default(),
-        }
+        Self { connected: watch::Sender::new(false), trouble: Mutex::default() }
     }
 }
 

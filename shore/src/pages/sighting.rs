@@ -24,7 +24,7 @@ struct Fact {
 
 #[derive(Template)]
 #[template(path = "sighting.html")]
-struct SightingPage {
+struct SightingPage<'a> {
     id: String,
     verdict: &'static str,
     headline: String,
@@ -34,29 +34,29 @@ struct SightingPage {
     width: u32,
     height: u32,
     no_picture: Option<&'static str>,
-    candidates: Vec<Candidate>,
+    /// The first of the candidates, where its photo can be shown large under the picture.
+    best: Option<&'a Candidate>,
+    candidates: &'a [Candidate],
     photos: bool,
     facts: Vec<Fact>,
 }
 
 /// `GET /sightings/{id}`
-pub(super) async fn page(
-    State(pages): State<Pages>,
-    Path(id): Path<String>,
-) -> Result<Response, PageError> {
+pub(super) async fn page(State(pages): State<Pages>, Path(id): Path<String>) -> Result<Response, PageError> {
     let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
-    let stored = pages
-        .ask(move |s| s.sighting(id))
-        .await?
-        .ok_or(PageError::NotFound)?;
+    let stored = pages.ask(move |s| s.sighting(id)).await?.ok_or(PageError::NotFound)?;
     let s = &stored.sighting;
-    let candidates = s.candidates.iter().map(|c| Candidate {
-        whale: c.whale.clone(),
-        score: wording::score(c.score),
-        fill: wording::fill(c.score),
-        photo: c.photo.clone(),
-        address: pages.photos.as_ref().and_then(|p| p.address(&c.photo)),
-    });
+    let candidates: Vec<Candidate> = s
+        .candidates
+        .iter()
+        .map(|c| Candidate {
+            whale: c.whale.clone(),
+            score: wording::score(c.score),
+            fill: wording::fill(c.score),
+            photo: c.photo.clone(),
+            address: pages.photos.as_ref().and_then(|p| p.address(&c.photo)),
+        })
+        .collect();
     render(&SightingPage {
         id: s.id.to_string(),
         verdict: wording::kind(&s.verdict).as_str(),
@@ -67,7 +67,8 @@ pub(super) async fn page(
         width: s.picture.width,
         height: s.picture.height,
         no_picture: wording::no_picture(stored.picture),
-        candidates: candidates.collect(),
+        best: candidates.first().filter(|c| c.address.is_some()),
+        candidates: &candidates,
         photos: pages.photos.is_some(),
         facts: facts(&stored),
     })
@@ -80,39 +81,12 @@ fn facts(stored: &StoredSighting) -> Vec<Fact> {
     vec![
         fact("Began", format!("{} UTC", wording::time(s.started))),
         fact("Ended", format!("{} UTC", wording::time(s.ended))),
-        fact(
-            "Lasted",
-            format!(
-                "{}, {} frames with the fluke",
-                wording::seconds(s.started, s.ended),
-                s.frames
-            ),
-        ),
+        fact("Lasted", format!("{}, {} frames with the fluke", wording::seconds(s.started, s.ended), s.frames)),
         fact("Boat and camera", format!("{}, {}", s.boat, s.camera)),
         fact("Number on this boat", s.sequence.to_string()),
-        fact(
-            "Received on shore",
-            format!("{} UTC", wording::time(stored.received)),
-        ),
-        fact(
-            "Picture",
-            format!(
-                "{} x {} pixels, {}",
-                p.width,
-                p.height,
-                wording::size(u64::from(p.bytes))
-            ),
-        ),
-        fact(
-            "Fluke in the frame",
-            format!(
-                "{} x {} pixels at ({}, {})",
-                r.width(),
-                r.height(),
-                r.x0,
-                r.y0
-            ),
-        ),
+        fact("Received on shore", format!("{} UTC", wording::time(stored.received))),
+        fact("Picture", format!("{} x {} pixels, {}", p.width, p.height, wording::size(u64::from(p.bytes)))),
+        fact("Fluke in the frame", format!("{} x {} pixels at ({}, {})", r.width(), r.height(), r.x0, r.y0)),
         fact("Bundle", s.bundle.clone()),
         fact("Engine", s.engine.clone()),
         fact("Id", s.id.to_string()),

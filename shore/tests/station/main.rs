@@ -14,3 +14,4 @@ mod pages;
 mod photos;
 #[path = "../../src/sample.rs"]
 mod sample;
+mod store;

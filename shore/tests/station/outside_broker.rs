@@ -12,29 +12,17 @@ struct Mosquitto(Child);
 impl Mosquitto {
     fn program() -> Option<PathBuf> {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let places = std::env::split_paths(&path)
-            .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+        let places = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
         places.map(|p| p.join("mosquitto")).find(|p| p.is_file())
     }
 
     async fn start(program: &Path, port: u16, folder: &Path) -> Self {
         let config = folder.join("mosquitto.conf");
-        std::fs::write(
-            &config,
-            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
-        )
-        .unwrap();
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
+        std::fs::write(&config, format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"))
+            .unwrap();
+        let child = Command::new(program).arg("-c").arg(&config).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let broker = Self(child.unwrap());
-        until("mosquitto listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        })
-        .await;
+        until("mosquitto listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
         broker
     }
 }
@@ -53,18 +41,11 @@ async fn sightings_survive_the_restart_of_an_outside_broker() {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let broker = Mosquitto::start(&program, port, folder.path()).await;
     let url = format!("mqtt://127.0.0.1:{port}").parse().unwrap();
-    let settings = Settings::new(
-        folder.path().join("data"),
-        "127.0.0.1:0".parse().unwrap(),
-        BrokerChoice::Outside(url),
-    );
+    let settings =
+        Settings::new(folder.path().join("data"), "127.0.0.1:0".parse().unwrap(), BrokerChoice::Outside(url));
     let running = serve::start(settings).await.unwrap();
     assert!(running.health().is_connected() && running.mqtt().is_none());
 
@@ -85,13 +66,7 @@ async fn sightings_survive_the_restart_of_an_outside_broker() {
     boat.sighting(&first).await;
     boat.sighting(&sample::sighting("balaena", 2).0).await;
     boat.receipted(2).await;
-    let kept = running
-        .store()
-        .sightings(&Query {
-            limit: 10,
-            ..Query::default()
-        })
-        .unwrap();
+    let kept = running.store().sightings(&Query { limit: 10, ..Query::default() }).unwrap();
     assert_eq!(kept.total, 2);
     running.stop().await;
 }
@@ -99,25 +74,12 @@ async fn sightings_survive_the_restart_of_an_outside_broker() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_station_without_its_broker_shows_what_it_has_and_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("mqtt://127.0.0.1:{port}").parse().unwrap();
-    let settings = Settings::new(
-        folder.path().join("data"),
-        "127.0.0.1:0".parse().unwrap(),
-        BrokerChoice::Outside(url),
-    );
+    let settings =
+        Settings::new(folder.path().join("data"), "127.0.0.1:0".parse().unwrap(), BrokerChoice::Outside(url));
     let running = serve::start(settings).await.unwrap();
     assert!(!running.health().is_connected());
-    assert!(
-        running
-            .health()
-            .trouble()
-            .unwrap()
-            .contains("cannot be reached")
-    );
+    assert!(running.health().trouble().unwrap().contains("cannot be reached"));
     running.stop().await;
 }
