@@ -4,6 +4,7 @@ mod commands;
 
 use clap::{Args, Parser, Subcommand};
 use flukewatch_shore::ingest::broker_url::BrokerUrl;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,7 +92,9 @@ struct Serve {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // Colours would only litter a log file or a journal.
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
     let done = match arguments.command {
         Command::Serve(serve) => commands::serve(serve),
         Command::Gaps { data, json } => commands::gaps(&data, json),
