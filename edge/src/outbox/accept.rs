@@ -2,6 +2,7 @@
 
 use super::pictures::Pictures;
 use super::queue::{Key, part_number};
+use super::reserve::Reserve;
 use super::{OutboxError, Queue, schema};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, Part, Picture, Sighting};
@@ -18,6 +19,7 @@ pub struct Outbox {
     max_bytes: u64,
     connection: Connection,
     pictures: Pictures,
+    reserve: Reserve,
     /// Held as long as the outbox is open; the system lets go of it when the program dies.
     _lock: File,
 }
@@ -38,12 +40,23 @@ impl Outbox {
             TryLockError::Error(e) => OutboxError::disk(&lock_path)(e),
         })?;
         let connection = schema::open(folder)?;
-        let outbox =
-            Self { folder: folder.to_owned(), boat: boat.clone(), max_bytes, connection, pictures, _lock: lock };
+        let outbox = Self {
+            folder: folder.to_owned(),
+            boat: boat.clone(),
+            max_bytes,
+            connection,
+            pictures,
+            reserve: Reserve::of(folder),
+            _lock: lock,
+        };
         outbox.refuse_other_boats()?;
         let removed = outbox.pictures.keep_only(&outbox.named_pictures()?)?;
         if removed > 0 {
             tracing::info!(removed, "removed pictures that were never accepted or that shore already has");
+        }
+        // A disk that is full already must not keep the boat from sending.
+        if let Err(e) = outbox.reserve.keep() {
+            tracing::warn!("{e}");
         }
         // The new folder, database and lock file must outlive a power cut as well.
         for made in [Some(folder), folder.parent().filter(|p| !p.as_os_str().is_empty())].into_iter().flatten() {
@@ -75,9 +88,11 @@ impl Outbox {
         let picture = Picture { sighting: sighting.id, boat: self.boat.clone(), jpeg: jpeg.to_vec() };
         let picture_fault = too_large(wire::encode(&picture).map(drop))?;
         self.check_room(jpeg.len() as u64)?;
+        self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
         let accepted = self.insert(sighting, &file, jpeg, picture_fault.as_deref(), now);
-        if accepted.is_err() && !matches!(self.sequence_of(sighting), Ok(Some(_))) {
+        // A commit that failed may have happened all the same; a picture that nobody names goes when the outbox is next opened.
+        if accepted.is_err() && matches!(self.sequence_of(sighting), Ok(None)) {
             self.pictures.remove(&file);
         }
         accepted

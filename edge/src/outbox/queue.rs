@@ -1,6 +1,7 @@
 //! Giving messages out, and forgetting them on shore's receipt.
 
 use super::pictures::Pictures;
+use super::reserve::Reserve;
 use super::{OutboxError, schema};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, Part, Picture};
@@ -66,12 +67,19 @@ pub struct Queue {
     boat: BoatId,
     connection: Connection,
     pictures: Pictures,
+    reserve: Reserve,
 }
 
 impl Queue {
     pub(super) fn open(folder: &Path, boat: BoatId) -> Result<Self, OutboxError> {
         let connection = schema::open(folder)?;
-        Ok(Self { folder: folder.to_owned(), boat, connection, pictures: Pictures::of(folder) })
+        Ok(Self {
+            folder: folder.to_owned(),
+            boat,
+            connection,
+            pictures: Pictures::of(folder),
+            reserve: Reserve::of(folder),
+        })
     }
 
     /// Whose messages these are.
@@ -144,6 +152,14 @@ impl Queue {
     /// # Errors
     /// When the database fails; then all of them still wait.
     pub fn receipted(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
+        match self.forget(keys) {
+            // The disk is full: this is what its reserve is for. [`Outbox`](super::Outbox) keeps it back again.
+            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys),
+            done => done,
+        }
+    }
+
+    fn forget(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;

@@ -57,6 +57,8 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
     connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
+    // 400 kB: well within the reserve, so that a full disk cannot be filled by the log of its emptying.
+    connection.pragma_update(None, "wal_autocheckpoint", 100).map_err(&failed)?;
     if !has_tables {
         let transaction = connection.transaction().map_err(&failed)?;
         transaction.execute_batch(TABLES).map_err(&failed)?;

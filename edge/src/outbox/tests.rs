@@ -163,6 +163,23 @@ fn a_full_disk_refuses_whole_sightings_and_keeps_the_rest() {
 }
 
 #[test]
+fn room_for_emptying_is_kept_back_before_anything_is_taken_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    let reserve = folder.path().join("outbox.reserve");
+    assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 512 * 1024);
+    std::fs::remove_file(&reserve).unwrap();
+    // A folder in its place: there is no way to keep room back.
+    std::fs::create_dir(folder.path().join("outbox.reserve.part")).unwrap();
+    let (sighting, jpeg) = sample::sighting(1, 500);
+    assert!(outbox.accept(&sighting, &jpeg, NOW).is_err());
+    assert_eq!((pictures(folder.path()), outbox.queue().unwrap().counts().unwrap().queued()), (0, 0));
+    std::fs::remove_dir(folder.path().join("outbox.reserve.part")).unwrap();
+    assert_eq!(accept(&mut outbox, 1), 1);
+    assert!(reserve.exists());
+}
+
+#[test]
 fn the_configured_limit_is_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = Outbox::open(folder.path(), &sample::boat(), 2_600).unwrap();

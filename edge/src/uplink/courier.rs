@@ -44,6 +44,7 @@ pub struct Courier<U> {
     patience: u32,
     receipts_since_expiry: bool,
     last_progress: Instant,
+    outbox_fails: bool,
 }
 
 struct UnderWay {
@@ -89,6 +90,7 @@ impl<U: Uplink> Courier<U> {
             patience: 1,
             receipts_since_expiry: false,
             last_progress: Instant::now(),
+            outbox_fails: false,
         }
     }
 
@@ -137,17 +139,33 @@ impl<U: Uplink> Courier<U> {
                 event = self.uplink.event() => match event.map_err(|e| self.lost(e))? {
                     UplinkEvent::Taken(key) => self.taken(key),
                     UplinkEvent::Receipt(bytes) => {
-                        self.receipt(&bytes).await?;
-                        self.fill().await?;
+                        let stored = self.receipt(&bytes).await;
+                        self.bear(stored)?;
+                        let sent = self.fill().await;
+                        self.bear(sent)?;
                     }
                 },
-                () = news.notified() => self.fill().await?,
+                () = news.notified() => {
+                    let sent = self.fill().await;
+                    self.bear(sent)?;
+                }
                 _ = tick.tick() => {
                     self.expire()?;
-                    self.fill().await?;
+                    let sent = self.fill().await;
+                    self.bear(sent)?;
                 }
             }
         }
+    }
+
+    /// A failing outbox is no reason to give the link up: what could not be done now is done again, and said once.
+    fn bear(&mut self, done: Result<(), Trouble>) -> Result<(), Trouble> {
+        let Err(Trouble::Outbox(e)) = done else { return done };
+        if !self.outbox_fails {
+            tracing::warn!("{e}. Trying again");
+        }
+        self.outbox_fails = true;
+        Ok(())
     }
 
     fn taken(&mut self, key: Key) {
@@ -190,6 +208,7 @@ impl<U: Uplink> Courier<U> {
         self.receipts_since_expiry = true;
         self.last_progress = Instant::now();
         self.counters.receipted(forgotten as u64);
+        self.outbox_fails = false;
         Ok(())
     }
 
