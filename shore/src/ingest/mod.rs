@@ -36,6 +36,8 @@ const BATCH: usize = 64;
 const MOST_WAITING: usize = 64 << 20;
 /// The first pause after a failure; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The pause after the store failed: disks recover when people make room, not in milliseconds.
+const STORE_PAUSE: Duration = Duration::from_secs(3);
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
@@ -98,8 +100,14 @@ impl Ingest {
                 _ = stop.changed() => return,
                 Err(error) = session => error,
             };
-            tracing::warn!(error = %ended, again_in_ms = pause.as_millis(), "no connection to the broker");
-            self.health.failed(&ended.to_string());
+            let wait = if let SessionError::Store(error) = &ended {
+                self.health.not_stored(&error.to_string());
+                STORE_PAUSE
+            } else {
+                self.health.disconnected(&ended.to_string());
+                pause
+            };
+            tracing::warn!(error = %ended, again_in_ms = wait.as_millis(), "no sightings come in");
             if let Some(bytes) = oversized(&ended) {
                 let arrival = too_large("a client of the broker", bytes, vec![]);
                 if let Err(error) = self.stored(vec![arrival]).await {
@@ -108,7 +116,7 @@ impl Ingest {
             }
             tokio::select! {
                 _ = stop.changed() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(wait) => {}
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -195,6 +203,7 @@ impl Ingest {
             outcomes
         });
         let outcomes = accepted.await??;
+        self.health.stored();
         for outcome in &outcomes {
             match outcome {
                 Outcome::Stored { boat, id, part, again } => {

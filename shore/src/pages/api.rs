@@ -3,7 +3,7 @@
 //! `GET /api/sightings?boat=&verdict=&limit=&offset=` gives an array of [`SightingJson`], newest first, 1000 where no limit
 //! is given and never more than 10,000; the header `x-total-count` says how many there are in all. `GET /api/sightings/{id}` gives
 //! one, `GET /api/boats` an array of [`BoatJson`], `GET /api/refused` a [`RefusedJson`], `GET /api/health` a [`HealthJson`] (status
-//! 503 while shore does not hear its broker). Errors are `{"error": ".."}`. Times are ISO 8601 in UTC.
+//! 503 while shore does not hear its broker or cannot store). Errors are `{"error": ".."}`. Times are ISO 8601 in UTC.
 
 use super::error::PageError;
 use super::{Pages, wording};
@@ -221,11 +221,11 @@ impl From<RefusedMessage> for RefusedMessageJson {
 /// Whether shore does its work.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct HealthJson {
-    /// `ok`, or `waiting` while the broker is not heard.
+    /// `ok`, or `trouble` while the broker is not heard or the store fails.
     pub status: &'static str,
     /// Where boats publish.
     pub broker: String,
-    /// Why the broker is not heard, where that is known.
+    /// What stands in the way, where that is known.
     pub trouble: Option<String>,
     /// Sightings stored.
     pub sightings: u64,
@@ -306,11 +306,12 @@ pub(super) async fn health(State(pages): State<Pages>) -> Answer<Response> {
     let nothing = Query::default();
     let asked = pages.ask(move |s| Ok((s.sightings(&nothing)?.total, s.boats()?, s.refused_counts()?)));
     let (sightings, boats, refused) = asked.await?;
-    let well = pages.health.is_connected();
+    let trouble = pages.health.trouble();
+    let well = pages.health.is_connected() && trouble.is_none();
     let health = HealthJson {
-        status: if well { "ok" } else { "waiting" },
+        status: if well { "ok" } else { "trouble" },
         broker: pages.broker.clone(),
-        trouble: pages.health.trouble(),
+        trouble,
         sightings,
         boats: boats.len() as u64,
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),

@@ -258,6 +258,34 @@ async fn a_crash_between_commit_and_receipt_costs_a_repetition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_stored_is_not_receipted_and_the_station_says_so_until_it_can() {
+    let data = tempfile::tempdir().unwrap();
+    let running = station(data.path()).await;
+    let mut boat = Boat::at(&running, "balaena").await;
+    let (s, p) = sample::sighting("balaena", 1);
+    let pictures = data.path().join("pictures");
+    std::fs::remove_dir(&pictures).unwrap();
+    std::fs::write(&pictures, "in the way").unwrap();
+    boat.picture(&p).await;
+    boat.nothing().await;
+    let health = crate::browse::get(running.http(), "/api/health").await;
+    assert_eq!(health.status, 503);
+    assert!(health.json()["trouble"].as_str().unwrap().contains("pictures"), "{}", health.text());
+    assert!(crate::browse::get(running.http(), "/").await.text().contains("No sightings come in at the moment"));
+
+    until("it listens again", || running.health().is_connected()).await;
+    assert!(running.health().trouble().is_some(), "nothing was stored yet");
+    std::fs::remove_file(&pictures).unwrap();
+    std::fs::create_dir(&pictures).unwrap();
+    boat.sighting(&s).await;
+    boat.picture(&p).await;
+    boat.receipted(2).await;
+    assert_eq!(running.health().trouble(), None);
+    assert_eq!(crate::browse::get(running.http(), "/api/health").await.status, 200);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_receipt_is_given_again_to_who_asks_again() {
     let data = tempfile::tempdir().unwrap();
     let running = station(data.path()).await;
