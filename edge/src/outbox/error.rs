@@ -7,9 +7,9 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// No room: the disk's, or what `outbox.max_megabytes` allows. Nothing was taken in and nothing was lost.
-    #[error("the outbox {} is full: {reason}. Free disk space or let the boat reach shore; nothing in it is deleted before shore has it", .path.display())]
+    #[error("there is no room in {}: {reason}. Free disk space or let the boat reach shore; nothing in the outbox is deleted before shore has it", .path.display())]
     Full {
-        /// The outbox's folder.
+        /// The outbox's folder, or the file that could not be written.
         path: PathBuf,
         /// Which limit.
         reason: String,
