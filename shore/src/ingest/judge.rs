@@ -3,6 +3,7 @@
 use crate::store::arrival::{Arrival, Content, KEPT_HEAD, Origin, Reason, Refusal};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::prepare;
 use flukewatch_common::sighting::{BoatId, MAX_CANDIDATES, Part, Picture, Sighting};
 use flukewatch_common::topic;
 use flukewatch_common::wire::{self, WireError};
@@ -114,7 +115,7 @@ fn readable(bytes: &[u8]) -> bool {
         let side = 1..=LONGEST_SIDE;
         side.contains(&w) && side.contains(&h) && u64::from(w) * u64::from(h) <= MOST_PIXELS
     };
-    dimensions.is_ok_and(sane) && ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).decode().is_ok()
+    dimensions.is_ok_and(sane) && prepare::decode(bytes).is_ok()
 }
 
 #[cfg(test)]

@@ -221,7 +221,7 @@ impl From<RefusedMessage> for RefusedMessageJson {
 /// Whether shore does its work.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct HealthJson {
-    /// `ok`, or `trouble` while the broker is not heard or the store fails.
+    /// `ok`, or `waiting` for the broker or for a disk that takes something.
     pub status: &'static str,
     /// Where boats publish.
     pub broker: String,
@@ -309,7 +309,7 @@ pub(super) async fn health(State(pages): State<Pages>) -> Answer<Response> {
     let trouble = pages.health.trouble();
     let well = pages.health.is_connected() && trouble.is_none();
     let health = HealthJson {
-        status: if well { "ok" } else { "trouble" },
+        status: if well { "ok" } else { "waiting" },
         broker: pages.broker.clone(),
         trouble,
         sightings,
