@@ -1,0 +1,20 @@
+"""Runs an ONNX model in ONNX Runtime: MODEL IMAGES OUTPUTS.
+
+IMAGES and OUTPUTS are raw little-endian float32, one image or output after the other; the model takes one image at a time.
+"""
+
+import sys
+
+import numpy
+import onnxruntime
+
+model, images, outputs = sys.argv[1:]
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+image = session.get_inputs()[0]
+batch = numpy.fromfile(images, "<f4").reshape(-1, *image.shape)
+with open(outputs, "wb") as file:
+    for one in batch:
+        (output,) = session.run(None, {image.name: one})
+        file.write(output.astype("<f4").tobytes())

@@ -1,0 +1,32 @@
+//! Photos of flukes with their boxes: real ones where they lie beside the repository, drawn ones anywhere else.
+
+use crate::program::repository;
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_host::dataset::Dataset;
+use flukewatch_host::synth::album::Album;
+use flukewatch_host::synth::difficulty::FIELD;
+use flukewatch_host::synth::individual::Individual;
+use flukewatch_host::synth::seed::Purpose;
+use flukewatch_host::synth::skin::Skin;
+use image::RgbImage;
+
+/// `count` photos with the box of the fluke, spread over the real ones where there are any.
+///
+/// # Panics
+/// When the real ones cannot be read.
+pub fn photos(count: u32) -> Vec<(RgbImage, PixelBox)> {
+    let table = repository().join("../shared/flukes/devtest.csv");
+    if !table.is_file() {
+        eprintln!("no real photos here: synthetic ones serve");
+        return (0..count).map(drawn).collect();
+    }
+    let all = Dataset::open(&table, None).unwrap().photos;
+    let chosen = (0..count as usize).map(|i| &all[i * all.len() / count as usize]);
+    chosen.map(|photo| (photo.decode().unwrap(), photo.region.unwrap())).collect()
+}
+
+fn drawn(whale: u32) -> (RgbImage, PixelBox) {
+    let album = Album { seed: 5, purpose: Purpose::CataloguePhoto, difficulty: &FIELD };
+    let (photo, fluke, _) = album.photo(&Skin::paint(&Individual::draw(5, whale)), whale, 1).unwrap();
+    (photo.picture, fluke)
+}

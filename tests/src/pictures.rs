@@ -1,0 +1,60 @@
+//! Pictures: flukes that a tiny bundle tells apart, and files that are none.
+
+use flukewatch_common::pixel_box::PixelBox;
+use image::codecs::jpeg::JpegEncoder;
+use image::{Rgb, RgbImage, imageops};
+
+/// Where [`frame`] shows the fluke.
+pub const FLUKE: PixelBox = PixelBox { x0: 40, y0: 20, x1: 168, y1: 84 };
+
+/// The fluke of whale `number`: 16 x 8 fields, light or dark, as no other whale has them.
+pub fn fluke(number: u32) -> RgbImage {
+    RgbImage::from_fn(FLUKE.width(), FLUKE.height(), |x, y| {
+        let field = (y / 8) * 16 + x / 8;
+        let mixed = (number.wrapping_mul(977) ^ field.wrapping_mul(0x9e37_79b9))
+            .wrapping_mul(0x85eb_ca6b)
+            .rotate_left(13)
+            .wrapping_mul(0xc2b2_ae35);
+        Rgb([if mixed.count_ones().is_multiple_of(2) { 30 } else { 220 }; 3])
+    })
+}
+
+/// A frame at sea, with the fluke of a whale at [`FLUKE`] or without any.
+pub fn frame(whale: Option<u32>) -> RgbImage {
+    let mut frame = RgbImage::from_pixel(208, 104, Rgb([90, 110, 130]));
+    if let Some(number) = whale {
+        imageops::replace(&mut frame, &fluke(number), i64::from(FLUKE.x0), i64::from(FLUKE.y0));
+    }
+    frame
+}
+
+/// A picture as a JPEG file.
+///
+/// # Panics
+/// Never: any picture of a sane size can be encoded.
+pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
+    let mut file = vec![];
+    JpegEncoder::new_with_quality(&mut file, 90).encode_image(picture).unwrap();
+    file
+}
+
+/// A JPEG file that ends in the middle.
+pub fn truncated() -> Vec<u8> {
+    let mut file = jpeg(&fluke(1));
+    file.truncate(file.len() / 2);
+    file
+}
+
+/// A small JPEG file whose header says 20,000 x 20,000 pixels.
+///
+/// # Panics
+/// Never: every baseline JPEG has a frame header.
+pub fn enormous() -> Vec<u8> {
+    let mut file = jpeg(&fluke(1));
+    // The frame header: marker, length (2 bytes), precision, height (2), width (2).
+    let header = file.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+    let side = 20_000u16.to_be_bytes();
+    file[header + 5..header + 7].copy_from_slice(&side);
+    file[header + 7..header + 9].copy_from_slice(&side);
+    file
+}
