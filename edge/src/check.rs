@@ -25,11 +25,19 @@ pub struct Finding {
 
 impl Finding {
     fn good(part: &'static str, says: String) -> Self {
-        Self { part, good: true, says }
+        Self {
+            part,
+            good: true,
+            says,
+        }
     }
 
     fn fault(part: &'static str, error: impl std::fmt::Display) -> Self {
-        Self { part, good: false, says: error.to_string() }
+        Self {
+            part,
+            good: false,
+            says: error.to_string(),
+        }
     }
 }
 
@@ -39,7 +47,12 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
         Ok(config) => config,
         Err(e) => return vec![Finding::fault("config", e)],
     };
-    let says = format!("{}: the boat is '{}', the broker {}", file.display(), config.boat.name, shown(&config));
+    let says = format!(
+        "{}: the boat is '{}', the broker {}",
+        file.display(),
+        config.boat.name,
+        shown(&config)
+    );
     let mut findings = vec![Finding::good("config", says)];
     findings.extend(check_bundle(&config.bundle.path));
     findings.push(check_camera(&config));
@@ -66,12 +79,16 @@ pub fn check_bundle(path: &Path) -> Vec<Finding> {
 }
 
 fn check_model(path: &Path, bundle: &Bundle) -> Finding {
-    let named = |e: &dyn std::fmt::Display| Finding::fault("model", format!("the model of {}: {e}", path.display()));
+    let named = |e: &dyn std::fmt::Display| {
+        Finding::fault("model", format!("the model of {}: {e}", path.display()))
+    };
     let mut embedder = match Embedder::open(bundle) {
         Ok(embedder) => embedder,
         Err(e) => return named(&e),
     };
-    let test_picture = RgbImage::from_fn(640, 320, |x, y| image::Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8]));
+    let test_picture = RgbImage::from_fn(640, 320, |x, y| {
+        image::Rgb([(x / 3) as u8, (y / 2) as u8, (x ^ y) as u8])
+    });
     let started = Instant::now();
     match embedder.embed(&test_picture, None) {
         Ok(embedding) if embedding.dimension() != bundle.catalogue.dimension() => named(&format!(
@@ -81,7 +98,11 @@ fn check_model(path: &Path, bundle: &Bundle) -> Finding {
         )),
         Ok(embedding) => {
             let millis = started.elapsed().as_millis();
-            let says = format!("{} gives {} numbers in {millis} ms", embedder.engine_name(), embedding.dimension());
+            let says = format!(
+                "{} gives {} numbers in {millis} ms",
+                embedder.engine_name(),
+                embedding.dimension()
+            );
             Finding::good("model", says)
         }
         Err(e) => named(&e),
@@ -92,7 +113,10 @@ fn check_camera(config: &Config) -> Finding {
     let camera = &config.camera;
     let ticker = Box::new(Unpaced(Stop::default()));
     match PictureFiles::open(&camera.path, Timestamp(0), camera.frames_per_second, ticker) {
-        Ok(source) => Finding::good("camera", format!("{}: {} frames", camera.path.display(), source.remaining())),
+        Ok(source) => Finding::good(
+            "camera",
+            format!("{}: {} frames", camera.path.display(), source.remaining()),
+        ),
         Err(e) => Finding::fault("camera", e),
     }
 }
@@ -102,7 +126,13 @@ fn check_outbox(config: &Config) -> Finding {
     match Listing::read(path) {
         Ok(listing) => {
             let (waiting, dead) = (listing.queued.len(), listing.dead.len());
-            Finding::good("outbox", format!("{}: {waiting} messages wait, {dead} dead letters", path.display()))
+            Finding::good(
+                "outbox",
+                format!(
+                    "{}: {waiting} messages wait, {dead} dead letters",
+                    path.display()
+                ),
+            )
         }
         Err(e) => Finding::fault("outbox", e),
     }
@@ -110,7 +140,10 @@ fn check_outbox(config: &Config) -> Finding {
 
 /// The broker without its password.
 fn shown(config: &Config) -> String {
-    config.uplink.broker.parse().map_or_else(|_| String::new(), |broker: crate::uplink::BrokerUrl| broker.to_string())
+    config.uplink.broker.parse().map_or_else(
+        |_| String::new(),
+        |broker: crate::uplink::BrokerUrl| broker.to_string(),
+    )
 }
 
 #[cfg(test)]
@@ -119,7 +152,9 @@ mod tests {
     use crate::sample;
 
     fn boat(folder: &Path) -> std::path::PathBuf {
-        sample::bundle(2).save(&folder.join("whales.flukebundle")).unwrap();
+        sample::bundle(2)
+            .save(&folder.join("whales.flukebundle"))
+            .unwrap();
         std::fs::create_dir(folder.join("frames")).unwrap();
         std::fs::write(folder.join("frames/0.jpg"), "-").unwrap();
         let file = folder.join("edge.toml");
@@ -137,21 +172,40 @@ mod tests {
         let findings = check_config(&boat(folder.path()));
         let all = ["config", "bundle", "model", "camera", "outbox"].map(|part| (part, true));
         assert_eq!(parts(&findings), all, "{findings:?}");
-        assert!(findings[1].says.contains("2 whales on 2 photos"), "{findings:?}");
-        assert!(findings[2].says.contains("gives 128 numbers"), "{findings:?}");
-        assert!(!folder.path().join("outbox").exists(), "a check changes nothing");
+        assert!(
+            findings[1].says.contains("2 whales on 2 photos"),
+            "{findings:?}"
+        );
+        assert!(
+            findings[2].says.contains("gives 128 numbers"),
+            "{findings:?}"
+        );
+        assert!(
+            !folder.path().join("outbox").exists(),
+            "a check changes nothing"
+        );
     }
 
     #[test]
     fn a_configuration_at_fault_names_the_line() {
         let folder = tempfile::tempdir().unwrap();
         let file = boat(folder.path());
-        let text = std::fs::read_to_string(&file).unwrap().replace("gap_seconds = 2.0", "gap_seconds = -2.0");
+        let text = std::fs::read_to_string(&file)
+            .unwrap()
+            .replace("gap_seconds = 2.0", "gap_seconds = -2.0");
         std::fs::write(&file, &text).unwrap();
-        let line = 1 + text.lines().position(|l| l.starts_with("gap_seconds")).unwrap();
+        let line = 1 + text
+            .lines()
+            .position(|l| l.starts_with("gap_seconds"))
+            .unwrap();
         let findings = check_config(&file);
         assert_eq!(parts(&findings), [("config", false)]);
-        assert!(findings[0].says.contains(&format!("line {line}, encounter.gap_seconds")), "{findings:?}");
+        assert!(
+            findings[0]
+                .says
+                .contains(&format!("line {line}, encounter.gap_seconds")),
+            "{findings:?}"
+        );
     }
 
     #[test]
@@ -161,7 +215,10 @@ mod tests {
         sample::bundle(2).save(&path).unwrap();
         assert!(check_bundle(&path).iter().all(|f| f.good));
         let catalogue = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path());
-        let catalogue = catalogue.into_iter().find(|p| p.to_string_lossy().contains("catalogue")).unwrap();
+        let catalogue = catalogue
+            .into_iter()
+            .find(|p| p.to_string_lossy().contains("catalogue"))
+            .unwrap();
         let mut bytes = std::fs::read(&catalogue).unwrap();
         bytes[20] ^= 1;
         std::fs::write(&catalogue, bytes).unwrap();

@@ -59,7 +59,12 @@ pub struct Encounters {
 impl Encounters {
     /// Keeps `best_crops` (at least one) of each encounter, cut with `margin`, a share of the box's sides, around the box.
     pub fn new(grouping: Grouping, best_crops: usize, margin: f32) -> Self {
-        Self { grouping, best_crops: best_crops.max(1), margin, open: None }
+        Self {
+            grouping,
+            best_crops: best_crops.max(1),
+            margin,
+            open: None,
+        }
     }
 
     /// Time has come to `now`: the encounter that this ends, if it does. A clock that was set, forwards or backwards, ends one too.
@@ -67,28 +72,44 @@ impl Encounters {
         let Grouping::Film { gap, .. } = self.grouping else {
             return None;
         };
-        self.open.take_if(|e| now.millis_since(e.ended).saturating_abs() >= gap)
+        self.open
+            .take_if(|e| now.millis_since(e.ended).saturating_abs() >= gap)
     }
 
     /// A fluke in `region` of the frame `photo`, taken at `taken`; returns the encounter that this frame completes, if it does.
     /// Call [`Encounters::pass`] first. A region that touches no pixel of the photo is no fluke.
-    pub fn see(&mut self, photo: &RgbImage, region: PixelBox, taken: Timestamp) -> Option<Encounter> {
+    pub fn see(
+        &mut self,
+        photo: &RgbImage,
+        region: PixelBox,
+        taken: Timestamp,
+    ) -> Option<Encounter> {
         let region = region.within(photo.width(), photo.height())?;
-        let encounter =
-            self.open.get_or_insert_with(|| Encounter { started: taken, ended: taken, frames: 0, crops: vec![] });
+        let encounter = self.open.get_or_insert_with(|| Encounter {
+            started: taken,
+            ended: taken,
+            frames: 0,
+            crops: vec![],
+        });
         encounter.ended = taken;
         encounter.frames = encounter.frames.saturating_add(1);
 
-        let fluke = imageops::crop_imm(photo, region.x0, region.y0, region.width(), region.height()).to_image();
+        let fluke =
+            imageops::crop_imm(photo, region.x0, region.y0, region.width(), region.height())
+                .to_image();
         let quality = quality(&fluke);
         let at = encounter.crops.partition_point(|c| c.quality >= quality);
         if at < self.best_crops {
-            encounter.crops.insert(at, cut(photo, region, self.margin, quality));
+            encounter
+                .crops
+                .insert(at, cut(photo, region, self.margin, quality));
             encounter.crops.truncate(self.best_crops);
         }
         match self.grouping {
             Grouping::Stills => self.open.take(),
-            Grouping::Film { longest, .. } => self.open.take_if(|e| e.ended.millis_since(e.started) >= longest),
+            Grouping::Film { longest, .. } => self
+                .open
+                .take_if(|e| e.ended.millis_since(e.started) >= longest),
         }
     }
 
@@ -111,9 +132,19 @@ fn cut(photo: &RgbImage, region: PixelBox, margin: f32, quality: f64) -> Crop {
     let (x0, y0) = (region.x0.saturating_sub(dx), region.y0.saturating_sub(dy));
     let x1 = region.x1.saturating_add(dx).min(photo.width());
     let y1 = region.y1.saturating_add(dy).min(photo.height());
-    let inside = PixelBox { x0: region.x0 - x0, y0: region.y0 - y0, x1: region.x1 - x0, y1: region.y1 - y0 };
+    let inside = PixelBox {
+        x0: region.x0 - x0,
+        y0: region.y0 - y0,
+        x1: region.x1 - x0,
+        y1: region.y1 - y0,
+    };
     let pixels = imageops::crop_imm(photo, x0, y0, x1 - x0, y1 - y0).to_image();
-    Crop { pixels, region: inside, frame_region: region, quality }
+    Crop {
+        pixels,
+        region: inside,
+        frame_region: region,
+        quality,
+    }
 }
 
 #[cfg(test)]
@@ -121,11 +152,27 @@ mod tests {
     use super::*;
     use flukewatch_common::prepare::{Colour, Fit, Preparation};
 
-    const FILM: Grouping = Grouping::Film { gap: 1000, longest: 5000 };
-    const BOX: PixelBox = PixelBox { x0: 10, y0: 10, x1: 50, y1: 30 };
+    const FILM: Grouping = Grouping::Film {
+        gap: 1000,
+        longest: 5000,
+    };
+    const BOX: PixelBox = PixelBox {
+        x0: 10,
+        y0: 10,
+        x1: 50,
+        y1: 30,
+    };
 
     fn photo(contrast: u8) -> RgbImage {
-        RgbImage::from_fn(80, 60, |x, y| image::Rgb([if (x / 3 + y / 3) % 2 == 0 { 0 } else { contrast }; 3]))
+        RgbImage::from_fn(80, 60, |x, y| {
+            image::Rgb(
+                [if (x / 3 + y / 3) % 2 == 0 {
+                    0
+                } else {
+                    contrast
+                }; 3],
+            )
+        })
     }
 
     /// Plays frames 100 ms apart: `Some(contrast)` shows a fluke, `None` open sea.
@@ -143,7 +190,10 @@ mod tests {
     }
 
     fn spans(encounters: &[Encounter]) -> Vec<(i64, i64, u32)> {
-        encounters.iter().map(|e| (e.started.0, e.ended.0, e.frames)).collect()
+        encounters
+            .iter()
+            .map(|e| (e.started.0, e.ended.0, e.frames))
+            .collect()
     }
 
     #[test]
@@ -167,14 +217,21 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_back_ends_an_encounter() {
         let mut encounters = Encounters::new(FILM, 3, 0.1);
-        assert!(encounters.see(&photo(90), BOX, Timestamp(1_000_000)).is_none());
+        assert!(
+            encounters
+                .see(&photo(90), BOX, Timestamp(1_000_000))
+                .is_none()
+        );
         assert!(encounters.pass(Timestamp(999_500)).is_none());
         assert!(encounters.pass(Timestamp(0)).is_some());
     }
 
     #[test]
     fn each_still_is_an_encounter() {
-        let over = play(&mut Encounters::new(Grouping::Stills, 3, 0.1), &[Some(90), None, Some(90)]);
+        let over = play(
+            &mut Encounters::new(Grouping::Stills, 3, 0.1),
+            &[Some(90), None, Some(90)],
+        );
         assert_eq!(spans(&over), [(0, 0, 1), (200, 200, 1)]);
     }
 
@@ -183,8 +240,10 @@ mod tests {
         let contrasts = [40, 200, 90, 10, 250, 120];
         let over = play(&mut Encounters::new(FILM, 3, 0.1), &contrasts.map(Some));
         let kept: Vec<f64> = over[0].crops.iter().map(|c| c.quality).collect();
-        let mut all: Vec<f64> =
-            contrasts.iter().map(|&c| quality(&imageops::crop_imm(&photo(c), 10, 10, 40, 20).to_image())).collect();
+        let mut all: Vec<f64> = contrasts
+            .iter()
+            .map(|&c| quality(&imageops::crop_imm(&photo(c), 10, 10, 40, 20).to_image()))
+            .collect();
         all.sort_by(|a, b| b.total_cmp(a));
         assert_eq!(kept, all[..3]);
     }
@@ -192,28 +251,66 @@ mod tests {
     #[test]
     fn a_box_outside_the_frame_is_no_fluke() {
         let mut encounters = Encounters::new(Grouping::Stills, 3, 0.1);
-        let outside = PixelBox { x0: 100, y0: 0, x1: 120, y1: 10 };
+        let outside = PixelBox {
+            x0: 100,
+            y0: 0,
+            x1: 120,
+            y1: 10,
+        };
         assert!(encounters.see(&photo(90), outside, Timestamp(0)).is_none());
         assert!(encounters.finish().is_none());
     }
 
     #[test]
     fn a_crop_prepares_as_its_frame_does() {
-        let photo = RgbImage::from_fn(83, 61, |x, y| image::Rgb([(x * 3) as u8, (y * 4) as u8, (x * y) as u8]));
-        for (margin, fit) in [(0.0, Fit::Stretch), (0.07, Fit::Letterbox), (0.33, Fit::Stretch)] {
+        let photo = RgbImage::from_fn(83, 61, |x, y| {
+            image::Rgb([(x * 3) as u8, (y * 4) as u8, (x * y) as u8])
+        });
+        for (margin, fit) in [
+            (0.0, Fit::Stretch),
+            (0.07, Fit::Letterbox),
+            (0.33, Fit::Stretch),
+        ] {
             let (mean, deviation) = (vec![0.0; 3], vec![1.0; 3]);
-            let p = Preparation { height: 16, width: 32, colour: Colour::Rgb, fit, margin, mean, deviation };
-            for region in [BOX, PixelBox { x0: 0, y0: 40, x1: 30, y1: 61 }, PixelBox { x0: 60, y0: 3, x1: 83, y1: 20 }]
-            {
+            let p = Preparation {
+                height: 16,
+                width: 32,
+                colour: Colour::Rgb,
+                fit,
+                margin,
+                mean,
+                deviation,
+            };
+            for region in [
+                BOX,
+                PixelBox {
+                    x0: 0,
+                    y0: 40,
+                    x1: 30,
+                    y1: 61,
+                },
+                PixelBox {
+                    x0: 60,
+                    y0: 3,
+                    x1: 83,
+                    y1: 20,
+                },
+            ] {
                 let crop = cut(&photo, region, margin, 0.0);
-                assert_eq!(p.pixels(&photo, region).unwrap(), p.pixels(&crop.pixels, crop.region).unwrap());
+                assert_eq!(
+                    p.pixels(&photo, region).unwrap(),
+                    p.pixels(&crop.pixels, crop.region).unwrap()
+                );
             }
         }
     }
 
     #[test]
     fn of_several_flukes_the_largest_counts() {
-        assert_eq!(largest(&[PixelBox::whole(3, 3), BOX, PixelBox::whole(9, 9)]), Some(BOX));
+        assert_eq!(
+            largest(&[PixelBox::whole(3, 3), BOX, PixelBox::whole(9, 9)]),
+            Some(BOX)
+        );
         assert_eq!(largest(&[]), None);
     }
 }

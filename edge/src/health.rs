@@ -138,7 +138,14 @@ pub struct Health {
 
 impl Counters {
     /// The document of this moment; `waiting` as the outbox says.
-    pub fn health(&self, boat: &str, bundle: &str, engine: &str, waiting: Counts, now: Timestamp) -> Health {
+    pub fn health(
+        &self,
+        boat: &str,
+        bundle: &str,
+        engine: &str,
+        waiting: Counts,
+        now: Timestamp,
+    ) -> Health {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         Health {
             boat: boat.to_owned(),
@@ -189,17 +196,41 @@ mod tests {
         counters.broken_frame();
         counters.set_link(true);
         counters.receipted(7);
-        let waiting = Counts { sightings: 2, pictures: 5, dead: 1, accepted: 9 };
-        let health = counters.health("balaena", "abc", "test", waiting, Timestamp(1_795_450_800_000));
+        let waiting = Counts {
+            sightings: 2,
+            pictures: 5,
+            dead: 1,
+            accepted: 9,
+        };
+        let health = counters.health(
+            "balaena",
+            "abc",
+            "test",
+            waiting,
+            Timestamp(1_795_450_800_000),
+        );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
         health.write(&file).unwrap();
-        let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-        for (key, value) in [("frames", 3), ("broken_frames", 1), ("receipted", 7), ("queued_pictures", 5), ("dead", 1)]
-        {
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        for (key, value) in [
+            ("frames", 3),
+            ("broken_frames", 1),
+            ("receipted", 7),
+            ("queued_pictures", 5),
+            ("dead", 1),
+        ] {
             assert_eq!(read[key], value, "{key}");
         }
-        assert_eq!((&read["link"], &read["written"]), (&"up".into(), &"2026-11-23T16:20:00.000Z".into()));
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no half-written file is left");
+        assert_eq!(
+            (&read["link"], &read["written"]),
+            (&"up".into(), &"2026-11-23T16:20:00.000Z".into())
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no half-written file is left"
+        );
     }
 }

@@ -53,7 +53,12 @@ impl Identifier {
     /// Names whales by `bundle`, its model run by `embedder`.
     pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
         let id = bundle.id().to_owned();
-        Self { embedder, catalogue: bundle.catalogue, decision: bundle.decision, bundle: id }
+        Self {
+            embedder,
+            catalogue: bundle.catalogue,
+            decision: bundle.decision,
+            bundle: id,
+        }
     }
 
     /// The bundle's id.
@@ -86,12 +91,18 @@ impl Identifier {
             return Err(failed.map_or(IdentifyError::NoCrop, IdentifyError::Embed));
         }
         let whales = self.catalogue.whales();
-        let rankings: Vec<Vec<Match>> =
-            embeddings.iter().map(|e| self.catalogue.search(e, whales)).collect::<Result<_, _>>()?;
+        let rankings: Vec<Vec<Match>> = embeddings
+            .iter()
+            .map(|e| self.catalogue.search(e, whales))
+            .collect::<Result<_, _>>()?;
         let mut candidates = fuse(&rankings);
         let verdict = self.decision.decide(&candidates);
         candidates.truncate(MAX_CANDIDATES);
-        Ok(Identity { verdict, candidates, embedding: mean(&embeddings)? })
+        Ok(Identity {
+            verdict,
+            candidates,
+            embedding: mean(&embeddings)?,
+        })
     }
 }
 
@@ -105,9 +116,18 @@ fn fuse(rankings: &[Vec<Match>]) -> Vec<Match> {
             *best = found;
         }
     }
-    let mut fused: Vec<Match> =
-        whales.into_values().map(|(sum, best)| Match { score: sum / rankings.len() as f32, ..best.clone() }).collect();
-    fused.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.whale.cmp(&b.whale)));
+    let mut fused: Vec<Match> = whales
+        .into_values()
+        .map(|(sum, best)| Match {
+            score: sum / rankings.len() as f32,
+            ..best.clone()
+        })
+        .collect();
+    fused.sort_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.whale.cmp(&b.whale))
+    });
     fused
 }
 
@@ -126,7 +146,14 @@ mod tests {
     use super::*;
 
     fn ranking(scores: &[(&str, f32, &str)]) -> Vec<Match> {
-        scores.iter().map(|(w, s, p)| Match { whale: (*w).into(), score: *s, photo: (*p).into() }).collect()
+        scores
+            .iter()
+            .map(|(w, s, p)| Match {
+                whale: (*w).into(),
+                score: *s,
+                photo: (*p).into(),
+            })
+            .collect()
     }
 
     #[test]
@@ -135,7 +162,10 @@ mod tests {
             ranking(&[("A", 0.75, "a1"), ("B", 0.5, "b1"), ("C", 0.0, "c1")]),
             ranking(&[("B", 0.75, "b2"), ("A", 0.25, "a2"), ("C", 0.0, "c1")]),
         ]);
-        assert_eq!(fused, ranking(&[("B", 0.625, "b2"), ("A", 0.5, "a1"), ("C", 0.0, "c1")]));
+        assert_eq!(
+            fused,
+            ranking(&[("B", 0.625, "b2"), ("A", 0.5, "a1"), ("C", 0.0, "c1")])
+        );
     }
 
     #[test]

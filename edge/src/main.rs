@@ -55,10 +55,17 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
     ///
     /// Reads the configuration, verifies every part of the bundle, runs its model once, and looks at the camera and the outbox. What is
     /// at fault is named with its line or its part.
-    #[command(after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line.")]
+    #[command(
+        after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line."
+    )]
     Check {
         /// The boat's configuration.
-        #[arg(long, value_name = "FILE", required_unless_present = "bundle", conflicts_with = "bundle")]
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "bundle",
+            conflicts_with = "bundle"
+        )]
         config: Option<PathBuf>,
         /// Check a bundle alone.
         #[arg(long, value_name = "BUNDLE")]
@@ -90,7 +97,9 @@ struct ConfigFile {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("'{text}' is no number of seconds"))?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("'{text}' is no number of seconds"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
@@ -98,7 +107,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 const UNDELIVERED: u8 = 3;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,tract=error"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,tract=error"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
@@ -116,7 +126,10 @@ fn main() -> ExitCode {
 
 fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     match command {
-        Command::Run { config, until_delivered } => {
+        Command::Run {
+            config,
+            until_delivered,
+        } => {
             let config = Config::load(&config.file)?;
             let stop = Stop::default();
             stop_on_signal(stop.clone())?;
@@ -124,12 +137,19 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             println!("{}", serde_json::to_string(&finished.health)?);
             if finished.undelivered {
                 let waiting = finished.health.queued_sightings + finished.health.queued_pictures;
-                eprintln!("{waiting} messages still wait in the outbox {}", config.outbox.path.display());
+                eprintln!(
+                    "{waiting} messages still wait in the outbox {}",
+                    config.outbox.path.display()
+                );
                 return Ok(ExitCode::from(UNDELIVERED));
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check { config, bundle, json } => {
+        Command::Check {
+            config,
+            bundle,
+            json,
+        } => {
             let mut findings = vec![];
             findings.extend(config.iter().flat_map(|file| check::check_config(file)));
             findings.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
@@ -140,7 +160,11 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                     println!("{} {part}: {says}", if *good { "ok   " } else { "FAULT" });
                 }
             }
-            Ok(if findings.iter().all(|f| f.good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            Ok(if findings.iter().all(|f| f.good) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
         }
         Command::Outbox { config, json } => {
             let config = Config::load(&config.file)?;
@@ -156,11 +180,29 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn show(listing: &Listing) {
-    let Listing { accepted, queued, dead } = listing;
-    println!("{accepted} sightings ever, {} messages wait, {} dead letters", queued.len(), dead.len());
+    let Listing {
+        accepted,
+        queued,
+        dead,
+    } = listing;
+    println!(
+        "{accepted} sightings ever, {} messages wait, {} dead letters",
+        queued.len(),
+        dead.len()
+    );
     for (state, messages) in [("waits", queued), ("dead", dead)] {
-        for Listed { sighting, sequence, part, bytes, dead_because } in messages {
-            let why = dead_because.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        for Listed {
+            sighting,
+            sequence,
+            part,
+            bytes,
+            dead_because,
+        } in messages
+        {
+            let why = dead_because
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
             println!("{state:<5}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
         }
     }
@@ -169,25 +211,32 @@ fn show(listing: &Listing) {
 /// Asks all to stop at the first Ctrl-C or SIGTERM; a second one ends the program at once, which loses nothing that is accepted.
 fn stop_on_signal(stop: Stop) -> Result<(), Box<dyn Error>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let (mut interrupt, mut terminate) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        runtime.block_on(async {
-            for _ in 0..2 {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                for _ in 0..2 {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    if stop.asked() {
+                        std::process::exit(130);
+                    }
+                    tracing::info!("stopping: the encounter that is going on is saved first");
+                    stop.ask();
                 }
-                if stop.asked() {
-                    std::process::exit(130);
-                }
-                tracing::info!("stopping: the encounter that is going on is saved first");
-                stop.ask();
-            }
-        });
-    })?;
+            });
+        })?;
     Ok(())
 }

@@ -42,7 +42,11 @@ pub fn fit(pixels: &RgbImage, limit: usize) -> Result<Jpeg, PictureError> {
             let mut file = vec![];
             JpegEncoder::new_with_quality(&mut file, quality).encode_image(picture)?;
             if file.len() <= limit {
-                return Ok(Jpeg { file, width, height });
+                return Ok(Jpeg {
+                    file,
+                    width,
+                    height,
+                });
             }
         }
         if width.max(height) < 32 {
@@ -86,13 +90,23 @@ mod tests {
     fn the_worst_picture_is_made_to_fit() {
         let jpeg = fit(&noise(1000, 500), MAX_JPEG).unwrap();
         assert!(jpeg.file.len() <= MAX_JPEG);
-        assert!((300..1000).contains(&jpeg.width), "{} pixels across", jpeg.width);
+        assert!(
+            (300..1000).contains(&jpeg.width),
+            "{} pixels across",
+            jpeg.width
+        );
         let picture = image::load_from_memory(&jpeg.file).unwrap();
-        assert_eq!((picture.width(), picture.height()), (jpeg.width, jpeg.height));
+        assert_eq!(
+            (picture.width(), picture.height()),
+            (jpeg.width, jpeg.height)
+        );
     }
 
     #[test]
     fn what_never_fits_is_refused() {
-        assert!(matches!(fit(&noise(64, 64), 10), Err(PictureError::NeverFits(10))));
+        assert!(matches!(
+            fit(&noise(64, 64), 10),
+            Err(PictureError::NeverFits(10))
+        ));
     }
 }

@@ -19,8 +19,14 @@ fn reduced(crop: &RgbImage) -> GrayImage {
     if longest <= MEASURED_SIDE {
         return grey;
     }
-    let side = |s: u32| ((u64::from(s) * u64::from(MEASURED_SIDE)) / u64::from(longest)).max(1) as u32;
-    imageops::resize(&grey, side(grey.width()), side(grey.height()), FilterType::Triangle)
+    let side =
+        |s: u32| ((u64::from(s) * u64::from(MEASURED_SIDE)) / u64::from(longest)).max(1) as u32;
+    imageops::resize(
+        &grey,
+        side(grey.width()),
+        side(grey.height()),
+        FilterType::Triangle,
+    )
 }
 
 fn sharpness(grey: &GrayImage) -> f64 {
@@ -44,7 +50,15 @@ mod tests {
     use super::*;
 
     fn stripes(width: u32, height: u32, period: u32) -> RgbImage {
-        RgbImage::from_fn(width, height, |x, _| image::Rgb([if (x / period).is_multiple_of(2) { 30 } else { 220 }; 3]))
+        RgbImage::from_fn(width, height, |x, _| {
+            image::Rgb(
+                [if (x / period).is_multiple_of(2) {
+                    30
+                } else {
+                    220
+                }; 3],
+            )
+        })
     }
 
     #[test]
@@ -63,7 +77,10 @@ mod tests {
 
     #[test]
     fn a_crop_without_detail_or_almost_without_pixels_is_worth_nothing() {
-        assert_eq!(quality(&RgbImage::from_pixel(400, 200, image::Rgb([90; 3]))), 0.0);
+        assert_eq!(
+            quality(&RgbImage::from_pixel(400, 200, image::Rgb([90; 3]))),
+            0.0
+        );
         assert_eq!(quality(&RgbImage::new(1, 1)), 0.0);
     }
 }

@@ -39,8 +39,18 @@ pub struct Reporter {
 
 impl Reporter {
     /// Reports what `camera` of `boat` sees; `random` makes the sightings' ids unique.
-    pub fn new(boat: BoatId, camera: String, identifier: Identifier, random: Box<dyn Rng + Send>) -> Self {
-        Self { boat, camera, identifier, random }
+    pub fn new(
+        boat: BoatId,
+        camera: String,
+        identifier: Identifier,
+        random: Box<dyn Rng + Send>,
+    ) -> Self {
+        Self {
+            boat,
+            camera,
+            identifier,
+            random,
+        }
     }
 
     /// Names the whale and makes the sighting, with an id of the moment `now`.
@@ -73,7 +83,10 @@ impl Reporter {
             bundle: self.identifier.bundle().to_owned(),
             engine: self.identifier.engine().to_owned(),
         };
-        Ok(Report { sighting, jpeg: jpeg.file })
+        Ok(Report {
+            sighting,
+            jpeg: jpeg.file,
+        })
     }
 
     fn new_id(&mut self, now: Timestamp) -> Uuid {

@@ -103,7 +103,10 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let news = Arc::new(Notify::new());
 
     let bundle = Bundle::open(&config.bundle.path)?;
-    let model = |source| RunError::Model { bundle: config.bundle.path.clone(), source };
+    let model = |source| RunError::Model {
+        bundle: config.bundle.path.clone(),
+        source,
+    };
     let embedder = Embedder::open(&bundle).map_err(model)?;
     let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
     let identifier = Identifier::new(bundle, embedder);
@@ -132,25 +135,48 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|e| RunError::Machine { what: "start a thread", why: e.to_string() })?;
+        .map_err(|e| RunError::Machine {
+            what: "start a thread",
+            why: e.to_string(),
+        })?;
     let courier = Courier::new(
         MqttUplink::new(broker.clone(), boat.clone()),
         broker.to_string(),
         queue,
-        CourierSettings { window: config.uplink.window, receipt_timeout: config.uplink.receipt_timeout() },
+        CourierSettings {
+            window: config.uplink.window,
+            receipt_timeout: config.uplink.receipt_timeout(),
+        },
         Backoff::new(config.uplink.longest_wait(), random()?),
         clock.clone(),
         counters.clone(),
         news.clone(),
     );
     let courier = runtime.spawn(courier.run());
-    let reporter = Reporter::new(boat.clone(), config.camera.name.clone(), identifier, random()?);
+    let reporter = Reporter::new(
+        boat.clone(),
+        config.camera.name.clone(),
+        identifier,
+        random()?,
+    );
     let encounters = Encounters::new(grouping(config), config.encounter.best_crops, margin);
-    let watch = Watch::new(source, encounters, reporter, outbox, clock.clone(), counters.clone(), news, stop.clone());
+    let watch = Watch::new(
+        source,
+        encounters,
+        reporter,
+        outbox,
+        clock.clone(),
+        counters.clone(),
+        news,
+        stop.clone(),
+    );
     let watch = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || watch.run())
-        .map_err(|e| RunError::Machine { what: "start a thread", why: e.to_string() })?;
+        .map_err(|e| RunError::Machine {
+            what: "start a thread",
+            why: e.to_string(),
+        })?;
 
     while !watch.is_finished() {
         monitor.save_when_due();
@@ -167,7 +193,10 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     monitor.save(&health);
     watched?;
     let waiting = health.queued_sightings + health.queued_pictures;
-    Ok(Finished { undelivered: options.until_delivered.is_some() && waiting > 0, health })
+    Ok(Finished {
+        undelivered: options.until_delivered.is_some() && waiting > 0,
+        health,
+    })
 }
 
 fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
@@ -186,24 +215,36 @@ fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
 fn grouping(config: &Config) -> Grouping {
     match config.camera.source {
         SourceKind::Stills => Grouping::Stills,
-        SourceKind::Replay => {
-            Grouping::Film { gap: config.encounter.gap_millis(), longest: config.encounter.longest_millis() }
-        }
+        SourceKind::Replay => Grouping::Film {
+            gap: config.encounter.gap_millis(),
+            longest: config.encounter.longest_millis(),
+        },
     }
 }
 
-fn open_source(config: &Config, clock: &dyn Clock, stop: &Stop) -> Result<Box<dyn FrameSource>, SourceError> {
+fn open_source(
+    config: &Config,
+    clock: &dyn Clock,
+    stop: &Stop,
+) -> Result<Box<dyn FrameSource>, SourceError> {
     let ticker: Box<dyn Ticker> = match config.camera.pace {
         Pace::RealTime => Box::new(RealTime::new(stop.clone())),
         Pace::Fast => Box::new(Unpaced(stop.clone())),
     };
     let rate = config.camera.frames_per_second;
-    Ok(Box::new(PictureFiles::open(&config.camera.path, clock.now(), rate, ticker)?))
+    Ok(Box::new(PictureFiles::open(
+        &config.camera.path,
+        clock.now(),
+        rate,
+        ticker,
+    )?))
 }
 
 fn random() -> Result<Box<StdRng>, RunError> {
-    let random = StdRng::try_from_rng(&mut SysRng)
-        .map_err(|e| RunError::Machine { what: "give random numbers", why: e.to_string() })?;
+    let random = StdRng::try_from_rng(&mut SysRng).map_err(|e| RunError::Machine {
+        what: "give random numbers",
+        why: e.to_string(),
+    })?;
     Ok(Box::new(random))
 }
 

@@ -33,7 +33,9 @@ pub enum WatchError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The outbox never took these.
-    #[error("{0} sightings could not be saved, since the outbox did not take them; the log names them")]
+    #[error(
+        "{0} sightings could not be saved, since the outbox did not take them; the log names them"
+    )]
     Unsaved(usize),
 }
 
@@ -53,7 +55,10 @@ pub struct Watch {
 
 impl Watch {
     /// Watches `source`; `news` is told of every sighting that is safe.
-    #[expect(clippy::too_many_arguments, reason = "each is another part of the boat, brought in from outside")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the boat, brought in from outside"
+    )]
     pub fn new(
         source: Box<dyn FrameSource>,
         encounters: Encounters,
@@ -65,7 +70,18 @@ impl Watch {
         stop: Stop,
     ) -> Self {
         let waiting = VecDeque::new();
-        Self { source, encounters, reporter, outbox, clock, counters, news, stop, waiting, refused: None }
+        Self {
+            source,
+            encounters,
+            reporter,
+            outbox,
+            clock,
+            counters,
+            news,
+            stop,
+            waiting,
+            refused: None,
+        }
     }
 
     /// Watches until the source is over or the program is asked to stop; the encounter that is then going on is reported too.
@@ -104,7 +120,11 @@ impl Watch {
         }
         self.counters.set_in_memory(0);
         ended?;
-        if unsaved > 0 { Err(WatchError::Unsaved(unsaved)) } else { Ok(()) }
+        if unsaved > 0 {
+            Err(WatchError::Unsaved(unsaved))
+        } else {
+            Ok(())
+        }
     }
 
     fn look(&mut self, frame: Frame) {
@@ -112,7 +132,12 @@ impl Watch {
         if let Some(encounter) = self.encounters.pass(frame.taken) {
             self.report(&encounter);
         }
-        let Frame { name, taken, picture, boxes } = frame;
+        let Frame {
+            name,
+            taken,
+            picture,
+            boxes,
+        } = frame;
         if boxes.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
@@ -124,8 +149,10 @@ impl Watch {
         let region = match &boxes {
             None => Some(whole),
             Some(boxes) => {
-                let inside: Vec<PixelBox> =
-                    boxes.iter().filter_map(|b| b.within(photo.width(), photo.height())).collect();
+                let inside: Vec<PixelBox> = boxes
+                    .iter()
+                    .filter_map(|b| b.within(photo.width(), photo.height()))
+                    .collect();
                 largest(&inside)
             }
         };
@@ -157,7 +184,10 @@ impl Watch {
     }
 
     fn offer_again(&mut self) {
-        if self.refused.is_some_and(|at| self.clock.now().millis_since(at).saturating_abs() >= RETRY) {
+        if self
+            .refused
+            .is_some_and(|at| self.clock.now().millis_since(at).saturating_abs() >= RETRY)
+        {
             self.offer();
         }
     }

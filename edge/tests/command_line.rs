@@ -4,7 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 fn edge(arguments: &[&str], folder: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_flukewatch-edge")).args(arguments).current_dir(folder).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_flukewatch-edge"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -14,7 +18,11 @@ fn text(bytes: &[u8]) -> String {
 /// A folder with the example configuration and empty files where it points.
 fn boat() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("edge.toml"), include_str!("../edge.example.toml")).unwrap();
+    std::fs::write(
+        folder.path().join("edge.toml"),
+        include_str!("../edge.example.toml"),
+    )
+    .unwrap();
     std::fs::write(folder.path().join("whales.flukebundle"), "no bundle").unwrap();
     std::fs::create_dir(folder.path().join("frames")).unwrap();
     folder
@@ -24,12 +32,17 @@ fn boat() -> tempfile::TempDir {
 fn check_names_the_line_and_exits_with_1() {
     let boat = boat();
     let file = boat.path().join("edge.toml");
-    let broken = std::fs::read_to_string(&file).unwrap().replace("name = \"balaena\"", "name = \"Balaena\"");
+    let broken = std::fs::read_to_string(&file)
+        .unwrap()
+        .replace("name = \"balaena\"", "name = \"Balaena\"");
     std::fs::write(&file, broken).unwrap();
     let output = edge(&["check", "--config", "edge.toml"], boat.path());
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stdout);
-    assert!(said.starts_with("FAULT config: edge.toml, line 6, boat.name: 'Balaena' is no boat's name"), "{said}");
+    assert!(
+        said.starts_with("FAULT config: edge.toml, line 6, boat.name: 'Balaena' is no boat's name"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -44,16 +57,30 @@ fn check_finds_every_part_at_fault_and_speaks_json() {
         .iter()
         .map(|f| (f["part"].as_str().unwrap(), f["good"].as_bool().unwrap()))
         .collect();
-    assert_eq!(parts, [("config", true), ("bundle", false), ("camera", false), ("outbox", true)]);
+    assert_eq!(
+        parts,
+        [
+            ("config", true),
+            ("bundle", false),
+            ("camera", false),
+            ("outbox", true)
+        ]
+    );
 }
 
 #[test]
 fn run_without_a_usable_bundle_exits_with_1() {
     let boat = boat();
     let output = edge(&["run", "--config", "edge.toml"], boat.path());
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()));
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(1), String::new())
+    );
     let said = text(&output.stderr);
-    assert!(said.contains("error: ") && said.contains("whales.flukebundle"), "{said}");
+    assert!(
+        said.contains("error: ") && said.contains("whales.flukebundle"),
+        "{said}"
+    );
     let output = edge(&["run", "--config", "nowhere.toml"], boat.path());
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot read the configuration nowhere.toml"));
@@ -65,7 +92,10 @@ fn an_outbox_that_is_not_there_yet_is_empty() {
     let output = edge(&["outbox", "--config", "edge.toml", "--json"], boat.path());
     assert_eq!(output.status.code(), Some(0));
     let listing: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(listing, serde_json::json!({"accepted": 0, "queued": [], "dead": []}));
+    assert_eq!(
+        listing,
+        serde_json::json!({"accepted": 0, "queued": [], "dead": []})
+    );
 }
 
 #[test]
@@ -77,6 +107,10 @@ fn a_wrong_command_line_exits_with_2() {
         vec!["check", "--config", "edge.toml", "--bundle", "b"],
         vec!["run", "--config", "edge.toml", "--until-delivered", "-1"],
     ] {
-        assert_eq!(edge(&wrong, boat.path()).status.code(), Some(2), "{wrong:?}");
+        assert_eq!(
+            edge(&wrong, boat.path()).status.code(),
+            Some(2),
+            "{wrong:?}"
+        );
     }
 }

@@ -63,7 +63,9 @@ pub enum DatasetError {
         reason: String,
     },
     /// A photo that the table names is not there.
-    #[error("{path}, line {line}: the photo {photo} is not there (photos are looked for in {folder})")]
+    #[error(
+        "{path}, line {line}: the photo {photo} is not there (photos are looked for in {folder})"
+    )]
     NoPhoto {
         /// Which table.
         path: PathBuf,
@@ -100,8 +102,16 @@ impl Dataset {
     /// # Errors
     /// When something is missing or malformed; a table is read to its end before any photo is opened.
     pub fn open(path: &Path, photos: Option<&Path>) -> Result<Self, DatasetError> {
-        let photos = if path.is_dir() { folder::read(path)? } else { csv_table::read(path, photos)? };
-        if photos.is_empty() { Err(DatasetError::Empty(path.to_owned())) } else { Ok(Self { photos }) }
+        let photos = if path.is_dir() {
+            folder::read(path)?
+        } else {
+            csv_table::read(path, photos)?
+        };
+        if photos.is_empty() {
+            Err(DatasetError::Empty(path.to_owned()))
+        } else {
+            Ok(Self { photos })
+        }
     }
 
     /// The photos of each named whale, as positions in [`Dataset::photos`], whales by name.
@@ -122,8 +132,13 @@ impl LabelledPhoto {
     /// # Errors
     /// Names the file and what is wrong with it.
     pub fn decode(&self) -> Result<RgbImage, DatasetError> {
-        let bytes =
-            std::fs::read(&self.path).map_err(|source| DatasetError::File { path: self.path.clone(), source })?;
-        prepare::decode(&bytes).map_err(|source| DatasetError::Photo { path: self.path.clone(), source })
+        let bytes = std::fs::read(&self.path).map_err(|source| DatasetError::File {
+            path: self.path.clone(),
+            source,
+        })?;
+        prepare::decode(&bytes).map_err(|source| DatasetError::Photo {
+            path: self.path.clone(),
+            source,
+        })
     }
 }

@@ -31,10 +31,18 @@ pub enum EmbedError {
 ///
 /// # Errors
 /// When the bundle's model cannot be loaded.
-pub fn photos(bundle: &Bundle, photos: &[LabelledPhoto], quiet: bool) -> Result<Vec<Result<Embedding, EmbedError>>, EmbedError> {
+pub fn photos(
+    bundle: &Bundle,
+    photos: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<Result<Embedding, EmbedError>>, EmbedError> {
     // The model is loaded once here, so that a broken one is reported once and not for every photo.
     Embedder::open(bundle).map_err(EmbedError::Model)?;
-    let progress = if quiet { indicatif::ProgressBar::hidden() } else { bar(photos.len() as u64, "embedding") };
+    let progress = if quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        bar(photos.len() as u64, "embedding")
+    };
     let embeddings = photos
         .par_iter()
         .map_init(
@@ -43,15 +51,20 @@ pub fn photos(bundle: &Bundle, photos: &[LabelledPhoto], quiet: bool) -> Result<
                 progress.inc(1);
                 let embedder = match embedder {
                     Ok(embedder) => embedder,
-                    Err(e) => return Err(EmbedError::Model(EmbedderError::Mismatch {
-                        bundle: bundle.manifest.name.clone(),
-                        why: e.to_string(),
-                    })),
+                    Err(e) => {
+                        return Err(EmbedError::Model(EmbedderError::Mismatch {
+                            bundle: bundle.manifest.name.clone(),
+                            why: e.to_string(),
+                        }));
+                    }
                 };
                 let picture = photo.decode()?;
                 embedder
                     .embed(&picture, photo.region)
-                    .map_err(|source| EmbedError::Photo { path: photo.path.clone(), source })
+                    .map_err(|source| EmbedError::Photo {
+                        path: photo.path.clone(),
+                        source,
+                    })
             },
         )
         .collect();
@@ -63,6 +76,10 @@ pub fn photos(bundle: &Bundle, photos: &[LabelledPhoto], quiet: bool) -> Result<
 ///
 /// # Errors
 /// When the model cannot be loaded or a photo cannot be used.
-pub fn all_photos(bundle: &Bundle, all: &[LabelledPhoto], quiet: bool) -> Result<Vec<Embedding>, EmbedError> {
+pub fn all_photos(
+    bundle: &Bundle,
+    all: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<Embedding>, EmbedError> {
     photos(bundle, all, quiet)?.into_iter().collect()
 }

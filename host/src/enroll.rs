@@ -53,38 +53,71 @@ pub fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let unnamed = dataset.photos.len();
     dataset.photos.retain(|p| p.whale.is_some());
     let unnamed = unnamed - dataset.photos.len();
-    let stem = args.data.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let stem = args
+        .data
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let source = args.source.clone().unwrap_or(stem);
 
     let mut catalogue = bundle.catalogue.clone();
-    let present: HashSet<(String, String)> =
-        catalogue.entries().iter().map(|e| (e.whale.clone(), e.photo.clone())).collect();
+    let present: HashSet<(String, String)> = catalogue
+        .entries()
+        .iter()
+        .map(|e| (e.whale.clone(), e.photo.clone()))
+        .collect();
     let before = dataset.photos.len();
-    dataset.photos.retain(|p| !present.contains(&(p.whale.clone().unwrap_or_default(), p.name.clone())));
+    dataset
+        .photos
+        .retain(|p| !present.contains(&(p.whale.clone().unwrap_or_default(), p.name.clone())));
     let again = before - dataset.photos.len();
 
     let mut broken = 0;
-    for (photo, embedding) in dataset.photos.iter().zip(embed::photos(&bundle, &dataset.photos, args.quiet)?) {
+    for (photo, embedding) in
+        dataset
+            .photos
+            .iter()
+            .zip(embed::photos(&bundle, &dataset.photos, args.quiet)?)
+    {
         match embedding {
             Ok(embedding) => {
                 let whale = photo.whale.clone().unwrap_or_default();
-                catalogue.enrol(Enrolled { whale, photo: photo.name.clone(), source: source.clone() }, &embedding)?;
+                catalogue.enrol(
+                    Enrolled {
+                        whale,
+                        photo: photo.name.clone(),
+                        source: source.clone(),
+                    },
+                    &embedding,
+                )?;
             }
             Err(error) if args.skip_broken => {
                 broken += 1;
                 eprintln!("left out: {error}");
             }
-            Err(error) => return Err(error).context("nothing was enrolled; --skip-broken leaves such photos out"),
+            Err(error) => {
+                return Err(error)
+                    .context("nothing was enrolled; --skip-broken leaves such photos out");
+            }
         }
     }
     if catalogue.is_empty() {
-        bail!("{} holds no photo of a named whale that could be enrolled", args.data.display());
+        bail!(
+            "{} holds no photo of a named whale that could be enrolled",
+            args.data.display()
+        );
     }
     let (decision, note) = refit(&catalogue, &bundle.decision);
-    println!("enrolled {} photos of {} whales", catalogue.len(), catalogue.whales());
-    for (count, what) in
-        [(unnamed, "without a name, not enrolled"), (again, "enrolled before"), (broken, "that could not be used")]
-    {
+    println!(
+        "enrolled {} photos of {} whales",
+        catalogue.len(),
+        catalogue.whales()
+    );
+    for (count, what) in [
+        (unnamed, "without a name, not enrolled"),
+        (again, "enrolled before"),
+        (broken, "that could not be used"),
+    ] {
         if count > 0 {
             println!("{count} photos {what}");
         }
@@ -108,7 +141,10 @@ pub fn refit(catalogue: &Catalogue, old: &DecisionRule) -> (DecisionRule, String
     );
     match DecisionRule::fit(&genuine, &impostor, on) {
         Some(rule) => {
-            let note = format!("thresholds set anew: known from {:.3}, new below {:.3}", rule.known_at, rule.new_below);
+            let note = format!(
+                "thresholds set anew: known from {:.3}, new below {:.3}",
+                rule.known_at, rule.new_below
+            );
             (rule, note)
         }
         None => {
@@ -131,7 +167,11 @@ pub fn enrol_all<'a>(
 ) -> anyhow::Result<Catalogue> {
     let mut catalogue = Catalogue::new(dimension);
     for (whale, photo, embedding) in photos {
-        let entry = Enrolled { whale: whale.to_owned(), photo: photo.to_owned(), source: String::new() };
+        let entry = Enrolled {
+            whale: whale.to_owned(),
+            photo: photo.to_owned(),
+            source: String::new(),
+        };
         catalogue.enrol(entry, embedding)?;
     }
     Ok(catalogue)

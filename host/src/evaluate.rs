@@ -47,10 +47,15 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         .photos
         .iter()
         .zip(&embeddings)
-        .filter_map(|(photo, embedding)| Some((photo.whale.as_deref()?, photo.name.as_str(), embedding)));
+        .filter_map(|(photo, embedding)| {
+            Some((photo.whale.as_deref()?, photo.name.as_str(), embedding))
+        });
     let catalogue = enrol_all(bundle.manifest.dimension, named)?;
     let found = leave_one_out(&catalogue).with_context(|| {
-        format!("{} has no whale with two photos, so none can be found again", args.data.display())
+        format!(
+            "{} has no whale with two photos, so none can be found again",
+            args.data.display()
+        )
     })?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&found)?);
@@ -58,7 +63,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         println!("R@1    {:.3}", found.recall_at_1);
         println!("R@5    {:.3}", found.recall_at_5);
         println!("MAP@5  {:.3}", found.map_at_5);
-        println!("{} queries, {} photos of {} whales enrolled", found.queries, found.enrolled, catalogue.whales());
+        println!(
+            "{} queries, {} photos of {} whales enrolled",
+            found.queries,
+            found.enrolled,
+            catalogue.whales()
+        );
     }
     Ok(())
 }

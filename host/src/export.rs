@@ -37,7 +37,12 @@ pub enum ExportError {
 ///
 /// # Errors
 /// When weights are missing or of another shape.
-pub fn float_model(network: &Network, weights: &Weights, height: usize, width: usize) -> Result<Vec<u8>, ExportError> {
+pub fn float_model(
+    network: &Network,
+    weights: &Weights,
+    height: usize,
+    width: usize,
+) -> Result<Vec<u8>, ExportError> {
     Ok(onnx::write(&fold::fold(network, weights, height, width)?).encode_to_vec())
 }
 

@@ -37,10 +37,17 @@ pub struct IdentifyArgs {
 }
 
 fn parse_box(text: &str) -> Result<PixelBox, String> {
-    let sides: Vec<u32> = text.split(',').filter_map(|t| t.trim().parse().ok()).collect();
+    let sides: Vec<u32> = text
+        .split(',')
+        .filter_map(|t| t.trim().parse().ok())
+        .collect();
     match sides[..] {
-        [x0, y0, x1, y1] if x0 < x1 && y0 < y1 && text.split(',').count() == 4 => Ok(PixelBox { x0, y0, x1, y1 }),
-        _ => Err("write it as left,top,right,bottom in pixels, left < right and top < bottom".into()),
+        [x0, y0, x1, y1] if x0 < x1 && y0 < y1 && text.split(',').count() == 4 => {
+            Ok(PixelBox { x0, y0, x1, y1 })
+        }
+        _ => {
+            Err("write it as left,top,right,bottom in pixels, left < right and top < bottom".into())
+        }
     }
 }
 
@@ -64,7 +71,10 @@ struct Answer {
 pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     if bundle.catalogue.is_empty() {
-        bail!("{} has no whale enrolled, so none can be named: flukewatch enroll adds some", args.bundle.display());
+        bail!(
+            "{} has no whale enrolled, so none can be named: flukewatch enroll adds some",
+            args.bundle.display()
+        );
     }
     let photos: Vec<LabelledPhoto> = args
         .photos
@@ -86,7 +96,13 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
                     Verdict::New => ("new", None),
                     Verdict::Review => ("review", None),
                 };
-                Answer { photo: photo.name.clone(), verdict, whale, candidates, error: None }
+                Answer {
+                    photo: photo.name.clone(),
+                    verdict,
+                    whale,
+                    candidates,
+                    error: None,
+                }
             }
             Err(error) => Answer {
                 photo: photo.name.clone(),
@@ -104,17 +120,35 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
     }
     match answers.iter().filter(|a| a.error.is_some()).count() {
         0 => Ok(()),
-        count => bail!("{count} of {} photos could not be identified", answers.len()),
+        count => bail!(
+            "{count} of {} photos could not be identified",
+            answers.len()
+        ),
     }
 }
 
 fn print(answer: &Answer) {
-    println!("{}: {}{}", answer.photo, answer.verdict, answer.whale.iter().map(|w| format!(" {w}")).collect::<String>());
+    println!(
+        "{}: {}{}",
+        answer.photo,
+        answer.verdict,
+        answer
+            .whale
+            .iter()
+            .map(|w| format!(" {w}"))
+            .collect::<String>()
+    );
     if let Some(error) = &answer.error {
         println!("  {error}");
     }
     for (rank, m) in answer.candidates.iter().enumerate() {
-        println!("  {}. {:<24} {:>6.3}  {}", rank + 1, m.whale, m.score, m.photo);
+        println!(
+            "  {}. {:<24} {:>6.3}  {}",
+            rank + 1,
+            m.whale,
+            m.score,
+            m.photo
+        );
     }
 }
 
@@ -124,7 +158,15 @@ mod tests {
 
     #[test]
     fn a_box_is_four_numbers() {
-        assert_eq!(parse_box("1, 2,3,4"), Ok(PixelBox { x0: 1, y0: 2, x1: 3, y1: 4 }));
+        assert_eq!(
+            parse_box("1, 2,3,4"),
+            Ok(PixelBox {
+                x0: 1,
+                y0: 2,
+                x1: 3,
+                y1: 4
+            })
+        );
         for bad in ["1,2,3", "3,2,1,4", "1,2,x,4", "1,2,3,4,x"] {
             assert!(parse_box(bad).is_err(), "{bad}");
         }

@@ -43,15 +43,41 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
         return Ok(());
     }
     let p = &m.preparation;
-    println!("{} (bundle {}, format {}, made {})", m.name, bundle.id(), m.format, m.created);
-    println!("model        {} {:?}, opset {}, {}", m.model.architecture, m.model.precision, m.model.opset, m.model.trained_on);
-    println!("input        {} x {} pixels (down x across), {:?}, {:?}, margin {}", p.height, p.width, p.colour, p.fit, p.margin);
-    println!("embedding    {} numbers of {} view(s)", m.dimension, m.views.len());
+    println!(
+        "{} (bundle {}, format {}, made {})",
+        m.name,
+        bundle.id(),
+        m.format,
+        m.created
+    );
+    println!(
+        "model        {} {:?}, opset {}, {}",
+        m.model.architecture, m.model.precision, m.model.opset, m.model.trained_on
+    );
+    println!(
+        "input        {} x {} pixels (down x across), {:?}, {:?}, margin {}",
+        p.height, p.width, p.colour, p.fit, p.margin
+    );
+    println!(
+        "embedding    {} numbers of {} view(s)",
+        m.dimension,
+        m.views.len()
+    );
     println!("engine       {}", embedder.engine_name());
-    println!("catalogue    {} photos of {} whales", catalogue.len(), catalogue.whales());
-    println!("decision     known from {:.3}, new below {:.3}; fitted on {}", rule.known_at, rule.new_below, rule.fitted_on);
+    println!(
+        "catalogue    {} photos of {} whales",
+        catalogue.len(),
+        catalogue.whales()
+    );
+    println!(
+        "decision     known from {:.3}, new below {:.3}; fitted on {}",
+        rule.known_at, rule.new_below, rule.fitted_on
+    );
     for (part, info) in &m.parts {
-        println!("part         {part:<10} {:<14} {:>10} bytes  sha256 {}", info.file, info.bytes, info.sha256);
+        println!(
+            "part         {part:<10} {:<14} {:>10} bytes  sha256 {}",
+            info.file, info.bytes, info.sha256
+        );
     }
     if args.card {
         println!("\n{}", bundle.card);

@@ -9,7 +9,11 @@ use std::process::ExitCode;
 /// The usual way: `train` on labelled photos (or take the bundle in models/), `export` to a bundle, `enroll` the whales that you
 /// know, then `identify` photos here or hand the bundle to a boat.
 #[derive(Parser)]
-#[command(version, max_term_width = 100, after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments.")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

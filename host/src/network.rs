@@ -50,10 +50,13 @@ impl fmt::Display for Backbone {
 impl FromStr for Backbone {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|b| b.name() == s).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|b| b.name()).collect();
-            format!("no backbone '{s}': choose {}", names.join(", "))
-        })
+        Self::ALL
+            .into_iter()
+            .find(|b| b.name() == s)
+            .ok_or_else(|| {
+                let names: Vec<_> = Self::ALL.iter().map(|b| b.name()).collect();
+                format!("no backbone '{s}': choose {}", names.join(", "))
+            })
     }
 }
 
@@ -226,7 +229,11 @@ impl Network {
             Backbone::Resnet50 => resnet::resnet50(&mut nodes, channels),
         };
         head.attach(&mut nodes, features);
-        Self { nodes: nodes.nodes, channels, dimension: head.dimension }
+        Self {
+            nodes: nodes.nodes,
+            channels,
+            dimension: head.dimension,
+        }
     }
 
     /// Every parameter, in the order of computation.
@@ -234,7 +241,12 @@ impl Network {
         let mut all = vec![];
         for node in &self.nodes {
             let mut add = |name: String, shape: Vec<usize>, role| {
-                all.push(Parameter { name, shape, role, block: node.block });
+                all.push(Parameter {
+                    name,
+                    shape,
+                    role,
+                    block: node.block,
+                });
             };
             let mut norm = |n: &BatchNorm| {
                 for (part, role) in [
@@ -254,11 +266,24 @@ impl Network {
                 }
                 Op::Norm(n) => norm(n),
                 Op::Pool(Pooling::Gem) => add("pool.p".into(), vec![1], Role::Scale),
-                Op::Linear { name, inputs, outputs } => {
-                    add(format!("{name}.weight"), vec![*outputs, *inputs], Role::Weight);
+                Op::Linear {
+                    name,
+                    inputs,
+                    outputs,
+                } => {
+                    add(
+                        format!("{name}.weight"),
+                        vec![*outputs, *inputs],
+                        Role::Weight,
+                    );
                     add(format!("{name}.bias"), vec![*outputs], Role::Scale);
                 }
-                Op::Input | Op::Activation(_) | Op::Add | Op::MaxPool { .. } | Op::Pool(_) | Op::Dropout(_) => {}
+                Op::Input
+                | Op::Activation(_)
+                | Op::Add
+                | Op::MaxPool { .. }
+                | Op::Pool(_)
+                | Op::Dropout(_) => {}
             }
         }
         all
@@ -268,7 +293,11 @@ impl Network {
     pub fn shapes(&self, height: usize, width: usize) -> Vec<Vec<usize>> {
         let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
-            let first = node.inputs.first().map(|&i| shapes[i].clone()).unwrap_or_default();
+            let first = node
+                .inputs
+                .first()
+                .map(|&i| shapes[i].clone())
+                .unwrap_or_default();
             shapes.push(match &node.op {
                 Op::Input => vec![self.channels, height, width],
                 Op::Convolution(c) => {
@@ -278,7 +307,11 @@ impl Network {
                     };
                     vec![c.outputs, out(first[1]), out(first[2])]
                 }
-                Op::MaxPool { kernel, stride, padding } => {
+                Op::MaxPool {
+                    kernel,
+                    stride,
+                    padding,
+                } => {
                     let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
                     vec![first[0], out(first[1]), out(first[2])]
                 }
@@ -299,7 +332,14 @@ pub struct Builder {
 
 impl Builder {
     fn new() -> Self {
-        Self { nodes: vec![Node { op: Op::Input, inputs: vec![], block: 0 }], block: 0 }
+        Self {
+            nodes: vec![Node {
+                op: Op::Input,
+                inputs: vec![],
+                block: 0,
+            }],
+            block: 0,
+        }
     }
 
     /// The node added last.
@@ -314,7 +354,11 @@ impl Builder {
 
     /// Adds a step on earlier nodes.
     pub fn add(&mut self, op: Op, inputs: &[NodeId]) -> NodeId {
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), block: self.block });
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            block: self.block,
+        });
         self.last()
     }
 
@@ -331,7 +375,15 @@ mod tests {
     use crate::network::head::Head;
 
     fn network(backbone: Backbone) -> Network {
-        Network::new(backbone, 1, &Head { pooling: Pooling::Average, dropout: 0.2, dimension: 512 })
+        Network::new(
+            backbone,
+            1,
+            &Head {
+                pooling: Pooling::Average,
+                dropout: 0.2,
+                dimension: 512,
+            },
+        )
     }
 
     #[test]
@@ -347,7 +399,12 @@ mod tests {
         for backbone in Backbone::ALL {
             let n = network(backbone);
             let shapes = n.shapes(128, 256);
-            let map = n.nodes.iter().position(|n| matches!(n.op, Op::Pool(_))).unwrap() - 1;
+            let map = n
+                .nodes
+                .iter()
+                .position(|n| matches!(n.op, Op::Pool(_)))
+                .unwrap()
+                - 1;
             assert_eq!(shapes[map][1..], [4, 8], "{backbone}");
             assert_eq!(shapes.last().unwrap(), &[512]);
         }
@@ -364,15 +421,28 @@ mod tests {
                 .sum::<usize>()
         };
         // The published counts less the classifier, and less two of three colour channels of the stem.
-        assert_eq!(trained(Backbone::EfficientnetLite0), 4_652_008 - 1_281_000 - 2 * 32 * 9);
-        assert_eq!(trained(Backbone::Resnet18), 11_689_512 - 513_000 - 2 * 64 * 49);
-        assert_eq!(trained(Backbone::Resnet50), 25_557_032 - 2_049_000 - 2 * 64 * 49);
+        assert_eq!(
+            trained(Backbone::EfficientnetLite0),
+            4_652_008 - 1_281_000 - 2 * 32 * 9
+        );
+        assert_eq!(
+            trained(Backbone::Resnet18),
+            11_689_512 - 513_000 - 2 * 64 * 49
+        );
+        assert_eq!(
+            trained(Backbone::Resnet50),
+            25_557_032 - 2_049_000 - 2 * 64 * 49
+        );
     }
 
     #[test]
     fn names_do_not_repeat() {
         for backbone in Backbone::ALL {
-            let names: Vec<_> = network(backbone).parameters().into_iter().map(|p| p.name).collect();
+            let names: Vec<_> = network(backbone)
+                .parameters()
+                .into_iter()
+                .map(|p| p.name)
+                .collect();
             let distinct: std::collections::HashSet<_> = names.iter().collect();
             assert_eq!(names.len(), distinct.len());
         }

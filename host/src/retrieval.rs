@@ -27,20 +27,29 @@ pub fn leave_one_out(catalogue: &Catalogue) -> Option<Retrieval> {
     for entry in catalogue.entries() {
         *photos_of.entry(&entry.whale).or_default() += 1;
     }
-    let queries: Vec<usize> =
-        (0..catalogue.len()).filter(|&i| photos_of[catalogue.entries()[i].whale.as_str()] >= 2).collect();
+    let queries: Vec<usize> = (0..catalogue.len())
+        .filter(|&i| photos_of[catalogue.entries()[i].whale.as_str()] >= 2)
+        .collect();
     if queries.is_empty() {
         return None;
     }
     let ranks: Vec<Option<usize>> = queries
         .par_iter()
         .map(|&query| {
-            let ranking = catalogue.search_where(catalogue.embedding(query), 5, |i| i != query).unwrap_or_default();
-            ranking.iter().position(|m| m.whale == catalogue.entries()[query].whale)
+            let ranking = catalogue
+                .search_where(catalogue.embedding(query), 5, |i| i != query)
+                .unwrap_or_default();
+            ranking
+                .iter()
+                .position(|m| m.whale == catalogue.entries()[query].whale)
         })
         .collect();
     let mean = |score: &dyn Fn(usize) -> f64| {
-        ranks.iter().map(|rank| rank.map_or(0.0, score)).sum::<f64>() / queries.len() as f64
+        ranks
+            .iter()
+            .map(|rank| rank.map_or(0.0, score))
+            .sum::<f64>()
+            / queries.len() as f64
     };
     Some(Retrieval {
         recall_at_1: mean(&|rank| f64::from(u8::from(rank == 0))),
@@ -65,12 +74,20 @@ pub fn scores(catalogue: &Catalogue) -> Scores {
     let entries = catalogue.entries();
     let best = |query: usize, own: bool| {
         let takes_part = |i: usize| i != query && (entries[i].whale == entries[query].whale) == own;
-        let found = catalogue.search_where(catalogue.embedding(query), 1, takes_part).unwrap_or_default();
+        let found = catalogue
+            .search_where(catalogue.embedding(query), 1, takes_part)
+            .unwrap_or_default();
         found.first().map(|m| m.score)
     };
     Scores {
-        genuine: (0..entries.len()).into_par_iter().filter_map(|i| best(i, true)).collect(),
-        impostor: (0..entries.len()).into_par_iter().filter_map(|i| best(i, false)).collect(),
+        genuine: (0..entries.len())
+            .into_par_iter()
+            .filter_map(|i| best(i, true))
+            .collect(),
+        impostor: (0..entries.len())
+            .into_par_iter()
+            .filter_map(|i| best(i, false))
+            .collect(),
     }
 }
 
@@ -84,8 +101,13 @@ mod tests {
         let mut c = Catalogue::new(2);
         for (i, (whale, degrees)) in rows.iter().enumerate() {
             let (sin, cos) = degrees.to_radians().sin_cos();
-            let entry = Enrolled { whale: (*whale).into(), photo: i.to_string(), source: String::new() };
-            c.enrol(entry, &Embedding::normalised(vec![cos, sin]).unwrap()).unwrap();
+            let entry = Enrolled {
+                whale: (*whale).into(),
+                photo: i.to_string(),
+                source: String::new(),
+            };
+            c.enrol(entry, &Embedding::normalised(vec![cos, sin]).unwrap())
+                .unwrap();
         }
         c
     }
@@ -103,9 +125,17 @@ mod tests {
     #[test]
     fn scores_of_known_and_of_new() {
         let s = scores(&catalogue(&[("A", 0.0), ("A", 60.0), ("B", 90.0)]));
-        let near = |got: &[f32], expected: &[f32]| got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6);
-        assert!(s.genuine.len() == 2 && near(&s.genuine, &[0.5, 0.5]), "{s:?}");
-        assert!(s.impostor.len() == 3 && near(&s.impostor, &[0.0, 0.866_025_4, 0.866_025_4]), "{s:?}");
+        let near = |got: &[f32], expected: &[f32]| {
+            got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6)
+        };
+        assert!(
+            s.genuine.len() == 2 && near(&s.genuine, &[0.5, 0.5]),
+            "{s:?}"
+        );
+        assert!(
+            s.impostor.len() == 3 && near(&s.impostor, &[0.0, 0.866_025_4, 0.866_025_4]),
+            "{s:?}"
+        );
     }
 
     #[test]

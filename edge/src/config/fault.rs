@@ -36,7 +36,11 @@ pub enum ConfigError {
 }
 
 fn faults_in(file: &std::path::Path, faults: &[Fault]) -> String {
-    faults.iter().map(|fault| format!("{}, {fault}", file.display())).collect::<Vec<_>>().join("\n")
+    faults
+        .iter()
+        .map(|fault| format!("{}, {fault}", file.display()))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl fmt::Display for Fault {

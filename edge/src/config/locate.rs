@@ -30,27 +30,56 @@ impl<'a> Document<'a> {
     pub(super) fn fault(&self, error: &toml::de::Error) -> Fault {
         let problem = error.message().replace('\n', " ");
         let Some(span) = error.span() else {
-            return Fault { line: None, key: String::new(), problem };
+            return Fault {
+                line: None,
+                key: String::new(),
+                problem,
+            };
         };
         let inside = |place: &Range<usize>| place.start <= span.start && span.end <= place.end;
-        let key = self.keys.iter().rev().find(|k| inside(&k.key) || inside(&k.value));
-        Fault { line: Some(self.line_at(span.start)), key: key.map(|k| k.path.clone()).unwrap_or_default(), problem }
+        let key = self
+            .keys
+            .iter()
+            .rev()
+            .find(|k| inside(&k.key) || inside(&k.value));
+        Fault {
+            line: Some(self.line_at(span.start)),
+            key: key.map(|k| k.path.clone()).unwrap_or_default(),
+            problem,
+        }
     }
 
     /// The line of a key like `camera.path`; `None` where it is not written.
     pub(super) fn line_of(&self, path: &str) -> Option<usize> {
-        self.keys.iter().find(|k| k.path == path).map(|k| self.line_at(k.key.start))
+        self.keys
+            .iter()
+            .find(|k| k.path == path)
+            .map(|k| self.line_at(k.key.start))
     }
 
     fn line_at(&self, offset: usize) -> usize {
-        1 + self.text.as_bytes().iter().take(offset).filter(|&&b| b == b'\n').count()
+        1 + self
+            .text
+            .as_bytes()
+            .iter()
+            .take(offset)
+            .filter(|&&b| b == b'\n')
+            .count()
     }
 }
 
 fn collect(table: &DeTable<'_>, section: &str, keys: &mut Vec<Key>) {
     for (key, value) in table.iter() {
-        let path = if section.is_empty() { key.get_ref().to_string() } else { format!("{section}.{}", key.get_ref()) };
-        keys.push(Key { path: path.clone(), key: key.span(), value: value.span() });
+        let path = if section.is_empty() {
+            key.get_ref().to_string()
+        } else {
+            format!("{section}.{}", key.get_ref())
+        };
+        keys.push(Key {
+            path: path.clone(),
+            key: key.span(),
+            value: value.span(),
+        });
         if let DeValue::Table(inner) = value.get_ref() {
             collect(inner, &path, keys);
         }

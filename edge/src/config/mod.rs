@@ -112,7 +112,11 @@ pub struct EncounterSection {
 
 impl Default for EncounterSection {
     fn default() -> Self {
-        Self { gap_seconds: 2.0, longest_seconds: 300.0, best_crops: 5 }
+        Self {
+            gap_seconds: 2.0,
+            longest_seconds: 300.0,
+            best_crops: 5,
+        }
     }
 }
 
@@ -166,13 +170,22 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every fault's line and key.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|source| ConfigError::Unreadable { file: file.to_owned(), source })?;
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        })?;
         let config = Self::parse(&text, file)?;
         let mut faults = vec![];
-        for (key, path) in [("bundle.path", &config.bundle.path), ("camera.path", &config.camera.path)] {
+        for (key, path) in [
+            ("bundle.path", &config.bundle.path),
+            ("camera.path", &config.camera.path),
+        ] {
             if let Err(e) = std::fs::metadata(path) {
-                faults.push(Fault { line: None, key: key.into(), problem: format!("{}: {e}", path.display()) });
+                faults.push(Fault {
+                    line: None,
+                    key: key.into(),
+                    problem: format!("{}: {e}", path.display()),
+                });
             }
         }
         config.or_faults(faults, &text, file)
@@ -185,17 +198,29 @@ impl Config {
     pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|e| {
             let fault = Document::new(text).fault(&e);
-            ConfigError::Faults { file: file.to_owned(), faults: vec![fault] }
+            ConfigError::Faults {
+                file: file.to_owned(),
+                faults: vec![fault],
+            }
         })?;
         let faults = config.faults();
         let folder = file.parent().unwrap_or(Path::new(""));
-        for path in [&mut config.bundle.path, &mut config.camera.path, &mut config.outbox.path] {
+        for path in [
+            &mut config.bundle.path,
+            &mut config.camera.path,
+            &mut config.outbox.path,
+        ] {
             *path = folder.join(&*path);
         }
         config.or_faults(faults, text, file)
     }
 
-    fn or_faults(self, mut faults: Vec<Fault>, text: &str, file: &Path) -> Result<Self, ConfigError> {
+    fn or_faults(
+        self,
+        mut faults: Vec<Fault>,
+        text: &str,
+        file: &Path,
+    ) -> Result<Self, ConfigError> {
         if faults.is_empty() {
             return Ok(self);
         }
@@ -203,7 +228,10 @@ impl Config {
         for fault in &mut faults {
             fault.line = document.line_of(&fault.key);
         }
-        Err(ConfigError::Faults { file: file.to_owned(), faults })
+        Err(ConfigError::Faults {
+            file: file.to_owned(),
+            faults,
+        })
     }
 
     /// What makes no sense though it is well written.
@@ -211,35 +239,77 @@ impl Config {
         let mut faults = vec![];
         let mut check = |key: &str, good: bool, problem: &dyn Fn() -> String| {
             if !good {
-                faults.push(Fault { line: None, key: key.into(), problem: problem() });
+                faults.push(Fault {
+                    line: None,
+                    key: key.into(),
+                    problem: problem(),
+                });
             }
         };
         let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
-        let range = |value: f64, low: f64, high: f64| format!("must be {low} to {high}, not {value}");
+        let range =
+            |value: f64, low: f64, high: f64| format!("must be {low} to {high}, not {value}");
         let (camera, encounter, uplink) = (&self.camera, &self.encounter, &self.uplink);
 
         let boat = self.boat.name.parse::<BoatId>();
-        check("boat.name", boat.is_ok(), &|| boat.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        check("boat.name", boat.is_ok(), &|| {
+            boat.as_ref()
+                .err()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        });
         let named = !camera.name.trim().is_empty() && camera.name.chars().count() <= 32;
-        check("camera.name", named, &|| "must be 1 to 32 characters".into());
+        check("camera.name", named, &|| {
+            "must be 1 to 32 characters".into()
+        });
         let rate = camera.frames_per_second;
-        check("camera.frames_per_second", within(rate, 0.01, 240.0), &|| range(rate, 0.01, 240.0));
+        check(
+            "camera.frames_per_second",
+            within(rate, 0.01, 240.0),
+            &|| range(rate, 0.01, 240.0),
+        );
         let gap = encounter.gap_seconds;
-        check("encounter.gap_seconds", within(gap, 0.1, 3600.0), &|| range(gap, 0.1, 3600.0));
+        check("encounter.gap_seconds", within(gap, 0.1, 3600.0), &|| {
+            range(gap, 0.1, 3600.0)
+        });
         let longest = encounter.longest_seconds;
-        check("encounter.longest_seconds", within(longest, 1.0, 3600.0), &|| range(longest, 1.0, 3600.0));
+        check(
+            "encounter.longest_seconds",
+            within(longest, 1.0, 3600.0),
+            &|| range(longest, 1.0, 3600.0),
+        );
         let crops = encounter.best_crops as f64;
-        check("encounter.best_crops", within(crops, 1.0, 10.0), &|| range(crops, 1.0, 10.0));
+        check("encounter.best_crops", within(crops, 1.0, 10.0), &|| {
+            range(crops, 1.0, 10.0)
+        });
         let megabytes = self.outbox.max_megabytes as f64;
-        check("outbox.max_megabytes", within(megabytes, 1.0, 1e6), &|| range(megabytes, 1.0, 1e6));
+        check("outbox.max_megabytes", within(megabytes, 1.0, 1e6), &|| {
+            range(megabytes, 1.0, 1e6)
+        });
         let broker = uplink.broker.parse::<BrokerUrl>();
-        check("uplink.broker", broker.is_ok(), &|| broker.as_ref().err().map(ToString::to_string).unwrap_or_default());
+        check("uplink.broker", broker.is_ok(), &|| {
+            broker
+                .as_ref()
+                .err()
+                .map(ToString::to_string)
+                .unwrap_or_default()
+        });
         let (window, most) = (uplink.window as f64, crate::uplink::MAX_WINDOW as f64);
-        check("uplink.window", within(window, 1.0, most), &|| range(window, 1.0, most));
+        check("uplink.window", within(window, 1.0, most), &|| {
+            range(window, 1.0, most)
+        });
         let timeout = uplink.receipt_timeout_seconds;
-        check("uplink.receipt_timeout_seconds", within(timeout, 0.1, 86_400.0), &|| range(timeout, 0.1, 86_400.0));
+        check(
+            "uplink.receipt_timeout_seconds",
+            within(timeout, 0.1, 86_400.0),
+            &|| range(timeout, 0.1, 86_400.0),
+        );
         let wait = uplink.longest_wait_seconds;
-        check("uplink.longest_wait_seconds", within(wait, 0.1, 3600.0), &|| range(wait, 0.1, 3600.0));
+        check(
+            "uplink.longest_wait_seconds",
+            within(wait, 0.1, 3600.0),
+            &|| range(wait, 0.1, 3600.0),
+        );
         faults
     }
 }

@@ -18,7 +18,9 @@ broker = "mqtt://127.0.0.1:1883"
 "#;
 
 fn fault(text: &str) -> String {
-    Config::parse(text, Path::new("boat/edge.toml")).unwrap_err().to_string()
+    Config::parse(text, Path::new("boat/edge.toml"))
+        .unwrap_err()
+        .to_string()
 }
 
 #[test]
@@ -47,7 +49,12 @@ fn the_example_holds_every_key() {
     let mut missing = include_str!("../../edge.example.toml").to_owned();
     missing.push_str("no_such_key = 1\n");
     let known = fault(&missing);
-    for key in ["broker", "window", "receipt_timeout_seconds", "longest_wait_seconds"] {
+    for key in [
+        "broker",
+        "window",
+        "receipt_timeout_seconds",
+        "longest_wait_seconds",
+    ] {
         assert!(known.contains(key), "{known}");
     }
     let lines: Vec<&str> = missing.lines().collect();
@@ -66,7 +73,10 @@ fn the_example_holds_every_key() {
         "receipt_timeout_seconds",
         "longest_wait_seconds",
     ] {
-        assert!(lines.iter().any(|l| l.starts_with(&format!("{key} = "))), "{key} is not in the example");
+        assert!(
+            lines.iter().any(|l| l.starts_with(&format!("{key} = "))),
+            "{key} is not in the example"
+        );
     }
 }
 
@@ -74,22 +84,37 @@ fn the_example_holds_every_key() {
 fn an_unknown_key_is_named_with_its_line() {
     let text = GOOD.replace("source = \"replay\"", "source = \"replay\"\nfps = 3");
     let said = fault(&text);
-    assert!(said.starts_with("boat/edge.toml, line 9, camera.fps: unknown field `fps`"), "{said}");
+    assert!(
+        said.starts_with("boat/edge.toml, line 9, camera.fps: unknown field `fps`"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_value_of_the_wrong_type_is_named_with_its_line() {
-    let text = GOOD.replace("source = \"replay\"", "frames_per_second = \"ten\"\nsource = \"replay\"");
+    let text = GOOD.replace(
+        "source = \"replay\"",
+        "frames_per_second = \"ten\"\nsource = \"replay\"",
+    );
     let said = fault(&text);
-    assert!(said.starts_with("boat/edge.toml, line 8, camera.frames_per_second: invalid type"), "{said}");
+    assert!(
+        said.starts_with("boat/edge.toml, line 8, camera.frames_per_second: invalid type"),
+        "{said}"
+    );
     let said = fault(&GOOD.replace("\"replay\"", "\"webcam\""));
-    assert!(said.starts_with("boat/edge.toml, line 8, camera.source: unknown variant `webcam`"), "{said}");
+    assert!(
+        said.starts_with("boat/edge.toml, line 8, camera.source: unknown variant `webcam`"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_missing_key_is_named_with_the_line_of_its_section() {
     let said = fault(&GOOD.replace("broker = \"mqtt://127.0.0.1:1883\"", ""));
-    assert_eq!(said, "boat/edge.toml, line 14, uplink: missing field `broker`");
+    assert_eq!(
+        said,
+        "boat/edge.toml, line 14, uplink: missing field `broker`"
+    );
     let said = fault("[boat]\nname = \"balaena\"\n");
     assert!(said.contains("missing field `bundle`"), "{said}");
 }
@@ -105,19 +130,37 @@ fn values_out_of_range_are_all_named() {
     let text = GOOD
         .replace("balaena", "Balaena II")
         .replace("mqtt://127.0.0.1:1883", "http://example.org")
-        .replace("source = \"replay\"", "source = \"replay\"\nframes_per_second = -1.0");
+        .replace(
+            "source = \"replay\"",
+            "source = \"replay\"\nframes_per_second = -1.0",
+        );
     let said = fault(&text);
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(lines.len(), 3, "{said}");
-    assert!(lines[0].starts_with("boat/edge.toml, line 2, boat.name: 'Balaena II' is no boat's name"), "{said}");
-    assert_eq!(lines[1], "boat/edge.toml, line 9, camera.frames_per_second: must be 0.01 to 240, not -1");
-    assert!(lines[2].starts_with("boat/edge.toml, line 16, uplink.broker: "), "{said}");
+    assert!(
+        lines[0].starts_with("boat/edge.toml, line 2, boat.name: 'Balaena II' is no boat's name"),
+        "{said}"
+    );
+    assert_eq!(
+        lines[1],
+        "boat/edge.toml, line 9, camera.frames_per_second: must be 0.01 to 240, not -1"
+    );
+    assert!(
+        lines[2].starts_with("boat/edge.toml, line 16, uplink.broker: "),
+        "{said}"
+    );
 }
 
 #[test]
 fn not_a_number_is_out_of_range() {
-    let said = fault(&GOOD.replace("source = \"replay\"", "source = \"replay\"\nframes_per_second = nan"));
-    assert!(said.contains("line 9, camera.frames_per_second: must be"), "{said}");
+    let said = fault(&GOOD.replace(
+        "source = \"replay\"",
+        "source = \"replay\"\nframes_per_second = nan",
+    ));
+    assert!(
+        said.contains("line 9, camera.frames_per_second: must be"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -135,6 +178,11 @@ fn a_path_that_is_not_there_is_named_with_its_line() {
 
 #[test]
 fn a_file_that_is_not_there_is_named() {
-    let said = Config::load(Path::new("no/such/edge.toml")).unwrap_err().to_string();
-    assert!(said.starts_with("cannot read the configuration no/such/edge.toml: "), "{said}");
+    let said = Config::load(Path::new("no/such/edge.toml"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.starts_with("cannot read the configuration no/such/edge.toml: "),
+        "{said}"
+    );
 }

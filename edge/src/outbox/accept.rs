@@ -52,15 +52,26 @@ impl Outbox {
         outbox.refuse_other_boats()?;
         let removed = outbox.pictures.keep_only(&outbox.named_pictures()?)?;
         if removed > 0 {
-            tracing::info!(removed, "removed pictures that were never accepted or that shore already has");
+            tracing::info!(
+                removed,
+                "removed pictures that were never accepted or that shore already has"
+            );
         }
         // A disk that is full already must not keep the boat from sending.
         if let Err(e) = outbox.reserve.keep() {
             tracing::warn!("{e}");
         }
         // The new folder, database and lock file must outlive a power cut as well.
-        for made in [Some(folder), folder.parent().filter(|p| !p.as_os_str().is_empty())].into_iter().flatten() {
-            File::open(made).and_then(|f| f.sync_all()).map_err(OutboxError::disk(made))?;
+        for made in [
+            Some(folder),
+            folder.parent().filter(|p| !p.as_os_str().is_empty()),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            File::open(made)
+                .and_then(|f| f.sync_all())
+                .map_err(OutboxError::disk(made))?;
         }
         Ok(outbox)
     }
@@ -78,14 +89,23 @@ impl Outbox {
     ///
     /// # Errors
     /// [`OutboxError::Full`] when there is no room; any error leaves the outbox as it was.
-    pub fn accept(&mut self, sighting: &Sighting, jpeg: &[u8], now: Timestamp) -> Result<u64, OutboxError> {
+    pub fn accept(
+        &mut self,
+        sighting: &Sighting,
+        jpeg: &[u8],
+        now: Timestamp,
+    ) -> Result<u64, OutboxError> {
         if sighting.boat != self.boat {
             return Err(self.other_boat(sighting.boat.as_str()));
         }
         if let Some(sequence) = self.sequence_of(sighting)? {
             return Ok(sequence);
         }
-        let picture = Picture { sighting: sighting.id, boat: self.boat.clone(), jpeg: jpeg.to_vec() };
+        let picture = Picture {
+            sighting: sighting.id,
+            boat: self.boat.clone(),
+            jpeg: jpeg.to_vec(),
+        };
         let picture_fault = too_large(wire::encode(&picture).map(drop))?;
         self.check_room(jpeg.len() as u64)?;
         self.reserve.keep()?;
@@ -109,7 +129,10 @@ impl Outbox {
     ) -> Result<u64, OutboxError> {
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
         let sequence: i64 = transaction
             .query_row(
                 "SELECT coalesce(max(sequence), 0) + 1 FROM sighting WHERE boat = ?",
@@ -124,19 +147,39 @@ impl Outbox {
                 params![self.boat.as_str(), sequence, id, sighting.started.0, now.0],
             )
             .map_err(&failed)?;
-        let numbered = Sighting { sequence: sequence.unsigned_abs(), ..sighting.clone() };
-        let key = |part| Key { sighting: sighting.id, part };
+        let numbered = Sighting {
+            sequence: sequence.unsigned_abs(),
+            ..sighting.clone()
+        };
+        let key = |part| Key {
+            sighting: sighting.id,
+            part,
+        };
         match wire::encode(&numbered) {
-            Ok(message) => enqueue(&transaction, key(Part::Sighting), Content::Message(&message)),
+            Ok(message) => enqueue(
+                &transaction,
+                key(Part::Sighting),
+                Content::Message(&message),
+            ),
             Err(e @ WireError::TooLarge(_)) => {
                 // No envelope takes it, so it is kept in a form that a person can read.
                 let json = serde_json::to_vec(&numbered).unwrap_or_default();
-                bury(&transaction, key(Part::Sighting), Content::Message(&json), &e.to_string(), now)
+                bury(
+                    &transaction,
+                    key(Part::Sighting),
+                    Content::Message(&json),
+                    &e.to_string(),
+                    now,
+                )
             }
             Err(e) => return Err(e.into()),
         }
         .map_err(&failed)?;
-        let picture = Content::Picture { file, jpeg, sha256: sighting.picture.sha256 };
+        let picture = Content::Picture {
+            file,
+            jpeg,
+            sha256: sighting.picture.sha256,
+        };
         match picture_fault {
             None => enqueue(&transaction, key(Part::Picture), picture),
             Some(reason) => bury(&transaction, key(Part::Picture), picture, reason, now),
@@ -148,7 +191,11 @@ impl Outbox {
 
     fn sequence_of(&self, sighting: &Sighting) -> Result<Option<u64>, OutboxError> {
         self.connection
-            .query_row("SELECT sequence FROM sighting WHERE id = ?", [sighting.id.as_bytes().as_slice()], |r| r.get(0))
+            .query_row(
+                "SELECT sequence FROM sighting WHERE id = ?",
+                [sighting.id.as_bytes().as_slice()],
+                |r| r.get(0),
+            )
             .optional()
             .map(|sequence: Option<i64>| sequence.map(i64::unsigned_abs))
             .map_err(OutboxError::database(&self.folder))
@@ -166,8 +213,14 @@ impl Outbox {
         if waiting.unsigned_abs() + more <= self.max_bytes {
             return Ok(());
         }
-        let reason = format!("{waiting} bytes wait in it, and outbox.max_megabytes allows {} bytes", self.max_bytes);
-        Err(OutboxError::Full { path: self.folder.clone(), reason })
+        let reason = format!(
+            "{waiting} bytes wait in it, and outbox.max_megabytes allows {} bytes",
+            self.max_bytes
+        );
+        Err(OutboxError::Full {
+            path: self.folder.clone(),
+            reason,
+        })
     }
 
     fn named_pictures(&self) -> Result<HashSet<String>, OutboxError> {
@@ -190,13 +243,19 @@ impl Outbox {
     }
 
     fn other_boat(&self, theirs: &str) -> OutboxError {
-        OutboxError::OtherBoat { path: self.folder.clone(), theirs: theirs.into(), ours: self.boat.to_string() }
+        OutboxError::OtherBoat {
+            path: self.folder.clone(),
+            theirs: theirs.into(),
+            ours: self.boat.to_string(),
+        }
     }
 
     /// Lets the database grow to `pages` only, as a full disk would.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: u32) {
-        self.connection.pragma_update(None, "max_page_count", pages).unwrap();
+        self.connection
+            .pragma_update(None, "max_page_count", pages)
+            .unwrap();
     }
 }
 
@@ -204,20 +263,36 @@ impl Outbox {
 #[derive(Clone, Copy)]
 enum Content<'a> {
     Message(&'a [u8]),
-    Picture { file: &'a str, jpeg: &'a [u8], sha256: [u8; 32] },
+    Picture {
+        file: &'a str,
+        jpeg: &'a [u8],
+        sha256: [u8; 32],
+    },
 }
 
 impl<'a> Content<'a> {
     fn message(&self) -> Option<&'a [u8]> {
-        if let Self::Message(message) = self { Some(message) } else { None }
+        if let Self::Message(message) = self {
+            Some(message)
+        } else {
+            None
+        }
     }
 
     fn file(&self) -> Option<&'a str> {
-        if let Self::Picture { file, .. } = self { Some(file) } else { None }
+        if let Self::Picture { file, .. } = self {
+            Some(file)
+        } else {
+            None
+        }
     }
 
     fn sha256(&self) -> Option<&[u8]> {
-        if let Self::Picture { sha256, .. } = self { Some(sha256) } else { None }
+        if let Self::Picture { sha256, .. } = self {
+            Some(sha256)
+        } else {
+            None
+        }
     }
 
     fn bytes(&self) -> i64 {
@@ -228,7 +303,11 @@ impl<'a> Content<'a> {
     }
 }
 
-fn enqueue(transaction: &Transaction<'_>, key: Key, content: Content<'_>) -> rusqlite::Result<usize> {
+fn enqueue(
+    transaction: &Transaction<'_>,
+    key: Key,
+    content: Content<'_>,
+) -> rusqlite::Result<usize> {
     // Identities first: a thin link carries them before any picture.
     let priority = part_number(key.part);
     transaction.execute(

@@ -64,20 +64,30 @@ pub enum OutboxError {
 impl OutboxError {
     pub(super) fn database(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> Self + '_ {
         move |source| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DiskFull) => {
-                Self::Full { path: path.to_owned(), reason: "no space left for its database".into() }
-            }
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full {
+                path: path.to_owned(),
+                reason: "no space left for its database".into(),
+            },
             Some(rusqlite::ErrorCode::NotADatabase) => Self::Foreign(path.to_owned()),
-            _ => Self::Database { path: path.to_owned(), source },
+            _ => Self::Database {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 
     pub(super) fn disk(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + '_ {
         move |source| match source.kind() {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-                Self::Full { path: path.to_owned(), reason: source.to_string() }
+                Self::Full {
+                    path: path.to_owned(),
+                    reason: source.to_string(),
+                }
             }
-            _ => Self::Disk { path: path.to_owned(), source },
+            _ => Self::Disk {
+                path: path.to_owned(),
+                source,
+            },
         }
     }
 }

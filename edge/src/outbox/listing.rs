@@ -52,7 +52,11 @@ impl Listing {
                       JOIN sighting s ON s.id = o.sighting ORDER BY o.priority, o.number";
         let dead = "SELECT d.sighting, s.sequence, d.part, d.bytes, d.reason FROM dead_letter d
                     JOIN sighting s ON s.id = d.sighting ORDER BY s.sequence, d.part";
-        Ok(Self { accepted, queued: list(connection, queued)?, dead: list(connection, dead)? })
+        Ok(Self {
+            accepted,
+            queued: list(connection, queued)?,
+            dead: list(connection, dead)?,
+        })
     }
 }
 

@@ -14,7 +14,9 @@ pub(super) struct Pictures {
 impl Pictures {
     /// The pictures of the outbox in `outbox`.
     pub(super) fn of(outbox: &Path) -> Self {
-        Self { folder: outbox.join("pictures") }
+        Self {
+            folder: outbox.join("pictures"),
+        }
     }
 
     /// Makes the folder where it is missing.
@@ -26,7 +28,10 @@ impl Pictures {
     /// error nothing is left behind.
     pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
         let name = format!("{sighting}.jpg");
-        let (path, part) = (self.folder.join(&name), self.folder.join(format!("{name}.part")));
+        let (path, part) = (
+            self.folder.join(&name),
+            self.folder.join(format!("{name}.part")),
+        );
         let written = (|| {
             let mut file = File::create(&part)?;
             file.write_all(jpeg)?;
@@ -58,7 +63,10 @@ impl Pictures {
         if let Err(e) = std::fs::remove_file(self.folder.join(name))
             && e.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(picture = name, "a picture that shore has cannot be deleted: {e}");
+            tracing::warn!(
+                picture = name,
+                "a picture that shore has cannot be deleted: {e}"
+            );
         }
     }
 

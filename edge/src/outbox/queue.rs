@@ -98,8 +98,14 @@ impl Queue {
         let limit = i64::try_from(under_way.len() + most).unwrap_or(i64::MAX);
         let rows = statement
             .query_map([limit], |row| {
-                let key = Key { sighting: uuid(row, 0)?, part: part(row, 1)? };
-                Ok(Queued { key, bytes: row.get::<_, i64>(2)?.unsigned_abs() })
+                let key = Key {
+                    sighting: uuid(row, 0)?,
+                    part: part(row, 1)?,
+                };
+                Ok(Queued {
+                    key,
+                    bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+                })
             })
             .map_err(&failed)?;
         let mut queued = rows.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
@@ -119,16 +125,19 @@ impl Queue {
             .connection
             .prepare_cached(query)
             .and_then(|mut s| {
-                s.query_row(params![key.sighting.as_bytes().as_slice(), part_number(key.part)], |r| {
-                    Ok((r.get(0)?, r.get(1)?, r.get(2)?))
-                })
+                s.query_row(
+                    params![key.sighting.as_bytes().as_slice(), part_number(key.part)],
+                    |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
+                )
                 .optional()
             })
             .map_err(OutboxError::database(&self.folder))?;
         let (file, sha256) = match row {
             None => return Ok(Load::Gone),
             Some((Some(message), ..)) if message.len() > wire::MAX_MESSAGE => {
-                return Ok(Load::Unsendable(WireError::TooLarge(message.len()).to_string()));
+                return Ok(Load::Unsendable(
+                    WireError::TooLarge(message.len()).to_string(),
+                ));
             }
             Some((Some(message), ..)) => return Ok(Load::Message(message)),
             Some((None, file, sha256)) => (file.unwrap_or_default(), sha256.unwrap_or_default()),
@@ -137,9 +146,15 @@ impl Queue {
             return Ok(Load::Unsendable(format!("the picture file {file} is gone")));
         };
         if Sha256::digest(&jpeg).as_slice() != sha256 {
-            return Ok(Load::Unsendable(format!("the picture file {file} is damaged: its SHA-256 is another")));
+            return Ok(Load::Unsendable(format!(
+                "the picture file {file} is damaged: its SHA-256 is another"
+            )));
         }
-        let picture = Picture { sighting: key.sighting, boat: self.boat.clone(), jpeg };
+        let picture = Picture {
+            sighting: key.sighting,
+            boat: self.boat.clone(),
+            jpeg,
+        };
         match wire::encode(&picture) {
             Ok(message) => Ok(Load::Message(message)),
             Err(e @ WireError::TooLarge(_)) => Ok(Load::Unsendable(e.to_string())),
@@ -162,7 +177,10 @@ impl Queue {
     fn forget(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
         let mut pictures = vec![];
         let mut forgotten = 0;
         {
@@ -170,7 +188,10 @@ impl Queue {
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
                 let row: Option<Option<String>> = statement
-                    .query_row(params![key.sighting.as_bytes().as_slice(), part_number(key.part)], |r| r.get(0))
+                    .query_row(
+                        params![key.sighting.as_bytes().as_slice(), part_number(key.part)],
+                        |r| r.get(0),
+                    )
                     .optional()
                     .map_err(&failed)?;
                 forgotten += usize::from(row.is_some());
@@ -191,7 +212,10 @@ impl Queue {
     pub fn bury(&mut self, key: Key, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
         let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
         transaction
             .execute(
@@ -201,7 +225,10 @@ impl Queue {
             )
             .map_err(&failed)?;
         transaction
-            .execute("DELETE FROM outbox WHERE sighting = ? AND part = ?", params![id, part])
+            .execute(
+                "DELETE FROM outbox WHERE sighting = ? AND part = ?",
+                params![id, part],
+            )
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
@@ -220,7 +247,12 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Counts> {
                  (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM sighting)";
     connection.query_row(query, [], |row| {
         let number = |i| row.get::<_, i64>(i).map(i64::unsigned_abs);
-        Ok(Counts { sightings: number(0)?, pictures: number(1)?, dead: number(2)?, accepted: number(3)? })
+        Ok(Counts {
+            sightings: number(0)?,
+            pictures: number(1)?,
+            dead: number(2)?,
+            accepted: number(3)?,
+        })
     })
 }
 

@@ -15,7 +15,9 @@ pub(super) struct Reserve {
 impl Reserve {
     /// The reserve of the outbox in `outbox`.
     pub(super) fn of(outbox: &Path) -> Self {
-        Self { file: outbox.join("outbox.reserve") }
+        Self {
+            file: outbox.join("outbox.reserve"),
+        }
     }
 
     /// Sees to it that the space is kept back.

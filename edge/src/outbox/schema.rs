@@ -52,17 +52,29 @@ pub(super) fn database(folder: &Path) -> PathBuf {
 pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     let failed = OutboxError::database(folder);
     let mut connection = Connection::open(database(folder)).map_err(&failed)?;
-    connection.busy_timeout(Duration::from_secs(10)).map_err(&failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(10))
+        .map_err(&failed)?;
     let has_tables = check_version(&connection, folder)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(&failed)?;
-    connection.pragma_update(None, "synchronous", "FULL").map_err(&failed)?;
-    connection.pragma_update(None, "foreign_keys", true).map_err(&failed)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(&failed)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(&failed)?;
+    connection
+        .pragma_update(None, "foreign_keys", true)
+        .map_err(&failed)?;
     // 400 kB: well within the reserve, so that a full disk cannot be filled by the log of its emptying.
-    connection.pragma_update(None, "wal_autocheckpoint", 100).map_err(&failed)?;
+    connection
+        .pragma_update(None, "wal_autocheckpoint", 100)
+        .map_err(&failed)?;
     if !has_tables {
         let transaction = connection.transaction().map_err(&failed)?;
         transaction.execute_batch(TABLES).map_err(&failed)?;
-        transaction.pragma_update(None, "user_version", VERSION).map_err(&failed)?;
+        transaction
+            .pragma_update(None, "user_version", VERSION)
+            .map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
     }
     Ok(connection)
@@ -75,22 +87,36 @@ pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxEr
         return Ok(None);
     }
     let failed = OutboxError::database(folder);
-    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(&failed)?;
-    connection.busy_timeout(Duration::from_secs(10)).map_err(&failed)?;
+    let connection =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(&failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(10))
+        .map_err(&failed)?;
     Ok(check_version(&connection, folder)?.then_some(connection))
 }
 
 /// Whether the tables are there.
 fn check_version(connection: &Connection, folder: &Path) -> Result<bool, OutboxError> {
     let failed = OutboxError::database(folder);
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(&failed)?;
+    let version: i64 = connection
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(&failed)?;
     match version {
         0 => {
-            let tables: i64 =
-                connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(&failed)?;
-            if tables == 0 { Ok(false) } else { Err(OutboxError::Foreign(folder.to_owned())) }
+            let tables: i64 = connection
+                .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+                .map_err(&failed)?;
+            if tables == 0 {
+                Ok(false)
+            } else {
+                Err(OutboxError::Foreign(folder.to_owned()))
+            }
         }
         1..=VERSION => Ok(true),
-        got => Err(OutboxError::Newer { path: folder.to_owned(), got, known: VERSION }),
+        got => Err(OutboxError::Newer {
+            path: folder.to_owned(),
+            got,
+            known: VERSION,
+        }),
     }
 }

@@ -25,7 +25,10 @@ fn accept_all(outbox: &mut Outbox, numbers: std::ops::RangeInclusive<u64>) {
 }
 
 fn key(number: u64, part: Part) -> Key {
-    Key { sighting: uuid::Uuid::from_u128(u128::from(number)), part }
+    Key {
+        sighting: uuid::Uuid::from_u128(u128::from(number)),
+        part,
+    }
 }
 
 fn pictures(folder: &Path) -> usize {
@@ -34,7 +37,12 @@ fn pictures(folder: &Path) -> usize {
 
 fn next(queue: &Queue, under_way: &[Key], most: usize) -> Vec<Key> {
     let under_way: HashSet<Key> = under_way.iter().copied().collect();
-    queue.next(&under_way, most).unwrap().into_iter().map(|q| q.key).collect()
+    queue
+        .next(&under_way, most)
+        .unwrap()
+        .into_iter()
+        .map(|q| q.key)
+        .collect()
 }
 
 #[test]
@@ -45,11 +53,26 @@ fn sightings_go_before_pictures_and_old_before_new() {
     assert_eq!(sequences, [1, 2, 3]);
     let queue = outbox.queue().unwrap();
     use Part::{Picture, Sighting};
-    let order = [(1, Sighting), (2, Sighting), (3, Sighting), (1, Picture), (2, Picture), (3, Picture)];
+    let order = [
+        (1, Sighting),
+        (2, Sighting),
+        (3, Sighting),
+        (1, Picture),
+        (2, Picture),
+        (3, Picture),
+    ];
     let order = order.map(|(n, part)| key(n, part));
     assert_eq!(next(&queue, &[], 10), order);
     assert_eq!(next(&queue, &order[..2], 2), order[2..4]);
-    assert_eq!(queue.counts().unwrap(), Counts { sightings: 3, pictures: 3, dead: 0, accepted: 3 });
+    assert_eq!(
+        queue.counts().unwrap(),
+        Counts {
+            sightings: 3,
+            pictures: 3,
+            dead: 0,
+            accepted: 3
+        }
+    );
 }
 
 #[test]
@@ -59,10 +82,24 @@ fn messages_come_out_as_they_went_in() {
     let (sighting, jpeg) = sample::sighting(7, 900);
     outbox.accept(&sighting, &jpeg, NOW).unwrap();
     let queue = outbox.queue().unwrap();
-    let Load::Message(message) = queue.load(key(7, Part::Sighting)).unwrap() else { panic!("it waits") };
-    assert_eq!(wire::decode::<Sighting>(&message).unwrap(), Sighting { sequence: 1, ..sighting.clone() });
-    let Load::Message(message) = queue.load(key(7, Part::Picture)).unwrap() else { panic!("it waits") };
-    let picture = Picture { sighting: sighting.id, boat: sighting.boat, jpeg };
+    let Load::Message(message) = queue.load(key(7, Part::Sighting)).unwrap() else {
+        panic!("it waits")
+    };
+    assert_eq!(
+        wire::decode::<Sighting>(&message).unwrap(),
+        Sighting {
+            sequence: 1,
+            ..sighting.clone()
+        }
+    );
+    let Load::Message(message) = queue.load(key(7, Part::Picture)).unwrap() else {
+        panic!("it waits")
+    };
+    let picture = Picture {
+        sighting: sighting.id,
+        boat: sighting.boat,
+        jpeg,
+    };
     assert_eq!(wire::decode::<Picture>(&message).unwrap(), picture);
 }
 
@@ -73,10 +110,21 @@ fn only_a_receipt_empties_it() {
     accept(&mut outbox, 1);
     accept(&mut outbox, 2);
     let mut queue = outbox.queue().unwrap();
-    let receipt = [key(1, Part::Picture), key(1, Part::Sighting), key(99, Part::Sighting)];
+    let receipt = [
+        key(1, Part::Picture),
+        key(1, Part::Sighting),
+        key(99, Part::Sighting),
+    ];
     assert_eq!(queue.receipted(&receipt).unwrap(), 2);
-    assert_eq!(queue.receipted(&receipt).unwrap(), 0, "a receipt may come twice");
-    assert_eq!(next(&queue, &[], 9), [key(2, Part::Sighting), key(2, Part::Picture)]);
+    assert_eq!(
+        queue.receipted(&receipt).unwrap(),
+        0,
+        "a receipt may come twice"
+    );
+    assert_eq!(
+        next(&queue, &[], 9),
+        [key(2, Part::Sighting), key(2, Part::Picture)]
+    );
     assert_eq!(queue.load(key(1, Part::Sighting)).unwrap(), Load::Gone);
     assert_eq!(pictures(folder.path()), 1);
 }
@@ -89,8 +137,11 @@ fn after_a_crash(outbox: Outbox, folder: &Path) -> tempfile::TempDir {
     for part in ["", "pictures"] {
         for entry in std::fs::read_dir(folder.join(part)).unwrap() {
             let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_file() && !entry.file_name().to_string_lossy().ends_with("-shm") {
-                std::fs::copy(entry.path(), copy.path().join(part).join(entry.file_name())).unwrap();
+            if entry.file_type().unwrap().is_file()
+                && !entry.file_name().to_string_lossy().ends_with("-shm")
+            {
+                std::fs::copy(entry.path(), copy.path().join(part).join(entry.file_name()))
+                    .unwrap();
             }
         }
     }
@@ -103,13 +154,33 @@ fn a_crash_loses_nothing_and_the_numbers_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     accept_all(&mut outbox, 1..=5);
-    outbox.queue().unwrap().receipted(&[key(5, Part::Sighting), key(5, Part::Picture)]).unwrap();
+    outbox
+        .queue()
+        .unwrap()
+        .receipted(&[key(5, Part::Sighting), key(5, Part::Picture)])
+        .unwrap();
     let copy = after_a_crash(outbox, folder.path());
 
     let mut outbox = open(copy.path());
-    assert_eq!(outbox.queue().unwrap().counts().unwrap(), Counts { sightings: 4, pictures: 4, dead: 0, accepted: 5 });
-    assert_eq!(accept(&mut outbox, 6), 6, "the number of a receipted sighting is not used again");
-    assert_eq!(accept(&mut outbox, 3), 3, "a sighting that is taken in twice keeps its number");
+    assert_eq!(
+        outbox.queue().unwrap().counts().unwrap(),
+        Counts {
+            sightings: 4,
+            pictures: 4,
+            dead: 0,
+            accepted: 5
+        }
+    );
+    assert_eq!(
+        accept(&mut outbox, 6),
+        6,
+        "the number of a receipted sighting is not used again"
+    );
+    assert_eq!(
+        accept(&mut outbox, 3),
+        3,
+        "a sighting that is taken in twice keeps its number"
+    );
     assert_eq!(outbox.queue().unwrap().counts().unwrap().accepted, 6);
 }
 
@@ -119,13 +190,23 @@ fn a_transaction_that_was_not_committed_never_happened() {
     let mut outbox = open(folder.path());
     accept(&mut outbox, 1);
     // A power cut between the picture and the transaction, and one in the middle of a picture.
-    for orphan in ["pictures/00000000-0000-0000-0000-000000000002.jpg", "pictures/x.jpg.part"] {
+    for orphan in [
+        "pictures/00000000-0000-0000-0000-000000000002.jpg",
+        "pictures/x.jpg.part",
+    ] {
         std::fs::write(folder.path().join(orphan), "half").unwrap();
     }
     let copy = after_a_crash(outbox, folder.path());
     let mut outbox = open(copy.path());
-    assert_eq!(pictures(copy.path()), 1, "orphans are gone, the accepted picture is not");
-    assert!(matches!(outbox.queue().unwrap().load(key(1, Part::Picture)).unwrap(), Load::Message(_)));
+    assert_eq!(
+        pictures(copy.path()),
+        1,
+        "orphans are gone, the accepted picture is not"
+    );
+    assert!(matches!(
+        outbox.queue().unwrap().load(key(1, Part::Picture)).unwrap(),
+        Load::Message(_)
+    ));
     assert_eq!(accept(&mut outbox, 2), 2);
 }
 
@@ -133,8 +214,15 @@ fn a_transaction_that_was_not_committed_never_happened() {
 fn one_program_at_a_time() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
-    assert!(matches!(Outbox::open(folder.path(), &sample::boat(), ROOM), Err(OutboxError::InUse(_))));
-    assert_eq!(Listing::read(folder.path()).unwrap(), Listing::default(), "looking is allowed");
+    assert!(matches!(
+        Outbox::open(folder.path(), &sample::boat(), ROOM),
+        Err(OutboxError::InUse(_))
+    ));
+    assert_eq!(
+        Listing::read(folder.path()).unwrap(),
+        Listing::default(),
+        "looking is allowed"
+    );
     drop(first);
     open(folder.path());
 }
@@ -154,12 +242,26 @@ fn a_full_disk_refuses_whole_sightings_and_keeps_the_rest() {
         assert!(accepted < 10_000, "the limit takes hold");
     };
     assert!(matches!(refused, OutboxError::Full { .. }), "{refused}");
-    assert!(refused.to_string().contains("no room in") && refused.to_string().contains("no space left"), "{refused}");
+    assert!(
+        refused.to_string().contains("no room in") && refused.to_string().contains("no space left"),
+        "{refused}"
+    );
     assert!(accepted > 0);
-    assert_eq!(pictures(folder.path()) as u64, accepted, "the refused picture is not left behind");
-    assert_eq!(outbox.queue().unwrap().counts().unwrap().sightings, accepted);
+    assert_eq!(
+        pictures(folder.path()) as u64,
+        accepted,
+        "the refused picture is not left behind"
+    );
+    assert_eq!(
+        outbox.queue().unwrap().counts().unwrap().sightings,
+        accepted
+    );
     outbox.limit_pages(1_000);
-    assert_eq!(accept(&mut outbox, accepted + 1), accepted + 1, "the number that was refused is not missing");
+    assert_eq!(
+        accept(&mut outbox, accepted + 1),
+        accepted + 1,
+        "the number that was refused is not missing"
+    );
 }
 
 #[test]
@@ -173,7 +275,13 @@ fn room_for_emptying_is_kept_back_before_anything_is_taken_in() {
     std::fs::create_dir(folder.path().join("outbox.reserve.part")).unwrap();
     let (sighting, jpeg) = sample::sighting(1, 500);
     assert!(outbox.accept(&sighting, &jpeg, NOW).is_err());
-    assert_eq!((pictures(folder.path()), outbox.queue().unwrap().counts().unwrap().queued()), (0, 0));
+    assert_eq!(
+        (
+            pictures(folder.path()),
+            outbox.queue().unwrap().counts().unwrap().queued()
+        ),
+        (0, 0)
+    );
     std::fs::remove_dir(folder.path().join("outbox.reserve.part")).unwrap();
     assert_eq!(accept(&mut outbox, 1), 1);
     assert!(reserve.exists());
@@ -186,8 +294,15 @@ fn the_configured_limit_is_a_full_disk() {
     accept_all(&mut outbox, 1..=4);
     let (sighting, jpeg) = sample::sighting(5, 500);
     let said = outbox.accept(&sighting, &jpeg, NOW).unwrap_err();
-    assert!(matches!(said, OutboxError::Full { .. }) && said.to_string().contains("allows 2600 bytes"), "{said}");
-    outbox.queue().unwrap().receipted(&[key(1, Part::Picture)]).unwrap();
+    assert!(
+        matches!(said, OutboxError::Full { .. }) && said.to_string().contains("allows 2600 bytes"),
+        "{said}"
+    );
+    outbox
+        .queue()
+        .unwrap()
+        .receipted(&[key(1, Part::Picture)])
+        .unwrap();
     assert_eq!(outbox.accept(&sighting, &jpeg, NOW).unwrap(), 5);
 }
 
@@ -204,7 +319,13 @@ fn what_is_too_large_becomes_a_dead_letter_at_once() {
     let parts = |l: &[Listed]| l.iter().map(|m| (m.sequence, m.part)).collect::<Vec<_>>();
     assert_eq!(parts(&listing.queued), [(1, "sighting"), (2, "picture")]);
     assert_eq!(parts(&listing.dead), [(1, "picture"), (2, "sighting")]);
-    assert!(listing.dead[0].dead_because.as_ref().unwrap().contains("more than the 262144 allowed"));
+    assert!(
+        listing.dead[0]
+            .dead_because
+            .as_ref()
+            .unwrap()
+            .contains("more than the 262144 allowed")
+    );
     drop(outbox);
     open(folder.path());
     assert_eq!(pictures(folder.path()), 2, "a dead picture is kept");
@@ -215,16 +336,32 @@ fn a_picture_that_was_damaged_or_taken_away_can_be_buried() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     accept_all(&mut outbox, 1..=2);
-    let file = |n: u128| folder.path().join(format!("pictures/{}.jpg", uuid::Uuid::from_u128(n)));
+    let file = |n: u128| {
+        folder
+            .path()
+            .join(format!("pictures/{}.jpg", uuid::Uuid::from_u128(n)))
+    };
     std::fs::remove_file(file(1)).unwrap();
     std::fs::write(file(2), "other").unwrap();
     let mut queue = outbox.queue().unwrap();
     for (number, what) in [(1, "is gone"), (2, "is damaged")] {
-        let Load::Unsendable(reason) = queue.load(key(number, Part::Picture)).unwrap() else { panic!("unsendable") };
+        let Load::Unsendable(reason) = queue.load(key(number, Part::Picture)).unwrap() else {
+            panic!("unsendable")
+        };
         assert!(reason.contains(what), "{reason}");
-        queue.bury(key(number, Part::Picture), &reason, NOW).unwrap();
+        queue
+            .bury(key(number, Part::Picture), &reason, NOW)
+            .unwrap();
     }
-    assert_eq!(queue.counts().unwrap(), Counts { sightings: 2, pictures: 0, dead: 2, accepted: 2 });
+    assert_eq!(
+        queue.counts().unwrap(),
+        Counts {
+            sightings: 2,
+            pictures: 0,
+            dead: 2,
+            accepted: 2
+        }
+    );
 }
 
 #[test]
@@ -232,10 +369,17 @@ fn another_boats_messages_are_not_sent_under_this_name() {
     let folder = tempfile::tempdir().unwrap();
     accept(&mut open(folder.path()), 1);
     let other = "mysticeta".parse().unwrap();
-    let said = Outbox::open(folder.path(), &other, ROOM).err().unwrap().to_string();
+    let said = Outbox::open(folder.path(), &other, ROOM)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(said.contains("the boat 'balaena' wait"), "{said}");
     let keys = [key(1, Part::Sighting), key(1, Part::Picture)];
-    open(folder.path()).queue().unwrap().receipted(&keys).unwrap();
+    open(folder.path())
+        .queue()
+        .unwrap()
+        .receipted(&keys)
+        .unwrap();
     Outbox::open(folder.path(), &other, ROOM).unwrap();
 }
 
@@ -246,17 +390,37 @@ fn a_newer_or_foreign_database_is_refused() {
     let database = folder.path().join("outbox.sqlite3");
     let raw = rusqlite::Connection::open(&database).unwrap();
     raw.pragma_update(None, "user_version", 9).unwrap();
-    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM).err().unwrap();
-    assert!(matches!(refused, OutboxError::Newer { got: 9, known: 1, .. }), "{refused}");
+    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+        .err()
+        .unwrap();
+    assert!(
+        matches!(
+            refused,
+            OutboxError::Newer {
+                got: 9,
+                known: 1,
+                ..
+            }
+        ),
+        "{refused}"
+    );
     raw.pragma_update(None, "user_version", 0).unwrap();
     drop(raw);
-    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM).err().unwrap();
+    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+        .err()
+        .unwrap();
     assert!(matches!(refused, OutboxError::Foreign(_)), "{refused}");
     for file in ["outbox.sqlite3-wal", "outbox.sqlite3-shm"] {
         let _ = std::fs::remove_file(folder.path().join(file));
     }
-    std::fs::write(&database, "this is a text and not a database, though long enough to be one of some kind").unwrap();
-    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM).err().unwrap();
+    std::fs::write(
+        &database,
+        "this is a text and not a database, though long enough to be one of some kind",
+    )
+    .unwrap();
+    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+        .err()
+        .unwrap();
     assert!(matches!(refused, OutboxError::Foreign(_)), "{refused}");
 }
 

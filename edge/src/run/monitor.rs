@@ -26,7 +26,9 @@ impl Monitor {
     pub(super) fn health(&self) -> Result<Health, OutboxError> {
         let waiting = self.queue.counts()?;
         let boat = self.queue.boat().as_str();
-        Ok(self.counters.health(boat, &self.bundle, &self.engine, waiting, self.clock.now()))
+        Ok(self
+            .counters
+            .health(boat, &self.bundle, &self.engine, waiting, self.clock.now()))
     }
 
     /// Writes `health.json` where it is older than [`EVERY`].

@@ -7,12 +7,16 @@ use std::path::Path;
 
 /// A boat's folder with the stills of `whales` and a configuration.
 fn boat(folder: &Path, whales: impl Iterator<Item = u32>, broker: &str, pace: &str) -> Config {
-    sample::bundle(3).save(&folder.join("whales.flukebundle")).unwrap();
+    sample::bundle(3)
+        .save(&folder.join("whales.flukebundle"))
+        .unwrap();
     let frames = folder.join("frames");
     let _ = std::fs::remove_dir_all(&frames);
     std::fs::create_dir(&frames).unwrap();
     for (i, whale) in whales.enumerate() {
-        sample::fluke(whale).save(frames.join(format!("{i:06}.png"))).unwrap();
+        sample::fluke(whale)
+            .save(frames.join(format!("{i:06}.png")))
+            .unwrap();
     }
     let text = format!(
         "[boat]\nname = \"balaena\"\n[bundle]\npath = \"whales.flukebundle\"\n\
@@ -26,7 +30,9 @@ fn boat(folder: &Path, whales: impl Iterator<Item = u32>, broker: &str, pace: &s
 }
 
 fn until(seconds: u64) -> RunOptions {
-    RunOptions { until_delivered: Some(Duration::from_secs(seconds)) }
+    RunOptions {
+        until_delivered: Some(Duration::from_secs(seconds)),
+    }
 }
 
 #[test]
@@ -37,12 +43,21 @@ fn a_broker_that_dies_and_comes_back_costs_nothing() {
     let shore = Shore::start(broker.port);
     let folder = tempfile::tempdir().unwrap();
     let sightings = 40;
-    let config = boat(folder.path(), (0..sightings).map(|i| i % 5), &broker.url(), "real-time");
+    let config = boat(
+        folder.path(),
+        (0..sightings).map(|i| i % 5),
+        &broker.url(),
+        "real-time",
+    );
     let work = std::thread::spawn(move || run(&config, until(120), &Stop::default()));
     for few in [5, 20] {
         let started = Instant::now();
         while shore.counts().0 < few {
-            assert!(started.elapsed() < Duration::from_secs(100), "shore has {:?}", shore.counts());
+            assert!(
+                started.elapsed() < Duration::from_secs(100),
+                "shore has {:?}",
+                shore.counts()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
         broker.kill();
@@ -56,28 +71,65 @@ fn a_broker_that_dies_and_comes_back_costs_nothing() {
     let stored = shore.stored.lock().unwrap();
     let mut sequences: Vec<u64> = stored.sightings.values().map(|s| s.sequence).collect();
     sequences.sort_unstable();
-    assert_eq!(sequences, (1..=u64::from(sightings)).collect::<Vec<_>>(), "without a gap");
+    assert_eq!(
+        sequences,
+        (1..=u64::from(sightings)).collect::<Vec<_>>(),
+        "without a gap"
+    );
     for sighting in stored.sightings.values() {
-        assert_eq!(stored.pictures[&sighting.id], sighting.picture.sha256, "the picture is the one announced");
+        assert_eq!(
+            stored.pictures[&sighting.id], sighting.picture.sha256,
+            "the picture is the one announced"
+        );
         let number = (sighting.sequence - 1) % 5;
-        let expected = if number < 3 { Verdict::Known { whale: format!("W{number}") } } else { Verdict::New };
+        let expected = if number < 3 {
+            Verdict::Known {
+                whale: format!("W{number}"),
+            }
+        } else {
+            Verdict::New
+        };
         assert_eq!(sighting.verdict, expected);
     }
-    assert!(stored.messages > 2 * sightings as usize, "some receipts were lost, so some messages came twice");
-    assert_eq!(std::fs::read_dir(folder.path().join("outbox/pictures")).unwrap().count(), 0);
+    assert!(
+        stored.messages > 2 * sightings as usize,
+        "some receipts were lost, so some messages came twice"
+    );
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("outbox/pictures"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]
 fn what_waited_without_a_broker_is_sent_by_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
     // Nobody listens there: the port was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let config = boat(folder.path(), 0..4, &format!("mqtt://127.0.0.1:{free}"), "fast");
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let config = boat(
+        folder.path(),
+        0..4,
+        &format!("mqtt://127.0.0.1:{free}"),
+        "fast",
+    );
     let finished = run(&config, until(1), &Stop::default()).unwrap();
     assert!(finished.undelivered);
-    assert_eq!((finished.health.queued_sightings, finished.health.queued_pictures), (4, 4));
+    assert_eq!(
+        (
+            finished.health.queued_sightings,
+            finished.health.queued_pictures
+        ),
+        (4, 4)
+    );
     let health: Health =
-        serde_json::from_slice(&std::fs::read(config.outbox.path.join("health.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(config.outbox.path.join("health.json")).unwrap())
+            .unwrap();
     assert_eq!(health, finished.health);
 
     let Some(broker) = Mosquitto::start() else {
@@ -89,7 +141,10 @@ fn what_waited_without_a_broker_is_sent_by_the_next_run() {
     assert!(!finished.undelivered, "{:?}", finished.health);
     assert_eq!(shore.counts(), (5, 5));
     let listing = Listing::read(&config.outbox.path).unwrap();
-    assert_eq!((listing.accepted, listing.queued, listing.dead), (5, vec![], vec![]));
+    assert_eq!(
+        (listing.accepted, listing.queued, listing.dead),
+        (5, vec![], vec![])
+    );
 }
 
 #[test]
@@ -102,7 +157,10 @@ fn a_run_that_is_asked_to_stop_ends_with_what_it_has() {
     let work = std::thread::spawn(move || run(&config, RunOptions::default(), &asked));
     let started = Instant::now();
     while Listing::read(&folder.path().join("outbox")).map_or(0, |l| l.accepted) < 1 {
-        assert!(started.elapsed() < Duration::from_secs(60), "the first still is never reported");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "the first still is never reported"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
     stop.ask();

@@ -23,16 +23,31 @@ pub(crate) struct Mosquitto {
 impl Mosquitto {
     /// `None`, and a line that says so, where mosquitto is not installed.
     pub(crate) fn start() -> Option<Self> {
-        let places = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
+        let places = [
+            "/usr/sbin/mosquitto",
+            "/usr/bin/mosquitto",
+            "/usr/local/sbin/mosquitto",
+        ];
         let Some(program) = places.iter().map(Path::new).find(|p| p.exists()) else {
             eprintln!("skipped: mosquitto not installed");
             return None;
         };
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = tempfile::tempdir().unwrap();
-        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n");
+        let config = format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
+        );
         std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        let mut broker = Self { program: program.to_owned(), folder, port, process: None };
+        let mut broker = Self {
+            program: program.to_owned(),
+            folder,
+            port,
+            process: None,
+        };
         broker.restart();
         Some(broker)
     }
@@ -48,7 +63,10 @@ impl Mosquitto {
         self.process = Some(child);
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(started.elapsed() < Duration::from_secs(20), "mosquitto does not start");
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "mosquitto does not start"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -125,15 +143,25 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
                     }
                     Part::Picture => {
                         let picture: Picture = wire::decode(&message.payload).unwrap();
-                        stored.pictures.insert(picture.sighting, Sha256::digest(&picture.jpeg).into());
+                        stored
+                            .pictures
+                            .insert(picture.sighting, Sha256::digest(&picture.jpeg).into());
                         picture.sighting
                     }
                 };
                 stored.messages += 1;
                 if !stored.messages.is_multiple_of(3) {
-                    let receipt = Receipt { boat: boat.clone(), stored: vec![(id, part)] };
+                    let receipt = Receipt {
+                        boat: boat.clone(),
+                        stored: vec![(id, part)],
+                    };
                     let receipt = wire::encode(&receipt).unwrap();
-                    let _ = client.try_publish(topic::of_receipts(&boat), QoS::AtLeastOnce, false, receipt);
+                    let _ = client.try_publish(
+                        topic::of_receipts(&boat),
+                        QoS::AtLeastOnce,
+                        false,
+                        receipt,
+                    );
                 }
             }
             Ok(_) => {}

@@ -21,7 +21,12 @@ pub(crate) fn boat() -> BoatId {
 /// A sighting with the number `number` in its id, and its picture's file of `bytes` bytes.
 pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
     let jpeg: Vec<u8> = (0..bytes).map(|i| (i as u64 * 31 + number) as u8).collect();
-    let picture = PictureInfo { sha256: Sha256::digest(&jpeg).into(), bytes: bytes as u32, width: 40, height: 20 };
+    let picture = PictureInfo {
+        sha256: Sha256::digest(&jpeg).into(),
+        bytes: bytes as u32,
+        width: 40,
+        height: 20,
+    };
     let sighting = Sighting {
         id: Uuid::from_u128(u128::from(number)),
         boat: boat(),
@@ -32,7 +37,9 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         frames: 5,
         verdict: Verdict::Review,
         candidates: vec![],
-        embedding: Embedding::normalised(vec![1.0, 2.0, 3.0]).unwrap().compact(),
+        embedding: Embedding::normalised(vec![1.0, 2.0, 3.0])
+            .unwrap()
+            .compact(),
         picture,
         region: PixelBox::whole(40, 20),
         bundle: "abc123".into(),

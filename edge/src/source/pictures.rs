@@ -31,7 +31,10 @@ impl PictureFiles {
         frames_per_second: f64,
         ticker: Box<dyn Ticker>,
     ) -> Result<Self, SourceError> {
-        let unreadable = |source| SourceError::Unreadable { path: path.to_owned(), source };
+        let unreadable = |source| SourceError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
         let files: VecDeque<PathBuf> = if path.is_dir() {
             let mut files = vec![];
             for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -45,13 +48,22 @@ impl PictureFiles {
         } else {
             let folder = path.parent().unwrap_or(Path::new(""));
             let list = std::fs::read_to_string(path).map_err(unreadable)?;
-            let lines = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let lines = list
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'));
             lines.map(|line| folder.join(line)).collect()
         };
         if files.is_empty() {
             return Err(SourceError::Empty(path.to_owned()));
         }
-        Ok(Self { files, next: 0, start, frames_per_second, ticker })
+        Ok(Self {
+            files,
+            next: 0,
+            start,
+            frames_per_second,
+            ticker,
+        })
     }
 
     /// Frames still to come.
@@ -61,7 +73,11 @@ impl PictureFiles {
 }
 
 fn is_picture(file: &Path) -> bool {
-    let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension = file
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     ["jpg", "jpeg", "png"].contains(&extension.as_str())
 }
 
@@ -86,7 +102,10 @@ impl FrameSource for PictureFiles {
                 picture: FramePicture::Encoded(picture),
                 boxes: sidecar.map(|s| s.boxes),
             })),
-            Err(reason) => Err(SourceError::Broken { frame: name, reason }),
+            Err(reason) => Err(SourceError::Broken {
+                frame: name,
+                reason,
+            }),
         }
     }
 }
@@ -94,7 +113,9 @@ impl FrameSource for PictureFiles {
 fn read(file: &Path) -> Result<(Vec<u8>, Option<Sidecar>), String> {
     let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
     if size > MAX_FILE {
-        return Err(format!("the file is {size} bytes; at most {MAX_FILE} are read"));
+        return Err(format!(
+            "the file is {size} bytes; at most {MAX_FILE} are read"
+        ));
     }
     let picture = std::fs::read(file).map_err(|e| e.to_string())?;
     Ok((picture, Sidecar::beside(file)?))
@@ -137,27 +158,48 @@ mod tests {
         assert_eq!(source.remaining(), 3);
         let mut frames = vec![];
         while let Some(frame) = source.next().unwrap() {
-            let FramePicture::Encoded(bytes) = frame.picture else { panic!("a file is encoded") };
-            frames.push((bytes, frame.taken.millis_since(START), frame.boxes.map(|b| b.len())));
+            let FramePicture::Encoded(bytes) = frame.picture else {
+                panic!("a file is encoded")
+            };
+            frames.push((
+                bytes,
+                frame.taken.millis_since(START),
+                frame.boxes.map(|b| b.len()),
+            ));
         }
         let expected = [("a", 0, Some(0)), ("b", 250, Some(1)), ("c", 500, None)];
-        assert_eq!(frames, expected.map(|(b, t, n)| (b.as_bytes().to_vec(), t, n)));
+        assert_eq!(
+            frames,
+            expected.map(|(b, t, n)| (b.as_bytes().to_vec(), t, n))
+        );
     }
 
     #[test]
     fn a_list_names_pictures_and_a_missing_one_is_one_broken_frame() {
-        let folder = folder(&[("a.jpg", "a"), ("b.jpg", "b"), ("list.txt", "# mine\n\nb.jpg\nmissing.jpg\na.jpg\n")]);
+        let folder = folder(&[
+            ("a.jpg", "a"),
+            ("b.jpg", "b"),
+            ("list.txt", "# mine\n\nb.jpg\nmissing.jpg\na.jpg\n"),
+        ]);
         let mut source = open(&folder.path().join("list.txt"));
         assert!(source.next().unwrap().unwrap().name.ends_with("b.jpg"));
         let said = source.next().unwrap_err().to_string();
         assert!(said.contains("missing.jpg"), "{said}");
-        assert_eq!(source.next().unwrap().unwrap().taken, START.plus_millis(500), "a broken frame takes its time too");
+        assert_eq!(
+            source.next().unwrap().unwrap().taken,
+            START.plus_millis(500),
+            "a broken frame takes its time too"
+        );
         assert!(source.next().unwrap().is_none());
     }
 
     #[test]
     fn a_broken_sidecar_breaks_its_frame_only() {
-        let folder = folder(&[("0.jpg", "a"), ("0.json", "{\"boxes\":[{\"x0\":-1}]}"), ("1.jpg", "b")]);
+        let folder = folder(&[
+            ("0.jpg", "a"),
+            ("0.json", "{\"boxes\":[{\"x0\":-1}]}"),
+            ("1.jpg", "b"),
+        ]);
         let mut source = open(folder.path());
         assert!(matches!(source.next(), Err(SourceError::Broken { .. })));
         assert!(source.next().unwrap().is_some());
@@ -167,9 +209,13 @@ mod tests {
     fn nothing_to_replay_is_said_at_once() {
         let folder = folder(&[("readme.txt", "-")]);
         let ticker = || Box::new(Unpaced(Stop::default()));
-        let said = PictureFiles::open(folder.path(), START, 4.0, ticker()).err().unwrap();
+        let said = PictureFiles::open(folder.path(), START, 4.0, ticker())
+            .err()
+            .unwrap();
         assert!(matches!(said, SourceError::Empty(_)));
-        let said = PictureFiles::open(&folder.path().join("nowhere"), START, 4.0, ticker()).err().unwrap();
+        let said = PictureFiles::open(&folder.path().join("nowhere"), START, 4.0, ticker())
+            .err()
+            .unwrap();
         assert!(matches!(said, SourceError::Unreadable { .. }));
     }
 
@@ -184,9 +230,13 @@ mod tests {
         }
         let folder = folder(&[("0.jpg", "a"), ("1.jpg", "b"), ("2.jpg", "c")]);
         let notes = Arc::new(Mutex::new(vec![]));
-        let mut source = PictureFiles::open(folder.path(), START, 4.0, Box::new(Notes(notes.clone()))).unwrap();
+        let mut source =
+            PictureFiles::open(folder.path(), START, 4.0, Box::new(Notes(notes.clone()))).unwrap();
         while source.next().unwrap().is_some() {}
-        assert_eq!(*notes.lock().unwrap(), [0, 250, 500].map(Duration::from_millis));
+        assert_eq!(
+            *notes.lock().unwrap(),
+            [0, 250, 500].map(Duration::from_millis)
+        );
     }
 
     #[test]

@@ -21,7 +21,9 @@ impl Sidecar {
         let path = picture.with_extension("json");
         let named = |e: &dyn std::fmt::Display| format!("its boxes in {}: {e}", path.display());
         match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| named(&e)),
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| named(&e)),
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(named(&e)),
         }

@@ -18,7 +18,10 @@ pub struct RealTime {
 impl RealTime {
     /// Starts with the first call of [`Ticker::wait`].
     pub fn new(stop: Stop) -> Self {
-        Self { stop, started: None }
+        Self {
+            stop,
+            started: None,
+        }
     }
 }
 

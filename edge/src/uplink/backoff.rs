@@ -15,7 +15,11 @@ pub struct Backoff {
 impl Backoff {
     /// Starts with half a second, or `longest` where that is shorter.
     pub fn new(longest: Duration, random: Box<dyn Rng + Send>) -> Self {
-        Self { longest, next: FIRST.min(longest), random }
+        Self {
+            longest,
+            next: FIRST.min(longest),
+            random,
+        }
     }
 
     /// The next wait.

@@ -37,7 +37,16 @@ impl FromStr for BrokerUrl {
 
     fn from_str(text: &str) -> Result<Self, BadBrokerUrl> {
         // A password must not reach a log by way of an error.
-        let form = || BadBrokerUrl::Form(text.rsplit('@').next().unwrap_or_default().chars().take(100).collect());
+        let form = || {
+            BadBrokerUrl::Form(
+                text.rsplit('@')
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .take(100)
+                    .collect(),
+            )
+        };
         let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
         let tls = match scheme {
             "mqtt" => false,
@@ -45,26 +54,47 @@ impl FromStr for BrokerUrl {
             "mqtts" => return Err(BadBrokerUrl::NoTls),
             _ => return Err(form()),
         };
-        let (user, address) = rest.rsplit_once('@').map_or((None, rest), |(user, address)| (Some(user), address));
+        let (user, address) = rest
+            .rsplit_once('@')
+            .map_or((None, rest), |(user, address)| (Some(user), address));
         let credentials = match user.map(|u| u.split_once(':')) {
             None => None,
-            Some(Some((user, password))) if !user.is_empty() => Some((user.to_owned(), password.to_owned())),
+            Some(Some((user, password))) if !user.is_empty() => {
+                Some((user.to_owned(), password.to_owned()))
+            }
             Some(_) => return Err(form()),
         };
         let address = address.strip_suffix('/').unwrap_or(address);
         let (host, port) = match address.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => {
                 let number = port.parse().ok().filter(|&p| p > 0);
-                (host, number.ok_or_else(|| BadBrokerUrl::Port(port.chars().take(20).collect()))?)
+                (
+                    host,
+                    number.ok_or_else(|| BadBrokerUrl::Port(port.chars().take(20).collect()))?,
+                )
             }
             _ => (address, if tls { 8883 } else { 1883 }),
         };
         let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
         let good = match bare {
             Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+            None => {
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+            }
         };
-        if good { Ok(Self { tls, credentials, host: host.to_owned(), port }) } else { Err(form()) }
+        if good {
+            Ok(Self {
+                tls,
+                credentials,
+                host: host.to_owned(),
+                port,
+            })
+        } else {
+            Err(form())
+        }
     }
 }
 
@@ -95,7 +125,11 @@ mod tests {
             ("mqtt://[fe80::1]", "[fe80::1]", 1883),
         ] {
             let url: BrokerUrl = text.parse().unwrap();
-            assert_eq!((url.host.as_str(), url.port, url.credentials), (host, port, None), "{text}");
+            assert_eq!(
+                (url.host.as_str(), url.port, url.credentials),
+                (host, port, None),
+                "{text}"
+            );
         }
     }
 
@@ -103,25 +137,48 @@ mod tests {
     fn a_password_is_read_and_never_shown() {
         let url: BrokerUrl = "mqtt://boat:se@cr:et@shore:99".parse().unwrap();
         assert_eq!(url.credentials, Some(("boat".into(), "se@cr:et".into())));
-        assert_eq!((url.to_string(), format!("{url:?}")), ("mqtt://shore:99".into(), "mqtt://shore:99".into()));
-        let said = "mqtt://:secret@shore".parse::<BrokerUrl>().unwrap_err().to_string();
+        assert_eq!(
+            (url.to_string(), format!("{url:?}")),
+            ("mqtt://shore:99".into(), "mqtt://shore:99".into())
+        );
+        let said = "mqtt://:secret@shore"
+            .parse::<BrokerUrl>()
+            .unwrap_err()
+            .to_string();
         assert!(!said.contains("secret"), "{said}");
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in ["", "127.0.0.1:1883", "http://shore", "mqtt://", "mqtt://:1883", "mqtt://a b", "mqtt://[::g]:1"] {
-            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Form(_))), "{bad}");
+        for bad in [
+            "",
+            "127.0.0.1:1883",
+            "http://shore",
+            "mqtt://",
+            "mqtt://:1883",
+            "mqtt://a b",
+            "mqtt://[::g]:1",
+        ] {
+            assert!(
+                matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Form(_))),
+                "{bad}"
+            );
         }
         for bad in ["mqtt://shore:0", "mqtt://shore:70000", "mqtt://shore:x"] {
-            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Port(_))), "{bad}");
+            assert!(
+                matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Port(_))),
+                "{bad}"
+            );
         }
     }
 
     #[cfg(not(feature = "tls"))]
     #[test]
     fn encryption_says_what_it_needs() {
-        assert_eq!("mqtts://shore".parse::<BrokerUrl>(), Err(BadBrokerUrl::NoTls));
+        assert_eq!(
+            "mqtts://shore".parse::<BrokerUrl>(),
+            Err(BadBrokerUrl::NoTls)
+        );
     }
 
     #[cfg(feature = "tls")]

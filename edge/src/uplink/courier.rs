@@ -66,7 +66,10 @@ enum Trouble {
 
 impl<U: Uplink> Courier<U> {
     /// A courier over `uplink` to `broker` (as logs call it); `news` tells of new messages in `queue`.
-    #[expect(clippy::too_many_arguments, reason = "each is another part of the boat, brought in from outside")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the boat, brought in from outside"
+    )]
     pub fn new(
         uplink: U,
         broker: String,
@@ -110,7 +113,9 @@ impl<U: Uplink> Courier<U> {
             if told {
                 tracing::debug!("{trouble}; trying again in {} ms", wait.as_millis());
             } else {
-                tracing::warn!("{trouble}. Sightings wait in the outbox; trying again until it works");
+                tracing::warn!(
+                    "{trouble}. Sightings wait in the outbox; trying again until it works"
+                );
                 told = true;
             }
             if self.queue.is_none() {
@@ -131,7 +136,8 @@ impl<U: Uplink> Courier<U> {
         tracing::info!("linked to the broker {}", self.broker);
         self.counters.set_link(true);
         self.last_progress = Instant::now();
-        let mut tick = tokio::time::interval((self.settings.receipt_timeout / 4).min(Duration::from_secs(1)));
+        let mut tick =
+            tokio::time::interval((self.settings.receipt_timeout / 4).min(Duration::from_secs(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let news = self.news.clone();
         loop {
@@ -160,7 +166,9 @@ impl<U: Uplink> Courier<U> {
 
     /// A failing outbox is no reason to give the link up: what could not be done now is done again, and said once.
     fn bear(&mut self, done: Result<(), Trouble>) -> Result<(), Trouble> {
-        let Err(Trouble::Outbox(e)) = done else { return done };
+        let Err(Trouble::Outbox(e)) = done else {
+            return done;
+        };
         if !self.outbox_fails {
             tracing::warn!("{e}. Trying again");
         }
@@ -185,7 +193,11 @@ impl<U: Uplink> Courier<U> {
                 return Ok(());
             }
         };
-        let keys: Vec<Key> = receipt.stored.into_iter().map(|(sighting, part)| Key { sighting, part }).collect();
+        let keys: Vec<Key> = receipt
+            .stored
+            .into_iter()
+            .map(|(sighting, part)| Key { sighting, part })
+            .collect();
         let (boat, forgotten) = self
             .with_queue(move |queue| {
                 let ours = receipt.boat == *queue.boat();
@@ -217,12 +229,17 @@ impl<U: Uplink> Courier<U> {
         let now = Instant::now();
         let timeout = self.settings.receipt_timeout * self.patience;
         let before = self.under_way.len();
-        self.under_way.retain(|_, m| m.taken.is_none_or(|t| now - t < timeout));
+        self.under_way
+            .retain(|_, m| m.taken.is_none_or(|t| now - t < timeout));
         let expired = before - self.under_way.len();
         if expired > 0 {
             tracing::debug!(expired, "messages without a receipt are sent again");
             self.counters.resent(expired as u64);
-            self.patience = if self.receipts_since_expiry { 1 } else { (self.patience * 2).min(MOST_PATIENCE) };
+            self.patience = if self.receipts_since_expiry {
+                1
+            } else {
+                (self.patience * 2).min(MOST_PATIENCE)
+            };
             self.receipts_since_expiry = false;
             self.last_progress = now;
         }
@@ -243,7 +260,9 @@ impl<U: Uplink> Courier<U> {
             return Ok(());
         }
         let under_way: HashSet<Key> = self.under_way.keys().copied().collect();
-        let waiting = self.with_queue(move |queue| queue.next(&under_way, room)).await?;
+        let waiting = self
+            .with_queue(move |queue| queue.next(&under_way, room))
+            .await?;
         for Queued { key, bytes: size } in waiting {
             if bytes > 0 && bytes + size > MAX_BYTES_UNDER_WAY {
                 break;
@@ -265,18 +284,31 @@ impl<U: Uplink> Courier<U> {
             if self.under_way.values().all(|m| m.taken.is_some()) {
                 self.last_progress = Instant::now();
             }
-            if !self.uplink.send(key, &topic, message).map_err(|e| self.lost(e))? {
+            if !self
+                .uplink
+                .send(key, &topic, message)
+                .map_err(|e| self.lost(e))?
+            {
                 break;
             }
             self.counters.sent(1);
-            self.under_way.insert(key, UnderWay { bytes: size, taken: None });
+            self.under_way.insert(
+                key,
+                UnderWay {
+                    bytes: size,
+                    taken: None,
+                },
+            );
             bytes += size;
         }
         Ok(())
     }
 
     fn lost(&self, source: LinkError) -> Trouble {
-        Trouble::Link { broker: self.broker.clone(), source }
+        Trouble::Link {
+            broker: self.broker.clone(),
+            source,
+        }
     }
 
     /// Works with the queue on a thread that may block.

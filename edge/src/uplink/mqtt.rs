@@ -8,7 +8,9 @@ use crate::outbox::Key;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::topic;
 use flukewatch_common::wire::MAX_MESSAGE;
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode,
+};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -49,7 +51,11 @@ impl Drop for Connection {
 impl MqttUplink {
     /// Not connected yet.
     pub fn new(broker: BrokerUrl, boat: BoatId) -> Self {
-        Self { broker, boat, connection: None }
+        Self {
+            broker,
+            boat,
+            connection: None,
+        }
     }
 
     fn options(&self) -> MqttOptions {
@@ -64,7 +70,9 @@ impl MqttUplink {
         }
         #[cfg(feature = "tls")]
         if self.broker.tls {
-            options.set_transport(rumqttc::Transport::tls_with_config(rumqttc::TlsConfiguration::Native));
+            options.set_transport(rumqttc::Transport::tls_with_config(
+                rumqttc::TlsConfiguration::Native,
+            ));
         }
         options
     }
@@ -74,7 +82,9 @@ impl Uplink for MqttUplink {
     async fn connect(&mut self) -> Result<(), LinkError> {
         self.connection = None;
         let (client, mut event_loop) = AsyncClient::new(self.options(), 2 * MAX_WINDOW);
-        event_loop.network_options.set_connection_timeout(WRITE_TIMEOUT);
+        event_loop
+            .network_options
+            .set_connection_timeout(WRITE_TIMEOUT);
         let (sender, events) = mpsc::channel(16);
         let mut connection = Connection {
             client,
@@ -86,7 +96,9 @@ impl Uplink for MqttUplink {
         let receipts = topic::of_receipts(&self.boat);
         tokio::time::timeout(CONNECT_TIMEOUT, connection.subscribe(receipts))
             .await
-            .map_err(|_| LinkError(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())))??;
+            .map_err(|_| {
+                LinkError(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
+            })??;
         self.connection = Some(connection);
         Ok(())
     }
@@ -95,9 +107,15 @@ impl Uplink for MqttUplink {
         let connection = self.connection.as_mut().ok_or_else(not_connected)?;
         // The event loop would end the whole connection over it.
         if message.len() > MAX_MESSAGE {
-            return Err(LinkError(format!("a message of {} bytes is too large to send", message.len())));
+            return Err(LinkError(format!(
+                "a message of {} bytes is too large to send",
+                message.len()
+            )));
         }
-        let room = connection.client.try_publish(topic, QoS::AtLeastOnce, false, message).is_ok();
+        let room = connection
+            .client
+            .try_publish(topic, QoS::AtLeastOnce, false, message)
+            .is_ok();
         if room {
             connection.unwritten.push_back(key);
         }
@@ -132,17 +150,29 @@ impl Connection {
     /// Waits for the connection, then for the subscription, so that no receipt is missed.
     async fn subscribe(&mut self, receipts: String) -> Result<(), LinkError> {
         while !matches!(self.next().await?, Event::Incoming(Packet::ConnAck(_))) {}
-        self.client.try_subscribe(receipts, QoS::AtLeastOnce).map_err(|e| LinkError(e.to_string()))?;
+        self.client
+            .try_subscribe(receipts, QoS::AtLeastOnce)
+            .map_err(|e| LinkError(e.to_string()))?;
         loop {
             if let Event::Incoming(Packet::SubAck(ack)) = self.next().await? {
-                let granted = ack.return_codes.iter().all(|c| matches!(c, SubscribeReasonCode::Success(_)));
-                return if granted { Ok(()) } else { Err(LinkError("it refuses the receipts topic".into())) };
+                let granted = ack
+                    .return_codes
+                    .iter()
+                    .all(|c| matches!(c, SubscribeReasonCode::Success(_)));
+                return if granted {
+                    Ok(())
+                } else {
+                    Err(LinkError("it refuses the receipts topic".into()))
+                };
             }
         }
     }
 
     async fn next(&mut self) -> Result<Event, LinkError> {
-        self.events.recv().await.unwrap_or_else(|| Err(not_connected()))
+        self.events
+            .recv()
+            .await
+            .unwrap_or_else(|| Err(not_connected()))
     }
 }
 
@@ -152,7 +182,10 @@ fn not_connected() -> LinkError {
 
 async fn run(mut event_loop: EventLoop, events: mpsc::Sender<Result<Event, LinkError>>) {
     loop {
-        let event = event_loop.poll().await.map_err(|e| LinkError(e.to_string()));
+        let event = event_loop
+            .poll()
+            .await
+            .map_err(|e| LinkError(e.to_string()));
         let over = event.is_err();
         if events.send(event).await.is_err() || over {
             return;

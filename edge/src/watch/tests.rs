@@ -14,7 +14,10 @@ use rand::rngs::StdRng;
 use std::collections::HashSet;
 use std::io::Cursor;
 
-const FILM: Grouping = Grouping::Film { gap: 1000, longest: 60_000 };
+const FILM: Grouping = Grouping::Film {
+    gap: 1000,
+    longest: 60_000,
+};
 const ROOM: u64 = 1 << 30;
 
 /// A source that plays a script, 100 ms a step, and moves the clock with it.
@@ -40,9 +43,17 @@ impl FrameSource for Script {
                 None => Ok(None),
                 Some(Step::Frame(picture, boxes)) => {
                     let left = self.steps.len();
-                    Ok(Some(Frame { name: format!("-{left}"), taken: self.clock.now(), picture, boxes }))
+                    Ok(Some(Frame {
+                        name: format!("-{left}"),
+                        taken: self.clock.now(),
+                        picture,
+                        boxes,
+                    }))
                 }
-                Some(Step::Broken) => Err(SourceError::Broken { frame: "x".into(), reason: "test".into() }),
+                Some(Step::Broken) => Err(SourceError::Broken {
+                    frame: "x".into(),
+                    reason: "test".into(),
+                }),
                 Some(Step::Fails) => Err(SourceError::Empty("camera".into())),
                 Some(Step::Do(mut what)) => {
                     what();
@@ -58,7 +69,10 @@ impl FrameSource for Script {
 }
 
 fn fluke(number: u32) -> Step {
-    Step::Frame(FramePicture::Pixels(sample::frame(number)), Some(vec![sample::FLUKE]))
+    Step::Frame(
+        FramePicture::Pixels(sample::frame(number)),
+        Some(vec![sample::FLUKE]),
+    )
 }
 
 fn sea(frames: usize) -> impl Iterator<Item = Step> {
@@ -68,7 +82,9 @@ fn sea(frames: usize) -> impl Iterator<Item = Step> {
 
 fn encoded(photo: &RgbImage) -> Vec<u8> {
     let mut file = vec![];
-    photo.write_to(&mut Cursor::new(&mut file), ImageFormat::Jpeg).unwrap();
+    photo
+        .write_to(&mut Cursor::new(&mut file), ImageFormat::Jpeg)
+        .unwrap();
     file
 }
 
@@ -84,16 +100,39 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
     let outbox = Outbox::open(folder.path(), &sample::boat(), room).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
     let stop = Stop::default();
-    let source = Script { steps: script(&outbox).into(), clock: clock.clone(), stop: stop.clone() };
+    let source = Script {
+        steps: script(&outbox).into(),
+        clock: clock.clone(),
+        stop: stop.clone(),
+    };
     let bundle = sample::bundle(3);
     let embedder = Embedder::open(&bundle).unwrap();
     let random = Box::new(StdRng::seed_from_u64(5));
-    let reporter = Reporter::new(sample::boat(), "bow".into(), Identifier::new(bundle, embedder), random);
+    let reporter = Reporter::new(
+        sample::boat(),
+        "bow".into(),
+        Identifier::new(bundle, embedder),
+        random,
+    );
     let (counters, news) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let queue = outbox.queue().unwrap();
     let encounters = Encounters::new(grouping, 3, 0.1);
-    let watch = Watch::new(Box::new(source), encounters, reporter, outbox, clock, counters.clone(), news, stop);
-    Boat { _folder: folder, queue, counters, watch }
+    let watch = Watch::new(
+        Box::new(source),
+        encounters,
+        reporter,
+        outbox,
+        clock,
+        counters.clone(),
+        news,
+        stop,
+    );
+    Boat {
+        _folder: folder,
+        queue,
+        counters,
+        watch,
+    }
 }
 
 fn sightings(queue: &Queue) -> Vec<Sighting> {
@@ -130,7 +169,10 @@ fn encounters_become_sightings() {
     assert_eq!(known.bundle, sample::bundle(3).id());
     assert!(known.engine.starts_with("tract"), "{}", known.engine);
     let (width, height) = (known.picture.width, known.picture.height);
-    assert!(width > sample::FLUKE.width() && height > sample::FLUKE.height(), "the picture shows some sea");
+    assert!(
+        width > sample::FLUKE.width() && height > sample::FLUKE.height(),
+        "the picture shows some sea"
+    );
 }
 
 #[test]
@@ -138,8 +180,15 @@ fn broken_frames_are_counted_and_passed_over() {
     let whole = encoded(&sample::frame(1));
     let truncated = whole[..whole.len() / 3].to_vec();
     // A PNG header that announces 20,000 x 20,000 pixels.
-    let huge = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\x02\0\0\0\x4a\x28\x5e\x0b".to_vec();
-    let outside = PixelBox { x0: 900, y0: 0, x1: 990, y1: 50 };
+    let huge =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x4e\x20\0\0\x4e\x20\x08\x02\0\0\0\x4a\x28\x5e\x0b"
+            .to_vec();
+    let outside = PixelBox {
+        x0: 900,
+        y0: 0,
+        x1: 990,
+        y1: 50,
+    };
     let here = || Some(vec![sample::FLUKE]);
     let steps = vec![
         fluke(1),
@@ -153,10 +202,23 @@ fn broken_frames_are_counted_and_passed_over() {
     ];
     let boat = boat(FILM, ROOM, |_| steps);
     boat.watch.run().unwrap();
-    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
-    assert_eq!((health.frames, health.broken_frames, health.encounters, health.accepted), (8, 6, 1, 1));
+    let health = boat
+        .counters
+        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!(
+        (
+            health.frames,
+            health.broken_frames,
+            health.encounters,
+            health.accepted
+        ),
+        (8, 6, 1, 1)
+    );
     let seen = sightings(&boat.queue);
-    assert_eq!((seen[0].frames, &seen[0].verdict), (2, &Verdict::Known { whale: "W1".into() }));
+    assert_eq!(
+        (seen[0].frames, &seen[0].verdict),
+        (2, &Verdict::Known { whale: "W1".into() })
+    );
 }
 
 #[test]
@@ -164,13 +226,23 @@ fn a_frame_that_nobody_looked_at_counts_as_a_whole() {
     let still = |number| Step::Frame(FramePicture::Pixels(sample::fluke(number)), None);
     let boat = boat(Grouping::Stills, ROOM, |_| vec![still(0), still(2)]);
     boat.watch.run().unwrap();
-    let whales: Vec<Verdict> = sightings(&boat.queue).into_iter().map(|s| s.verdict).collect();
-    assert_eq!(whales, ["W0", "W2"].map(|whale| Verdict::Known { whale: whale.into() }));
+    let whales: Vec<Verdict> = sightings(&boat.queue)
+        .into_iter()
+        .map(|s| s.verdict)
+        .collect();
+    assert_eq!(
+        whales,
+        ["W0", "W2"].map(|whale| Verdict::Known {
+            whale: whale.into()
+        })
+    );
 }
 
 #[test]
 fn being_asked_to_stop_saves_the_encounter_that_is_going_on() {
-    let boat = boat(FILM, ROOM, |_| vec![fluke(1), Step::Stop, fluke(1), fluke(1), fluke(1)]);
+    let boat = boat(FILM, ROOM, |_| {
+        vec![fluke(1), Step::Stop, fluke(1), fluke(1), fluke(1)]
+    });
     boat.watch.run().unwrap();
     assert_eq!(sightings(&boat.queue)[0].frames, 2);
 }
@@ -186,7 +258,13 @@ fn a_source_that_fails_is_an_error_and_its_last_encounter_is_saved() {
 fn room_for_one() -> u64 {
     let boat = boat(FILM, ROOM, |_| vec![fluke(1)]);
     boat.watch.run().unwrap();
-    let bytes: u64 = boat.queue.next(&HashSet::new(), 9).unwrap().iter().map(|q| q.bytes).sum();
+    let bytes: u64 = boat
+        .queue
+        .next(&HashSet::new(), 9)
+        .unwrap()
+        .iter()
+        .map(|q| q.bytes)
+        .sum();
     bytes * 3 / 2
 }
 
@@ -195,7 +273,12 @@ fn while_the_outbox_is_full_sightings_wait_and_are_then_taken_in_order() {
     let boat = boat(Grouping::Stills, room_for_one(), |outbox| {
         let mut queue = outbox.queue().unwrap();
         let empty = move || {
-            let keys: Vec<Key> = queue.next(&HashSet::new(), 9).unwrap().iter().map(|q| q.key).collect();
+            let keys: Vec<Key> = queue
+                .next(&HashSet::new(), 9)
+                .unwrap()
+                .iter()
+                .map(|q| q.key)
+                .collect();
             assert_eq!(queue.receipted(&keys).unwrap(), 2);
         };
         let mut steps = vec![fluke(0), fluke(1), Step::Do(Box::new(empty))];
@@ -207,8 +290,13 @@ fn while_the_outbox_is_full_sightings_wait_and_are_then_taken_in_order() {
     let seen = sightings(&boat.queue);
     assert_eq!(seen.iter().map(|s| s.sequence).collect::<Vec<_>>(), [2]);
     assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
-    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
-    assert_eq!((health.accepted, health.in_memory, health.given_up), (2, 0, 0));
+    let health = boat
+        .counters
+        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!(
+        (health.accepted, health.in_memory, health.given_up),
+        (2, 0, 0)
+    );
 }
 
 #[test]
@@ -219,8 +307,20 @@ fn memory_is_bounded_and_what_is_given_up_is_counted() {
         steps
     });
     let ended = boat.watch.run();
-    assert!(matches!(ended, Err(WatchError::Unsaved(MAX_IN_MEMORY))), "{ended:?}");
-    let health = boat.counters.health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
-    assert_eq!((health.accepted, health.given_up), (1, MAX_IN_MEMORY as u64 + 6));
-    assert_eq!(sightings(&boat.queue).len(), 1, "what was accepted is still there");
+    assert!(
+        matches!(ended, Err(WatchError::Unsaved(MAX_IN_MEMORY))),
+        "{ended:?}"
+    );
+    let health = boat
+        .counters
+        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    assert_eq!(
+        (health.accepted, health.given_up),
+        (1, MAX_IN_MEMORY as u64 + 6)
+    );
+    assert_eq!(
+        sightings(&boat.queue).len(),
+        1,
+        "what was accepted is still there"
+    );
 }

@@ -7,39 +7,64 @@ use std::path::{Path, PathBuf};
 
 pub(super) fn read(path: &Path, photos: Option<&Path>) -> Result<Vec<LabelledPhoto>, DatasetError> {
     let folder = photos.map_or_else(|| path.with_extension(""), PathBuf::from);
-    let file = |source| DatasetError::File { path: path.to_owned(), source };
+    let file = |source| DatasetError::File {
+        path: path.to_owned(),
+        source,
+    };
     let text = std::fs::read(path).map_err(file)?;
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::All)
+        .from_reader(text);
     let headers = reader.headers().map_err(|e| unreadable(path, &e))?.clone();
     let columns = Columns::find(path, &headers)?;
     let mut all = vec![];
     for record in reader.records() {
         let record = record.map_err(|e| unreadable(path, &e))?;
         let line = record.position().map_or(0, csv::Position::line);
-        let wrong = |reason: String| DatasetError::Line { path: path.to_owned(), line, reason };
+        let wrong = |reason: String| DatasetError::Line {
+            path: path.to_owned(),
+            line,
+            reason,
+        };
         let name = record.get(columns.image).unwrap_or_default().to_owned();
         if name.is_empty() {
             return Err(wrong("no image is named".into()));
         }
         let whale = record.get(columns.identity).unwrap_or_default();
         if whale.is_empty() {
-            return Err(wrong(format!("photo {name} has no identity; write {NEW_WHALE} for a whale without a name")));
+            return Err(wrong(format!(
+                "photo {name} has no identity; write {NEW_WHALE} for a whale without a name"
+            )));
         }
         let region = columns.region(&record).map_err(wrong)?;
         let file = folder.join(&name);
         if !file.is_file() {
-            return Err(DatasetError::NoPhoto { path: path.to_owned(), line, photo: name, folder });
+            return Err(DatasetError::NoPhoto {
+                path: path.to_owned(),
+                line,
+                photo: name,
+                folder,
+            });
         }
         let whale = (whale != NEW_WHALE).then(|| whale.to_owned());
-        all.push(LabelledPhoto { path: file, name, whale, region });
+        all.push(LabelledPhoto {
+            path: file,
+            name,
+            whale,
+            region,
+        });
     }
     Ok(all)
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> DatasetError {
     let line = error.position().map_or(0, csv::Position::line);
-    DatasetError::Line { path: path.to_owned(), line, reason: error.to_string() }
+    DatasetError::Line {
+        path: path.to_owned(),
+        line,
+        reason: error.to_string(),
+    }
 }
 
 /// Where in a line what stands.
@@ -51,7 +76,11 @@ struct Columns {
 
 impl Columns {
     fn find(path: &Path, headers: &StringRecord) -> Result<Self, DatasetError> {
-        let at = |names: &[&str]| headers.iter().position(|h| names.iter().any(|n| h.eq_ignore_ascii_case(n)));
+        let at = |names: &[&str]| {
+            headers
+                .iter()
+                .position(|h| names.iter().any(|n| h.eq_ignore_ascii_case(n)))
+        };
         let need = |column: &'static str, names: &[&str]| {
             at(names).ok_or_else(|| DatasetError::Column {
                 path: path.to_owned(),
@@ -62,26 +91,41 @@ impl Columns {
         let image = need("image", &["image"])?;
         let identity = need("identity", &["identity", "id"])?;
         let corners = if at(&["x0"]).is_some() {
-            Some([need("x0", &["x0"])?, need("y0", &["y0"])?, need("x1", &["x1"])?, need("y1", &["y1"])?])
+            Some([
+                need("x0", &["x0"])?,
+                need("y0", &["y0"])?,
+                need("x1", &["x1"])?,
+                need("y1", &["y1"])?,
+            ])
         } else {
             None
         };
-        Ok(Self { image, identity, corners })
+        Ok(Self {
+            image,
+            identity,
+            corners,
+        })
     }
 
     fn region(&self, record: &StringRecord) -> Result<Option<PixelBox>, String> {
-        let Some(corners) = self.corners else { return Ok(None) };
+        let Some(corners) = self.corners else {
+            return Ok(None);
+        };
         let text = corners.map(|i| record.get(i).unwrap_or_default());
         if text.iter().all(|t| t.is_empty()) {
             return Ok(None);
         }
         let mut sides = [0u32; 4];
         for (side, text) in sides.iter_mut().zip(text) {
-            *side = text.parse().map_err(|_| format!("'{text}' is no pixel number of a box"))?;
+            *side = text
+                .parse()
+                .map_err(|_| format!("'{text}' is no pixel number of a box"))?;
         }
         let [x0, y0, x1, y1] = sides;
         if x0 >= x1 || y0 >= y1 {
-            return Err(format!("the box ({x0}, {y0})-({x1}, {y1}) has no area: x0 < x1 and y0 < y1 are needed"));
+            return Err(format!(
+                "the box ({x0}, {y0})-({x1}, {y1}) has no area: x0 < x1 and y0 < y1 are needed"
+            ));
         }
         Ok(Some(PixelBox { x0, y0, x1, y1 }))
     }
@@ -112,10 +156,19 @@ mod tests {
 
     #[test]
     fn boxes_are_read() {
-        let (_dir, path) = table("image,identity,width,height,x0,y0,x1,y1\na.jpg,HW1,448,299,3,50,443,210\n");
+        let (_dir, path) =
+            table("image,identity,width,height,x0,y0,x1,y1\na.jpg,HW1,448,299,3,50,443,210\n");
         let data = Dataset::open(&path, None).unwrap();
         assert_eq!(data.photos[0].whale.as_deref(), Some("HW1"));
-        assert_eq!(data.photos[0].region, Some(PixelBox { x0: 3, y0: 50, x1: 443, y1: 210 }));
+        assert_eq!(
+            data.photos[0].region,
+            Some(PixelBox {
+                x0: 3,
+                y0: 50,
+                x1: 443,
+                y1: 210
+            })
+        );
     }
 
     #[test]
@@ -123,7 +176,10 @@ mod tests {
         let (_dir, path) = table("\u{feff}Image,Id\na.jpg,w_1\nb.jpg,new_whale\n");
         let data = Dataset::open(&path, None).unwrap();
         assert_eq!(data.photos[0].whale.as_deref(), Some("w_1"));
-        assert_eq!((&data.photos[1].whale, data.photos[1].region), (&None, None));
+        assert_eq!(
+            (&data.photos[1].whale, data.photos[1].region),
+            (&None, None)
+        );
     }
 
     #[test]
@@ -131,11 +187,15 @@ mod tests {
         let columns = "image,identity[,x0,y0,x1,y1] or Image,Id";
         assert_eq!(
             error("image,width\na.jpg,3\n"),
-            format!("t.csv: no column 'identity' in the first line (image,width); expected {columns}")
+            format!(
+                "t.csv: no column 'identity' in the first line (image,width); expected {columns}"
+            )
         );
         assert_eq!(
             error("image,identity,x0,y0,x1\na.jpg,W,1,2,3\n"),
-            format!("t.csv: no column 'y1' in the first line (image,identity,x0,y0,x1); expected {columns}")
+            format!(
+                "t.csv: no column 'y1' in the first line (image,identity,x0,y0,x1); expected {columns}"
+            )
         );
         assert_eq!(
             error("image,identity\na.jpg,W\nc.jpg,W\n"),

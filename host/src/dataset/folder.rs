@@ -6,8 +6,15 @@ use std::path::{Path, PathBuf};
 pub(super) fn read(path: &Path) -> Result<Vec<LabelledPhoto>, DatasetError> {
     let mut all = vec![];
     for whale_folder in children(path)?.into_iter().filter(|p| p.is_dir()) {
-        let whale = whale_folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for photo in children(&whale_folder)?.into_iter().filter(|p| is_picture(p)) {
+        let whale = whale_folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        for photo in children(&whale_folder)?
+            .into_iter()
+            .filter(|p| is_picture(p))
+        {
             let file = photo.file_name().unwrap_or_default().to_string_lossy();
             all.push(LabelledPhoto {
                 name: format!("{whale}/{file}"),
@@ -21,7 +28,10 @@ pub(super) fn read(path: &Path) -> Result<Vec<LabelledPhoto>, DatasetError> {
 }
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let fault = |source| DatasetError::File { path: folder.to_owned(), source };
+    let fault = |source| DatasetError::File {
+        path: folder.to_owned(),
+        source,
+    };
     let mut paths = std::fs::read_dir(folder)
         .map_err(fault)?
         .map(|entry| entry.map(|e| e.path()).map_err(fault))
@@ -42,13 +52,30 @@ mod tests {
     #[test]
     fn a_folder_a_whale() {
         let dir = tempfile::tempdir().unwrap();
-        for file in ["HW2/b.JPG", "HW1/a.png", "HW1/notes.txt", "new_whale/c.jpeg", "loose.jpg"] {
+        for file in [
+            "HW2/b.JPG",
+            "HW1/a.png",
+            "HW1/notes.txt",
+            "new_whale/c.jpeg",
+            "loose.jpg",
+        ] {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, b"x").unwrap();
         }
         let data = Dataset::open(dir.path(), None).unwrap();
-        let found: Vec<_> = data.photos.iter().map(|p| (p.name.as_str(), p.whale.as_deref())).collect();
-        assert_eq!(found, [("HW1/a.png", Some("HW1")), ("HW2/b.JPG", Some("HW2")), ("new_whale/c.jpeg", None)]);
+        let found: Vec<_> = data
+            .photos
+            .iter()
+            .map(|p| (p.name.as_str(), p.whale.as_deref()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("HW1/a.png", Some("HW1")),
+                ("HW2/b.JPG", Some("HW2")),
+                ("new_whale/c.jpeg", None)
+            ]
+        );
     }
 }

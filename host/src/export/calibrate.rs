@@ -43,11 +43,18 @@ pub fn ranges(folded: &Folded, photos: &[Array3<f32>]) -> Result<Ranges, ExportE
     let model = observed(folded, &names).map_err(failed)?;
     let mut counts: Vec<Histogram> = vec![Histogram::default(); names.len()];
     // The first photos set how far the histograms reach; what lies beyond counts in the last bin.
-    for (pass, photos) in [(Pass::Reach, &photos[..photos.len().min(32)]), (Pass::Count, photos)] {
+    for (pass, photos) in [
+        (Pass::Reach, &photos[..photos.len().min(32)]),
+        (Pass::Count, photos),
+    ] {
         for photo in photos {
             let (c, h, w) = photo.dim();
             if [c, h, w] != folded.input {
-                let reason = format!("a photo of {:?}, the model takes {:?}", [c, h, w], folded.input);
+                let reason = format!(
+                    "a photo of {:?}, the model takes {:?}",
+                    [c, h, w],
+                    folded.input
+                );
                 return Err(ExportError::Calibration(reason));
             }
             let numbers: Vec<f32> = photo.iter().copied().collect();
@@ -62,7 +69,10 @@ pub fn ranges(folded: &Folded, photos: &[Array3<f32>]) -> Result<Ranges, ExportE
             counts.iter_mut().for_each(Histogram::settle);
         }
     }
-    Ok(names.into_iter().zip(counts.iter().map(Histogram::best_range)).collect())
+    Ok(names
+        .into_iter()
+        .zip(counts.iter().map(Histogram::best_range))
+        .collect())
 }
 
 type Runnable = std::sync::Arc<TypedRunnableModel>;
@@ -74,13 +84,21 @@ fn observed(folded: &Folded, names: &[String]) -> TractResult<Runnable> {
         let mut outputs = vec![];
         for name in names {
             let copy = format!("{name}.observed");
-            graph.node.push(onnx::node("Identity", &copy, &[name], &copy, vec![]));
-            outputs.push(tract_onnx::pb::ValueInfoProto { name: copy, ..Default::default() });
+            graph
+                .node
+                .push(onnx::node("Identity", &copy, &[name], &copy, vec![]));
+            outputs.push(tract_onnx::pb::ValueInfoProto {
+                name: copy,
+                ..Default::default()
+            });
         }
         graph.output = outputs;
     }
     let bytes = model.encode_to_vec();
-    tract_onnx::onnx().model_for_read(&mut bytes.as_slice())?.into_optimized()?.into_runnable()
+    tract_onnx::onnx()
+        .model_for_read(&mut bytes.as_slice())?
+        .into_optimized()?
+        .into_runnable()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -109,7 +127,11 @@ impl Histogram {
     }
 
     fn settle(&mut self) {
-        self.reach = if self.reach > 0.0 { self.reach * 1.2 } else { 1.0 };
+        self.reach = if self.reach > 0.0 {
+            self.reach * 1.2
+        } else {
+            1.0
+        };
         self.bins = vec![0; BINS];
     }
 
@@ -129,7 +151,9 @@ impl Histogram {
                 .sum();
             inside as f64 * step * step / 12.0 + cut
         };
-        let best = (lowest..=highest).min_by(|&a, &b| cost(a).total_cmp(&cost(b))).unwrap_or(highest);
+        let best = (lowest..=highest)
+            .min_by(|&a, &b| cost(a).total_cmp(&cost(b)))
+            .unwrap_or(highest);
         (best as f64 * width) as f32
     }
 }

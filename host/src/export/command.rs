@@ -66,7 +66,11 @@ const CALIBRATION_PHOTOS: usize = 256;
 /// # Errors
 /// What stops it, for people.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let path = if args.run.is_dir() { args.run.join(CHECKPOINT) } else { args.run.clone() };
+    let path = if args.run.is_dir() {
+        args.run.join(CHECKPOINT)
+    } else {
+        args.run.clone()
+    };
     let checkpoint = Checkpoint::read(&path)?.without_optimiser();
     let recipe = &checkpoint.recipe;
     let dataset = Dataset::open(&args.calibrate, args.photos.as_deref())?;
@@ -81,21 +85,56 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         eprintln!("calibrating on {} photos", photos.len());
         int8_model(&network, &checkpoint.tensors, height, width, &photos)?
     };
-    let views = if recipe.mirror_is_another && !args.plain { vec![View::Plain, View::Mirrored] } else { vec![View::Plain] };
-    let file_stem = args.out.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    let views = if recipe.mirror_is_another && !args.plain {
+        vec![View::Plain, View::Mirrored]
+    } else {
+        vec![View::Plain]
+    };
+    let file_stem = args
+        .out
+        .file_stem()
+        .map(|s| s.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let name = args.name.clone().unwrap_or(file_stem);
     let trained_on = format!("{} in {} epochs", checkpoint.trained_on, checkpoint.epochs);
-    let precision = if args.float { Precision::F32 } else { Precision::Int8 };
-    let card = match &args.card {
-        Some(path) => std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?,
-        None => format!("# {name}\n\n{}, {precision:?}, trained on {trained_on}.\n", recipe.backbone),
+    let precision = if args.float {
+        Precision::F32
+    } else {
+        Precision::Int8
     };
-    let info =
-        ModelInfo { architecture: recipe.backbone.to_string(), precision, opset: OPSET as u32, trained_on };
+    let card = match &args.card {
+        Some(path) => {
+            std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?
+        }
+        None => format!(
+            "# {name}\n\n{}, {precision:?}, trained on {trained_on}.\n",
+            recipe.backbone
+        ),
+    };
+    let info = ModelInfo {
+        architecture: recipe.backbone.to_string(),
+        precision,
+        opset: OPSET as u32,
+        trained_on,
+    };
     let catalogue = Catalogue::new(network.dimension * views.len());
-    let first_rule = DecisionRule { known_at: 0.6, new_below: 0.4, fitted_on: "nothing yet: enrol whales first".into() };
+    let first_rule = DecisionRule {
+        known_at: 0.6,
+        new_below: 0.4,
+        fitted_on: "nothing yet: enrol whales first".into(),
+    };
     let created = SystemClock.now().to_string();
-    let mut bundle = Bundle::new(&name, &created, preparation, views, info, model, catalogue.clone(), first_rule, card)?;
+    let mut bundle = Bundle::new(
+        &name,
+        &created,
+        preparation,
+        views,
+        info,
+        model,
+        catalogue.clone(),
+        first_rule,
+        card,
+    )?;
     if let Some(rule) = rule_from_whales_kept_aside(&bundle, &dataset, &checkpoint)? {
         bundle = bundle.with_catalogue(catalogue, rule)?;
     }
@@ -104,20 +143,32 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         checkpoint.write(path)?;
         println!("wrote {}", path.display());
     }
-    println!("wrote {} (bundle {}, model {} bytes)", args.out.display(), bundle.id(), bundle.model.len());
+    println!(
+        "wrote {} (bundle {}, model {} bytes)",
+        args.out.display(),
+        bundle.id(),
+        bundle.model.len()
+    );
     Ok(())
 }
 
 /// Photos spread evenly over the table, prepared and normalised.
-fn calibration_photos(dataset: &Dataset, preparation: &Preparation) -> anyhow::Result<Vec<Array3<f32>>> {
+fn calibration_photos(
+    dataset: &Dataset,
+    preparation: &Preparation,
+) -> anyhow::Result<Vec<Array3<f32>>> {
     let count = dataset.photos.len().min(CALIBRATION_PHOTOS);
     let bar = bar(count as u64, "decoding");
     let mut photos = vec![];
     for i in 0..count {
         let photo = &dataset.photos[i * dataset.photos.len() / count];
         let picture = photo.decode()?;
-        let region = photo.region.unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
-        let pixels = preparation.pixels(&picture, region).with_context(|| photo.path.display().to_string())?;
+        let region = photo
+            .region
+            .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
+        let pixels = preparation
+            .pixels(&picture, region)
+            .with_context(|| photo.path.display().to_string())?;
         photos.push(preparation.normalise(&pixels, i % 2 == 1));
         bar.inc(1);
     }
@@ -136,13 +187,17 @@ fn rule_from_whales_kept_aside(
 ) -> anyhow::Result<Option<DecisionRule>> {
     let recipe = &checkpoint.recipe;
     let watch = Split::of(dataset, recipe.validation_whales, recipe.seed).watch;
-    let photos: Vec<_> =
-        watch.iter().flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone())).collect();
+    let photos: Vec<_> = watch
+        .iter()
+        .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))
+        .collect();
     let embeddings = embed::all_photos(bundle, &photos, false)?;
     let named = photos
         .iter()
         .zip(&embeddings)
-        .filter_map(|(photo, embedding)| Some((photo.whale.as_deref()?, photo.name.as_str(), embedding)));
+        .filter_map(|(photo, embedding)| {
+            Some((photo.whale.as_deref()?, photo.name.as_str(), embedding))
+        });
     let catalogue = enrol_all(bundle.manifest.dimension, named)?;
     let (rule, note) = refit(&catalogue, &bundle.decision);
     eprintln!("decision rule on {} whales kept aside: {note}", watch.len());

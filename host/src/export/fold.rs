@@ -70,7 +70,12 @@ pub struct Folded {
 ///
 /// # Errors
 /// When a weight is missing or of another shape.
-pub fn fold(network: &Network, weights: &Weights, height: usize, width: usize) -> Result<Folded, WeightsError> {
+pub fn fold(
+    network: &Network,
+    weights: &Weights,
+    height: usize,
+    width: usize,
+) -> Result<Folded, WeightsError> {
     let weights = select(network, weights, Path::new("the trained weights"), |_| true)?;
     let shapes = network.shapes(height, width);
     let mut steps: Vec<Step> = vec![];
@@ -93,14 +98,26 @@ pub fn fold(network: &Network, weights: &Weights, height: usize, width: usize) -
             Op::Convolution(c) => convolution(c, &weights, &shapes[before(0)]),
             Op::Activation(a) => Kind::Activation(*a),
             Op::Add => Kind::Add,
-            Op::MaxPool { kernel, stride, padding } => {
-                Kind::MaxPool { kernel: *kernel, stride: *stride, padding: *padding }
-            }
+            Op::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => Kind::MaxPool {
+                kernel: *kernel,
+                stride: *stride,
+                padding: *padding,
+            },
             Op::Pool(Pooling::Average) => Kind::Pool(None),
             Op::Pool(Pooling::Gem) => Kind::Pool(weights["pool.p"].data.first().copied()),
-            Op::Linear { name, inputs, outputs } => {
-                let (mut weight, mut bias) =
-                    (weights[&format!("{name}.weight")].clone(), weights[&format!("{name}.bias")].clone());
+            Op::Linear {
+                name,
+                inputs,
+                outputs,
+            } => {
+                let (mut weight, mut bias) = (
+                    weights[&format!("{name}.weight")].clone(),
+                    weights[&format!("{name}.bias")].clone(),
+                );
                 if let Some((scale, shift)) = pending.take() {
                     for o in 0..*outputs {
                         let row = &mut weight.data[o * inputs..(o + 1) * inputs];
@@ -111,19 +128,39 @@ pub fn fold(network: &Network, weights: &Weights, height: usize, width: usize) -
                 Kind::Linear { weight, bias }
             }
         };
-        steps.push(Step { kind, inputs: node.inputs.iter().map(|&i| place[i]).collect() });
+        steps.push(Step {
+            kind,
+            inputs: node.inputs.iter().map(|&i| place[i]).collect(),
+        });
         place[id] = steps.len() - 1;
     }
-    Ok(Folded { steps, input: [network.channels, height, width], dimension: network.dimension })
+    Ok(Folded {
+        steps,
+        input: [network.channels, height, width],
+        dimension: network.dimension,
+    })
 }
 
 /// `y = scale x + shift`, a number a channel.
 fn scale_and_shift(norm: &BatchNorm, weights: &Weights) -> (Vec<f32>, Vec<f32>) {
     let part = |part: &str| &weights[&format!("{}.{part}", norm.name)].data;
-    let (gamma, beta, mean, variance) = (part("weight"), part("bias"), part("running_mean"), part("running_var"));
-    let scale: Vec<f32> =
-        gamma.iter().zip(variance).map(|(g, v)| (f64::from(*g) / (f64::from(*v) + norm.epsilon).sqrt()) as f32).collect();
-    let shift = beta.iter().zip(mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
+    let (gamma, beta, mean, variance) = (
+        part("weight"),
+        part("bias"),
+        part("running_mean"),
+        part("running_var"),
+    );
+    let scale: Vec<f32> = gamma
+        .iter()
+        .zip(variance)
+        .map(|(g, v)| (f64::from(*g) / (f64::from(*v) + norm.epsilon).sqrt()) as f32)
+        .collect();
+    let shift = beta
+        .iter()
+        .zip(mean)
+        .zip(&scale)
+        .map(|((b, m), s)| b - m * s)
+        .collect();
     (scale, shift)
 }
 
@@ -138,7 +175,10 @@ fn convolution(c: &Convolution, weights: &Weights, input: &[usize]) -> Kind {
     let (left, right) = c.padding.around(input[2], c.kernel, c.stride);
     Kind::Convolution {
         weight,
-        bias: Values { shape: vec![c.outputs], data: shift },
+        bias: Values {
+            shape: vec![c.outputs],
+            data: shift,
+        },
         stride: c.stride,
         groups: c.groups,
         pads: [top, left, bottom, right],

@@ -7,8 +7,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
-    ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto,
+    TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
 /// The operator set of every exported model.
@@ -20,7 +20,11 @@ pub const OUTPUT: &str = "embedding";
 
 /// The name of a step's output.
 pub fn name_of(step: usize) -> String {
-    if step == 0 { INPUT.to_owned() } else { format!("step{step}") }
+    if step == 0 {
+        INPUT.to_owned()
+    } else {
+        format!("step{step}")
+    }
 }
 
 /// How the inputs and weights of a step are written; quantisation wraps both.
@@ -40,7 +44,9 @@ impl Wrap for Float {
     }
 
     fn weight(&mut self, graph: &mut GraphProto, name: &str, values: &Values) -> String {
-        graph.initializer.push(floats(name, &values.shape, &values.data));
+        graph
+            .initializer
+            .push(floats(name, &values.shape, &values.data));
         name.to_owned()
     }
 }
@@ -52,7 +58,10 @@ pub fn write(folded: &Folded) -> ModelProto {
 
 /// The network with its tensors wrapped.
 pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
-    let mut graph = GraphProto { name: "flukewatch".into(), ..GraphProto::default() };
+    let mut graph = GraphProto {
+        name: "flukewatch".into(),
+        ..GraphProto::default()
+    };
     let [c, h, w] = folded.input;
     graph.input.push(value_info(INPUT, &[1, c, h, w]));
     for (id, step) in folded.steps.iter().enumerate().skip(1) {
@@ -60,13 +69,24 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
     }
     let last = name_of(folded.steps.len() - 1);
     let attributes = vec![integer("axis", 1), integer("p", 2)];
-    graph.node.push(node("LpNormalization", "normalise", &[&last], OUTPUT, attributes));
-    graph.output.push(value_info(OUTPUT, &[1, folded.dimension]));
+    graph.node.push(node(
+        "LpNormalization",
+        "normalise",
+        &[&last],
+        OUTPUT,
+        attributes,
+    ));
+    graph
+        .output
+        .push(value_info(OUTPUT, &[1, folded.dimension]));
     ModelProto {
         ir_version: 8,
         producer_name: "flukewatch".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: OPSET,
+        }],
         graph: Some(graph),
         ..ModelProto::default()
     }
@@ -77,7 +97,13 @@ fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap
     let input = |i: usize| name_of(step.inputs[i]);
     match &step.kind {
         Kind::Input => {}
-        Kind::Convolution { weight, bias, stride, groups, pads } => {
+        Kind::Convolution {
+            weight,
+            bias,
+            stride,
+            groups,
+            pads,
+        } => {
             let x = wrap.activation(graph, &input(0));
             let w = wrap.weight(graph, &format!("{name}.weight"), weight);
             let b = format!("{name}.bias");
@@ -89,49 +115,99 @@ fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap
                 integers("pads", pads),
                 integer("group", *groups as i64),
             ];
-            graph.node.push(node("Conv", &name, &[&x, &w, &b], &name, attributes));
+            graph
+                .node
+                .push(node("Conv", &name, &[&x, &w, &b], &name, attributes));
         }
-        Kind::Activation(Activation::Relu) => graph.node.push(node("Relu", &name, &[&input(0)], &name, vec![])),
+        Kind::Activation(Activation::Relu) => {
+            graph
+                .node
+                .push(node("Relu", &name, &[&input(0)], &name, vec![]))
+        }
         Kind::Activation(Activation::Relu6) => {
             let (low, high) = (constant(graph, "zero", 0.0), constant(graph, "six", 6.0));
-            graph.node.push(node("Clip", &name, &[&input(0), &low, &high], &name, vec![]));
+            graph.node.push(node(
+                "Clip",
+                &name,
+                &[&input(0), &low, &high],
+                &name,
+                vec![],
+            ));
         }
         Kind::Add => {
             let skip = wrap.activation(graph, &input(1));
-            graph.node.push(node("Add", &name, &[&input(0), &skip], &name, vec![]));
+            graph
+                .node
+                .push(node("Add", &name, &[&input(0), &skip], &name, vec![]));
         }
-        Kind::MaxPool { kernel, stride, padding } => {
+        Kind::MaxPool {
+            kernel,
+            stride,
+            padding,
+        } => {
             let attributes = vec![
                 integers("kernel_shape", &[*kernel, *kernel]),
                 integers("strides", &[*stride, *stride]),
                 integers("pads", &[*padding; 4]),
             ];
-            graph.node.push(node("MaxPool", &name, &[&input(0)], &name, attributes));
+            graph
+                .node
+                .push(node("MaxPool", &name, &[&input(0)], &name, attributes));
         }
         Kind::Pool(exponent) => {
             let (pooled, mut source) = (format!("{name}.pooled"), input(0));
             if let Some(p) = exponent {
-                let (floor, power) = (constant(graph, "gem.floor", 1e-6), constant(graph, "gem.p", *p));
+                let (floor, power) = (
+                    constant(graph, "gem.floor", 1e-6),
+                    constant(graph, "gem.p", *p),
+                );
                 let (clipped, raised) = (format!("{name}.clipped"), format!("{name}.raised"));
-                graph.node.push(node("Clip", &clipped, &[&source, &floor], &clipped, vec![]));
-                graph.node.push(node("Pow", &raised, &[&clipped, &power], &raised, vec![]));
+                graph
+                    .node
+                    .push(node("Clip", &clipped, &[&source, &floor], &clipped, vec![]));
+                graph
+                    .node
+                    .push(node("Pow", &raised, &[&clipped, &power], &raised, vec![]));
                 source = raised;
             }
-            graph.node.push(node("GlobalAveragePool", &pooled, &[&source], &pooled, vec![]));
+            graph.node.push(node(
+                "GlobalAveragePool",
+                &pooled,
+                &[&source],
+                &pooled,
+                vec![],
+            ));
             source = pooled;
             if let Some(p) = exponent {
-                let (root, rooted) = (constant(graph, "gem.root", 1.0 / p), format!("{name}.rooted"));
-                graph.node.push(node("Pow", &rooted, &[&source, &root], &rooted, vec![]));
+                let (root, rooted) = (
+                    constant(graph, "gem.root", 1.0 / p),
+                    format!("{name}.rooted"),
+                );
+                graph
+                    .node
+                    .push(node("Pow", &rooted, &[&source, &root], &rooted, vec![]));
                 source = rooted;
             }
-            graph.node.push(node("Flatten", &name, &[&source], &name, vec![integer("axis", 1)]));
+            graph.node.push(node(
+                "Flatten",
+                &name,
+                &[&source],
+                &name,
+                vec![integer("axis", 1)],
+            ));
         }
         Kind::Linear { weight, bias } => {
             let x = wrap.activation(graph, &input(0));
             let w = wrap.weight(graph, &format!("{name}.weight"), weight);
             let b = format!("{name}.bias");
             graph.initializer.push(floats(&b, &bias.shape, &bias.data));
-            graph.node.push(node("Gemm", &name, &[&x, &w, &b], &name, vec![integer("transB", 1)]));
+            graph.node.push(node(
+                "Gemm",
+                &name,
+                &[&x, &w, &b],
+                &name,
+                vec![integer("transB", 1)],
+            ));
         }
     }
 }
@@ -145,7 +221,13 @@ fn constant(graph: &mut GraphProto, name: &str, value: f32) -> String {
 }
 
 /// A node with one output.
-pub fn node(op: &str, name: &str, inputs: &[&str], output: &str, attribute: Vec<AttributeProto>) -> NodeProto {
+pub fn node(
+    op: &str,
+    name: &str,
+    inputs: &[&str],
+    output: &str,
+    attribute: Vec<AttributeProto>,
+) -> NodeProto {
     NodeProto {
         op_type: op.into(),
         name: name.into(),
@@ -158,7 +240,12 @@ pub fn node(op: &str, name: &str, inputs: &[&str], output: &str, attribute: Vec<
 
 /// A whole number as an attribute.
 pub fn integer(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), r#type: AttributeType::Int as i32, i: value, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Int as i32,
+        i: value,
+        ..AttributeProto::default()
+    }
 }
 
 fn integers(name: &str, values: &[usize]) -> AttributeProto {
@@ -172,15 +259,30 @@ fn integers(name: &str, values: &[usize]) -> AttributeProto {
 
 /// A constant of floats.
 pub fn floats(name: &str, shape: &[usize], data: &[f32]) -> TensorProto {
-    constant_tensor(name, shape, DataType::Float, data.iter().flat_map(|v| v.to_le_bytes()).collect())
+    constant_tensor(
+        name,
+        shape,
+        DataType::Float,
+        data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    )
 }
 
 /// A constant of signed bytes.
 pub fn bytes(name: &str, shape: &[usize], data: &[i8]) -> TensorProto {
-    constant_tensor(name, shape, DataType::Int8, data.iter().map(|&v| v as u8).collect())
+    constant_tensor(
+        name,
+        shape,
+        DataType::Int8,
+        data.iter().map(|&v| v as u8).collect(),
+    )
 }
 
-fn constant_tensor(name: &str, shape: &[usize], data_type: DataType, raw_data: Vec<u8>) -> TensorProto {
+fn constant_tensor(
+    name: &str,
+    shape: &[usize],
+    data_type: DataType,
+    raw_data: Vec<u8>,
+) -> TensorProto {
     TensorProto {
         name: name.into(),
         dims: shape.iter().map(|&d| d as i64).collect(),
@@ -194,9 +296,22 @@ fn constant_tensor(name: &str, shape: &[usize], data_type: DataType, raw_data: V
 pub fn value_info(name: &str, shape: &[usize]) -> ValueInfoProto {
     let dim = shape
         .iter()
-        .map(|&d| Dimension { value: Some(dimension::Value::DimValue(d as i64)), ..Dimension::default() })
+        .map(|&d| Dimension {
+            value: Some(dimension::Value::DimValue(d as i64)),
+            ..Dimension::default()
+        })
         .collect();
-    let tensor = type_proto::Tensor { elem_type: DataType::Float as i32, shape: Some(TensorShapeProto { dim }) };
-    let r#type = TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() };
-    ValueInfoProto { name: name.into(), r#type: Some(r#type), ..ValueInfoProto::default() }
+    let tensor = type_proto::Tensor {
+        elem_type: DataType::Float as i32,
+        shape: Some(TensorShapeProto { dim }),
+    };
+    let r#type = TypeProto {
+        value: Some(type_proto::Value::TensorType(tensor)),
+        ..TypeProto::default()
+    };
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(r#type),
+        ..ValueInfoProto::default()
+    }
 }

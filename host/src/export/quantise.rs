@@ -11,7 +11,13 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 
 /// The network with int8 weights and activations.
 pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
-    onnx::write_with(folded, &mut Int8 { ranges, done: BTreeSet::new() })
+    onnx::write_with(
+        folded,
+        &mut Int8 {
+            ranges,
+            done: BTreeSet::new(),
+        },
+    )
 }
 
 struct Int8<'a> {
@@ -23,14 +29,30 @@ impl Wrap for Int8<'_> {
     fn activation(&mut self, graph: &mut GraphProto, tensor: &str) -> String {
         let read = format!("{tensor}.dequantised");
         // A tensor that several nodes read is quantised once.
-        let Some(range) = self.ranges.get(tensor) else { return tensor.to_owned() };
+        let Some(range) = self.ranges.get(tensor) else {
+            return tensor.to_owned();
+        };
         if self.done.insert(tensor.to_owned()) {
             let (scale, zero) = (format!("{tensor}.scale"), format!("{tensor}.zero"));
             let quantised = format!("{tensor}.quantised");
-            graph.initializer.push(floats(&scale, &[], &[range / 127.0]));
+            graph
+                .initializer
+                .push(floats(&scale, &[], &[range / 127.0]));
             graph.initializer.push(bytes(&zero, &[], &[0]));
-            graph.node.push(node("QuantizeLinear", &quantised, &[tensor, &scale, &zero], &quantised, vec![]));
-            graph.node.push(node("DequantizeLinear", &read, &[&quantised, &scale, &zero], &read, vec![]));
+            graph.node.push(node(
+                "QuantizeLinear",
+                &quantised,
+                &[tensor, &scale, &zero],
+                &quantised,
+                vec![],
+            ));
+            graph.node.push(node(
+                "DequantizeLinear",
+                &read,
+                &[&quantised, &scale, &zero],
+                &read,
+                vec![],
+            ));
         }
         read
     }
@@ -41,10 +63,20 @@ impl Wrap for Int8<'_> {
         let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
         let (quantised, read) = (format!("{name}.int8"), format!("{name}.dequantised"));
         graph.initializer.push(floats(&scale, &[rows], &scales));
-        graph.initializer.push(bytes(&zero, &[rows], &vec![0; rows]));
-        graph.initializer.push(bytes(&quantised, &values.shape, &data));
+        graph
+            .initializer
+            .push(bytes(&zero, &[rows], &vec![0; rows]));
+        graph
+            .initializer
+            .push(bytes(&quantised, &values.shape, &data));
         let axis = vec![integer("axis", 0)];
-        graph.node.push(node("DequantizeLinear", &read, &[&quantised, &scale, &zero], &read, axis));
+        graph.node.push(node(
+            "DequantizeLinear",
+            &read,
+            &[&quantised, &scale, &zero],
+            &read,
+            axis,
+        ));
         read
     }
 }
@@ -58,7 +90,10 @@ pub fn quantised_rows(values: &Values) -> (Vec<f32>, Vec<i8>) {
         let peak = row.iter().fold(0f32, |m, v| m.max(v.abs()));
         let scale = if peak > 0.0 { peak / 127.0 } else { 1.0 };
         scales.push(scale);
-        data.extend(row.iter().map(|v| (v / scale).round().clamp(-127.0, 127.0) as i8));
+        data.extend(
+            row.iter()
+                .map(|v| (v / scale).round().clamp(-127.0, 127.0) as i8),
+        );
     }
     (scales, data)
 }
@@ -69,7 +104,13 @@ mod tests {
 
     #[test]
     fn rows_keep_their_peak() {
-        let values = Values { shape: vec![2, 2], data: vec![1.0, -2.0, 0.0, 0.0] };
-        assert_eq!(quantised_rows(&values), (vec![2.0 / 127.0, 1.0], vec![64, -127, 0, 0]));
+        let values = Values {
+            shape: vec![2, 2],
+            data: vec![1.0, -2.0, 0.0, 0.0],
+        };
+        assert_eq!(
+            quantised_rows(&values),
+            (vec![2.0 / 127.0, 1.0], vec![64, -127, 0, 0])
+        );
     }
 }

@@ -18,7 +18,13 @@ const STAGES: [(usize, usize, usize, usize, usize); 7] = [
 
 /// EfficientNet-Lite0 up to its 1280 features; returns their number.
 pub fn lite0(net: &mut Builder, channels: usize) -> usize {
-    let conv = |name: &str, norm: &str, inputs: usize, outputs: usize, kernel: usize, stride: usize, groups: usize| {
+    let conv = |name: &str,
+                norm: &str,
+                inputs: usize,
+                outputs: usize,
+                kernel: usize,
+                stride: usize,
+                groups: usize| {
         Op::Convolution(Convolution {
             name: name.to_owned(),
             inputs,
@@ -27,7 +33,11 @@ pub fn lite0(net: &mut Builder, channels: usize) -> usize {
             stride,
             groups,
             padding: Padding::Same,
-            norm: BatchNorm { name: norm.to_owned(), channels: outputs, epsilon: EPSILON },
+            norm: BatchNorm {
+                name: norm.to_owned(),
+                channels: outputs,
+                epsilon: EPSILON,
+            },
         })
     };
     let relu6 = || Op::Activation(Activation::Relu6);
@@ -43,12 +53,36 @@ pub fn lite0(net: &mut Builder, channels: usize) -> usize {
             let start: NodeId = net.last();
             let wide = width * expansion;
             if expansion != 1 {
-                net.then(conv(&name("_expand_conv"), &name("_bn0"), width, wide, 1, 1, 1));
+                net.then(conv(
+                    &name("_expand_conv"),
+                    &name("_bn0"),
+                    width,
+                    wide,
+                    1,
+                    1,
+                    1,
+                ));
                 net.then(relu6());
             }
-            net.then(conv(&name("_depthwise_conv"), &name("_bn1"), wide, wide, kernel, stride, wide));
+            net.then(conv(
+                &name("_depthwise_conv"),
+                &name("_bn1"),
+                wide,
+                wide,
+                kernel,
+                stride,
+                wide,
+            ));
             net.then(relu6());
-            let end = net.then(conv(&name("_project_conv"), &name("_bn2"), wide, outputs, 1, 1, 1));
+            let end = net.then(conv(
+                &name("_project_conv"),
+                &name("_bn2"),
+                wide,
+                outputs,
+                1,
+                1,
+                1,
+            ));
             if stride == 1 && width == outputs {
                 net.add(Op::Add, &[end, start]);
             }

@@ -20,10 +20,18 @@ impl Head {
     pub fn attach(&self, net: &mut Builder, features: usize) {
         net.enter(HEAD);
         net.then(Op::Pool(self.pooling));
-        net.then(Op::Norm(BatchNorm { name: "embedding.norm".into(), channels: features, epsilon: 1e-5 }));
+        net.then(Op::Norm(BatchNorm {
+            name: "embedding.norm".into(),
+            channels: features,
+            epsilon: 1e-5,
+        }));
         if self.dropout > 0.0 {
             net.then(Op::Dropout(self.dropout));
         }
-        net.then(Op::Linear { name: "embedding.linear".into(), inputs: features, outputs: self.dimension });
+        net.then(Op::Linear {
+            name: "embedding.linear".into(),
+            inputs: features,
+            outputs: self.dimension,
+        });
     }
 }

@@ -12,7 +12,11 @@ fn conv(name: &str, norm: &str, inputs: usize, outputs: usize, kernel: usize, st
         stride,
         groups: 1,
         padding: Padding::Symmetric(kernel / 2),
-        norm: BatchNorm { name: norm.to_owned(), channels: outputs, epsilon: 1e-5 },
+        norm: BatchNorm {
+            name: norm.to_owned(),
+            channels: outputs,
+            epsilon: 1e-5,
+        },
     })
 }
 
@@ -20,16 +24,34 @@ fn stem(net: &mut Builder, channels: usize) {
     net.enter(0);
     net.then(conv("conv1", "bn1", channels, 64, 7, 2));
     net.then(Op::Activation(Activation::Relu));
-    net.then(Op::MaxPool { kernel: 3, stride: 2, padding: 1 });
+    net.then(Op::MaxPool {
+        kernel: 3,
+        stride: 2,
+        padding: 1,
+    });
 }
 
 /// ResNet-18 up to its 512 features; returns their number.
 pub fn resnet18(net: &mut Builder, channels: usize) -> usize {
     stem(net, channels);
     stages(net, &[2, 2, 2, 2], 1, |net, name, width, inner, stride| {
-        net.then(conv(&format!("{name}.conv1"), &format!("{name}.bn1"), width, inner, 3, stride));
+        net.then(conv(
+            &format!("{name}.conv1"),
+            &format!("{name}.bn1"),
+            width,
+            inner,
+            3,
+            stride,
+        ));
         net.then(Op::Activation(Activation::Relu));
-        net.then(conv(&format!("{name}.conv2"), &format!("{name}.bn2"), inner, inner, 3, 1))
+        net.then(conv(
+            &format!("{name}.conv2"),
+            &format!("{name}.bn2"),
+            inner,
+            inner,
+            3,
+            1,
+        ))
     })
 }
 
@@ -37,11 +59,32 @@ pub fn resnet18(net: &mut Builder, channels: usize) -> usize {
 pub fn resnet50(net: &mut Builder, channels: usize) -> usize {
     stem(net, channels);
     stages(net, &[3, 4, 6, 3], 4, |net, name, width, inner, stride| {
-        net.then(conv(&format!("{name}.conv1"), &format!("{name}.bn1"), width, inner, 1, 1));
+        net.then(conv(
+            &format!("{name}.conv1"),
+            &format!("{name}.bn1"),
+            width,
+            inner,
+            1,
+            1,
+        ));
         net.then(Op::Activation(Activation::Relu));
-        net.then(conv(&format!("{name}.conv2"), &format!("{name}.bn2"), inner, inner, 3, stride));
+        net.then(conv(
+            &format!("{name}.conv2"),
+            &format!("{name}.bn2"),
+            inner,
+            inner,
+            3,
+            stride,
+        ));
         net.then(Op::Activation(Activation::Relu));
-        net.then(conv(&format!("{name}.conv3"), &format!("{name}.bn3"), inner, inner * 4, 1, 1))
+        net.then(conv(
+            &format!("{name}.conv3"),
+            &format!("{name}.bn3"),
+            inner,
+            inner * 4,
+            1,
+            1,
+        ))
     })
 }
 
@@ -64,7 +107,10 @@ fn stages(
             let end = branch(net, &name, width, inner, stride);
             let outputs = inner * expansion;
             let skip = if stride != 1 || width != outputs {
-                let (c, n) = (format!("{name}.downsample.0"), format!("{name}.downsample.1"));
+                let (c, n) = (
+                    format!("{name}.downsample.0"),
+                    format!("{name}.downsample.1"),
+                );
                 net.add(conv(&c, &n, width, outputs, 1, stride), &[start])
             } else {
                 start

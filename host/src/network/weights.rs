@@ -25,7 +25,9 @@ pub enum WeightsError {
         reason: String,
     },
     /// A parameter that the network needs is not there.
-    #[error("{path} has no tensor '{name}' (shape {shape:?}): are these weights of another network?")]
+    #[error(
+        "{path} has no tensor '{name}' (shape {shape:?}): are these weights of another network?"
+    )]
     Missing {
         /// Which file.
         path: PathBuf,
@@ -65,15 +67,32 @@ pub type Weights = BTreeMap<String, Values>;
 /// # Errors
 /// When the file cannot be read or is damaged.
 pub fn read(path: &Path) -> Result<(Weights, BTreeMap<String, String>), WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::File { path: path.to_owned(), source })?;
-    let format = |e: safetensors::SafeTensorError| WeightsError::Format { path: path.to_owned(), reason: e.to_string() };
+    let bytes = std::fs::read(path).map_err(|source| WeightsError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let format = |e: safetensors::SafeTensorError| WeightsError::Format {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
-    let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
+    let metadata = header
+        .metadata()
+        .clone()
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
     let tensors = SafeTensors::deserialize(&bytes).map_err(format)?;
     let mut weights = Weights::new();
     for (name, view) in tensors.tensors() {
         if let Some(data) = floats(&view) {
-            weights.insert(name, Values { shape: view.shape().to_vec(), data });
+            weights.insert(
+                name,
+                Values {
+                    shape: view.shape().to_vec(),
+                    data,
+                },
+            );
         }
     }
     Ok((weights, metadata))
@@ -82,18 +101,40 @@ pub fn read(path: &Path) -> Result<(Weights, BTreeMap<String, String>), WeightsE
 fn floats(view: &TensorView<'_>) -> Option<Vec<f32>> {
     let bytes = view.data();
     match view.dtype() {
-        Dtype::F32 => Some(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
-        Dtype::BF16 => Some(
-            bytes.as_chunks::<2>().0.iter().map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16)).collect(),
+        Dtype::F32 => Some(
+            bytes
+                .as_chunks::<4>()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect(),
         ),
-        Dtype::F16 => Some(bytes.as_chunks::<2>().0.iter().map(|b| half(u16::from_le_bytes(*b))).collect()),
+        Dtype::BF16 => Some(
+            bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| f32::from_bits(u32::from(u16::from_le_bytes(*b)) << 16))
+                .collect(),
+        ),
+        Dtype::F16 => Some(
+            bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|b| half(u16::from_le_bytes(*b)))
+                .collect(),
+        ),
         _ => None,
     }
 }
 
 fn half(bits: u16) -> f32 {
     let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from((bits >> 10) & 31), f32::from(bits & 0x3ff) / 1024.0);
+    let (exponent, fraction) = (
+        i32::from((bits >> 10) & 31),
+        f32::from(bits & 0x3ff) / 1024.0,
+    );
     sign * match exponent {
         0 => fraction * 2f32.powi(-14),
         31 if fraction == 0.0 => f32::INFINITY,
@@ -106,19 +147,38 @@ fn half(bits: u16) -> f32 {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(path: &Path, weights: &Weights, metadata: &BTreeMap<String, String>) -> Result<(), WeightsError> {
-    let file = |source| WeightsError::File { path: path.to_owned(), source };
-    let bytes: BTreeMap<&String, Vec<u8>> =
-        weights.iter().map(|(n, v)| (n, v.data.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
+pub fn write(
+    path: &Path,
+    weights: &Weights,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), WeightsError> {
+    let file = |source| WeightsError::File {
+        path: path.to_owned(),
+        source,
+    };
+    let bytes: BTreeMap<&String, Vec<u8>> = weights
+        .iter()
+        .map(|(n, v)| (n, v.data.iter().flat_map(|x| x.to_le_bytes()).collect()))
+        .collect();
     let mut views = vec![];
     for (name, v) in weights {
-        let view = TensorView::new(Dtype::F32, v.shape.clone(), &bytes[name])
-            .map_err(|e| WeightsError::Format { path: path.to_owned(), reason: e.to_string() })?;
+        let view = TensorView::new(Dtype::F32, v.shape.clone(), &bytes[name]).map_err(|e| {
+            WeightsError::Format {
+                path: path.to_owned(),
+                reason: e.to_string(),
+            }
+        })?;
         views.push((name, view));
     }
-    let metadata = metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let content = safetensors::serialize(views, Some(metadata))
-        .map_err(|e| WeightsError::Format { path: path.to_owned(), reason: e.to_string() })?;
+    let metadata = metadata
+        .iter()
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
+    let content =
+        safetensors::serialize(views, Some(metadata)).map_err(|e| WeightsError::Format {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?;
     crate::files::write_atomically(path, &content).map_err(file)
 }
 
@@ -135,11 +195,13 @@ pub fn select(
 ) -> Result<Weights, WeightsError> {
     let mut selected = Weights::new();
     for parameter in network.parameters().into_iter().filter(|p| wanted(p)) {
-        let found = weights.get(&parameter.name).ok_or_else(|| WeightsError::Missing {
-            path: path.to_owned(),
-            name: parameter.name.clone(),
-            shape: parameter.shape.clone(),
-        })?;
+        let found = weights
+            .get(&parameter.name)
+            .ok_or_else(|| WeightsError::Missing {
+                path: path.to_owned(),
+                name: parameter.name.clone(),
+                shape: parameter.shape.clone(),
+            })?;
         let values = if found.shape == parameter.shape {
             found.clone()
         } else if let Some(grey) = grey_stem(found, &parameter.shape) {
@@ -158,14 +220,24 @@ pub fn select(
 }
 
 fn grey_stem(found: &Values, wanted: &[usize]) -> Option<Values> {
-    let [out, 3, kh, kw] = found.shape[..] else { return None };
+    let [out, 3, kh, kw] = found.shape[..] else {
+        return None;
+    };
     if wanted != [out, 1, kh, kw] {
         return None;
     }
     let area = kh * kw;
-    let data =
-        (0..out * area).map(|i| (0..3).map(|c| found.data[(i / area * 3 + c) * area + i % area]).sum()).collect();
-    Some(Values { shape: wanted.to_vec(), data })
+    let data = (0..out * area)
+        .map(|i| {
+            (0..3)
+                .map(|c| found.data[(i / area * 3 + c) * area + i % area])
+                .sum()
+        })
+        .collect();
+    Some(Values {
+        shape: wanted.to_vec(),
+        data,
+    })
 }
 
 #[cfg(test)]
@@ -174,14 +246,30 @@ mod tests {
     use crate::network::{Backbone, Pooling, head::Head};
 
     fn network() -> Network {
-        Network::new(Backbone::Resnet18, 1, &Head { pooling: Pooling::Average, dropout: 0.0, dimension: 8 })
+        Network::new(
+            Backbone::Resnet18,
+            1,
+            &Head {
+                pooling: Pooling::Average,
+                dropout: 0.0,
+                dimension: 8,
+            },
+        )
     }
 
     fn zeros(network: &Network) -> Weights {
         network
             .parameters()
             .into_iter()
-            .map(|p| (p.name, Values { data: vec![0.0; p.shape.iter().product()], shape: p.shape }))
+            .map(|p| {
+                (
+                    p.name,
+                    Values {
+                        data: vec![0.0; p.shape.iter().product()],
+                        shape: p.shape,
+                    },
+                )
+            })
             .collect()
     }
 
@@ -189,7 +277,13 @@ mod tests {
     fn a_file_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
-        let weights = Weights::from([("a".into(), Values { shape: vec![2, 1], data: vec![1.5, -2.0] })]);
+        let weights = Weights::from([(
+            "a".into(),
+            Values {
+                shape: vec![2, 1],
+                data: vec![1.5, -2.0],
+            },
+        )]);
         let metadata = BTreeMap::from([("epoch".into(), "3".into())]);
         write(&path, &weights, &metadata).unwrap();
         assert_eq!(read(&path).unwrap(), (weights, metadata));
@@ -200,14 +294,21 @@ mod tests {
         let net = network();
         let mut weights = zeros(&net);
         weights.get_mut("layer1.0.conv1.weight").unwrap().shape = vec![64, 64, 9];
-        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true).unwrap_err().to_string();
+        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true)
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "w.safetensors: tensor 'layer1.0.conv1.weight' has shape [64, 64, 9], the network needs [64, 64, 3, 3]"
         );
         weights.remove("layer1.0.conv1.weight");
-        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true).unwrap_err().to_string();
-        assert!(error.contains("has no tensor 'layer1.0.conv1.weight'"), "{error}");
+        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("has no tensor 'layer1.0.conv1.weight'"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -215,7 +316,13 @@ mod tests {
         let net = network();
         let mut weights = zeros(&net);
         let data = (0..64 * 3 * 49).map(|i| (i / 49 % 3) as f32).collect();
-        weights.insert("conv1.weight".into(), Values { shape: vec![64, 3, 7, 7], data });
+        weights.insert(
+            "conv1.weight".into(),
+            Values {
+                shape: vec![64, 3, 7, 7],
+                data,
+            },
+        );
         let selected = select(&net, &weights, Path::new("w"), |_| true).unwrap();
         let stem = &selected["conv1.weight"];
         assert_eq!(stem.shape, [64, 1, 7, 7]);
@@ -232,6 +339,9 @@ mod tests {
 
     #[test]
     fn halves_are_read() {
-        assert_eq!([half(0x3c00), half(0xc000), half(0x0001)], [1.0, -2.0, 2f32.powi(-24)]);
+        assert_eq!(
+            [half(0x3c00), half(0xc000), half(0x0001)],
+            [1.0, -2.0, 2f32.powi(-24)]
+        );
     }
 }

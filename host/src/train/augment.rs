@@ -15,7 +15,13 @@ impl Warp {
 
     /// A random warp within the settings.
     pub fn random(settings: &Augmentation, rng: &mut impl Rng) -> Self {
-        let mut either = |by: f32| if by > 0.0 { rng.random_range(-by..=by) } else { 0.0 };
+        let mut either = |by: f32| {
+            if by > 0.0 {
+                rng.random_range(-by..=by)
+            } else {
+                0.0
+            }
+        };
         let angle = either(settings.rotation).to_radians();
         let shear = either(settings.shear);
         let (sx, sy) = (1.0 + either(settings.scale), 1.0 + either(settings.scale));
@@ -39,15 +45,27 @@ impl Warp {
     fn apply(&self, x: f32, y: f32) -> (f32, f32) {
         let m = &self.0;
         let w = 1.0 / (m[6] * x + m[7] * y + 1.0);
-        ((m[0] * x + m[1] * y + m[2]) * w, (m[3] * x + m[4] * y + m[5]) * w)
+        (
+            (m[0] * x + m[1] * y + m[2]) * w,
+            (m[3] * x + m[4] * y + m[5]) * w,
+        )
     }
 }
 
 /// Samples `source` `[H, W, C] u8` through `warp` into `[C, height, width]` grey levels 0..=255, bilinear; what lies outside
 /// repeats the edge.
-pub fn sample(source: &Array3<u8>, warp: &Warp, mirrored: bool, height: usize, width: usize, target: &mut [f32]) {
+pub fn sample(
+    source: &Array3<u8>,
+    warp: &Warp,
+    mirrored: bool,
+    height: usize,
+    width: usize,
+    target: &mut [f32],
+) {
     let (h, w, channels) = source.dim();
-    let Some(pixels) = source.as_slice() else { return };
+    let Some(pixels) = source.as_slice() else {
+        return;
+    };
     let (h_max, w_max) = ((h - 1) as f32, (w - 1) as f32);
     for row in 0..height {
         let y = (row as f32 + 0.5) / height as f32 * 2.0 - 1.0;
@@ -71,7 +89,13 @@ pub fn sample(source: &Array3<u8>, warp: &Warp, mirrored: bool, height: usize, w
 }
 
 /// Light, blur, noise and erasing on `[C, height, width]` grey levels.
-pub fn disturb(settings: &Augmentation, rng: &mut impl Rng, height: usize, width: usize, target: &mut [f32]) {
+pub fn disturb(
+    settings: &Augmentation,
+    rng: &mut impl Rng,
+    height: usize,
+    width: usize,
+    target: &mut [f32],
+) {
     if settings.contrast > 0.0 {
         let gain = 1.0 + rng.random_range(-settings.contrast..=settings.contrast);
         let offset = 128.0 * rng.random_range(-settings.contrast..=settings.contrast) * 0.5;
@@ -106,7 +130,8 @@ fn blur(height: usize, width: usize, target: &mut [f32]) {
         for row in plane.chunks_exact_mut(width) {
             line[..width].copy_from_slice(row);
             for x in 0..width {
-                row[x] = (line[x.saturating_sub(1)] + 2.0 * line[x] + line[(x + 1).min(width - 1)]) / 4.0;
+                row[x] = (line[x.saturating_sub(1)] + 2.0 * line[x] + line[(x + 1).min(width - 1)])
+                    / 4.0;
             }
         }
         for x in 0..width {
@@ -115,7 +140,8 @@ fn blur(height: usize, width: usize, target: &mut [f32]) {
             }
             for y in 0..height {
                 plane[y * width + x] =
-                    (line[y.saturating_sub(1)] + 2.0 * line[y] + line[(y + 1).min(height - 1)]) / 4.0;
+                    (line[y.saturating_sub(1)] + 2.0 * line[y] + line[(y + 1).min(height - 1)])
+                        / 4.0;
             }
         }
     }
@@ -127,7 +153,10 @@ fn erase(rng: &mut impl Rng, height: usize, width: usize, target: &mut [f32]) {
     let aspect = rng.random_range(0.4..2.5f32);
     let h = ((area * aspect).sqrt() as usize).clamp(1, height);
     let w = ((area / aspect).sqrt() as usize).clamp(1, width);
-    let (y, x) = (rng.random_range(0..=height - h), rng.random_range(0..=width - w));
+    let (y, x) = (
+        rng.random_range(0..=height - h),
+        rng.random_range(0..=width - w),
+    );
     let grey = rng.random_range(0.0..255.0f32);
     for plane in target.chunks_exact_mut(height * width) {
         for row in plane.chunks_exact_mut(width).skip(y).take(h) {
@@ -151,7 +180,12 @@ mod tests {
     fn a_still_warp_copies() {
         let mut target = vec![0.0; 32 * 64];
         sample(&gradient(), &Warp::STILL, false, 32, 64, &mut target);
-        assert!(target.iter().zip(gradient().iter()).all(|(a, b)| (a - f32::from(*b)).abs() < 1e-3));
+        assert!(
+            target
+                .iter()
+                .zip(gradient().iter())
+                .all(|(a, b)| (a - f32::from(*b)).abs() < 1e-3)
+        );
     }
 
     #[test]
@@ -172,7 +206,11 @@ mod tests {
         let turn = Warp([cos, -sin / 2.0, 0.0, sin * 2.0, cos, 0.0, 0.0, 0.0]);
         let mut target = vec![0.0; 64 * 128];
         sample(&disc, &turn, false, 64, 128, &mut target);
-        let differing = target.iter().zip(disc.iter()).filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0).count();
+        let differing = target
+            .iter()
+            .zip(disc.iter())
+            .filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0)
+            .count();
         assert!(differing < 40, "{differing} pixels differ");
     }
 
@@ -182,7 +220,14 @@ mod tests {
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let mut target = vec![0.0; 32 * 64];
-            sample(&gradient(), &Warp::random(&settings, &mut rng), false, 32, 64, &mut target);
+            sample(
+                &gradient(),
+                &Warp::random(&settings, &mut rng),
+                false,
+                32,
+                64,
+                &mut target,
+            );
             disturb(&settings, &mut rng, 32, 64, &mut target);
             target
         };

@@ -58,7 +58,8 @@ impl Checkpoint {
 
     /// Without what only the trainer needs to go on (optimiser and class centres): for export and for tuning on other whales.
     pub fn without_optimiser(mut self) -> Self {
-        self.tensors.retain(|name, _| !name.starts_with("optimiser.") && !name.starts_with("loss."));
+        self.tensors
+            .retain(|name, _| !name.starts_with("optimiser.") && !name.starts_with("loss."));
         self
     }
 
@@ -68,7 +69,10 @@ impl Checkpoint {
     /// When the file is damaged or no checkpoint.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         let (tensors, metadata) = weights::read(path)?;
-        let missing = |key| CheckpointError::Metadata { path: path.to_owned(), key };
+        let missing = |key| CheckpointError::Metadata {
+            path: path.to_owned(),
+            key,
+        };
         let get = |key: &'static str| metadata.get(key).ok_or(missing(key));
         Ok(Self {
             recipe: serde_json::from_str(get("recipe")?).map_err(|_| missing("recipe"))?,

@@ -35,6 +35,9 @@ pub struct TrainArgs {
     /// A setting that wins over the recipe, as key=value (may be given again)
     #[arg(long = "set", value_name = "KEY=VALUE")]
     overrides: Vec<String>,
+    /// End after this epoch, though the recipe goes on; the same command without it goes on later
+    #[arg(long, value_name = "N")]
+    until_epoch: Option<usize>,
     /// Use the CPU even where there is a CUDA card
     #[arg(long)]
     cpu: bool,
@@ -56,6 +59,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<()> {
         weights: args.weights.clone(),
         folder: args.folder.clone(),
         force_cpu: args.cpu,
+        until_epoch: args.until_epoch,
         quiet: args.quiet,
     };
     let checkpoint = run::run(&job)?;

@@ -14,14 +14,26 @@ pub struct Chosen {
 /// Finds the device. Must run before anything else of libtorch: libtorch looks for CUDA once, at its first call.
 pub fn choose(force_cpu: bool) -> Chosen {
     if force_cpu {
-        return Chosen { device: Device::Cpu, why: "CPU, as asked".into() };
+        return Chosen {
+            device: Device::Cpu,
+            why: "CPU, as asked".into(),
+        };
     }
     match load_cuda() {
-        Err(reason) => Chosen { device: Device::Cpu, why: format!("CPU: this libtorch has no usable CUDA ({reason})") },
-        Ok(()) if !Cuda::is_available() => Chosen { device: Device::Cpu, why: "CPU: no CUDA card found".into() },
+        Err(reason) => Chosen {
+            device: Device::Cpu,
+            why: format!("CPU: this libtorch has no usable CUDA ({reason})"),
+        },
+        Ok(()) if !Cuda::is_available() => Chosen {
+            device: Device::Cpu,
+            why: "CPU: no CUDA card found".into(),
+        },
         Ok(()) => {
             Cuda::cudnn_set_benchmark(true);
-            Chosen { device: Device::Cuda(0), why: format!("CUDA: the first of {} card(s)", Cuda::device_count()) }
+            Chosen {
+                device: Device::Cuda(0),
+                why: format!("CUDA: the first of {} card(s)", Cuda::device_count()),
+            }
         }
     }
 }
@@ -29,8 +41,11 @@ pub fn choose(force_cpu: bool) -> Chosen {
 /// Opens libtorch's CUDA half. Programs are not linked against it, so that an installation without CUDA serves as well.
 fn load_cuda() -> Result<(), String> {
     use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
-    let beside = option_env!("LIBTORCH").map(|folder| Path::new(folder).join("lib/libtorch_cuda.so"));
-    let name = beside.filter(|p| p.is_file()).unwrap_or_else(|| "libtorch_cuda.so".into());
+    let beside =
+        option_env!("LIBTORCH").map(|folder| Path::new(folder).join("lib/libtorch_cuda.so"));
+    let name = beside
+        .filter(|p| p.is_file())
+        .unwrap_or_else(|| "libtorch_cuda.so".into());
     // SAFETY: opening a library runs its initialisers. This is libtorch's own other half, of the same installation, and it
     // stays open until the program ends, as its registrations must.
     #[allow(unsafe_code)]
@@ -46,7 +61,11 @@ fn load_cuda() -> Result<(), String> {
 
 /// Sets the CPU's threads; 0 for as many as there are cores. Returns how many.
 pub fn set_threads(threads: usize) -> usize {
-    let threads = if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, |n| n.get()) };
+    let threads = if threads > 0 {
+        threads
+    } else {
+        std::thread::available_parallelism().map_or(1, |n| n.get())
+    };
     tch::set_num_threads(threads as i32);
     threads
 }

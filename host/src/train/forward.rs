@@ -2,9 +2,9 @@
 
 use crate::network::weights::{Values, Weights};
 use crate::network::{Activation, BatchNorm, Convolution, Network, Op, Parameter, Pooling, Role};
+use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use rand::RngExt;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -27,7 +27,13 @@ pub struct TorchNetwork {
 
 impl TorchNetwork {
     /// `weights` where they have a parameter, else a start drawn from `seed`. Stem and `frozen_blocks` blocks are not trained.
-    pub fn new(network: Network, weights: &Weights, frozen_blocks: Option<usize>, device: Device, seed: u64) -> Self {
+    pub fn new(
+        network: Network,
+        weights: &Weights,
+        frozen_blocks: Option<usize>,
+        device: Device,
+        seed: u64,
+    ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let tensors = network
             .parameters()
@@ -39,7 +45,12 @@ impl TorchNetwork {
                 (p.name, tensor(values, device).set_requires_grad(trained))
             })
             .collect();
-        Self { network, tensors, frozen_blocks, device }
+        Self {
+            network,
+            tensors,
+            frozen_blocks,
+            device,
+        }
     }
 
     /// The description that this runs.
@@ -61,7 +72,10 @@ impl TorchNetwork {
 
     /// All parameters as plain numbers.
     pub fn weights(&self) -> Weights {
-        self.tensors.iter().map(|(name, t)| (name.clone(), values(t))).collect()
+        self.tensors
+            .iter()
+            .map(|(name, t)| (name.clone(), values(t)))
+            .collect()
     }
 
     /// Images `[N, C, H, W] f32` to raw embeddings `[N, D] f32`.
@@ -77,19 +91,32 @@ impl TorchNetwork {
                 Op::Activation(Activation::Relu) => input(0).relu(),
                 Op::Activation(Activation::Relu6) => input(0).clamp(0.0, 6.0),
                 Op::Add => input(0) + input(1),
-                Op::MaxPool { kernel, stride, padding } => {
+                Op::MaxPool {
+                    kernel,
+                    stride,
+                    padding,
+                } => {
                     let [k, s, p] = [kernel, stride, padding].map(|&v| v as i64);
                     input(0).max_pool2d([k, k], [s, s], [p, p], [1, 1], false)
                 }
-                Op::Pool(Pooling::Average) => input(0).mean_dim([2i64, 3].as_slice(), false, Kind::Float),
+                Op::Pool(Pooling::Average) => {
+                    input(0).mean_dim([2i64, 3].as_slice(), false, Kind::Float)
+                }
                 Op::Pool(Pooling::Gem) => {
                     let p = &self.tensors["pool.p"];
-                    input(0).clamp_min(1e-6).pow(p).mean_dim([2i64, 3].as_slice(), false, Kind::Float).pow(&p.reciprocal())
+                    input(0)
+                        .clamp_min(1e-6)
+                        .pow(p)
+                        .mean_dim([2i64, 3].as_slice(), false, Kind::Float)
+                        .pow(&p.reciprocal())
                 }
                 Op::Norm(n) => self.norm(n, input(0), mode),
                 Op::Dropout(share) => input(0).dropout(*share, mode == Mode::Train),
                 Op::Linear { name, .. } => {
-                    let (weight, bias) = (&self.tensors[&format!("{name}.weight")], &self.tensors[&format!("{name}.bias")]);
+                    let (weight, bias) = (
+                        &self.tensors[&format!("{name}.weight")],
+                        &self.tensors[&format!("{name}.bias")],
+                    );
                     input(0).linear(weight, Some(bias))
                 }
             };
@@ -106,7 +133,14 @@ impl TorchNetwork {
         let stride = [c.stride as i64; 2];
         let groups = c.groups as i64;
         let convolved = if top == bottom && left == right {
-            input.conv2d(weight, None::<&Tensor>, stride, [top as i64, left as i64], [1, 1], groups)
+            input.conv2d(
+                weight,
+                None::<&Tensor>,
+                stride,
+                [top as i64, left as i64],
+                [1, 1],
+                groups,
+            )
         } else {
             let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
             padded.conv2d(weight, None::<&Tensor>, stride, [0, 0], [1, 1], groups)
@@ -141,20 +175,27 @@ fn initial(parameter: &Parameter, rng: &mut ChaCha8Rng) -> Values {
         // He et al. 2015: variance 2 / fan-in, uniform.
         let fan_in = parameter.shape[1..].iter().product::<usize>().max(1);
         let bound = (6.0 / fan_in as f32).sqrt();
-        (0..count).map(|_| rng.random_range(-bound..=bound)).collect()
+        (0..count)
+            .map(|_| rng.random_range(-bound..=bound))
+            .collect()
     } else {
         let one = parameter.name.ends_with("norm.weight")
             || parameter.name.ends_with("running_var")
             || (parameter.role == Role::Scale && parameter.name.ends_with(".weight"));
         vec![if one { 1.0 } else { 0.0 }; count]
     };
-    Values { shape: parameter.shape.clone(), data }
+    Values {
+        shape: parameter.shape.clone(),
+        data,
+    }
 }
 
 /// Numbers to a tensor.
 pub fn tensor(values: &Values, device: Device) -> Tensor {
     let shape: Vec<i64> = values.shape.iter().map(|&s| s as i64).collect();
-    Tensor::from_slice(&values.data).reshape(shape).to_device(device)
+    Tensor::from_slice(&values.data)
+        .reshape(shape)
+        .to_device(device)
 }
 
 /// A tensor to numbers.
@@ -162,6 +203,10 @@ pub fn values(t: &Tensor) -> Values {
     let shape: Vec<usize> = t.size().iter().map(|&s| s as usize).collect();
     let count = shape.iter().product();
     let mut data = vec![0f32; count];
-    t.detach().to_device(Device::Cpu).to_kind(Kind::Float).contiguous().copy_data(&mut data, count);
+    t.detach()
+        .to_device(Device::Cpu)
+        .to_kind(Kind::Float)
+        .contiguous()
+        .copy_data(&mut data, count);
     Values { shape, data }
 }

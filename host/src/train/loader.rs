@@ -27,10 +27,16 @@ pub fn cache(
         .par_iter()
         .map(|photo| {
             let picture = photo.decode()?;
-            let region = photo.region.unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
-            let pixels = preparation
-                .pixels(&picture, region)
-                .map_err(|source| DatasetError::Photo { path: photo.path.clone(), source })?;
+            let region = photo
+                .region
+                .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
+            let pixels =
+                preparation
+                    .pixels(&picture, region)
+                    .map_err(|source| DatasetError::Photo {
+                        path: photo.path.clone(),
+                        source,
+                    })?;
             done();
             Ok(pixels)
         })
@@ -60,7 +66,11 @@ pub struct Making {
 impl Making {
     /// One batch; the same for the same seed, epoch and number, on whichever thread it is made.
     pub fn batch(&self, draws: &[Draw], epoch: usize, number: usize, stage: &Stage) -> Batch {
-        let (h, w, c) = (stage.height as usize, stage.width as usize, self.preparation.channels());
+        let (h, w, c) = (
+            stage.height as usize,
+            stage.width as usize,
+            self.preparation.channels(),
+        );
         let size = c * h * w;
         let mut images = vec![0f32; draws.len() * size];
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5eed_ba7c);
@@ -69,15 +79,21 @@ impl Making {
             let warp = Warp::random(&self.augmentation, &mut rng);
             augment::sample(&self.photos[draw.photo], &warp, draw.mirrored, h, w, image);
             augment::disturb(&self.augmentation, &mut rng, h, w, image);
-            for (plane, (mean, deviation)) in
-                image.chunks_exact_mut(h * w).zip(self.preparation.mean.iter().zip(&self.preparation.deviation))
-            {
+            for (plane, (mean, deviation)) in image.chunks_exact_mut(h * w).zip(
+                self.preparation
+                    .mean
+                    .iter()
+                    .zip(&self.preparation.deviation),
+            ) {
                 for v in plane {
                     *v = (*v - mean) / deviation;
                 }
             }
         }
-        Batch { images, classes: draws.iter().map(|d| d.class as i64).collect() }
+        Batch {
+            images,
+            classes: draws.iter().map(|d| d.class as i64).collect(),
+        }
     }
 }
 
@@ -91,7 +107,10 @@ pub fn ahead(
     let (send, receive) = sync_channel(4);
     let thread = std::thread::spawn(move || {
         for (number, draws) in batches.iter().enumerate() {
-            if send.send(making.batch(draws, epoch, number, &stage)).is_err() {
+            if send
+                .send(making.batch(draws, epoch, number, &stage))
+                .is_err()
+            {
                 return;
             }
         }

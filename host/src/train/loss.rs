@@ -10,14 +10,22 @@ use tch::Tensor;
 pub trait Loss {
     /// `embeddings` `[N, D] f32`, L2-normalised; `classes` `[N] i64`. Returns a scalar; zero, with zero gradient, where the
     /// batch gives nothing to learn from. `random` draws what the loss draws, if it does.
-    fn loss(&self, embeddings: &Tensor, classes: &Tensor, random: &mut rand_chacha::ChaCha8Rng) -> Tensor;
+    fn loss(
+        &self,
+        embeddings: &Tensor,
+        classes: &Tensor,
+        random: &mut rand_chacha::ChaCha8Rng,
+    ) -> Tensor;
 
     /// The loss's own parameters, by name.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
     /// Those parameters as plain numbers, for a checkpoint.
     fn weights(&self) -> Weights {
-        self.parameters().iter().map(|(n, t)| (n.clone(), super::forward::values(t))).collect()
+        self.parameters()
+            .iter()
+            .map(|(n, t)| (n.clone(), super::forward::values(t)))
+            .collect()
     }
 
     /// Takes parameters out of a checkpoint; names that the loss does not have are passed over.
@@ -50,9 +58,14 @@ mod tests_support {
         let x = e.copy().set_requires_grad(true);
         loss(&x).backward();
         let gradient = x.grad();
-        assert!(gradient.abs().sum(Kind::Float).double_value(&[]) > 1e-3, "the test must touch a slope");
+        assert!(
+            gradient.abs().sum(Kind::Float).double_value(&[]) > 1e-3,
+            "the test must touch a slope"
+        );
         const STEP: f64 = 2e-3;
-        let [rows, columns] = e.size()[..] else { panic!("a matrix") };
+        let [rows, columns] = e.size()[..] else {
+            panic!("a matrix")
+        };
         for r in 0..rows {
             for c in 0..columns {
                 let moved = |by: f64| {
@@ -63,7 +76,10 @@ mod tests_support {
                 };
                 let slope = (moved(STEP) - moved(-STEP)) / (2.0 * STEP);
                 let got = gradient.double_value(&[r, c]);
-                assert!((slope - got).abs() < 2e-2 * (1.0 + slope.abs()), "at {r},{c}: {got} but slope {slope}");
+                assert!(
+                    (slope - got).abs() < 2e-2 * (1.0 + slope.abs()),
+                    "at {r},{c}: {got} but slope {slope}"
+                );
             }
         }
     }

@@ -30,8 +30,18 @@ pub struct AdamW {
 impl AdamW {
     /// Takes `parameter` into care.
     pub fn add(&mut self, name: String, parameter: Tensor, rate: f64, decay: f64) {
-        let (first, second) = (parameter.zeros_like().detach(), parameter.zeros_like().detach());
-        self.slots.push(Slot { name, parameter, first, second, rate, decay });
+        let (first, second) = (
+            parameter.zeros_like().detach(),
+            parameter.zeros_like().detach(),
+        );
+        self.slots.push(Slot {
+            name,
+            parameter,
+            first,
+            second,
+            rate,
+            decay,
+        });
     }
 
     /// Steps taken.
@@ -50,7 +60,8 @@ impl AdamW {
     pub fn step(&mut self, factor: f64) {
         self.steps += 1;
         let steps = self.steps as i32;
-        let (correction1, correction2) = (1.0 - BETA1.powi(steps), (1.0 - BETA2.powi(steps)).sqrt());
+        let (correction1, correction2) =
+            (1.0 - BETA1.powi(steps), (1.0 - BETA2.powi(steps)).sqrt());
         tch::no_grad(|| {
             for slot in &mut self.slots {
                 let gradient = slot.parameter.grad();
@@ -61,7 +72,11 @@ impl AdamW {
                 let _ = slot.first.lerp_(&gradient, 1.0 - BETA1);
                 let _ = slot.second.lerp_(&gradient.square(), 1.0 - BETA2);
                 let _ = slot.parameter.g_mul_scalar_(1.0 - rate * slot.decay);
-                let scale = slot.second.sqrt().g_div_scalar_(correction2).g_add_scalar_(EPSILON);
+                let scale = slot
+                    .second
+                    .sqrt()
+                    .g_div_scalar_(correction2)
+                    .g_add_scalar_(EPSILON);
                 let update = slot.first.divide(&scale).g_mul_scalar_(-rate / correction1);
                 let _ = slot.parameter.g_add_(&update);
             }
@@ -72,8 +87,14 @@ impl AdamW {
     pub fn state(&self) -> Weights {
         let mut state = Weights::new();
         for slot in &self.slots {
-            state.insert(format!("optimiser.first.{}", slot.name), values(&slot.first));
-            state.insert(format!("optimiser.second.{}", slot.name), values(&slot.second));
+            state.insert(
+                format!("optimiser.first.{}", slot.name),
+                values(&slot.first),
+            );
+            state.insert(
+                format!("optimiser.second.{}", slot.name),
+                values(&slot.second),
+            );
         }
         state
     }
@@ -133,7 +154,9 @@ mod tests {
             (&p - 1.0).square().sum(Kind::Float).backward();
             adam.step(1.0);
         }
-        assert!((p.double_value(&[0]) - 1.0).abs() < 1e-2 && (p.double_value(&[1]) - 1.0).abs() < 1e-2);
+        assert!(
+            (p.double_value(&[0]) - 1.0).abs() < 1e-2 && (p.double_value(&[1]) - 1.0).abs() < 1e-2
+        );
     }
 
     #[test]

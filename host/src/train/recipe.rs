@@ -160,19 +160,34 @@ impl Default for Recipe {
         Self {
             seed: 1,
             backbone: Backbone::EfficientnetLite0,
-            head: Head { pooling: crate::network::Pooling::Average, dropout: 0.2, dimension: 512 },
+            head: Head {
+                pooling: crate::network::Pooling::Average,
+                dropout: 0.2,
+                dimension: 512,
+            },
             frozen_blocks: Some(3),
             colour: Colour::Grey,
             fit: Fit::Stretch,
             margin: 0.04,
             stages: vec![
-                Stage { epochs: 12, height: 96, width: 192 },
-                Stage { epochs: 8, height: 128, width: 256 },
+                Stage {
+                    epochs: 12,
+                    height: 96,
+                    width: 192,
+                },
+                Stage {
+                    epochs: 8,
+                    height: 128,
+                    width: 256,
+                },
             ],
             batch: 32,
             sampler: SamplerChoice::Shuffled,
             mirror_is_another: true,
-            loss: LossChoice::Arcface { scale: 32.0, margin: 0.3 },
+            loss: LossChoice::Arcface {
+                scale: 32.0,
+                margin: 0.3,
+            },
             optimiser: OptimiserSettings {
                 backbone_rate: 6e-4,
                 head_rate: 1.5e-3,
@@ -203,19 +218,29 @@ impl Recipe {
     /// # Errors
     /// Names the file and line of what cannot be read, or the value that makes no sense.
     pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self, RecipeError> {
-        let mut table = toml::Table::try_from(Self::default()).map_err(|e| RecipeError::Value(e.to_string()))?;
+        let mut table = toml::Table::try_from(Self::default())
+            .map_err(|e| RecipeError::Value(e.to_string()))?;
         if let Some(path) = path {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| RecipeError::File { path: path.to_owned(), source })?;
-            let format = |reason: String| RecipeError::Format { path: path.to_owned(), reason };
-            let own: toml::Table = text.parse().map_err(|e: toml::de::Error| format(e.to_string()))?;
+            let text = std::fs::read_to_string(path).map_err(|source| RecipeError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+            let format = |reason: String| RecipeError::Format {
+                path: path.to_owned(),
+                reason,
+            };
+            let own: toml::Table = text
+                .parse()
+                .map_err(|e: toml::de::Error| format(e.to_string()))?;
             merge(&mut table, own);
             let merged: Result<Self, _> = table.clone().try_into();
             merged.map_err(|e: toml::de::Error| format(e.to_string()))?;
         }
         for text in overrides {
             let bad = |reason: String| RecipeError::Value(format!("'--set {text}': {reason}"));
-            let (key, value) = text.split_once('=').ok_or_else(|| bad("write it as key=value".into()))?;
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| bad("write it as key=value".into()))?;
             let own: toml::Table = format!("{key} = {value}")
                 .parse()
                 .or_else(|_| format!("{key} = \"{value}\"").parse())
@@ -224,26 +249,52 @@ impl Recipe {
             let merged: Result<Self, _> = table.clone().try_into();
             merged.map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
         }
-        let recipe: Self = table.try_into().map_err(|e: toml::de::Error| RecipeError::Value(e.to_string()))?;
+        let recipe: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| RecipeError::Value(e.to_string()))?;
         recipe.check()?;
         Ok(recipe)
     }
 
     fn check(&self) -> Result<(), RecipeError> {
-        let need = |good: bool, what: &str| if good { Ok(()) } else { Err(RecipeError::Value(what.to_owned())) };
+        let need = |good: bool, what: &str| {
+            if good {
+                Ok(())
+            } else {
+                Err(RecipeError::Value(what.to_owned()))
+            }
+        };
         need(!self.stages.is_empty(), "at least one stage is needed")?;
         for stage in &self.stages {
             need(stage.epochs > 0, "a stage needs an epoch or more")?;
             let sound = |side: u32| side % 32 == 0 && (32..=1024).contains(&side);
-            need(sound(stage.height) && sound(stage.width), "sizes must be multiples of 32 from 32 to 1024")?;
+            need(
+                sound(stage.height) && sound(stage.width),
+                "sizes must be multiples of 32 from 32 to 1024",
+            )?;
         }
         need((2..=4096).contains(&self.batch), "batch must be 2 to 4096")?;
-        need((8..=4096).contains(&self.head.dimension), "head.dimension must be 8 to 4096")?;
-        need((0.0..1.0).contains(&self.head.dropout), "head.dropout must be 0 up to, but not, 1")?;
+        need(
+            (8..=4096).contains(&self.head.dimension),
+            "head.dimension must be 8 to 4096",
+        )?;
+        need(
+            (0.0..1.0).contains(&self.head.dropout),
+            "head.dropout must be 0 up to, but not, 1",
+        )?;
         need((0.0..=1.0).contains(&self.margin), "margin must be 0 to 1")?;
-        need((0.0..1.0).contains(&self.optimiser.warm_up), "optimiser.warm_up is a share, 0 up to, but not, 1")?;
-        if let SamplerChoice::Pk { photos_per_whale: k } = self.sampler {
-            need(k >= 2 && self.batch % k == 0, "sampler.photos_per_whale must be 2 or more and divide the batch")?;
+        need(
+            (0.0..1.0).contains(&self.optimiser.warm_up),
+            "optimiser.warm_up is a share, 0 up to, but not, 1",
+        )?;
+        if let SamplerChoice::Pk {
+            photos_per_whale: k,
+        } = self.sampler
+        {
+            need(
+                k >= 2 && self.batch % k == 0,
+                "sampler.photos_per_whale must be 2 or more and divide the batch",
+            )?;
         }
         if matches!(self.loss, LossChoice::Margin { .. }) {
             need(
@@ -314,7 +365,13 @@ mod tests {
     use super::*;
 
     fn set(overrides: &[&str]) -> Result<Recipe, RecipeError> {
-        Recipe::read(None, &overrides.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>())
+        Recipe::read(
+            None,
+            &overrides
+                .iter()
+                .map(|s| (*s).to_owned())
+                .collect::<Vec<_>>(),
+        )
     }
 
     #[test]
@@ -322,8 +379,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("r.toml");
         std::fs::write(&path, "batch = 64\n[head]\ndimension = 128\n").unwrap();
-        let recipe = Recipe::read(Some(&path), &["head.dropout=0.5".into(), "backbone=resnet18".into()]).unwrap();
-        assert_eq!((recipe.batch, recipe.head.dimension, recipe.head.dropout), (64, 128, 0.5));
+        let recipe = Recipe::read(
+            Some(&path),
+            &["head.dropout=0.5".into(), "backbone=resnet18".into()],
+        )
+        .unwrap();
+        assert_eq!(
+            (recipe.batch, recipe.head.dimension, recipe.head.dropout),
+            (64, 128, 0.5)
+        );
         assert_eq!((recipe.backbone, recipe.seed), (Backbone::Resnet18, 1));
     }
 
@@ -334,20 +398,42 @@ mod tests {
             "loss={kind=\"margin\", alpha=0.2, beta=1.2, learn_beta=true}",
         ])
         .unwrap();
-        assert_eq!(recipe.sampler, SamplerChoice::Pk { photos_per_whale: 4 });
+        assert_eq!(
+            recipe.sampler,
+            SamplerChoice::Pk {
+                photos_per_whale: 4
+            }
+        );
         assert!(set(&["loss={kind=\"margin\", alpha=0.2, beta=1.2, learn_beta=true}"]).is_err());
     }
 
     #[test]
     fn unknown_keys_and_odd_sizes_are_refused() {
         assert!(set(&["bach=3"]).unwrap_err().to_string().contains("bach"));
-        assert!(set(&["stages=[{epochs=1, height=100, width=192}]"]).unwrap_err().to_string().contains("multiples of 32"));
-        assert!(set(&["batch"]).unwrap_err().to_string().contains("key=value"));
+        assert!(
+            set(&["stages=[{epochs=1, height=100, width=192}]"])
+                .unwrap_err()
+                .to_string()
+                .contains("multiples of 32")
+        );
+        assert!(
+            set(&["batch"])
+                .unwrap_err()
+                .to_string()
+                .contains("key=value")
+        );
     }
 
     #[test]
     fn stages_follow_each_other() {
         let recipe = Recipe::default();
-        assert_eq!((recipe.epochs(), recipe.stage(11).height, recipe.stage(12).height), (20, 96, 128));
+        assert_eq!(
+            (
+                recipe.epochs(),
+                recipe.stage(11).height,
+                recipe.stage(12).height
+            ),
+            (20, 96, 128)
+        );
     }
 }

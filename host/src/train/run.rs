@@ -46,7 +46,9 @@ pub enum TrainError {
     #[error("{0}")]
     TooLittle(String),
     /// The checkpoint was made with other settings.
-    #[error("{path} was trained with another recipe; go on with the same one, or start anew in another folder ({reason})")]
+    #[error(
+        "{path} was trained with another recipe; go on with the same one, or start anew in another folder ({reason})"
+    )]
     OtherRecipe {
         /// The checkpoint.
         path: PathBuf,
@@ -81,7 +83,9 @@ pub struct Job {
     pub folder: PathBuf,
     /// Even where there is a CUDA card.
     pub force_cpu: bool,
-    /// Whether to show bars.
+    /// End after this epoch, though the recipe goes on; the next call does.
+    pub until_epoch: Option<usize>,
+    /// Show no bars.
     pub quiet: bool,
 }
 
@@ -93,7 +97,10 @@ const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// `[N, D]` to unit length, row by row.
 pub fn normalise(embeddings: &Tensor) -> Tensor {
-    embeddings / embeddings.norm_scalaropt_dim(2.0, [1i64], true).clamp_min(1e-12)
+    embeddings
+        / embeddings
+            .norm_scalaropt_dim(2.0, [1i64], true)
+            .clamp_min(1e-12)
 }
 
 /// Trains, or goes on where the folder's checkpoint stands. Returns the checkpoint's path.
@@ -104,19 +111,32 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
     let chosen = device::choose(job.force_cpu);
     let recipe = &job.recipe;
     let threads = device::set_threads(recipe.threads);
-    eprintln!("training on {} ({threads} threads), seed {}", chosen.why, recipe.seed);
+    eprintln!(
+        "training on {} ({threads} threads), seed {}",
+        chosen.why, recipe.seed
+    );
     let device = chosen.device;
-    std::fs::create_dir_all(&job.folder).map_err(|source| TrainError::File { path: job.folder.clone(), source })?;
+    std::fs::create_dir_all(&job.folder).map_err(|source| TrainError::File {
+        path: job.folder.clone(),
+        source,
+    })?;
 
     let split = Split::of(&job.dataset, recipe.validation_whales, recipe.seed);
     check_enough(recipe, &split)?;
     let preparation = recipe.preparation();
     let photos_in = |whales: &[(String, Vec<usize>)]| -> Vec<usize> {
-        whales.iter().flat_map(|(_, photos)| photos.iter().copied()).collect()
+        whales
+            .iter()
+            .flat_map(|(_, photos)| photos.iter().copied())
+            .collect()
     };
     let decode = |positions: &[usize]| {
         let photos: Vec<_> = positions.iter().map(|&i| &job.dataset.photos[i]).collect();
-        let bar = if job.quiet { indicatif::ProgressBar::hidden() } else { bar(photos.len() as u64, "decoding") };
+        let bar = if job.quiet {
+            indicatif::ProgressBar::hidden()
+        } else {
+            bar(photos.len() as u64, "decoding")
+        };
         let cached = loader::cache(&photos, &preparation, || bar.inc(1));
         bar.finish_and_clear();
         cached
@@ -125,8 +145,11 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
     let photos = Arc::new(decode(&train_at)?);
     let watched = decode(&watch_at)?;
     let watched: Vec<_> = watched.iter().collect();
-    let watched_whales: Vec<String> =
-        split.watch.iter().flat_map(|(whale, photos)| photos.iter().map(|_| whale.clone())).collect();
+    let watched_whales: Vec<String> = split
+        .watch
+        .iter()
+        .flat_map(|(whale, photos)| photos.iter().map(|_| whale.clone()))
+        .collect();
     let mut next = 0;
     let photos_of = split
         .train
@@ -136,28 +159,54 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
             (next - photos.len()..next).collect()
         })
         .collect();
-    let sampler =
-        Sampler::new(photos_of, recipe.batch, recipe.sampler.clone(), recipe.mirror_is_another, recipe.seed);
+    let sampler = Sampler::new(
+        photos_of,
+        recipe.batch,
+        recipe.sampler.clone(),
+        recipe.mirror_is_another,
+        recipe.seed,
+    );
     let trained_on = format!("{} photos of {} whales", train_at.len(), split.train.len());
-    eprintln!("learning from {trained_on}, {} classes; watching {} whales", sampler.classes(), split.watch.len());
+    eprintln!(
+        "learning from {trained_on}, {} classes; watching {} whales",
+        sampler.classes(),
+        split.watch.len()
+    );
 
     let mut state = State::start(job, &sampler, device)?;
-    let making =
-        Arc::new(Making { photos, preparation: preparation.clone(), augmentation: recipe.augmentation.clone(), seed: recipe.seed });
+    let making = Arc::new(Making {
+        photos,
+        preparation: preparation.clone(),
+        augmentation: recipe.augmentation.clone(),
+        seed: recipe.seed,
+    });
     let metrics_path = job.folder.join(METRICS);
-    let file = |source| TrainError::File { path: metrics_path.clone(), source };
+    let file = |source| TrainError::File {
+        path: metrics_path.clone(),
+        source,
+    };
     let mut metrics = MetricsFile::open(&metrics_path).map_err(file)?;
     let path = job.folder.join(CHECKPOINT);
     let total_steps = (recipe.epochs() * sampler.batches()) as u64;
 
-    for epoch in state.epochs..recipe.epochs() {
+    for epoch in state.epochs..job.until_epoch.unwrap_or(usize::MAX).min(recipe.epochs()) {
         let started = Instant::now();
         let stage = recipe.stage(epoch).clone();
         let batches = sampler.epoch(epoch);
         let steps = batches.len();
-        let bar = if job.quiet { indicatif::ProgressBar::hidden() } else { bar(steps as u64, "training") };
+        let bar = if job.quiet {
+            indicatif::ProgressBar::hidden()
+        } else {
+            bar(steps as u64, "training")
+        };
         // Dropout draws from libtorch's own generator: set anew each epoch, so that a resumed run draws the same.
-        tch::manual_seed((recipe.seed.wrapping_mul(1_000_003).wrapping_add(epoch as u64) & 0x7fff_ffff) as i64);
+        tch::manual_seed(
+            (recipe
+                .seed
+                .wrapping_mul(1_000_003)
+                .wrapping_add(epoch as u64)
+                & 0x7fff_ffff) as i64,
+        );
         let mut mining = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
         mining.set_stream(epoch as u64);
         let (queue, worker) = loader::ahead(making.clone(), epoch, batches.clone(), stage.clone());
@@ -166,7 +215,13 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
         let mut factor = 0.0;
         for (number, batch) in queue.iter().enumerate() {
             factor = schedule(&recipe.optimiser, state.adam.steps(), total_steps);
-            let loss = state.step(&batch, &making.preparation, (stage.height, stage.width), factor, &mut mining);
+            let loss = state.step(
+                &batch,
+                &making.preparation,
+                (stage.height, stage.width),
+                factor,
+                &mut mining,
+            );
             images += batch.classes.len();
             sum += loss.to_kind(Kind::Double);
             // Looking at the loss waits for the device: now and then is enough.
@@ -185,9 +240,17 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
                         photos: names.join(" "),
                     });
                 }
-                shown = if shown == 0.0 { now } else { 0.7 * shown + 0.3 * now };
+                shown = if shown == 0.0 {
+                    now
+                } else {
+                    0.7 * shown + 0.3 * now
+                };
                 let rate = images as f64 / started.elapsed().as_secs_f64();
-                let message = format!("epoch {}/{} loss {shown:.3} {rate:.0} img/s", epoch + 1, recipe.epochs());
+                let message = format!(
+                    "epoch {}/{} loss {shown:.3} {rate:.0} img/s",
+                    epoch + 1,
+                    recipe.epochs()
+                );
                 if bar.is_hidden() && !job.quiet && said.elapsed() > LOG_EVERY {
                     said = Instant::now();
                     eprintln!("{message}, step {} of {steps}", number + 1);
@@ -198,7 +261,9 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
         }
         bar.finish_and_clear();
         if worker.join().is_err() {
-            return Err(TrainError::TooLittle("the thread that prepares batches stopped; this is a fault of flukewatch".into()));
+            return Err(TrainError::TooLittle(
+                "the thread that prepares batches stopped; this is a fault of flukewatch".into(),
+            ));
         }
         let seconds = started.elapsed().as_secs_f64();
         state.epochs = epoch + 1;
@@ -216,7 +281,9 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
             validation_map_at_5: found.as_ref().map(|r| r.map_at_5),
         };
         metrics.write(&line).map_err(file)?;
-        let watched = found.map_or(String::new(), |r| format!(", R@1 {:.3} on the whales kept aside", r.recall_at_1));
+        let watched = found.map_or(String::new(), |r| {
+            format!(", R@1 {:.3} on the whales kept aside", r.recall_at_1)
+        });
         eprintln!(
             "epoch {}/{}: loss {:.3}, {:.0} images/s, {seconds:.0} s{watched}",
             epoch + 1,
@@ -236,7 +303,11 @@ fn check_enough(recipe: &Recipe, split: &Split) -> Result<(), TrainError> {
             "{count} named whale(s) to learn from; at least two are needed to tell them apart"
         )));
     }
-    let pairs = split.train.iter().filter(|(_, photos)| photos.len() >= 2).count();
+    let pairs = split
+        .train
+        .iter()
+        .filter(|(_, photos)| photos.len() >= 2)
+        .count();
     let need_pairs = matches!(recipe.sampler, SamplerChoice::Pk { .. });
     if need_pairs && pairs < 2 {
         return Err(TrainError::TooLittle(format!(
@@ -244,7 +315,9 @@ fn check_enough(recipe: &Recipe, split: &Split) -> Result<(), TrainError> {
         )));
     }
     if pairs == 0 {
-        eprintln!("note: every whale has a single photo; the network learns from its variations alone");
+        eprintln!(
+            "note: every whale has a single photo; the network learns from its variations alone"
+        );
     }
     Ok(())
 }
@@ -261,29 +334,60 @@ impl State {
     fn start(job: &Job, sampler: &Sampler, device: Device) -> Result<Self, TrainError> {
         let recipe = &job.recipe;
         let path = job.folder.join(CHECKPOINT);
-        let saved = if path.exists() { Some(Checkpoint::read(&path)?) } else { None };
+        let saved = if path.exists() {
+            Some(Checkpoint::read(&path)?)
+        } else {
+            None
+        };
         if let Some(saved) = &saved {
             same_recipe(&path, &saved.recipe, recipe)?;
         }
-        let description = Network::new(recipe.backbone, recipe.preparation().channels(), &recipe.head);
+        let description = Network::new(
+            recipe.backbone,
+            recipe.preparation().channels(),
+            &recipe.head,
+        );
         let weights = match (&saved, &job.weights) {
             (Some(saved), _) => weights::select(&description, &saved.tensors, &path, |_| true)?,
             (None, Some(file)) => pretrained(&description, file)?,
             (None, None) => Weights::new(),
         };
-        let network = TorchNetwork::new(description, &weights, recipe.frozen_blocks, device, recipe.seed);
+        let network = TorchNetwork::new(
+            description,
+            &weights,
+            recipe.frozen_blocks,
+            device,
+            recipe.seed,
+        );
         let dimension = recipe.head.dimension;
         let mut loss: Box<dyn Loss> = match recipe.loss {
-            LossChoice::Arcface { scale, margin } => {
-                Box::new(ArcFace::new(sampler.classes(), dimension, scale, margin, device, recipe.seed))
-            }
-            LossChoice::Margin { alpha, beta, learn_beta } => Box::new(Margin::new(alpha, beta, learn_beta, device)),
+            LossChoice::Arcface { scale, margin } => Box::new(ArcFace::new(
+                sampler.classes(),
+                dimension,
+                scale,
+                margin,
+                device,
+                recipe.seed,
+            )),
+            LossChoice::Margin {
+                alpha,
+                beta,
+                learn_beta,
+            } => Box::new(Margin::new(alpha, beta, learn_beta, device)),
         };
         let mut adam = AdamW::default();
         let settings = &recipe.optimiser;
         for (parameter, tensor) in network.trained() {
-            let rate = if parameter.block == HEAD { settings.head_rate } else { settings.backbone_rate };
-            let decay = if parameter.role == Role::Weight { settings.weight_decay } else { 0.0 };
+            let rate = if parameter.block == HEAD {
+                settings.head_rate
+            } else {
+                settings.backbone_rate
+            };
+            let decay = if parameter.role == Role::Weight {
+                settings.weight_decay
+            } else {
+                0.0
+            };
             adam.add(parameter.name, tensor, rate, decay);
         }
         for (name, tensor) in loss.parameters() {
@@ -297,7 +401,12 @@ impl State {
             epochs = saved.epochs;
             eprintln!("going on after epoch {epochs}");
         }
-        Ok(Self { network, loss, adam, epochs })
+        Ok(Self {
+            network,
+            loss,
+            adam,
+            epochs,
+        })
     }
 
     /// One step; returns the loss, still on the device.
@@ -310,7 +419,12 @@ impl State {
         mining: &mut ChaCha8Rng,
     ) -> Tensor {
         let count = batch.classes.len() as i64;
-        let shape = [count, preparation.channels() as i64, i64::from(height), i64::from(width)];
+        let shape = [
+            count,
+            preparation.channels() as i64,
+            i64::from(height),
+            i64::from(width),
+        ];
         let images = Tensor::from_slice(&batch.images).reshape(shape);
         let embeddings = normalise(&self.network.forward(&images, Mode::Train));
         let classes = Tensor::from_slice(&batch.classes).to_device(embeddings.device());
@@ -339,14 +453,17 @@ impl State {
 fn pretrained(network: &Network, file: &Path) -> Result<Weights, TrainError> {
     let (all, _) = weights::read(file)?;
     let fits = |p: &crate::network::Parameter| all.get(&p.name).is_some_and(|v| v.shape == p.shape);
-    Ok(weights::select(network, &all, file, |p| p.block != HEAD || fits(p))?)
+    Ok(weights::select(network, &all, file, |p| {
+        p.block != HEAD || fits(p)
+    })?)
 }
 
-/// A resumed run must be the same run: everything but the length and the threads.
+/// A resumed run must be the same run: everything but its length and its threads, which may be changed on the way.
 fn same_recipe(path: &Path, saved: &Recipe, asked: &Recipe) -> Result<(), TrainError> {
     let comparable = |r: &Recipe| {
         let mut r = r.clone();
         r.threads = 0;
+        r.stages.clear();
         serde_json::to_value(r).unwrap_or_default()
     };
     let (saved, asked) = (comparable(saved), comparable(asked));
@@ -360,6 +477,9 @@ fn same_recipe(path: &Path, saved: &Recipe, asked: &Recipe) -> Result<(), TrainE
     if differing.is_empty() {
         Ok(())
     } else {
-        Err(TrainError::OtherRecipe { path: path.to_owned(), reason: differing.join(", ") })
+        Err(TrainError::OtherRecipe {
+            path: path.to_owned(),
+            reason: differing.join(", "),
+        })
     }
 }

@@ -28,8 +28,20 @@ pub struct Sampler {
 
 impl Sampler {
     /// `photos_of[w]`: the photos of whale `w`.
-    pub fn new(photos_of: Vec<Vec<usize>>, batch: usize, choice: SamplerChoice, mirror_is_another: bool, seed: u64) -> Self {
-        Self { photos_of, batch, choice, mirror_is_another, seed }
+    pub fn new(
+        photos_of: Vec<Vec<usize>>,
+        batch: usize,
+        choice: SamplerChoice,
+        mirror_is_another: bool,
+        seed: u64,
+    ) -> Self {
+        Self {
+            photos_of,
+            batch,
+            choice,
+            mirror_is_another,
+            seed,
+        }
     }
 
     /// How many classes the loss tells apart.
@@ -53,8 +65,16 @@ impl Sampler {
     }
 
     fn draw(&self, whale: usize, photo: usize, mirrored: bool) -> Draw {
-        let class = if self.mirror_is_another { 2 * whale + usize::from(mirrored) } else { whale };
-        Draw { photo, mirrored, class }
+        let class = if self.mirror_is_another {
+            2 * whale + usize::from(mirrored)
+        } else {
+            whale
+        };
+        Draw {
+            photo,
+            mirrored,
+            class,
+        }
     }
 
     fn shuffled(&self, rng: &mut ChaCha8Rng) -> Vec<Vec<Draw>> {
@@ -75,7 +95,9 @@ impl Sampler {
     }
 
     fn pk(&self, k: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<Draw>> {
-        let able: Vec<usize> = (0..self.photos_of.len()).filter(|&w| self.photos_of[w].len() >= 2).collect();
+        let able: Vec<usize> = (0..self.photos_of.len())
+            .filter(|&w| self.photos_of[w].len() >= 2)
+            .collect();
         let p = (self.batch / k).min(able.len());
         let mut order: Vec<usize> = vec![];
         (0..self.batches())
@@ -94,7 +116,11 @@ impl Sampler {
                     } else {
                         photos.iter().copied().cycle().take(k).collect()
                     };
-                    batch.extend(chosen.into_iter().map(|photo| self.draw(whale, photo, mirrored)));
+                    batch.extend(
+                        chosen
+                            .into_iter()
+                            .map(|photo| self.draw(whale, photo, mirrored)),
+                    );
                 }
                 batch
             })
@@ -123,7 +149,10 @@ mod tests {
         let sampler = Sampler::new(photos_of(), 4, SamplerChoice::Shuffled, true, 3);
         let drawn: Vec<Draw> = sampler.epoch(0).concat();
         assert_eq!(drawn.len(), 32);
-        assert_eq!(drawn.iter().map(|d| d.photo).collect::<HashSet<_>>().len(), 32);
+        assert_eq!(
+            drawn.iter().map(|d| d.photo).collect::<HashSet<_>>().len(),
+            32
+        );
         assert!(drawn.iter().all(|d| d.class % 2 == usize::from(d.mirrored)));
         assert_eq!(sampler.classes(), 16);
     }
@@ -138,25 +167,48 @@ mod tests {
 
     #[test]
     fn p_whales_with_k_photos() {
-        let sampler = Sampler::new(photos_of(), 12, SamplerChoice::Pk { photos_per_whale: 4 }, false, 3);
+        let sampler = Sampler::new(
+            photos_of(),
+            12,
+            SamplerChoice::Pk {
+                photos_per_whale: 4,
+            },
+            false,
+            3,
+        );
         for batch in sampler.epoch(0) {
             let mut of_whale: HashMap<usize, Vec<usize>> = HashMap::new();
             for d in &batch {
                 of_whale.entry(d.class).or_default().push(d.photo);
             }
             assert_eq!(batch.len(), 12);
-            assert!(!of_whale.contains_key(&0), "a whale of one photo makes no pair");
+            assert!(
+                !of_whale.contains_key(&0),
+                "a whale of one photo makes no pair"
+            );
             for (whale, photos) in of_whale {
                 assert!(photos.iter().all(|p| photos_of()[whale].contains(p)));
                 let distinct = photos.iter().collect::<HashSet<_>>().len();
-                assert_eq!(distinct, photos_of()[whale].len().min(4), "as many different photos as there are");
+                assert_eq!(
+                    distinct,
+                    photos_of()[whale].len().min(4),
+                    "as many different photos as there are"
+                );
             }
         }
     }
 
     #[test]
     fn one_photo_per_whale_everywhere_makes_no_pairs() {
-        let sampler = Sampler::new(vec![vec![0], vec![1]], 4, SamplerChoice::Pk { photos_per_whale: 2 }, false, 3);
+        let sampler = Sampler::new(
+            vec![vec![0], vec![1]],
+            4,
+            SamplerChoice::Pk {
+                photos_per_whale: 2,
+            },
+            false,
+            3,
+        );
         assert!(sampler.epoch(0).iter().all(Vec::is_empty));
     }
 }

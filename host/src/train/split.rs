@@ -21,8 +21,14 @@ impl Split {
     /// Keeps `validation_whales` whales with two photos or more aside, drawn from `seed`: the same photos and seed always give
     /// the same split.
     pub fn of(dataset: &Dataset, validation_whales: usize, seed: u64) -> Self {
-        let mut train: Whales = dataset.by_whale().into_iter().map(|(w, photos)| (w.to_owned(), photos)).collect();
-        let mut able: Vec<usize> = (0..train.len()).filter(|&i| train[i].1.len() >= 2).collect();
+        let mut train: Whales = dataset
+            .by_whale()
+            .into_iter()
+            .map(|(w, photos)| (w.to_owned(), photos))
+            .collect();
+        let mut able: Vec<usize> = (0..train.len())
+            .filter(|&i| train[i].1.len() >= 2)
+            .collect();
         able.shuffle(&mut ChaCha8Rng::seed_from_u64(seed ^ 0x7a11_da7e));
         able.truncate(validation_whales);
         able.sort_unstable();
@@ -49,7 +55,12 @@ mod tests {
         let dataset = Dataset { photos };
         let split = Split::of(&dataset, 5, 9);
         assert_eq!(split.watch.len(), 5);
-        assert!(split.watch.iter().all(|(w, photos)| photos.len() >= 2 && split.train.iter().all(|(t, _)| t != w)));
+        assert!(
+            split
+                .watch
+                .iter()
+                .all(|(w, photos)| photos.len() >= 2 && split.train.iter().all(|(t, _)| t != w))
+        );
         assert_eq!(split, Split::of(&dataset, 5, 9));
         assert_ne!(split, Split::of(&dataset, 5, 10));
     }

@@ -10,20 +10,43 @@ use ndarray::Array3;
 use tch::Tensor;
 
 /// Embeds prepared photos plain, in evaluation mode: `[N][D]`.
-pub fn embed(network: &TorchNetwork, photos: &[&Array3<u8>], preparation: &Preparation, mirrored: bool) -> Vec<Vec<f32>> {
-    let shape = [preparation.channels() as i64, i64::from(preparation.height), i64::from(preparation.width)];
+pub fn embed(
+    network: &TorchNetwork,
+    photos: &[&Array3<u8>],
+    preparation: &Preparation,
+    mirrored: bool,
+) -> Vec<Vec<f32>> {
+    let shape = [
+        preparation.channels() as i64,
+        i64::from(preparation.height),
+        i64::from(preparation.width),
+    ];
     tch::no_grad(|| {
         photos
             .chunks(32)
             .flat_map(|chunk| {
                 let numbers: Vec<f32> = chunk
                     .iter()
-                    .flat_map(|p| preparation.normalise(p, mirrored).into_raw_vec_and_offset().0)
+                    .flat_map(|p| {
+                        preparation
+                            .normalise(p, mirrored)
+                            .into_raw_vec_and_offset()
+                            .0
+                    })
                     .collect();
-                let images = Tensor::from_slice(&numbers).reshape([chunk.len() as i64, shape[0], shape[1], shape[2]]);
+                let images = Tensor::from_slice(&numbers).reshape([
+                    chunk.len() as i64,
+                    shape[0],
+                    shape[1],
+                    shape[2],
+                ]);
                 let embeddings = normalise(&network.forward(&images, Mode::Evaluate));
                 let values = super::forward::values(&embeddings);
-                values.data.chunks_exact(values.shape[1]).map(<[f32]>::to_vec).collect::<Vec<_>>()
+                values
+                    .data
+                    .chunks_exact(values.shape[1])
+                    .map(<[f32]>::to_vec)
+                    .collect::<Vec<_>>()
             })
             .collect()
     })
@@ -37,9 +60,17 @@ pub fn retrieve(
     preparation: &Preparation,
 ) -> Option<Retrieval> {
     let mut catalogue = Catalogue::new(network.network().dimension);
-    for (i, (embedding, whale)) in embed(network, photos, preparation, false).into_iter().zip(whales).enumerate() {
+    for (i, (embedding, whale)) in embed(network, photos, preparation, false)
+        .into_iter()
+        .zip(whales)
+        .enumerate()
+    {
         let embedding = Embedding::normalised(embedding).ok()?;
-        let entry = Enrolled { whale: whale.clone(), photo: i.to_string(), source: String::new() };
+        let entry = Enrolled {
+            whale: whale.clone(),
+            photo: i.to_string(),
+            source: String::new(),
+        };
         catalogue.enrol(entry, &embedding).ok()?;
     }
     leave_one_out(&catalogue)

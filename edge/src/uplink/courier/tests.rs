@@ -60,7 +60,9 @@ impl Uplink for FakeUplink {
         }
         let times = shore.sent.iter().filter(|(_, k, _)| *k == key).count();
         if (shore.receipts)(times) {
-            to_boat.send(Ok(UplinkEvent::Receipt(receipt("balaena", key)))).unwrap();
+            to_boat
+                .send(Ok(UplinkEvent::Receipt(receipt("balaena", key))))
+                .unwrap();
         }
         Ok(true)
     }
@@ -71,7 +73,11 @@ impl Uplink for FakeUplink {
 }
 
 fn receipt(boat: &str, key: Key) -> Vec<u8> {
-    wire::encode(&Receipt { boat: boat.parse().unwrap(), stored: vec![(key.sighting, key.part)] }).unwrap()
+    wire::encode(&Receipt {
+        boat: boat.parse().unwrap(),
+        stored: vec![(key.sighting, key.part)],
+    })
+    .unwrap()
 }
 
 struct Boat {
@@ -107,17 +113,30 @@ impl Boat {
         let shore = Arc::new(Mutex::new(shore));
         let counters = Arc::new(Counters::default());
         let courier = Courier::new(
-            FakeUplink { shore: shore.clone(), events: None },
+            FakeUplink {
+                shore: shore.clone(),
+                events: None,
+            },
             "memory".into(),
             outbox.queue().unwrap(),
-            CourierSettings { window, receipt_timeout: TIMEOUT },
+            CourierSettings {
+                window,
+                receipt_timeout: TIMEOUT,
+            },
             Backoff::new(Duration::from_secs(30), Box::new(StdRng::seed_from_u64(7))),
             Arc::new(ManualClock::new(Timestamp(0))),
             counters.clone(),
             Arc::new(Notify::new()),
         );
         let counts = outbox.queue().unwrap();
-        Self { folder, _outbox: outbox, counts, shore, counters, courier: tokio::spawn(courier.run()) }
+        Self {
+            folder,
+            _outbox: outbox,
+            counts,
+            shore,
+            counters,
+            courier: tokio::spawn(courier.run()),
+        }
     }
 
     /// Lets time pass until the outbox is empty.
@@ -132,7 +151,13 @@ impl Boat {
     }
 
     fn sent(&self) -> Vec<Key> {
-        self.shore.lock().unwrap().sent.iter().map(|(_, key, _)| *key).collect()
+        self.shore
+            .lock()
+            .unwrap()
+            .sent
+            .iter()
+            .map(|(_, key, _)| *key)
+            .collect()
     }
 }
 
@@ -150,7 +175,12 @@ async fn all_are_delivered_sightings_first() {
     assert_eq!(sent.len(), 120, "each once");
     assert!(sent[..60].iter().all(|k| k.part == Part::Sighting));
     assert!(boat.counters.link_up());
-    assert_eq!(std::fs::read_dir(boat.folder.path().join("pictures")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(boat.folder.path().join("pictures"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,7 +188,15 @@ async fn without_receipts_the_window_fills_and_nothing_is_forgotten() {
     let boat = Boat::new(60, 100, 50, |shore| shore.receipts = |_| false);
     tokio::time::sleep(TIMEOUT / 2).await;
     assert_eq!(boat.sent().len(), 50);
-    assert_eq!(boat.counts.counts().unwrap(), Counts { sightings: 60, pictures: 60, dead: 0, accepted: 60 });
+    assert_eq!(
+        boat.counts.counts().unwrap(),
+        Counts {
+            sightings: 60,
+            pictures: 60,
+            dead: 0,
+            accepted: 60
+        }
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,7 +204,9 @@ async fn a_lost_receipt_means_sending_again() {
     let boat = Boat::new(10, 100, 50, |shore| shore.receipts = |times| times == 3);
     boat.delivered().await;
     assert_eq!(boat.sent().len(), 60);
-    let health = boat.counters.health("b", "b", "e", boat.counts.counts().unwrap(), Timestamp(0));
+    let health = boat
+        .counters
+        .health("b", "b", "e", boat.counts.counts().unwrap(), Timestamp(0));
     assert_eq!((health.sent, health.resent, health.receipted), (60, 40, 20));
 }
 
@@ -176,11 +216,22 @@ async fn a_shore_that_never_answers_hears_ever_more_rarely() {
     tokio::time::sleep(TIMEOUT * 64).await;
     let shore = boat.shore.lock().unwrap();
     let first = shore.sent[0].1;
-    let times: Vec<Instant> = shore.sent.iter().filter(|(_, key, _)| *key == first).map(|(_, _, at)| *at).collect();
+    let times: Vec<Instant> = shore
+        .sent
+        .iter()
+        .filter(|(_, key, _)| *key == first)
+        .map(|(_, _, at)| *at)
+        .collect();
     let waits: Vec<u64> = times.windows(2).map(|w| (w[1] - w[0]).as_secs()).collect();
     let expected = [60, 120, 240, 480, 960, 960, 960];
     assert_eq!(waits.len(), expected.len(), "{waits:?}");
-    assert!(waits.iter().zip(expected).all(|(&w, e)| (e..e + 3).contains(&w)), "{waits:?}");
+    assert!(
+        waits
+            .iter()
+            .zip(expected)
+            .all(|(&w, e)| (e..e + 3).contains(&w)),
+        "{waits:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -193,7 +244,11 @@ async fn a_cut_link_means_sending_all_without_receipt_again() {
     boat.delivered().await;
     let shore = boat.shore.lock().unwrap();
     assert_eq!(shore.connections, 2);
-    let again = shore.sent.iter().filter(|(connection, ..)| *connection == 2).count();
+    let again = shore
+        .sent
+        .iter()
+        .filter(|(connection, ..)| *connection == 2)
+        .count();
     assert!(again >= 40, "all are sent over the second connection");
 }
 
@@ -221,24 +276,48 @@ async fn foreign_and_broken_receipts_change_nothing() {
     let mut damaged = receipt("balaena", key);
     *damaged.last_mut().unwrap() ^= 1;
     let huge = vec![0; 2 * wire::MAX_MESSAGE];
-    for bytes in [vec![], b"FLKW".to_vec(), newer, damaged, huge, receipt("mysticeta", key)] {
+    for bytes in [
+        vec![],
+        b"FLKW".to_vec(),
+        newer,
+        damaged,
+        huge,
+        receipt("mysticeta", key),
+    ] {
         to_boat.send(Ok(UplinkEvent::Receipt(bytes))).unwrap();
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(boat.counts.counts().unwrap().queued(), 4);
-    to_boat.send(Ok(UplinkEvent::Receipt(receipt("balaena", key)))).unwrap();
+    to_boat
+        .send(Ok(UplinkEvent::Receipt(receipt("balaena", key))))
+        .unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(boat.counts.counts().unwrap().queued(), 3, "the true one still counts");
+    assert_eq!(
+        boat.counts.counts().unwrap().queued(),
+        3,
+        "the true one still counts"
+    );
     assert_eq!(boat.shore.lock().unwrap().connections, number);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_sent_does_not_hold_up_the_rest() {
     let boat = Boat::new(3, 100, 50, |shore| shore.refuse = 1);
-    let first = boat.folder.path().join(format!("pictures/{}.jpg", uuid::Uuid::from_u128(1)));
+    let first = boat
+        .folder
+        .path()
+        .join(format!("pictures/{}.jpg", uuid::Uuid::from_u128(1)));
     std::fs::write(first, "damaged").unwrap();
     boat.delivered().await;
-    assert_eq!(boat.counts.counts().unwrap(), Counts { sightings: 0, pictures: 0, dead: 1, accepted: 3 });
+    assert_eq!(
+        boat.counts.counts().unwrap(),
+        Counts {
+            sightings: 0,
+            pictures: 0,
+            dead: 1,
+            accepted: 3
+        }
+    );
     assert_eq!(boat.sent().len(), 5);
 }
 
@@ -246,6 +325,10 @@ async fn what_cannot_be_sent_does_not_hold_up_the_rest() {
 async fn pictures_under_way_are_limited_in_bytes() {
     let boat = Boat::new(12, 190_000, 50, |shore| shore.receipts = |_| false);
     tokio::time::sleep(TIMEOUT / 2).await;
-    let pictures = boat.sent().iter().filter(|k| k.part == Part::Picture).count();
+    let pictures = boat
+        .sent()
+        .iter()
+        .filter(|k| k.part == Part::Picture)
+        .count();
     assert_eq!(pictures, 5, "5 x 190 kB and 12 sightings stay below 1 MiB");
 }

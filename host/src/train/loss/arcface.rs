@@ -19,11 +19,31 @@ pub struct ArcFace {
 
 impl ArcFace {
     /// `scale` is s, `margin` is m in radians; centres start in random directions drawn from `seed`.
-    pub fn new(classes: usize, dimension: usize, scale: f64, margin: f64, device: Device, seed: u64) -> Self {
+    pub fn new(
+        classes: usize,
+        dimension: usize,
+        scale: f64,
+        margin: f64,
+        device: Device,
+        seed: u64,
+    ) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0xA2C_FACE);
-        let data = (0..classes * dimension).map(|_| rng.random_range(-0.1..0.1f32)).collect();
-        let centres = tensor(&Values { shape: vec![classes, dimension], data }, device).set_requires_grad(true);
-        Self { centres, scale, margin }
+        let data = (0..classes * dimension)
+            .map(|_| rng.random_range(-0.1..0.1f32))
+            .collect();
+        let centres = tensor(
+            &Values {
+                shape: vec![classes, dimension],
+                data,
+            },
+            device,
+        )
+        .set_requires_grad(true);
+        Self {
+            centres,
+            scale,
+            margin,
+        }
     }
 }
 
@@ -32,8 +52,13 @@ impl Loss for ArcFace {
         if classes.numel() == 0 {
             return embeddings.sum(Kind::Float) * 0.0;
         }
-        let norm = self.centres.norm_scalaropt_dim(2.0, [1i64], true).clamp_min(1e-12);
-        let cosines = embeddings.matmul(&(&self.centres / norm).tr()).clamp(-1.0, 1.0);
+        let norm = self
+            .centres
+            .norm_scalaropt_dim(2.0, [1i64], true)
+            .clamp_min(1e-12);
+        let cosines = embeddings
+            .matmul(&(&self.centres / norm).tr())
+            .clamp(-1.0, 1.0);
         let own_at = classes.unsqueeze(1);
         let own = cosines.gather(1, &own_at, false);
         let (sin_m, cos_m) = self.margin.sin_cos();
@@ -57,8 +82,14 @@ mod tests {
     use crate::train::loss::tests_support::{check_gradient, rng};
 
     fn with_centres(centres: &[f32], dimension: i64, scale: f64, margin: f64) -> ArcFace {
-        let centres = Tensor::from_slice(centres).reshape([-1, dimension]).set_requires_grad(true);
-        ArcFace { centres, scale, margin }
+        let centres = Tensor::from_slice(centres)
+            .reshape([-1, dimension])
+            .set_requires_grad(true);
+        ArcFace {
+            centres,
+            scale,
+            margin,
+        }
     }
 
     #[test]
@@ -67,8 +98,13 @@ mod tests {
         let loss = with_centres(&[1.0, 0.0, 0.0, 1.0], 2, 2.0, 30f64.to_radians());
         let (sin, cos) = 60f32.to_radians().sin_cos();
         let e = Tensor::from_slice(&[cos, sin]).reshape([1, 2]);
-        let got = loss.loss(&e, &Tensor::from_slice(&[0i64]), &mut rng()).double_value(&[]);
-        let (own, other) = (90f64.to_radians().cos() * 2.0, 30f64.to_radians().cos() * 2.0);
+        let got = loss
+            .loss(&e, &Tensor::from_slice(&[0i64]), &mut rng())
+            .double_value(&[]);
+        let (own, other) = (
+            90f64.to_radians().cos() * 2.0,
+            30f64.to_radians().cos() * 2.0,
+        );
         let expected = -(own.exp() / (own.exp() + other.exp())).ln();
         assert!((got - expected).abs() < 1e-5, "{got} {expected}");
     }
@@ -79,23 +115,34 @@ mod tests {
         let at = |degrees: f32| {
             let (sin, cos) = degrees.to_radians().sin_cos();
             let e = Tensor::from_slice(&[cos, sin]).reshape([1, 2]);
-            loss.loss(&e, &Tensor::from_slice(&[0i64]), &mut rng()).double_value(&[])
+            loss.loss(&e, &Tensor::from_slice(&[0i64]), &mut rng())
+                .double_value(&[])
         };
         assert!(at(-179.0) > at(-170.0) && at(-170.0) > at(-155.0));
     }
 
     #[test]
     fn the_gradient_is_the_slope() {
-        let loss = with_centres(&[0.9, 0.1, -0.3, 0.2, 0.8, 0.5, -0.4, 0.3, 0.7], 3, 8.0, 0.3);
+        let loss = with_centres(
+            &[0.9, 0.1, -0.3, 0.2, 0.8, 0.5, -0.4, 0.3, 0.7],
+            3,
+            8.0,
+            0.3,
+        );
         let e = Tensor::from_slice(&[0.2f32, 0.5, -0.4, 0.7, -0.1, 0.6]).reshape([2, 3]);
-        check_gradient(&e, |e| loss.loss(e, &Tensor::from_slice(&[0i64, 2]), &mut rng()));
+        check_gradient(&e, |e| {
+            loss.loss(e, &Tensor::from_slice(&[0i64, 2]), &mut rng())
+        });
     }
 
     #[test]
     fn an_embedding_at_its_centre_has_a_finite_gradient() {
         let loss = with_centres(&[1.0, 0.0, 0.0, 1.0], 2, 32.0, 0.3);
-        let e = Tensor::from_slice(&[1.0f32, 0.0]).reshape([1, 2]).set_requires_grad(true);
-        loss.loss(&e, &Tensor::from_slice(&[0i64]), &mut rng()).backward();
+        let e = Tensor::from_slice(&[1.0f32, 0.0])
+            .reshape([1, 2])
+            .set_requires_grad(true);
+        loss.loss(&e, &Tensor::from_slice(&[0i64]), &mut rng())
+            .backward();
         assert!(e.grad().isfinite().all().int64_value(&[]) == 1);
     }
 

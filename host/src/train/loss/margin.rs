@@ -22,7 +22,9 @@ pub struct Margin {
 impl Margin {
     /// `beta` is a parameter of the optimiser if `learn_beta`.
     pub fn new(alpha: f64, beta: f64, learn_beta: bool, device: Device) -> Self {
-        let beta = Tensor::from_slice(&[beta as f32]).to_device(device).set_requires_grad(learn_beta);
+        let beta = Tensor::from_slice(&[beta as f32])
+            .to_device(device)
+            .set_requires_grad(learn_beta);
         Self { alpha, beta }
     }
 }
@@ -85,13 +87,19 @@ impl Loss for Margin {
         let distances = distances(embeddings);
         let plain = super::super::forward::values(&distances).data;
         let mut labels = vec![0i64; classes.numel()];
-        classes.to_device(Device::Cpu).copy_data(&mut labels, classes.numel());
+        classes
+            .to_device(Device::Cpu)
+            .copy_data(&mut labels, classes.numel());
         let triples = distance_weighted(&plain, &labels, embeddings.size()[1] as usize, random);
         if triples.is_empty() {
             return nothing();
         }
         let count = labels.len() as i64;
-        let pick = |at: Vec<i64>| distances.flatten(0, 1).index_select(0, &Tensor::from_slice(&at).to_device(distances.device()));
+        let pick = |at: Vec<i64>| {
+            distances
+                .flatten(0, 1)
+                .index_select(0, &Tensor::from_slice(&at).to_device(distances.device()))
+        };
         let positive = pick(triples.iter().map(|t| t.0 * count + t.1).collect());
         let negative = pick(triples.iter().map(|t| t.0 * count + t.2).collect());
         let pull = (positive - &self.beta + self.alpha).relu();
@@ -101,7 +109,11 @@ impl Loss for Margin {
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {
-        if self.beta.requires_grad() { vec![("loss.beta".into(), self.beta.shallow_clone())] } else { vec![] }
+        if self.beta.requires_grad() {
+            vec![("loss.beta".into(), self.beta.shallow_clone())]
+        } else {
+            vec![]
+        }
     }
 }
 
@@ -112,7 +124,10 @@ mod tests {
 
     /// Points on the circle, by their angle in degrees.
     fn circle(angles: &[f32]) -> Tensor {
-        let xy: Vec<f32> = angles.iter().flat_map(|a| [a.to_radians().cos(), a.to_radians().sin()]).collect();
+        let xy: Vec<f32> = angles
+            .iter()
+            .flat_map(|a| [a.to_radians().cos(), a.to_radians().sin()])
+            .collect();
         Tensor::from_slice(&xy).reshape([-1, 2])
     }
 
@@ -121,7 +136,9 @@ mod tests {
         // Two photos of one whale 60° apart (d = 1), one of another 40° beyond the second.
         let e = circle(&[0.0, 60.0, 100.0]);
         let loss = Margin::new(0.2, 1.1, false, Device::Cpu);
-        let got = loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng()).double_value(&[]);
+        let got = loss
+            .loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
+            .double_value(&[]);
         let chord = |degrees: f64| 2.0 * (degrees.to_radians() / 2.0).sin();
         // From 0°, the other whale is beyond 1.4 (1.532): no triple. From 60°: pull 0.2 + 1 - 1.1, push 0.2 - d + 1.1.
         assert!(chord(100.0) > FARTHEST);
@@ -135,7 +152,9 @@ mod tests {
         let row = [0.0, 0.9, 0.6, 1.3];
         let distances: Vec<f32> = (0..4).flat_map(|_| row).collect();
         let mut random = rng();
-        let drawn: Vec<_> = (0..50).flat_map(|_| distance_weighted(&distances, &[0, 0, 1, 2], 128, &mut random)).collect();
+        let drawn: Vec<_> = (0..50)
+            .flat_map(|_| distance_weighted(&distances, &[0, 0, 1, 2], 128, &mut random))
+            .collect();
         assert!(drawn.iter().filter(|t| t.0 == 0).all(|t| t.2 == 2));
     }
 
@@ -153,16 +172,21 @@ mod tests {
 
     #[test]
     fn the_gradient_is_the_slope_also_of_beta() {
-        let e = Tensor::from_slice(&[0.2f32, 0.5, -0.4, 0.7, -0.1, 0.6, 0.3, 0.3, 0.4]).reshape([3, 3]);
+        let e =
+            Tensor::from_slice(&[0.2f32, 0.5, -0.4, 0.7, -0.1, 0.6, 0.3, 0.3, 0.4]).reshape([3, 3]);
         let loss = Margin::new(0.3, 0.9, true, Device::Cpu);
-        check_gradient(&e, |e| loss.loss(e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng()));
+        check_gradient(&e, |e| {
+            loss.loss(e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
+        });
         let e = crate::train::run::normalise(&e);
-        loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng()).backward();
+        loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
+            .backward();
         let slope = loss.beta.grad().double_value(&[0]);
         assert!(slope.is_finite());
         let at = |beta| {
             let loss = Margin::new(0.3, beta, false, Device::Cpu);
-            loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng()).double_value(&[])
+            loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
+                .double_value(&[])
         };
         assert!(((at(0.901) - at(0.899)) / 0.002 - slope).abs() < 1e-2);
     }
