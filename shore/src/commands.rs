@@ -29,7 +29,9 @@ pub(crate) enum CommandError {
 
 /// Runs a station until it is told to stop.
 pub(crate) fn serve(told: Serve) -> Result<ExitCode, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         open_to_others("the pages", "--http", told.http);
         let broker = match told.broker {
@@ -40,16 +42,27 @@ pub(crate) fn serve(told: Serve) -> Result<ExitCode, CommandError> {
             }
         };
         let mut settings = Settings::new(told.data, told.http, broker);
-        settings.reference = told.bundle.zip(told.photos).map(|(bundle, photos)| Reference { bundle, photos });
+        settings.reference = told
+            .bundle
+            .zip(told.photos)
+            .map(|(bundle, photos)| Reference { bundle, photos });
         let running = serve::start(settings).await?;
         let mqtt = match running.mqtt() {
             Some(address) => address.to_string(),
-            None => running.broker().to_string().trim_start_matches("mqtt://").to_owned(),
+            None => running
+                .broker()
+                .to_string()
+                .trim_start_matches("mqtt://")
+                .to_owned(),
         };
         let ready = serde_json::json!({ "http": running.http().to_string(), "mqtt": mqtt });
         writeln!(io::stdout(), "{ready}")?;
         io::stdout().flush()?;
-        tracing::info!("pages at http://{}, boats publish to {}", running.http(), running.broker());
+        tracing::info!(
+            "pages at http://{}, boats publish to {}",
+            running.http(),
+            running.broker()
+        );
         until_told().await?;
         tracing::info!("stopping");
         running.stop().await;
@@ -59,7 +72,9 @@ pub(crate) fn serve(told: Serve) -> Result<ExitCode, CommandError> {
 
 fn open_to_others(what: &str, option: &str, address: SocketAddr) {
     if !address.ip().is_loopback() {
-        tracing::warn!("{what} ({option} {address}) can be reached from other machines, without a password");
+        tracing::warn!(
+            "{what} ({option} {address}) can be reached from other machines, without a password"
+        );
     }
 }
 
@@ -81,19 +96,28 @@ pub(crate) fn gaps(data: &Path, json: bool) -> Result<ExitCode, CommandError> {
     let boats = SqliteStore::look(data)?.boats()?;
     let mut out = io::stdout().lock();
     if json {
-        serde_json::to_writer_pretty(&mut out, &boats.iter().map(BoatJson::from).collect::<Vec<_>>())?;
+        serde_json::to_writer_pretty(
+            &mut out,
+            &boats.iter().map(BoatJson::from).collect::<Vec<_>>(),
+        )?;
         writeln!(out)?;
     } else if boats.is_empty() {
         writeln!(out, "no boat has been heard")?;
     } else {
         for b in &boats {
-            let ranges = b
-                .gaps
-                .iter()
-                .map(|g| if g.first == g.last { g.first.to_string() } else { format!("{}-{}", g.first, g.last) });
+            let ranges = b.gaps.iter().map(|g| {
+                if g.first == g.last {
+                    g.first.to_string()
+                } else {
+                    format!("{}-{}", g.first, g.last)
+                }
+            });
             let ranges: Vec<String> = ranges.collect();
-            let missing =
-                if ranges.is_empty() { "nothing".to_owned() } else { format!("{} ({})", b.missing, ranges.join(", ")) };
+            let missing = if ranges.is_empty() {
+                "nothing".to_owned()
+            } else {
+                format!("{} ({})", b.missing, ranges.join(", "))
+            };
             writeln!(
                 out,
                 "{}: {} sightings up to number {}, missing {missing}, last heard {}",
@@ -101,12 +125,19 @@ pub(crate) fn gaps(data: &Path, json: bool) -> Result<ExitCode, CommandError> {
             )?;
         }
     }
-    Ok(if boats.iter().any(|b| b.missing > 0) { ExitCode::from(MISSING) } else { ExitCode::SUCCESS })
+    Ok(if boats.iter().any(|b| b.missing > 0) {
+        ExitCode::from(MISSING)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Lists sightings.
 pub(crate) fn list(data: &Path, json: bool, limit: u64) -> Result<ExitCode, CommandError> {
-    let listing = SqliteStore::look(data)?.sightings(&Query { limit, ..Query::default() })?;
+    let listing = SqliteStore::look(data)?.sightings(&Query {
+        limit,
+        ..Query::default()
+    })?;
     let sightings: Vec<SightingJson> = listing.sightings.iter().map(SightingJson::from).collect();
     let mut out = io::stdout().lock();
     if json {
@@ -120,7 +151,9 @@ pub(crate) fn list(data: &Path, json: bool, limit: u64) -> Result<ExitCode, Comm
         )?;
         for s in &sightings {
             let whale = s.whale.as_deref().unwrap_or("-");
-            let score = s.score.map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"));
+            let score = s
+                .score
+                .map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"));
             writeln!(
                 out,
                 "{:24}  {:16}  {:>6}  {:7}  {:20}  {:>5}  {}",

@@ -19,7 +19,10 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Self {
-        Self { connected: watch::Sender::new(false), trouble: Mutex::default() }
+        Self {
+            connected: watch::Sender::new(false),
+            trouble: Mutex::default(),
+        }
     }
 }
 

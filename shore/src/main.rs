@@ -75,7 +75,12 @@ struct Serve {
     http: SocketAddr,
     /// Where the embedded broker listens; port 0 takes any free one. There is no password: another address than this machine's
     /// own lets everybody there publish.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:1883", conflicts_with = "broker")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        default_value = "127.0.0.1:1883",
+        conflicts_with = "broker"
+    )]
     mqtt: SocketAddr,
     /// Use a broker that runs already, as mqtt://HOST:PORT, instead of the embedded one. It must pass messages of 256 KiB; let it
     /// refuse larger ones (mosquitto: message_size_limit 300000).
@@ -94,7 +99,11 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // Colours would only litter a log file or a journal.
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .init();
     let done = match arguments.command {
         Command::Serve(serve) => commands::serve(serve),
         Command::Gaps { data, json } => commands::gaps(&data, json),

@@ -17,7 +17,11 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
     let shade = |x: u32, y: u32| (x * 3 + y + sequence as u32) as u8;
     let photo = image::RgbImage::from_fn(64, 32, |x, y| image::Rgb([shade(x, y); 3]));
     JpegEncoder::new(&mut jpeg).encode_image(&photo).unwrap();
-    let candidate = |whale: &str, score| Match { whale: whale.into(), score, photo: format!("{whale}.jpg") };
+    let candidate = |whale: &str, score| Match {
+        whale: whale.into(),
+        score,
+        photo: format!("{whale}.jpg"),
+    };
     let sighting = Sighting {
         id,
         boat: boat.parse().unwrap(),
@@ -26,15 +30,28 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
         started: Timestamp(1_795_450_800_000 + sequence as i64 * 60_000),
         ended: Timestamp(1_795_450_803_000 + sequence as i64 * 60_000),
         frames: 30,
-        verdict: Verdict::Known { whale: "HW-1".into() },
+        verdict: Verdict::Known {
+            whale: "HW-1".into(),
+        },
         candidates: vec![candidate("HW-1", 0.81), candidate("HW-2", 0.4)],
-        embedding: Embedding::normalised(vec![1.0, -2.0, 3.0]).unwrap().compact(),
-        picture: PictureInfo { sha256: Sha256::digest(&jpeg).into(), bytes: jpeg.len() as u32, width: 64, height: 32 },
+        embedding: Embedding::normalised(vec![1.0, -2.0, 3.0])
+            .unwrap()
+            .compact(),
+        picture: PictureInfo {
+            sha256: Sha256::digest(&jpeg).into(),
+            bytes: jpeg.len() as u32,
+            width: 64,
+            height: 32,
+        },
         region: PixelBox::whole(64, 32),
         bundle: "0123abcd".into(),
         engine: "tract 0.23.9 f32".into(),
     };
-    let picture = Picture { sighting: id, boat: sighting.boat.clone(), jpeg };
+    let picture = Picture {
+        sighting: id,
+        boat: sighting.boat.clone(),
+        jpeg,
+    };
     (sighting, picture)
 }
 

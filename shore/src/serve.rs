@@ -71,7 +71,13 @@ pub struct Settings {
 impl Settings {
     /// A station without a catalogue, by the machine's clock.
     pub fn new(data: PathBuf, http: SocketAddr, broker: BrokerChoice) -> Self {
-        Self { data, http, broker, reference: None, clock: Arc::new(SystemClock) }
+        Self {
+            data,
+            http,
+            broker,
+            reference: None,
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
@@ -91,7 +97,9 @@ pub enum ServeError {
     #[error(transparent)]
     Broker(#[from] BrokerError),
     /// The pages' address.
-    #[error("the pages cannot be served at {address}: {source}; choose another address with --http")]
+    #[error(
+        "the pages cannot be served at {address}: {source}; choose another address with --http"
+    )]
     Http {
         /// The address.
         address: SocketAddr,
@@ -127,7 +135,10 @@ pub async fn start(settings: Settings) -> Result<Running, ServeError> {
         }
         None => None,
     };
-    let failed = |source| ServeError::Http { address: settings.http, source };
+    let failed = |source| ServeError::Http {
+        address: settings.http,
+        source,
+    };
     let listener = TcpListener::bind(settings.http).await.map_err(failed)?;
     let http = listener.local_addr().map_err(failed)?;
 
@@ -140,8 +151,12 @@ pub async fn start(settings: Settings) -> Result<Running, ServeError> {
         }
     };
     let health = Arc::new(Health::default());
-    let ingest =
-        Arc::new(Ingest::new(broker.clone(), Arc::clone(&store), Arc::clone(&settings.clock), Arc::clone(&health)));
+    let ingest = Arc::new(Ingest::new(
+        broker.clone(),
+        Arc::clone(&store),
+        Arc::clone(&settings.clock),
+        Arc::clone(&health),
+    ));
     let pages = Pages {
         store: Arc::clone(&store),
         health: Arc::clone(&health),
@@ -155,10 +170,22 @@ pub async fn start(settings: Settings) -> Result<Running, ServeError> {
         tokio::spawn(Arc::clone(&ingest).keep_oversized(oversized)),
         tokio::spawn(answer(listener, pages, stopped)),
     ];
-    if tokio::time::timeout(BROKER_WAIT, health.wait_until_connected()).await.is_err() {
+    if tokio::time::timeout(BROKER_WAIT, health.wait_until_connected())
+        .await
+        .is_err()
+    {
         tracing::warn!(%broker, "the broker does not answer yet; shore keeps trying");
     }
-    Ok(Running { http, broker, embedded, store, health, ingest, stop, tasks })
+    Ok(Running {
+        http,
+        broker,
+        embedded,
+        store,
+        health,
+        ingest,
+        stop,
+        tasks,
+    })
 }
 
 /// Where this machine reaches a broker that listens on `address`: an address for all interfaces is none to connect to.
@@ -168,7 +195,10 @@ fn reachable(address: SocketAddr) -> BrokerUrl {
         ip if ip.is_ipv4() => "127.0.0.1".to_owned(),
         _ => "::1".to_owned(),
     };
-    BrokerUrl { host, port: address.port() }
+    BrokerUrl {
+        host,
+        port: address.port(),
+    }
 }
 
 async fn answer(listener: TcpListener, pages: Pages, mut stopped: watch::Receiver<bool>) {

@@ -6,7 +6,8 @@ use super::{Limits, Oversized};
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::{Error, Protocol};
 use rumqttc::{
-    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode, UnsubAck,
+    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
+    UnsubAck,
 };
 use std::collections::HashSet;
 use std::io;
@@ -71,17 +72,30 @@ impl Connection {
     async fn run(&self, stream: TcpStream, client: &mut String) -> Result<(), End> {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
-        let mut reader = Reader { half: read, buffer: BytesMut::new(), limit: self.limits.packet, patience: SILENCE };
-        let mut writer = Writer { half: write, buffer: BytesMut::new(), stalled: self.limits.stalled };
+        let mut reader = Reader {
+            half: read,
+            buffer: BytesMut::new(),
+            limit: self.limits.packet,
+            patience: SILENCE,
+        };
+        let mut writer = Writer {
+            half: write,
+            buffer: BytesMut::new(),
+            stalled: self.limits.stalled,
+        };
 
-        let first = timeout(self.limits.handshake, reader.packet()).await.map_err(|_| End::Silent)?;
+        let first = timeout(self.limits.handshake, reader.packet())
+            .await
+            .map_err(|_| End::Silent)?;
         let connect = match first.inspect_err(|end| self.tell(end, client, &reader))? {
             Packet::Connect(connect) => connect,
             _ => return Err(End::Malformed("the first packet is no CONNECT".into())),
         };
         let refusal = refusal(&connect);
         let code = refusal.unwrap_or(ConnectReturnCode::Success);
-        writer.write(Packet::ConnAck(ConnAck::new(code, false))).await?;
+        writer
+            .write(Packet::ConnAck(ConnAck::new(code, false)))
+            .await?;
         if refusal.is_some() {
             return Err(End::Malformed(format!("connection refused: {code:?}")));
         }
@@ -96,7 +110,10 @@ impl Connection {
         let (queue, deliveries) = mpsc::channel(self.limits.queue);
         let (answers, to_answer) = mpsc::channel(ANSWERS);
         let place = self.subscriptions.join(client, queue);
-        let window = Window { room: Semaphore::new(self.limits.window), unacknowledged: Mutex::default() };
+        let window = Window {
+            room: Semaphore::new(self.limits.window),
+            unacknowledged: Mutex::default(),
+        };
         let (told, leave) = (client.clone(), Arc::clone(&place.leave));
         tokio::select! {
             end = self.listen(&mut reader, &place, &window, answers, &told) => end,
@@ -108,7 +125,11 @@ impl Connection {
     fn tell(&self, end: &End, client: &str, reader: &Reader) {
         if let End::Oversized(bytes) = end {
             let head = reader.buffer.iter().take(256).copied().collect();
-            let _ = self.oversized.try_send(Oversized { client: client.to_owned(), bytes: *bytes, head });
+            let _ = self.oversized.try_send(Oversized {
+                client: client.to_owned(),
+                bytes: *bytes,
+                head,
+            });
         }
     }
 
@@ -137,7 +158,9 @@ impl Connection {
                 Packet::Subscribe(wish) => {
                     let filters = wish.filters.into_iter().map(|f| (f.path, f.qos)).collect();
                     let codes = place.subscribe(filters, self.limits.filters).into_iter();
-                    let codes = codes.map(|c| c.map_or(SubscribeReasonCode::Failure, SubscribeReasonCode::Success));
+                    let codes = codes.map(|c| {
+                        c.map_or(SubscribeReasonCode::Failure, SubscribeReasonCode::Success)
+                    });
                     Some(Packet::SubAck(SubAck::new(wish.pkid, codes.collect())))
                 }
                 Packet::Unsubscribe(wish) => {
@@ -159,7 +182,9 @@ impl Connection {
             return Err(End::Malformed("QoS 2 is not offered".into()));
         }
         if !filter::valid_topic(&publish.topic) {
-            return Err(End::Malformed("a topic that may not be published to".into()));
+            return Err(End::Malformed(
+                "a topic that may not be published to".into(),
+            ));
         }
         let message = Delivery {
             topic: publish.topic.into(),
@@ -167,7 +192,9 @@ impl Connection {
             payload: Bytes::copy_from_slice(&publish.payload),
             qos: publish.qos,
         };
-        self.subscriptions.route(&message, self.limits.stalled).await;
+        self.subscriptions
+            .route(&message, self.limits.stalled)
+            .await;
         Ok((publish.qos == QoS::AtLeastOnce).then(|| Packet::PubAck(PubAck::new(publish.pkid))))
     }
 }
@@ -188,14 +215,22 @@ struct Window {
 
 impl Window {
     fn acknowledge(&self, number: u16) {
-        if self.unacknowledged.lock().unwrap_or_else(PoisonError::into_inner).remove(&number) {
+        if self
+            .unacknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&number)
+        {
             self.room.add_permits(1);
         }
     }
 
     /// The next packet number after `last` that is free; the window is far smaller than their number.
     fn number(&self, last: u16) -> u16 {
-        let mut taken = self.unacknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self
+            .unacknowledged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut number = last;
         loop {
             number = number.checked_add(1).unwrap_or(1);
@@ -240,9 +275,13 @@ struct Writer {
 
 impl Writer {
     async fn write(&mut self, packet: Packet) -> Result<(), End> {
-        packet.write(&mut self.buffer, usize::MAX).map_err(|e| End::Malformed(e.to_string()))?;
+        packet
+            .write(&mut self.buffer, usize::MAX)
+            .map_err(|e| End::Malformed(e.to_string()))?;
         while !self.buffer.is_empty() {
-            timeout(self.stalled, self.half.write_buf(&mut self.buffer)).await.map_err(|_| End::Stalled)??;
+            timeout(self.stalled, self.half.write_buf(&mut self.buffer))
+                .await
+                .map_err(|_| End::Stalled)??;
         }
         Ok(())
     }

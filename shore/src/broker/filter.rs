@@ -10,7 +10,10 @@ pub(super) fn valid_topic(topic: &str) -> bool {
 
 /// Whether `filter` may be subscribed to. Shared subscriptions (`$share/..`) are not offered.
 pub(super) fn valid_filter(filter: &str) -> bool {
-    if !(1..=LONGEST).contains(&filter.len()) || filter.contains('\0') || filter.starts_with("$share/") {
+    if !(1..=LONGEST).contains(&filter.len())
+        || filter.contains('\0')
+        || filter.starts_with("$share/")
+    {
         return false;
     }
     let mut levels = filter.split('/').peekable();
@@ -66,14 +69,25 @@ mod tests {
             ("#", "ä/ö", true),
             ("ä/+", "ä/ö", true),
         ] {
-            assert!(valid_filter(filter) && valid_topic(topic), "{filter} {topic}");
+            assert!(
+                valid_filter(filter) && valid_topic(topic),
+                "{filter} {topic}"
+            );
             assert_eq!(matches(filter, topic), chosen, "{filter} {topic}");
         }
     }
 
     #[test]
     fn what_is_no_filter_or_topic_is_refused() {
-        for bad in ["", "a#", "a/#/b", "a+/b", "a/b\0", "$share/g/a", &"x".repeat(513)] {
+        for bad in [
+            "",
+            "a#",
+            "a/#/b",
+            "a+/b",
+            "a/b\0",
+            "$share/g/a",
+            &"x".repeat(513),
+        ] {
             assert!(!valid_filter(bad), "{bad}");
         }
         for bad in ["", "a/+", "#", "a\0"] {

@@ -105,7 +105,11 @@ impl Broker {
         let address = listener.local_addr().map_err(listen)?;
         let (stop, stopped) = watch::channel(false);
         let accepting = tokio::spawn(accept(listener, Arc::new(limits), oversized, stopped));
-        Ok(Self { address, stop, accepting })
+        Ok(Self {
+            address,
+            stop,
+            accepting,
+        })
     }
 
     /// Where it listens.

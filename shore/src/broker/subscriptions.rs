@@ -44,7 +44,9 @@ pub(super) struct Place {
 impl Subscriptions {
     fn all(&self) -> MutexGuard<'_, Vec<Subscriber>> {
         // Nothing below can panic half way through a change, so that a poisoned list is still whole.
-        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscribers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a connection; an older one of the same name has to leave, as MQTT asks.
@@ -55,8 +57,18 @@ impl Subscriptions {
         for older in all.iter().filter(|s| s.client == client) {
             older.leave.notify_one();
         }
-        all.push(Subscriber { number, client: client.to_owned(), filters: vec![], queue, leave: Arc::clone(&leave) });
-        Place { number, subscriptions: Arc::clone(self), leave }
+        all.push(Subscriber {
+            number,
+            client: client.to_owned(),
+            filters: vec![],
+            queue,
+            leave: Arc::clone(&leave),
+        });
+        Place {
+            number,
+            subscriptions: Arc::clone(self),
+            leave,
+        }
     }
 
     /// Hands a message to all who want it. Waits for those whose queue is full, and sends away whoever keeps it full for `stalled`;
@@ -66,18 +78,34 @@ impl Subscriptions {
             .all()
             .iter()
             .filter_map(|s| {
-                let chosen = s.filters.iter().filter(|(f, _)| filter::matches(f, &message.topic));
+                let chosen = s
+                    .filters
+                    .iter()
+                    .filter(|(f, _)| filter::matches(f, &message.topic));
                 let granted = chosen.map(|(_, qos)| *qos).max_by_key(|q| *q as u8)?;
-                let qos = if granted < message.qos { granted } else { message.qos };
+                let qos = if granted < message.qos {
+                    granted
+                } else {
+                    message.qos
+                };
                 Some((s.clone(), qos))
             })
             .collect();
         for (subscriber, qos) in wanting {
-            let delivery = Delivery { qos, ..message.clone() };
+            let delivery = Delivery {
+                qos,
+                ..message.clone()
+            };
             if qos == QoS::AtMostOnce {
                 let _ = subscriber.queue.try_send(delivery);
-            } else if tokio::time::timeout(stalled, subscriber.queue.send(delivery)).await.is_err() {
-                tracing::warn!(client = subscriber.client, "disconnected: it does not take its messages");
+            } else if tokio::time::timeout(stalled, subscriber.queue.send(delivery))
+                .await
+                .is_err()
+            {
+                tracing::warn!(
+                    client = subscriber.client,
+                    "disconnected: it does not take its messages"
+                );
                 subscriber.leave.notify_one();
             }
         }
@@ -98,7 +126,11 @@ impl Place {
                 if !filter::valid_filter(&filter) || me.filters.len() >= most {
                     return None;
                 }
-                let granted = if qos == QoS::AtMostOnce { qos } else { QoS::AtLeastOnce };
+                let granted = if qos == QoS::AtMostOnce {
+                    qos
+                } else {
+                    QoS::AtLeastOnce
+                };
                 me.filters.push((filter, granted));
                 Some(granted)
             })
@@ -107,7 +139,12 @@ impl Place {
 
     /// Takes filters away.
     pub(super) fn unsubscribe(&self, filters: &[String]) {
-        if let Some(me) = self.subscriptions.all().iter_mut().find(|s| s.number == self.number) {
+        if let Some(me) = self
+            .subscriptions
+            .all()
+            .iter_mut()
+            .find(|s| s.number == self.number)
+        {
             me.filters.retain(|(f, _)| !filters.contains(f));
         }
     }

@@ -32,19 +32,30 @@ impl FromStr for BrokerUrl {
         if text.starts_with("mqtts://") {
             return Err(BadBrokerUrl::Encrypted(text.chars().take(128).collect()));
         }
-        let place = text.strip_prefix("mqtt://").ok_or_else(bad)?.trim_end_matches('/');
+        let place = text
+            .strip_prefix("mqtt://")
+            .ok_or_else(bad)?
+            .trim_end_matches('/');
         // An IPv6 number stands in brackets, since it holds colons itself.
         let (host, port) = match place.strip_prefix('[') {
             Some(v6) => {
                 let (host, rest) = v6.split_once(']').ok_or_else(bad)?;
-                (host, rest.strip_prefix(':').or(rest.is_empty().then_some("1883")).ok_or_else(bad)?)
+                (
+                    host,
+                    rest.strip_prefix(':')
+                        .or(rest.is_empty().then_some("1883"))
+                        .ok_or_else(bad)?,
+                )
             }
             None => place.split_once(':').unwrap_or((place, "1883")),
         };
         if host.is_empty() || host.contains(['/', '@', ' ', '?', '#']) {
             return Err(bad());
         }
-        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| bad())? })
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.parse().map_err(|_| bad())?,
+        })
     }
 }
 
@@ -86,8 +97,14 @@ mod tests {
             "mqtt://u:p@h",
             "mqtt://[::1",
         ] {
-            assert!(matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Malformed(_))), "{bad}");
+            assert!(
+                matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Malformed(_))),
+                "{bad}"
+            );
         }
-        assert!(matches!("mqtts://h".parse::<BrokerUrl>(), Err(BadBrokerUrl::Encrypted(_))));
+        assert!(matches!(
+            "mqtts://h".parse::<BrokerUrl>(),
+            Err(BadBrokerUrl::Encrypted(_))
+        ));
     }
 }

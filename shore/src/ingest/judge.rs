@@ -28,9 +28,16 @@ pub fn judge(topic: &str, payload: &[u8]) -> Arrival {
         digest: Sha256::digest(payload).into(),
     };
     let content = match topic::parse_part(topic) {
-        Some((boat, Part::Sighting)) => wire::decode(payload).map_err(unread).and_then(|s| sighting(&boat, s)),
-        Some((boat, Part::Picture)) => wire::decode(payload).map_err(unread).and_then(|p| picture(&boat, p)),
-        None => Err(refusal(Reason::Topic, format!("'{}' names no boat and part", origin.topic))),
+        Some((boat, Part::Sighting)) => wire::decode(payload)
+            .map_err(unread)
+            .and_then(|s| sighting(&boat, s)),
+        Some((boat, Part::Picture)) => wire::decode(payload)
+            .map_err(unread)
+            .and_then(|p| picture(&boat, p)),
+        None => Err(refusal(
+            Reason::Topic,
+            format!("'{}' names no boat and part", origin.topic),
+        )),
     };
     Arrival { origin, content }
 }
@@ -38,15 +45,26 @@ pub fn judge(topic: &str, payload: &[u8]) -> Arrival {
 /// The refusal of a message that the broker did not let through, or that the client could not read.
 pub fn too_large(sender: &str, bytes: usize, head: Vec<u8>) -> Arrival {
     let digest = Sha256::digest(&head).into();
-    let detail = format!("{sender} sent a packet of {bytes} bytes; at most {} are read", wire::MAX_MESSAGE);
+    let detail = format!(
+        "{sender} sent a packet of {bytes} bytes; at most {} are read",
+        wire::MAX_MESSAGE
+    );
     Arrival {
-        origin: Origin { topic: String::new(), bytes: bytes as u64, head, digest },
+        origin: Origin {
+            topic: String::new(),
+            bytes: bytes as u64,
+            head,
+            digest,
+        },
         content: Err(refusal(Reason::TooLarge, detail)),
     }
 }
 
 fn refusal(reason: Reason, detail: impl Into<String>) -> Refusal {
-    Refusal { reason, detail: detail.into() }
+    Refusal {
+        reason,
+        detail: detail.into(),
+    }
 }
 
 fn unread(error: WireError) -> Refusal {
@@ -64,7 +82,10 @@ fn same_boat(topic: &BoatId, message: &BoatId) -> Result<(), Refusal> {
     if topic == message {
         return Ok(());
     }
-    Err(refusal(Reason::WrongBoat, format!("a message of boat {message} came on the topic of {topic}")))
+    Err(refusal(
+        Reason::WrongBoat,
+        format!("a message of boat {message} came on the topic of {topic}"),
+    ))
 }
 
 fn sighting(boat: &BoatId, s: Sighting) -> Result<Content, Refusal> {
@@ -82,14 +103,28 @@ fn nonsense(s: &Sighting) -> Option<String> {
         Verdict::New | Verdict::Review => "",
     };
     let names = [whale, &s.camera, &s.bundle, &s.engine].into_iter();
-    let names = names.chain(s.candidates.iter().flat_map(|c| [c.whale.as_str(), c.photo.as_str()]));
+    let names = names.chain(
+        s.candidates
+            .iter()
+            .flat_map(|c| [c.whale.as_str(), c.photo.as_str()]),
+    );
     if s.sequence == 0 || i64::try_from(s.sequence).is_err() {
         Some(format!("sequence number {}", s.sequence))
     } else if !printable(s.started) || !printable(s.ended) {
-        Some(format!("a time that no clock shows: {} to {}", s.started, s.ended))
+        Some(format!(
+            "a time that no clock shows: {} to {}",
+            s.started, s.ended
+        ))
     } else if s.candidates.len() > MAX_CANDIDATES {
-        Some(format!("{} candidates, more than {MAX_CANDIDATES}", s.candidates.len()))
-    } else if s.candidates.iter().any(|c| !(-1.001..=1.001).contains(&c.score)) {
+        Some(format!(
+            "{} candidates, more than {MAX_CANDIDATES}",
+            s.candidates.len()
+        ))
+    } else if s
+        .candidates
+        .iter()
+        .any(|c| !(-1.001..=1.001).contains(&c.score))
+    {
         Some("a candidate's score that is no cosine".into())
     } else if names.clone().any(|n| n.len() > LONGEST_NAME) {
         Some(format!("a name of more than {LONGEST_NAME} bytes"))
@@ -105,12 +140,17 @@ fn picture(boat: &BoatId, picture: Picture) -> Result<Content, Refusal> {
     let sha256 = Sha256::digest(&picture.jpeg).into();
     // The decoder is not ours and the bytes are anybody's: should it panic, the picture is a broken one and no more.
     let readable = catch_unwind(|| readable(&picture.jpeg)).unwrap_or(false);
-    Ok(Content::Picture { picture, sha256, readable })
+    Ok(Content::Picture {
+        picture,
+        sha256,
+        readable,
+    })
 }
 
 /// Whether `bytes` are a JPEG of a size that a browser can be given.
 fn readable(bytes: &[u8]) -> bool {
-    let dimensions = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions();
+    let dimensions =
+        ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions();
     let sane = |(w, h): (u32, u32)| {
         let side = 1..=LONGEST_SIDE;
         side.contains(&w) && side.contains(&h) && u64::from(w) * u64::from(h) <= MOST_PIXELS
@@ -128,7 +168,10 @@ mod tests {
     }
 
     fn of(sighting: &Sighting) -> Option<Reason> {
-        reason(&topic::of_part(&sighting.boat, Part::Sighting), &wire::encode(sighting).unwrap())
+        reason(
+            &topic::of_part(&sighting.boat, Part::Sighting),
+            &wire::encode(sighting).unwrap(),
+        )
     }
 
     #[test]
@@ -136,7 +179,10 @@ mod tests {
         let (s, p) = sample::sighting("balaena", 1);
         assert_eq!(of(&s), None);
         let arrival = judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap());
-        assert!(matches!(arrival.content, Ok(Content::Picture { readable: true, .. })));
+        assert!(matches!(
+            arrival.content,
+            Ok(Content::Picture { readable: true, .. })
+        ));
     }
 
     #[test]
@@ -150,16 +196,34 @@ mod tests {
             bytes
         };
         assert_eq!(reason(topic, b"\xff\x00 any bytes"), Some(Reason::Foreign));
-        assert_eq!(reason(topic, &good[..good.len() - 1]), Some(Reason::Damaged));
+        assert_eq!(
+            reason(topic, &good[..good.len() - 1]),
+            Some(Reason::Damaged)
+        );
         assert_eq!(reason(topic, &good[..8]), Some(Reason::Damaged));
         assert_eq!(reason(topic, &[]), Some(Reason::Damaged));
         assert_eq!(reason(topic, &changed(5, 9)), Some(Reason::Newer));
-        assert_eq!(reason(topic, &wire::encode(&p).unwrap()), Some(Reason::WrongKind));
-        assert_eq!(reason(topic, &vec![0; wire::MAX_MESSAGE + 1]), Some(Reason::TooLarge));
-        assert_eq!(reason("flukewatch/v1/Ocean!/sighting", &good), Some(Reason::Topic));
-        assert_eq!(reason("flukewatch/v1/megaptera/sighting", &good), Some(Reason::WrongBoat));
+        assert_eq!(
+            reason(topic, &wire::encode(&p).unwrap()),
+            Some(Reason::WrongKind)
+        );
+        assert_eq!(
+            reason(topic, &vec![0; wire::MAX_MESSAGE + 1]),
+            Some(Reason::TooLarge)
+        );
+        assert_eq!(
+            reason("flukewatch/v1/Ocean!/sighting", &good),
+            Some(Reason::Topic)
+        );
+        assert_eq!(
+            reason("flukewatch/v1/megaptera/sighting", &good),
+            Some(Reason::WrongBoat)
+        );
         let newer = judge(topic, &changed(5, 9)).content.unwrap_err().detail;
-        assert!(newer.contains("version 9") && newer.contains("update it"), "{newer}");
+        assert!(
+            newer.contains("version 9") && newer.contains("update it"),
+            "{newer}"
+        );
     }
 
     #[test]
@@ -189,10 +253,21 @@ mod tests {
         let mut huge = p.jpeg.clone();
         let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         huge[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
-        for jpeg in [vec![], b"no picture".to_vec(), p.jpeg[..p.jpeg.len() / 2].to_vec(), huge] {
+        for jpeg in [
+            vec![],
+            b"no picture".to_vec(),
+            p.jpeg[..p.jpeg.len() / 2].to_vec(),
+            huge,
+        ] {
             let bytes = wire::encode(&Picture { jpeg, ..p.clone() }).unwrap();
             let arrival = judge("flukewatch/v1/balaena/picture", &bytes);
-            assert!(matches!(arrival.content, Ok(Content::Picture { readable: false, .. })));
+            assert!(matches!(
+                arrival.content,
+                Ok(Content::Picture {
+                    readable: false,
+                    ..
+                })
+            ));
         }
     }
 }

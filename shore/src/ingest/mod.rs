@@ -17,8 +17,8 @@ use flukewatch_common::sighting::{BoatId, Part, Receipt};
 use flukewatch_common::{topic, wire};
 use rumqttc::mqttbytes::Error as CodecError;
 use rumqttc::{
-    AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS, StateError,
-    SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ClientError, ConnectionError, Event, EventLoop, MqttOptions, Packet, Publish, QoS,
+    StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 enum SessionError {
     #[error("the broker at {0} cannot be reached or broke off: {1}")]
     Connection(BrokerUrl, Box<ConnectionError>),
-    #[error("the broker at {0} does not let shore subscribe to flukewatch/v1/+/sighting and /picture")]
+    #[error(
+        "the broker at {0} does not let shore subscribe to flukewatch/v1/+/sighting and /picture"
+    )]
     NotSubscribed(BrokerUrl),
     #[error("more than {} MiB wait to be stored: the disk is too slow for what arrives", MOST_WAITING >> 20)]
     Overrun,
@@ -82,8 +84,19 @@ impl Drop for AbortOnDrop {
 
 impl Ingest {
     /// Puts the parts together.
-    pub fn new(broker: BrokerUrl, store: Arc<dyn Store>, clock: Arc<dyn Clock>, health: Arc<Health>) -> Self {
-        Self { broker, store, clock, health, writing: Arc::default() }
+    pub fn new(
+        broker: BrokerUrl,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self {
+            broker,
+            store,
+            clock,
+            health,
+            writing: Arc::default(),
+        }
     }
 
     /// Waits until no batch is being written: a write goes on to its end when the session around it is given up.
@@ -122,7 +135,10 @@ impl Ingest {
         }
     }
 
-    async fn session(self: Arc<Self>, pause: &mut Duration) -> Result<std::convert::Infallible, SessionError> {
+    async fn session(
+        self: Arc<Self>,
+        pause: &mut Duration,
+    ) -> Result<std::convert::Infallible, SessionError> {
         let connection = |e| SessionError::Connection(self.broker.clone(), Box::new(e));
         let (client, mut events) = connect(&self.broker);
         let filters = [topic::ALL_SIGHTINGS, topic::ALL_PICTURES];
@@ -131,7 +147,8 @@ impl Ingest {
 
         let (arrived, waiting) = mpsc::unbounded_channel();
         let done = Arc::new(AtomicUsize::new(0));
-        let storing = tokio::spawn(Arc::clone(&self).store_and_receipt(client, waiting, Arc::clone(&done)));
+        let storing =
+            tokio::spawn(Arc::clone(&self).store_and_receipt(client, waiting, Arc::clone(&done)));
         let _abort = AbortOnDrop(storing.abort_handle());
         tokio::pin!(storing);
         let mut received = 0usize;
@@ -176,14 +193,20 @@ impl Ingest {
             let publishes = std::mem::take(&mut batch);
             let bytes: usize = publishes.iter().map(|p| p.payload.len()).sum();
             let (publishes, arrivals) = tokio::task::spawn_blocking(move || {
-                let arrivals = publishes.iter().map(|p| judge(&p.topic, &p.payload)).collect::<Vec<_>>();
+                let arrivals = publishes
+                    .iter()
+                    .map(|p| judge(&p.topic, &p.payload))
+                    .collect::<Vec<_>>();
                 (publishes, arrivals)
             })
             .await?;
             let outcomes = self.stored(arrivals).await?;
             for receipt in receipts(outcomes) {
                 let to = topic::of_receipts(&receipt.boat);
-                client.publish(to, QoS::AtLeastOnce, false, wire::encode(&receipt)?).await.map_err(Box::new)?;
+                client
+                    .publish(to, QoS::AtLeastOnce, false, wire::encode(&receipt)?)
+                    .await
+                    .map_err(Box::new)?;
             }
             for publish in &publishes {
                 client.ack(publish).await.map_err(Box::new)?;
@@ -206,7 +229,12 @@ impl Ingest {
         self.health.stored();
         for outcome in &outcomes {
             match outcome {
-                Outcome::Stored { boat, id, part, again } => {
+                Outcome::Stored {
+                    boat,
+                    id,
+                    part,
+                    again,
+                } => {
                     tracing::info!(%boat, %id, ?part, again, "stored");
                 }
                 Outcome::Refused(refusal) => {
@@ -230,7 +258,11 @@ impl Ingest {
 
 fn connect(broker: &BrokerUrl) -> (AsyncClient, EventLoop) {
     // A name of its own, so that two stations on one broker do not push each other out.
-    let mut options = MqttOptions::new(format!("shore-{}", Uuid::now_v7().simple()), broker.host.clone(), broker.port);
+    let mut options = MqttOptions::new(
+        format!("shore-{}", Uuid::now_v7().simple()),
+        broker.host.clone(),
+        broker.port,
+    );
     let packet = wire::MAX_MESSAGE + 1024;
     options
         .set_keep_alive(Duration::from_secs(30))
@@ -253,16 +285,19 @@ fn receipts(outcomes: Vec<Outcome>) -> Vec<Receipt> {
             by_boat.entry(boat).or_default().push((id, part));
         }
     }
-    by_boat.into_iter().map(|(boat, stored)| Receipt { boat, stored }).collect()
+    by_boat
+        .into_iter()
+        .map(|(boat, stored)| Receipt { boat, stored })
+        .collect()
 }
 
 /// How large the packet was that ended the session, if that is what ended it.
 fn oversized(error: &SessionError) -> Option<usize> {
     match error {
         SessionError::Connection(_, error) => match error.as_ref() {
-            ConnectionError::MqttState(StateError::Deserialization(CodecError::PayloadSizeLimitExceeded(bytes))) => {
-                Some(*bytes)
-            }
+            ConnectionError::MqttState(StateError::Deserialization(
+                CodecError::PayloadSizeLimitExceeded(bytes),
+            )) => Some(*bytes),
             _ => None,
         },
         _ => None,

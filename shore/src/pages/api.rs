@@ -7,7 +7,9 @@
 
 use super::error::PageError;
 use super::{Pages, wording};
-use crate::store::{BoatStatus, Gap, PictureState, Query, RefusedCount, RefusedMessage, StoredSighting, VerdictKind};
+use crate::store::{
+    BoatStatus, Gap, PictureState, Query, RefusedCount, RefusedMessage, StoredSighting, VerdictKind,
+};
 use axum::Json;
 use axum::extract::{Path, Query as Asked, State};
 use axum::http::StatusCode;
@@ -90,7 +92,11 @@ impl From<&StoredSighting> for SightingJson {
             },
             score: s.candidates.first().map(|c| c.score),
             candidates: candidates
-                .map(|c| CandidateJson { whale: c.whale.clone(), score: c.score, photo: c.photo.clone() })
+                .map(|c| CandidateJson {
+                    whale: c.whale.clone(),
+                    score: c.score,
+                    photo: c.photo.clone(),
+                })
                 .collect(),
             bundle: s.bundle.clone(),
             engine: s.engine.clone(),
@@ -149,7 +155,11 @@ impl From<&BoatStatus> for BoatJson {
             sightings: b.sightings,
             highest_sequence: b.highest_sequence,
             missing: b.missing,
-            gaps: b.gaps.iter().map(|&Gap { first, last }| GapJson { first, last }).collect(),
+            gaps: b
+                .gaps
+                .iter()
+                .map(|&Gap { first, last }| GapJson { first, last })
+                .collect(),
             repeated: b.repeated,
             pictures_missing: b.pictures_missing,
             pictures_waiting: b.pictures_waiting,
@@ -177,7 +187,10 @@ pub struct CountJson {
 
 impl From<RefusedCount> for CountJson {
     fn from(c: RefusedCount) -> Self {
-        Self { reason: c.reason, total: c.total }
+        Self {
+            reason: c.reason,
+            total: c.total,
+        }
     }
 }
 
@@ -265,12 +278,17 @@ pub(super) struct Wanted {
 }
 
 /// `GET /api/sightings`
-pub(super) async fn sightings(State(pages): State<Pages>, Asked(wanted): Asked<Wanted>) -> Answer<Response> {
+pub(super) async fn sightings(
+    State(pages): State<Pages>,
+    Asked(wanted): Asked<Wanted>,
+) -> Answer<Response> {
     let boat = wanted.boat.map(|b| b.parse::<BoatId>()).transpose();
     let verdict = wanted.verdict.map(|v| VerdictKind::parse(&v).ok_or(()));
     let query = Query {
         boat: boat.map_err(|_| PageError::BadRequest("'boat' is no boat's name"))?,
-        verdict: verdict.transpose().map_err(|()| PageError::BadRequest("'verdict' must be known, new or review"))?,
+        verdict: verdict
+            .transpose()
+            .map_err(|()| PageError::BadRequest("'verdict' must be known, new or review"))?,
         offset: wanted.offset.unwrap_or(0),
         limit: wanted.limit.unwrap_or(LIMIT).min(MOST),
     };
@@ -280,9 +298,15 @@ pub(super) async fn sightings(State(pages): State<Pages>, Asked(wanted): Asked<W
 }
 
 /// `GET /api/sightings/{id}`
-pub(super) async fn sighting(State(pages): State<Pages>, Path(id): Path<String>) -> Answer<Json<SightingJson>> {
+pub(super) async fn sighting(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+) -> Answer<Json<SightingJson>> {
     let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
-    let stored = pages.ask(move |s| s.sighting(id)).await?.ok_or(PageError::NotFound)?;
+    let stored = pages
+        .ask(move |s| s.sighting(id))
+        .await?
+        .ok_or(PageError::NotFound)?;
     Ok(Json(SightingJson::from(&stored)))
 }
 
@@ -294,7 +318,9 @@ pub(super) async fn boats(State(pages): State<Pages>) -> Answer<Json<Vec<BoatJso
 
 /// `GET /api/refused`
 pub(super) async fn refused(State(pages): State<Pages>) -> Answer<Json<RefusedJson>> {
-    let (counts, messages) = pages.ask(|s| Ok((s.refused_counts()?, s.refused(1000)?))).await?;
+    let (counts, messages) = pages
+        .ask(|s| Ok((s.refused_counts()?, s.refused(1000)?)))
+        .await?;
     Ok(Json(RefusedJson {
         counts: counts.into_iter().map(CountJson::from).collect(),
         messages: messages.into_iter().map(RefusedMessageJson::from).collect(),
@@ -304,7 +330,13 @@ pub(super) async fn refused(State(pages): State<Pages>) -> Answer<Json<RefusedJs
 /// `GET /api/health`
 pub(super) async fn health(State(pages): State<Pages>) -> Answer<Response> {
     let nothing = Query::default();
-    let asked = pages.ask(move |s| Ok((s.sightings(&nothing)?.total, s.boats()?, s.refused_counts()?)));
+    let asked = pages.ask(move |s| {
+        Ok((
+            s.sightings(&nothing)?.total,
+            s.boats()?,
+            s.refused_counts()?,
+        ))
+    });
     let (sightings, boats, refused) = asked.await?;
     let trouble = pages.health.trouble();
     let well = pages.health.is_connected() && trouble.is_none();
@@ -317,6 +349,10 @@ pub(super) async fn health(State(pages): State<Pages>) -> Answer<Response> {
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),
         refused: refused.into_iter().map(CountJson::from).collect(),
     };
-    let status = if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if well {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     Ok((status, Json(health)).into_response())
 }

@@ -41,7 +41,11 @@ impl Boat {
 }
 
 fn in_words(gap: &Gap) -> String {
-    if gap.first == gap.last { gap.first.to_string() } else { format!("{}–{}", gap.first, gap.last) }
+    if gap.first == gap.last {
+        gap.first.to_string()
+    } else {
+        format!("{}–{}", gap.first, gap.last)
+    }
 }
 
 #[derive(Template)]
@@ -55,5 +59,8 @@ struct BoatsPage {
 pub(super) async fn page(State(pages): State<Pages>) -> Result<Response, PageError> {
     let now = pages.clock.now();
     let boats = pages.ask(|s| s.boats()).await?;
-    render(&BoatsPage { boats: boats.into_iter().map(|b| Boat::of(b, now)).collect(), broker: pages.broker })
+    render(&BoatsPage {
+        boats: boats.into_iter().map(|b| Boat::of(b, now)).collect(),
+        broker: pages.broker,
+    })
 }

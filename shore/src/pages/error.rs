@@ -41,7 +41,10 @@ impl PageError {
         let status = self.status();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = %self, "a request failed");
-            return (status, "shore cannot read its data; its log says why".into());
+            return (
+                status,
+                "shore cannot read its data; its log says why".into(),
+            );
         }
         (status, self.to_string())
     }

@@ -39,13 +39,23 @@ impl Photos {
     /// # Errors
     /// When the folder cannot be read.
     pub fn open(catalogue: &Catalogue, folder: &Path) -> Result<Self, PhotosError> {
-        let failed = |source| PhotosError::Folder { folder: folder.to_owned(), source };
+        let failed = |source| PhotosError::Folder {
+            folder: folder.to_owned(),
+            source,
+        };
         let root = folder.canonicalize().map_err(failed)?;
         if !root.is_dir() {
             return Err(failed(io::Error::from(io::ErrorKind::NotADirectory)));
         }
-        let names = catalogue.entries().iter().map(|e| e.photo.clone()).filter(|name| stays_inside(name));
-        Ok(Self { names: names.collect(), folder: root })
+        let names = catalogue
+            .entries()
+            .iter()
+            .map(|e| e.photo.clone())
+            .filter(|name| stays_inside(name));
+        Ok(Self {
+            names: names.collect(),
+            folder: root,
+        })
     }
 
     /// How many photos the catalogue names.
@@ -60,7 +70,9 @@ impl Photos {
 
     /// Where the pages serve a photo; `None` where the catalogue does not name it.
     pub fn address(&self, name: &str) -> Option<String> {
-        self.names.contains(name).then(|| format!("/photos/{}", encoded(name)))
+        self.names
+            .contains(name)
+            .then(|| format!("/photos/{}", encoded(name)))
     }
 
     /// Reads a photo and says what it is; `None` for any name that the catalogue does not hold, and for files that are no photo.
@@ -89,7 +101,10 @@ impl Photos {
 }
 
 fn stays_inside(name: &str) -> bool {
-    !name.is_empty() && Path::new(name).components().all(|c| matches!(c, Component::Normal(_)))
+    !name.is_empty()
+        && Path::new(name)
+            .components()
+            .all(|c| matches!(c, Component::Normal(_)))
 }
 
 /// Percent-encodes a name for use in an address; `/` stays.
@@ -106,12 +121,18 @@ fn encoded(name: &str) -> String {
 }
 
 /// `GET /photos/{name}`
-pub(super) async fn photo(State(pages): State<Pages>, Asked(name): Asked<String>) -> Result<Response, PageError> {
+pub(super) async fn photo(
+    State(pages): State<Pages>,
+    Asked(name): Asked<String>,
+) -> Result<Response, PageError> {
     let photos = pages.photos.ok_or(PageError::NotFound)?;
     let read = tokio::task::spawn_blocking(move || photos.read(&name)).await?;
     match read {
         Ok(Some((kind, bytes))) => {
-            let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
+            let headers = [
+                (header::CONTENT_TYPE, kind),
+                (header::CACHE_CONTROL, "private, max-age=3600"),
+            ];
             Ok((headers, bytes).into_response())
         }
         Ok(None) => Err(PageError::NotFound),
@@ -131,8 +152,14 @@ mod tests {
     fn catalogue(photos: &[&str]) -> Catalogue {
         let mut catalogue = Catalogue::new(2);
         for photo in photos {
-            let entry = Enrolled { whale: "W".into(), photo: (*photo).into(), source: "test".into() };
-            catalogue.enrol(entry, &Embedding::normalised(vec![1.0, 0.0]).unwrap()).unwrap();
+            let entry = Enrolled {
+                whale: "W".into(),
+                photo: (*photo).into(),
+                source: "test".into(),
+            };
+            catalogue
+                .enrol(entry, &Embedding::normalised(vec![1.0, 0.0]).unwrap())
+                .unwrap();
         }
         catalogue
     }
@@ -147,13 +174,32 @@ mod tests {
         std::fs::write(inside.join("other.jpg"), [0xff, 0xd8, 0xff, 0]).unwrap();
         std::fs::write(folder.path().join("secret.jpg"), [0xff, 0xd8, 0xff, 0]).unwrap();
         #[cfg(unix)]
-        std::os::unix::fs::symlink(folder.path().join("secret.jpg"), inside.join("link.jpg")).unwrap();
-        let names = ["HW 1/a#.jpg", "b.jpg", "link.jpg", "../secret.jpg", "/etc/passwd", "gone.jpg"];
+        std::os::unix::fs::symlink(folder.path().join("secret.jpg"), inside.join("link.jpg"))
+            .unwrap();
+        let names = [
+            "HW 1/a#.jpg",
+            "b.jpg",
+            "link.jpg",
+            "../secret.jpg",
+            "/etc/passwd",
+            "gone.jpg",
+        ];
         let photos = Photos::open(&catalogue(&names), &inside).unwrap();
         assert_eq!(photos.len(), 4, "names that lead out are left out");
         assert_eq!(photos.read("HW 1/a#.jpg").unwrap().unwrap().0, "image/jpeg");
-        assert_eq!(photos.address("HW 1/a#.jpg").unwrap(), "/photos/HW%201/a%23.jpg");
-        for name in ["b.jpg", "link.jpg", "../secret.jpg", "/etc/passwd", "gone.jpg", "other.jpg", ""] {
+        assert_eq!(
+            photos.address("HW 1/a#.jpg").unwrap(),
+            "/photos/HW%201/a%23.jpg"
+        );
+        for name in [
+            "b.jpg",
+            "link.jpg",
+            "../secret.jpg",
+            "/etc/passwd",
+            "gone.jpg",
+            "other.jpg",
+            "",
+        ] {
             assert!(photos.read(name).unwrap().is_none(), "{name}");
         }
     }

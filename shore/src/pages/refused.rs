@@ -28,7 +28,9 @@ struct RefusedPage {
 
 /// `GET /refused`
 pub(super) async fn page(State(pages): State<Pages>) -> Result<Response, PageError> {
-    let (counts, messages) = pages.ask(|s| Ok((s.refused_counts()?, s.refused(LISTED)?))).await?;
+    let (counts, messages) = pages
+        .ask(|s| Ok((s.refused_counts()?, s.refused(LISTED)?)))
+        .await?;
     let rows = messages.into_iter().map(|m| Row {
         reason: m.reason,
         detail: m.detail,
@@ -37,5 +39,8 @@ pub(super) async fn page(State(pages): State<Pages>) -> Result<Response, PageErr
         times: m.times,
         last_seen: wording::time(m.last_seen),
     });
-    render(&RefusedPage { counts, rows: rows.collect() })
+    render(&RefusedPage {
+        counts,
+        rows: rows.collect(),
+    })
 }

@@ -42,9 +42,15 @@ struct SightingPage<'a> {
 }
 
 /// `GET /sightings/{id}`
-pub(super) async fn page(State(pages): State<Pages>, Path(id): Path<String>) -> Result<Response, PageError> {
+pub(super) async fn page(
+    State(pages): State<Pages>,
+    Path(id): Path<String>,
+) -> Result<Response, PageError> {
     let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
-    let stored = pages.ask(move |s| s.sighting(id)).await?.ok_or(PageError::NotFound)?;
+    let stored = pages
+        .ask(move |s| s.sighting(id))
+        .await?
+        .ok_or(PageError::NotFound)?;
     let s = &stored.sighting;
     let candidates: Vec<Candidate> = s
         .candidates
@@ -81,12 +87,39 @@ fn facts(stored: &StoredSighting) -> Vec<Fact> {
     vec![
         fact("Began", format!("{} UTC", wording::time(s.started))),
         fact("Ended", format!("{} UTC", wording::time(s.ended))),
-        fact("Lasted", format!("{}, {} frames with the fluke", wording::seconds(s.started, s.ended), s.frames)),
+        fact(
+            "Lasted",
+            format!(
+                "{}, {} frames with the fluke",
+                wording::seconds(s.started, s.ended),
+                s.frames
+            ),
+        ),
         fact("Boat and camera", format!("{}, {}", s.boat, s.camera)),
         fact("Number on this boat", s.sequence.to_string()),
-        fact("Received on shore", format!("{} UTC", wording::time(stored.received))),
-        fact("Picture", format!("{} x {} pixels, {}", p.width, p.height, wording::size(u64::from(p.bytes)))),
-        fact("Fluke in the frame", format!("{} x {} pixels at ({}, {})", r.width(), r.height(), r.x0, r.y0)),
+        fact(
+            "Received on shore",
+            format!("{} UTC", wording::time(stored.received)),
+        ),
+        fact(
+            "Picture",
+            format!(
+                "{} x {} pixels, {}",
+                p.width,
+                p.height,
+                wording::size(u64::from(p.bytes))
+            ),
+        ),
+        fact(
+            "Fluke in the frame",
+            format!(
+                "{} x {} pixels at ({}, {})",
+                r.width(),
+                r.height(),
+                r.x0,
+                r.y0
+            ),
+        ),
         fact("Bundle", s.bundle.clone()),
         fact("Engine", s.engine.clone()),
         fact("Id", s.id.to_string()),

@@ -78,18 +78,34 @@ struct SightingsPage {
 }
 
 /// `GET /`
-pub(super) async fn page(State(pages): State<Pages>, Asked(filter): Asked<Filter>) -> Result<Response, PageError> {
+pub(super) async fn page(
+    State(pages): State<Pages>,
+    Asked(filter): Asked<Filter>,
+) -> Result<Response, PageError> {
     let boat: Option<BoatId> = match filter.boat.as_str() {
         "" => None,
-        name => Some(name.parse().map_err(|_| PageError::BadRequest("the address names no boat"))?),
+        name => Some(
+            name.parse()
+                .map_err(|_| PageError::BadRequest("the address names no boat"))?,
+        ),
     };
     let verdict = match filter.verdict.as_str() {
         "" => None,
-        word => Some(VerdictKind::parse(word).ok_or(PageError::BadRequest("a verdict is known, new or review"))?),
+        word => Some(
+            VerdictKind::parse(word)
+                .ok_or(PageError::BadRequest("a verdict is known, new or review"))?,
+        ),
     };
     let number = filter.page.unwrap_or(1).clamp(1, 1_000_000);
-    let query = Query { boat: boat.clone(), verdict, offset: (number - 1) * PER_PAGE, limit: PER_PAGE };
-    let (Listing { total, sightings }, boats) = pages.ask(move |s| Ok((s.sightings(&query)?, s.boats()?))).await?;
+    let query = Query {
+        boat: boat.clone(),
+        verdict,
+        offset: (number - 1) * PER_PAGE,
+        limit: PER_PAGE,
+    };
+    let (Listing { total, sightings }, boats) = pages
+        .ask(move |s| Ok((s.sightings(&query)?, s.boats()?)))
+        .await?;
 
     let chosen_boat = boat.as_ref().map_or("", BoatId::as_str);
     let chosen_verdict = verdict.map_or("", VerdictKind::as_str);
@@ -111,7 +127,11 @@ pub(super) async fn page(State(pages): State<Pages>, Asked(filter): Asked<Filter
             (VerdictKind::New, "New whales"),
             (VerdictKind::Review, "For review"),
         ]
-        .map(|(v, label)| Choice { value: v.as_str().into(), label: label.into(), chosen: verdict == Some(v) })
+        .map(|(v, label)| Choice {
+            value: v.as_str().into(),
+            label: label.into(),
+            chosen: verdict == Some(v),
+        })
         .into(),
         filtered: boat.is_some() || verdict.is_some(),
         page: number,

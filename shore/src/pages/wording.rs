@@ -6,8 +6,10 @@ use flukewatch_common::decision::Verdict;
 
 /// As `2026-11-23 16:20:05`; the pages say that it is UTC.
 pub(super) fn time(t: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(t.0)
-        .map_or_else(|_| t.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string())
+    jiff::Timestamp::from_millisecond(t.0).map_or_else(
+        |_| t.to_string(),
+        |t| t.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    )
 }
 
 /// As `4 minutes ago`.
@@ -30,7 +32,11 @@ pub(super) fn seconds(from: Timestamp, to: Timestamp) -> String {
 
 /// As `12 kB`.
 pub(super) fn size(bytes: u64) -> String {
-    if bytes < 1000 { format!("{bytes} bytes") } else { format!("{} kB", bytes.div_ceil(1000)) }
+    if bytes < 1000 {
+        format!("{bytes} bytes")
+    } else {
+        format!("{} kB", bytes.div_ceil(1000))
+    }
 }
 
 /// A cosine with two digits.

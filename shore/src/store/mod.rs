@@ -29,10 +29,14 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// There is nothing to read.
-    #[error("{0} holds no data of shore: give the folder that 'flukewatch-shore serve --data' was started with")]
+    #[error(
+        "{0} holds no data of shore: give the folder that 'flukewatch-shore serve --data' was started with"
+    )]
     NoData(PathBuf),
     /// Two stations must not share a folder.
-    #[error("the data folder {0} is in use by another flukewatch-shore: stop that one, or choose another folder")]
+    #[error(
+        "the data folder {0} is in use by another flukewatch-shore: stop that one, or choose another folder"
+    )]
     InUse(PathBuf),
     /// Written by a newer Flukewatch.
     #[error("the database has version {got}; this program reads versions up to {known}: update it")]
@@ -110,7 +114,9 @@ impl VerdictKind {
 
     /// The reverse of [`VerdictKind::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Known, Self::New, Self::Review].into_iter().find(|v| v.as_str() == text)
+        [Self::Known, Self::New, Self::Review]
+            .into_iter()
+            .find(|v| v.as_str() == text)
     }
 }
 

@@ -15,14 +15,18 @@ pub(super) struct Pictures {
 impl Pictures {
     /// The pictures under `data`, to read.
     pub(super) fn at(data: &Path) -> Self {
-        Self { folder: data.join("pictures") }
+        Self {
+            folder: data.join("pictures"),
+        }
     }
 
     /// The pictures under `data`; makes the folder.
     pub(super) fn open(data: &Path) -> Result<Self, StoreError> {
         let pictures = Self::at(data);
-        fs::create_dir_all(&pictures.folder)
-            .map_err(|source| StoreError::Folder { folder: pictures.folder.clone(), source })?;
+        fs::create_dir_all(&pictures.folder).map_err(|source| StoreError::Folder {
+            folder: pictures.folder.clone(),
+            source,
+        })?;
         Ok(pictures)
     }
 
@@ -46,14 +50,20 @@ impl Pictures {
             part.sync_all()?;
             fs::rename(&beside, &file)
         };
-        write().map_err(|source| StoreError::Picture { file: file.clone(), source })
+        write().map_err(|source| StoreError::Picture {
+            file: file.clone(),
+            source,
+        })
     }
 
     /// Puts the folder itself on disk.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
-            .map_err(|source| StoreError::Folder { folder: self.folder.clone(), source })
+            .map_err(|source| StoreError::Folder {
+                folder: self.folder.clone(),
+                source,
+            })
     }
 
     /// The file of `id`; `None` where somebody took it away.

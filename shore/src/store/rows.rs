@@ -23,7 +23,12 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         Verdict::New => ("new", None),
         Verdict::Review => ("review", None),
     };
-    let embedding: Vec<u8> = s.embedding.values.iter().map(|v| v.cast_unsigned()).collect();
+    let embedding: Vec<u8> = s
+        .embedding
+        .values
+        .iter()
+        .map(|v| v.cast_unsigned())
+        .collect();
     db.prepare_cached(
         "INSERT INTO sightings VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, \
          :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received)",
@@ -38,14 +43,26 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (rank, m) in (1i64..).zip(&s.candidates) {
-        candidate.execute(params![s.id.to_string(), rank, m.whale, f64::from(m.score), m.photo])?;
+        candidate.execute(params![
+            s.id.to_string(),
+            rank,
+            m.whale,
+            f64::from(m.score),
+            m.photo
+        ])?;
     }
     Ok(())
 }
 
 /// The sightings that `rest` (WHERE, ORDER BY, LIMIT over `s`) chooses.
-pub(super) fn select(db: &Connection, rest: &str, values: impl Params) -> Result<Vec<StoredSighting>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM sightings s LEFT JOIN pictures p ON p.sighting = s.id {rest}");
+pub(super) fn select(
+    db: &Connection,
+    rest: &str,
+    values: impl Params,
+) -> Result<Vec<StoredSighting>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM sightings s LEFT JOIN pictures p ON p.sighting = s.id {rest}"
+    );
     let mut statement = db.prepare_cached(&sql)?;
     let mut rows = statement.query(values)?;
     let mut found = vec![];
@@ -63,18 +80,31 @@ pub(super) fn one(db: &Connection, id: Uuid) -> Result<Option<StoredSighting>, S
 fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
     let id: String = row.get(0)?;
     let boat: String = row.get(1)?;
-    let verdict = match (row.get_ref(7)?.as_str().unwrap_or_default(), row.get::<_, Option<String>>(8)?) {
+    let verdict = match (
+        row.get_ref(7)?.as_str().unwrap_or_default(),
+        row.get::<_, Option<String>>(8)?,
+    ) {
         ("known", Some(whale)) => Verdict::Known { whale },
         ("new", _) => Verdict::New,
         ("review", _) => Verdict::Review,
         (other, _) => {
-            return Err(StoreError::Damaged { what: "a verdict", value: other.to_owned() });
+            return Err(StoreError::Damaged {
+                what: "a verdict",
+                value: other.to_owned(),
+            });
         }
     };
-    let mut candidates =
-        db.prepare_cached("SELECT whale, score, photo FROM candidates WHERE sighting = ?1 ORDER BY rank")?;
+    let mut candidates = db.prepare_cached(
+        "SELECT whale, score, photo FROM candidates WHERE sighting = ?1 ORDER BY rank",
+    )?;
     let candidates = candidates
-        .query_map([&id], |m| Ok(Match { whale: m.get(0)?, score: m.get::<_, f64>(1)? as f32, photo: m.get(2)? }))?
+        .query_map([&id], |m| {
+            Ok(Match {
+                whale: m.get(0)?,
+                score: m.get::<_, f64>(1)? as f32,
+                photo: m.get(2)?,
+            })
+        })?
         .collect::<Result<_, _>>()?;
     let embedding: Vec<u8> = row.get(10)?;
     let picture = match (row.get(22)?, row.get(23)?, row.get(24)?) {
@@ -84,8 +114,14 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         (true, _, _) => PictureState::Mismatched,
     };
     let sighting = Sighting {
-        id: id.parse().map_err(|_| StoreError::Damaged { what: "an id", value: id.clone() })?,
-        boat: boat.parse().map_err(|_| StoreError::Damaged { what: "a boat's name", value: boat.clone() })?,
+        id: id.parse().map_err(|_| StoreError::Damaged {
+            what: "an id",
+            value: id.clone(),
+        })?,
+        boat: boat.parse().map_err(|_| StoreError::Damaged {
+            what: "a boat's name",
+            value: boat.clone(),
+        })?,
         sequence: row.get::<_, i64>(2)?.cast_unsigned(),
         camera: row.get(3)?,
         started: Timestamp(row.get(4)?),
@@ -97,10 +133,24 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
             scale: row.get::<_, f64>(9)? as f32,
             values: embedding.into_iter().map(u8::cast_signed).collect(),
         },
-        picture: PictureInfo { sha256: row.get(11)?, bytes: row.get(12)?, width: row.get(13)?, height: row.get(14)? },
-        region: PixelBox { x0: row.get(15)?, y0: row.get(16)?, x1: row.get(17)?, y1: row.get(18)? },
+        picture: PictureInfo {
+            sha256: row.get(11)?,
+            bytes: row.get(12)?,
+            width: row.get(13)?,
+            height: row.get(14)?,
+        },
+        region: PixelBox {
+            x0: row.get(15)?,
+            y0: row.get(16)?,
+            x1: row.get(17)?,
+            y1: row.get(18)?,
+        },
         bundle: row.get(19)?,
         engine: row.get(20)?,
     };
-    Ok(StoredSighting { sighting, received: Timestamp(row.get(21)?), picture })
+    Ok(StoredSighting {
+        sighting,
+        received: Timestamp(row.get(21)?),
+        picture,
+    })
 }

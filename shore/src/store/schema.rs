@@ -105,5 +105,12 @@ pub(super) fn open_to_read(file: &Path) -> Result<Connection, StoreError> {
 
 fn version(db: &Connection) -> Result<i64, StoreError> {
     let got = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if got > VERSION { Err(StoreError::Newer { got, known: VERSION }) } else { Ok(got) }
+    if got > VERSION {
+        Err(StoreError::Newer {
+            got,
+            known: VERSION,
+        })
+    } else {
+        Ok(got)
+    }
 }

@@ -3,8 +3,8 @@
 use super::arrival::{Arrival, Content, Origin, Outcome, Reason, Refusal};
 use super::pictures::Pictures;
 use super::{
-    BoatStatus, Gap, Listing, MAX_GAPS, PictureState, Query, RefusedCount, RefusedMessage, Store, StoreError,
-    StoredSighting, rows, schema,
+    BoatStatus, Gap, Listing, MAX_GAPS, PictureState, Query, RefusedCount, RefusedMessage, Store,
+    StoreError, StoredSighting, rows, schema,
 };
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, Part, Picture, Sighting};
@@ -34,7 +34,10 @@ impl SqliteStore {
     /// # Errors
     /// When the folder cannot be used, is in use, or was written by a newer program.
     pub fn open(data: &Path) -> Result<Self, StoreError> {
-        let folder = |source| StoreError::Folder { folder: data.to_owned(), source };
+        let folder = |source| StoreError::Folder {
+            folder: data.to_owned(),
+            source,
+        };
         fs::create_dir_all(data).map_err(folder)?;
         let lock = File::create(data.join("lock")).map_err(folder)?;
         match lock.try_lock() {
@@ -68,12 +71,19 @@ impl SqliteStore {
         })
     }
 
-    fn take(&self, tx: &Transaction<'_>, arrival: &Arrival, now: Timestamp) -> Result<Outcome, StoreError> {
+    fn take(
+        &self,
+        tx: &Transaction<'_>,
+        arrival: &Arrival,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
         let outcome = match &arrival.content {
             Ok(Content::Sighting(sighting)) => take_sighting(tx, sighting, now)?,
-            Ok(Content::Picture { picture, sha256, readable }) => {
-                self.take_picture(tx, picture, sha256, *readable, now)?
-            }
+            Ok(Content::Picture {
+                picture,
+                sha256,
+                readable,
+            }) => self.take_picture(tx, picture, sha256, *readable, now)?,
             Err(refusal) => Outcome::Refused(refusal.clone()),
         };
         match &outcome {
@@ -92,14 +102,24 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
         let id = picture.sighting;
-        let stored = |again| Outcome::Stored { boat: picture.boat.clone(), id, part: Part::Picture, again };
+        let stored = |again| Outcome::Stored {
+            boat: picture.boat.clone(),
+            id,
+            part: Part::Picture,
+            again,
+        };
         let sighting = rows::one(tx, id)?;
         if let Some(StoredSighting { sighting, .. }) = &sighting {
             if sighting.boat != picture.boat {
-                let detail = format!("a picture from {} for a sighting of {}", picture.boat, sighting.boat);
+                let detail = format!(
+                    "a picture from {} for a sighting of {}",
+                    picture.boat, sighting.boat
+                );
                 return Ok(refused(Reason::WrongBoat, detail));
             }
-            if sighting.picture.sha256 != *sha256 || sighting.picture.bytes as usize != picture.jpeg.len() {
+            if sighting.picture.sha256 != *sha256
+                || sighting.picture.bytes as usize != picture.jpeg.len()
+            {
                 let detail = format!(
                     "the picture of {id} has {} bytes and SHA-256 {}, but its sighting announced {} bytes and {}",
                     picture.jpeg.len(),
@@ -124,19 +144,23 @@ impl SqliteStore {
             // What is there is not what the sighting announced, and this is: it takes the place.
             Some(_) if sighting.is_some() => {}
             Some(_) => {
-                return Ok(refused(Reason::Conflict, format!("another picture of {id} came before")));
+                return Ok(refused(
+                    Reason::Conflict,
+                    format!("another picture of {id} came before"),
+                ));
             }
             None => {}
         }
         self.pictures.write(id, &picture.jpeg)?;
-        tx.prepare_cached("INSERT OR REPLACE INTO pictures VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-            id.to_string(),
-            picture.boat.as_str(),
-            sha256,
-            picture.jpeg.len() as i64,
-            readable,
-            now.0
-        ])?;
+        tx.prepare_cached("INSERT OR REPLACE INTO pictures VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                id.to_string(),
+                picture.boat.as_str(),
+                sha256,
+                picture.jpeg.len() as i64,
+                readable,
+                now.0
+            ])?;
         Ok(stored(false))
     }
 }
@@ -154,26 +178,45 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn take_sighting(tx: &Transaction<'_>, sighting: &Sighting, now: Timestamp) -> Result<Outcome, StoreError> {
+fn take_sighting(
+    tx: &Transaction<'_>,
+    sighting: &Sighting,
+    now: Timestamp,
+) -> Result<Outcome, StoreError> {
     let id = sighting.id;
-    let stored = |again| Outcome::Stored { boat: sighting.boat.clone(), id, part: Part::Sighting, again };
+    let stored = |again| Outcome::Stored {
+        boat: sighting.boat.clone(),
+        id,
+        part: Part::Sighting,
+        again,
+    };
     match rows::one(tx, id)? {
         None => {
             rows::insert(tx, sighting, now)?;
             Ok(stored(false))
         }
         Some(before) if before.sighting == *sighting => Ok(stored(true)),
-        Some(_) => Ok(refused(Reason::Conflict, format!("another sighting with the id {id} came before"))),
+        Some(_) => Ok(refused(
+            Reason::Conflict,
+            format!("another sighting with the id {id} came before"),
+        )),
     }
 }
 
 fn heard(tx: &Transaction<'_>, boat: &BoatId, now: Timestamp) -> Result<(), StoreError> {
-    tx.prepare_cached("INSERT INTO boats VALUES (?1, ?2, ?2) ON CONFLICT DO UPDATE SET last_seen = ?2")?
-        .execute(params![boat.as_str(), now.0])?;
+    tx.prepare_cached(
+        "INSERT INTO boats VALUES (?1, ?2, ?2) ON CONFLICT DO UPDATE SET last_seen = ?2",
+    )?
+    .execute(params![boat.as_str(), now.0])?;
     Ok(())
 }
 
-fn refuse(tx: &Transaction<'_>, origin: &Origin, refusal: &Refusal, now: Timestamp) -> Result<(), StoreError> {
+fn refuse(
+    tx: &Transaction<'_>,
+    origin: &Origin,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO refused (reason, detail, topic, bytes, head, digest, times, first_seen, last_seen) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) \
@@ -188,8 +231,10 @@ fn refuse(tx: &Transaction<'_>, origin: &Origin, refusal: &Refusal, now: Timesta
         origin.digest,
         now.0
     ])?;
-    tx.prepare_cached("INSERT INTO refused_totals VALUES (?1, 1) ON CONFLICT DO UPDATE SET total = total + 1")?
-        .execute([refusal.reason.as_str()])?;
+    tx.prepare_cached(
+        "INSERT INTO refused_totals VALUES (?1, 1) ON CONFLICT DO UPDATE SET total = total + 1",
+    )?
+    .execute([refusal.reason.as_str()])?;
     tx.prepare_cached(
         "DELETE FROM refused WHERE number IN \
          (SELECT number FROM refused ORDER BY last_seen DESC, number DESC LIMIT -1 OFFSET ?1)",
@@ -208,7 +253,10 @@ fn gaps(db: &Connection, boat: &str) -> Result<(u64, Vec<Gap>), StoreError> {
     let mut rows = statement.query([boat])?;
     let (mut missing, mut listed) = (0u64, vec![]);
     while let Some(row) = rows.next()? {
-        let gap = Gap { first: row.get::<_, i64>(0)?.cast_unsigned(), last: row.get::<_, i64>(1)?.cast_unsigned() };
+        let gap = Gap {
+            first: row.get::<_, i64>(0)?.cast_unsigned(),
+            last: row.get::<_, i64>(1)?.cast_unsigned(),
+        };
         missing = missing.saturating_add(gap.last - gap.first + 1);
         if listed.len() < MAX_GAPS {
             listed.push(gap);
@@ -221,8 +269,19 @@ impl Store for SqliteStore {
     fn accept(&self, batch: &[Arrival], now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
         let mut db = held(&self.writer);
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcomes = batch.iter().map(|a| self.take(&tx, a, now)).collect::<Result<Vec<_>, _>>()?;
-        if outcomes.iter().any(|o| matches!(o, Outcome::Stored { part: Part::Picture, .. })) {
+        let outcomes = batch
+            .iter()
+            .map(|a| self.take(&tx, a, now))
+            .collect::<Result<Vec<_>, _>>()?;
+        if outcomes.iter().any(|o| {
+            matches!(
+                o,
+                Outcome::Stored {
+                    part: Part::Picture,
+                    ..
+                }
+            )
+        }) {
             self.pictures.sync()?;
         }
         tx.commit()?;
@@ -240,7 +299,10 @@ impl Store for SqliteStore {
         let part = format!("{CHOSEN} ORDER BY s.started DESC, s.id DESC LIMIT ?3 OFFSET ?4");
         let small = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         let values = params![boat, verdict, small(query.limit), small(query.offset)];
-        Ok(Listing { total: total.cast_unsigned(), sightings: rows::select(&db, &part, values)? })
+        Ok(Listing {
+            total: total.cast_unsigned(),
+            sightings: rows::select(&db, &part, values)?,
+        })
     }
 
     fn sighting(&self, id: Uuid) -> Result<Option<StoredSighting>, StoreError> {
@@ -249,7 +311,10 @@ impl Store for SqliteStore {
 
     fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         match self.sighting(id)? {
-            Some(StoredSighting { picture: PictureState::Stored, .. }) => self.pictures.read(id),
+            Some(StoredSighting {
+                picture: PictureState::Stored,
+                ..
+            }) => self.pictures.read(id),
             _ => Ok(None),
         }
     }
@@ -272,7 +337,10 @@ impl Store for SqliteStore {
             let (missing, gaps) = gaps(&db, &name)?;
             let count = |column: usize| row.get::<_, i64>(column).map(i64::cast_unsigned);
             boats.push(BoatStatus {
-                boat: name.parse().map_err(|_| StoreError::Damaged { what: "a boat's name", value: name.clone() })?,
+                boat: name.parse().map_err(|_| StoreError::Damaged {
+                    what: "a boat's name",
+                    value: name.clone(),
+                })?,
                 first_seen: Timestamp(row.get(1)?),
                 last_seen: Timestamp(row.get(2)?),
                 sightings: count(3)?,
@@ -310,9 +378,13 @@ impl Store for SqliteStore {
 
     fn refused_counts(&self) -> Result<Vec<RefusedCount>, StoreError> {
         let db = held(&self.reader);
-        let mut statement = db.prepare_cached("SELECT reason, total FROM refused_totals ORDER BY reason")?;
+        let mut statement =
+            db.prepare_cached("SELECT reason, total FROM refused_totals ORDER BY reason")?;
         let rows = statement.query_map([], |row| {
-            Ok(RefusedCount { reason: row.get(0)?, total: row.get::<_, i64>(1)?.cast_unsigned() })
+            Ok(RefusedCount {
+                reason: row.get(0)?,
+                total: row.get::<_, i64>(1)?.cast_unsigned(),
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -20,7 +20,13 @@ pub const SILENCE: Duration = Duration::from_millis(400);
 /// A station with its own broker on free ports.
 pub async fn station(data: &Path) -> Running {
     let any = "127.0.0.1:0".parse().unwrap();
-    serve::start(Settings::new(data.to_owned(), any, BrokerChoice::Embedded(any))).await.unwrap()
+    serve::start(Settings::new(
+        data.to_owned(),
+        any,
+        BrokerChoice::Embedded(any),
+    ))
+    .await
+    .unwrap()
 }
 
 pub struct Boat {
@@ -41,9 +47,14 @@ impl Boat {
     pub async fn connect(host: &str, port: u16, name: &str) -> Self {
         let name: BoatId = name.parse().unwrap();
         let mut options = MqttOptions::new(format!("boat-{name}"), host, port);
-        options.set_keep_alive(Duration::from_secs(10)).set_max_packet_size(300_000, 300_000);
+        options
+            .set_keep_alive(Duration::from_secs(10))
+            .set_max_packet_size(300_000, 300_000);
         let (client, mut events) = AsyncClient::new(options, 64);
-        client.subscribe(topic::of_receipts(&name), QoS::AtLeastOnce).await.unwrap();
+        client
+            .subscribe(topic::of_receipts(&name), QoS::AtLeastOnce)
+            .await
+            .unwrap();
         let (tell, receipts) = mpsc::unbounded_channel();
         let (ready, mut subscribed) = mpsc::unbounded_channel();
         let polling = tokio::spawn(async move {
@@ -60,8 +71,16 @@ impl Boat {
                 }
             }
         });
-        tokio::time::timeout(PATIENCE, subscribed.recv()).await.unwrap().unwrap();
-        Self { name, client, receipts, polling }
+        tokio::time::timeout(PATIENCE, subscribed.recv())
+            .await
+            .unwrap()
+            .unwrap();
+        Self {
+            name,
+            client,
+            receipts,
+            polling,
+        }
     }
 
     pub async fn at(running: &Running, name: &str) -> Self {
@@ -69,22 +88,36 @@ impl Boat {
     }
 
     pub async fn send(&self, topic: &str, bytes: Vec<u8>) {
-        self.client.publish(topic, QoS::AtLeastOnce, false, bytes).await.unwrap();
+        self.client
+            .publish(topic, QoS::AtLeastOnce, false, bytes)
+            .await
+            .unwrap();
     }
 
     pub async fn sighting(&self, sighting: &Sighting) {
-        self.send(&topic::of_part(&self.name, Part::Sighting), wire::encode(sighting).unwrap()).await;
+        self.send(
+            &topic::of_part(&self.name, Part::Sighting),
+            wire::encode(sighting).unwrap(),
+        )
+        .await;
     }
 
     pub async fn picture(&self, picture: &Picture) {
-        self.send(&topic::of_part(&self.name, Part::Picture), wire::encode(picture).unwrap()).await;
+        self.send(
+            &topic::of_part(&self.name, Part::Picture),
+            wire::encode(picture).unwrap(),
+        )
+        .await;
     }
 
     /// Waits until `count` parts have been receipted.
     pub async fn receipted(&mut self, count: usize) -> Vec<(Uuid, Part)> {
         let mut parts = vec![];
         while parts.len() < count {
-            let receipt = tokio::time::timeout(PATIENCE, self.receipts.recv()).await.expect("no receipt").unwrap();
+            let receipt = tokio::time::timeout(PATIENCE, self.receipts.recv())
+                .await
+                .expect("no receipt")
+                .unwrap();
             assert_eq!(receipt.boat, self.name);
             parts.extend(receipt.stored);
         }

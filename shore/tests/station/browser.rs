@@ -16,7 +16,9 @@ const EVIL: &str = "<script>document.title='taken'</script>";
 
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).flat_map(|p| [p.join("chromium"), p.join("chromium-browser")]).find(|p| p.is_file())
+    std::env::split_paths(&path)
+        .flat_map(|p| [p.join("chromium"), p.join("chromium-browser")])
+        .find(|p| p.is_file())
 }
 
 /// The page as a browser has it after its scripts ran for a while.
@@ -25,8 +27,19 @@ fn seen(browser: &PathBuf, address: SocketAddr, path: &str) -> String {
     let run = Command::new("timeout")
         .arg(PATIENCE.as_secs().to_string())
         .arg(browser)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
-        .args(["--disable-sync", "--disable-dev-shm-usage", "--virtual-time-budget=9000", "--dump-dom"])
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
+        .args([
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--virtual-time-budget=9000",
+            "--dump-dom",
+        ])
         .arg(format!("--user-data-dir={}", profile.path().display()))
         .arg(format!("http://{address}{path}"))
         .output()
@@ -65,7 +78,10 @@ impl Doorman {
                 let doorman = Arc::clone(&doorman);
                 tokio::spawn(async move {
                     let mut line = String::new();
-                    BufReader::new(&mut stream).read_line(&mut line).await.unwrap();
+                    BufReader::new(&mut stream)
+                        .read_line(&mut line)
+                        .await
+                        .unwrap();
                     if let Some(path) = line.split(' ').nth(1) {
                         let answer = doorman.lock().await.answer(path).await;
                         let _ = stream.write_all(&answer).await;
@@ -92,10 +108,28 @@ async fn a_browser_keeps_the_list_up_to_date_and_runs_no_foreign_script() {
     boat.sighting(&first).await;
     boat.receipted(1).await;
     let second = sample::sighting("balaena", 2).0;
-    let address = Doorman { station: running.http(), looks: 0, boat, second }.stand().await;
-    let dom = tokio::task::spawn_blocking(move || seen(&browser, address, "/")).await.unwrap();
-    assert!(dom.contains("<title>Sightings · Flukewatch shore</title>"), "{dom}");
-    assert!(dom.contains("&lt;script&gt;document.title='taken'"), "{dom}");
-    assert!(dom.contains("2 sightings, newest first") && dom.contains("balaena #2"), "{dom}");
+    let address = Doorman {
+        station: running.http(),
+        looks: 0,
+        boat,
+        second,
+    }
+    .stand()
+    .await;
+    let dom = tokio::task::spawn_blocking(move || seen(&browser, address, "/"))
+        .await
+        .unwrap();
+    assert!(
+        dom.contains("<title>Sightings · Flukewatch shore</title>"),
+        "{dom}"
+    );
+    assert!(
+        dom.contains("&lt;script&gt;document.title='taken'"),
+        "{dom}"
+    );
+    assert!(
+        dom.contains("2 sightings, newest first") && dom.contains("balaena #2"),
+        "{dom}"
+    );
     running.stop().await;
 }

@@ -12,11 +12,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 fn all(store: &dyn Store) -> Vec<flukewatch_shore::store::StoredSighting> {
-    store.sightings(&Query { limit: 1000, ..Query::default() }).unwrap().sightings
+    store
+        .sightings(&Query {
+            limit: 1000,
+            ..Query::default()
+        })
+        .unwrap()
+        .sightings
 }
 
 fn refused(store: &dyn Store, reason: &str) -> u64 {
-    store.refused_counts().unwrap().into_iter().find(|c| c.reason == reason).map_or(0, |c| c.total)
+    store
+        .refused_counts()
+        .unwrap()
+        .into_iter()
+        .find(|c| c.reason == reason)
+        .map_or(0, |c| c.total)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -34,9 +45,15 @@ async fn a_sighting_is_stored_receipted_and_kept_once() {
     }
     let stored = all(running.store().as_ref());
     assert_eq!(stored.len(), 1);
-    assert_eq!((&stored[0].sighting, stored[0].picture), (&s, PictureState::Stored));
+    assert_eq!(
+        (&stored[0].sighting, stored[0].picture),
+        (&s, PictureState::Stored)
+    );
     let served = crate::browse::get(running.http(), &format!("/pictures/{}.jpg", s.id)).await;
-    assert_eq!((served.status, served.header("content-type"), &served.body), (200, Some("image/jpeg"), &p.jpeg));
+    assert_eq!(
+        (served.status, served.header("content-type"), &served.body),
+        (200, Some("image/jpeg"), &p.jpeg)
+    );
     running.stop().await;
 }
 
@@ -62,7 +79,17 @@ async fn many_boats_at_once_lose_nothing() {
     }
     assert_eq!(all(running.store().as_ref()).len(), 120);
     for b in running.store().boats().unwrap() {
-        assert_eq!((b.sightings, b.highest_sequence, b.missing, b.pictures_missing), (40, 40, 0, 0), "{}", b.boat);
+        assert_eq!(
+            (
+                b.sightings,
+                b.highest_sequence,
+                b.missing,
+                b.pictures_missing
+            ),
+            (40, 40, 0, 0),
+            "{}",
+            b.boat
+        );
     }
     running.stop().await;
 }
@@ -76,7 +103,11 @@ async fn a_picture_may_come_before_its_sighting() {
     boat.picture(&p).await;
     assert_eq!(boat.receipted(1).await, [(s.id, Part::Picture)]);
     assert_eq!(running.store().boats().unwrap()[0].pictures_waiting, 1);
-    assert_eq!(running.store().picture(s.id).unwrap(), None, "nothing to show it with");
+    assert_eq!(
+        running.store().picture(s.id).unwrap(),
+        None,
+        "nothing to show it with"
+    );
     boat.sighting(&s).await;
     assert_eq!(boat.receipted(1).await, [(s.id, Part::Sighting)]);
     assert_eq!(running.store().picture(s.id).unwrap().unwrap(), p.jpeg);
@@ -90,11 +121,18 @@ async fn a_wrong_picture_is_not_receipted_and_gives_way_to_the_right_one() {
     let running = station(data.path()).await;
     let mut boat = Boat::at(&running, "balaena").await;
     let (s, p) = sample::sighting("balaena", 1);
-    let (other, wrong) = (sample::sighting("balaena", 2).0, sample::sighting("balaena", 3).1.jpeg);
+    let (other, wrong) = (
+        sample::sighting("balaena", 2).0,
+        sample::sighting("balaena", 3).1.jpeg,
+    );
 
     boat.sighting(&s).await;
     boat.receipted(1).await;
-    boat.picture(&Picture { jpeg: wrong.clone(), ..p.clone() }).await;
+    boat.picture(&Picture {
+        jpeg: wrong.clone(),
+        ..p.clone()
+    })
+    .await;
     boat.nothing().await;
     assert_eq!(refused(running.store().as_ref(), "wrong-picture"), 1);
     boat.picture(&p).await;
@@ -103,15 +141,25 @@ async fn a_wrong_picture_is_not_receipted_and_gives_way_to_the_right_one() {
 
     // The wrong one first, before its sighting could say so.
     let right = sample::sighting("balaena", 2).1;
-    boat.picture(&Picture { jpeg: wrong, ..right.clone() }).await;
+    boat.picture(&Picture {
+        jpeg: wrong,
+        ..right.clone()
+    })
+    .await;
     boat.receipted(1).await;
     boat.sighting(&other).await;
     boat.receipted(1).await;
-    assert_eq!(running.store().sighting(other.id).unwrap().unwrap().picture, PictureState::Mismatched);
+    assert_eq!(
+        running.store().sighting(other.id).unwrap().unwrap().picture,
+        PictureState::Mismatched
+    );
     assert_eq!(running.store().picture(other.id).unwrap(), None);
     boat.picture(&right).await;
     boat.receipted(1).await;
-    assert_eq!(running.store().picture(other.id).unwrap().unwrap(), right.jpeg);
+    assert_eq!(
+        running.store().picture(other.id).unwrap().unwrap(),
+        right.jpeg
+    );
     running.stop().await;
 }
 
@@ -129,10 +177,20 @@ async fn of_two_contents_under_one_id_the_first_stays() {
     boat.sighting(&changed).await;
     boat.nothing().await;
     let store = running.store().as_ref();
-    assert_eq!(all(store).iter().map(|k| k.sighting.clone()).collect::<Vec<_>>(), [s]);
+    assert_eq!(
+        all(store)
+            .iter()
+            .map(|k| k.sighting.clone())
+            .collect::<Vec<_>>(),
+        [s]
+    );
     assert_eq!(refused(store, "conflict"), 2);
     let listed = store.refused(10).unwrap();
-    assert_eq!((listed.len(), listed[0].times), (1, 2), "a repetition is counted, not listed again");
+    assert_eq!(
+        (listed.len(), listed[0].times),
+        (1, 2),
+        "a repetition is counted, not listed again"
+    );
     running.stop().await;
 }
 
@@ -142,17 +200,25 @@ async fn gaps_in_a_boats_numbers_are_seen_and_close() {
     let running = station(data.path()).await;
     let mut boat = Boat::at(&running, "balaena").await;
     for sequence in [2, 3, 7, 9] {
-        boat.sighting(&sample::sighting("balaena", sequence).0).await;
+        boat.sighting(&sample::sighting("balaena", sequence).0)
+            .await;
     }
     boat.receipted(4).await;
     let seen = || running.store().boats().unwrap().remove(0);
     let gap = |first, last| Gap { first, last };
-    assert_eq!((seen().gaps, seen().missing), (vec![gap(1, 1), gap(4, 6), gap(8, 8)], 5));
+    assert_eq!(
+        (seen().gaps, seen().missing),
+        (vec![gap(1, 1), gap(4, 6), gap(8, 8)], 5)
+    );
     for sequence in [1, 4, 5, 6, 8] {
-        boat.sighting(&sample::sighting("balaena", sequence).0).await;
+        boat.sighting(&sample::sighting("balaena", sequence).0)
+            .await;
     }
     boat.receipted(5).await;
-    assert_eq!((seen().gaps, seen().missing, seen().highest_sequence), (vec![], 0, 9));
+    assert_eq!(
+        (seen().gaps, seen().missing, seen().highest_sequence),
+        (vec![], 0, 9)
+    );
     running.stop().await;
 }
 
@@ -167,7 +233,9 @@ async fn hostile_messages_are_listed_and_harm_nothing() {
     let mut noise = 0x9e37_79b9_7f4a_7c15u64;
     for length in [0, 1, 10, 11, 500, 200_000] {
         let bytes = (0..length).map(|_| {
-            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             (noise >> 56) as u8
         });
         boat.send(topic, bytes.collect()).await;
@@ -175,21 +243,35 @@ async fn hostile_messages_are_listed_and_harm_nothing() {
     let mut newer = honest.clone();
     newer[5] = 7;
     boat.send(topic, newer).await;
-    boat.send("flukewatch/v1/megaptera/sighting", honest.clone()).await;
-    boat.send("flukewatch/v1/Ocean!/sighting", honest.clone()).await;
-    boat.send("flukewatch/v1/balaena/picture", honest.clone()).await;
+    boat.send("flukewatch/v1/megaptera/sighting", honest.clone())
+        .await;
+    boat.send("flukewatch/v1/Ocean!/sighting", honest.clone())
+        .await;
+    boat.send("flukewatch/v1/balaena/picture", honest.clone())
+        .await;
     boat.send("ä/ö", honest).await;
     boat.nothing().await;
 
     let sent = hundred_megabytes(running.mqtt().unwrap()).await;
-    assert!(sent < 16 << 20, "the broker took {sent} bytes of a packet that it had to refuse");
+    assert!(
+        sent < 16 << 20,
+        "the broker took {sent} bytes of a packet that it had to refuse"
+    );
 
     let store = running.store().clone();
-    until("the refusals are listed", || refused(store.as_ref(), "too-large") == 1).await;
+    until("the refusals are listed", || {
+        refused(store.as_ref(), "too-large") == 1
+    })
+    .await;
     // Of the six random messages the empty one counts as cut off, the others as foreign.
-    for (reason, count) in
-        [("foreign", 5), ("damaged", 1), ("newer-version", 1), ("wrong-boat", 1), ("topic", 1), ("wrong-kind", 1)]
-    {
+    for (reason, count) in [
+        ("foreign", 5),
+        ("damaged", 1),
+        ("newer-version", 1),
+        ("wrong-boat", 1),
+        ("topic", 1),
+        ("wrong-kind", 1),
+    ] {
         assert_eq!(refused(store.as_ref(), reason), count, "{reason}");
     }
     let newest = store.refused(100).unwrap();
@@ -209,7 +291,10 @@ async fn hostile_messages_are_listed_and_harm_nothing() {
 /// Tries to publish 100 MB in one packet; says how many bytes it got rid of.
 async fn hundred_megabytes(address: std::net::SocketAddr) -> usize {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03big").await.unwrap();
+    stream
+        .write_all(b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03big")
+        .await
+        .unwrap();
     let mut accepted = [0; 4];
     stream.read_exact(&mut accepted).await.unwrap();
     let total = 100_000_000usize;
@@ -225,7 +310,10 @@ async fn hundred_megabytes(address: std::net::SocketAddr) -> usize {
     let chunk = vec![0xab; 64 * 1024];
     let mut sent = header.len();
     while sent < total {
-        match tokio::time::timeout(PATIENCE, stream.write(&chunk)).await.expect("the broker neither reads nor closes") {
+        match tokio::time::timeout(PATIENCE, stream.write(&chunk))
+            .await
+            .expect("the broker neither reads nor closes")
+        {
             Ok(n) if n > 0 => sent += n,
             _ => break,
         }
@@ -245,7 +333,11 @@ async fn a_crash_between_commit_and_receipt_costs_a_repetition() {
             judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
         ];
         let outcomes = store.accept(&batch, Timestamp(0)).unwrap();
-        assert!(outcomes.iter().all(|o| matches!(o, Outcome::Stored { again: false, .. })));
+        assert!(
+            outcomes
+                .iter()
+                .all(|o| matches!(o, Outcome::Stored { again: false, .. }))
+        );
     }
     let running = station(data.path()).await;
     let mut boat = Boat::at(&running, "balaena").await;
@@ -270,18 +362,38 @@ async fn what_cannot_be_stored_is_not_receipted_and_the_station_says_so_until_it
     boat.nothing().await;
     let health = crate::browse::get(running.http(), "/api/health").await;
     assert_eq!(health.status, 503);
-    assert!(health.json()["trouble"].as_str().unwrap().contains("pictures"), "{}", health.text());
-    assert!(crate::browse::get(running.http(), "/").await.text().contains("No sightings come in at the moment"));
+    assert!(
+        health.json()["trouble"]
+            .as_str()
+            .unwrap()
+            .contains("pictures"),
+        "{}",
+        health.text()
+    );
+    assert!(
+        crate::browse::get(running.http(), "/")
+            .await
+            .text()
+            .contains("No sightings come in at the moment")
+    );
 
     until("it listens again", || running.health().is_connected()).await;
-    assert!(running.health().trouble().is_some(), "nothing was stored yet");
+    assert!(
+        running.health().trouble().is_some(),
+        "nothing was stored yet"
+    );
     std::fs::remove_file(&pictures).unwrap();
     std::fs::create_dir(&pictures).unwrap();
     boat.sighting(&s).await;
     boat.picture(&p).await;
     boat.receipted(2).await;
     assert_eq!(running.health().trouble(), None);
-    assert_eq!(crate::browse::get(running.http(), "/api/health").await.status, 200);
+    assert_eq!(
+        crate::browse::get(running.http(), "/api/health")
+            .await
+            .status,
+        200
+    );
     running.stop().await;
 }
 
@@ -309,7 +421,8 @@ async fn a_station_stops_starts_again_and_still_has_everything() {
     for sequence in 1..=3 {
         let running = station(data.path()).await;
         let mut boat = Boat::at(&running, "balaena").await;
-        boat.sighting(&sample::sighting("balaena", sequence).0).await;
+        boat.sighting(&sample::sighting("balaena", sequence).0)
+            .await;
         boat.receipted(1).await;
         assert_eq!(all(running.store().as_ref()).len() as u64, sequence);
         running.stop().await;

@@ -22,13 +22,37 @@ async fn an_empty_station_says_what_to_do() {
     let running = station(data.path()).await;
     let list = get(running.http(), "/").await;
     assert_eq!(list.status, 200);
-    assert!(list.text().contains("No sighting has arrived yet") && list.text().contains(&running.broker().to_string()));
-    assert!(get(running.http(), "/boats").await.text().contains("No boat has been heard yet"));
-    assert!(get(running.http(), "/refused").await.text().contains("Nothing was refused"));
-    assert!(get(running.http(), "/?verdict=new").await.text().contains("No sighting matches"));
-    assert_eq!(get(running.http(), "/api/sightings").await.json(), serde_json::json!([]));
+    assert!(
+        list.text().contains("No sighting has arrived yet")
+            && list.text().contains(&running.broker().to_string())
+    );
+    assert!(
+        get(running.http(), "/boats")
+            .await
+            .text()
+            .contains("No boat has been heard yet")
+    );
+    assert!(
+        get(running.http(), "/refused")
+            .await
+            .text()
+            .contains("Nothing was refused")
+    );
+    assert!(
+        get(running.http(), "/?verdict=new")
+            .await
+            .text()
+            .contains("No sighting matches")
+    );
+    assert_eq!(
+        get(running.http(), "/api/sightings").await.json(),
+        serde_json::json!([])
+    );
     let health = get(running.http(), "/api/health").await;
-    assert_eq!((health.status, &health.json()["status"]), (200, &serde_json::json!("ok")));
+    assert_eq!(
+        (health.status, &health.json()["status"]),
+        (200, &serde_json::json!("ok"))
+    );
     running.stop().await;
 }
 
@@ -43,18 +67,33 @@ async fn a_whale_named_like_a_script_stays_a_name() {
     s.camera = EVIL.into();
     with(std::slice::from_ref(&s), &running).await;
     let mut boat = Boat::at(&running, "balaena").await;
-    boat.send("flukewatch/v1/<script>/picture", b"x".to_vec()).await;
+    boat.send("flukewatch/v1/<script>/picture", b"x".to_vec())
+        .await;
     boat.nothing().await;
-    for path in ["/".to_owned(), format!("/sightings/{}", s.id), "/boats".into(), "/refused".into()] {
+    for path in [
+        "/".to_owned(),
+        format!("/sightings/{}", s.id),
+        "/boats".into(),
+        "/refused".into(),
+    ] {
         let page = get(running.http(), &path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(!page.text().contains("<script>"), "{path}");
         let policy = page.header("content-security-policy").unwrap();
-        assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            policy.contains("default-src 'none'") && !policy.contains("unsafe"),
+            "{policy}"
+        );
     }
     let list = get(running.http(), "/").await.text();
-    assert!(list.contains("&#60;script&#62;document.title=&#39;taken&#39;"), "{list}");
-    assert_eq!(get(running.http(), "/api/sightings").await.json()[0]["whale"], EVIL);
+    assert!(
+        list.contains("&#60;script&#62;document.title=&#39;taken&#39;"),
+        "{list}"
+    );
+    assert_eq!(
+        get(running.http(), "/api/sightings").await.json()[0]["whale"],
+        EVIL
+    );
     running.stop().await;
 }
 
@@ -64,11 +103,18 @@ async fn the_api_gives_the_documented_fields() {
     let running = station(data.path()).await;
     let (s, p) = sample::sighting("balaena", 2);
     with(std::slice::from_ref(&s), &running).await;
-    let one = get(running.http(), &format!("/api/sightings/{}", s.id)).await.json();
+    let one = get(running.http(), &format!("/api/sightings/{}", s.id))
+        .await
+        .json();
     let list = get(running.http(), "/api/sightings").await;
     assert_eq!(list.header("x-total-count"), Some("1"));
     assert_eq!(list.json(), serde_json::json!([one]));
-    let mut fields: Vec<&str> = one.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut fields: Vec<&str> = one
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     fields.sort_unstable();
     let mut documented = vec![
         "id",
@@ -90,15 +136,30 @@ async fn the_api_gives_the_documented_fields() {
     ];
     documented.sort_unstable();
     assert_eq!(fields, documented);
-    assert_eq!((&one["verdict"], &one["whale"], &one["sequence"]), (&"known".into(), &"HW-1".into(), &2.into()));
-    assert_eq!(one["candidates"][1], serde_json::json!({"whale": "HW-2", "score": 0.4, "photo": "HW-2.jpg"}));
-    assert_eq!((&one["started"], &one["picture_stored"]), (&"2026-11-23T16:22:00.000Z".into(), &false.into()));
+    assert_eq!(
+        (&one["verdict"], &one["whale"], &one["sequence"]),
+        (&"known".into(), &"HW-1".into(), &2.into())
+    );
+    assert_eq!(
+        one["candidates"][1],
+        serde_json::json!({"whale": "HW-2", "score": 0.4, "photo": "HW-2.jpg"})
+    );
+    assert_eq!(
+        (&one["started"], &one["picture_stored"]),
+        (&"2026-11-23T16:22:00.000Z".into(), &false.into())
+    );
     let mut boat = Boat::at(&running, "balaena").await;
     boat.picture(&p).await;
     boat.receipted(1).await;
-    assert_eq!(get(running.http(), "/api/sightings").await.json()[0]["picture_stored"], true);
+    assert_eq!(
+        get(running.http(), "/api/sightings").await.json()[0]["picture_stored"],
+        true
+    );
     let boats = get(running.http(), "/api/boats").await.json();
-    assert_eq!(boats[0]["gaps"], serde_json::json!([{"first": 1, "last": 1}]));
+    assert_eq!(
+        boats[0]["gaps"],
+        serde_json::json!([{"first": 1, "last": 1}])
+    );
     running.stop().await;
 }
 
@@ -112,7 +173,9 @@ async fn the_list_filters_and_turns_pages() {
             s.verdict = match n % 3 {
                 0 => Verdict::New,
                 1 => Verdict::Review,
-                _ => Verdict::Known { whale: format!("HW-{n}") },
+                _ => Verdict::Known {
+                    whale: format!("HW-{n}"),
+                },
             };
             s
         })
@@ -120,19 +183,46 @@ async fn the_list_filters_and_turns_pages() {
     with(&sightings, &running).await;
     let first = get(running.http(), "/").await.text();
     assert!(
-        first.contains("30 sightings, page 1 of 2") && first.contains("balaena #30") && !first.contains("balaena #6<")
+        first.contains("30 sightings, page 1 of 2")
+            && first.contains("balaena #30")
+            && !first.contains("balaena #6<")
     );
     let second = get(running.http(), "/?page=2").await.text();
     assert!(second.contains("balaena #6<") && !second.contains("balaena #7<"));
-    let new = get(running.http(), "/?boat=balaena&verdict=new&page=1").await.text();
+    let new = get(running.http(), "/?boat=balaena&verdict=new&page=1")
+        .await
+        .text();
     assert!(new.contains("10 sightings") && !new.contains("For review</strong>"));
-    assert_eq!(get(running.http(), "/api/sightings?verdict=review&limit=3").await.json().as_array().unwrap().len(), 3);
-    assert_eq!(get(running.http(), "/api/sightings?boat=megaptera").await.json(), serde_json::json!([]));
     assert_eq!(
-        get(running.http(), "/api/sightings?limit=18446744073709551615&offset=18446744073709551615").await.status,
+        get(running.http(), "/api/sightings?verdict=review&limit=3")
+            .await
+            .json()
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(
+        get(running.http(), "/api/sightings?boat=megaptera")
+            .await
+            .json(),
+        serde_json::json!([])
+    );
+    assert_eq!(
+        get(
+            running.http(),
+            "/api/sightings?limit=18446744073709551615&offset=18446744073709551615"
+        )
+        .await
+        .status,
         200
     );
-    for bad in ["/?boat=%3Cscript%3E", "/?verdict=dolphin", "/api/sightings?boat=A/B", "/api/sightings?verdict=x"] {
+    for bad in [
+        "/?boat=%3Cscript%3E",
+        "/?verdict=dolphin",
+        "/api/sightings?boat=A/B",
+        "/api/sightings?verdict=x",
+    ] {
         assert_eq!(get(running.http(), bad).await.status, 400, "{bad}");
     }
     running.stop().await;
@@ -161,7 +251,10 @@ async fn no_path_leads_out() {
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.header("content-security-policy").is_some());
     }
-    assert_eq!(get(running.http(), "/api/sightings/x").await.json()["error"], "there is nothing at this address");
+    assert_eq!(
+        get(running.http(), "/api/sightings/x").await.json()["error"],
+        "there is nothing at this address"
+    );
     running.stop().await;
 }
 
@@ -174,9 +267,19 @@ async fn a_broken_picture_is_stored_but_never_shown() {
     boat.sighting(&s).await;
     boat.picture(&p).await;
     boat.receipted(2).await;
-    let page = get(running.http(), &format!("/sightings/{}", s.id)).await.text();
+    let page = get(running.http(), &format!("/sightings/{}", s.id))
+        .await
+        .text();
     assert!(page.contains("no readable JPEG") && !page.contains("<img"));
-    assert_eq!(get(running.http(), &format!("/pictures/{}.jpg", s.id)).await.status, 404);
-    assert_eq!(get(running.http(), "/api/sightings").await.json()[0]["picture"], "broken");
+    assert_eq!(
+        get(running.http(), &format!("/pictures/{}.jpg", s.id))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        get(running.http(), "/api/sightings").await.json()[0]["picture"],
+        "broken"
+    );
     running.stop().await;
 }

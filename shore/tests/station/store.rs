@@ -14,7 +14,9 @@ fn refused_messages_are_kept_within_bounds_and_counted_beyond() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
     let many = KEPT_REFUSED + 50;
-    let batch: Vec<_> = (0..many).map(|n| judge(TOPIC, format!("nonsense {n}").as_bytes())).collect();
+    let batch: Vec<_> = (0..many)
+        .map(|n| judge(TOPIC, format!("nonsense {n}").as_bytes()))
+        .collect();
     for (n, arrival) in (0..).zip(&batch) {
         // One batch would do, but the times must differ.
         if n % 100 == 0 {
@@ -27,7 +29,10 @@ fn refused_messages_are_kept_within_bounds_and_counted_beyond() {
     assert_eq!(kept.len() as i64, KEPT_REFUSED);
     assert_eq!(kept[0].bytes, format!("nonsense {}", many - 1).len() as u64);
     let counts = store.refused_counts().unwrap();
-    assert_eq!((counts.len(), counts[0].reason.as_str(), counts[0].total), (1, "foreign", many as u64));
+    assert_eq!(
+        (counts.len(), counts[0].reason.as_str(), counts[0].total),
+        (1, "foreign", many as u64)
+    );
 }
 
 #[test]
@@ -37,9 +42,14 @@ fn a_sighting_comes_back_as_it_was() {
     let (mut s, _) = sample::sighting("balaena", 3);
     s.candidates[0].score = -0.123_456_79;
     s.embedding.values = vec![-128, -1, 0, 1, 127];
-    store.accept(&[judge(TOPIC, &wire::encode(&s).unwrap())], Timestamp(5)).unwrap();
+    store
+        .accept(&[judge(TOPIC, &wire::encode(&s).unwrap())], Timestamp(5))
+        .unwrap();
     let kept = store.sighting(s.id).unwrap().unwrap();
-    assert_eq!((kept.sighting, kept.received, kept.picture), (s, Timestamp(5), PictureState::Missing));
+    assert_eq!(
+        (kept.sighting, kept.received, kept.picture),
+        (s, Timestamp(5), PictureState::Missing)
+    );
 }
 
 #[test]
@@ -47,8 +57,10 @@ fn a_picture_file_taken_away_is_written_again_when_it_comes_again() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
     let (s, p) = sample::sighting("balaena", 3);
-    let batch =
-        [judge(TOPIC, &wire::encode(&s).unwrap()), judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap())];
+    let batch = [
+        judge(TOPIC, &wire::encode(&s).unwrap()),
+        judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
+    ];
     store.accept(&batch, Timestamp(0)).unwrap();
     let file = data.path().join("pictures").join(format!("{}.jpg", s.id));
     assert_eq!(std::fs::read(&file).unwrap(), p.jpeg);
@@ -66,12 +78,21 @@ fn what_cannot_be_written_is_not_said_to_be_stored() {
     let pictures = data.path().join("pictures");
     std::fs::remove_dir(&pictures).unwrap();
     std::fs::write(&pictures, "in the way").unwrap();
-    let batch =
-        [judge(TOPIC, &wire::encode(&s).unwrap()), judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap())];
+    let batch = [
+        judge(TOPIC, &wire::encode(&s).unwrap()),
+        judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
+    ];
     let error = store.accept(&batch, Timestamp(0)).unwrap_err().to_string();
     assert!(error.contains("pictures"), "{error}");
-    let all = Query { limit: 9, ..Query::default() };
-    assert_eq!(store.sightings(&all).unwrap().total, 0, "none of the batch is there");
+    let all = Query {
+        limit: 9,
+        ..Query::default()
+    };
+    assert_eq!(
+        store.sightings(&all).unwrap().total,
+        0,
+        "none of the batch is there"
+    );
     std::fs::remove_file(&pictures).unwrap();
     std::fs::create_dir(&pictures).unwrap();
     store.accept(&batch, Timestamp(0)).unwrap();
@@ -81,21 +102,46 @@ fn what_cannot_be_written_is_not_said_to_be_stored() {
 #[test]
 fn folders_that_cannot_serve_are_named() {
     let data = tempfile::tempdir().unwrap();
-    let error = SqliteStore::look(&data.path().join("nothing")).unwrap_err().to_string();
-    assert!(error.contains("nothing") && error.contains("serve --data"), "{error}");
+    let error = SqliteStore::look(&data.path().join("nothing"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("nothing") && error.contains("serve --data"),
+        "{error}"
+    );
 
     let file = data.path().join("file");
     std::fs::write(&file, "").unwrap();
-    assert!(SqliteStore::open(&file).unwrap_err().to_string().contains("cannot be used"));
+    assert!(
+        SqliteStore::open(&file)
+            .unwrap_err()
+            .to_string()
+            .contains("cannot be used")
+    );
 
     let used = data.path().join("used");
     let _first = SqliteStore::open(&used).unwrap();
-    assert!(SqliteStore::open(&used).unwrap_err().to_string().contains("in use by another"));
+    assert!(
+        SqliteStore::open(&used)
+            .unwrap_err()
+            .to_string()
+            .contains("in use by another")
+    );
 
     let newer = data.path().join("newer");
     drop(SqliteStore::open(&newer).unwrap());
     let db = rusqlite::Connection::open(newer.join("shore.sqlite3")).unwrap();
     db.pragma_update(None, "user_version", 9).unwrap();
-    assert!(SqliteStore::open(&newer).unwrap_err().to_string().contains("version 9"));
-    assert!(SqliteStore::look(&newer).unwrap_err().to_string().contains("update it"));
+    assert!(
+        SqliteStore::open(&newer)
+            .unwrap_err()
+            .to_string()
+            .contains("version 9")
+    );
+    assert!(
+        SqliteStore::look(&newer)
+            .unwrap_err()
+            .to_string()
+            .contains("update it")
+    );
 }
