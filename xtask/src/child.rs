@@ -1,0 +1,184 @@
+//! Programs that xtask starts and that never outlive it.
+
+use crate::interrupt::Interrupt;
+use anyhow::Context;
+use std::os::unix::process::CommandExt;
+use std::process::{ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// How often a running program is looked at.
+const LOOK: Duration = Duration::from_millis(30);
+/// How long a program that is told to end may take, before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A program at work, in a process group of its own, so that it is ended together with what it started. Dropped, it is ended.
+pub(crate) struct Child {
+    name: String,
+    process: std::process::Child,
+    interrupt: Interrupt,
+}
+
+impl Child {
+    /// Starts `command`, without standard input; `name` is for messages.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        interrupt: &Interrupt,
+    ) -> anyhow::Result<Self> {
+        interrupt.check()?;
+        let process = command
+            .stdin(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .with_context(|| {
+                format!(
+                    "{name} cannot be started ({})",
+                    command.get_program().display()
+                )
+            })?;
+        Ok(Self {
+            name: name.to_owned(),
+            process,
+            interrupt: interrupt.clone(),
+        })
+    }
+
+    /// What it prints, where its standard output was piped; the first caller gets it.
+    pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
+        self.process.stdout.take()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        self.process
+            .try_wait()
+            .with_context(|| format!("{} is lost", self.name))
+    }
+
+    /// Waits until it ends, and calls `meanwhile` again and again. An interrupt ends both.
+    pub(crate) fn wait(
+        mut self,
+        mut meanwhile: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.ended()? {
+                return Ok(status);
+            }
+            self.interrupt.check()?;
+            meanwhile()?;
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Tells it and what it started to end, and sees to it that it does.
+    fn end(&mut self) {
+        if !matches!(self.process.try_wait(), Ok(None)) {
+            return;
+        }
+        self.tell_group("TERM");
+        let told = Instant::now();
+        while told.elapsed() < GRACE {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+        self.tell_group("KILL");
+        // The process itself, should there be no shell to tell its group.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Sends a signal to the process group. The standard library cannot, the shell's own `kill` can.
+    fn tell_group(&self, signal: &str) {
+        let group = format!("-{}", self.process.id());
+        let _ = Command::new("sh")
+            .args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, &group])
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::Interrupted;
+    use std::io::{BufRead, BufReader};
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).stdout(Stdio::piped());
+        command
+    }
+
+    fn runs(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        !stat.is_empty() && !stat.contains(") Z ")
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_dropped_ends_with_what_it_started() {
+        let script = "sleep 600 & echo $!; wait";
+        let mut child =
+            Child::start("the shell", &mut shell(script), &Interrupt::default()).unwrap();
+        let mut pid = String::new();
+        BufReader::new(child.stdout().unwrap())
+            .read_line(&mut pid)
+            .unwrap();
+        let pid = pid.trim().to_owned();
+        assert!(runs(&pid), "sleep {pid}");
+        drop(child);
+        let dropped = Instant::now();
+        while runs(&pid) {
+            assert!(
+                dropped.elapsed() < GRACE,
+                "sleep {pid} outlives who started it"
+            );
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    #[test]
+    fn the_exit_code_is_told() {
+        let child = Child::start("sh", &mut shell("exit 7"), &Interrupt::default()).unwrap();
+        assert_eq!(child.wait(|| Ok(())).unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn an_interrupt_ends_the_wait() {
+        let interrupt = Interrupt::default();
+        let child = Child::start("sh", &mut shell("exec sleep 600"), &interrupt).unwrap();
+        let mut looks = 0;
+        let error = child
+            .wait(|| {
+                looks += 1;
+                if looks == 3 {
+                    interrupt.ask();
+                }
+                Ok(())
+            })
+            .unwrap_err();
+        assert!(error.is::<Interrupted>());
+        assert_eq!(looks, 3);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_named() {
+        let mut command = Command::new("no-such-program");
+        let error = Child::start("the boat", &mut command, &Interrupt::default())
+            .err()
+            .unwrap();
+        let said = format!("{error:#}");
+        assert!(
+            said.starts_with("the boat cannot be started (no-such-program)"),
+            "{said}"
+        );
+    }
+}

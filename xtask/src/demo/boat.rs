@@ -1,0 +1,133 @@
+//! The boat: one run of `flukewatch-edge` for each sequence, all with the same outbox.
+
+use super::folder::DemoFolder;
+use super::shore::Shore;
+use super::truth::Sequence;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Seconds for the last receipts after the last frame of a sequence.
+const UNTIL_DELIVERED: &str = "60";
+/// `flukewatch-edge run --until-delivered` ends with this when something is still in the outbox.
+const UNDELIVERED: i32 = 3;
+/// How often shore is asked what has come.
+const ASK: Duration = Duration::from_millis(200);
+
+/// The boat of the demo.
+pub(super) struct Boat<'a> {
+    folder: &'a DemoFolder,
+    bundle: PathBuf,
+    broker: SocketAddr,
+    published: u64,
+}
+
+/// What `flukewatch-edge run` prints at its end, as far as the demo needs it.
+#[derive(Deserialize)]
+struct Health {
+    accepted: u64,
+    given_up: u64,
+}
+
+impl<'a> Boat<'a> {
+    /// A boat that knows the whales of `bundle`.
+    pub(super) fn new(folder: &'a DemoFolder, bundle: &Path, broker: SocketAddr) -> Self {
+        Self {
+            folder,
+            bundle: bundle.to_owned(),
+            broker,
+            published: 0,
+        }
+    }
+
+    /// Sightings that the boat has made so far.
+    pub(super) fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// Replays a sequence as fast as the machine can, and shows what reaches shore meanwhile.
+    pub(super) fn watch(
+        &mut self,
+        workshop: &Workshop,
+        sequence: &Sequence,
+        shore: &mut Shore,
+    ) -> anyhow::Result<()> {
+        let name = &sequence.name;
+        let file = |ending: &str| self.folder.path(&format!("boat-{name}.{ending}"));
+        let (config, said, log) = (file("toml"), file("out"), file("log"));
+        fs::write(&config, self.config(sequence)?)
+            .with_context(|| format!("{} cannot be written", config.display()))?;
+        let mut run = workshop.program(workshop.built("flukewatch-edge"));
+        run.arg("run").arg("--config").arg(&config);
+        run.args(["--until-delivered", UNTIL_DELIVERED])
+            .env("NO_COLOR", "1")
+            .stdout(File::create(&said)?)
+            .stderr(File::create(&log)?);
+        let mut asked = Instant::now();
+        let status = workshop.start(&mut run)?.wait(|| {
+            if asked.elapsed() >= ASK {
+                asked = Instant::now();
+                shore.show_new()?;
+            }
+            Ok(())
+        })?;
+        shore.show_new()?;
+        if !status.success() && status.code() != Some(UNDELIVERED) {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            bail!("the boat failed on {name} ({status}):\n{log}");
+        }
+        let said = fs::read_to_string(&said)?;
+        let health: Health = serde_json::from_str(said.lines().last().unwrap_or_default())
+            .with_context(|| format!("the boat said '{said}' instead of how it is"))?;
+        self.published += health.accepted + health.given_up;
+        Ok(())
+    }
+
+    /// The boat's configuration for a sequence. A camera bears its sequence's name, so that a sighting says where it is from.
+    fn config(&self, sequence: &Sequence) -> anyhow::Result<String> {
+        // A JSON string is a TOML string too.
+        let text = |path: &Path| serde_json::to_string(&path.to_string_lossy());
+        let Sequence {
+            name,
+            frames,
+            truth,
+        } = sequence;
+        let mut toml = String::new();
+        write!(
+            toml,
+            "\
+# Written by `cargo xtask demo`.
+
+[boat]
+name = \"balaena\"
+
+[bundle]
+path = {bundle}
+
+[camera]
+source = \"replay\"
+path = {frames}
+frames_per_second = {rate:?}
+pace = \"fast\"
+name = \"{name}\"
+
+[outbox]
+path = {outbox}
+
+[uplink]
+broker = \"mqtt://{broker}\"
+",
+            bundle = text(&self.bundle)?,
+            frames = text(frames)?,
+            rate = truth.frames_per_second,
+            outbox = text(&self.folder.path("outbox"))?,
+            broker = self.broker,
+        )?;
+        Ok(toml)
+    }
+}

@@ -1,0 +1,89 @@
+//! The whales of the demo, the same each time.
+
+use super::truth::{Sequence, SequenceTruth};
+use crate::workshop::Workshop;
+use anyhow::Context;
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Half of the whales are enrolled, and half of the encounters are with them. Frames and sea are as few as an encounter needs to be
+/// one, so that the demo is quick.
+const DRAWN: [(&str, &str); 9] = [
+    ("--seed", "2026"),
+    ("--whales", "24"),
+    ("--new-whales", "24"),
+    ("--photos-per-whale", "4..5"),
+    ("--queries-per-whale", "0"),
+    ("--sequences", "4"),
+    ("--encounters-per-sequence", "3..4"),
+    ("--sea-seconds", "2.5..3.5"),
+    ("--fps", "8"),
+];
+
+/// A folder that `flukewatch synth` writes.
+pub(super) struct Population {
+    folder: PathBuf,
+}
+
+/// `truth.json`, as far as the demo needs it.
+#[derive(Deserialize)]
+struct PopulationTruth {
+    sequences: Vec<String>,
+}
+
+impl Population {
+    /// One that is to be drawn into `folder`, or has been.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Draws it.
+    pub(super) fn draw(&self, workshop: &Workshop) -> anyhow::Result<()> {
+        let mut synth = workshop.program(workshop.built("flukewatch"));
+        synth.arg("synth").arg("--out").arg(&self.folder);
+        for (option, value) in DRAWN {
+            synth.args([option, value]);
+        }
+        workshop.run(&mut synth)
+    }
+
+    /// Enrols its catalogue: writes the bundle `to` with the model of the bundle `model`.
+    pub(super) fn enrol(&self, workshop: &Workshop, model: &Path, to: &Path) -> anyhow::Result<()> {
+        let mut enroll = workshop.program(workshop.built("flukewatch"));
+        enroll
+            .arg("enroll")
+            .arg(model)
+            .arg(self.folder.join("catalogue.csv"));
+        enroll.arg("--out").arg(to);
+        workshop.run(&mut enroll)
+    }
+
+    /// The catalogue's photos.
+    pub(super) fn photos(&self) -> PathBuf {
+        self.folder.join("catalogue")
+    }
+
+    /// What the camera sees, with the truth.
+    pub(super) fn sequences(&self) -> anyhow::Result<Vec<Sequence>> {
+        let truth: PopulationTruth = read(&self.folder.join("truth.json"))?;
+        let folder = self.folder.join("sequences");
+        let sequence = |name: String| -> anyhow::Result<Sequence> {
+            let truth: SequenceTruth = read(&folder.join(format!("{name}.truth.json")))?;
+            Ok(Sequence {
+                frames: folder.join(&name),
+                name,
+                truth,
+            })
+        };
+        truth.sequences.into_iter().map(sequence).collect()
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(file: &Path) -> anyhow::Result<T> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))
+}

@@ -1,0 +1,58 @@
+//! Python, which brings libtorch and ONNX Runtime. Nothing of Flukewatch runs in it.
+
+use super::debian;
+use crate::workshop::Workshop;
+use anyhow::bail;
+use std::process::Command;
+
+/// `python3`.
+pub(super) fn python(workshop: &Workshop) -> Command {
+    workshop.program("python3")
+}
+
+/// `python3 -m pip`.
+pub(super) fn pip(workshop: &Workshop) -> Command {
+    let mut command = python(workshop);
+    command
+        .env("PIP_ROOT_USER_ACTION", "ignore")
+        .args(["-m", "pip"]);
+    command
+}
+
+/// A part of Python that Debian has in a package of its own.
+pub(super) struct Part {
+    module: &'static str,
+    package: &'static str,
+}
+
+/// To install Python packages.
+pub(super) const PIP: Part = Part {
+    module: "pip",
+    package: "python3-pip",
+};
+/// To make environments. Without the package there is a module `venv`, but not the one that it needs.
+pub(super) const VENV: Part = Part {
+    module: "ensurepip",
+    package: "python3-venv",
+};
+
+/// Sees to it that a part is there.
+///
+/// # Errors
+/// When it is not and cannot be installed; says what to do.
+pub(super) fn demand(workshop: &Workshop, Part { module, package }: Part) -> anyhow::Result<()> {
+    let import = format!("import {module}");
+    let there = || {
+        workshop
+            .ask(python(workshop).args(["-c", &import]))
+            .is_some()
+    };
+    if there() {
+        return Ok(());
+    }
+    debian::install(workshop, package)?;
+    if !there() {
+        bail!("python3 still has no module {module}; is it Debian's?");
+    }
+    Ok(())
+}
