@@ -9,10 +9,9 @@ use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
 /// Whether statistics and dropout are those of training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
-    /// Batch statistics, dropout.
-    Train,
+pub enum Mode<'a> {
+    /// Batch statistics, and dropout drawn from this generator.
+    Train(&'a mut ChaCha8Rng),
     /// Running statistics, no dropout.
     Evaluate,
 }
@@ -79,15 +78,14 @@ impl TorchNetwork {
     }
 
     /// Images `[N, C, H, W] f32` to raw embeddings `[N, D] f32`.
-    pub fn forward(&self, images: &Tensor, mode: Mode) -> Tensor {
+    pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Tensor {
         let mut outputs: Vec<Tensor> = Vec::with_capacity(self.network.nodes.len());
         for node in &self.network.nodes {
-            let frozen = frozen(self.frozen_blocks, node.block);
-            let mode = if frozen { Mode::Evaluate } else { mode };
+            let train = matches!(mode, Mode::Train(_)) && !frozen(self.frozen_blocks, node.block);
             let input = |i: usize| &outputs[node.inputs[i]];
             let output = match &node.op {
                 Op::Input => channels_last(&images.to_device(self.device)),
-                Op::Convolution(c) => self.convolution(c, input(0), mode),
+                Op::Convolution(c) => self.convolution(c, input(0), train),
                 Op::Activation(Activation::Relu) => input(0).relu(),
                 Op::Activation(Activation::Relu6) => input(0).clamp(0.0, 6.0),
                 Op::Add => input(0) + input(1),
@@ -110,8 +108,11 @@ impl TorchNetwork {
                         .mean_dim([2i64, 3].as_slice(), false, Kind::Float)
                         .pow(&p.reciprocal())
                 }
-                Op::Norm(n) => self.norm(n, input(0), mode),
-                Op::Dropout(share) => input(0).dropout(*share, mode == Mode::Train),
+                Op::Norm(n) => self.norm(n, input(0), train),
+                Op::Dropout(share) => match &mut mode {
+                    Mode::Train(random) => dropout(input(0), *share, random),
+                    Mode::Evaluate => input(0).shallow_clone(),
+                },
                 Op::Linear { name, .. } => {
                     let (weight, bias) = (
                         &self.tensors[&format!("{name}.weight")],
@@ -125,7 +126,7 @@ impl TorchNetwork {
         outputs.pop().unwrap_or_else(|| images.shallow_clone())
     }
 
-    fn convolution(&self, c: &Convolution, input: &Tensor, mode: Mode) -> Tensor {
+    fn convolution(&self, c: &Convolution, input: &Tensor, train: bool) -> Tensor {
         let weight = &self.tensors[&format!("{}.weight", c.name)];
         let size = input.size();
         let (top, bottom) = c.padding.around(size[2] as usize, c.kernel, c.stride);
@@ -145,15 +146,15 @@ impl TorchNetwork {
             let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
             padded.conv2d(weight, None::<&Tensor>, stride, [0, 0], [1, 1], groups)
         };
-        self.norm(&c.norm, &convolved, mode)
+        self.norm(&c.norm, &convolved, train)
     }
 
-    fn norm(&self, n: &BatchNorm, input: &Tensor, mode: Mode) -> Tensor {
+    fn norm(&self, n: &BatchNorm, input: &Tensor, train: bool) -> Tensor {
         let part = |part: &str| Some(&self.tensors[&format!("{}.{part}", n.name)]);
         let (weight, bias) = (part("weight"), part("bias"));
         let (mean, variance) = (part("running_mean"), part("running_var"));
         // Momentum as in torchvision; one image alone has no statistics in [N, C].
-        let train = mode == Mode::Train && (input.dim() == 4 || input.size()[0] > 1);
+        let train = train && (input.dim() == 4 || input.size()[0] > 1);
         input.batch_norm(weight, bias, mean, variance, train, 0.1, n.epsilon, true)
     }
 }
@@ -161,6 +162,24 @@ impl TorchNetwork {
 /// `[N, C, H, W]` with channels innermost in memory, which convolutions on CPU and CUDA prefer.
 pub fn channels_last(t: &Tensor) -> Tensor {
     t.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
+}
+
+/// Zeroes a `share` of the features and scales the others up, drawn from our own generator, so that a run follows from its seed.
+fn dropout(features: &Tensor, share: f64, random: &mut ChaCha8Rng) -> Tensor {
+    let kept = (1.0 / (1.0 - share)) as f32;
+    let mask: Vec<f32> = (0..features.numel())
+        .map(|_| {
+            if random.random::<f64>() < share {
+                0.0
+            } else {
+                kept
+            }
+        })
+        .collect();
+    features
+        * Tensor::from_slice(&mask)
+            .reshape(features.size())
+            .to_device(features.device())
 }
 
 fn frozen(blocks: Option<usize>, block: usize) -> bool {

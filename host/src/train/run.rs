@@ -199,16 +199,8 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
         } else {
             bar(steps as u64, "training")
         };
-        // Dropout draws from libtorch's own generator: set anew each epoch, so that a resumed run draws the same.
-        tch::manual_seed(
-            (recipe
-                .seed
-                .wrapping_mul(1_000_003)
-                .wrapping_add(epoch as u64)
-                & 0x7fff_ffff) as i64,
-        );
-        let mut mining = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
-        mining.set_stream(epoch as u64);
+        let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
+        random.set_stream(epoch as u64);
         let (queue, worker) = loader::ahead(making.clone(), epoch, batches.clone(), stage.clone());
         let mut sum = Tensor::zeros([1], (Kind::Double, device));
         let (mut shown, mut images, mut said) = (0.0, 0, Instant::now());
@@ -220,7 +212,7 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
                 &making.preparation,
                 (stage.height, stage.width),
                 factor,
-                &mut mining,
+                &mut random,
             );
             images += batch.classes.len();
             sum += loss.to_kind(Kind::Double);
@@ -416,7 +408,7 @@ impl State {
         preparation: &Preparation,
         (height, width): (u32, u32),
         factor: f64,
-        mining: &mut ChaCha8Rng,
+        random: &mut ChaCha8Rng,
     ) -> Tensor {
         let count = batch.classes.len() as i64;
         let shape = [
@@ -426,9 +418,9 @@ impl State {
             i64::from(width),
         ];
         let images = Tensor::from_slice(&batch.images).reshape(shape);
-        let embeddings = normalise(&self.network.forward(&images, Mode::Train));
+        let embeddings = normalise(&self.network.forward(&images, Mode::Train(random)));
         let classes = Tensor::from_slice(&batch.classes).to_device(embeddings.device());
-        let loss = self.loss.loss(&embeddings, &classes, mining);
+        let loss = self.loss.loss(&embeddings, &classes, random);
         self.adam.zero_grad();
         loss.backward();
         self.adam.step(factor);

@@ -179,6 +179,7 @@ mod tests {
             loss.loss(e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
         });
         let e = crate::train::run::normalise(&e);
+        let loss = Margin::new(0.3, 0.9, true, Device::Cpu);
         loss.loss(&e, &Tensor::from_slice(&[0i64, 0, 1]), &mut rng())
             .backward();
         let slope = loss.beta.grad().double_value(&[0]);
