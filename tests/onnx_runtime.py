@@ -1,4 +1,4 @@
-"""Runs an ONNX model in ONNX Runtime: MODEL IMAGES OUTPUTS.
+"""Runs an ONNX model in ONNX Runtime: MODEL IMAGES OUTPUTS fused|unfused.
 
 IMAGES and OUTPUTS are raw little-endian float32, one image or output after the other; the model takes one image at a time.
 """
@@ -8,9 +8,12 @@ import sys
 import numpy
 import onnxruntime
 
-model, images, outputs = sys.argv[1:]
+model, images, outputs, form = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
+if form == "unfused":
+    # Node by node, as the file says: no integer kernels, which round their own way.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 image = session.get_inputs()[0]
 batch = numpy.fromfile(images, "<f4").reshape(-1, *image.shape)

@@ -1,7 +1,7 @@
 //! A boat: its folder with configuration, bundle and frames, and the program that works in it.
 
 use crate::bundle;
-use crate::pictures::{FLUKE, frame, jpeg};
+use crate::pictures::{FLUKE, fluke, frame, jpeg};
 use crate::program::{Finished, Program, Running};
 use serde_json::{Value, json};
 use std::fs;
@@ -32,8 +32,12 @@ impl Boat {
     /// When the folder cannot be written.
     pub fn new(folder: &Path, name: &str, camera: Camera, port: u16) -> Self {
         fs::create_dir_all(folder.join("frames")).unwrap();
-        bundle::tiny(KNOWN).save(&folder.join("whales.flukebundle")).unwrap();
-        let boat = Self { folder: folder.to_owned() };
+        bundle::tiny(KNOWN)
+            .save(&folder.join("whales.flukebundle"))
+            .unwrap();
+        let boat = Self {
+            folder: folder.to_owned(),
+        };
         boat.configure(name, camera, port);
         boat
     }
@@ -86,17 +90,22 @@ impl Boat {
 
     /// The camera takes `count` stills, of one whale after the other; every other one is not in the catalogue.
     pub fn takes_stills(&self, count: u32) {
-        self.takes((0..count).map(|i| (format!("{i:06}.jpg"), jpeg(&frame(Some(whale_of(i)))))));
+        self.takes((0..count).map(|i| (format!("{i:06}.jpg"), jpeg(&fluke(whale_of(i))))));
     }
 
     /// The camera takes a film: for each of `script` so many frames of open sea or of a whale.
     pub fn takes_film(&self, script: &[(Option<u32>, usize)]) {
-        let all = script.iter().flat_map(|&(whale, frames)| std::iter::repeat_n(whale, frames));
-        let fluke = json!({"x0": FLUKE.x0, "y0": FLUKE.y0, "x1": FLUKE.x1, "y1": FLUKE.y1});
+        let all = script
+            .iter()
+            .flat_map(|&(whale, frames)| std::iter::repeat_n(whale, frames));
+        let region = json!({"x0": FLUKE.x0, "y0": FLUKE.y0, "x1": FLUKE.x1, "y1": FLUKE.y1});
         self.takes(all.enumerate().flat_map(|(i, whale)| {
-            let boxes: Vec<&Value> = whale.iter().map(|_| &fluke).collect();
+            let boxes: Vec<&Value> = whale.iter().map(|_| &region).collect();
             let sidecar = json!({ "boxes": boxes }).to_string().into_bytes();
-            [(format!("{i:06}.jpg"), jpeg(&frame(whale))), (format!("{i:06}.json"), sidecar)]
+            [
+                (format!("{i:06}.jpg"), jpeg(&frame(whale))),
+                (format!("{i:06}.json"), sidecar),
+            ]
         }));
     }
 
@@ -104,7 +113,13 @@ impl Boat {
     pub fn start(&self, until_delivered: u32) -> Running {
         let config = self.config();
         let seconds = until_delivered.to_string();
-        Running::start(Program::Edge.command(&["run", "--config", text(&config), "--until-delivered", &seconds]))
+        Running::start(Program::Edge.command(&[
+            "run",
+            "--config",
+            text(&config),
+            "--until-delivered",
+            &seconds,
+        ]))
     }
 
     /// Runs the program to its end.
@@ -114,7 +129,10 @@ impl Boat {
 
     /// What is in the outbox: `{accepted, queued, dead}`.
     pub fn listing(&self) -> Value {
-        Program::Edge.run(&["outbox", "--config", text(&self.config()), "--json"]).succeeded().json()
+        Program::Edge
+            .run(&["outbox", "--config", text(&self.config()), "--json"])
+            .succeeded()
+            .json()
     }
 
     /// Sightings ever taken into the outbox.
@@ -131,15 +149,24 @@ impl Boat {
     /// When something is left.
     pub fn is_empty(&self) {
         let listing = self.listing();
-        assert_eq!((&listing["queued"], &listing["dead"]), (&json!([]), &json!([])));
-        let left = fs::read_dir(self.outbox().join("pictures")).unwrap().count();
+        assert_eq!(
+            (&listing["queued"], &listing["dead"]),
+            (&json!([]), &json!([]))
+        );
+        let left = fs::read_dir(self.outbox().join("pictures"))
+            .unwrap()
+            .count();
         assert_eq!(left, 0, "pictures are left in the outbox");
     }
 }
 
 /// The whale on still `i`: known ones take turns with new ones.
 pub fn whale_of(i: u32) -> u32 {
-    if i.is_multiple_of(2) { i / 2 % KNOWN } else { 1000 + i }
+    if i.is_multiple_of(2) {
+        i / 2 % KNOWN
+    } else {
+        1000 + i
+    }
 }
 
 /// A path for a command line.

@@ -12,7 +12,8 @@ use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, type_proto,
 };
 
 const HEIGHT: u32 = 8;
@@ -43,18 +44,33 @@ pub fn tiny(whales: u32) -> Bundle {
         let whole = PixelBox::whole(photo.width(), photo.height());
         let pixels = preparation.pixels(&photo, whole).unwrap();
         let values = preparation.normalise(&pixels, false).into_iter().collect();
-        let entry = Enrolled { whale: name(number), photo: format!("{}.jpg", name(number)), source: "drawn".into() };
-        catalogue.enrol(entry, &Embedding::normalised(values).unwrap()).unwrap();
+        let entry = Enrolled {
+            whale: name(number),
+            photo: format!("{}.jpg", name(number)),
+            source: "drawn".into(),
+        };
+        catalogue
+            .enrol(entry, &Embedding::normalised(values).unwrap())
+            .unwrap();
     }
     Bundle::new(
         "pixels",
         "2026-11-23T16:20:00.000Z",
         preparation,
         vec![View::Plain],
-        ModelInfo { architecture: "none".into(), precision: Precision::F32, opset: 17, trained_on: "nothing".into() },
+        ModelInfo {
+            architecture: "none".into(),
+            precision: Precision::F32,
+            opset: 17,
+            trained_on: "nothing".into(),
+        },
         pixels_through(),
         catalogue,
-        DecisionRule { known_at: 0.8, new_below: 0.6, fitted_on: "nothing".into() },
+        DecisionRule {
+            known_at: 0.8,
+            new_below: 0.6,
+            fitted_on: "nothing".into(),
+        },
         "# pixels\n\nHands pixels through; for tests.\n".into(),
     )
     .unwrap()
@@ -65,7 +81,10 @@ fn pixels_through() -> Vec<u8> {
     let (height, width) = (i64::from(HEIGHT), i64::from(WIDTH));
     ModelProto {
         ir_version: 8,
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 17,
+        }],
         graph: Some(GraphProto {
             name: "pixels".into(),
             node: vec![NodeProto {
@@ -85,14 +104,22 @@ fn pixels_through() -> Vec<u8> {
 }
 
 fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
-    let side = |&d: &i64| Dimension { value: Some(dimension::Value::DimValue(d)), ..Dimension::default() };
+    let side = |&d: &i64| Dimension {
+        value: Some(dimension::Value::DimValue(d)),
+        ..Dimension::default()
+    };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
-        shape: Some(TensorShapeProto { dim: shape.iter().map(side).collect() }),
+        shape: Some(TensorShapeProto {
+            dim: shape.iter().map(side).collect(),
+        }),
     };
     ValueInfoProto {
         name: name.into(),
-        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..TypeProto::default() }),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
         ..ValueInfoProto::default()
     }
 }

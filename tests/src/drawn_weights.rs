@@ -19,7 +19,8 @@ pub fn drawn(network: &Network, seed: u64) -> Weights {
         .map(|p| {
             let count = p.shape.iter().product();
             let fan_in = p.shape.iter().skip(1).product::<usize>().max(1) as f32;
-            let scale = p.name.ends_with("running_var") || (p.role == Role::Scale && p.name.ends_with(".weight"));
+            let scale = p.name.ends_with("running_var")
+                || (p.role == Role::Scale && p.name.ends_with(".weight"));
             let data = (0..count)
                 .map(|_| match p.role {
                     Role::Weight => next() * (6.0 / fan_in).sqrt(),
@@ -27,7 +28,13 @@ pub fn drawn(network: &Network, seed: u64) -> Weights {
                     _ => 0.3 * next(),
                 })
                 .collect();
-            (p.name, Values { shape: p.shape, data })
+            (
+                p.name,
+                Values {
+                    shape: p.shape,
+                    data,
+                },
+            )
         })
         .collect()
 }

@@ -22,11 +22,19 @@ pub fn photos(count: u32) -> Vec<(RgbImage, PixelBox)> {
     }
     let all = Dataset::open(&table, None).unwrap().photos;
     let chosen = (0..count as usize).map(|i| &all[i * all.len() / count as usize]);
-    chosen.map(|photo| (photo.decode().unwrap(), photo.region.unwrap())).collect()
+    chosen
+        .map(|photo| (photo.decode().unwrap(), photo.region.unwrap()))
+        .collect()
 }
 
 fn drawn(whale: u32) -> (RgbImage, PixelBox) {
-    let album = Album { seed: 5, purpose: Purpose::CataloguePhoto, difficulty: &FIELD };
-    let (photo, fluke, _) = album.photo(&Skin::paint(&Individual::draw(5, whale)), whale, 1).unwrap();
+    let album = Album {
+        seed: 5,
+        purpose: Purpose::CataloguePhoto,
+        difficulty: &FIELD,
+    };
+    let (photo, fluke, _) = album
+        .photo(&Skin::paint(&Individual::draw(5, whale)), whale, 1)
+        .unwrap();
     (photo.picture, fluke)
 }

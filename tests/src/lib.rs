@@ -3,7 +3,10 @@
 //!
 //! The tests themselves are in `tests/`. They run the programs that cargo built beside them, on free ports of the loopback
 //! address and in folders of their own, and end every process that they started.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on must say where, and end")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on must say where, and end"
+)]
 
 pub mod boat;
 pub mod bundle;

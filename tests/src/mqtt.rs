@@ -23,7 +23,11 @@ impl Client {
         stream.write_all(&packet(0x10, &[&header, &text(id)]))?;
         let mut answer = [0; 4];
         stream.read_exact(&mut answer)?;
-        if answer == [0x20, 2, 0, 0] { Ok(Self { stream }) } else { Err(io::Error::other(format!("{answer:?}"))) }
+        if answer == [0x20, 2, 0, 0] {
+            Ok(Self { stream })
+        } else {
+            Err(io::Error::other(format!("{answer:?}")))
+        }
     }
 
     /// Publishes at QoS 1 and waits for the acknowledgement.
@@ -31,10 +35,15 @@ impl Client {
     /// # Errors
     /// When the broker closes the connection instead.
     pub fn publish(&mut self, topic: &str, payload: &[u8]) -> io::Result<()> {
-        self.stream.write_all(&packet(0x32, &[&text(topic), &[0, 1], payload]))?;
+        self.stream
+            .write_all(&packet(0x32, &[&text(topic), &[0, 1], payload]))?;
         let mut answer = [0; 4];
         self.stream.read_exact(&mut answer)?;
-        if answer == [0x40, 2, 0, 1] { Ok(()) } else { Err(io::Error::other(format!("{answer:?}"))) }
+        if answer == [0x40, 2, 0, 1] {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("{answer:?}")))
+        }
     }
 
     /// Announces a message of `bytes` zeros at QoS 0 and sends as many of them as the broker lets it; returns how many.

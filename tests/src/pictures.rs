@@ -5,7 +5,12 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
 
 /// Where [`frame`] shows the fluke.
-pub const FLUKE: PixelBox = PixelBox { x0: 40, y0: 20, x1: 168, y1: 84 };
+pub const FLUKE: PixelBox = PixelBox {
+    x0: 40,
+    y0: 20,
+    x1: 168,
+    y1: 84,
+};
 
 /// The fluke of whale `number`: 16 x 8 fields, light or dark, as no other whale has them.
 pub fn fluke(number: u32) -> RgbImage {
@@ -15,7 +20,11 @@ pub fn fluke(number: u32) -> RgbImage {
             .wrapping_mul(0x85eb_ca6b)
             .rotate_left(13)
             .wrapping_mul(0xc2b2_ae35);
-        Rgb([if mixed.count_ones().is_multiple_of(2) { 30 } else { 220 }; 3])
+        Rgb([if mixed.count_ones().is_multiple_of(2) {
+            30
+        } else {
+            220
+        }; 3])
     })
 }
 
@@ -23,7 +32,12 @@ pub fn fluke(number: u32) -> RgbImage {
 pub fn frame(whale: Option<u32>) -> RgbImage {
     let mut frame = RgbImage::from_pixel(208, 104, Rgb([90, 110, 130]));
     if let Some(number) = whale {
-        imageops::replace(&mut frame, &fluke(number), i64::from(FLUKE.x0), i64::from(FLUKE.y0));
+        imageops::replace(
+            &mut frame,
+            &fluke(number),
+            i64::from(FLUKE.x0),
+            i64::from(FLUKE.y0),
+        );
     }
     frame
 }
@@ -34,13 +48,16 @@ pub fn frame(whale: Option<u32>) -> RgbImage {
 /// Never: any picture of a sane size can be encoded.
 pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut file = vec![];
-    JpegEncoder::new_with_quality(&mut file, 90).encode_image(picture).unwrap();
+    JpegEncoder::new_with_quality(&mut file, 90)
+        .encode_image(picture)
+        .unwrap();
     file
 }
 
-/// A JPEG file that ends in the middle.
+/// A JPEG file that ends in the middle of its picture.
 pub fn truncated() -> Vec<u8> {
-    let mut file = jpeg(&fluke(1));
+    let large = imageops::resize(&fluke(1), 1024, 512, imageops::FilterType::Triangle);
+    let mut file = jpeg(&large);
     file.truncate(file.len() / 2);
     file
 }

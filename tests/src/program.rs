@@ -32,8 +32,12 @@ impl Program {
         };
         // A test's own file is target/debug/deps/NAME-HASH.
         let test = std::env::current_exe().unwrap();
-        let file =
-            test.parent().and_then(Path::parent).unwrap().join(name).with_extension(std::env::consts::EXE_EXTENSION);
+        let file = test
+            .parent()
+            .and_then(Path::parent)
+            .unwrap()
+            .join(name)
+            .with_extension(std::env::consts::EXE_EXTENSION);
         if !file.is_file() {
             BUILD.call_once(build);
         }
@@ -54,7 +58,11 @@ impl Program {
 
 /// With these arguments, nothing on stdin, and logs in plain text at the usual level.
 pub fn plain(mut command: Command, arguments: &[&str]) -> Command {
-    command.args(arguments).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null());
     command
 }
 
@@ -113,9 +121,17 @@ impl Finished {
     pub fn failed(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         for word in words {
-            assert!(self.stderr.contains(word), "'{word}' is not in: {}", self.stderr);
+            assert!(
+                self.stderr.contains(word),
+                "'{word}' is not in: {}",
+                self.stderr
+            );
         }
-        assert!(!self.stderr.contains("panicked"), "a panic is no error message: {}", self.stderr);
+        assert!(
+            !self.stderr.contains("panicked"),
+            "a panic is no error message: {}",
+            self.stderr
+        );
         self
     }
 }
@@ -124,7 +140,11 @@ impl Finished {
 pub fn finished(mut command: Command) -> Finished {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Finished { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    Finished {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
 /// A program that runs; killed when dropped.
@@ -139,13 +159,22 @@ pub struct Running {
 impl Running {
     /// Starts a command and collects what it prints and says.
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let (said, printed) = (Arc::default(), Arc::default());
         let readers = vec![
             collect(child.stdout.take().unwrap(), Arc::clone(&printed)),
             collect(child.stderr.take().unwrap(), Arc::clone(&said)),
         ];
-        Self { child, said, printed, readers }
+        Self {
+            child,
+            said,
+            printed,
+            readers,
+        }
     }
 
     /// Its process number.
@@ -155,7 +184,10 @@ impl Running {
 
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.said
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether it still runs.
@@ -170,9 +202,17 @@ impl Running {
     pub fn line(&mut self) -> String {
         let mut line = None;
         until("a line on stdout", || {
-            let printed = self.printed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let printed = self
+                .printed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
             line = printed.split_once('\n').map(|(first, _)| first.to_owned());
-            assert!(line.is_some() || self.child.try_wait().unwrap().is_none(), "it ended: {:?}", self.said);
+            assert!(
+                line.is_some() || self.child.try_wait().unwrap().is_none(),
+                "it ended: {:?}",
+                self.said
+            );
             line.is_some()
         });
         line.unwrap_or_default()
@@ -186,7 +226,11 @@ impl Running {
         until(words, || {
             let ended = !self.runs();
             let heard = self.said().contains(words);
-            assert!(heard || !ended, "it ended without '{words}': {}", self.said());
+            assert!(
+                heard || !ended,
+                "it ended without '{words}': {}",
+                self.said()
+            );
             heard
         });
     }
@@ -208,8 +252,14 @@ impl Running {
         for reader in self.readers.drain(..) {
             reader.join().unwrap();
         }
-        let take = |text: &Mutex<String>| std::mem::take(&mut *text.lock().unwrap_or_else(PoisonError::into_inner));
-        Finished { code: status.code(), stdout: take(&self.printed), stderr: take(&self.said) }
+        let take = |text: &Mutex<String>| {
+            std::mem::take(&mut *text.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        Finished {
+            code: status.code(),
+            stdout: take(&self.printed),
+            stderr: take(&self.said),
+        }
     }
 }
 
@@ -225,7 +275,9 @@ fn collect(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> JoinHa
         let mut reader = BufReader::new(from);
         let mut line = vec![];
         while reader.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
-            into.lock().unwrap_or_else(PoisonError::into_inner).push_str(&String::from_utf8_lossy(&line));
+            into.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_str(&String::from_utf8_lossy(&line));
             line.clear();
         }
     })

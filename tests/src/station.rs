@@ -44,7 +44,12 @@ impl Station {
         let mut program = Running::start(command);
         let ready: Value = serde_json::from_str(&program.line()).unwrap();
         let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
-        Self { data: data.to_owned(), http: address("http"), mqtt: address("mqtt"), program }
+        Self {
+            data: data.to_owned(),
+            http: address("http"),
+            mqtt: address("mqtt"),
+            program,
+        }
     }
 
     /// Where boats publish.
@@ -69,7 +74,12 @@ impl Station {
     /// When it is none.
     pub fn get(&self, path: &str) -> Value {
         let mut stream = TcpStream::connect(self.http).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.http).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n",
+            self.http
+        )
+        .unwrap();
         let mut answer = vec![];
         stream.read_to_end(&mut answer).unwrap();
         let answer = String::from_utf8(answer).unwrap();
@@ -83,7 +93,11 @@ impl Station {
     /// # Panics
     /// When the answer has another form.
     pub fn sightings(&self) -> Vec<Value> {
-        let mut all = self.get("/api/sightings?limit=10000").as_array().unwrap().clone();
+        let mut all = self
+            .get("/api/sightings?limit=10000")
+            .as_array()
+            .unwrap()
+            .clone();
         all.sort_by_key(|s| (s["boat"].to_string(), s["sequence"].as_u64()));
         all
     }
@@ -100,7 +114,10 @@ impl Station {
     pub fn refused(&self, reason: &str) -> u64 {
         let refused = self.get("/api/refused");
         let counts = refused["counts"].as_array().into_iter().flatten();
-        counts.filter(|c| c["reason"] == reason).filter_map(|c| c["total"].as_u64()).sum()
+        counts
+            .filter(|c| c["reason"] == reason)
+            .filter_map(|c| c["total"].as_u64())
+            .sum()
     }
 
     /// Exactly `expected` sightings of `boat` are stored: each once, numbered from 1 without a gap, each with its picture.
@@ -111,7 +128,11 @@ impl Station {
         let mut all = self.sightings();
         all.retain(|s| s["boat"] == boat);
         let numbers: Vec<u64> = all.iter().filter_map(|s| s["sequence"].as_u64()).collect();
-        assert_eq!(numbers, (1..=expected).collect::<Vec<_>>(), "lost, or there twice");
+        assert_eq!(
+            numbers,
+            (1..=expected).collect::<Vec<_>>(),
+            "lost, or there twice"
+        );
         let ids: BTreeSet<&str> = all.iter().filter_map(|s| s["id"].as_str()).collect();
         assert_eq!(ids.len() as u64, expected, "two sightings share an id");
         for sighting in &all {
@@ -119,8 +140,18 @@ impl Station {
         }
         let gaps = Program::Shore.run(&["gaps", "--data", text(&self.data), "--json"]);
         let boats = gaps.succeeded().json();
-        let status = boats.as_array().into_iter().flatten().find(|b| b["boat"] == boat).unwrap();
-        for key in ["missing", "repeated", "pictures_missing", "pictures_waiting"] {
+        let status = boats
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|b| b["boat"] == boat)
+            .unwrap();
+        for key in [
+            "missing",
+            "repeated",
+            "pictures_missing",
+            "pictures_waiting",
+        ] {
             assert_eq!(status[key], 0, "{key}: {status}");
         }
         all

@@ -7,8 +7,12 @@ use flukewatch_tests::station::Station;
 use std::fs;
 use std::path::Path;
 
-const PARTS: [(&str, &str); 4] =
-    [("model", "model.onnx"), ("catalogue", "catalogue.bin"), ("decision", "decision.json"), ("card", "CARD.md")];
+const PARTS: [(&str, &str); 4] = [
+    ("model", "model.onnx"),
+    ("catalogue", "catalogue.bin"),
+    ("decision", "decision.json"),
+    ("card", "CARD.md"),
+];
 
 /// Changes the byte in the middle.
 fn change(file: &Path) {
@@ -20,11 +24,17 @@ fn change(file: &Path) {
 
 /// The workstation's and the boat's programs refuse it with these words.
 fn refused(bundle: &Path, words: &[&str]) {
-    Program::Host.run(&["inspect", text(bundle)]).failed(1, words);
+    Program::Host
+        .run(&["inspect", text(bundle)])
+        .failed(1, words);
     let check = Program::Edge.run(&["check", "--bundle", text(bundle)]);
     assert_eq!(check.code, Some(1), "{check:?}");
     for word in [&["FAULT bundle: "], words].concat() {
-        assert!(check.stdout.contains(word), "'{word}' is not in {}", check.stdout);
+        assert!(
+            check.stdout.contains(word),
+            "'{word}' is not in {}",
+            check.stdout
+        );
     }
 }
 
@@ -35,7 +45,13 @@ fn a_changed_byte_is_told_by_its_part() {
         let bundle = folder.path().join("whales");
         tiny(3).save(&bundle).unwrap();
         change(&bundle.join(file));
-        refused(&bundle, &[text(&bundle), &format!("its {part} is not the one that the manifest names")]);
+        refused(
+            &bundle,
+            &[
+                text(&bundle),
+                &format!("its {part} is not the one that the manifest names"),
+            ],
+        );
     }
 }
 
@@ -61,7 +77,10 @@ fn a_single_file_that_is_damaged_is_refused() {
     let mut changed = whole.clone();
     changed[at] ^= 1;
     fs::write(&bundle, changed).unwrap();
-    refused(&bundle, &["its model is not the one that the manifest names"]);
+    refused(
+        &bundle,
+        &["its model is not the one that the manifest names"],
+    );
     fs::write(&bundle, &whole[..at]).unwrap();
     refused(&bundle, &[text(&bundle), "the file is damaged or cut off"]);
     fs::write(&bundle, []).unwrap();
@@ -71,17 +90,33 @@ fn a_single_file_that_is_damaged_is_refused() {
 #[test]
 fn a_boat_and_a_station_do_not_start_with_a_damaged_bundle() {
     let folder = tempfile::tempdir().unwrap();
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(50.0), 1);
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(50.0),
+        1,
+    );
     boat.takes_stills(1);
     let bundle = folder.path().join("boat/whales.flukebundle");
     change(&bundle);
-    boat.run(1).failed(1, &["error: bundle ", "whales.flukebundle"]);
+    boat.run(1)
+        .failed(1, &["error: bundle ", "whales.flukebundle"]);
     assert!(!boat.outbox().join("outbox.sqlite3").exists());
 
     let (data, photos) = (folder.path().join("shore"), folder.path().join("photos"));
     fs::create_dir(&photos).unwrap();
-    let serve = ["serve", "--data", text(&data), "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"];
+    let serve = [
+        "serve",
+        "--data",
+        text(&data),
+        "--http",
+        "127.0.0.1:0",
+        "--mqtt",
+        "127.0.0.1:0",
+    ];
     let shown = ["--bundle", text(&bundle), "--photos", text(&photos)];
-    Program::Shore.run(&[&serve[..], &shown].concat()).failed(1, &["flukewatch-shore: bundle ", "whales.flukebundle"]);
+    Program::Shore
+        .run(&[&serve[..], &shown].concat())
+        .failed(1, &["flukewatch-shore: bundle ", "whales.flukebundle"]);
     drop(Station::start(&data));
 }

@@ -2,7 +2,7 @@
 
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::bundle::{name, tiny};
-use flukewatch_tests::pictures::{enormous, fluke, frame, jpeg, truncated};
+use flukewatch_tests::pictures::{enormous, fluke, jpeg, truncated};
 use flukewatch_tests::program::{Finished, Program};
 use flukewatch_tests::station::Station;
 use serde_json::json;
@@ -21,7 +21,11 @@ fn bad_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
         ("cut.jpg", truncated(), TRUNCATED),
         ("empty.jpg", vec![], EMPTY),
         ("huge.jpg", enormous(), ENORMOUS),
-        ("letter.jpg", b"Dear whale,".to_vec(), "not a JPEG or PNG picture"),
+        (
+            "letter.jpg",
+            b"Dear whale,".to_vec(),
+            "not a JPEG or PNG picture",
+        ),
     ]
 }
 
@@ -29,17 +33,37 @@ fn bad_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
 fn a_boat_names_bad_pictures_and_reports_the_others() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(50.0), station.mqtt().port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(50.0),
+        station.mqtt().port(),
+    );
     let bad = bad_pictures();
-    let good = [("a.jpg", 1), ("z.jpg", 2)].map(|(file, whale)| (file.to_owned(), jpeg(&frame(Some(whale)))));
-    boat.takes(bad.iter().map(|(file, bytes, _)| ((*file).to_owned(), bytes.clone())).chain(good));
+    let good =
+        [("a.jpg", 1), ("z.jpg", 2)].map(|(file, whale)| (file.to_owned(), jpeg(&fluke(whale))));
+    boat.takes(
+        bad.iter()
+            .map(|(file, bytes, _)| ((*file).to_owned(), bytes.clone()))
+            .chain(good),
+    );
     let finished = boat.run(40).succeeded();
     for (file, _, why) in &bad {
-        let named = finished.stderr.lines().any(|line| line.contains(file) && line.contains(why));
+        let named = finished
+            .stderr
+            .lines()
+            .any(|line| line.contains(file) && line.contains(why));
         assert!(named, "{file}: {why} is not in {}", finished.stderr);
     }
     let health = finished.json();
-    assert_eq!((&health["frames"], &health["broken_frames"], &health["accepted"]), (&json!(6), &json!(4), &json!(2)));
+    assert_eq!(
+        (
+            &health["frames"],
+            &health["broken_frames"],
+            &health["accepted"]
+        ),
+        (&json!(6), &json!(4), &json!(2))
+    );
     boat.is_empty();
     station.has_all("balaena", 2);
 }
@@ -50,7 +74,11 @@ fn identify_names_bad_pictures_and_identifies_the_others() {
     let bundle = folder.path().join("whales.flukebundle");
     tiny(3).save(&bundle).unwrap();
     let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
-    let mut arguments = vec!["identify".to_owned(), path("whales.flukebundle"), "--json".to_owned()];
+    let mut arguments = vec![
+        "identify".to_owned(),
+        path("whales.flukebundle"),
+        "--json".to_owned(),
+    ];
     for (file, bytes, _) in bad_pictures() {
         fs::write(path(file), bytes).unwrap();
         arguments.push(path(file));
@@ -58,13 +86,21 @@ fn identify_names_bad_pictures_and_identifies_the_others() {
     fs::write(path("good.jpg"), jpeg(&fluke(2))).unwrap();
     arguments.push(path("good.jpg"));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let finished = Program::Host.run(&arguments).failed(1, &["4 of 5 photos could not be identified"]);
+    let finished = Program::Host
+        .run(&arguments)
+        .failed(1, &["4 of 5 photos could not be identified"]);
     let answers = finished.json();
     for (i, (_, _, why)) in bad_pictures().iter().enumerate() {
         assert_eq!(answers[i]["verdict"], "error");
-        assert!(answers[i]["error"].as_str().unwrap().contains(why), "{answers}");
+        assert!(
+            answers[i]["error"].as_str().unwrap().contains(why),
+            "{answers}"
+        );
     }
-    assert_eq!((&answers[4]["verdict"], &answers[4]["whale"]), (&json!("known"), &json!(name(2))));
+    assert_eq!(
+        (&answers[4]["verdict"], &answers[4]["whale"]),
+        (&json!("known"), &json!(name(2)))
+    );
 }
 
 /// A table `t.csv` and the photos of two whales in `t/`.
@@ -89,12 +125,24 @@ impl Table {
     }
 
     fn evaluate(&self) -> Finished {
-        Program::Host.run(&["evaluate", text(&self.path("empty")), text(&self.path("t.csv")), "--json"])
+        Program::Host.run(&[
+            "evaluate",
+            text(&self.path("empty")),
+            text(&self.path("t.csv")),
+            "--json",
+        ])
     }
 
     fn enroll(&self, more: &[&str]) -> Finished {
         let (bundle, table, out) = (self.path("empty"), self.path("t.csv"), self.path("out"));
-        let arguments = ["enroll", text(&bundle), text(&table), "--out", text(&out), "--quiet"];
+        let arguments = [
+            "enroll",
+            text(&bundle),
+            text(&table),
+            "--out",
+            text(&out),
+            "--quiet",
+        ];
         Program::Host.run(&[&arguments, more].concat())
     }
 
@@ -110,7 +158,10 @@ impl Table {
 fn a_good_table_is_measured_and_enrolled() {
     let table = Table::new("image,identity\na.jpg,A\nb.jpg,A\nc.jpg,B\n");
     let found = table.evaluate().succeeded().json();
-    assert_eq!((&found["recall_at_1"], &found["queries"], &found["enrolled"]), (&json!(1.0), &json!(2), &json!(3)));
+    assert_eq!(
+        (&found["recall_at_1"], &found["queries"], &found["enrolled"]),
+        (&json!(1.0), &json!(2), &json!(3))
+    );
     let said = table.enroll(&[]).succeeded().stdout;
     assert!(said.contains("enrolled 3 photos of 2 whales"), "{said}");
     assert!(table.path("out").is_dir());
@@ -118,7 +169,8 @@ fn a_good_table_is_measured_and_enrolled() {
 
 #[test]
 fn a_missing_column_is_named() {
-    Table::new("image,width\na.jpg,128\n").refused(&["t.csv: no column 'identity' in the first line (image,width)"]);
+    Table::new("image,width\na.jpg,128\n")
+        .refused(&["t.csv: no column 'identity' in the first line (image,width)"]);
     Table::new("image,identity,x0,y0,x1\na.jpg,A,1,2,30\n").refused(&["t.csv: no column 'y1'"]);
 }
 
@@ -135,17 +187,30 @@ fn a_bad_photo_is_named_and_left_out_where_asked() {
         fs::write(table.path("t").join(file), bytes).unwrap();
         table.refused(&[file, why]);
         let skipped = table.enroll(&["--skip-broken"]).succeeded();
-        assert!(skipped.stderr.contains(why) && skipped.stderr.contains(file), "{}", skipped.stderr);
-        assert!(skipped.stdout.contains("enrolled 2 photos of 1 whales"), "{}", skipped.stdout);
+        assert!(
+            skipped.stderr.contains(why) && skipped.stderr.contains(file),
+            "{}",
+            skipped.stderr
+        );
+        assert!(
+            skipped.stdout.contains("enrolled 2 photos of 1 whales"),
+            "{}",
+            skipped.stdout
+        );
     }
 }
 
 #[test]
 fn one_photo_of_each_whale_can_be_enrolled_and_not_measured() {
     let table = Table::new("image,identity\na.jpg,A\nc.jpg,B\n");
-    table.evaluate().failed(1, &["t.csv has no whale with two photos"]);
+    table
+        .evaluate()
+        .failed(1, &["t.csv has no whale with two photos"]);
     let said = table.enroll(&[]).succeeded().stdout;
-    assert!(said.contains("enrolled 2 photos of 2 whales") && said.contains("thresholds kept"), "{said}");
+    assert!(
+        said.contains("enrolled 2 photos of 2 whales") && said.contains("thresholds kept"),
+        "{said}"
+    );
 }
 
 #[cfg(feature = "train")]
@@ -154,7 +219,17 @@ fn one_photo_of_each_whale_makes_no_pairs_to_train_on() {
     let table = Table::new("image,identity\na.jpg,A\nc.jpg,B\n");
     let train = |table: &Path, more: &[&str]| {
         let run = table.with_file_name("run");
-        let arguments = ["train", "--data", text(table), "--run", text(&run), "--cpu", "--quiet", "--set", "batch=4"];
+        let arguments = [
+            "train",
+            "--data",
+            text(table),
+            "--run",
+            text(&run),
+            "--cpu",
+            "--quiet",
+            "--set",
+            "batch=4",
+        ];
         Program::Host.run(&[&arguments, more].concat())
     };
     let pairs = ["--set", "sampler={kind=\"pk\", photos_per_whale=2}"];

@@ -15,7 +15,12 @@ const RATE: f64 = 25.0;
 fn a_film_becomes_sightings_on_shore() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Film, station.mqtt().port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Film,
+        station.mqtt().port(),
+    );
     // A gap of 1 s, ten frames, ends an encounter; five frames of sea do not.
     boat.takes_film(&[
         (None, 12),
@@ -28,12 +33,21 @@ fn a_film_becomes_sightings_on_shore() {
         (Some(0), 9),
     ]);
     let health = boat.run(40).succeeded().json();
-    assert_eq!((&health["frames"], &health["encounters"], &health["dead"]), (&json!(68), &json!(3), &json!(0)));
+    assert_eq!(
+        (&health["frames"], &health["encounters"], &health["dead"]),
+        (&json!(68), &json!(3), &json!(0))
+    );
     boat.is_empty();
     let told: Vec<_> = station
         .has_all("balaena", 3)
         .iter()
-        .map(|s| (s["verdict"].clone(), s["whale"].clone(), s["frames"].clone()))
+        .map(|s| {
+            (
+                s["verdict"].clone(),
+                s["whale"].clone(),
+                s["frames"].clone(),
+            )
+        })
         .collect();
     let expected = [
         (json!("known"), json!("W03"), json!(12)),
@@ -48,7 +62,12 @@ fn two_boats_at_once_keep_apart() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
     let boats = ["balaena", "megaptera"].map(|boat| {
-        let at_sea = Boat::new(&folder.path().join(boat), boat, Camera::Stills(100.0), station.mqtt().port());
+        let at_sea = Boat::new(
+            &folder.path().join(boat),
+            boat,
+            Camera::Stills(100.0),
+            station.mqtt().port(),
+        );
         at_sea.takes_stills(12);
         at_sea
     });
@@ -66,7 +85,12 @@ fn two_boats_at_once_keep_apart() {
 fn nothing_is_lost_when_shore_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut station = Station::start(&folder.path().join("shore"));
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(RATE), station.mqtt().port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(RATE),
+        station.mqtt().port(),
+    );
     boat.takes_stills(STILLS);
     let running = boat.start(40);
     for stored in [5, 20, 40] {
@@ -81,7 +105,11 @@ fn nothing_is_lost_when_shore_is_killed() {
     let stored = station.has_all("balaena", u64::from(STILLS));
     for (i, sighting) in stored.iter().enumerate() {
         let whale = whale_of(i as u32);
-        let known = if whale < KNOWN { json!(name(whale)) } else { json!(null) };
+        let known = if whale < KNOWN {
+            json!(name(whale))
+        } else {
+            json!(null)
+        };
         assert_eq!(sighting["whale"], known, "{sighting}");
     }
 }
@@ -91,7 +119,12 @@ fn nothing_is_lost_when_shore_is_killed() {
 fn nothing_is_lost_when_the_boat_is_killed() {
     let folder = tempfile::tempdir().unwrap();
     let mut station = Station::start(&folder.path().join("shore"));
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(RATE), station.mqtt().port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(RATE),
+        station.mqtt().port(),
+    );
     boat.takes_stills(STILLS);
     for stored in [4, 24] {
         let running = boat.start(40);
@@ -101,7 +134,9 @@ fn nothing_is_lost_when_the_boat_is_killed() {
     let (data, http, mqtt) = station.kill();
     let before = boat.accepted();
     let running = boat.start(40);
-    until("the boat accepts", || running.said().matches("sequence=").count() >= 10);
+    until("the boat accepts", || {
+        running.said().matches("sequence=").count() >= 10
+    });
     accepted_what_it_said(&boat, &running.kill());
     let waiting = boat.accepted();
     assert!(waiting >= before + 10, "{waiting} after {before}");
@@ -109,15 +144,24 @@ fn nothing_is_lost_when_the_boat_is_killed() {
     station = Station::start_at(&data, http, mqtt);
     let finished = boat.run(40).succeeded();
     let accepted = boat.accepted();
-    assert_eq!((finished.json()["accepted"].clone(), accepted), (json!(STILLS), waiting + u64::from(STILLS)));
+    assert_eq!(
+        (finished.json()["accepted"].clone(), accepted),
+        (json!(STILLS), waiting + u64::from(STILLS))
+    );
     boat.is_empty();
     station.has_all("balaena", accepted);
 }
 
 /// A sighting is told in the log once it is accepted: each number in there must be in the outbox.
 fn accepted_what_it_said(boat: &Boat, log: &str) {
-    let numbers = log.split("sequence=").skip(1).filter_map(|rest| rest.split(' ').next()?.trim().parse::<u64>().ok());
+    let numbers = log
+        .split("sequence=")
+        .skip(1)
+        .filter_map(|rest| rest.split(' ').next()?.trim().parse::<u64>().ok());
     let told = numbers.max().unwrap_or(0);
     assert!(told > 0, "nothing was told: {log}");
-    assert!(boat.accepted() >= told, "{told} was told and is not in the outbox");
+    assert!(
+        boat.accepted() >= told,
+        "{told} was told and is not in the outbox"
+    );
 }

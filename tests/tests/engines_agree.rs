@@ -11,6 +11,7 @@ use flukewatch_host::network::weights::Weights;
 use flukewatch_host::network::{Backbone, Network, Pooling};
 use flukewatch_host::train::checkpoint::Checkpoint;
 use flukewatch_tests::drawn_weights::drawn;
+use flukewatch_tests::onnx_runtime::Form;
 use flukewatch_tests::program::repository;
 use flukewatch_tests::{flukes, onnx_runtime};
 use ndarray::Array3;
@@ -34,22 +35,47 @@ struct Subject {
 impl Subject {
     fn new(network: Network, weights: Weights, preparation: Preparation) -> Self {
         let photos = flukes::photos(PHOTOS);
-        let pixels: Vec<_> = photos.iter().map(|(photo, fluke)| preparation.pixels(photo, *fluke).unwrap()).collect();
-        let images = pixels.iter().map(|p| preparation.normalise(p, false)).collect();
-        Self { network, weights, preparation, pixels, images }
+        let pixels: Vec<_> = photos
+            .iter()
+            .map(|(photo, fluke)| preparation.pixels(photo, *fluke).unwrap())
+            .collect();
+        let images = pixels
+            .iter()
+            .map(|p| preparation.normalise(p, false))
+            .collect();
+        Self {
+            network,
+            weights,
+            preparation,
+            pixels,
+            images,
+        }
     }
 
     /// The network of the shipped bundle, in floats as it was trained.
     fn shipped() -> Self {
-        let checkpoint = Checkpoint::read(&repository().join("models/humpback-lite0.safetensors")).unwrap();
+        let checkpoint =
+            Checkpoint::read(&repository().join("models/humpback-lite0.safetensors")).unwrap();
         let preparation = checkpoint.recipe.preparation();
-        let network = Network::new(checkpoint.recipe.backbone, preparation.channels(), &checkpoint.recipe.head);
+        let network = Network::new(
+            checkpoint.recipe.backbone,
+            preparation.channels(),
+            &checkpoint.recipe.head,
+        );
         Self::new(network, checkpoint.tensors, preparation)
     }
 
     /// A network that nobody trained: every kind of step, at a size that runs in no time.
     fn drawn(backbone: Backbone, pooling: Pooling) -> Self {
-        let network = Network::new(backbone, 1, &Head { pooling, dropout: 0.2, dimension: 48 });
+        let network = Network::new(
+            backbone,
+            1,
+            &Head {
+                pooling,
+                dropout: 0.2,
+                dimension: 48,
+            },
+        );
         let mut weights = drawn(&network, 11);
         if let Some(exponent) = weights.get_mut("pool.p") {
             exponent.data = vec![2.5];
@@ -67,7 +93,10 @@ impl Subject {
     }
 
     fn size(&self) -> (usize, usize) {
-        (self.preparation.height as usize, self.preparation.width as usize)
+        (
+            self.preparation.height as usize,
+            self.preparation.width as usize,
+        )
     }
 
     fn float(&self) -> Vec<u8> {
@@ -82,17 +111,25 @@ impl Subject {
 
     fn tract(&self, model: &[u8], form: TractForm) -> Vec<Embedding> {
         let mut engine = TractEngine::load(model, form).unwrap();
-        self.images.iter().map(|i| Embedding::normalised(engine.run(i.view()).unwrap()).unwrap()).collect()
+        self.images
+            .iter()
+            .map(|i| Embedding::normalised(engine.run(i.view()).unwrap()).unwrap())
+            .collect()
     }
 
     /// `None`, and said so, where ONNX Runtime is not set up.
-    fn onnx_runtime(&self, model: &[u8]) -> Option<Vec<Embedding>> {
+    fn onnx_runtime(&self, model: &[u8], form: Form) -> Option<Vec<Embedding>> {
         let Some(python) = onnx_runtime::python() else {
             eprintln!("skipped: ONNX Runtime is not set up (cargo xtask setup)");
             return None;
         };
-        let outputs = onnx_runtime::run(&python, model, &self.images);
-        Some(outputs.into_iter().map(|o| Embedding::normalised(o).unwrap()).collect())
+        let outputs = onnx_runtime::run(&python, model, &self.images, form);
+        Some(
+            outputs
+                .into_iter()
+                .map(|o| Embedding::normalised(o).unwrap())
+                .collect(),
+        )
     }
 
     #[cfg(feature = "train")]
@@ -103,18 +140,26 @@ impl Subject {
         let network = TorchNetwork::new(self.network.clone(), &self.weights, None, cpu, 0);
         let pixels: Vec<_> = self.pixels.iter().collect();
         let outputs = validation::embed(&network, &pixels, &self.preparation, false);
-        outputs.into_iter().map(|o| Embedding::normalised(o).unwrap()).collect()
+        outputs
+            .into_iter()
+            .map(|o| Embedding::normalised(o).unwrap())
+            .collect()
     }
 
     /// Float models agree in every engine that is here.
     fn floats_agree(&self) {
         let model = self.float();
         let tract = self.tract(&model, TractForm::AsIs);
-        if let Some(runtime) = self.onnx_runtime(&model) {
+        if let Some(runtime) = self.onnx_runtime(&model, Form::Fused) {
             agree("tract and ONNX Runtime, f32", &tract, &runtime, EQUAL);
         }
         #[cfg(feature = "train")]
-        agree("tract and the training network, f32", &tract, &self.trained(), EQUAL);
+        agree(
+            "tract and the training network, f32",
+            &tract,
+            &self.trained(),
+            EQUAL,
+        );
         assert_eq!(self.pixels.len(), tract.len());
     }
 }
@@ -124,7 +169,10 @@ fn agree(what: &str, one: &[Embedding], other: &[Embedding], least: f32) {
     assert_eq!(one.len(), other.len());
     let cosines: Vec<f32> = one.iter().zip(other).map(|(a, b)| a.cosine(b)).collect();
     let worst = cosines.iter().copied().fold(1.0, f32::min);
-    eprintln!("{what}: cosine {worst:.6} at least, over {} photos", cosines.len());
+    eprintln!(
+        "{what}: cosine {worst:.6} at least, over {} photos",
+        cosines.len()
+    );
     assert!(worst >= least, "{what}: {cosines:?}");
 }
 
@@ -134,18 +182,23 @@ fn every_backbone_is_exported_as_it_was_trained() {
     Subject::drawn(Backbone::Resnet18, Pooling::Gem).floats_agree();
 }
 
-/// With weights that nobody trained, int8 may stray from floats; the engines must stray alike.
+/// With weights that nobody trained, int8 may stray from floats; engines that do what the file says must stray alike.
 #[test]
 fn engines_round_an_int8_model_alike() {
     let subject = Subject::drawn(Backbone::EfficientnetLite0, Pooling::Average);
     let model = subject.int8();
     let tract = subject.tract(&model, TractForm::AsIs);
-    if let Some(runtime) = subject.onnx_runtime(&model) {
+    if let Some(runtime) = subject.onnx_runtime(&model, Form::Unfused) {
         agree("tract and ONNX Runtime, int8", &tract, &runtime, 0.999);
     }
     // Something is rounded at all, so that the agreement above says something.
     let float = subject.tract(&subject.float(), TractForm::AsIs);
-    assert!(tract.iter().zip(&float).any(|(a, b)| a.cosine(b) < 0.999_999));
+    assert!(
+        tract
+            .iter()
+            .zip(&float)
+            .any(|(a, b)| a.cosine(b) < 0.999_999)
+    );
 }
 
 #[test]
@@ -156,9 +209,21 @@ fn the_shipped_model_is_the_trained_network() {
     let bundle = Bundle::open(&repository().join("models/humpback-lite0")).unwrap();
     assert_eq!(bundle.manifest.preparation, subject.preparation);
     for form in [TractForm::Stripped, TractForm::AsIs] {
-        agree(&format!("int8 in tract ({form:?}) and f32"), &subject.tract(&bundle.model, form), &float, QUANTISED);
+        agree(
+            &format!("int8 in tract ({form:?}) and f32"),
+            &subject.tract(&bundle.model, form),
+            &float,
+            QUANTISED,
+        );
     }
-    if let Some(runtime) = subject.onnx_runtime(&bundle.model) {
-        agree("int8 in ONNX Runtime and f32", &runtime, &float, QUANTISED);
+    for form in [Form::Fused, Form::Unfused] {
+        if let Some(runtime) = subject.onnx_runtime(&bundle.model, form) {
+            agree(
+                &format!("int8 in ONNX Runtime ({form:?}) and f32"),
+                &runtime,
+                &float,
+                QUANTISED,
+            );
+        }
     }
 }

@@ -4,7 +4,7 @@ use flukewatch_common::sighting::Receipt;
 use flukewatch_common::wire;
 use flukewatch_tests::boat::{Boat, Camera, KNOWN, text, whale_of};
 use flukewatch_tests::mqtt::{Client, rubbish};
-use flukewatch_tests::pictures::{frame, jpeg};
+use flukewatch_tests::pictures::{fluke, jpeg};
 use flukewatch_tests::program::{Program, Running, plain};
 use flukewatch_tests::station::Station;
 use flukewatch_tests::wait::until;
@@ -23,31 +23,55 @@ fn hostile_messages_are_refused_by_reason_and_honest_ones_stored() {
     let folder = tempfile::tempdir().unwrap();
     let mut station = Station::start(&folder.path().join("shore"));
     let broker = station.mqtt();
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(10.0), broker.port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(10.0),
+        broker.port(),
+    );
     boat.takes_stills(30);
     let running = boat.start(40);
     until("shore stores", || station.count() >= 3);
 
     let mut client = Client::connect(broker, "mallory").unwrap();
-    let random: Vec<u8> = (0..5000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let random: Vec<u8> = (0..5000u32)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
     client.publish(SIGHTINGS, &random).unwrap();
-    let receipt = wire::encode(&Receipt { boat: "balaena".parse().unwrap(), stored: vec![] }).unwrap();
+    let receipt = wire::encode(&Receipt {
+        boat: "balaena".parse().unwrap(),
+        stored: vec![],
+    })
+    .unwrap();
     client.publish(SIGHTINGS, &receipt).unwrap();
     let mut newer = receipt.clone();
     newer[4..6].copy_from_slice(&[1, 2]);
     client.publish(SIGHTINGS, &newer).unwrap();
     client.publish(SIGHTINGS, &receipt[..7]).unwrap();
     client.publish(SIGHTINGS, b"").unwrap();
-    client.publish("flukewatch/v1/Not A Boat/picture", &random).unwrap();
+    client
+        .publish("flukewatch/v1/Not A Boat/picture", &random)
+        .unwrap();
     rubbish(broker, &random).unwrap();
     rubbish(broker, b"GET / HTTP/1.1\r\n\r\n").unwrap();
-    let sent = Client::connect(broker, "trudy").unwrap().flood(SIGHTINGS, FLOOD);
-    assert!(sent < FLOOD / 2, "{sent} bytes of a message that is too large were taken");
+    let sent = Client::connect(broker, "trudy")
+        .unwrap()
+        .flood(SIGHTINGS, FLOOD);
+    assert!(
+        sent < FLOOD / 2,
+        "{sent} bytes of a message that is too large were taken"
+    );
 
     running.finish().succeeded();
     boat.is_empty();
     station.has_all("balaena", 30);
-    for (reason, times) in [("foreign", 1), ("wrong-kind", 1), ("newer-version", 1), ("damaged", 2), ("topic", 1)] {
+    for (reason, times) in [
+        ("foreign", 1),
+        ("wrong-kind", 1),
+        ("newer-version", 1),
+        ("damaged", 2),
+        ("topic", 1),
+    ] {
         assert_eq!(station.refused(reason), times, "{reason}");
     }
     until("the flood is listed", || station.refused("too-large") == 1);
@@ -68,14 +92,32 @@ fn peak_megabytes(process: u32) -> Option<u64> {
 #[test]
 fn a_broker_that_is_not_there_costs_nothing_but_time() {
     let folder = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(100.0), nobody.port());
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(100.0),
+        nobody.port(),
+    );
     boat.takes_stills(8);
     let link = format!("no link to the broker mqtt://{nobody}");
-    let finished = boat.run(2).failed(3, &[&link, "16 messages still wait in the outbox"]);
-    assert_eq!(finished.stderr.matches(&link).count(), 1, "{}", finished.stderr);
+    let finished = boat
+        .run(2)
+        .failed(3, &[&link, "16 messages still wait in the outbox"]);
+    assert_eq!(
+        finished.stderr.matches(&link).count(),
+        1,
+        "{}",
+        finished.stderr
+    );
     let health = finished.json();
-    assert_eq!((&health["accepted"], &health["link"]), (&json!(8), &json!("down")));
+    assert_eq!(
+        (&health["accepted"], &health["link"]),
+        (&json!(8), &json!("down"))
+    );
 
     let any = "127.0.0.1:0".parse().unwrap();
     let station = Station::start_at(&folder.path().join("shore"), any, nobody);
@@ -95,25 +137,49 @@ fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
     }
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Stills(50.0), station.mqtt().port());
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(50.0),
+        station.mqtt().port(),
+    );
     let noise = jpeg(&noise());
     assert!(noise.len() > 150_000);
     boat.takes((0..6).map(|i| {
-        let photo = if i < 2 { jpeg(&frame(Some(whale_of(i)))) } else { noise.clone() };
+        let photo = if i < 2 {
+            jpeg(&fluke(whale_of(i)))
+        } else {
+            noise.clone()
+        };
         (format!("{i}.jpg"), photo)
     }));
     let mut running = Running::start(on_full_disk(&boat.config()));
     running.hear("is full");
-    assert!(running.said().contains("Free disk space or let the boat reach shore"), "{}", running.said());
+    assert!(
+        running
+            .said()
+            .contains("Free disk space or let the boat reach shore"),
+        "{}",
+        running.said()
+    );
     until("what came before is delivered", || station.count() == 2);
     assert_eq!(boat.accepted(), 2);
     assert!(running.runs());
 
-    let lifted = Command::new("prlimit").args(["--fsize=unlimited", "--pid", &running.id().to_string()]).status();
+    let lifted = Command::new("prlimit")
+        .args(["--fsize=unlimited", "--pid", &running.id().to_string()])
+        .status();
     assert!(lifted.unwrap().success());
     let finished = running.finish().succeeded();
-    assert!(finished.stderr.contains("the outbox takes sightings again"), "{}", finished.stderr);
-    assert_eq!((&finished.json()["accepted"], &finished.json()["given_up"]), (&json!(6), &json!(0)));
+    assert!(
+        finished.stderr.contains("the outbox takes sightings again"),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(
+        (&finished.json()["accepted"], &finished.json()["given_up"]),
+        (&json!(6), &json!(0))
+    );
     boat.is_empty();
     assert!(whale_of(0) < KNOWN);
     station.has_all("balaena", 6);
@@ -123,7 +189,14 @@ fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
 fn on_full_disk(config: &Path) -> Command {
     let edge = Program::Edge.path();
     let script = "trap '' XFSZ; exec \"$@\"";
-    let limited = ["--fsize=131072:unlimited", "sh", "-c", script, "sh", text(&edge)];
+    let limited = [
+        "--fsize=131072:unlimited",
+        "sh",
+        "-c",
+        script,
+        "sh",
+        text(&edge),
+    ];
     let work = ["run", "--config", text(config), "--until-delivered", "40"];
     plain(Command::new("prlimit"), &[&limited[..], &work].concat())
 }

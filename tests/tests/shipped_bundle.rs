@@ -21,13 +21,19 @@ fn it_opens_and_runs_and_names_nobody() {
     assert!(bundle.catalogue.is_empty(), "users enrol their own whales");
     assert!(Embedder::open(&bundle).is_ok());
     for word in ["devtest", "int8", "non-commercial"] {
-        assert!(bundle.card.contains(word), "the model card does not say '{word}'");
+        assert!(
+            bundle.card.contains(word),
+            "the model card does not say '{word}'"
+        );
     }
 }
 
 /// R@1 of a bundle on a table.
 fn recall_at_1(bundle: &Path, table: &Path) -> f64 {
-    let found = Program::Host.run(&["evaluate", text(bundle), text(table), "--json"]).succeeded().json();
+    let found = Program::Host
+        .run(&["evaluate", text(bundle), text(table), "--json"])
+        .succeeded()
+        .json();
     found["recall_at_1"].as_f64().unwrap()
 }
 
@@ -36,22 +42,45 @@ fn recall_at_1(bundle: &Path, table: &Path) -> f64 {
 fn it_finds_synthetic_whales_where_random_weights_do_not() {
     let folder = tempfile::tempdir().unwrap();
     let flukes = folder.path().join("flukes");
-    let whales = ["--seed", "3", "--whales", "24", "--photos-per-whale", "3", "--queries-per-whale", "0"];
-    Program::Host.run(&[&["synth", "--out", text(&flukes)], &whales[..]].concat()).succeeded();
+    let whales = [
+        "--seed",
+        "3",
+        "--whales",
+        "24",
+        "--photos-per-whale",
+        "3",
+        "--queries-per-whale",
+        "0",
+    ];
+    Program::Host
+        .run(&[&["synth", "--out", text(&flukes)], &whales[..]].concat())
+        .succeeded();
     let table = flukes.join("catalogue.csv");
 
     let random = folder.path().join("random");
-    random_weights(&Bundle::open(&shipped()).unwrap()).save(&random).unwrap();
-    let (shipped, random) = (recall_at_1(&shipped(), &table), recall_at_1(&random, &table));
+    random_weights(&Bundle::open(&shipped()).unwrap())
+        .save(&random)
+        .unwrap();
+    let (shipped, random) = (
+        recall_at_1(&shipped(), &table),
+        recall_at_1(&random, &table),
+    );
     eprintln!("R@1 on 24 synthetic whales: shipped {shipped:.3}, random weights {random:.3}");
-    assert!(shipped >= 0.6 && shipped >= random + 0.3, "shipped {shipped:.3}, random weights {random:.3}");
+    assert!(
+        shipped >= 0.6 && shipped >= random + 0.3,
+        "shipped {shipped:.3}, random weights {random:.3}"
+    );
 }
 
 /// The same bundle with a model of the same kind that nobody trained.
 fn random_weights(shipped: &Bundle) -> Bundle {
     let manifest = &shipped.manifest;
     let preparation = &manifest.preparation;
-    let head = Head { pooling: Pooling::Average, dropout: 0.0, dimension: manifest.dimension / manifest.views.len() };
+    let head = Head {
+        pooling: Pooling::Average,
+        dropout: 0.0,
+        dimension: manifest.dimension / manifest.views.len(),
+    };
     let network = Network::new(Backbone::EfficientnetLite0, preparation.channels(), &head);
     let (height, width) = (preparation.height as usize, preparation.width as usize);
     let model = float_model(&network, &drawn(&network, 1), height, width).unwrap();
@@ -59,6 +88,16 @@ fn random_weights(shipped: &Bundle) -> Bundle {
     info.precision = Precision::F32;
     let (catalogue, decision) = (shipped.catalogue.clone(), shipped.decision.clone());
     let (preparation, views) = (preparation.clone(), manifest.views.clone());
-    Bundle::new("random", &manifest.created, preparation, views, info, model, catalogue, decision, String::new())
-        .unwrap()
+    Bundle::new(
+        "random",
+        &manifest.created,
+        preparation,
+        views,
+        info,
+        model,
+        catalogue,
+        decision,
+        String::new(),
+    )
+    .unwrap()
 }
