@@ -182,14 +182,17 @@ fn every_backbone_is_exported_as_it_was_trained() {
     Subject::drawn(Backbone::Resnet18, Pooling::Gem).floats_agree();
 }
 
-/// With weights that nobody trained, int8 may stray from floats; engines that do what the file says must stray alike.
+/// With weights that nobody trained, int8 may stray from floats, and one activation on the edge between two steps makes others
+/// fall elsewhere: engines that do what the file says agree on most photos exactly, and on none by far.
 #[test]
 fn engines_round_an_int8_model_alike() {
     let subject = Subject::drawn(Backbone::EfficientnetLite0, Pooling::Average);
     let model = subject.int8();
     let tract = subject.tract(&model, TractForm::AsIs);
     if let Some(runtime) = subject.onnx_runtime(&model, Form::Unfused) {
-        agree("tract and ONNX Runtime, int8", &tract, &runtime, 0.999);
+        agree("tract and ONNX Runtime, int8", &tract, &runtime, 0.99);
+        let exact = tract.iter().zip(&runtime).filter(|(a, b)| a.cosine(b) > 0.999_99).count();
+        assert!(exact * 2 > tract.len(), "only {exact} of {} are the same", tract.len());
     }
     // Something is rounded at all, so that the agreement above says something.
     let float = subject.tract(&subject.float(), TractForm::AsIs);

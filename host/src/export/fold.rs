@@ -1,4 +1,4 @@
-//! Normalisation folded into what stands before or after it, dropout left out: what remains is what an engine runs.
+//! Normalisation folded into the convolution before it, dropout left out: what remains is what an engine runs.
 
 use crate::network::weights::{Values, Weights, WeightsError, select};
 use crate::network::{Activation, BatchNorm, Convolution, Network, NodeId, Op, Pooling};
@@ -11,6 +11,8 @@ pub struct Step {
     pub kind: Kind,
     /// Of which earlier steps.
     pub inputs: Vec<usize>,
+    /// Depth, as in [`crate::network::Node`].
+    pub block: usize,
 }
 
 /// What a step computes.
@@ -46,6 +48,14 @@ pub enum Kind {
     },
     /// Map to vector; the exponent of a generalised mean.
     Pool(Option<f32>),
+    /// `scale x + shift`, a number a feature: the normalisation of the pooled features. It is not folded into the matrix after
+    /// it, whose columns would then differ so much that int8 loses the small ones.
+    Affine {
+        /// `[features]`
+        scale: Values,
+        /// `[features]`
+        shift: Values,
+    },
     /// Matrix and bias.
     Linear {
         /// `[out, in]`
@@ -80,8 +90,6 @@ pub fn fold(
     let shapes = network.shapes(height, width);
     let mut steps: Vec<Step> = vec![];
     let mut place: Vec<usize> = vec![0; network.nodes.len()];
-    // A normalisation of the pooled vector waits here for the matrix after it.
-    let mut pending: Option<(Vec<f32>, Vec<f32>)> = None;
     for (id, node) in network.nodes.iter().enumerate() {
         let before = |i: usize| -> NodeId { node.inputs[i] };
         let kind = match &node.op {
@@ -90,9 +98,15 @@ pub fn fold(
                 continue;
             }
             Op::Norm(norm) => {
-                pending = Some(scale_and_shift(norm, &weights));
-                place[id] = place[before(0)];
-                continue;
+                let (scale, shift) = scale_and_shift(norm, &weights);
+                let values = |data| Values {
+                    shape: vec![norm.channels],
+                    data,
+                };
+                Kind::Affine {
+                    scale: values(scale),
+                    shift: values(shift),
+                }
             }
             Op::Input => Kind::Input,
             Op::Convolution(c) => convolution(c, &weights, &shapes[before(0)]),
@@ -109,28 +123,15 @@ pub fn fold(
             },
             Op::Pool(Pooling::Average) => Kind::Pool(None),
             Op::Pool(Pooling::Gem) => Kind::Pool(weights["pool.p"].data.first().copied()),
-            Op::Linear {
-                name,
-                inputs,
-                outputs,
-            } => {
-                let (mut weight, mut bias) = (
-                    weights[&format!("{name}.weight")].clone(),
-                    weights[&format!("{name}.bias")].clone(),
-                );
-                if let Some((scale, shift)) = pending.take() {
-                    for o in 0..*outputs {
-                        let row = &mut weight.data[o * inputs..(o + 1) * inputs];
-                        bias.data[o] += row.iter().zip(&shift).map(|(w, s)| w * s).sum::<f32>();
-                        row.iter_mut().zip(&scale).for_each(|(w, s)| *w *= s);
-                    }
-                }
-                Kind::Linear { weight, bias }
-            }
+            Op::Linear { name, .. } => Kind::Linear {
+                weight: weights[&format!("{name}.weight")].clone(),
+                bias: weights[&format!("{name}.bias")].clone(),
+            },
         };
         steps.push(Step {
             kind,
             inputs: node.inputs.iter().map(|&i| place[i]).collect(),
+            block: node.block,
         });
         place[id] = steps.len() - 1;
     }

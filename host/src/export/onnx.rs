@@ -29,6 +29,8 @@ pub fn name_of(step: usize) -> String {
 
 /// How the inputs and weights of a step are written; quantisation wraps both.
 pub trait Wrap {
+    /// Says which step comes next.
+    fn enter(&mut self, _: &Step) {}
     /// The name under which `tensor`, a step's output, is read by a convolution, a matrix or as the skip of a sum.
     fn activation(&mut self, graph: &mut GraphProto, tensor: &str) -> String;
     /// Adds a weight, one scale for each of its rows if it is quantised, and returns the name to read it by.
@@ -95,6 +97,7 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
 fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap) {
     let name = name_of(id);
     let input = |i: usize| name_of(step.inputs[i]);
+    wrap.enter(step);
     match &step.kind {
         Kind::Input => {}
         Kind::Convolution {
@@ -195,6 +198,22 @@ fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap
                 &name,
                 vec![integer("axis", 1)],
             ));
+        }
+        Kind::Affine { scale, shift } => {
+            let scaled = format!("{name}.scaled");
+            let [by, plus] = [("by", scale), ("plus", shift)].map(|(part, values)| {
+                let constant = format!("{name}.{part}");
+                graph
+                    .initializer
+                    .push(floats(&constant, &values.shape, &values.data));
+                constant
+            });
+            graph
+                .node
+                .push(node("Mul", &scaled, &[&input(0), &by], &scaled, vec![]));
+            graph
+                .node
+                .push(node("Add", &name, &[&scaled, &plus], &name, vec![]));
         }
         Kind::Linear { weight, bias } => {
             let x = wrap.activation(graph, &input(0));

@@ -1,13 +1,18 @@
 //! Int8 by QuantizeLinear and DequantizeLinear, in the form that TensorRT takes: symmetric, zero point 0, one scale a tensor for
 //! activations and one a row (axis 0) for weights, float biases; on the inputs and weights of Conv and Gemm and on the skip of
-//! a sum. Activations keep their Relu or Clip, so that the pairs may be taken out again for engines without int8.
+//! a sum. The stem and the first blocks stay in float: their few depthwise weights cancel each other over a large mean, so that
+//! rounding them costs more than all other layers together (the first depthwise layer of EfficientNet-Lite0 alone brings the
+//! cosine to the float embedding down to 0.978). Activations keep their Relu or Clip, so that the pairs may be taken out again for engines without int8.
 
 use super::calibrate::Ranges;
-use super::fold::Folded;
-use super::onnx::{self, Wrap, bytes, floats, integer, node};
+use super::fold::{Folded, Step};
+use super::onnx::{self, Float, Wrap, bytes, floats, integer, node};
 use crate::network::weights::Values;
 use std::collections::BTreeSet;
 use tract_onnx::pb::{GraphProto, ModelProto};
+
+/// The stem and this many blocks stay in float.
+pub const FLOAT_BLOCKS: usize = 2;
 
 /// The network with int8 weights and activations.
 pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
@@ -16,6 +21,7 @@ pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
         &mut Int8 {
             ranges,
             done: BTreeSet::new(),
+            float: true,
         },
     )
 }
@@ -23,10 +29,18 @@ pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
 struct Int8<'a> {
     ranges: &'a Ranges,
     done: BTreeSet<String>,
+    float: bool,
 }
 
 impl Wrap for Int8<'_> {
+    fn enter(&mut self, step: &Step) {
+        self.float = step.block <= FLOAT_BLOCKS;
+    }
+
     fn activation(&mut self, graph: &mut GraphProto, tensor: &str) -> String {
+        if self.float {
+            return tensor.to_owned();
+        }
         let read = format!("{tensor}.dequantised");
         // A tensor that several nodes read is quantised once.
         let Some(range) = self.ranges.get(tensor) else {
@@ -58,6 +72,9 @@ impl Wrap for Int8<'_> {
     }
 
     fn weight(&mut self, graph: &mut GraphProto, name: &str, values: &Values) -> String {
+        if self.float {
+            return Float.weight(graph, name, values);
+        }
         let rows = values.shape[0];
         let (scales, data) = quantised_rows(values);
         let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
