@@ -1,5 +1,6 @@
 //! The trainer and what is exported from it, on small drawn flukes (feature `train`).
 #![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::engine::Engine;
 use flukewatch_common::engine::tract::{TractEngine, TractForm};

@@ -1,4 +1,5 @@
 //! Bundles with a byte changed, a part missing or an end cut off: every program names the part and touches nothing.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::bundle::tiny;

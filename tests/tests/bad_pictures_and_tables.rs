@@ -1,4 +1,5 @@
 //! Pictures that are none and tables that are wrong, through the programs: each is named, the good ones go on.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::bundle::{name, tiny};

@@ -1,4 +1,5 @@
 //! From the boat's camera to shore's database, through the real programs, with and without power cuts.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, KNOWN, whale_of};
 use flukewatch_tests::bundle::name;

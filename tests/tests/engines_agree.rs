@@ -1,4 +1,5 @@
 //! One model, three engines: tract, ONNX Runtime and the network that was trained give the same embedding.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
@@ -191,8 +192,16 @@ fn engines_round_an_int8_model_alike() {
     let tract = subject.tract(&model, TractForm::AsIs);
     if let Some(runtime) = subject.onnx_runtime(&model, Form::Unfused) {
         agree("tract and ONNX Runtime, int8", &tract, &runtime, 0.99);
-        let exact = tract.iter().zip(&runtime).filter(|(a, b)| a.cosine(b) > 0.999_99).count();
-        assert!(exact * 2 > tract.len(), "only {exact} of {} are the same", tract.len());
+        let exact = tract
+            .iter()
+            .zip(&runtime)
+            .filter(|(a, b)| a.cosine(b) > 0.999_99)
+            .count();
+        assert!(
+            exact * 2 > tract.len(),
+            "only {exact} of {} are the same",
+            tract.len()
+        );
     }
     // Something is rounded at all, so that the agreement above says something.
     let float = subject.tract(&subject.float(), TractForm::AsIs);

@@ -1,4 +1,5 @@
 //! Hostile messages, a broker that is not there, and a disk that is full: shore stays up, and the boat loses nothing.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::sighting::Receipt;
 use flukewatch_common::wire;

@@ -267,7 +267,7 @@ impl Recipe {
         need(!self.stages.is_empty(), "at least one stage is needed")?;
         for stage in &self.stages {
             need(stage.epochs > 0, "a stage needs an epoch or more")?;
-            let sound = |side: u32| side % 32 == 0 && (32..=1024).contains(&side);
+            let sound = |side: u32| side.is_multiple_of(32) && (32..=1024).contains(&side);
             need(
                 sound(stage.height) && sound(stage.width),
                 "sizes must be multiples of 32 from 32 to 1024",
@@ -292,7 +292,7 @@ impl Recipe {
         } = self.sampler
         {
             need(
-                k >= 2 && self.batch % k == 0,
+                k >= 2 && self.batch.is_multiple_of(k),
                 "sampler.photos_per_whale must be 2 or more and divide the batch",
             )?;
         }
