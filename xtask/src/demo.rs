@@ -93,8 +93,8 @@ fn play(
     folder: &DemoFolder,
     model: &Path,
 ) -> anyhow::Result<(Shore, Outcome)> {
-    let build = "build the three programs (the first time takes minutes, almost all of it other people's crates)";
-    steps.take(build, || {
+    steps.take("build the three programs", || {
+        println!("    (the first time takes minutes, nearly all of it other people's crates)");
         let mut cargo = workshop.cargo();
         cargo.args(["build", "--workspace"]);
         for program in ["flukewatch", "flukewatch-edge", "flukewatch-shore"] {

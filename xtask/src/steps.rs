@@ -54,6 +54,7 @@ impl Steps {
         let took = began.elapsed();
         match &result {
             Ok(_) => println!("    done in {}", duration(took)),
+            Err(e) if e.is::<Interrupted>() => println!("    interrupted"),
             Err(e) => println!("    failed after {}: {e:#}", duration(took)),
         }
         self.done.push(Done {
