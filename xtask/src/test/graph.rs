@@ -2,6 +2,7 @@
 
 use crate::workshop::Workshop;
 use anyhow::{Context, bail};
+use std::collections::BTreeSet;
 
 /// The packages that must do without.
 const PACKAGES: [&str; 3] = ["flukewatch-edge", "flukewatch-shore", "flukewatch-host"];
@@ -25,12 +26,15 @@ pub(super) fn without_libtorch(workshop: &Workshop) -> anyhow::Result<()> {
         if let Some(binding) = binding(&tree) {
             bail!("{package} without the feature 'train' depends on {binding}");
         }
-        println!(
-            "    {package}: {} crates, no libtorch",
-            tree.lines().count()
-        );
+        println!("    {package}: {} crates, no libtorch", count(&tree));
     }
     Ok(())
+}
+
+/// Cargo lists a crate again for each that uses it, with a mark.
+fn count(tree: &str) -> usize {
+    let crates: BTreeSet<&str> = tree.lines().map(|l| l.trim_end_matches(" (*)")).collect();
+    crates.len()
 }
 
 fn binding(tree: &str) -> Option<&str> {
@@ -48,6 +52,7 @@ mod tests {
     fn a_binding_is_found_by_its_whole_name() {
         let tree = "flukewatch-edge v0.1.0 (edge)\nmatches v1.0.0\nlibc v0.2.191\n";
         assert_eq!(binding(tree), None);
+        assert_eq!(count(&format!("{tree}libc v0.2.191 (*)\n")), 3);
         let tree = format!("{tree}torch-sys v0.26.0\n");
         assert_eq!(binding(&tree), Some("torch-sys v0.26.0"));
     }
