@@ -45,8 +45,21 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flukewatch: {error:#}");
+            eprintln!("flukewatch: {}", message(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and what lies behind it, each said once: many errors already say what lies behind them.
+fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

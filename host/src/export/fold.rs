@@ -48,8 +48,8 @@ pub enum Kind {
     },
     /// Map to vector; the exponent of a generalised mean.
     Pool(Option<f32>),
-    /// `scale x + shift`, a number a feature: the normalisation of the pooled features. It is not folded into the matrix after
-    /// it, whose columns would then differ so much that int8 loses the small ones.
+    /// `scale x + shift`, a number a feature: the normalisation of the pooled features, in float, so that the matrix after it
+    /// sees features of one size.
     Affine {
         /// `[features]`
         scale: Values,
