@@ -1,6 +1,7 @@
 //! `flukewatch`: the workstation's program.
 
 use clap::{Parser, Subcommand};
+use flukewatch_host::train::losses;
 use flukewatch_host::{enroll, evaluate, export, identify, inspect, synth};
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ struct Cli {
 enum Command {
     #[cfg(feature = "train")]
     Train(flukewatch_host::train::command::TrainArgs),
+    Losses(losses::LossesArgs),
     Export(export::command::ExportArgs),
     Enroll(enroll::EnrollArgs),
     Identify(identify::IdentifyArgs),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         #[cfg(feature = "train")]
         Command::Train(args) => flukewatch_host::train::command::run(args),
+        Command::Losses(args) => losses::run(args),
         Command::Export(args) => export::command::run(args),
         Command::Enroll(args) => enroll::run(args),
         Command::Identify(args) => identify::run(args),

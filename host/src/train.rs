@@ -1,13 +1,15 @@
 //! The trainer: from labelled photos to a checkpoint.
 //!
 //! [`recipe`] says how, [`split`] which whales are kept aside, [`sampler`] which photos make a batch, [`augment`] and [`loader`]
-//! turn them into numbers. With the feature `train`, `forward` runs the [`crate::network`] on libtorch, `loss` judges,
-//! `optimiser` moves, and `run` does it all in a loop. [`checkpoint`] remembers; it is read without libtorch, so that a trained
-//! network can be exported anywhere.
+//! turn them into numbers, [`miner`] which triples of a batch a loss compares, [`losses`] tells people of both. With the feature
+//! `train`, `forward` runs the [`crate::network`] on libtorch, `loss` judges, `optimiser` moves, and `run` does it all in a loop.
+//! [`checkpoint`] remembers; it is read without libtorch, so that a trained network can be exported anywhere.
 
 pub mod augment;
 pub mod checkpoint;
 pub mod loader;
+pub mod losses;
+pub mod miner;
 pub mod progress;
 pub mod recipe;
 pub mod sampler;

@@ -1,5 +1,12 @@
 //! The recipe: every setting of a training run.
 
+pub mod about;
+pub mod loss;
+pub mod miner;
+
+pub use loss::LossChoice;
+pub use miner::MinerChoice;
+
 use crate::network::{Backbone, head::Head};
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use serde::{Deserialize, Serialize};
@@ -92,28 +99,6 @@ pub enum SamplerChoice {
     },
 }
 
-/// What is minimised.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LossChoice {
-    /// ArcFace, `train::loss::arcface`.
-    Arcface {
-        /// s.
-        scale: f64,
-        /// m, in radians.
-        margin: f64,
-    },
-    /// The margin loss, `train::loss::margin`.
-    Margin {
-        /// The separation that is asked for.
-        alpha: f64,
-        /// The boundary between the same and another whale, as a distance.
-        beta: f64,
-        /// Whether beta is learned.
-        learn_beta: bool,
-    },
-}
-
 /// AdamW with linear warm-up and cosine decay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,10 +169,7 @@ impl Default for Recipe {
             batch: 32,
             sampler: SamplerChoice::Shuffled,
             mirror_is_another: true,
-            loss: LossChoice::Arcface {
-                scale: 32.0,
-                margin: 0.3,
-            },
+            loss: LossChoice::Arcface(loss::ArcFaceSettings::default()),
             optimiser: OptimiserSettings {
                 backbone_rate: 6e-4,
                 head_rate: 1.5e-3,
@@ -296,12 +278,14 @@ impl Recipe {
                 "sampler.photos_per_whale must be 2 or more and divide the batch",
             )?;
         }
-        if matches!(self.loss, LossChoice::Margin { .. }) {
-            need(
-                matches!(self.sampler, SamplerChoice::Pk { .. }),
-                "the margin loss compares pairs and needs sampler.kind = \"pk\"",
-            )?;
-        }
+        self.loss.check().map_err(RecipeError::Value)?;
+        need(
+            !self.loss.needs_pairs() || matches!(self.sampler, SamplerChoice::Pk { .. }),
+            &format!(
+                "the {} loss compares pairs and needs sampler.kind = \"pk\"",
+                self.loss.about().kind
+            ),
+        )?;
         Ok(())
     }
 

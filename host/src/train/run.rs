@@ -4,10 +4,10 @@ use super::checkpoint::{CHECKPOINT, Checkpoint, CheckpointError};
 use super::device;
 use super::forward::{Mode, TorchNetwork};
 use super::loader::{self, Batch, Making};
-use super::loss::{Loss, arcface::ArcFace, margin::Margin};
+use super::loss::{self, Loss};
 use super::optimiser::{AdamW, schedule};
 use super::progress::{EpochMetrics, MetricsFile, bar};
-use super::recipe::{LossChoice, Recipe, SamplerChoice};
+use super::recipe::{Recipe, SamplerChoice};
 use super::sampler::Sampler;
 use super::split::Split;
 use super::validation;
@@ -352,21 +352,15 @@ impl State {
             recipe.seed,
         );
         let dimension = recipe.head.dimension;
-        let mut loss: Box<dyn Loss> = match recipe.loss {
-            LossChoice::Arcface { scale, margin } => Box::new(ArcFace::new(
-                sampler.classes(),
-                dimension,
-                scale,
-                margin,
-                device,
-                recipe.seed,
-            )),
-            LossChoice::Margin {
-                alpha,
-                beta,
-                learn_beta,
-            } => Box::new(Margin::new(alpha, beta, learn_beta, device)),
-        };
+        let classes = sampler.classes();
+        let mut loss = loss::build(
+            &recipe.loss,
+            classes,
+            dimension,
+            "loss",
+            device,
+            recipe.seed,
+        );
         let mut adam = AdamW::default();
         let settings = &recipe.optimiser;
         for (parameter, tensor) in network.trained() {

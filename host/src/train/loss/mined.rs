@@ -1,0 +1,100 @@
+//! The triples that a miner picks, as distances that can be learned from.
+
+use crate::train::forward::values;
+use crate::train::miner::Miner;
+use rand_chacha::ChaCha8Rng;
+use tch::{Device, Kind, Tensor};
+
+/// T triples.
+pub(super) struct Mined {
+    /// The anchors' classes, `[T] i64`.
+    pub classes: Tensor,
+    /// From anchor to positive, `[T] f32`, Euclidean.
+    pub positive: Tensor,
+    /// From anchor to negative, `[T] f32`, Euclidean.
+    pub negative: Tensor,
+}
+
+/// Lets the miner pick; `None` where it picks nothing. `embeddings` `[N, D] f32`, L2-normalised; `classes` `[N] i64`.
+pub(super) fn mine(
+    miner: &dyn Miner,
+    embeddings: &Tensor,
+    classes: &Tensor,
+    random: &mut ChaCha8Rng,
+) -> Option<Mined> {
+    let mut plain = vec![0i64; classes.numel()];
+    classes
+        .to_device(Device::Cpu)
+        .copy_data(&mut plain, classes.numel());
+    let distances = values(&all_distances(embeddings)).data;
+    let triples = miner.triples(&distances, &plain, embeddings.size()[1] as usize, random);
+    if triples.is_empty() {
+        return None;
+    }
+    let positions = |of: &dyn Fn(usize) -> usize| {
+        let at: Vec<i64> = (0..triples.len()).map(|t| of(t) as i64).collect();
+        Tensor::from_slice(&at).to_device(embeddings.device())
+    };
+    let anchors = positions(&|t| triples[t].anchor);
+    let anchor = embeddings.index_select(0, &anchors);
+    let distance_to = |positions: &Tensor| {
+        let difference = &anchor - embeddings.index_select(0, positions);
+        distance(&difference)
+    };
+    Some(Mined {
+        classes: classes.index_select(0, &anchors.to_device(classes.device())),
+        positive: distance_to(&positions(&|t| triples[t].positive)),
+        negative: distance_to(&positions(&|t| triples[t].negative)),
+    })
+}
+
+/// For the miner: `[N, N]`, without a gradient.
+fn all_distances(embeddings: &Tensor) -> Tensor {
+    let e = embeddings.detach();
+    (e.matmul(&e.tr()) * -2.0 + 2.0).clamp_min(0.0).sqrt()
+}
+
+/// Lengths of differences `[T, D]`, `[T]`. Not `√(2 - 2 cos)`, whose rounding is as large as a distance of 3e-4 and whose slope
+/// there is noise; and with a slope of zero where two photos are one point, where the root has none.
+fn distance(difference: &Tensor) -> Tensor {
+    difference
+        .square()
+        .sum_dim_intlist([1i64].as_slice(), false, Kind::Float)
+        .clamp_min(1e-12)
+        .sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests_support::{circle, rng};
+    use super::*;
+    use crate::train::miner::hard::Hard;
+
+    #[test]
+    fn distances_of_the_picked() {
+        // Anchors at 0° and 60° have each other and, at 120° and 60° from them, another whale: chords 2 sin(θ/2).
+        let e = circle(&[0.0, 60.0, 120.0]).set_requires_grad(true);
+        let mined = mine(&Hard, &e, &Tensor::from_slice(&[5i64, 5, 1]), &mut rng()).unwrap();
+        let plain = |t: &Tensor| -> Vec<f32> { Vec::try_from(t).unwrap() };
+        assert_eq!(Vec::<i64>::try_from(&mined.classes).unwrap(), [5, 5]);
+        for (got, expected) in plain(&mined.positive)
+            .iter()
+            .chain(&plain(&mined.negative))
+            .zip([1.0, 1.0, 3f32.sqrt(), 1.0])
+        {
+            assert!((got - expected).abs() < 1e-6, "{got} {expected}");
+        }
+    }
+
+    #[test]
+    fn one_point_has_no_slope_and_near_points_a_true_one() {
+        // A difference of 1e-4 along x has the slope (1, 0).
+        let difference = Tensor::from_slice(&[0.0f32, 0.0, 1e-4, 0.0])
+            .view([2, 2])
+            .set_requires_grad(true);
+        distance(&difference).sum(Kind::Float).backward();
+        let slope: Vec<f32> = Vec::try_from(difference.grad().flatten(0, 1)).unwrap();
+        assert_eq!((slope[0], slope[1], slope[3]), (0.0, 0.0, 0.0));
+        assert!((slope[2] - 1.0).abs() < 1e-4, "{}", slope[2]);
+    }
+}

@@ -1,0 +1,87 @@
+//! Soft-hard (Roth and Brattoli's metric-learning pipeline, 2019, and the code of Sanakoyeu et al.): not the hardest, but any on
+//! the wrong side of the hardest opposite. As telling as hard mining, and one outlier does not decide the whole batch.
+
+use super::{Miner, Triple, negatives, positives, row};
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// For each anchor a positive farther than its nearest negative and a negative nearer than its farthest positive, all such
+/// equally likely. An anchor whose positives are all nearer than its negatives takes any of each.
+pub struct SoftHard;
+
+impl Miner for SoftHard {
+    fn triples(
+        &self,
+        distances: &[f32],
+        classes: &[i64],
+        _: usize,
+        random: &mut ChaCha8Rng,
+    ) -> Vec<Triple> {
+        let mut triples = vec![];
+        for anchor in 0..classes.len() {
+            let d = row(distances, classes.len(), anchor);
+            let (same, other) = (positives(classes, anchor), negatives(classes, anchor));
+            let farthest = same.iter().map(|&p| d[p]).fold(f32::NEG_INFINITY, f32::max);
+            let nearest = other.iter().map(|&n| d[n]).fold(f32::INFINITY, f32::min);
+            let hard = |all: &[usize], is_hard: &dyn Fn(f32) -> bool| -> Vec<usize> {
+                let hard: Vec<usize> = all.iter().copied().filter(|&i| is_hard(d[i])).collect();
+                if hard.is_empty() { all.to_vec() } else { hard }
+            };
+            if let (Some(&positive), Some(&negative)) = (
+                hard(&same, &|d| d > nearest).choose(random),
+                hard(&other, &|d| d < farthest).choose(random),
+            ) {
+                triples.push(Triple {
+                    anchor,
+                    positive,
+                    negative,
+                });
+            }
+        }
+        triples
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests_support::{able, batches, is_triple, rng};
+    use super::*;
+    use proptest::prelude::*;
+    use rand::SeedableRng;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn beyond_the_hardest_opposite((distances, classes, seed) in batches()) {
+            let count = classes.len();
+            let triples = SoftHard.triples(&distances, &classes, 8, &mut ChaCha8Rng::seed_from_u64(seed));
+            for t in &triples {
+                prop_assert!(is_triple(t, &classes));
+                let d = row(&distances, count, t.anchor);
+                let same = |i: usize| classes[i] == classes[t.anchor];
+                let overlap = (0..count).any(|p| {
+                    p != t.anchor && same(p) && (0..count).any(|n| !same(n) && d[n] < d[p])
+                });
+                if overlap {
+                    prop_assert!((0..count).any(|n| !same(n) && d[n] < d[t.positive]));
+                    prop_assert!((0..count).any(|p| p != t.anchor && same(p) && d[p] > d[t.negative]));
+                }
+            }
+            let anchors: Vec<_> = triples.iter().map(|t| t.anchor).collect();
+            prop_assert_eq!(anchors, able(&classes));
+        }
+    }
+
+    #[test]
+    fn every_hard_one_is_drawn() {
+        // From anchor 0: positives at 0.3, 0.7, 0.9, negatives at 0.6, 0.8, 1.2: the hard ones are 0.7 and 0.9, 0.6 and 0.8.
+        let mut distances = vec![0.0f32; 49];
+        distances[..7].copy_from_slice(&[0.0, 0.3, 0.7, 0.9, 0.6, 0.8, 1.2]);
+        let mut random = rng();
+        let drawn: BTreeSet<_> = (0..100)
+            .map(|_| SoftHard.triples(&distances, &[0, 0, 0, 0, 1, 1, 2], 8, &mut random)[0])
+            .map(|t| (t.positive, t.negative))
+            .collect();
+        assert_eq!(drawn, BTreeSet::from([(2, 4), (2, 5), (3, 4), (3, 5)]));
+    }
+}
