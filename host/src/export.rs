@@ -46,7 +46,8 @@ pub fn float_model(
     Ok(onnx::write(&fold::fold(network, weights, height, width)?).encode_to_vec())
 }
 
-/// The same with weights and activations in int8, by Q/DQ; scales are measured on `photos`, normalised `[C, height, width]`.
+/// The same with weights and activations in int8, by Q/DQ; scales are measured on `photos`, normalised `[C, height, width]`, but
+/// for those that a training with rounding has settled.
 ///
 /// # Errors
 /// When weights are missing or of another shape, or there is no photo.
@@ -58,6 +59,15 @@ pub fn int8_model(
     photos: &[Array3<f32>],
 ) -> Result<Vec<u8>, ExportError> {
     let folded = fold::fold(network, weights, height, width)?;
-    let ranges = calibrate::ranges(&folded, photos)?;
+    let mut ranges = calibrate::ranges(&folded, photos)?;
+    for (id, step) in folded.steps.iter().enumerate() {
+        let trained = weights.get(&format!("{}{}", quantise::TRAINED_RANGE, step.node));
+        if let (Some(range), Some(trained)) = (
+            ranges.get_mut(&onnx::name_of(id)),
+            trained.and_then(|v| v.data.first()),
+        ) {
+            *range = *trained;
+        }
+    }
     Ok(quantise::write(&folded, &ranges).encode_to_vec())
 }

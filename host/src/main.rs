@@ -37,21 +37,25 @@ fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         #[cfg(feature = "train")]
         Command::Train(args) => flukewatch_host::train::command::run(args),
-        Command::Losses(args) => losses::run(args),
-        Command::Export(args) => export::command::run(args),
-        Command::Enroll(args) => enroll::run(args),
-        Command::Identify(args) => identify::run(args),
-        Command::Evaluate(args) => evaluate::run(args),
-        Command::Inspect(args) => inspect::run(args),
-        Command::Synth(args) => synth::command::run(args),
+        Command::Losses(args) => done(losses::run(args)),
+        Command::Export(args) => done(export::command::run(args)),
+        Command::Enroll(args) => done(enroll::run(args)),
+        Command::Identify(args) => done(identify::run(args)),
+        Command::Evaluate(args) => done(evaluate::run(args)),
+        Command::Inspect(args) => done(inspect::run(args)),
+        Command::Synth(args) => done(synth::command::run(args)),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("flukewatch: {}", message(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+fn done(outcome: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    outcome.map(|()| ExitCode::SUCCESS)
 }
 
 /// The error and what lies behind it, each said once: many errors already say what lies behind them.

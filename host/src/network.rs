@@ -41,6 +41,17 @@ impl Backbone {
     }
 }
 
+impl Backbone {
+    /// Mean and deviation of red, green and blue, in grey levels 0..=255, with which its pretrained weights were made.
+    pub fn normalisation(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Self::EfficientnetLite0 => ([127.0; 3], [128.0; 3]),
+            // torchvision's.
+            Self::Resnet18 | Self::Resnet50 => ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+        }
+    }
+}
+
 impl fmt::Display for Backbone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -217,6 +228,8 @@ pub struct Network {
     pub channels: usize,
     /// D.
     pub dimension: usize,
+    /// The embedding is normalised in this many slices, each then weighing as much as the others; 1 for as a whole.
+    pub slices: usize,
 }
 
 impl Network {
@@ -233,7 +246,13 @@ impl Network {
             nodes: nodes.nodes,
             channels,
             dimension: head.dimension,
+            slices: 1,
         }
+    }
+
+    /// With its embedding normalised in `slices` slices: what a divided embedding gives.
+    pub fn in_slices(self, slices: usize) -> Self {
+        Self { slices, ..self }
     }
 
     /// Every parameter, in the order of computation.

@@ -10,15 +10,16 @@ use flukewatch_host::network::head::Head;
 use flukewatch_host::network::weights::{Values, Weights};
 use flukewatch_host::network::{Backbone, Network, Pooling, Role};
 use flukewatch_host::train::checkpoint::Checkpoint;
-use flukewatch_host::train::forward::{Mode, TorchNetwork};
+use flukewatch_host::train::error::TrainError;
+use flukewatch_host::train::forward::{Mode, Part, Running, TorchNetwork};
 use flukewatch_host::train::recipe::Recipe;
-use flukewatch_host::train::run::{Job, TrainError, normalise, run};
+use flukewatch_host::train::run::{Job, Outcome, run};
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 const RECIPE: [&str; 6] = [
     "stages=[{epochs=2,height=32,width=64}]",
@@ -59,12 +60,13 @@ fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         .map(|s| (*s).to_owned())
         .collect();
     Job {
-        recipe: Recipe::read(None, &settings).unwrap(),
+        recipe: Recipe::read(None, None, &settings).unwrap(),
         dataset,
         weights: None,
         folder: folder.to_owned(),
         force_cpu: true,
         until_epoch: None,
+        stop: Box::new(|_| false),
         quiet: true,
     }
 }
@@ -74,25 +76,247 @@ const MARGIN: [&str; 2] = [
     "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}",
 ];
 
+/// Divided, averaged, with rounding in the end: everything that a checkpoint must remember.
+const DIVIDED: [&str; 5] = [
+    "stages=[{epochs=4,height=32,width=64}]",
+    "divide={learners=4,every=1,whole_epochs=2,single_epochs=1}",
+    "average={kind=\"ema\",decay=0.9}",
+    "rounded_epochs=2",
+    "workers=2",
+];
+
 #[test]
 fn a_resumed_run_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 6, 3);
-    for overrides in [&[][..], &MARGIN[..]] {
-        let at = |name: &str| dir.path().join(format!("{name}{}", overrides.len()));
+    for (name, overrides) in [
+        ("plain", &[][..]),
+        ("margin", &MARGIN),
+        ("divided", &DIVIDED),
+    ] {
+        let at = |part: &str| dir.path().join(format!("{name}-{part}"));
         let whole = run(&job(data.clone(), &at("whole"), overrides)).unwrap();
-        let mut first = job(data.clone(), &at("cut"), overrides);
-        first.until_epoch = Some(1);
-        run(&first).unwrap();
-        first.until_epoch = None;
-        let resumed = run(&first).unwrap();
+        // Cut after every step: at the end of an epoch and in the middle of one alike.
+        let cut = at("cut");
+        let mut cuts = 0;
+        let resumed = loop {
+            let last = Checkpoint::read(&cut.join("checkpoint.safetensors"))
+                .map_or(0, |c| c.progress.steps);
+            let mut job = job(data.clone(), &cut, overrides);
+            job.stop = Box::new(move |steps| steps > last);
+            match run(&job).unwrap() {
+                Outcome::Interrupted(_) => cuts += 1,
+                outcome => break outcome,
+            }
+            assert!(cuts < 100, "it never ends");
+        };
+        assert!(cuts >= 5, "{name}: cut {cuts} times only");
         let (whole, resumed) = (
-            Checkpoint::read(&whole).unwrap(),
-            Checkpoint::read(&resumed).unwrap(),
+            Checkpoint::read(whole.checkpoint()).unwrap(),
+            Checkpoint::read(resumed.checkpoint()).unwrap(),
         );
-        assert_eq!((whole.epochs, resumed.epochs), (2, 2));
-        assert!(whole.tensors == resumed.tensors, "the tensors differ");
+        assert_eq!(whole.progress.epochs, resumed.progress.epochs);
+        assert_eq!(whole.progress.steps, resumed.progress.steps);
+        assert!(
+            whole.tensors.keys().eq(resumed.tensors.keys()),
+            "{name}: other tensors"
+        );
+        for (tensor, values) in &whole.tensors {
+            assert!(
+                resumed.tensors[tensor] == *values,
+                "{name}: {tensor} differs"
+            );
+        }
     }
+}
+
+#[test]
+fn an_epochs_end_is_a_place_to_go_on_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let whole = run(&job(data.clone(), &dir.path().join("whole"), &[])).unwrap();
+    let mut cut = job(data, &dir.path().join("cut"), &[]);
+    cut.until_epoch = Some(1);
+    run(&cut).unwrap();
+    cut.until_epoch = None;
+    let resumed = run(&cut).unwrap();
+    let tensors = |o: &Outcome| Checkpoint::read(o.checkpoint()).unwrap().tensors;
+    assert!(tensors(&whole) == tensors(&resumed));
+}
+
+#[test]
+fn a_learners_step_moves_its_slice_and_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 8, 4);
+    let folder = dir.path().join("run");
+    let settings = [
+        "stages=[{epochs=2,height=32,width=64}]",
+        "divide={learners=4,every=1}",
+        "optimiser.weight_decay=0.1",
+    ];
+    let mut before: Option<Checkpoint> = None;
+    let mut movers = vec![];
+    loop {
+        let last = before.as_ref().map_or(0, |c| c.progress.steps);
+        let mut job = job(data.clone(), &folder, &settings);
+        job.stop = Box::new(move |steps| steps > last);
+        let outcome = run(&job).unwrap();
+        let after = Checkpoint::read(outcome.checkpoint()).unwrap();
+        if let Some(before) = &before {
+            if after.progress.steps == before.progress.steps {
+                break;
+            }
+            // Everything that has a slice's number: its rows of the last layer, its loss, their moments and counters.
+            let moved = |k: usize| {
+                let rows = 16 / 4 * (1280 + 1);
+                let of_slice = |c: &Checkpoint| -> Vec<f32> {
+                    let weight = &c.tensors["embedding.linear.weight"].data;
+                    let bias = &c.tensors["embedding.linear.bias"].data;
+                    let mut all = weight[k * 4 * 1280..(k + 1) * 4 * 1280].to_vec();
+                    all.extend(&bias[k * 4..(k + 1) * 4]);
+                    assert_eq!(all.len(), rows);
+                    for (name, values) in &c.tensors {
+                        let own = [
+                            format!("weight.{k}"),
+                            format!("bias.{k}"),
+                            format!("loss.{k}.centres"),
+                        ];
+                        if own.iter().any(|end| name.ends_with(end)) {
+                            all.extend(&values.data);
+                        }
+                    }
+                    all
+                };
+                let (a, b) = (of_slice(before), of_slice(&after));
+                assert!(a.len() > 3 * rows, "moments and centres are there");
+                a != b
+            };
+            let moving: Vec<usize> = (0..4).filter(|&k| moved(k)).collect();
+            assert_eq!(moving.len(), 1, "slices {moving:?} moved in one step");
+            movers.push(moving[0]);
+        }
+        before = Some(after);
+        if outcome != Outcome::Interrupted(outcome.checkpoint().to_owned()) {
+            break;
+        }
+    }
+    movers.sort_unstable();
+    movers.dedup();
+    assert!(movers.len() >= 2, "only {movers:?} learned");
+}
+
+#[test]
+fn clusters_keep_a_history() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    run(&job(stripes(dir.path(), 8, 4), &folder, &DIVIDED)).unwrap();
+    let history = std::fs::read_to_string(folder.join("clusters.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = history
+        .lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3, "three epochs draw from clusters");
+    for line in &lines {
+        let sizes = line["sizes"].as_array().unwrap();
+        assert_eq!(sizes.len(), 4);
+        assert_eq!(sizes.iter().map(|s| s.as_u64().unwrap()).sum::<u64>(), 32);
+    }
+    assert!(lines[0]["moved"].is_null() && lines[1]["moved"].as_f64().unwrap() <= 1.0);
+}
+
+#[test]
+fn every_way_of_training_ends_in_finite_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let ways: [&[&str]; 6] = [
+        &["average={kind=\"swa\",epochs=2}"],
+        &["frozen_norm=true"],
+        &["precision=\"bf16\""],
+        &[
+            "frozen_blocks=none",
+            "head.pooling=\"gem\"",
+            "rounded_epochs=1",
+        ],
+        &["divide={learners=2,by=\"features\",spherical=true}"],
+        &["colour=\"rgb\"", "fit=\"letterbox\"", "backbone=resnet18"],
+    ];
+    for (i, way) in ways.iter().enumerate() {
+        let outcome = run(&job(data.clone(), &dir.path().join(i.to_string()), way)).unwrap();
+        let tensors = Checkpoint::read(outcome.checkpoint())
+            .unwrap()
+            .for_export()
+            .tensors;
+        assert!(
+            tensors
+                .values()
+                .all(|v| v.data.iter().all(|x| x.is_finite())),
+            "{way:?}"
+        );
+        assert!(
+            tensors.keys().all(|n| !n.starts_with("average.")),
+            "{way:?}"
+        );
+    }
+}
+
+#[test]
+fn frozen_statistics_stay_and_averages_differ_from_the_last_weights() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let tensors = |name: &str, way: &[&str]| {
+        let outcome = run(&job(data.clone(), &dir.path().join(name), way)).unwrap();
+        Checkpoint::read(outcome.checkpoint()).unwrap().tensors
+    };
+    let frozen = tensors("frozen", &["frozen_norm=true"]);
+    let free = tensors("free", &[]);
+    let statistics = "_blocks.9._bn1.running_mean";
+    assert!(frozen[statistics].data.iter().all(|v| *v == 0.0));
+    assert!(free[statistics].data.iter().any(|v| *v != 0.0));
+    let averaged = tensors("ema", &["average={kind=\"ema\",decay=0.9}"]);
+    let name = "embedding.linear.weight";
+    assert_ne!(averaged[name], averaged[&format!("average.{name}")]);
+}
+
+#[test]
+fn it_stops_early_and_keeps_the_best() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("run");
+    let settings = [
+        "stages=[{epochs=30,height=32,width=64}]",
+        "validation_whales=3",
+        "patience=2",
+        // No step changes anything, so that the second epoch is no better than the first.
+        "optimiser={backbone_rate=0.0,head_rate=0.0,loss_rate=0.0}",
+        "frozen_norm=true",
+        "frozen_blocks=16",
+    ];
+    let outcome = run(&job(stripes(dir.path(), 9, 3), &folder, &settings)).unwrap();
+    assert_eq!(
+        outcome,
+        Outcome::StoppedEarly(folder.join("best.safetensors"))
+    );
+    let best = Checkpoint::read(outcome.checkpoint()).unwrap();
+    let last = Checkpoint::read(&folder.join("checkpoint.safetensors")).unwrap();
+    let (at, stopped) = (best.progress.epochs, last.progress.epochs);
+    assert_eq!(stopped, at + 2, "{at} {stopped}");
+    assert_eq!(Checkpoint::find(&folder), folder.join("best.safetensors"));
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = ["optimiser.head_rate=1e38", "optimiser.warm_up=0.0"];
+    let error = run(&job(
+        stripes(dir.path(), 6, 3),
+        &dir.path().join("run"),
+        &settings,
+    ))
+    .unwrap_err();
+    let TrainError::NotFinite { photos, batch, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(*batch >= 2 && photos.split(' ').count() == 6, "{error}");
+    assert!(photos.split(' ').all(|p| p.ends_with(".png")));
 }
 
 #[test]
@@ -210,7 +434,7 @@ fn the_exported_model_is_the_trained_network() {
             },
         );
         let weights = lively_weights(&network);
-        let torch = TorchNetwork::new(network.clone(), &weights, None, Device::Cpu, 1);
+        let torch = TorchNetwork::new(network.clone(), &weights, Running::default());
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let photos: Vec<Array3<f32>> = (0..4)
             .map(|_| Array3::from_shape_fn((1, 64, 96), |_| rng.random_range(-1.0..1.0f32)))
@@ -230,7 +454,7 @@ fn the_exported_model_is_the_trained_network() {
             let numbers: Vec<f32> = photo.iter().copied().collect();
             let image = Tensor::from_slice(&numbers).reshape([1, 1, 64, 96]);
             let expected: Vec<f32> =
-                tch::no_grad(|| normalise(&torch.forward(&image, Mode::Evaluate)))
+                tch::no_grad(|| torch.embed(&image, Mode::Evaluate, Part::Whole))
                     .flatten(0, 1)
                     .try_into()
                     .unwrap();
@@ -243,4 +467,47 @@ fn the_exported_model_is_the_trained_network() {
             }
         }
     }
+}
+
+#[test]
+fn a_divided_embedding_is_exported_slice_by_slice() {
+    let head = Head {
+        pooling: Pooling::Average,
+        dropout: 0.0,
+        dimension: 64,
+    };
+    let network = Network::new(Backbone::EfficientnetLite0, 1, &head).in_slices(4);
+    let weights = lively_weights(&network);
+    let running = Running {
+        learners: 4,
+        ..Running::default()
+    };
+    let torch = TorchNetwork::new(network.clone(), &weights, running);
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let photo = Array3::from_shape_fn((1, 32, 64), |_| rng.random_range(-1.0..1.0f32));
+    let model = float_model(&network, &weights, 32, 64).unwrap();
+    let got = TractEngine::load(&model, TractForm::Stripped)
+        .unwrap()
+        .run(photo.view())
+        .unwrap();
+    let numbers: Vec<f32> = photo.iter().copied().collect();
+    let image = Tensor::from_slice(&numbers).reshape([1, 1, 32, 64]);
+    let of = |part| -> Vec<f32> {
+        tch::no_grad(|| torch.embed(&image, Mode::Evaluate, part))
+            .flatten(0, 1)
+            .try_into()
+            .unwrap()
+    };
+    assert!(cosine(&got, &of(Part::Slices)) > 0.99999);
+    for slice in got.chunks(16) {
+        let length = slice.iter().map(|v| v * v).sum::<f32>();
+        assert!((length - 0.25).abs() < 1e-4, "{length}");
+    }
+    // A learner's own answer is its slice, at length 1.
+    let own = of(Part::Learner(2));
+    assert!(
+        own.iter()
+            .zip(&got[32..48])
+            .all(|(a, b)| (a - 2.0 * b).abs() < 1e-3)
+    );
 }

@@ -135,12 +135,12 @@ impl Subject {
 
     #[cfg(feature = "train")]
     fn trained(&self) -> Vec<Embedding> {
-        use flukewatch_host::train::forward::TorchNetwork;
+        use flukewatch_host::train::forward::{Part, Running, TorchNetwork};
         use flukewatch_host::train::{device, validation};
-        let cpu = device::choose(true).device;
-        let network = TorchNetwork::new(self.network.clone(), &self.weights, None, cpu, 0);
+        device::choose(true);
+        let network = TorchNetwork::new(self.network.clone(), &self.weights, Running::default());
         let pixels: Vec<_> = self.pixels.iter().collect();
-        let outputs = validation::embed(&network, &pixels, &self.preparation, false);
+        let outputs = validation::embed(&network, Part::Whole, &pixels, &self.preparation);
         outputs
             .into_iter()
             .map(|o| Embedding::normalised(o).unwrap())

@@ -6,8 +6,9 @@ use crate::dataset::Dataset;
 use crate::embed;
 use crate::enroll::{enrol_all, refit};
 use crate::network::Network;
-use crate::train::checkpoint::{CHECKPOINT, Checkpoint};
+use crate::train::checkpoint::Checkpoint;
 use crate::train::progress::bar;
+use crate::train::schedule;
 use crate::train::split::Split;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -66,16 +67,17 @@ const CALIBRATION_PHOTOS: usize = 256;
 /// # Errors
 /// What stops it, for people.
 pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let path = if args.run.is_dir() {
-        args.run.join(CHECKPOINT)
-    } else {
-        args.run.clone()
-    };
-    let checkpoint = Checkpoint::read(&path)?.without_optimiser();
+    let checkpoint = Checkpoint::read(&Checkpoint::find(&args.run))?.for_export();
     let recipe = &checkpoint.recipe;
     let dataset = Dataset::open(&args.calibrate, args.photos.as_deref())?;
     let preparation = recipe.preparation();
-    let network = Network::new(recipe.backbone, preparation.channels(), &recipe.head);
+    let slices = if schedule::ends_divided(recipe, checkpoint.progress.epochs) {
+        recipe.divide.learners
+    } else {
+        1
+    };
+    let network =
+        Network::new(recipe.backbone, preparation.channels(), &recipe.head).in_slices(slices);
     let (height, width) = (preparation.height as usize, preparation.width as usize);
 
     let model = if args.float {
@@ -96,7 +98,10 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         .map(|s| s.to_string_lossy().into_owned())
         .unwrap_or_default();
     let name = args.name.clone().unwrap_or(file_stem);
-    let trained_on = format!("{} in {} epochs", checkpoint.trained_on, checkpoint.epochs);
+    let trained_on = format!(
+        "{} in {} epochs",
+        checkpoint.trained_on, checkpoint.progress.epochs
+    );
     let precision = if args.float {
         Precision::F32
     } else {

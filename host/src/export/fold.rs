@@ -13,6 +13,8 @@ pub struct Step {
     pub inputs: Vec<usize>,
     /// Depth, as in [`crate::network::Node`].
     pub block: usize,
+    /// The node of the network whose output this is.
+    pub node: NodeId,
 }
 
 /// What a step computes.
@@ -74,6 +76,8 @@ pub struct Folded {
     pub input: [usize; 3],
     /// D.
     pub dimension: usize,
+    /// As in [`Network::slices`].
+    pub slices: usize,
 }
 
 /// Folds a network for images of `height` x `width`.
@@ -132,6 +136,7 @@ pub fn fold(
             kind,
             inputs: node.inputs.iter().map(|&i| place[i]).collect(),
             block: node.block,
+            node: id,
         });
         place[id] = steps.len() - 1;
     }
@@ -139,6 +144,7 @@ pub fn fold(
         steps,
         input: [network.channels, height, width],
         dimension: network.dimension,
+        slices: network.slices,
     })
 }
 

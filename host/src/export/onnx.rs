@@ -70,14 +70,7 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
         add_step(&mut graph, id, step, wrap);
     }
     let last = name_of(folded.steps.len() - 1);
-    let attributes = vec![integer("axis", 1), integer("p", 2)];
-    graph.node.push(node(
-        "LpNormalization",
-        "normalise",
-        &[&last],
-        OUTPUT,
-        attributes,
-    ));
+    normalise(&mut graph, &last, folded);
     graph
         .output
         .push(value_info(OUTPUT, &[1, folded.dimension]));
@@ -92,6 +85,40 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
         graph: Some(graph),
         ..ModelProto::default()
     }
+}
+
+/// The embedding of length 1: as a whole, or slice by slice and then divided by the root of their number, so that a dot product
+/// is the mean of the slices' cosines.
+fn normalise(graph: &mut GraphProto, last: &str, folded: &Folded) {
+    let lengths = |input: &str, output: &str| {
+        let attributes = vec![integer("axis", 1), integer("p", 2)];
+        node("LpNormalization", "normalise", &[input], output, attributes)
+    };
+    let slices = folded.slices;
+    if slices == 1 {
+        graph.node.push(lengths(last, OUTPUT));
+        return;
+    }
+    for (name, shape) in [
+        ("slices.shape", [slices as i64, -1]),
+        ("whole.shape", [1, folded.dimension as i64]),
+    ] {
+        graph.initializer.push(integers64(name, &shape));
+    }
+    let root = 1.0 / (slices as f32).sqrt();
+    graph.initializer.push(floats("slices.root", &[], &[root]));
+    let reshape = |input: &str, shape: &str, output: &str| {
+        node("Reshape", output, &[input, shape], output, vec![])
+    };
+    graph.node.push(reshape(last, "slices.shape", "slices"));
+    graph.node.push(lengths("slices", "slices.normalised"));
+    graph
+        .node
+        .push(reshape("slices.normalised", "whole.shape", "slices.joined"));
+    let inputs = ["slices.joined", "slices.root"];
+    graph
+        .node
+        .push(node("Mul", "scale", &inputs, OUTPUT, vec![]));
 }
 
 fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap) {
@@ -282,6 +309,16 @@ pub fn floats(name: &str, shape: &[usize], data: &[f32]) -> TensorProto {
         name,
         shape,
         DataType::Float,
+        data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    )
+}
+
+/// A constant of 64-bit integers, such as a shape.
+pub fn integers64(name: &str, data: &[i64]) -> TensorProto {
+    constant_tensor(
+        name,
+        &[data.len()],
+        DataType::Int64,
         data.iter().flat_map(|v| v.to_le_bytes()).collect(),
     )
 }

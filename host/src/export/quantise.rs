@@ -14,6 +14,10 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 /// The stem and this many blocks stay in float.
 pub const FLOAT_BLOCKS: usize = 2;
 
+/// What the range of a node's output is called in the weights of a network that was trained with rounding, before the number of
+/// the node.
+pub const TRAINED_RANGE: &str = "rounding.range.";
+
 /// The network with int8 weights and activations.
 pub fn write(folded: &Folded, ranges: &Ranges) -> ModelProto {
     onnx::write_with(

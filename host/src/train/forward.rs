@@ -1,10 +1,20 @@
 //! Runs a [`Network`] on libtorch.
 
+mod head;
+pub mod rounding;
+
+pub use head::Part;
+
+use super::recipe::Precision;
 use crate::network::weights::{Values, Weights};
-use crate::network::{Activation, BatchNorm, Convolution, Network, Op, Parameter, Pooling, Role};
+use crate::network::{
+    Activation, BatchNorm, Convolution, HEAD, Network, NodeId, Op, Parameter, Pooling, Role,
+};
+use head::SlicedHead;
 use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rounding::Rounding;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
 
@@ -12,44 +22,110 @@ use tch::{Device, Kind, Tensor};
 pub enum Mode<'a> {
     /// Batch statistics, and dropout drawn from this generator.
     Train(&'a mut ChaCha8Rng),
+    /// Batch statistics, of which the running ones take this share, and no dropout: to measure statistics anew.
+    Measure(f64),
     /// Running statistics, no dropout.
     Evaluate,
+}
+
+/// Share of a batch's statistics in the running ones, as in torchvision.
+const MOMENTUM: f64 = 0.1;
+
+/// How a network is run and which of its parameters learn.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Running {
+    /// Stem and this many blocks are not trained; `None` trains all.
+    pub frozen_blocks: Option<usize>,
+    /// The backbone's normalisation uses its running statistics in training too.
+    pub frozen_norm: bool,
+    /// K slices of the embedding, each with parameters of its own.
+    pub learners: usize,
+    /// What convolutions are computed in while training.
+    pub precision: Precision,
+    /// Where tensors live.
+    pub device: Device,
+    /// Starts of what has no weights follow from it.
+    pub seed: u64,
+}
+
+impl Default for Running {
+    /// All is trained, on the CPU, in one slice.
+    fn default() -> Self {
+        Self {
+            frozen_blocks: None,
+            frozen_norm: false,
+            learners: 1,
+            precision: Precision::F32,
+            device: Device::Cpu,
+            seed: 1,
+        }
+    }
 }
 
 /// A network with its parameters as tensors.
 pub struct TorchNetwork {
     network: Network,
+    running: Running,
     tensors: BTreeMap<String, Tensor>,
-    frozen_blocks: Option<usize>,
-    device: Device,
+    head: SlicedHead,
+    rounding: Option<Rounding>,
+    /// The last node that reads each node's output, after which it may be let go.
+    last_reader: Vec<NodeId>,
+}
+
+/// A parameter that is trained.
+pub struct Trained {
+    /// What it is.
+    pub parameter: Parameter,
+    /// The slice of the embedding that it belongs to alone; `None` for what all learners share.
+    pub slice: Option<usize>,
+    /// Where it lives.
+    pub tensor: Tensor,
 }
 
 impl TorchNetwork {
-    /// `weights` where they have a parameter, else a start drawn from `seed`. Stem and `frozen_blocks` blocks are not trained.
-    pub fn new(
-        network: Network,
-        weights: &Weights,
-        frozen_blocks: Option<usize>,
-        device: Device,
-        seed: u64,
-    ) -> Self {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let tensors = network
+    /// `weights` where they have a parameter, else a start drawn from the seed.
+    pub fn new(network: Network, weights: &Weights, running: Running) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(running.seed);
+        let mut tensors: BTreeMap<String, Tensor> = network
             .parameters()
             .into_iter()
             .map(|p| {
                 let started = initial(&p, &mut rng);
                 let values = weights.get(&p.name).unwrap_or(&started);
-                let trained = p.role != Role::Statistic && !frozen(frozen_blocks, p.block);
-                (p.name, tensor(values, device).set_requires_grad(trained))
+                let trained = p.role != Role::Statistic && !frozen(running.frozen_blocks, p.block);
+                let t = tensor(values, running.device).set_requires_grad(trained);
+                (p.name, t)
             })
             .collect();
+        let head = SlicedHead::take(&network, &mut tensors, running.learners);
+        let mut last_reader = vec![0; network.nodes.len()];
+        for (id, node) in network.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&i| last_reader[i] = id);
+        }
         Self {
             network,
+            running,
             tensors,
-            frozen_blocks,
-            device,
+            head,
+            rounding: None,
+            last_reader,
         }
+    }
+
+    /// A copy with tensors of its own, none of which learns: to average weights in.
+    pub fn shadow(&self) -> Self {
+        let still = Running {
+            frozen_blocks: Some(HEAD),
+            ..self.running
+        };
+        Self::new(self.network.clone(), &self.weights(), still)
+    }
+
+    /// Takes over `weights` where it has a parameter of that name and shape.
+    pub fn take_weights(&mut self, weights: &Weights) {
+        let other = Self::new(self.network.clone(), weights, self.running);
+        (self.tensors, self.head) = (other.tensors, other.head);
     }
 
     /// The description that this runs.
@@ -57,38 +133,144 @@ impl TorchNetwork {
         &self.network
     }
 
-    /// Parameters that are trained, with their tensors.
-    pub fn trained(&self) -> Vec<(Parameter, Tensor)> {
-        self.network
+    /// K.
+    pub fn learners(&self) -> usize {
+        self.running.learners
+    }
+
+    /// Where its tensors live.
+    pub fn device(&self) -> Device {
+        self.running.device
+    }
+
+    /// From now on training rounds weights and activations as int8 does, with the backbone's statistics held still.
+    /// `ranges` are those of an earlier part of the same training, if there was one.
+    pub fn start_rounding(&mut self, ranges: &Weights) {
+        if self.rounding.is_none() {
+            self.rounding = Some(Rounding::new(&self.network, ranges, self.running.device));
+        }
+    }
+
+    /// Parameters that are trained.
+    pub fn trained(&self) -> Vec<Trained> {
+        let mut all: Vec<Trained> = self
+            .network
             .parameters()
             .into_iter()
-            .filter_map(|p| {
-                let t = self.tensors.get(&p.name)?;
-                t.requires_grad().then(|| (p, t.shallow_clone()))
+            .filter_map(|parameter| {
+                let tensor = self.tensors.get(&parameter.name)?;
+                tensor.requires_grad().then(|| Trained {
+                    parameter,
+                    slice: None,
+                    tensor: tensor.shallow_clone(),
+                })
             })
-            .collect()
+            .collect();
+        all.extend(self.head.trained(&self.network));
+        all
     }
 
-    /// All parameters as plain numbers.
+    /// Every tensor by name, in a fixed order; those of the sliced head once for each slice.
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let mut all: Vec<(String, Tensor)> = self
+            .tensors
+            .iter()
+            .map(|(name, t)| (name.clone(), t.shallow_clone()))
+            .collect();
+        all.extend(self.head.tensors());
+        all
+    }
+
+    /// All parameters as plain numbers, under the network's names.
     pub fn weights(&self) -> Weights {
-        self.tensors
+        let mut weights: Weights = self
+            .tensors
             .iter()
             .map(|(name, t)| (name.clone(), values(t)))
-            .collect()
+            .collect();
+        weights.extend(self.head.weights());
+        weights
     }
 
-    /// Images `[N, C, H, W] f32` to raw embeddings `[N, D] f32`.
-    pub fn forward(&self, images: &Tensor, mut mode: Mode<'_>) -> Tensor {
-        let mut outputs: Vec<Tensor> = Vec::with_capacity(self.network.nodes.len());
-        for node in &self.network.nodes {
-            let train = matches!(mode, Mode::Train(_)) && !frozen(self.frozen_blocks, node.block);
-            let input = |i: usize| &outputs[node.inputs[i]];
+    /// The ranges that rounding has seen, for a checkpoint.
+    pub fn ranges(&self) -> Weights {
+        self.rounding
+            .as_ref()
+            .map(Rounding::weights)
+            .unwrap_or_default()
+    }
+
+    /// Images `[N, C, H, W] f32` to embeddings, L2-normalised: `[N, D]`, or `[N, D / K]` of one learner.
+    pub fn embed(&self, images: &Tensor, mode: Mode<'_>, part: Part) -> Tensor {
+        let training = matches!(mode, Mode::Train(_));
+        let rounding = self.rounding.as_ref().filter(|_| training);
+        self.head
+            .embed(&self.features(images, mode), part, rounding)
+    }
+
+    /// Features `[N, F]` to embeddings, L2-normalised, as when nothing learns.
+    pub fn embedding(&self, features: &Tensor, part: Part) -> Tensor {
+        self.head.embed(features, part, None)
+    }
+
+    /// Images `[N, C, H, W] f32` to the features `[N, F] f32` that the embedding layer reads.
+    pub fn features(&self, images: &Tensor, mut mode: Mode<'_>) -> Tensor {
+        let training = matches!(mode, Mode::Train(_));
+        let low = training && self.running.precision == Precision::Bf16;
+        let rounding = self.rounding.as_ref().filter(|_| training);
+        // The last node is the embedding layer, which is the head's.
+        let nodes = &self.network.nodes[..self.network.nodes.len() - 1];
+        let share = match mode {
+            Mode::Train(_) => Some(MOMENTUM),
+            Mode::Measure(share) => Some(share),
+            Mode::Evaluate => None,
+        };
+        let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
+        let missing = || Tensor::zeros([0], (Kind::Float, self.running.device));
+        for (id, node) in nodes.iter().enumerate() {
+            let frozen = frozen(self.running.frozen_blocks, node.block);
+            let still = self.running.frozen_norm && node.block != HEAD;
+            let measured = share.filter(|_| !frozen && !still);
+            let input = |i: usize| {
+                let from = node.inputs[i];
+                outputs[from]
+                    .as_ref()
+                    .map_or_else(missing, Tensor::shallow_clone)
+            };
             let output = match &node.op {
-                Op::Input => channels_last(&images.to_device(self.device)),
-                Op::Convolution(c) => self.convolution(c, input(0), train),
-                Op::Activation(Activation::Relu) => input(0).relu(),
-                Op::Activation(Activation::Relu6) => input(0).clamp(0.0, 6.0),
-                Op::Add => input(0) + input(1),
+                Op::Input => {
+                    let images = channels_last(&images.to_device(self.running.device));
+                    if low {
+                        images.to_kind(Kind::BFloat16)
+                    } else {
+                        images
+                    }
+                }
+                Op::Convolution(c) => match rounding {
+                    Some(rounding) if rounding.covers(node) => {
+                        self.rounded_convolution(c, &input(0), node.inputs[0], rounding)
+                    }
+                    Some(_) => self.convolution(c, &input(0), None),
+                    None => self.convolution(c, &input(0), measured),
+                },
+                Op::Activation(activation) => {
+                    let mut x = input(0);
+                    // Nobody else reads the input, and no slope needs it: the memory serves again.
+                    let alone = self.last_reader[node.inputs[0]] == id
+                        && !matches!(nodes[node.inputs[0]].op, Op::Input);
+                    match (activation, alone) {
+                        (Activation::Relu, true) => x.relu_(),
+                        (Activation::Relu, false) => x.relu(),
+                        (Activation::Relu6, true) => x.relu6_(),
+                        (Activation::Relu6, false) => x.relu6(),
+                    }
+                }
+                Op::Add => match rounding {
+                    Some(rounding) if rounding.covers(node) => {
+                        input(0) + rounding.activation(&input(1), node.inputs[1])
+                    }
+                    _ => input(0) + input(1),
+                },
                 Op::MaxPool {
                     kernel,
                     stride,
@@ -103,60 +285,87 @@ impl TorchNetwork {
                 Op::Pool(Pooling::Gem) => {
                     let p = &self.tensors["pool.p"];
                     input(0)
+                        .to_kind(Kind::Float)
                         .clamp_min(1e-6)
                         .pow(p)
                         .mean_dim([2i64, 3].as_slice(), false, Kind::Float)
                         .pow(&p.reciprocal())
                 }
-                Op::Norm(n) => self.norm(n, input(0), train),
+                Op::Norm(n) => self.norm(n, &input(0), measured),
                 Op::Dropout(share) => match &mut mode {
-                    Mode::Train(random) => dropout(input(0), *share, random),
-                    Mode::Evaluate => input(0).shallow_clone(),
+                    Mode::Train(random) => dropout(&input(0), *share, random),
+                    Mode::Measure(_) | Mode::Evaluate => input(0),
                 },
                 Op::Linear { name, .. } => {
-                    let (weight, bias) = (
-                        &self.tensors[&format!("{name}.weight")],
-                        &self.tensors[&format!("{name}.bias")],
-                    );
-                    input(0).linear(weight, Some(bias))
+                    let part = |part: &str| &self.tensors[&format!("{name}.{part}")];
+                    input(0).linear(part("weight"), Some(part("bias")))
                 }
             };
-            outputs.push(output);
+            for &from in &node.inputs {
+                if self.last_reader[from] == id {
+                    outputs[from] = None;
+                }
+            }
+            outputs.push(Some(output));
         }
-        outputs.pop().unwrap_or_else(|| images.shallow_clone())
+        outputs.pop().flatten().unwrap_or_else(missing)
     }
 
-    fn convolution(&self, c: &Convolution, input: &Tensor, train: bool) -> Tensor {
-        let weight = &self.tensors[&format!("{}.weight", c.name)];
-        let size = input.size();
-        let (top, bottom) = c.padding.around(size[2] as usize, c.kernel, c.stride);
-        let (left, right) = c.padding.around(size[3] as usize, c.kernel, c.stride);
-        let stride = [c.stride as i64; 2];
-        let groups = c.groups as i64;
-        let convolved = if top == bottom && left == right {
-            input.conv2d(
-                weight,
-                None::<&Tensor>,
-                stride,
-                [top as i64, left as i64],
-                [1, 1],
-                groups,
-            )
-        } else {
-            let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
-            padded.conv2d(weight, None::<&Tensor>, stride, [0, 0], [1, 1], groups)
-        };
-        self.norm(&c.norm, &convolved, train)
+    fn convolution(&self, c: &Convolution, input: &Tensor, measured: Option<f64>) -> Tensor {
+        let weight = self.tensors[&format!("{}.weight", c.name)].to_kind(input.kind());
+        let convolved = convolve(c, input, &weight, None);
+        self.norm(&c.norm, &convolved, measured)
     }
 
-    fn norm(&self, n: &BatchNorm, input: &Tensor, train: bool) -> Tensor {
+    /// The convolution as it will be exported: normalisation folded into the weights, weights and input rounded.
+    fn rounded_convolution(
+        &self,
+        c: &Convolution,
+        input: &Tensor,
+        from: NodeId,
+        rounding: &Rounding,
+    ) -> Tensor {
+        let part = |part: &str| &self.tensors[&format!("{}.{part}", c.norm.name)];
+        let scale = part("weight") / (part("running_var") + c.norm.epsilon).sqrt();
+        let shift = part("bias") - part("running_mean") * &scale;
+        let folded = &self.tensors[&format!("{}.weight", c.name)] * scale.reshape([-1, 1, 1, 1]);
+        let weight = rounding::weight(&folded).to_kind(input.kind());
+        let input = rounding.activation(input, from);
+        convolve(c, &input, &weight, Some(&shift.to_kind(input.kind())))
+    }
+
+    /// With the batch's statistics, `measured` of which go into the running ones, or with those.
+    fn norm(&self, n: &BatchNorm, input: &Tensor, measured: Option<f64>) -> Tensor {
         let part = |part: &str| Some(&self.tensors[&format!("{}.{part}", n.name)]);
         let (weight, bias) = (part("weight"), part("bias"));
         let (mean, variance) = (part("running_mean"), part("running_var"));
-        // Momentum as in torchvision; one image alone has no statistics in [N, C].
-        let train = train && (input.dim() == 4 || input.size()[0] > 1);
-        input.batch_norm(weight, bias, mean, variance, train, 0.1, n.epsilon, true)
+        // One image alone has no statistics in [N, C].
+        let measured = measured.filter(|_| input.dim() == 4 || input.size()[0] > 1);
+        let (train, share) = (measured.is_some(), measured.unwrap_or(MOMENTUM));
+        input.batch_norm(weight, bias, mean, variance, train, share, n.epsilon, true)
     }
+}
+
+fn convolve(c: &Convolution, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
+    let size = input.size();
+    let (top, bottom) = c.padding.around(size[2] as usize, c.kernel, c.stride);
+    let (left, right) = c.padding.around(size[3] as usize, c.kernel, c.stride);
+    let (stride, groups) = ([c.stride as i64; 2], c.groups as i64);
+    if top == bottom && left == right {
+        let padding = [top as i64, left as i64];
+        input.conv2d(weight, bias, stride, padding, [1, 1], groups)
+    } else {
+        let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
+        padded.conv2d(weight, bias, stride, [0, 0], [1, 1], groups)
+    }
+}
+
+/// `[N, D]` to unit length, row by row.
+pub fn normalise(embeddings: &Tensor) -> Tensor {
+    embeddings
+        / embeddings
+            .norm_scalaropt_dim(2.0, [1i64], true)
+            .clamp_min(1e-12)
 }
 
 /// `[N, C, H, W]` with channels innermost in memory, which convolutions on CPU and CUDA prefer.

@@ -1,8 +1,8 @@
-//! Photos to batches, ahead of the training step: decoded and prepared once and kept as `u8`, varied on a thread of its own.
+//! Photos to batches, ahead of the training step: decoded and prepared once and kept as `u8`, varied on threads of their own.
 
 use super::augment::{self, Warp};
 use super::recipe::{Augmentation, Stage};
-use super::sampler::Draw;
+use super::sampler::{Draw, Planned};
 use crate::dataset::{DatasetError, LabelledPhoto};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::Preparation;
@@ -11,8 +11,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, RecvError, sync_channel};
 
 /// Decodes and prepares photos to `[H, W, C] u8`, in order.
 ///
@@ -64,6 +63,34 @@ pub struct Making {
 }
 
 impl Making {
+    /// Photos as they are, at the stage's size: `[N, C, H, W] f32`, row-major.
+    pub fn plain(&self, photos: &[usize], mirrored: bool, stage: &Stage) -> Vec<f32> {
+        let (h, w) = (stage.height as usize, stage.width as usize);
+        let size = self.preparation.channels() * h * w;
+        let mut images = vec![0f32; photos.len() * size];
+        images
+            .par_chunks_exact_mut(size)
+            .zip(photos)
+            .for_each(|(image, &photo)| {
+                augment::sample(&self.photos[photo], &Warp::STILL, mirrored, h, w, image);
+                self.normalise(h * w, image);
+            });
+        images
+    }
+
+    fn normalise(&self, plane: usize, image: &mut [f32]) {
+        let numbers = self
+            .preparation
+            .mean
+            .iter()
+            .zip(&self.preparation.deviation);
+        for (plane, (mean, deviation)) in image.chunks_exact_mut(plane).zip(numbers) {
+            for v in plane {
+                *v = (*v - mean) / deviation;
+            }
+        }
+    }
+
     /// One batch; the same for the same seed, epoch and number, on whichever thread it is made.
     pub fn batch(&self, draws: &[Draw], epoch: usize, number: usize, stage: &Stage) -> Batch {
         let (h, w, c) = (
@@ -79,16 +106,7 @@ impl Making {
             let warp = Warp::random(&self.augmentation, &mut rng);
             augment::sample(&self.photos[draw.photo], &warp, draw.mirrored, h, w, image);
             augment::disturb(&self.augmentation, &mut rng, h, w, image);
-            for (plane, (mean, deviation)) in image.chunks_exact_mut(h * w).zip(
-                self.preparation
-                    .mean
-                    .iter()
-                    .zip(&self.preparation.deviation),
-            ) {
-                for v in plane {
-                    *v = (*v - mean) / deviation;
-                }
-            }
+            self.normalise(h * w, image);
         }
         Batch {
             images,
@@ -97,23 +115,62 @@ impl Making {
     }
 }
 
-/// Makes an epoch's batches ahead of their use; ends early when the receiver is dropped.
-pub fn ahead(
-    making: Arc<Making>,
-    epoch: usize,
-    batches: Vec<Vec<Draw>>,
-    stage: Stage,
-) -> (Receiver<Batch>, JoinHandle<()>) {
-    let (send, receive) = sync_channel(4);
-    let thread = std::thread::spawn(move || {
-        for (number, draws) in batches.iter().enumerate() {
-            if send
-                .send(making.batch(draws, epoch, number, &stage))
-                .is_err()
-            {
-                return;
-            }
+/// An epoch's batches, made ahead of their use by threads of their own, in order.
+pub struct Ahead {
+    queues: Vec<Receiver<Batch>>,
+    from: usize,
+    next: usize,
+    end: usize,
+}
+
+impl Ahead {
+    /// Batches `from` and on of `plan`, by `workers` threads, each up to two batches ahead. Dropping it ends them.
+    pub fn start(
+        making: &Arc<Making>,
+        epoch: usize,
+        plan: &Arc<Vec<Planned>>,
+        from: usize,
+        stage: &Stage,
+        workers: usize,
+    ) -> Self {
+        let workers = workers.max(1);
+        let queues = (0..workers)
+            .map(|worker| {
+                let (send, receive) = sync_channel(2);
+                let (making, plan, stage) = (making.clone(), plan.clone(), stage.clone());
+                std::thread::spawn(move || {
+                    let mut number = from + worker;
+                    while let Some(planned) = plan.get(number) {
+                        let batch = making.batch(&planned.draws, epoch, number, &stage);
+                        if send.send(batch).is_err() {
+                            return;
+                        }
+                        number += workers;
+                    }
+                });
+                receive
+            })
+            .collect();
+        Self {
+            queues,
+            from,
+            next: from,
+            end: plan.len(),
         }
-    });
-    (receive, thread)
+    }
+}
+
+impl Iterator for Ahead {
+    /// `Err` when the thread that makes it is gone.
+    type Item = Result<Batch, RecvError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.end {
+            return None;
+        }
+        // The first batch is the first worker's, wherever the epoch is taken up.
+        let queue = &self.queues[(self.next - self.from) % self.queues.len()];
+        self.next += 1;
+        Some(queue.recv())
+    }
 }

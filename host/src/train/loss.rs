@@ -20,6 +20,7 @@ pub mod triplet;
 
 use super::recipe::LossChoice;
 use crate::network::weights::{Values, Weights};
+use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
 /// A loss over L2-normalised embeddings and classes.
@@ -39,6 +40,11 @@ pub trait Loss {
     /// Starts class centres or proxies at the classes' means, where the loss has them: `means` `[classes, D] f32` of any length; a
     /// row of zeros is a class of which nothing is known and keeps its start from chance.
     fn start_at(&mut self, _means: &Tensor) {}
+
+    /// The time that mining took since the last call, where the loss mines.
+    fn take_mining_time(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Those parameters as plain numbers, for a checkpoint.
     fn weights(&self) -> Weights {

@@ -1,14 +1,44 @@
-//! AdamW (Loshchilov & Hutter, ICLR 2019) with its state in the open, so that a checkpoint can hold it, and the schedule of
-//! its step size.
+//! AdamW (Loshchilov & Hutter, ICLR 2019) with its state in the open, so that a checkpoint can hold it.
+//!
+//! Every tensor belongs to an [`Owner`]. A step moves what its batch may move and leaves the rest alone: weights, moments and
+//! counters. With weight decay and momentum, a gradient of zero would not be enough for that.
 
-use super::forward::{tensor, values};
-use super::recipe::OptimiserSettings;
-use crate::network::weights::Weights;
+use super::forward::{Part, tensor, values};
+use crate::network::weights::{Values, Weights};
 use tch::{Device, Tensor};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
 const EPSILON: f64 = 1e-8;
+
+/// Which steps move a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// All steps.
+    Shared,
+    /// A slice of the embedding: the steps of this learner, and those of the whole embedding.
+    Slice(usize),
+    /// The loss of one learner: its steps.
+    Learner(usize),
+    /// The loss of the whole embedding: its steps.
+    Whole,
+}
+
+impl Owner {
+    /// Whether a step of `part` moves it.
+    pub fn moves(self, part: Part) -> bool {
+        match (self, part) {
+            (Self::Shared, _) => true,
+            (Self::Slice(own), Part::Learner(k)) | (Self::Learner(own), Part::Learner(k)) => {
+                own == k
+            }
+            (Self::Slice(_) | Self::Whole, Part::Whole | Part::Slices) => true,
+            (Self::Learner(_), Part::Whole | Part::Slices) | (Self::Whole, Part::Learner(_)) => {
+                false
+            }
+        }
+    }
+}
 
 /// One trained tensor and its moments.
 struct Slot {
@@ -18,6 +48,9 @@ struct Slot {
     second: Tensor,
     rate: f64,
     decay: f64,
+    owner: Owner,
+    /// Steps that moved it.
+    steps: i32,
 }
 
 /// AdamW over named tensors, each with its own peak rate.
@@ -29,7 +62,7 @@ pub struct AdamW {
 
 impl AdamW {
     /// Takes `parameter` into care.
-    pub fn add(&mut self, name: String, parameter: Tensor, rate: f64, decay: f64) {
+    pub fn add(&mut self, name: String, parameter: Tensor, rate: f64, decay: f64, owner: Owner) {
         let (first, second) = (
             parameter.zeros_like().detach(),
             parameter.zeros_like().detach(),
@@ -41,6 +74,8 @@ impl AdamW {
             second,
             rate,
             decay,
+            owner,
+            steps: 0,
         });
     }
 
@@ -56,18 +91,22 @@ impl AdamW {
         }
     }
 
-    /// One step, every peak rate times `factor`. Tensors without a gradient stay as they are.
-    pub fn step(&mut self, factor: f64) {
+    /// One step of `part`, every peak rate times `factor`.
+    pub fn step(&mut self, factor: f64, part: Part) {
         self.steps += 1;
-        let steps = self.steps as i32;
-        let (correction1, correction2) =
-            (1.0 - BETA1.powi(steps), (1.0 - BETA2.powi(steps)).sqrt());
         tch::no_grad(|| {
-            for slot in &mut self.slots {
+            for slot in self.slots.iter_mut().filter(|s| s.owner.moves(part)) {
                 let gradient = slot.parameter.grad();
-                if !gradient.defined() {
-                    continue;
-                }
+                // A batch that says nothing of a tensor is a slope of zero, whether or not an earlier one left a gradient to be
+                // zeroed: a resumed run must not differ.
+                let gradient = if gradient.defined() {
+                    gradient
+                } else {
+                    slot.parameter.zeros_like()
+                };
+                slot.steps += 1;
+                let correction1 = 1.0 - BETA1.powi(slot.steps);
+                let correction2 = (1.0 - BETA2.powi(slot.steps)).sqrt();
                 let rate = slot.rate * factor;
                 let _ = slot.first.lerp_(&gradient, 1.0 - BETA1);
                 let _ = slot.second.lerp_(&gradient.square(), 1.0 - BETA2);
@@ -95,6 +134,12 @@ impl AdamW {
                 format!("optimiser.second.{}", slot.name),
                 values(&slot.second),
             );
+            // A count up to 2^24 is exact in f32, and longer runs no longer feel the correction.
+            let steps = Values {
+                shape: vec![1],
+                data: vec![slot.steps as f32],
+            };
+            state.insert(format!("optimiser.steps.{}", slot.name), steps);
         }
         state
     }
@@ -110,27 +155,18 @@ impl AdamW {
                 }
                 *moment = tensor(saved, device);
             }
+            let name = format!("optimiser.steps.{}", slot.name);
+            let saved = state.get(&name).and_then(|v| v.data.first());
+            slot.steps = *saved.ok_or(name)? as i32;
         }
         self.steps = steps;
         Ok(())
     }
 }
 
-/// What the peak rates are multiplied with at `step` of `steps`: up in a line, down along half a cosine to a hundredth.
-pub fn schedule(settings: &OptimiserSettings, step: u64, steps: u64) -> f64 {
-    let warm = (settings.warm_up * steps as f64).max(1.0);
-    let step = step as f64;
-    if step < warm {
-        return (step + 1.0) / warm;
-    }
-    let done = ((step - warm) / (steps as f64 - warm).max(1.0)).min(1.0);
-    0.01 + 0.99 * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::recipe::Recipe;
     use tch::Kind;
 
     #[test]
@@ -138,9 +174,9 @@ mod tests {
         // p = 2, gradient of p² = 4: the first step moves by the rate, after decay: 2 (1 - 0.1·0.5) - 0.1.
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = AdamW::default();
-        adam.add("p".into(), p.shallow_clone(), 0.1, 0.5);
+        adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Shared);
         p.square().sum(Kind::Float).backward();
-        adam.step(1.0);
+        adam.step(1.0, Part::Whole);
         assert!((p.double_value(&[0]) - 1.8).abs() < 1e-6);
     }
 
@@ -148,11 +184,11 @@ mod tests {
     fn it_finds_a_minimum() {
         let p = Tensor::from_slice(&[3f32, -5.0]).set_requires_grad(true);
         let mut adam = AdamW::default();
-        adam.add("p".into(), p.shallow_clone(), 0.1, 0.0);
+        adam.add("p".into(), p.shallow_clone(), 0.1, 0.0, Owner::Shared);
         for _ in 0..500 {
             adam.zero_grad();
             (&p - 1.0).square().sum(Kind::Float).backward();
-            adam.step(1.0);
+            adam.step(1.0, Part::Whole);
         }
         assert!(
             (p.double_value(&[0]) - 1.0).abs() < 1e-2 && (p.double_value(&[1]) - 1.0).abs() < 1e-2
@@ -160,10 +196,31 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_rises_and_falls() {
-        let settings = Recipe::default().optimiser;
-        let at = |step| schedule(&settings, step, 1000);
-        assert!(at(0) < 0.03 && (at(49) - 1.0).abs() < 1e-9);
-        assert!((at(525) - 0.505).abs() < 0.01 && at(999) < 0.011);
+    fn a_learners_step_leaves_the_others_alone() {
+        let all = [
+            Owner::Shared,
+            Owner::Slice(0),
+            Owner::Slice(1),
+            Owner::Learner(0),
+            Owner::Learner(1),
+            Owner::Whole,
+        ];
+        let moving = |part| all.map(|owner| owner.moves(part));
+        assert_eq!(
+            moving(Part::Learner(1)),
+            [true, false, true, false, true, false]
+        );
+        assert_eq!(moving(Part::Whole), [true, true, true, false, false, true]);
+        // With a gradient in store, momentum from before and decay, nothing of the other moves.
+        let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
+        let mut adam = AdamW::default();
+        adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Slice(0));
+        p.square().sum(Kind::Float).backward();
+        adam.step(1.0, Part::Learner(0));
+        let before = (p.double_value(&[0]), adam.state());
+        adam.step(1.0, Part::Learner(1));
+        assert_eq!((p.double_value(&[0]), adam.state()), before);
+        adam.step(1.0, Part::Whole);
+        assert_ne!(p.double_value(&[0]), before.0);
     }
 }

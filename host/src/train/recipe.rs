@@ -1,9 +1,17 @@
 //! The recipe: every setting of a training run.
 
 pub mod about;
+mod average;
+mod divide;
+mod frozen;
 pub mod loss;
 pub mod miner;
+pub mod preset;
+#[cfg(test)]
+mod tests;
 
+pub use average::AverageChoice;
+pub use divide::{ClusterBy, DivideSettings};
 pub use loss::LossChoice;
 pub use miner::MinerChoice;
 
@@ -46,7 +54,8 @@ pub struct Recipe {
     pub backbone: Backbone,
     /// What makes an embedding of its features.
     pub head: Head,
-    /// The stem and this many blocks keep their pretrained weights and statistics; `None` trains all.
+    /// The stem and this many blocks keep their pretrained weights and statistics; `None` ("none") trains all.
+    #[serde(with = "frozen")]
     pub frozen_blocks: Option<usize>,
     /// Grey or colour.
     pub colour: Colour,
@@ -64,14 +73,46 @@ pub struct Recipe {
     pub mirror_is_another: bool,
     /// What is minimised.
     pub loss: LossChoice,
+    /// Divide and conquer of the embedding space.
+    #[serde(default)]
+    pub divide: DivideSettings,
     /// Step sizes.
     pub optimiser: OptimiserSettings,
     /// How photos are varied.
     pub augmentation: Augmentation,
     /// This many whales (with two photos or more) are kept from training and watched instead.
     pub validation_whales: usize,
+    /// Stop when the whales kept aside were found no better (MAP@5) for so many epochs, and keep the best; 0 never stops early.
+    #[serde(default)]
+    pub patience: usize,
+    /// The backbone's normalisation keeps its pretrained statistics, as the paper's does.
+    #[serde(default)]
+    pub frozen_norm: bool,
+    /// What convolutions are computed in.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Averaged weights.
+    #[serde(default)]
+    pub average: AverageChoice,
+    /// The last so many epochs round weights and activations as the exported int8 model does.
+    #[serde(default)]
+    pub rounded_epochs: usize,
     /// Threads of the CPU; 0 for all.
     pub threads: usize,
+    /// Threads that vary photos and make batches ahead of the steps.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// A checkpoint is written at least every so many minutes, besides after each epoch; 0 for after epochs only.
+    #[serde(default = "ten")]
+    pub save_minutes: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ten() -> f64 {
+    10.0
 }
 
 /// Some epochs at one size.
@@ -84,6 +125,18 @@ pub struct Stage {
     pub height: u32,
     /// Pixels across.
     pub width: u32,
+}
+
+/// What convolutions are computed in while training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16, with 32-bit weights, statistics, head and loss: mixed precision, for CUDA cards. bfloat16 has the range of a
+    /// 32-bit float, so that losses need no scaling.
+    Bf16,
 }
 
 /// Which photos make a batch.
@@ -170,6 +223,7 @@ impl Default for Recipe {
             sampler: SamplerChoice::Shuffled,
             mirror_is_another: true,
             loss: LossChoice::Arcface(loss::ArcFaceSettings::default()),
+            divide: DivideSettings::default(),
             optimiser: OptimiserSettings {
                 backbone_rate: 6e-4,
                 head_rate: 1.5e-3,
@@ -189,34 +243,39 @@ impl Default for Recipe {
                 erasing: 0.3,
             },
             validation_whales: 0,
+            patience: 0,
+            frozen_norm: false,
+            precision: Precision::F32,
+            average: AverageChoice::None,
+            rounded_epochs: 0,
             threads: 0,
+            workers: one(),
+            save_minutes: ten(),
         }
     }
 }
 
 impl Recipe {
-    /// Reads a TOML file; what it leaves out keeps its default, and `overrides` (`key=value`, dotted keys) win over both.
+    /// The default recipe, then a preset, a TOML file, and `overrides` (`key=value`, dotted keys), each over what came before.
     ///
     /// # Errors
     /// Names the file and line of what cannot be read, or the value that makes no sense.
-    pub fn read(path: Option<&Path>, overrides: &[String]) -> Result<Self, RecipeError> {
+    pub fn read(
+        preset: Option<&str>,
+        path: Option<&Path>,
+        overrides: &[String],
+    ) -> Result<Self, RecipeError> {
         let mut table = toml::Table::try_from(Self::default())
             .map_err(|e| RecipeError::Value(e.to_string()))?;
+        if let Some(name) = preset {
+            lay_over(&mut table, preset::text(name)?, Path::new(name))?;
+        }
         if let Some(path) = path {
             let text = std::fs::read_to_string(path).map_err(|source| RecipeError::File {
                 path: path.to_owned(),
                 source,
             })?;
-            let format = |reason: String| RecipeError::Format {
-                path: path.to_owned(),
-                reason,
-            };
-            let own: toml::Table = text
-                .parse()
-                .map_err(|e: toml::de::Error| format(e.to_string()))?;
-            merge(&mut table, own);
-            let merged: Result<Self, _> = table.clone().try_into();
-            merged.map_err(|e: toml::de::Error| format(e.to_string()))?;
+            lay_over(&mut table, &text, path)?;
         }
         for text in overrides {
             let bad = |reason: String| RecipeError::Value(format!("'--set {text}': {reason}"));
@@ -269,6 +328,25 @@ impl Recipe {
             (0.0..1.0).contains(&self.optimiser.warm_up),
             "optimiser.warm_up is a share, 0 up to, but not, 1",
         )?;
+        self.divide
+            .check(self.head.dimension, self.epochs())
+            .map_err(RecipeError::Value)?;
+        self.average
+            .check(self.epochs())
+            .map_err(RecipeError::Value)?;
+        need(
+            self.rounded_epochs <= self.epochs(),
+            "rounded_epochs cannot be more than all epochs",
+        )?;
+        need(
+            self.patience == 0 || self.validation_whales > 0,
+            "patience watches whales kept aside: set validation_whales too",
+        )?;
+        need((1..=64).contains(&self.workers), "workers must be 1 to 64")?;
+        need(
+            (0.0..=1e6).contains(&self.save_minutes),
+            "save_minutes must be 0 or more",
+        )?;
         if let SamplerChoice::Pk {
             photos_per_whale: k,
         } = self.sampler
@@ -309,15 +387,21 @@ impl Recipe {
     /// The preparation that the photos are trained with, at the size of the last stage.
     pub fn preparation(&self) -> Preparation {
         let (height, width) = self.final_size();
-        let channels = if self.colour == Colour::Grey { 1 } else { 3 };
+        let (mean, deviation) = self.backbone.normalisation();
+        let (mean, deviation) = if self.colour == Colour::Grey {
+            let one = |of: [f32; 3]| vec![of.iter().sum::<f32>() / 3.0];
+            (one(mean), one(deviation))
+        } else {
+            (mean.to_vec(), deviation.to_vec())
+        };
         Preparation {
             height,
             width,
             colour: self.colour,
             fit: self.fit,
             margin: self.margin,
-            mean: vec![127.0; channels],
-            deviation: vec![128.0; channels],
+            mean,
+            deviation,
         }
     }
 
@@ -326,6 +410,18 @@ impl Recipe {
         let last = &self.stages[self.stages.len() - 1];
         (last.height, last.width)
     }
+}
+
+/// Puts a TOML text over `table`; `path` is where it comes from.
+fn lay_over(table: &mut toml::Table, text: &str, path: &Path) -> Result<(), RecipeError> {
+    let format = |e: toml::de::Error| RecipeError::Format {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
+    merge(table, text.parse().map_err(format)?);
+    let merged: Result<Recipe, _> = table.clone().try_into();
+    merged.map_err(format)?;
+    Ok(())
 }
 
 /// Puts `own` over `base`; a table that chooses another `kind` replaces, any other table is merged key by key.
@@ -341,83 +437,5 @@ fn merge(base: &mut toml::Table, own: toml::Table) {
                 base.insert(key, value);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(overrides: &[&str]) -> Result<Recipe, RecipeError> {
-        Recipe::read(
-            None,
-            &overrides
-                .iter()
-                .map(|s| (*s).to_owned())
-                .collect::<Vec<_>>(),
-        )
-    }
-
-    #[test]
-    fn what_is_left_out_keeps_its_default() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("r.toml");
-        std::fs::write(&path, "batch = 64\n[head]\ndimension = 128\n").unwrap();
-        let recipe = Recipe::read(
-            Some(&path),
-            &["head.dropout=0.5".into(), "backbone=resnet18".into()],
-        )
-        .unwrap();
-        assert_eq!(
-            (recipe.batch, recipe.head.dimension, recipe.head.dropout),
-            (64, 128, 0.5)
-        );
-        assert_eq!((recipe.backbone, recipe.seed), (Backbone::Resnet18, 1));
-    }
-
-    #[test]
-    fn another_kind_brings_its_own_settings() {
-        let recipe = set(&[
-            "sampler={kind=\"pk\", photos_per_whale=4}",
-            "loss={kind=\"margin\", alpha=0.2, beta=1.2, learn_beta=true}",
-        ])
-        .unwrap();
-        assert_eq!(
-            recipe.sampler,
-            SamplerChoice::Pk {
-                photos_per_whale: 4
-            }
-        );
-        assert!(set(&["loss={kind=\"margin\", alpha=0.2, beta=1.2, learn_beta=true}"]).is_err());
-    }
-
-    #[test]
-    fn unknown_keys_and_odd_sizes_are_refused() {
-        assert!(set(&["bach=3"]).unwrap_err().to_string().contains("bach"));
-        assert!(
-            set(&["stages=[{epochs=1, height=100, width=192}]"])
-                .unwrap_err()
-                .to_string()
-                .contains("multiples of 32")
-        );
-        assert!(
-            set(&["batch"])
-                .unwrap_err()
-                .to_string()
-                .contains("key=value")
-        );
-    }
-
-    #[test]
-    fn stages_follow_each_other() {
-        let recipe = Recipe::default();
-        assert_eq!(
-            (
-                recipe.epochs(),
-                recipe.stage(11).height,
-                recipe.stage(12).height
-            ),
-            (20, 96, 128)
-        );
     }
 }

@@ -1,75 +1,28 @@
 //! The training loop.
 
-use super::checkpoint::{CHECKPOINT, Checkpoint, CheckpointError};
+use super::checkpoint::{BEST, CHECKPOINT, Checkpoint};
 use super::device;
-use super::forward::{Mode, TorchNetwork};
-use super::loader::{self, Batch, Making};
-use super::loss::{self, Loss};
-use super::optimiser::{AdamW, schedule};
-use super::progress::{EpochMetrics, MetricsFile, bar};
-use super::recipe::{Recipe, SamplerChoice};
-use super::sampler::Sampler;
-use super::split::Split;
+use super::divide;
+use super::error::TrainError;
+use super::forward::{Mode, Part};
+use super::loader::{Ahead, Making};
+use super::photos::RunPhotos;
+use super::progress::{EpochMetrics, JsonLines, Live};
+use super::recipe::{ClusterBy, Recipe, Stage};
+use super::sampler::{Planned, Sampler};
+use super::schedule::{self, Phase};
+use super::state::{State, images};
 use super::validation;
-use crate::dataset::{Dataset, DatasetError};
-use crate::network::weights::{self, Weights, WeightsError};
-use crate::network::{HEAD, Network, Role};
-use flukewatch_common::prepare::Preparation;
+use crate::dataset::Dataset;
+use crate::retrieval::Retrieval;
+use ndarray::Array2;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::{Device, Kind, Tensor};
-
-/// Why training stops.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// The photos.
-    #[error(transparent)]
-    Dataset(#[from] DatasetError),
-    /// Pretrained weights.
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// Reading or writing in the run's folder.
-    #[error("{path}: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// Nothing to learn from.
-    #[error("{0}")]
-    TooLittle(String),
-    /// The checkpoint was made with other settings.
-    #[error(
-        "{path} was trained with another recipe; go on with the same one, or start anew in another folder ({reason})"
-    )]
-    OtherRecipe {
-        /// The checkpoint.
-        path: PathBuf,
-        /// The difference.
-        reason: String,
-    },
-    /// The loss is no number any more.
-    #[error(
-        "the loss became {loss} in epoch {epoch}, batch {batch} (photos {photos}): lower the rates; the last checkpoint stands"
-    )]
-    NotFinite {
-        /// What it became.
-        loss: f64,
-        /// From 1.
-        epoch: usize,
-        /// From 1.
-        batch: usize,
-        /// The photos in it.
-        photos: String,
-    },
-}
+use tch::{Kind, Tensor};
 
 /// What a run needs besides its recipe.
 pub struct Job {
@@ -85,29 +38,45 @@ pub struct Job {
     pub force_cpu: bool,
     /// End after this epoch, though the recipe goes on; the next call does.
     pub until_epoch: Option<usize>,
+    /// Asked after each step, with the number of steps taken: whether to save and stop here.
+    pub stop: Box<dyn Fn(u64) -> bool>,
     /// Show no bars.
     pub quiet: bool,
 }
 
-/// The metrics of a run, a JSON line an epoch.
-pub const METRICS: &str = "metrics.jsonl";
-
-/// Where no bar can be drawn (a log file), a line says as often how it goes.
-const LOG_EVERY: Duration = Duration::from_secs(30);
-
-/// `[N, D]` to unit length, row by row.
-pub fn normalise(embeddings: &Tensor) -> Tensor {
-    embeddings
-        / embeddings
-            .norm_scalaropt_dim(2.0, [1i64], true)
-            .clamp_min(1e-12)
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its last epoch is done.
+    Done(PathBuf),
+    /// The whales kept aside were no longer found better; the best epoch's checkpoint.
+    StoppedEarly(PathBuf),
+    /// It was asked to stop, and can be gone on with.
+    Interrupted(PathBuf),
 }
 
-/// Trains, or goes on where the folder's checkpoint stands. Returns the checkpoint's path.
+impl Outcome {
+    /// The checkpoint that it left.
+    pub fn checkpoint(&self) -> &Path {
+        match self {
+            Self::Done(path) | Self::StoppedEarly(path) | Self::Interrupted(path) => path,
+        }
+    }
+}
+
+/// The metrics of a run, a JSON line an epoch.
+pub const METRICS: &str = "metrics.jsonl";
+/// The clusters of a run, a JSON line a clustering.
+pub const CLUSTER_HISTORY: &str = "clusters.jsonl";
+
+/// How often the loss is looked at on a CUDA card, in steps: each look waits for the card.
+const LOOK_EVERY: usize = 20;
+
+/// Trains, or goes on where the folder's checkpoint stands.
 ///
 /// # Errors
 /// See [`TrainError`]; what the last checkpoint holds stays.
-pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
+pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     let chosen = device::choose(job.force_cpu);
     let recipe = &job.recipe;
     let threads = device::set_threads(recipe.threads);
@@ -115,357 +84,438 @@ pub fn run(job: &Job) -> Result<PathBuf, TrainError> {
         "training on {} ({threads} threads), seed {}",
         chosen.why, recipe.seed
     );
-    let device = chosen.device;
     std::fs::create_dir_all(&job.folder).map_err(|source| TrainError::File {
         path: job.folder.clone(),
         source,
     })?;
-
-    let split = Split::of(&job.dataset, recipe.validation_whales, recipe.seed);
-    check_enough(recipe, &split)?;
-    let preparation = recipe.preparation();
-    let photos_in = |whales: &[(String, Vec<usize>)]| -> Vec<usize> {
-        whales
-            .iter()
-            .flat_map(|(_, photos)| photos.iter().copied())
-            .collect()
-    };
-    let decode = |positions: &[usize]| {
-        let photos: Vec<_> = positions.iter().map(|&i| &job.dataset.photos[i]).collect();
-        let bar = if job.quiet {
-            indicatif::ProgressBar::hidden()
-        } else {
-            bar(photos.len() as u64, "decoding")
-        };
-        let cached = loader::cache(&photos, &preparation, || bar.inc(1));
-        bar.finish_and_clear();
-        cached
-    };
-    let (train_at, watch_at) = (photos_in(&split.train), photos_in(&split.watch));
-    let photos = Arc::new(decode(&train_at)?);
-    let watched = decode(&watch_at)?;
-    let watched: Vec<_> = watched.iter().collect();
-    let watched_whales: Vec<String> = split
-        .watch
-        .iter()
-        .flat_map(|(whale, photos)| photos.iter().map(|_| whale.clone()))
-        .collect();
-    let mut next = 0;
-    let photos_of = split
-        .train
-        .iter()
-        .map(|(_, photos)| {
-            next += photos.len();
-            (next - photos.len()..next).collect()
-        })
-        .collect();
+    let photos = RunPhotos::read(&job.dataset, recipe, job.quiet)?;
     let sampler = Sampler::new(
-        photos_of,
+        photos.of_whale.clone(),
         recipe.batch,
         recipe.sampler.clone(),
         recipe.mirror_is_another,
         recipe.seed,
     );
-    let trained_on = format!("{} photos of {} whales", train_at.len(), split.train.len());
     eprintln!(
-        "learning from {trained_on}, {} classes; watching {} whales",
+        "learning from {}, {} classes; watching {} whales",
+        photos.in_words(),
         sampler.classes(),
-        split.watch.len()
+        photos.watching
     );
-
-    let mut state = State::start(job, &sampler, device)?;
+    let path = job.folder.join(CHECKPOINT);
+    let saved = if path.exists() {
+        Some((path.as_path(), Checkpoint::read(&path)?))
+    } else {
+        None
+    };
+    let weights = job.weights.as_deref();
+    let state = State::start(recipe, saved, weights, sampler.classes(), chosen.device)?;
+    let done = &state.progress;
+    if done.batches > 0 {
+        eprintln!(
+            "going on after batch {} of epoch {}",
+            done.batches,
+            done.epochs + 1
+        );
+    } else if done.epochs > 0 {
+        eprintln!("going on after epoch {}", done.epochs);
+    }
     let making = Arc::new(Making {
-        photos,
-        preparation: preparation.clone(),
+        photos: photos.train.clone(),
+        preparation: recipe.preparation(),
         augmentation: recipe.augmentation.clone(),
         seed: recipe.seed,
     });
-    let metrics_path = job.folder.join(METRICS);
-    let file = |source| TrainError::File {
-        path: metrics_path.clone(),
-        source,
+    let lines = |name: &str| {
+        let path = job.folder.join(name);
+        JsonLines::open(&path).map_err(|source| TrainError::File { path, source })
     };
-    let mut metrics = MetricsFile::open(&metrics_path).map_err(file)?;
-    let path = job.folder.join(CHECKPOINT);
-    let total_steps = (recipe.epochs() * sampler.batches()) as u64;
+    Training {
+        job,
+        live: Live::new(job.quiet, (recipe.epochs() * sampler.batches()) as u64),
+        metrics: lines(METRICS)?,
+        clusters: lines(CLUSTER_HISTORY)?,
+        path,
+        photos,
+        sampler,
+        making,
+        state,
+    }
+    .run()
+}
 
-    for epoch in state.epochs..job.until_epoch.unwrap_or(usize::MAX).min(recipe.epochs()) {
-        let started = Instant::now();
+/// A run under way.
+struct Training<'a> {
+    job: &'a Job,
+    path: PathBuf,
+    photos: RunPhotos,
+    sampler: Sampler,
+    making: Arc<Making>,
+    state: State,
+    metrics: JsonLines,
+    clusters: JsonLines,
+    live: Live,
+}
+
+/// How an epoch ended.
+enum EpochEnd {
+    Done { seconds_clustering: f64 },
+    Interrupted,
+}
+
+impl Training<'_> {
+    fn run(mut self) -> Result<Outcome, TrainError> {
+        let recipe = &self.job.recipe;
+        let last = self
+            .job
+            .until_epoch
+            .unwrap_or(usize::MAX)
+            .min(recipe.epochs());
+        if self.state.tuning && self.state.steps() == 0 {
+            self.start_classes(recipe.stage(0), Part::Whole);
+        }
+        while self.state.progress.epochs < last {
+            let epoch = self.state.progress.epochs;
+            match self.epoch(epoch)? {
+                EpochEnd::Interrupted => {
+                    self.live.finish();
+                    self.save()?;
+                    return Ok(Outcome::Interrupted(self.path));
+                }
+                EpochEnd::Done { seconds_clustering } => {
+                    if self.after_epoch(epoch, seconds_clustering)? {
+                        self.live.finish();
+                        return Ok(Outcome::StoppedEarly(self.job.folder.join(BEST)));
+                    }
+                }
+            }
+        }
+        self.live.finish();
+        Ok(Outcome::Done(self.path))
+    }
+
+    fn epoch(&mut self, epoch: usize) -> Result<EpochEnd, TrainError> {
+        let recipe = &self.job.recipe;
         let stage = recipe.stage(epoch).clone();
-        let batches = sampler.epoch(epoch);
-        let steps = batches.len();
-        let bar = if job.quiet {
-            indicatif::ProgressBar::hidden()
+        let phase = schedule::phase(recipe, epoch);
+        let fresh = self.state.progress.batches == 0;
+        let mut seconds_clustering = 0.0;
+        if fresh {
+            if schedule::clusters_before(recipe, epoch) {
+                seconds_clustering = self.divide(epoch, &stage)?;
+            }
+            let switched = phase != Phase::Divided
+                && epoch > 0
+                && schedule::phase(recipe, epoch - 1) == Phase::Divided;
+            if switched {
+                self.start_classes(&stage, Part::Whole);
+            }
+        }
+        if schedule::rounds(recipe, epoch) {
+            self.state.network.start_rounding(&Default::default());
+        }
+        let division = self.state.division.as_ref().filter(|_| phase.clustered());
+        let plan = Arc::new(self.sampler.epoch(epoch, division));
+        let from = self.state.progress.batches;
+        let batches = Ahead::start(&self.making, epoch, &plan, from, &stage, recipe.workers);
+        self.steps(epoch, phase, &stage, &plan, batches)
+            .map(|done| match done {
+                true => EpochEnd::Done { seconds_clustering },
+                false => EpochEnd::Interrupted,
+            })
+    }
+
+    /// The steps that are left of an epoch; whether all were taken.
+    fn steps(
+        &mut self,
+        epoch: usize,
+        phase: Phase,
+        stage: &Stage,
+        plan: &[Planned],
+        batches: Ahead,
+    ) -> Result<bool, TrainError> {
+        let recipe = &self.job.recipe;
+        let shape = self.shape(stage);
+        let total = (recipe.epochs() * self.sampler.batches()) as u64;
+        let look_every = if self.state.network.device().is_cuda() {
+            LOOK_EVERY
         } else {
-            bar(steps as u64, "training")
+            1
         };
-        let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
-        random.set_stream(epoch as u64);
-        let (queue, worker) = loader::ahead(making.clone(), epoch, batches.clone(), stage.clone());
-        let mut sum = Tensor::zeros([1], (Kind::Double, device));
-        let (mut shown, mut images, mut said) = (0.0, 0, Instant::now());
-        let mut factor = 0.0;
-        for (number, batch) in queue.iter().enumerate() {
-            factor = schedule(&recipe.optimiser, state.adam.steps(), total_steps);
-            let loss = state.step(
-                &batch,
-                &making.preparation,
-                (stage.height, stage.width),
-                factor,
-                &mut random,
-            );
-            images += batch.classes.len();
-            sum += loss.to_kind(Kind::Double);
-            // Looking at the loss waits for the device: now and then is enough.
-            if number % 20 == 19 || number + 1 == steps {
-                let now = loss.double_value(&[]);
-                if !now.is_finite() || !sum.double_value(&[0]).is_finite() {
-                    bar.finish_and_clear();
-                    let names: Vec<_> = batches[number]
+        let (before, started) = (self.state.progress.seconds, Instant::now());
+        let mut saved = Instant::now();
+        let mut unseen: Vec<Tensor> = vec![];
+        for batch in batches {
+            let batch = batch.map_err(|_| TrainError::Loader)?;
+            let number = self.state.progress.batches;
+            let part = match (phase, plan[number].cluster) {
+                (Phase::Divided, Some(k)) => Part::Learner(k),
+                _ => Part::Whole,
+            };
+            // What a step draws follows from its number, so that an epoch can be taken up anywhere.
+            let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
+            random.set_stream(((epoch as u64) << 32) | number as u64);
+            let factor = schedule::rate(&recipe.optimiser, self.state.steps(), total);
+            let loss = self.state.step(&batch, shape, factor, part, &mut random);
+            unseen.push(loss.to_kind(Kind::Double).reshape([1]));
+            self.state.progress.batches = number + 1;
+            self.state.progress.seconds = before + started.elapsed().as_secs_f64();
+            let stop = (self.job.stop)(self.state.steps());
+            if unseen.len() >= look_every || number + 1 == plan.len() || stop {
+                let losses: Vec<f64> = Vec::try_from(Tensor::cat(&unseen, 0)).unwrap_or_default();
+                let first = number + 1 - losses.len();
+                if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
+                    self.live.finish();
+                    let photos: Vec<&str> = plan[first + bad]
+                        .draws
                         .iter()
-                        .map(|d| job.dataset.photos[train_at[d.photo]].name.as_str())
+                        .map(|d| self.photos.names[d.photo].as_str())
                         .collect();
                     return Err(TrainError::NotFinite {
-                        loss: now,
+                        loss: losses[bad],
                         epoch: epoch + 1,
-                        batch: number + 1,
-                        photos: names.join(" "),
+                        batch: first + bad + 1,
+                        photos: photos.join(" "),
                     });
                 }
-                shown = if shown == 0.0 {
-                    now
-                } else {
-                    0.7 * shown + 0.3 * now
-                };
-                let rate = images as f64 / started.elapsed().as_secs_f64();
-                let message = format!(
-                    "epoch {}/{} loss {shown:.3} {rate:.0} img/s",
-                    epoch + 1,
-                    recipe.epochs()
-                );
-                if bar.is_hidden() && !job.quiet && said.elapsed() > LOG_EVERY {
-                    said = Instant::now();
-                    eprintln!("{message}, step {} of {steps}", number + 1);
-                }
-                bar.set_message(message);
+                self.state.progress.loss_sum += losses.iter().sum::<f64>();
+                unseen.clear();
+                let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+                let done = (epoch * self.sampler.batches() + number + 1) as u64;
+                self.live
+                    .step(done, epoch + 1, recipe.epochs(), mean, recipe.batch);
             }
-            bar.inc(1);
+            if stop {
+                return Ok(false);
+            }
+            if recipe.save_minutes > 0.0
+                && saved.elapsed() > Duration::from_secs_f64(recipe.save_minutes * 60.0)
+                && unseen.is_empty()
+            {
+                self.save()?;
+                saved = Instant::now();
+            }
         }
-        bar.finish_and_clear();
-        if worker.join().is_err() {
-            return Err(TrainError::TooLittle(
-                "the thread that prepares batches stopped; this is a fault of flukewatch".into(),
-            ));
+        Ok(true)
+    }
+
+    /// Measures, writes and saves; whether it is time to stop early.
+    fn after_epoch(&mut self, epoch: usize, seconds_clustering: f64) -> Result<bool, TrainError> {
+        let recipe = &self.job.recipe;
+        let stage = recipe.stage(epoch).clone();
+        let progress = &mut self.state.progress;
+        let steps = std::mem::take(&mut progress.batches);
+        let loss = std::mem::take(&mut progress.loss_sum) / steps.max(1) as f64;
+        let seconds = std::mem::take(&mut progress.seconds);
+        progress.epochs = epoch + 1;
+        if let Some(mut average) = self.state.average.take() {
+            if average.after_epoch(&self.state.network, epoch + 1, recipe.epochs()) {
+                self.measure_statistics(&average, epoch, &stage)?;
+            }
+            self.state.average = Some(average);
         }
-        let seconds = started.elapsed().as_secs_f64();
-        state.epochs = epoch + 1;
-        let found = validation::retrieve(&state.network, &watched, &watched_whales, &preparation);
+        let found = self.watch(epoch);
+        let total = (recipe.epochs() * self.sampler.batches()) as u64;
+        let mining = std::iter::once(&self.state.whole)
+            .chain(&self.state.learners)
+            .map(|loss| loss.take_mining_time().as_secs_f64())
+            .sum();
         let line = EpochMetrics {
             epoch: epoch + 1,
-            steps: state.adam.steps(),
-            loss: sum.double_value(&[0]) / steps.max(1) as f64,
-            rate_factor: factor,
-            images_per_second: images as f64 / seconds,
+            steps: self.state.steps(),
+            loss,
+            rate_factor: schedule::rate(&recipe.optimiser, self.state.steps(), total),
+            images_per_second: (steps * recipe.batch) as f64 / seconds.max(1e-9),
             seconds,
+            clustering_seconds: seconds_clustering,
+            mining_seconds: mining,
             height: stage.height,
             width: stage.width,
             validation_recall_at_1: found.as_ref().map(|r| r.recall_at_1),
             validation_map_at_5: found.as_ref().map(|r| r.map_at_5),
         };
-        metrics.write(&line).map_err(file)?;
-        let watched = found.map_or(String::new(), |r| {
-            format!(", R@1 {:.3} on the whales kept aside", r.recall_at_1)
-        });
-        eprintln!(
-            "epoch {}/{}: loss {:.3}, {:.0} images/s, {seconds:.0} s{watched}",
-            epoch + 1,
-            recipe.epochs(),
-            line.loss,
-            line.images_per_second
-        );
-        state.checkpoint(recipe, &trained_on).write(&path)?;
+        write_line(&mut self.metrics, &line)?;
+        self.live.epoch(&line, recipe.epochs());
+        let better = match (&found, self.state.progress.best) {
+            (Some(found), Some((best, _))) => found.map_at_5 > best,
+            (found, None) => found.is_some(),
+            (None, Some(_)) => false,
+        };
+        if let (true, Some(found)) = (better, &found) {
+            self.state.progress.best = Some((found.map_at_5, epoch + 1));
+        }
+        self.save()?;
+        if recipe.patience == 0 {
+            return Ok(false);
+        }
+        if better {
+            let best = self.state.checkpoint(recipe, &self.photos.in_words());
+            best.for_export().write(&self.job.folder.join(BEST))?;
+        }
+        let best_at = self.state.progress.best.map_or(epoch + 1, |(_, at)| at);
+        let stop = epoch + 1 >= best_at + recipe.patience;
+        if stop {
+            eprintln!(
+                "no better on the whales kept aside for {} epochs: the checkpoint of epoch {best_at} is kept as {BEST}",
+                recipe.patience
+            );
+        }
+        Ok(stop)
     }
-    Ok(path)
-}
 
-fn check_enough(recipe: &Recipe, split: &Split) -> Result<(), TrainError> {
-    if split.train.len() < 2 {
-        let count = split.train.len();
-        return Err(TrainError::TooLittle(format!(
-            "{count} named whale(s) to learn from; at least two are needed to tell them apart"
-        )));
+    /// Retrieval on the whales kept aside, with the embedding as it would be exported now.
+    fn watch(&self, epoch: usize) -> Option<Retrieval> {
+        let part = self.judged_part(epoch);
+        let photos: Vec<_> = self.photos.watched.iter().collect();
+        validation::retrieve(
+            self.state.judged(),
+            part,
+            &photos,
+            &self.photos.watched_whales,
+            &self.making.preparation,
+        )
     }
-    let pairs = split
-        .train
-        .iter()
-        .filter(|(_, photos)| photos.len() >= 2)
-        .count();
-    let need_pairs = matches!(recipe.sampler, SamplerChoice::Pk { .. });
-    if need_pairs && pairs < 2 {
-        return Err(TrainError::TooLittle(format!(
-            "{pairs} whale(s) with two photos or more; the pk sampler needs at least two. With one photo per whale, train with sampler.kind = \"shuffled\" and the arcface loss"
-        )));
-    }
-    if pairs == 0 {
-        eprintln!(
-            "note: every whale has a single photo; the network learns from its variations alone"
-        );
-    }
-    Ok(())
-}
 
-/// Everything that changes from step to step.
-struct State {
-    network: TorchNetwork,
-    loss: Box<dyn Loss>,
-    adam: AdamW,
-    epochs: usize,
-}
-
-impl State {
-    fn start(job: &Job, sampler: &Sampler, device: Device) -> Result<Self, TrainError> {
-        let recipe = &job.recipe;
-        let path = job.folder.join(CHECKPOINT);
-        let saved = if path.exists() {
-            Some(Checkpoint::read(&path)?)
+    fn judged_part(&self, epoch: usize) -> Part {
+        if schedule::ends_divided(&self.job.recipe, epoch + 1) {
+            Part::Slices
         } else {
-            None
+            Part::Whole
+        }
+    }
+
+    /// Clusters the photos anew, with the learners' numbers kept. Returns the seconds that clustering and matching took, without
+    /// those of embedding.
+    fn divide(&mut self, epoch: usize, stage: &Stage) -> Result<f64, TrainError> {
+        let settings = &self.job.recipe.divide;
+        let network = &self.state.network;
+        let part = self.judged_part(epoch);
+        let points = self.points(stage, false, |features| match settings.by {
+            ClusterBy::Embedding => network.embedding(&features, part),
+            ClusterBy::Features => super::forward::normalise(&features),
+        });
+        let started = Instant::now();
+        let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
+        random.set_stream(epoch as u64);
+        let before = self.state.division.take();
+        let (division, report) =
+            divide::divide(points.view(), before.as_ref(), settings, epoch, &mut random);
+        self.state.division = Some(division);
+        let seconds = started.elapsed().as_secs_f64();
+        write_line(&mut self.clusters, &report)?;
+        self.live.say(&report.in_words());
+        Ok(seconds)
+    }
+
+    /// Class centres and proxies start at the means of their classes' embeddings.
+    fn start_classes(&mut self, stage: &Stage, whole: Part) {
+        let views = if self.job.recipe.mirror_is_another {
+            2
+        } else {
+            1
         };
-        if let Some(saved) = &saved {
-            same_recipe(&path, &saved.recipe, recipe)?;
+        let mut class_of = vec![0usize; self.photos.train.len()];
+        for (whale, photos) in self.sampler.photos_of().iter().enumerate() {
+            photos.iter().for_each(|&p| class_of[p] = whale * views);
         }
-        let description = Network::new(
-            recipe.backbone,
-            recipe.preparation().channels(),
-            &recipe.head,
-        );
-        let weights = match (&saved, &job.weights) {
-            (Some(saved), _) => weights::select(&description, &saved.tensors, &path, |_| true)?,
-            (None, Some(file)) => pretrained(&description, file)?,
-            (None, None) => Weights::new(),
-        };
-        let network = TorchNetwork::new(
-            description,
-            &weights,
-            recipe.frozen_blocks,
-            device,
-            recipe.seed,
-        );
-        let dimension = recipe.head.dimension;
-        let classes = sampler.classes();
-        let mut loss = loss::build(
-            &recipe.loss,
-            classes,
-            dimension,
-            "loss",
-            device,
-            recipe.seed,
-        );
-        let mut adam = AdamW::default();
-        let settings = &recipe.optimiser;
-        for (parameter, tensor) in network.trained() {
-            let rate = if parameter.block == HEAD {
-                settings.head_rate
-            } else {
-                settings.backbone_rate
+        let learners = self.state.learners.len();
+        let dimension = self.job.recipe.head.dimension;
+        let parts = std::iter::once(whole).chain((0..learners).map(Part::Learner));
+        for part in parts {
+            let width = match part {
+                Part::Learner(_) => dimension / learners,
+                Part::Whole | Part::Slices => dimension,
             };
-            let decay = if parameter.role == Role::Weight {
-                settings.weight_decay
-            } else {
-                0.0
-            };
-            adam.add(parameter.name, tensor, rate, decay);
-        }
-        for (name, tensor) in loss.parameters() {
-            adam.add(name, tensor, settings.loss_rate, settings.weight_decay);
-        }
-        let mut epochs = 0;
-        if let Some(saved) = saved {
-            loss.restore(&saved.tensors);
-            adam.restore(&saved.tensors, saved.steps, device)
-                .map_err(|reason| TrainError::OtherRecipe { path, reason })?;
-            epochs = saved.epochs;
-            eprintln!("going on after epoch {epochs}");
-        }
-        Ok(Self {
-            network,
-            loss,
-            adam,
-            epochs,
-        })
-    }
-
-    /// One step; returns the loss, still on the device.
-    fn step(
-        &mut self,
-        batch: &Batch,
-        preparation: &Preparation,
-        (height, width): (u32, u32),
-        factor: f64,
-        random: &mut ChaCha8Rng,
-    ) -> Tensor {
-        let count = batch.classes.len() as i64;
-        let shape = [
-            count,
-            preparation.channels() as i64,
-            i64::from(height),
-            i64::from(width),
-        ];
-        let images = Tensor::from_slice(&batch.images).reshape(shape);
-        let embeddings = normalise(&self.network.forward(&images, Mode::Train(random)));
-        let classes = Tensor::from_slice(&batch.classes).to_device(embeddings.device());
-        let loss = self.loss.loss(&embeddings, &classes, random);
-        self.adam.zero_grad();
-        loss.backward();
-        self.adam.step(factor);
-        loss.detach()
-    }
-
-    fn checkpoint(&self, recipe: &Recipe, trained_on: &str) -> Checkpoint {
-        let mut tensors = self.network.weights();
-        tensors.extend(self.loss.weights());
-        tensors.extend(self.adam.state());
-        Checkpoint {
-            recipe: recipe.clone(),
-            epochs: self.epochs,
-            steps: self.adam.steps(),
-            trained_on: trained_on.to_owned(),
-            tensors,
+            let mut means = Array2::<f32>::zeros((self.sampler.classes(), width));
+            for view in 0..views {
+                let network = &self.state.network;
+                let points = self.points(stage, view == 1, |f| network.embedding(&f, part));
+                for (photo, point) in points.outer_iter().enumerate() {
+                    let mut mean = means.row_mut(class_of[photo] + view);
+                    mean += &point;
+                }
+            }
+            let shape = [means.nrows() as i64, means.ncols() as i64];
+            let means = Tensor::from_slice(means.as_slice().unwrap_or_default())
+                .reshape(shape)
+                .to_device(self.state.network.device());
+            match part {
+                Part::Learner(k) => self.state.learners[k].start_at(&means),
+                Part::Whole | Part::Slices => self.state.whole.start_at(&means),
+            }
         }
     }
-}
 
-/// The backbone's weights out of a file; a head that fits is taken too, so that a checkpoint may be tuned further.
-fn pretrained(network: &Network, file: &Path) -> Result<Weights, TrainError> {
-    let (all, _) = weights::read(file)?;
-    let fits = |p: &crate::network::Parameter| all.get(&p.name).is_some_and(|v| v.shape == p.shape);
-    Ok(weights::select(network, &all, file, |p| {
-        p.block != HEAD || fits(p)
-    })?)
-}
+    /// Every training photo as it is, at the stage's size, through the network: `[N, D] f32`.
+    fn points(
+        &self,
+        stage: &Stage,
+        mirrored: bool,
+        embed: impl Fn(Tensor) -> Tensor,
+    ) -> Array2<f32> {
+        let shape = self.shape(stage);
+        let all: Vec<usize> = (0..self.photos.train.len()).collect();
+        let (mut data, mut width) = (vec![], 0);
+        tch::no_grad(|| {
+            for chunk in all.chunks(64) {
+                let numbers = self.making.plain(chunk, mirrored, stage);
+                let input = images(&numbers, shape);
+                let features = self.state.network.features(&input, Mode::Evaluate);
+                let values = super::forward::values(&embed(features));
+                width = values.shape[1];
+                data.extend(values.data);
+            }
+        });
+        Array2::from_shape_vec((all.len(), width), data).unwrap_or_default()
+    }
 
-/// A resumed run must be the same run: everything but its length and its threads, which may be changed on the way.
-fn same_recipe(path: &Path, saved: &Recipe, asked: &Recipe) -> Result<(), TrainError> {
-    let comparable = |r: &Recipe| {
-        let mut r = r.clone();
-        r.threads = 0;
-        r.stages.clear();
-        serde_json::to_value(r).unwrap_or_default()
-    };
-    let (saved, asked) = (comparable(saved), comparable(asked));
-    let differing: Vec<String> = saved
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, value)| asked.get(key) != Some(value))
-        .map(|(key, value)| format!("{key} was {value}"))
-        .collect();
-    if differing.is_empty() {
+    /// The statistics of batch normalisation for averaged weights, over an epoch's batches, as swa asks for.
+    fn measure_statistics(
+        &self,
+        average: &super::average::Average,
+        epoch: usize,
+        stage: &Stage,
+    ) -> Result<(), TrainError> {
+        const BATCHES: usize = 100;
+        let mut plan = self.sampler.epoch(epoch, None);
+        plan.truncate(BATCHES);
+        let plan = Arc::new(plan);
+        let batches = Ahead::start(
+            &self.making,
+            epoch,
+            &plan,
+            0,
+            stage,
+            self.job.recipe.workers,
+        );
+        for (i, batch) in batches.enumerate() {
+            let batch = batch.map_err(|_| TrainError::Loader)?;
+            let input = images(&batch.images, self.shape(stage));
+            let mode = Mode::Measure(1.0 / (i + 1) as f64);
+            let _ = tch::no_grad(|| average.network.features(&input, mode));
+        }
         Ok(())
-    } else {
-        Err(TrainError::OtherRecipe {
-            path: path.to_owned(),
-            reason: differing.join(", "),
-        })
     }
+
+    fn shape(&self, stage: &Stage) -> [i64; 3] {
+        [
+            self.making.preparation.channels() as i64,
+            i64::from(stage.height),
+            i64::from(stage.width),
+        ]
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        let checkpoint = self
+            .state
+            .checkpoint(&self.job.recipe, &self.photos.in_words());
+        Ok(checkpoint.write(&self.path)?)
+    }
+}
+
+fn write_line<T: Serialize>(lines: &mut JsonLines, line: &T) -> Result<(), TrainError> {
+    lines.write(line).map_err(|source| TrainError::File {
+        path: lines.path().to_owned(),
+        source,
+    })
 }

@@ -1,5 +1,6 @@
 //! Which photos make a batch.
 
+use super::divide::Division;
 use super::recipe::SamplerChoice;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{RngExt, SeedableRng};
@@ -14,6 +15,15 @@ pub struct Draw {
     pub mirrored: bool,
     /// What it counts as: the whale's number, or with mirrored flukes as whales of their own twice that, plus one if mirrored.
     pub class: usize,
+}
+
+/// A batch to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// The cluster that all its photos belong to; `None` where photos are not divided.
+    pub cluster: Option<usize>,
+    /// Its photos.
+    pub draws: Vec<Draw>,
 }
 
 /// Makes each epoch's batches from the seed alone, so that a resumed run draws what an unbroken one draws.
@@ -49,19 +59,51 @@ impl Sampler {
         self.photos_of.len() * if self.mirror_is_another { 2 } else { 1 }
     }
 
-    /// Batches an epoch.
+    /// The photos of each whale.
+    pub fn photos_of(&self) -> &[Vec<usize>] {
+        &self.photos_of
+    }
+
+    /// Batches an epoch, whether or not photos are divided.
     pub fn batches(&self) -> usize {
         (self.photos_of.iter().map(Vec::len).sum::<usize>() / self.batch).max(1)
     }
 
-    /// The batches of `epoch`.
-    pub fn epoch(&self, epoch: usize) -> Vec<Vec<Draw>> {
+    /// The batches of `epoch`: from all photos, or each from one cluster of a division. Clusters take turns, each as often as
+    /// its share of the photos; one that gives no batch (no photo, or with pairs asked for no two whales that have them) sits
+    /// the epoch out.
+    pub fn epoch(&self, epoch: usize, division: Option<&Division>) -> Vec<Planned> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(epoch as u64);
-        match self.choice {
-            SamplerChoice::Shuffled => self.shuffled(&mut rng),
-            SamplerChoice::Pk { photos_per_whale } => self.pk(photos_per_whale, &mut rng),
-        }
+        let Some(division) = division else {
+            let all = self.batches_of(&self.photos_of, self.batches(), &mut rng);
+            let plan = |draws| Planned {
+                cluster: None,
+                draws,
+            };
+            return all.into_iter().map(plan).collect();
+        };
+        let clusters = division.of.iter().max().map_or(0, |k| k + 1);
+        let shares: Vec<Vec<Vec<usize>>> = (0..clusters)
+            .map(|k| {
+                let in_cluster = |photos: &Vec<usize>| -> Vec<usize> {
+                    photos
+                        .iter()
+                        .copied()
+                        .filter(|&p| division.of[p] == k)
+                        .collect()
+                };
+                self.photos_of.iter().map(in_cluster).collect()
+            })
+            .collect();
+        let sizes: Vec<usize> = shares.iter().map(|whales| self.usable(whales)).collect();
+        let counts = in_proportion(self.batches(), &sizes);
+        let queues = shares
+            .iter()
+            .zip(&counts)
+            .map(|(whales, &count)| self.batches_of(whales, count, &mut rng))
+            .collect();
+        take_turns(queues)
     }
 
     fn draw(&self, whale: usize, photo: usize, mirrored: bool) -> Draw {
@@ -77,30 +119,80 @@ impl Sampler {
         }
     }
 
-    fn shuffled(&self, rng: &mut ChaCha8Rng) -> Vec<Vec<Draw>> {
-        let mut all: Vec<Draw> = vec![];
-        for (whale, photos) in self.photos_of.iter().enumerate() {
-            for &photo in photos {
-                let mirrored = self.mirror_is_another && rng.random();
-                all.push(self.draw(whale, photo, mirrored));
+    /// How many photos can be drawn from.
+    fn usable(&self, whales: &[Vec<usize>]) -> usize {
+        let count =
+            |least: usize| -> usize { whales.iter().map(Vec::len).filter(|&n| n >= least).sum() };
+        match self.choice {
+            SamplerChoice::Shuffled if count(1) >= 2 => count(1),
+            // One whale alone has nobody to be told apart from.
+            SamplerChoice::Pk { .. } if whales.iter().filter(|w| w.len() >= 2).count() >= 2 => {
+                count(2)
             }
+            _ => 0,
         }
-        all.shuffle(rng);
-        // The last photos that fill no batch sit this epoch out; normalisation over very few would be noise.
-        let whole = all.len() / self.batch * self.batch;
-        if whole > 0 {
-            all.truncate(whole);
-        }
-        all.chunks(self.batch).map(<[Draw]>::to_vec).collect()
     }
 
-    fn pk(&self, k: usize, rng: &mut ChaCha8Rng) -> Vec<Vec<Draw>> {
-        let able: Vec<usize> = (0..self.photos_of.len())
-            .filter(|&w| self.photos_of[w].len() >= 2)
+    /// `count` batches of these whales.
+    fn batches_of(
+        &self,
+        whales: &[Vec<usize>],
+        count: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Vec<Draw>> {
+        match self.choice {
+            SamplerChoice::Shuffled => self.shuffled(whales, count, rng),
+            SamplerChoice::Pk { photos_per_whale } => self.pk(whales, photos_per_whale, count, rng),
+        }
+    }
+
+    /// Every photo once before any comes again; photos that fill no batch sit the epoch out, since normalisation over very few
+    /// would be noise.
+    fn shuffled(
+        &self,
+        whales: &[Vec<usize>],
+        count: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Vec<Draw>> {
+        let mut left: Vec<Draw> = vec![];
+        let mut batches = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut batch: Vec<Draw> = vec![];
+            while batch.len() < self.batch {
+                if left.is_empty() {
+                    let all: usize = whales.iter().map(Vec::len).sum();
+                    if all == 0 || batch.len() >= all {
+                        break;
+                    }
+                    for (whale, photos) in whales.iter().enumerate() {
+                        for &photo in photos {
+                            let mirrored = self.mirror_is_another && rng.random();
+                            left.push(self.draw(whale, photo, mirrored));
+                        }
+                    }
+                    left.shuffle(rng);
+                }
+                let take = (self.batch - batch.len()).min(left.len());
+                batch.extend(left.drain(left.len() - take..));
+            }
+            batches.push(batch);
+        }
+        batches
+    }
+
+    fn pk(
+        &self,
+        whales: &[Vec<usize>],
+        k: usize,
+        count: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Vec<Vec<Draw>> {
+        let able: Vec<usize> = (0..whales.len())
+            .filter(|&w| whales[w].len() >= 2)
             .collect();
         let p = (self.batch / k).min(able.len());
         let mut order: Vec<usize> = vec![];
-        (0..self.batches())
+        (0..count)
             .map(|_| {
                 if order.len() < p {
                     order.clone_from(&able);
@@ -109,7 +201,7 @@ impl Sampler {
                 let mut batch = Vec::with_capacity(p * k);
                 for whale in order.split_off(order.len() - p) {
                     let mirrored = self.mirror_is_another && rng.random();
-                    let photos = &self.photos_of[whale];
+                    let photos = &whales[whale];
                     // Fewer photos than K: some are drawn twice; their variations differ.
                     let chosen: Vec<usize> = if photos.len() >= k {
                         photos.sample(rng, k).copied().collect()
@@ -128,6 +220,41 @@ impl Sampler {
     }
 }
 
+/// Splits `total` in proportion to `sizes`, by largest remainders: what is left over goes to those that rounding cut most.
+fn in_proportion(total: usize, sizes: &[usize]) -> Vec<usize> {
+    let all: usize = sizes.iter().sum();
+    if all == 0 {
+        return vec![0; sizes.len()];
+    }
+    let mut counts: Vec<usize> = sizes.iter().map(|&s| total * s / all).collect();
+    let mut order: Vec<usize> = (0..sizes.len()).filter(|&k| sizes[k] > 0).collect();
+    order.sort_by_key(|&k| std::cmp::Reverse(total * sizes[k] % all));
+    let left = total - counts.iter().sum::<usize>();
+    for &k in order.iter().take(left) {
+        counts[k] += 1;
+    }
+    counts
+}
+
+/// One batch after another, each from the cluster that is farthest behind its share.
+fn take_turns(queues: Vec<Vec<Vec<Draw>>>) -> Vec<Planned> {
+    let mut turns: Vec<(f64, usize, Vec<Draw>)> = vec![];
+    for (k, queue) in queues.into_iter().enumerate() {
+        let count = queue.len() as f64;
+        for (i, draws) in queue.into_iter().enumerate() {
+            turns.push(((i as f64 + 0.5) / count, k, draws));
+        }
+    }
+    turns.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    turns
+        .into_iter()
+        .map(|(_, k, draws)| Planned {
+            cluster: Some(k),
+            draws,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,10 +271,15 @@ mod tests {
             .collect()
     }
 
+    fn draws(sampler: &Sampler, epoch: usize, division: Option<&Division>) -> Vec<Vec<Draw>> {
+        let planned = sampler.epoch(epoch, division);
+        planned.into_iter().map(|p| p.draws).collect()
+    }
+
     #[test]
     fn every_photo_once_an_epoch() {
         let sampler = Sampler::new(photos_of(), 4, SamplerChoice::Shuffled, true, 3);
-        let drawn: Vec<Draw> = sampler.epoch(0).concat();
+        let drawn: Vec<Draw> = draws(&sampler, 0, None).concat();
         assert_eq!(drawn.len(), 32);
         assert_eq!(
             drawn.iter().map(|d| d.photo).collect::<HashSet<_>>().len(),
@@ -160,9 +292,9 @@ mod tests {
     #[test]
     fn an_epoch_follows_from_the_seed() {
         let sampler = |seed| Sampler::new(photos_of(), 4, SamplerChoice::Shuffled, true, seed);
-        assert_eq!(sampler(3).epoch(5), sampler(3).epoch(5));
-        assert_ne!(sampler(3).epoch(5), sampler(3).epoch(6));
-        assert_ne!(sampler(3).epoch(5), sampler(4).epoch(5));
+        assert_eq!(sampler(3).epoch(5, None), sampler(3).epoch(5, None));
+        assert_ne!(sampler(3).epoch(5, None), sampler(3).epoch(6, None));
+        assert_ne!(sampler(3).epoch(5, None), sampler(4).epoch(5, None));
     }
 
     #[test]
@@ -176,7 +308,7 @@ mod tests {
             false,
             3,
         );
-        for batch in sampler.epoch(0) {
+        for batch in draws(&sampler, 0, None) {
             let mut of_whale: HashMap<usize, Vec<usize>> = HashMap::new();
             for d in &batch {
                 of_whale.entry(d.class).or_default().push(d.photo);
@@ -209,6 +341,64 @@ mod tests {
             false,
             3,
         );
-        assert!(sampler.epoch(0).iter().all(Vec::is_empty));
+        assert!(draws(&sampler, 0, None).iter().all(Vec::is_empty));
+    }
+
+    /// 32 photos of 8 whales (`photos_of`) in three clusters: most in 0, four photos of one whale in 1, none in 2, two in 3.
+    fn division() -> Division {
+        let mut of = vec![0; 32];
+        of[11..15].fill(1);
+        of[0] = 3;
+        of[31] = 3;
+        Division { of }
+    }
+
+    #[test]
+    fn batches_of_a_division_stay_in_their_cluster() {
+        let sampler = Sampler::new(photos_of(), 4, SamplerChoice::Shuffled, true, 3);
+        let planned = sampler.epoch(0, Some(&division()));
+        assert_eq!(
+            planned.len(),
+            sampler.batches(),
+            "as many steps as undivided"
+        );
+        for p in &planned {
+            assert!(
+                p.draws
+                    .iter()
+                    .all(|d| Some(division().of[d.photo]) == p.cluster)
+            );
+        }
+        let of = |k| planned.iter().filter(|p| p.cluster == Some(k)).count();
+        // 26, 4, 0 and 2 of 32 photos; 8 batches: 6.5, 1, 0 and 0.5.
+        assert_eq!((of(0) + of(1) + of(3), of(1), of(2)), (8, 1, 0));
+        assert!(
+            planned
+                .iter()
+                .all(|p| p.cluster != Some(3) || p.draws.len() == 2)
+        );
+    }
+
+    #[test]
+    fn clusters_without_pairs_of_two_whales_sit_out() {
+        let pk = SamplerChoice::Pk {
+            photos_per_whale: 2,
+        };
+        let sampler = Sampler::new(photos_of(), 4, pk, false, 3);
+        let planned = sampler.epoch(2, Some(&division()));
+        assert_eq!(planned.len(), 8);
+        assert!(planned.iter().all(|p| p.cluster == Some(0)));
+    }
+
+    #[test]
+    fn clusters_take_turns() {
+        let of = (0..32).map(|i| usize::from(i >= 16)).collect();
+        let sampler = Sampler::new(photos_of(), 4, SamplerChoice::Shuffled, false, 3);
+        let turns: Vec<_> = sampler
+            .epoch(0, Some(&Division { of }))
+            .iter()
+            .map(|p| p.cluster.unwrap())
+            .collect();
+        assert_eq!(turns, [0, 1, 0, 1, 0, 1, 0, 1]);
     }
 }

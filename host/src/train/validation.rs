@@ -1,7 +1,7 @@
 //! Retrieval on whales kept from training: each photo against the others, as `flukewatch evaluate` does.
 
-use super::forward::{Mode, TorchNetwork};
-use super::run::normalise;
+use super::forward::{Mode, Part, TorchNetwork, values};
+
 use crate::retrieval::{Retrieval, leave_one_out};
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
 use flukewatch_common::embedding::Embedding;
@@ -12,11 +12,11 @@ use tch::Tensor;
 /// Embeds prepared photos plain, in evaluation mode: `[N][D]`.
 pub fn embed(
     network: &TorchNetwork,
+    part: Part,
     photos: &[&Array3<u8>],
     preparation: &Preparation,
-    mirrored: bool,
 ) -> Vec<Vec<f32>> {
-    let shape = [
+    let [c, h, w] = [
         preparation.channels() as i64,
         i64::from(preparation.height),
         i64::from(preparation.width),
@@ -27,26 +27,12 @@ pub fn embed(
             .flat_map(|chunk| {
                 let numbers: Vec<f32> = chunk
                     .iter()
-                    .flat_map(|p| {
-                        preparation
-                            .normalise(p, mirrored)
-                            .into_raw_vec_and_offset()
-                            .0
-                    })
+                    .flat_map(|p| preparation.normalise(p, false).into_raw_vec_and_offset().0)
                     .collect();
-                let images = Tensor::from_slice(&numbers).reshape([
-                    chunk.len() as i64,
-                    shape[0],
-                    shape[1],
-                    shape[2],
-                ]);
-                let embeddings = normalise(&network.forward(&images, Mode::Evaluate));
-                let values = super::forward::values(&embeddings);
-                values
-                    .data
-                    .chunks_exact(values.shape[1])
-                    .map(<[f32]>::to_vec)
-                    .collect::<Vec<_>>()
+                let images = Tensor::from_slice(&numbers).reshape([-1, c, h, w]);
+                let embeddings = values(&network.embed(&images, Mode::Evaluate, part));
+                let rows = embeddings.data.chunks_exact(embeddings.shape[1]);
+                rows.map(<[f32]>::to_vec).collect::<Vec<_>>()
             })
             .collect()
     })
@@ -55,12 +41,13 @@ pub fn embed(
 /// Retrieval among `whales[i]`, the whale of `photos[i]`; `None` where no whale has two photos.
 pub fn retrieve(
     network: &TorchNetwork,
+    part: Part,
     photos: &[&Array3<u8>],
     whales: &[String],
     preparation: &Preparation,
 ) -> Option<Retrieval> {
     let mut catalogue = Catalogue::new(network.network().dimension);
-    for (i, (embedding, whale)) in embed(network, photos, preparation, false)
+    for (i, (embedding, whale)) in embed(network, part, photos, preparation)
         .into_iter()
         .zip(whales)
         .enumerate()

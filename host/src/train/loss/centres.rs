@@ -1,8 +1,8 @@
 //! Points on the sphere that stand for the classes: centres, proxies, or the rows of a classifier.
 
 use crate::network::weights::Values;
+use crate::train::forward::normalise;
 use crate::train::forward::tensor;
-use crate::train::run::normalise;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Device, Kind, Tensor};

@@ -9,10 +9,10 @@
 //! α = 0.2, β = 1.2 and the distance-weighted miner are the paper's; a learned β finds its own place, if it is really passed to the
 //! optimiser, which some codes forget. ν = 0 unless β runs off. Per class it pays with many photos a whale, hardly with two or three.
 
-use super::{Loss, mined::mine, nothing};
-use crate::train::miner::{self, Miner};
+use super::{Loss, mined::Mining, nothing};
 use crate::train::recipe::loss::MarginSettings;
 use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
 use tch::{Device, Kind, Tensor};
 
 /// The loss, its boundary and who picks its triples.
@@ -22,7 +22,7 @@ pub struct Margin {
     nu: f64,
     per_class: bool,
     beta: Tensor,
-    miner: Box<dyn Miner>,
+    mining: Mining,
 }
 
 impl Margin {
@@ -37,14 +37,14 @@ impl Margin {
             beta: Tensor::from_slice(&vec![settings.beta as f32; count])
                 .to_device(device)
                 .set_requires_grad(settings.learn_beta),
-            miner: miner::build(&settings.miner),
+            mining: Mining::with(&settings.miner),
         }
     }
 }
 
 impl Loss for Margin {
     fn loss(&self, embeddings: &Tensor, classes: &Tensor, random: &mut ChaCha8Rng) -> Tensor {
-        let Some(mined) = mine(&*self.miner, embeddings, classes, random) else {
+        let Some(mined) = self.mining.mine(embeddings, classes, random) else {
             return nothing(embeddings);
         };
         let beta = if self.per_class {
@@ -61,6 +61,10 @@ impl Loss for Margin {
         } else {
             cost + beta.mean(Kind::Float) * self.nu
         }
+    }
+
+    fn take_mining_time(&self) -> Duration {
+        self.mining.take_time()
     }
 
     fn parameters(&self) -> Vec<(String, Tensor)> {

@@ -1,8 +1,11 @@
 //! The triples that a miner picks, as distances that can be learned from.
 
 use crate::train::forward::values;
-use crate::train::miner::Miner;
+use crate::train::miner::{self, Miner, Triple};
+use crate::train::recipe::MinerChoice;
 use rand_chacha::ChaCha8Rng;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
 /// T triples.
@@ -15,22 +18,46 @@ pub(super) struct Mined {
     pub negative: Tensor,
 }
 
-/// Lets the miner pick; `None` where it picks nothing. `embeddings` `[N, D] f32`, L2-normalised; `classes` `[N] i64`.
-pub(super) fn mine(
-    miner: &dyn Miner,
-    embeddings: &Tensor,
-    classes: &Tensor,
-    random: &mut ChaCha8Rng,
-) -> Option<Mined> {
-    let mut plain = vec![0i64; classes.numel()];
-    classes
-        .to_device(Device::Cpu)
-        .copy_data(&mut plain, classes.numel());
-    let distances = values(&all_distances(embeddings)).data;
-    let triples = miner.triples(&distances, &plain, embeddings.size()[1] as usize, random);
-    if triples.is_empty() {
-        return None;
+/// A miner, and the time that it took.
+pub(super) struct Mining {
+    miner: Box<dyn Miner>,
+    spent: Cell<Duration>,
+}
+
+impl Mining {
+    pub fn with(choice: &MinerChoice) -> Self {
+        Self {
+            miner: miner::build(choice),
+            spent: Cell::new(Duration::ZERO),
+        }
     }
+
+    /// Since the last call.
+    pub fn take_time(&self) -> Duration {
+        self.spent.take()
+    }
+
+    /// Lets the miner pick; `None` where it picks nothing. `embeddings` `[N, D] f32`, L2-normalised; `classes` `[N] i64`.
+    pub fn mine(
+        &self,
+        embeddings: &Tensor,
+        classes: &Tensor,
+        random: &mut ChaCha8Rng,
+    ) -> Option<Mined> {
+        let mut plain = vec![0i64; classes.numel()];
+        classes
+            .to_device(Device::Cpu)
+            .copy_data(&mut plain, classes.numel());
+        let dimension = embeddings.size()[1] as usize;
+        let started = Instant::now();
+        let distances = values(&all_distances(embeddings)).data;
+        let triples = self.miner.triples(&distances, &plain, dimension, random);
+        self.spent.set(self.spent.get() + started.elapsed());
+        (!triples.is_empty()).then(|| picked(&triples, embeddings, classes))
+    }
+}
+
+fn picked(triples: &[Triple], embeddings: &Tensor, classes: &Tensor) -> Mined {
     let positions = |of: &dyn Fn(usize) -> usize| {
         let at: Vec<i64> = (0..triples.len()).map(|t| of(t) as i64).collect();
         Tensor::from_slice(&at).to_device(embeddings.device())
@@ -41,11 +68,11 @@ pub(super) fn mine(
         let difference = &anchor - embeddings.index_select(0, positions);
         distance(&difference)
     };
-    Some(Mined {
+    Mined {
         classes: classes.index_select(0, &anchors.to_device(classes.device())),
         positive: distance_to(&positions(&|t| triples[t].positive)),
         negative: distance_to(&positions(&|t| triples[t].negative)),
-    })
+    }
 }
 
 /// For the miner: `[N, N]`, without a gradient.

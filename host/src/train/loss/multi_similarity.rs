@@ -60,7 +60,7 @@ impl Loss for MultiSimilarity {
 mod tests {
     use super::super::tests_support::{check_gradient, circle, dot, rng, rows, scattered};
     use super::*;
-    use crate::train::run::normalise;
+    use crate::train::forward::normalise;
 
     fn multi_similarity(beta: f64, epsilon: f64) -> MultiSimilarity {
         MultiSimilarity::new(MultiSimilaritySettings {

@@ -49,7 +49,7 @@ impl Loss for NPair {
 mod tests {
     use super::super::tests_support::{check_gradient, circle, dot, rng, rows, scattered};
     use super::*;
-    use crate::train::run::normalise;
+    use crate::train::forward::normalise;
 
     fn n_pair(scale: f64) -> NPair {
         NPair::new(&NPairSettings { scale })

@@ -61,7 +61,7 @@ mod tests {
         check_gradient, check_parameters, circle, dot, rng, rows, scattered, unit,
     };
     use super::*;
-    use crate::train::run::normalise;
+    use crate::train::forward::normalise;
 
     fn proxy_anchor(proxies: Centres, scale: f64, margin: f64) -> ProxyAnchor {
         ProxyAnchor::new(&ProxyAnchorSettings { scale, margin }, proxies)

@@ -1,7 +1,7 @@
 //! What the losses' tests share.
 
 use super::Loss;
-use crate::train::run::normalise;
+use crate::train::forward::normalise;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::{Kind, Tensor};

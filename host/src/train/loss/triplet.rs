@@ -9,17 +9,17 @@
 //! the soft form with m = 0. On distances, not squared ones: with squares the slope goes as the distance, and the nearest negatives,
 //! which need it most, are hardly pushed.
 
-use super::{Loss, mined::mine, nothing};
-use crate::train::miner::{self, Miner};
+use super::{Loss, mined::Mining, nothing};
 use crate::train::recipe::loss::TripletSettings;
 use rand_chacha::ChaCha8Rng;
+use std::time::Duration;
 use tch::{Kind, Tensor};
 
 /// The loss and who picks its triples.
 pub struct Triplet {
     margin: f64,
     soft: bool,
-    miner: Box<dyn Miner>,
+    mining: Mining,
 }
 
 impl Triplet {
@@ -28,14 +28,14 @@ impl Triplet {
         Self {
             margin: settings.margin,
             soft: settings.soft,
-            miner: miner::build(&settings.miner),
+            mining: Mining::with(&settings.miner),
         }
     }
 }
 
 impl Loss for Triplet {
     fn loss(&self, embeddings: &Tensor, classes: &Tensor, random: &mut ChaCha8Rng) -> Tensor {
-        let Some(mined) = mine(&*self.miner, embeddings, classes, random) else {
+        let Some(mined) = self.mining.mine(embeddings, classes, random) else {
             return nothing(embeddings);
         };
         let lacking = mined.positive - mined.negative + self.margin;
@@ -47,6 +47,10 @@ impl Loss for Triplet {
         cost.sum(Kind::Float) / costly
     }
 
+    fn take_mining_time(&self) -> Duration {
+        self.mining.take_time()
+    }
+
     fn parameters(&self) -> Vec<(String, Tensor)> {
         vec![]
     }
@@ -56,8 +60,8 @@ impl Loss for Triplet {
 mod tests {
     use super::super::tests_support::{check_gradient, circle, rng, scattered};
     use super::*;
+    use crate::train::forward::normalise;
     use crate::train::recipe::MinerChoice;
-    use crate::train::run::normalise;
 
     fn hard(margin: f64, soft: bool) -> Triplet {
         Triplet::new(&TripletSettings {
