@@ -26,7 +26,7 @@ enum Command {
     Export(export::command::ExportArgs),
     Enroll(enroll::EnrollArgs),
     Identify(identify::IdentifyArgs),
-    Evaluate(evaluate::EvaluateArgs),
+    Evaluate(evaluate::command::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     Synth(synth::command::SynthArgs),
 }
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Export(args) => export::command::run(args),
         Command::Enroll(args) => enroll::run(args),
         Command::Identify(args) => identify::run(args),
-        Command::Evaluate(args) => evaluate::run(args),
+        Command::Evaluate(args) => evaluate::command::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => synth::command::run(args),
     };
