@@ -1,6 +1,7 @@
 //! Labelled photos, from the forms in which people keep them.
 //!
-//! - a CSV with boxes: `image,identity,width,height,x0,y0,x1,y1` (extra columns are passed over);
+//! - a CSV with boxes: `image,identity,width,height,x0,y0,x1,y1`, and where known `date` (ISO, as 2024-06-19) and `encounter`
+//!   (any name; photos of one encounter share it); other columns are passed over;
 //! - the Kaggle form: `Image,Id`, where `new_whale` means an unknown whale;
 //! - a folder with a folder of photos for each whale.
 
@@ -10,6 +11,7 @@ mod folder;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{self, PrepareError};
 use image::RgbImage;
+use jiff::civil::Date;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,10 @@ pub struct LabelledPhoto {
     pub whale: Option<String>,
     /// The fluke; `None` for the whole photo.
     pub region: Option<PixelBox>,
+    /// The day it was taken, if known.
+    pub date: Option<Date>,
+    /// The encounter that it belongs to, if known.
+    pub encounter: Option<String>,
 }
 
 /// Why photos cannot be read.

@@ -84,6 +84,8 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
             name: path.display().to_string(),
             whale: None,
             region: args.region,
+            date: None,
+            encounter: None,
         })
         .collect();
     let mut answers = vec![];

@@ -10,5 +10,6 @@ pub mod identify;
 pub mod inspect;
 pub mod network;
 pub mod retrieval;
+pub mod submission;
 pub mod synth;
 pub mod train;

@@ -28,7 +28,7 @@ enum Command {
     Export(export::command::ExportArgs),
     Enroll(enroll::EnrollArgs),
     Identify(identify::IdentifyArgs),
-    Evaluate(evaluate::EvaluateArgs),
+    Evaluate(evaluate::command::EvaluateArgs),
     Inspect(inspect::InspectArgs),
     Synth(synth::command::SynthArgs),
 }
@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::Export(args) => done(export::command::run(args)),
         Command::Enroll(args) => done(enroll::run(args)),
         Command::Identify(args) => done(identify::run(args)),
-        Command::Evaluate(args) => done(evaluate::run(args)),
+        Command::Evaluate(args) => done(evaluate::command::run(args)),
         Command::Inspect(args) => done(inspect::run(args)),
         Command::Synth(args) => done(synth::command::run(args)),
     };

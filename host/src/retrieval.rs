@@ -1,10 +1,12 @@
-//! Retrieval, leave one out: every labelled photo is enrolled, and each photo of a whale with two photos or more is looked up
-//! among all the others. Ranks are over distinct whales.
+//! Retrieval in a catalogue, leave one out: what training watches, and what thresholds are fitted on. Each enrolled photo is looked
+//! up among all the others; ranks are over distinct whales.
 
+use crate::evaluate::figures::RankFigures;
+use crate::evaluate::labelled::LabelledEmbeddings;
+use crate::evaluate::retrieval::looks;
+use crate::evaluate::search::{WhaleScores, look_up};
 use flukewatch_common::catalogue::Catalogue;
-use rayon::prelude::*;
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// The figures of a retrieval.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,39 +25,14 @@ pub struct Retrieval {
 
 /// Looks up each photo of the catalogue whose whale has another; `None` where no whale has two.
 pub fn leave_one_out(catalogue: &Catalogue) -> Option<Retrieval> {
-    let mut photos_of: HashMap<&str, usize> = HashMap::new();
-    for entry in catalogue.entries() {
-        *photos_of.entry(&entry.whale).or_default() += 1;
-    }
-    let queries: Vec<usize> = (0..catalogue.len())
-        .filter(|&i| photos_of[catalogue.entries()[i].whale.as_str()] >= 2)
-        .collect();
-    if queries.is_empty() {
-        return None;
-    }
-    let ranks: Vec<Option<usize>> = queries
-        .par_iter()
-        .map(|&query| {
-            let ranking = catalogue
-                .search_where(catalogue.embedding(query), 5, |i| i != query)
-                .unwrap_or_default();
-            ranking
-                .iter()
-                .position(|m| m.whale == catalogue.entries()[query].whale)
-        })
-        .collect();
-    let mean = |score: &dyn Fn(usize) -> f64| {
-        ranks
-            .iter()
-            .map(|rank| rank.map_or(0.0, score))
-            .sum::<f64>()
-            / queries.len() as f64
-    };
-    Some(Retrieval {
-        recall_at_1: mean(&|rank| f64::from(u8::from(rank == 0))),
-        recall_at_5: mean(&|_| 1.0),
-        map_at_5: mean(&|rank| 1.0 / (rank + 1) as f64),
-        queries: queries.len(),
+    let photos = LabelledEmbeddings::of_catalogue(catalogue).ok()?;
+    let looks = looks(&photos);
+    let figures = RankFigures::of(looks.iter().map(|look| look.rank));
+    (!looks.is_empty()).then_some(Retrieval {
+        recall_at_1: figures.recall_at_1,
+        recall_at_5: figures.recall_at_5,
+        map_at_5: figures.map_at_5,
+        queries: figures.queries,
         enrolled: catalogue.len(),
     })
 }
@@ -71,23 +48,22 @@ pub struct Scores {
 
 /// Looks up each photo of the catalogue with its whale there and with its whale taken out.
 pub fn scores(catalogue: &Catalogue) -> Scores {
-    let entries = catalogue.entries();
-    let best = |query: usize, own: bool| {
-        let takes_part = |i: usize| i != query && (entries[i].whale == entries[query].whale) == own;
-        let found = catalogue
-            .search_where(catalogue.embedding(query), 1, takes_part)
-            .unwrap_or_default();
-        found.first().map(|m| m.score)
+    let Ok(photos) = LabelledEmbeddings::of_catalogue(catalogue) else {
+        return Scores::default();
     };
+    let all: Vec<usize> = (0..photos.len()).collect();
+    let found = look_up(&photos, &all, |query, scores| {
+        let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
+        let own = photos.whale_of(query);
+        let other = by_whale.top(1, |whale| Some(whale) != own);
+        (
+            own.and_then(|whale| by_whale.score(whale)),
+            other.first().map(|c| c.score),
+        )
+    });
     Scores {
-        genuine: (0..entries.len())
-            .into_par_iter()
-            .filter_map(|i| best(i, true))
-            .collect(),
-        impostor: (0..entries.len())
-            .into_par_iter()
-            .filter_map(|i| best(i, false))
-            .collect(),
+        genuine: found.iter().filter_map(|(genuine, _)| *genuine).collect(),
+        impostor: found.iter().filter_map(|(_, impostor)| *impostor).collect(),
     }
 }
 

@@ -47,6 +47,8 @@ fn stripes(folder: &Path, whales: u32, photos: u32) -> Dataset {
                 name,
                 whale: Some(format!("W{whale}")),
                 region: None,
+                date: None,
+                encounter: None,
             });
         }
     }

@@ -3,6 +3,9 @@
 use super::{DatasetError, LabelledPhoto, NEW_WHALE};
 use csv::StringRecord;
 use flukewatch_common::pixel_box::PixelBox;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use std::path::{Path, PathBuf};
 
 pub(super) fn read(path: &Path, photos: Option<&Path>) -> Result<Vec<LabelledPhoto>, DatasetError> {
@@ -38,6 +41,8 @@ pub(super) fn read(path: &Path, photos: Option<&Path>) -> Result<Vec<LabelledPho
             )));
         }
         let region = columns.region(&record).map_err(wrong)?;
+        let date = columns.date(&record).map_err(wrong)?;
+        let encounter = columns.encounter(&record);
         let file = folder.join(&name);
         if !file.is_file() {
             return Err(DatasetError::NoPhoto {
@@ -53,6 +58,8 @@ pub(super) fn read(path: &Path, photos: Option<&Path>) -> Result<Vec<LabelledPho
             name,
             whale,
             region,
+            date,
+            encounter,
         });
     }
     Ok(all)
@@ -72,6 +79,8 @@ struct Columns {
     image: usize,
     identity: usize,
     corners: Option<[usize; 4]>,
+    date: Option<usize>,
+    encounter: Option<usize>,
 }
 
 impl Columns {
@@ -104,6 +113,8 @@ impl Columns {
             image,
             identity,
             corners,
+            date: at(&["date"]),
+            encounter: at(&["encounter"]),
         })
     }
 
@@ -129,12 +140,37 @@ impl Columns {
         }
         Ok(Some(PixelBox { x0, y0, x1, y1 }))
     }
+
+    fn date(&self, record: &StringRecord) -> Result<Option<Date>, String> {
+        match self.date.and_then(|i| record.get(i)) {
+            None | Some("") => Ok(None),
+            Some(text) => day(text).map(Some).ok_or_else(|| {
+                format!("'{text}' is no date; write year, month and day as 2024-06-19, or leave it empty")
+            }),
+        }
+    }
+
+    fn encounter(&self, record: &StringRecord) -> Option<String> {
+        let name = self.encounter.and_then(|i| record.get(i))?;
+        (!name.is_empty()).then(|| name.to_owned())
+    }
+}
+
+/// The day of an ISO date or date with time; of an instant (with Z or an offset), the day in UTC.
+fn day(text: &str) -> Option<Date> {
+    let instant = || {
+        let instant: Timestamp = text.parse().ok()?;
+        Some(TimeZone::UTC.to_datetime(instant).date())
+    };
+    text.parse().ok().or_else(instant)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::day;
     use crate::dataset::{Dataset, DatasetError};
     use flukewatch_common::pixel_box::PixelBox;
+    use jiff::civil::date;
     use std::path::PathBuf;
 
     fn table(text: &str) -> (tempfile::TempDir, PathBuf) {
@@ -183,6 +219,33 @@ mod tests {
     }
 
     #[test]
+    fn dates_and_encounters_are_read_where_there_are_any() {
+        let (_dir, path) =
+            table("image,identity,date,encounter\na.jpg,A,2024-06-19,E1\nb.jpg,A,,\n");
+        let data = Dataset::open(&path, None).unwrap();
+        let found = data.photos.iter().map(|p| (p.date, p.encounter.as_deref()));
+        assert_eq!(
+            found.collect::<Vec<_>>(),
+            [(Some(date(2024, 6, 19)), Some("E1")), (None, None)]
+        );
+    }
+
+    #[test]
+    fn a_date_may_come_with_a_time() {
+        for text in [
+            "2024-06-19",
+            "2024-06-19T23:30:00",
+            "2024-06-19 23:30",
+            "2024-06-20T01:30+02:00",
+        ] {
+            assert_eq!(day(text), Some(date(2024, 6, 19)), "{text}");
+        }
+        for text in ["19.06.2024", "06/19/2024", "2024-02-30", "2024"] {
+            assert_eq!(day(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn faults_are_named_with_their_line() {
         let columns = "image,identity[,x0,y0,x1,y1] or Image,Id";
         assert_eq!(
@@ -208,6 +271,10 @@ mod tests {
         assert_eq!(
             error("image,identity,x0,y0,x1,y1\na.jpg,W,5,-2,9,9\n"),
             "t.csv, line 2: '-2' is no pixel number of a box"
+        );
+        assert_eq!(
+            error("image,identity,date\na.jpg,A,2024-06-19\nb.jpg,A,19/06/2024\n"),
+            "t.csv, line 3: '19/06/2024' is no date; write year, month and day as 2024-06-19, or leave it empty"
         );
         assert_eq!(error("image,identity\n"), "t.csv holds no photo");
     }

@@ -20,6 +20,8 @@ pub(super) fn read(path: &Path) -> Result<Vec<LabelledPhoto>, DatasetError> {
                 name: format!("{whale}/{file}"),
                 whale: (whale != NEW_WHALE).then(|| whale.clone()),
                 region: None,
+                date: None,
+                encounter: None,
                 path: photo,
             });
         }

@@ -50,6 +50,8 @@ mod tests {
                 name: i.to_string(),
                 whale: (i % 13 != 0).then(|| format!("W{}", i / 2)),
                 region: None,
+                date: None,
+                encounter: None,
             })
             .collect();
         let dataset = Dataset { photos };

@@ -1,0 +1,160 @@
+//! Half of the whales enrolled, and every photo looked up.
+
+use crate::evaluate::labelled::LabelledEmbeddings;
+use crate::evaluate::reliability::Evidence;
+use crate::evaluate::retrieval::KEPT;
+use crate::evaluate::search::{Candidate, WhaleScores, look_up};
+use flukewatch_common::decision::DecisionRule;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// A photo that is looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    /// The photo.
+    pub photo: usize,
+    /// Whose it is, for averages and resamples by whale: a whale's number, or one of its own for each photo without a name.
+    pub identity: usize,
+    /// The whale where it is enrolled; `None` for a new one.
+    pub known: Option<usize>,
+    /// Whether thresholds and chances are fitted on it; otherwise they are measured on it.
+    pub fit: bool,
+    /// The best enrolled whales.
+    pub top: Vec<Candidate>,
+}
+
+impl Query {
+    /// Whether its whale is enrolled.
+    pub fn is_known(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether the first whale is the right one.
+    pub fn is_right(&self) -> bool {
+        self.known.is_some() && self.top.first().map(|c| c.whale) == self.known
+    }
+
+    /// The best score; -1 with nobody enrolled but the query itself.
+    pub fn score(&self) -> f32 {
+        self.top.first().map_or(-1.0, |c| c.score)
+    }
+
+    /// What a chance is named by.
+    pub fn evidence(&self) -> Option<Evidence> {
+        let score = self.top.first()?.score;
+        let second = self.top.get(1).map_or(0.0, |c| c.score);
+        Some(Evidence {
+            score,
+            lead: score - second,
+        })
+    }
+}
+
+/// One draw of half of the whales.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Draw {
+    /// Whether each whale is enrolled.
+    pub enrolled: Vec<bool>,
+    /// Whales, and photos without a name.
+    pub identities: usize,
+    /// The queries, in the order of the photos.
+    pub queries: Vec<Query>,
+    /// Of each known query, the best score of its own whale.
+    genuine: Vec<f32>,
+    /// Of each enrolled photo, the best score of any other enrolled whale.
+    impostor: Vec<f32>,
+}
+
+impl Draw {
+    /// The rule that enrolling these whales sets.
+    pub fn fitted_rule(&self) -> Option<DecisionRule> {
+        DecisionRule::fit(&self.genuine, &self.impostor, String::new())
+    }
+}
+
+#[derive(Default)]
+struct Look {
+    query: Option<Query>,
+    genuine: Option<f32>,
+    impostor: Option<f32>,
+}
+
+/// Draws half of the whales so many times; the same seed and whales give the same draws.
+pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> {
+    let whales = photos.whales().len();
+    let mut unnamed = whales;
+    let identity: Vec<usize> = (0..photos.len())
+        .map(|photo| {
+            photos.whale_of(photo).unwrap_or_else(|| {
+                unnamed += 1;
+                unnamed - 1
+            })
+        })
+        .collect();
+    let halves: Vec<(Vec<bool>, Vec<bool>)> = (0..draws)
+        .map(|draw| halves(whales, seed, draw as u64))
+        .collect();
+    let all: Vec<usize> = (0..photos.len()).collect();
+    // The scores are the same for every draw: each photo meets the others once.
+    let looks: Vec<Vec<Look>> = look_up(photos, &all, |photo, scores| {
+        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
+        let look = |(enrolled, fit): &(Vec<bool>, Vec<bool>)| {
+            let whale = photos.whale_of(photo);
+            let known = whale.filter(|&w| enrolled[w]);
+            let genuine = known.and_then(|w| by_whale.score(w));
+            let among = |other: usize| enrolled[other];
+            let impostor = known.and_then(|own| {
+                by_whale
+                    .top(1, |other| other != own && among(other))
+                    .first()
+                    .map(|c| c.score)
+            });
+            // The only photo of an enrolled whale is neither known, with itself left out, nor new.
+            let query = (known.is_none() || genuine.is_some()).then(|| Query {
+                photo,
+                identity: identity[photo],
+                known,
+                // Photos without a name go to either half in turn.
+                fit: whale.map_or(identity[photo] % 2 == 0, |w| fit[w]),
+                top: by_whale.top(KEPT, among),
+            });
+            Look {
+                query,
+                genuine,
+                impostor,
+            }
+        };
+        halves.iter().map(look).collect()
+    });
+    let mut found: Vec<Draw> = halves
+        .into_iter()
+        .map(|(enrolled, _)| Draw {
+            enrolled,
+            identities: unnamed,
+            ..Draw::default()
+        })
+        .collect();
+    for photo in looks {
+        for (draw, look) in found.iter_mut().zip(photo) {
+            draw.queries.extend(look.query);
+            draw.genuine.extend(look.genuine);
+            draw.impostor.extend(look.impostor);
+        }
+    }
+    found
+}
+
+/// Which whales are enrolled, and on which thresholds are fitted: about a quarter of the whales for each of the four.
+fn halves(whales: usize, seed: u64, draw: u64) -> (Vec<bool>, Vec<bool>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(draw);
+    let mut order: Vec<usize> = (0..whales).collect();
+    order.shuffle(&mut rng);
+    let (mut enrolled, mut fit) = (vec![false; whales], vec![false; whales]);
+    for (place, whale) in order.into_iter().enumerate() {
+        enrolled[whale] = place < whales.div_ceil(2);
+        fit[whale] = place % 2 == 0;
+    }
+    (enrolled, fit)
+}

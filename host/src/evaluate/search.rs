@@ -1,0 +1,251 @@
+//! Each query against every photo, in blocks: memory grows with the photos, never with their square.
+
+use super::labelled::LabelledEmbeddings;
+use ndarray::{Array2, Axis};
+use rayon::prelude::*;
+use serde::Serialize;
+
+/// The most scores that a thread holds at a time (16 MiB).
+const SCORES_HELD: usize = 4 << 20;
+/// The most queries a block: more make the matrix product no faster.
+const MOST_QUERIES: usize = 64;
+
+/// Calls `each(query, scores)` for every query and gathers what it returns, in the order of `queries`; `scores[i]` is the
+/// cosine to photo i, the query itself included. Runs on all cores.
+pub fn look_up<T: Send>(
+    photos: &LabelledEmbeddings,
+    queries: &[usize],
+    each: impl Fn(usize, &[f32]) -> T + Sync,
+) -> Vec<T> {
+    let blocks: Vec<Vec<T>> = queries
+        .par_chunks(block(photos))
+        .map(|block| {
+            let scores = scores(photos, block);
+            rows(&scores)
+                .zip(block)
+                .map(|(row, &query)| each(query, row))
+                .collect()
+        })
+        .collect();
+    blocks.into_iter().flatten().collect()
+}
+
+/// As [`look_up`], for groups of queries that end in one result each: `see` folds the scores of each query of the group into
+/// its state, `end` makes the result of it.
+pub fn look_up_groups<S, T: Send>(
+    photos: &LabelledEmbeddings,
+    groups: &[Vec<usize>],
+    start: impl Fn() -> S + Sync,
+    see: impl Fn(&mut S, usize, &[f32]) + Sync,
+    end: impl Fn(usize, S) -> T + Sync,
+) -> Vec<T> {
+    // Small groups share a block, since a product of one query with all photos would spend its time on reading them.
+    let size = block(photos);
+    let mut tasks: Vec<Vec<usize>> = vec![];
+    let mut room = 0;
+    for (group, queries) in groups.iter().enumerate() {
+        match tasks.last_mut() {
+            Some(task) if queries.len() <= room => task.push(group),
+            _ => {
+                tasks.push(vec![group]);
+                room = size;
+            }
+        }
+        room = room.saturating_sub(queries.len());
+    }
+    let finished: Vec<Vec<T>> = tasks
+        .into_par_iter()
+        .map(|task| {
+            let queries: Vec<usize> = task.iter().flat_map(|&g| groups[g].clone()).collect();
+            let mut states = task.iter().map(|&g| (g, groups[g].len(), start()));
+            let (mut current, mut done) = (states.next(), vec![]);
+            for block in queries.chunks(size) {
+                let scores = scores(photos, block);
+                for (row, &query) in rows(&scores).zip(block) {
+                    while current.as_ref().is_some_and(|(_, left, _)| *left == 0) {
+                        done.extend(current.take().map(|(g, _, state)| end(g, state)));
+                        current = states.next();
+                    }
+                    if let Some((_, left, state)) = current.as_mut() {
+                        see(state, query, row);
+                        *left -= 1;
+                    }
+                }
+            }
+            done.extend(current.into_iter().chain(states).map(|(g, _, s)| end(g, s)));
+            done
+        })
+        .collect();
+    finished.into_iter().flatten().collect()
+}
+
+fn block(photos: &LabelledEmbeddings) -> usize {
+    (SCORES_HELD / photos.len().max(1)).clamp(1, MOST_QUERIES)
+}
+
+/// `[queries, N]` cosines.
+fn scores(photos: &LabelledEmbeddings, queries: &[usize]) -> Array2<f32> {
+    let rows = photos.rows();
+    rows.select(Axis(0), queries).dot(&rows.t())
+}
+
+fn rows(scores: &Array2<f32>) -> impl Iterator<Item = &[f32]> {
+    let width = scores.ncols().max(1);
+    scores.as_slice().unwrap_or_default().chunks_exact(width)
+}
+
+/// A whale that a query may show, by its most similar photo.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Candidate {
+    /// The whale's number in [`LabelledEmbeddings::whales`].
+    pub whale: usize,
+    /// Cosine.
+    pub score: f32,
+    /// The photo's position.
+    pub photo: usize,
+}
+
+/// For one query, the best score of each whale; whales without a photo that takes part are absent.
+#[derive(Clone, Debug)]
+pub struct WhaleScores(Vec<Option<Best>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Best {
+    score: f32,
+    photo: u32,
+}
+
+impl WhaleScores {
+    /// Gathers `scores` (one a photo) by whale, over the named photos that take part.
+    pub fn of(
+        photos: &LabelledEmbeddings,
+        scores: &[f32],
+        takes_part: impl Fn(usize) -> bool,
+    ) -> Self {
+        let mut best: Vec<Option<Best>> = vec![None; photos.whales().len()];
+        for (photo, &score) in scores.iter().enumerate() {
+            let Some(whale) = photos.whale_of(photo) else {
+                continue;
+            };
+            if best[whale].is_none_or(|b| score > b.score) && takes_part(photo) {
+                best[whale] = Some(Best {
+                    score,
+                    photo: photo as u32,
+                });
+            }
+        }
+        Self(best)
+    }
+
+    /// The best score of a whale, if it takes part.
+    pub fn score(&self, whale: usize) -> Option<f32> {
+        self.0[whale].map(|b| b.score)
+    }
+
+    /// The `most` best whales among those that `takes_part` lets in, best first; whales of equal score by name.
+    pub fn top(&self, most: usize, takes_part: impl Fn(usize) -> bool) -> Vec<Candidate> {
+        let mut top: Vec<Candidate> = Vec::with_capacity(most + 1);
+        for (whale, best) in self.0.iter().enumerate() {
+            let Some(Best { score, photo }) = *best else {
+                continue;
+            };
+            let last = top.last().map_or(f32::NEG_INFINITY, |c| c.score);
+            if (top.len() == most && score <= last) || !takes_part(whale) {
+                continue;
+            }
+            let at = top.partition_point(|c| c.score >= score);
+            let photo = photo as usize;
+            top.insert(
+                at,
+                Candidate {
+                    whale,
+                    score,
+                    photo,
+                },
+            );
+            top.truncate(most);
+        }
+        top
+    }
+
+    /// The rank of a whale, from 1, among those that `takes_part` lets in; `None` where it takes no part itself.
+    pub fn rank(&self, whale: usize, takes_part: impl Fn(usize) -> bool) -> Option<usize> {
+        let own = self.score(whale)?;
+        let before = self.0.iter().enumerate().filter(|(other, best)| {
+            best.is_some_and(|b| b.score > own || (b.score == own && *other < whale))
+                && takes_part(*other)
+        });
+        Some(before.count() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::labelled::tests::plane;
+    use super::*;
+
+    #[test]
+    fn a_whale_stands_where_its_best_photo_does() {
+        let e = plane(&[
+            ("A", 0.0),
+            ("A", 30.0),
+            ("B", 20.0),
+            ("C", 35.0),
+            ("?", 1.0),
+        ]);
+        let found = look_up(&e, &[0], |query, scores| {
+            WhaleScores::of(&e, scores, |photo| photo != query)
+        });
+        let all = |_| true;
+        let order: Vec<_> = found[0]
+            .top(5, all)
+            .iter()
+            .map(|c| (c.whale, c.photo))
+            .collect();
+        assert_eq!(order, [(1, 2), (0, 1), (2, 3)]);
+        assert_eq!(
+            (found[0].rank(0, all), found[0].rank(0, |w| w != 1)),
+            (Some(2), Some(1))
+        );
+        assert_eq!(found[0].top(1, |w| w != 1)[0].whale, 0);
+    }
+
+    #[test]
+    fn equal_scores_stand_by_name_and_absent_whales_nowhere() {
+        let e = plane(&[("B", 10.0), ("A", 10.0), ("C", 10.0), ("Q", 0.0)]);
+        let found = look_up(&e, &[3], |query, scores| {
+            WhaleScores::of(&e, scores, |photo| photo != query)
+        });
+        let order: Vec<_> = found[0].top(2, |_| true).iter().map(|c| c.whale).collect();
+        assert_eq!(order, [0, 1]);
+        assert_eq!(
+            (found[0].rank(2, |_| true), found[0].rank(3, |_| true)),
+            (Some(3), None)
+        );
+    }
+
+    #[test]
+    fn groups_of_any_size_see_each_of_their_queries_once() {
+        let photos: Vec<(&str, f32)> = (0..200).map(|i| ("A", i as f32)).collect();
+        let e = plane(&photos);
+        let groups: Vec<Vec<usize>> = vec![
+            (0..150).collect(),
+            vec![],
+            vec![150],
+            vec![151, 199],
+            vec![],
+        ];
+        let seen = look_up_groups(
+            &e,
+            &groups,
+            Vec::new,
+            |seen: &mut Vec<usize>, query, scores| {
+                assert!((scores[query] - 1.0).abs() < 1e-5);
+                seen.push(query);
+            },
+            |group, seen| (group, seen),
+        );
+        let expected: Vec<_> = groups.into_iter().enumerate().collect();
+        assert_eq!(seen, expected);
+    }
+}
