@@ -1,11 +1,12 @@
 //! Networks as data: one description from which the trainer runs and the exporter writes, so that the two cannot drift apart.
 //!
 //! A [`Network`] is a list of [`Node`]s in the order of their computation; each names its parameters as the files of pretrained
-//! weights do. [`efficientnet`] and [`resnet`] build backbones, [`head`] turns their last feature map into an embedding.
+//! weights do. [`efficientnet`], [`resnet`] and [`tiny`] build backbones, [`head`] turns their last feature map into an embedding.
 
 pub mod efficientnet;
 pub mod head;
 pub mod resnet;
+pub mod tiny;
 pub mod weights;
 
 use serde::{Deserialize, Serialize};
@@ -25,11 +26,18 @@ pub enum Backbone {
     Resnet18,
     /// ResNet-50 with torchvision's names.
     Resnet50,
+    /// Four convolutions, to try losses on small pictures within seconds.
+    Tiny,
 }
 
 impl Backbone {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::EfficientnetLite0, Self::Resnet18, Self::Resnet50];
+    pub const ALL: [Self; 4] = [
+        Self::EfficientnetLite0,
+        Self::Resnet18,
+        Self::Resnet50,
+        Self::Tiny,
+    ];
 
     /// The name in recipes and on the command line.
     pub fn name(self) -> &'static str {
@@ -37,6 +45,7 @@ impl Backbone {
             Self::EfficientnetLite0 => "efficientnet-lite0",
             Self::Resnet18 => "resnet18",
             Self::Resnet50 => "resnet50",
+            Self::Tiny => "tiny",
         }
     }
 }
@@ -240,6 +249,7 @@ impl Network {
             Backbone::EfficientnetLite0 => efficientnet::lite0(&mut nodes, channels),
             Backbone::Resnet18 => resnet::resnet18(&mut nodes, channels),
             Backbone::Resnet50 => resnet::resnet50(&mut nodes, channels),
+            Backbone::Tiny => tiny::tiny(&mut nodes, channels),
         };
         head.attach(&mut nodes, features);
         Self {
@@ -414,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_shrink_32_times() {
+    fn maps_shrink_32_times_and_those_of_the_tiny_one_16() {
         for backbone in Backbone::ALL {
             let n = network(backbone);
             let shapes = n.shapes(128, 256);
@@ -424,7 +434,11 @@ mod tests {
                 .position(|n| matches!(n.op, Op::Pool(_)))
                 .unwrap()
                 - 1;
-            assert_eq!(shapes[map][1..], [4, 8], "{backbone}");
+            let expected = match backbone {
+                Backbone::Tiny => [8, 16],
+                _ => [4, 8],
+            };
+            assert_eq!(shapes[map][1..], expected, "{backbone}");
             assert_eq!(shapes.last().unwrap(), &[512]);
         }
     }
@@ -451,6 +465,11 @@ mod tests {
         assert_eq!(
             trained(Backbone::Resnet50),
             25_557_032 - 2_049_000 - 2 * 64 * 49
+        );
+        // No paper: four kernels of 3 x 3, and a scale and a shift for each channel.
+        assert_eq!(
+            trained(Backbone::Tiny),
+            9 * (32 + 32 * 64 + 64 * 96 + 96 * 128) + 2 * (32 + 64 + 96 + 128)
         );
     }
 

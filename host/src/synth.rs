@@ -2,9 +2,10 @@
 //!
 //! [`individual::Individual`] (outline, pigment, scars) → [`skin::Skin`], its underside flat and evenly lit →
 //! [`photograph`], in a [`pose`], on a [`sea`], in a [`light`] and behind [`water`], as hard as [`difficulty`] says →
-//! a catalogue of photos or a camera's frames, with the truth beside them.
+//! a catalogue of photos or a camera's frames, with the truth beside them. [`characters`] draws something easier instead.
 
 pub mod album;
+pub mod characters;
 pub mod command;
 pub mod difficulty;
 pub mod dive;

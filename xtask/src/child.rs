@@ -43,6 +43,11 @@ impl Child {
         })
     }
 
+    /// The process, which is also the number of its group.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// What it prints, where its standard output was piped; the first caller gets it.
     pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
         self.process.stdout.take()

@@ -1,8 +1,9 @@
-//! `cargo xtask`: set-up, tests and demo of Flukewatch, one command each.
+//! `cargo xtask`: set-up, tests, demo and measurements of Flukewatch, one command each.
 //!
 //! It runs the other crates' programs and depends on none of them, so that it starts within seconds on a machine where nothing is
 //! built.
 
+mod bench;
 mod child;
 mod demo;
 mod interrupt;
@@ -17,7 +18,7 @@ use crate::workshop::Workshop;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Set-up, tests and demo of Flukewatch, one command each.
+/// Set-up, tests, demo and measurements of Flukewatch, one command each.
 #[derive(Parser)]
 #[command(
     name = "cargo xtask",
@@ -28,6 +29,7 @@ Examples:
   cargo xtask demo      a boat, a shore station and synthetic whales on this machine, and a page to look at
   cargo xtask test      all tests; installs what they need where it is missing
   cargo xtask setup     only that: libtorch for the trainer, ONNX Runtime and mosquitto for tests
+  cargo xtask bench train    speed and memory of training, beside PyTorch in Python
 
 Exit codes: 0 all is well; 1 something is not, and the last lines say what; 2 wrong command line; 130 interrupted."
 )]
@@ -41,6 +43,7 @@ enum Command {
     Setup(setup::SetupArgs),
     Test(test::TestArgs),
     Demo(demo::DemoArgs),
+    Bench(bench::BenchArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
             Command::Setup(args) => setup::run(args, &workshop),
             Command::Test(args) => test::run(args, &workshop),
             Command::Demo(args) => demo::run(args, &workshop),
+            Command::Bench(args) => bench::run(args, &workshop),
         }
     });
     match done {

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what Cargo cannot fetch.
 
 mod debian;
+pub(crate) mod environment;
 pub(crate) mod libtorch;
 pub(crate) mod mosquitto;
 pub(crate) mod onnx_runtime;
@@ -59,7 +60,7 @@ pub(crate) fn libtorch_step(
 /// The steps that install what only tests use. Each may fail: then tests are skipped.
 pub(crate) fn test_tools(steps: &mut Steps, workshop: &Workshop) -> anyhow::Result<()> {
     steps.wish("ONNX Runtime, to compare inference engines with", || {
-        onnx_runtime::install(workshop)
+        onnx_runtime::ONNX_RUNTIME.install(workshop)
     })?;
     steps.wish("mosquitto, a broker that is not ours", || {
         mosquitto::install(workshop)

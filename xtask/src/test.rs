@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use tally::Tally;
 
 /// The trainer and its tests.
-const WITH_TRAINER: &str = "flukewatch-host/train,flukewatch-tests/train";
+pub(crate) const WITH_TRAINER: &str = "flukewatch-host/train,flukewatch-tests/train";
 
 /// Run all tests: format, lints, unit tests, end-to-end tests, and that only the trainer needs libtorch.
 ///

@@ -59,11 +59,22 @@ impl Workshop {
         self.program(PathBuf::from(cargo))
     }
 
-    /// Where Cargo puts the programs that it builds with the profile `dev`.
-    pub(crate) fn built(&self, program: &str) -> PathBuf {
+    /// Where Cargo puts what it makes.
+    pub(crate) fn target(&self) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| PathBuf::from("target"), PathBuf::from);
-        self.path(target).join("debug").join(program)
+        self.path(target)
+    }
+
+    /// Where Cargo puts the programs that it builds with the profile `dev`.
+    pub(crate) fn built(&self, program: &str) -> PathBuf {
+        self.built_as("dev", program)
+    }
+
+    /// Where Cargo puts the programs that it builds with this profile.
+    pub(crate) fn built_as(&self, profile: &str, program: &str) -> PathBuf {
+        let folder = if profile == "dev" { "debug" } else { profile };
+        self.target().join(folder).join(program)
     }
 
     /// Starts a program.

@@ -1,5 +1,6 @@
 //! The subcommand `flukewatch synth`.
 
+use super::characters::Characters;
 use super::population::{Cameras, Population};
 use clap::Args;
 use std::fmt::Display;
@@ -25,7 +26,10 @@ Examples:
   flukewatch synth --out flukes --whales 40 --photos-per-whale 4
       a catalogue of 40 whales with 4 photos each
   flukewatch synth --out rehearsal --whales 20 --new-whales 10 --sequences 5
-      a rehearsal: 20 whales to enrol, and 5 sequences in which every other whale is new")]
+      a rehearsal: 20 whales to enrol, and 5 sequences in which every other whale is new
+  flukewatch synth --out ground --characters 120 --photos-per-whale 12
+      no whales, but 120 made-up characters with 12 drawings each, in a folder for each: a network of its own learns
+      them within a minute (see docs/train-your-own.md), so that a trainer that does not work shows")]
 pub struct SynthArgs {
     /// The folder to write; it must be empty or not there yet
     #[arg(long, value_name = "DIR")]
@@ -63,6 +67,12 @@ pub struct SynthArgs {
     /// Pixels of a frame
     #[arg(long, default_value = "640x360", value_name = "WxH", value_parser = frame_size)]
     pub frame_size: (u32, u32),
+    /// Draw this many made-up characters instead of whales, --photos-per-whale drawings of each
+    #[arg(long, value_name = "N", conflicts_with_all = [
+        "whales", "queries_per_whale", "new_whales", "sequences", "encounters_per_sequence", "enrolled_share", "sea_seconds",
+        "fps", "frame_size",
+    ])]
+    pub characters: Option<u32>,
 }
 
 /// `A..B`, both ends included, or a single value.
@@ -99,11 +109,24 @@ fn frame_size(text: &str) -> Result<(u32, u32), String> {
     size.ok_or_else(|| "write width x height in pixels, as in 640x360".to_owned())
 }
 
-/// Draws the population and says what was written.
+/// Draws the population, or the characters, and says what was written.
 ///
 /// # Errors
 /// When a setting makes no sense, the folder holds something already, or a file cannot be written.
 pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
+    if let Some(count) = args.characters {
+        let characters = Characters {
+            seed: args.seed,
+            count,
+            drawings: args.photos_per_whale.0.clone(),
+        };
+        let drawings = characters.write(&args.out)?;
+        println!(
+            "{drawings} drawings of {count} characters; in {}",
+            args.out.display()
+        );
+        return Ok(());
+    }
     let population = Population {
         seed: args.seed,
         whales: args.whales,
@@ -166,6 +189,8 @@ mod tests {
         assert_eq!(cli.args.frame_size, (320, 180));
         assert!(Cli::try_parse_from(["synth", "--out", "x", "--frame-size", "big"]).is_err());
         assert!(Cli::try_parse_from(["synth"]).is_err());
+        let both = ["synth", "--out", "x", "--characters", "9", "--whales", "3"];
+        assert!(Cli::try_parse_from(both).is_err());
     }
 
     #[test]

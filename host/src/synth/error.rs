@@ -34,8 +34,8 @@ pub enum SynthError {
         /// Why.
         source: std::io::Error,
     },
-    /// A picture that cannot be stored as JPEG.
-    #[error("{path}: the picture cannot be written as JPEG: {source}")]
+    /// A picture that cannot be stored.
+    #[error("{path}: the picture cannot be written: {source}")]
     Picture {
         /// Which file.
         path: PathBuf,

@@ -254,7 +254,10 @@ impl Population {
 }
 
 /// Makes `folder` where it is not there; refuses one that holds something.
-fn claim(folder: &Path) -> Result<(), SynthError> {
+///
+/// # Errors
+/// That it holds something, or what the file system says.
+pub(super) fn claim(folder: &Path) -> Result<(), SynthError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
         Ok(false) => Err(SynthError::NotEmpty(folder.to_owned())),

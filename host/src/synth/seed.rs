@@ -24,6 +24,12 @@ pub enum Purpose {
     Sequence,
     /// A frame of a camera sequence.
     Frame,
+    /// A made-up character.
+    Glyph,
+    /// How many drawings of a character there are.
+    DrawingCount,
+    /// A drawing of a character.
+    Drawing,
 }
 
 /// The generator for one thing: `whole` and `part` are numbers that tell it from others of its purpose, such as whale and

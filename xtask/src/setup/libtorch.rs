@@ -9,7 +9,7 @@ use std::path::Path;
 /// Where it is, as `LIBTORCH` in `.cargo/config.toml` expects it.
 const FOLDER: &str = ".libtorch";
 /// The version that the `tch` crate in use binds.
-const VERSION: &str = "2.13.0";
+pub(crate) const VERSION: &str = "2.13.0";
 /// What the light form needs of CUDA: libtorch links to these even where it runs on the CPU.
 const LIGHT: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
 /// A package that only the form for CUDA has.

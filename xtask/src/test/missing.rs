@@ -1,6 +1,6 @@
 //! What this machine lacks, and which tests are skipped for it. Tests that are skipped count as passed, so this must be said.
 
-use crate::setup::{mosquitto, onnx_runtime};
+use crate::setup::{mosquitto, onnx_runtime::ONNX_RUNTIME};
 use crate::workshop::Workshop;
 
 /// A line for each thing that is missing; printed as it is found.
@@ -13,7 +13,7 @@ pub(super) fn look(workshop: &Workshop, trainer: bool) -> Vec<String> {
             "libtorch (left out with --no-torch): the trainer and its tests",
         ),
         (
-            onnx_runtime::is_there(workshop),
+            ONNX_RUNTIME.is_there(workshop),
             "ONNX Runtime in .tools/onnxruntime: comparison of inference engines",
         ),
         (

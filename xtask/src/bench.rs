@@ -1,0 +1,52 @@
+//! `cargo xtask bench`: figures that the documentation may claim, measured on this machine beside what others use.
+
+mod cores;
+mod measured;
+mod memory;
+mod train;
+
+use crate::workshop::Workshop;
+use clap::{Args, Subcommand};
+use std::process::ExitCode;
+
+/// Measure Flukewatch on this machine, beside what others use.
+#[derive(Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    Train(train::BenchTrainArgs),
+}
+
+/// Runs the measurement that was asked for.
+pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    match &args.bench {
+        Bench::Train(args) => train::run(args, workshop),
+    }
+}
+
+/// The middle of `values`, or the mean of the two middle ones; not a number where there is none.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => f64::NAN,
+        n if n % 2 == 1 => values[middle],
+        _ => (values[middle - 1] + values[middle]) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn medians_worked_by_hand() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+        assert!(median(vec![]).is_nan());
+    }
+}

@@ -1,0 +1,89 @@
+//! Runs a program and tells what it printed and how much memory it held.
+
+use super::memory::Peak;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+
+/// How many of the last lines of a log an error shows.
+const LAST_LINES: usize = 8;
+
+/// What is known of a program that ended well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Measured {
+    /// Its standard output.
+    pub(super) printed: String,
+    /// The most memory that it held, in bytes.
+    pub(super) peak: u64,
+}
+
+/// Runs `command` to its end; what it prints goes to `NAME.out` and `NAME.log` in `folder`.
+///
+/// # Errors
+/// When it ends with anything but 0; quotes the end of its log.
+pub(super) fn run(
+    workshop: &Workshop,
+    command: &mut Command,
+    folder: &Path,
+    name: &str,
+) -> anyhow::Result<Measured> {
+    let (out, log) = (
+        folder.join(format!("{name}.out")),
+        folder.join(format!("{name}.log")),
+    );
+    let create = |path: &Path| File::create(path).with_context(|| format!("{}", path.display()));
+    let child = workshop.start(command.stdout(create(&out)?).stderr(create(&log)?))?;
+    let mut peak = Peak::of(child.id());
+    let status = child.wait(|| {
+        peak.look();
+        Ok(())
+    })?;
+    let read = |path: &Path| {
+        fs::read(path)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            .with_context(|| format!("{}", path.display()))
+    };
+    if !status.success() {
+        let said = read(&log)?;
+        let lines: Vec<&str> = said.lines().collect();
+        let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
+        bail!(
+            "{name} failed ({status}):\n  {last}\n(all of it is in {})",
+            log.display()
+        );
+    }
+    Ok(Measured {
+        printed: read(&out)?,
+        peak: peak
+            .bytes()
+            .with_context(|| format!("{name} ended before its memory could be looked at"))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_told_with_its_memory_and_a_failure_with_its_last_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Workshop::at(Path::new("."));
+        let shell = |script: &str| {
+            let mut command = here.program("sh");
+            command.args(["-c", script]);
+            run(&here, &mut command, folder.path(), "ours")
+        };
+        let good = shell("echo 42; sleep 0.2").unwrap();
+        assert_eq!(good.printed, "42\n");
+        assert!(good.peak > 100_000, "{good:?}");
+        let error = shell("for i in $(seq 20); do echo line $i >&2; done; exit 3").unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("ours failed (exit status: 3)"), "{error}");
+        assert!(
+            error.contains("line 13\n") && !error.contains("line 12\n"),
+            "{error}"
+        );
+    }
+}

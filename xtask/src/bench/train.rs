@@ -1,0 +1,216 @@
+//! `cargo xtask bench train`: our trainer beside PyTorch in Python, at the same work.
+
+mod comparison;
+mod division;
+mod job;
+mod ours;
+mod peer;
+mod run;
+
+use super::cores::Cores;
+use crate::setup::{self, libtorch};
+use crate::steps::Steps;
+use crate::test::WITH_TRAINER;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use clap::Args;
+use comparison::Comparison;
+use job::Job;
+use ours::Ours;
+use peer::{Peer, Setting};
+use run::Run;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Measure training: photos a second and peak memory, beside PyTorch, torchvision and pytorch-metric-learning in Python.
+///
+/// Both train EfficientNet-Lite0 with ArcFace on the same synthetic photos, with the same batches and variation, on the same two
+/// cores, in turns. The peer keeps whichever of several settings (threads, workers, memory layout) is fastest for it. The first
+/// epoch of each run warms up and does not count. Nothing else should run meanwhile.
+///
+/// The first call installs the peer with pip into .tools/bench-train: 4.7 GB, since torch's CUDA libraries are needed to import it,
+/// and takes a release build of flukewatch with the trainer: minutes each. Delete the folder when you are done.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench train                             ten minutes or so once all is installed and built
+  cargo xtask bench train --quick                     a look, in two minutes
+  cargo xtask bench train --python ~/venv/bin/python  with an environment that has torch, torchvision and
+                                                      pytorch-metric-learning
+
+The last line is
+  images/s ratio: X.XX
+which is ours over the peer's. A target that is missed is no failure.
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchTrainArgs {
+    /// How often each trains; medians count
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// One round, a single epoch after warming up, and fewer settings of the peer: too few to quote
+    #[arg(long, conflicts_with = "rounds")]
+    quick: bool,
+    /// An existing Python for the peer, with what it needs
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+    /// Cargo's profile for flukewatch; another than release is not what users run
+    #[arg(long, default_value = "release")]
+    profile: String,
+}
+
+/// Both work with so many, on as many cores.
+const THREADS: usize = 2;
+/// What is drawn: 320 photos, 10 batches an epoch.
+const POPULATION: [(&str, &str); 4] = [
+    ("--seed", "2026"),
+    ("--whales", "64"),
+    ("--photos-per-whale", "5"),
+    ("--queries-per-whale", "0"),
+];
+/// Epochs of a round, the first of which warms up.
+const EPOCHS: usize = 4;
+/// Epochs where a look is enough.
+const EPOCHS_OF_A_LOOK: usize = 2;
+
+/// Measures; what it writes lies in `target/bench/train`, made anew.
+pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let (rounds, epochs) = if args.quick {
+        (1, EPOCHS_OF_A_LOOK)
+    } else {
+        (args.rounds, EPOCHS)
+    };
+    let cores = Cores::first(THREADS)?;
+    let mut steps = Steps::new();
+    setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
+    let python = steps.take("PyTorch in Python, the peer", || {
+        peer::python(workshop, args.python.as_deref())
+    })?;
+    let title = format!(
+        "build flukewatch with the trainer, profile {}",
+        args.profile
+    );
+    steps.take(&title, || build(workshop, &args.profile))?;
+    let program = workshop.built_as(&args.profile, "flukewatch");
+
+    let folder = workshop.target().join("bench/train");
+    let population = folder.join("population");
+    steps.take("draw synthetic whales to train on", || {
+        empty(&folder)?;
+        draw(workshop, &program, &population)
+    })?;
+    let ours = Ours {
+        workshop,
+        program,
+        cores: &cores,
+        folder: &folder,
+    };
+    let peer = Peer {
+        workshop,
+        python,
+        cores: &cores,
+        folder: &folder,
+    };
+    let job = Job::on(&population, epochs);
+    let job_file = write(&job, &folder.join("job.json"))?;
+    let look = Job::on(&population, EPOCHS_OF_A_LOOK);
+    let look_file = write(&look, &folder.join("look.json"))?;
+
+    let settings = if args.quick {
+        &Setting::ALL[..2]
+    } else {
+        &Setting::ALL[..]
+    };
+    let (setting, versions) = steps.take("find the peer's fastest setting", || {
+        fastest(&peer, &look_file, settings)
+    })?;
+    let mut metrics = vec![];
+    let comparison = steps.take("train in turns", || {
+        let (mut of_ours, mut of_peer) = (vec![], vec![]);
+        for round in 1..=rounds {
+            let (run, told) = ours.train(&format!("ours-{round}"), &job, &[])?;
+            tell("Flukewatch", &run);
+            of_ours.push(run);
+            metrics = told;
+            let (run, _) = peer.train(&format!("peer-{round}"), &job_file, setting)?;
+            tell("PyTorch", &run);
+            of_peer.push(run);
+        }
+        Ok(Comparison::of(of_ours, of_peer))
+    })?;
+    let division = if division::is_timed(&metrics) {
+        steps.take("train divided in four", || {
+            let (_, metrics) = ours.train("divided", &job, &division::DIVIDED)?;
+            Ok(division::line(&metrics))
+        })?
+    } else {
+        "divided in four: this trainer does not tell how long it clusters and mines".to_owned()
+    };
+
+    println!("\n{}\n\n{comparison}\n{division}", steps.summary());
+    println!("both on cores {cores}");
+    println!(
+        "Flukewatch: {THREADS} threads and one that prepares batches; profile {}, libtorch {}",
+        args.profile,
+        libtorch::VERSION
+    );
+    println!("PyTorch: {setting}; {versions}");
+    println!("{}", comparison.line());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tell(who: &str, run: &Run) {
+    println!(
+        "    {who:<10} {:>6.1} images/s  {:>6.0} MB",
+        run.images_per_second,
+        run.peak as f64 / 1e6
+    );
+}
+
+fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
+    let mut cargo = workshop.cargo();
+    cargo.args(["build", "--workspace", "--bin", "flukewatch"]);
+    cargo.args(["--features", WITH_TRAINER, "--profile", profile]);
+    workshop.run(&mut cargo)
+}
+
+/// Removes what an earlier measurement left.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+}
+
+fn draw(workshop: &Workshop, program: &Path, population: &Path) -> anyhow::Result<()> {
+    let mut synth = workshop.program(program);
+    synth.arg("synth").arg("--out").arg(population);
+    for (option, value) in POPULATION {
+        synth.args([option, value]);
+    }
+    workshop.run(&mut synth)
+}
+
+fn write(job: &Job, path: &Path) -> anyhow::Result<PathBuf> {
+    let text = serde_json::to_string_pretty(job)?;
+    fs::write(path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(path.to_owned())
+}
+
+/// The setting with which the peer is fastest, and the versions that it runs on.
+fn fastest(peer: &Peer, job: &Path, settings: &[Setting]) -> anyhow::Result<(Setting, String)> {
+    let mut best: Option<(f64, Setting, String)> = None;
+    for (number, &setting) in (1..).zip(settings) {
+        let (run, versions) = peer.train(&format!("peer-setting-{number}"), job, setting)?;
+        println!("    {:>6.1} images/s  {setting}", run.images_per_second);
+        let speed = run.images_per_second;
+        if best.as_ref().is_none_or(|(most, ..)| speed > *most) {
+            best = Some((speed, setting, versions));
+        }
+    }
+    match best {
+        Some((_, setting, versions)) => Ok((setting, versions)),
+        None => bail!("no setting of the peer to try"),
+    }
+}

@@ -1,0 +1,67 @@
+//! What dividing the embedding costs: clustering, assignment and mining, as a share of training.
+
+use super::ours::Metrics;
+
+/// Settings of a divided run, over those of the job: four learners, the margin loss and the distance-weighted miner.
+pub(super) const DIVIDED: [&str; 3] = [
+    "sampler={kind=\"pk\",photos_per_whale=4}",
+    "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}",
+    "division={learners=4}",
+];
+/// The most that it may take.
+const TARGET: f64 = 0.03;
+
+/// Whether this trainer tells how long it clusters and mines.
+pub(super) fn is_timed(metrics: &[Metrics]) -> bool {
+    metrics
+        .iter()
+        .any(|m| m.clustering_seconds.is_some() || m.mining_seconds.is_some())
+}
+
+/// The line that tells the share of all epochs together; an epoch without clustering counts, as it does in use.
+pub(super) fn line(metrics: &[Metrics]) -> String {
+    let sum = |of: fn(&Metrics) -> f64| metrics.iter().map(of).sum::<f64>();
+    let all = sum(|m| m.seconds);
+    let share = |seconds: f64| 100.0 * seconds / all;
+    let clustering = share(sum(|m| m.clustering_seconds.unwrap_or(0.0)));
+    let mining = share(sum(|m| m.mining_seconds.unwrap_or(0.0)));
+    let verdict = if clustering + mining < 100.0 * TARGET {
+        "met"
+    } else {
+        "missed"
+    };
+    format!(
+        "divided in four: clustering and assignment {clustering:.1} %, mining {mining:.1} % of training; together below {:.0} %: {verdict}",
+        100.0 * TARGET
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics(lines: &[&str]) -> Vec<Metrics> {
+        let line = |tail: &&str| {
+            let text = format!("{{\"images_per_second\":40.0,\"seconds\":10.0{tail}}}");
+            serde_json::from_str(&text).unwrap()
+        };
+        lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn shares_are_of_all_epochs() {
+        let clustered = ",\"clustering_seconds\":0.4,\"mining_seconds\":0.1";
+        let divided = metrics(&[clustered, ",\"mining_seconds\":0.1"]);
+        assert!(is_timed(&divided));
+        let said = line(&divided);
+        assert!(said.contains("assignment 2.0 %, mining 1.0 %"), "{said}");
+        assert!(said.ends_with("below 3 %: missed"), "{said}");
+        let cheap = line(&metrics(&[clustered, "", "", ""]));
+        assert!(cheap.ends_with("below 3 %: met"), "{cheap}");
+    }
+
+    #[test]
+    fn a_trainer_that_does_not_tell_is_recognised() {
+        assert!(!is_timed(&metrics(&["", ""])));
+    }
+}

@@ -1,0 +1,119 @@
+//! Our trainer: `flukewatch train`.
+
+use super::job::Job;
+use super::run::{Epoch, Run};
+use crate::bench::cores::Cores;
+use crate::bench::measured;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A built `flukewatch`, and where its runs go.
+pub(super) struct Ours<'a> {
+    /// The checkout.
+    pub(super) workshop: &'a Workshop,
+    /// The program.
+    pub(super) program: PathBuf,
+    /// What it is held to.
+    pub(super) cores: &'a Cores,
+    /// Where runs and logs go.
+    pub(super) folder: &'a Path,
+}
+
+/// A line of `metrics.jsonl`, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub(super) struct Metrics {
+    images_per_second: f64,
+    /// Of the epoch, with clustering and mining where it has them.
+    pub(super) seconds: f64,
+    /// Clustering of the training set and assignment of the clusters to learners; trainers that do not divide do not tell.
+    pub(super) clustering_seconds: Option<f64>,
+    /// The choice of pairs and triples.
+    pub(super) mining_seconds: Option<f64>,
+}
+
+impl Ours<'_> {
+    /// Trains once; `over` wins over the job's settings.
+    ///
+    /// # Errors
+    /// When training fails or its metrics cannot be read.
+    pub(super) fn train(
+        &self,
+        name: &str,
+        job: &Job,
+        over: &[&str],
+    ) -> anyhow::Result<(Run, Vec<Metrics>)> {
+        let run = self.folder.join(name);
+        let mut train = self.cores.program(self.workshop, &self.program);
+        train.args(["train", "--cpu", "--quiet", "--data"]);
+        train.arg(&job.catalogue).arg("--run").arg(&run);
+        let settings = job.settings();
+        for setting in settings
+            .iter()
+            .map(String::as_str)
+            .chain(over.iter().copied())
+        {
+            train.args(["--set", setting]);
+        }
+        let measured = measured::run(self.workshop, &mut train, self.folder, name)?;
+        let metrics = read(&run.join("metrics.jsonl"))?;
+        let epochs: Vec<Epoch> = metrics.iter().map(Metrics::epoch).collect();
+        let Some(run) = Run::of(&epochs, measured.peak) else {
+            bail!(
+                "{name} trained {} epochs, of which the first only warms up",
+                epochs.len()
+            );
+        };
+        Ok((run, metrics))
+    }
+}
+
+impl Metrics {
+    fn epoch(&self) -> Epoch {
+        Epoch {
+            images: self.images_per_second * self.seconds,
+            seconds: self.seconds,
+        }
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Metrics>> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let lines = text.lines().map(serde_json::from_str);
+    lines
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("{} is not as expected", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_read_with_and_without_clustering() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let line = r#"{"epoch":1,"images_per_second":40.0,"seconds":2.5,"loss":1.0"#;
+        fs::write(
+            &path,
+            format!("{line}}}\n{line},\"clustering_seconds\":0.5,\"mining_seconds\":null}}\n"),
+        )
+        .unwrap();
+        let metrics = read(&path).unwrap();
+        assert_eq!(
+            metrics[0].epoch(),
+            Epoch {
+                images: 100.0,
+                seconds: 2.5
+            }
+        );
+        assert_eq!(metrics[0].clustering_seconds, None);
+        assert_eq!(metrics[1].clustering_seconds, Some(0.5));
+        assert_eq!(metrics[1].mining_seconds, None);
+        fs::write(&path, "{\"epoch\":1}\n").unwrap();
+        assert!(read(&path).is_err());
+    }
+}

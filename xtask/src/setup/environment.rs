@@ -1,0 +1,93 @@
+//! A Python environment of its own, with packages of fixed versions, for what we compare Flukewatch with.
+
+use super::python;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Written into the environment once it is complete.
+const MARK: &str = "flukewatch-packages.txt";
+
+/// An environment in the checkout.
+pub(crate) struct Environment {
+    /// Its folder, from the checkout's root.
+    pub(crate) folder: &'static str,
+    /// What pip installs, each with its version.
+    pub(crate) packages: &'static [&'static str],
+}
+
+impl Environment {
+    /// Whether it is there, complete and of these versions.
+    pub(crate) fn is_there(&self, workshop: &Workshop) -> bool {
+        self.complete(&workshop.path(self.folder))
+    }
+
+    fn complete(&self, folder: &Path) -> bool {
+        fs::read_to_string(folder.join(MARK)).is_ok_and(|mark| mark == self.mark())
+            && folder.join("bin/python").is_file()
+    }
+
+    fn mark(&self) -> String {
+        self.packages.join("\n") + "\n"
+    }
+
+    /// Its Python.
+    pub(crate) fn python(&self, workshop: &Workshop) -> PathBuf {
+        workshop.path(self.folder).join("bin/python")
+    }
+
+    /// Makes it where it is missing, incomplete, or of other versions.
+    ///
+    /// # Errors
+    /// When Python or pip fails.
+    pub(crate) fn install(&self, workshop: &Workshop) -> anyhow::Result<()> {
+        let packages = self.packages.join(", ");
+        if self.is_there(workshop) {
+            println!("    {packages} in {}", self.folder);
+            return Ok(());
+        }
+        println!("    pip installs {packages} into {}", self.folder);
+        python::demand(workshop, python::VENV)?;
+        let folder = workshop.path(self.folder);
+        workshop.run(
+            python::python(workshop)
+                .args(["-m", "venv", "--clear"])
+                .arg(&folder),
+        )?;
+        workshop.run(
+            workshop
+                .program(self.python(workshop))
+                .args(["-m", "pip", "install", "--quiet"])
+                .arg("--disable-pip-version-check")
+                .args(self.packages),
+        )?;
+        let mark = folder.join(MARK);
+        fs::write(&mark, self.mark())
+            .with_context(|| format!("{} cannot be written", mark.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_an_environment_or_another_version_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        let environment = Environment {
+            folder: "anywhere",
+            packages: &["one==1.0.0", "two==2.1.0"],
+        };
+        let complete = || environment.complete(folder.path());
+        assert!(!complete());
+        fs::create_dir(folder.path().join("bin")).unwrap();
+        write("bin/python", "");
+        assert!(!complete(), "pip may have failed");
+        write(MARK, "one==1.0.0\ntwo==2.0.0\n");
+        assert!(!complete());
+        write(MARK, "one==1.0.0\ntwo==2.1.0\n");
+        assert!(complete());
+    }
+}
