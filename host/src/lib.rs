@@ -8,6 +8,7 @@ pub mod export;
 pub mod files;
 pub mod identify;
 pub mod inspect;
+pub mod kmeans;
 pub mod network;
 pub mod retrieval;
 pub mod submission;

@@ -56,7 +56,7 @@ impl Backbone {
         match self {
             Self::EfficientnetLite0 => ([127.0; 3], [128.0; 3]),
             // torchvision's.
-            Self::Resnet18 | Self::Resnet50 => ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
+            _ => ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
         }
     }
 }

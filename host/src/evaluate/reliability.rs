@@ -82,9 +82,9 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> Option<[f64; 3]> {
             return None;
         }
         for row in (0..3).filter(|&row| row != at) {
-            let factor = a[row][at] / a[at][at];
-            for column in 0..3 {
-                a[row][column] -= factor * a[at][column];
+            let (pivot, factor) = (a[at], a[row][at] / a[at][at]);
+            for (value, above) in a[row].iter_mut().zip(pivot) {
+                *value -= factor * above;
             }
             b[row] -= factor * b[at];
         }

@@ -158,11 +158,11 @@ fn header(report: &Report<'_>) -> String {
             "R@1 across encounters, photos of one averaged",
         );
     }
-    let _ = write!(
+    let _ = writeln!(
         text,
         "<div class=\"cards\">{cards}</div>\
          <p class=\"note\">In brackets: 95 % intervals, drawn anew by whale. Whales that the model was trained on make the figures \
-         too good. This page holds small copies of photos of the data set, on the data set's terms.</p>\n"
+         too good. This page holds small copies of photos of the data set, on the data set's terms.</p>"
     );
     text
 }

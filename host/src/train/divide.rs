@@ -2,11 +2,10 @@
 //! cluster has a learner of its own with a slice of the embedding, and clusters keep their numbers from one clustering to the
 //! next.
 
-pub mod kmeans;
 pub mod matching;
 
 use super::recipe::DivideSettings;
-use kmeans::{Care, kmeans};
+use crate::kmeans::{Care, kmeans};
 use ndarray::ArrayView2;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;

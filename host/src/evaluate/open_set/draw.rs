@@ -116,7 +116,7 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
                 identity: identity[photo],
                 known,
                 // Photos without a name go to either half in turn.
-                fit: whale.map_or(identity[photo] % 2 == 0, |w| fit[w]),
+                fit: whale.map_or(identity[photo].is_multiple_of(2), |w| fit[w]),
                 top: by_whale.top(KEPT, among),
             });
             Look {

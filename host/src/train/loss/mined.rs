@@ -95,13 +95,14 @@ fn distance(difference: &Tensor) -> Tensor {
 mod tests {
     use super::super::tests_support::{circle, rng};
     use super::*;
-    use crate::train::miner::hard::Hard;
 
     #[test]
     fn distances_of_the_picked() {
         // Anchors at 0° and 60° have each other and, at 120° and 60° from them, another whale: chords 2 sin(θ/2).
         let e = circle(&[0.0, 60.0, 120.0]).set_requires_grad(true);
-        let mined = mine(&Hard, &e, &Tensor::from_slice(&[5i64, 5, 1]), &mut rng()).unwrap();
+        let mining = Mining::with(&MinerChoice::Hard {});
+        let classes = Tensor::from_slice(&[5i64, 5, 1]);
+        let mined = mining.mine(&e, &classes, &mut rng()).unwrap();
         let plain = |t: &Tensor| -> Vec<f32> { Vec::try_from(t).unwrap() };
         assert_eq!(Vec::<i64>::try_from(&mined.classes).unwrap(), [5, 5]);
         for (got, expected) in plain(&mined.positive)

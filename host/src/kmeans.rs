@@ -1,8 +1,9 @@
 //! K-means (Lloyd 1982) with k-means++ starts (Arthur & Vassilvitskii, SODA 2007), on the sphere if asked (Dhillon & Modha 2001).
 //!
-//! Sums are taken block by block in a fixed order, so that the result does not depend on the number of threads.
+//! Sums are taken in a fixed order, so that the result does not depend on the number of threads; memory is linear in points and
+//! in centres.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -39,8 +40,8 @@ pub struct Clustering {
     pub cost: f64,
 }
 
-/// Rows that are worked on together: a block of 1,024 x 512 floats is 2 MB.
-const BLOCK: usize = 1024;
+/// Points that are worked on together: their products with all centres are held at once.
+const BLOCK: usize = 256;
 
 /// Puts `points` `[N, D] f32` into `clusters` clusters; fewer where there are fewer different points. No cluster is left empty as
 /// long as there are as many different points: one that loses all its points takes the point farthest from its centre.
@@ -185,35 +186,19 @@ fn means(
     spherical: bool,
 ) -> Array2<f32> {
     let (clusters, dimension) = before.dim();
-    let blocks: Vec<_> = points
-        .axis_chunks_iter(Axis(0), BLOCK)
-        .zip(of.chunks(BLOCK))
-        .collect();
-    let partial: Vec<(Array2<f32>, Vec<usize>)> = blocks
-        .into_par_iter()
-        .map(|(rows, of)| {
-            let mut sums = Array2::<f32>::zeros((clusters, dimension));
-            let mut sizes = vec![0; clusters];
-            for (row, &k) in rows.outer_iter().zip(of) {
-                sums.row_mut(k).zip_mut_with(&row, |s, v| *s += v);
-                sizes[k] += 1;
-            }
-            (sums, sizes)
-        })
-        .collect();
+    // One pass on one thread: sums of their own for each thread would take clusters x dimension numbers each.
     let mut centres = Array2::<f32>::zeros((clusters, dimension));
     let mut sizes = vec![0usize; clusters];
-    for (sums, counts) in partial {
-        centres += &sums;
-        sizes.iter_mut().zip(counts).for_each(|(s, c)| *s += c);
+    for (row, &k) in points.outer_iter().zip(of) {
+        centres.row_mut(k).scaled_add(1.0, &row);
+        sizes[k] += 1;
     }
-    for k in 0..clusters {
-        let mut centre = centres.slice_mut(s![k, ..]);
-        if sizes[k] == 0 {
+    for (k, (mut centre, &size)) in centres.outer_iter_mut().zip(&sizes).enumerate() {
+        if size == 0 {
             centre.assign(&before.row(k));
             continue;
         }
-        centre /= sizes[k] as f32;
+        centre /= size as f32;
         let length = centre.dot(&centre).sqrt();
         if spherical && length > 1e-12 {
             centre /= length;
