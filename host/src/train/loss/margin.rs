@@ -78,7 +78,7 @@ impl Loss for Margin {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{check_gradient, check_parameters, circle, rng, scattered};
+    use super::super::tests_support::{check_gradient, check_parameters, circle, rng};
     use super::*;
     use crate::train::recipe::MinerChoice;
 
@@ -148,12 +148,20 @@ mod tests {
 
     #[test]
     fn the_gradient_is_the_slope_also_of_beta() {
-        let e = scattered(6, 3, 4);
+        // Every anchor's nearest negative is nearer than α + β = 1.5, only whale 2's photos are farther apart than β - α = 0.9.
+        let e = [
+            [1.0f32, 0.1, 0.0],
+            [0.9, 0.3, 0.2],
+            [-0.2, 1.0, 0.1],
+            [0.3, 0.8, -0.6],
+            [0.0, -0.5, 1.0],
+            [-0.7, 0.2, 0.6],
+        ];
+        let e = Tensor::from_slice(&e.concat()).reshape([6, 3]);
         let classes = Tensor::from_slice(&[0i64, 0, 1, 1, 2, 2]);
         for (per_class, nu) in [(false, 0.0), (true, 0.0), (true, 0.3)] {
             let loss = margin(MarginSettings {
                 alpha: 0.3,
-                beta: 0.9,
                 per_class,
                 nu,
                 miner: MinerChoice::Hard {},

@@ -64,8 +64,11 @@ pub(super) fn check_gradient(e: &Tensor, loss: impl Fn(&Tensor) -> Tensor) {
 pub(super) fn check_parameters(loss: &dyn Loss, embeddings: &Tensor, classes: &Tensor) {
     let embeddings = normalise(embeddings);
     let value = || loss.loss(&embeddings, classes, &mut rng());
-    value().backward();
     assert!(!loss.parameters().is_empty());
+    for (_, mut parameter) in loss.parameters() {
+        parameter.zero_grad();
+    }
+    value().backward();
     for (_, parameter) in loss.parameters() {
         let gradient = parameter.grad().copy();
         // Shares the memory of the parameter, so that the loss sees each shift.
