@@ -88,7 +88,11 @@ impl TorchNetwork {
                 Op::Convolution(c) => self.convolution(c, input(0), train),
                 Op::Activation(Activation::Relu) => input(0).relu(),
                 Op::Activation(Activation::Relu6) => input(0).clamp(0.0, 6.0),
+                Op::Activation(Activation::HardSwish) => input(0).hardswish(),
+                Op::Activation(Activation::HardSigmoid) => input(0).hardsigmoid(),
                 Op::Add => input(0) + input(1),
+                Op::Squeeze => input(0).mean_dim([2i64, 3].as_slice(), true, None::<Kind>),
+                Op::Gate => input(0) * input(1),
                 Op::MaxPool {
                     kernel,
                     stride,
@@ -128,6 +132,10 @@ impl TorchNetwork {
 
     fn convolution(&self, c: &Convolution, input: &Tensor, train: bool) -> Tensor {
         let weight = &self.tensors[&format!("{}.weight", c.name)];
+        let bias = c
+            .norm
+            .is_none()
+            .then(|| &self.tensors[&format!("{}.bias", c.name)]);
         let size = input.size();
         let (top, bottom) = c.padding.around(size[2] as usize, c.kernel, c.stride);
         let (left, right) = c.padding.around(size[3] as usize, c.kernel, c.stride);
@@ -136,7 +144,7 @@ impl TorchNetwork {
         let convolved = if top == bottom && left == right {
             input.conv2d(
                 weight,
-                None::<&Tensor>,
+                bias,
                 stride,
                 [top as i64, left as i64],
                 [1, 1],
@@ -144,18 +152,23 @@ impl TorchNetwork {
             )
         } else {
             let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
-            padded.conv2d(weight, None::<&Tensor>, stride, [0, 0], [1, 1], groups)
+            padded.conv2d(weight, bias, stride, [0, 0], [1, 1], groups)
         };
-        self.norm(&c.norm, &convolved, train)
+        match &c.norm {
+            Some(norm) => self.norm(norm, &convolved, train),
+            None => convolved,
+        }
     }
 
     fn norm(&self, n: &BatchNorm, input: &Tensor, train: bool) -> Tensor {
         let part = |part: &str| Some(&self.tensors[&format!("{}.{part}", n.name)]);
         let (weight, bias) = (part("weight"), part("bias"));
         let (mean, variance) = (part("running_mean"), part("running_var"));
-        // Momentum as in torchvision; one image alone has no statistics in [N, C].
+        // One image alone has no statistics in [N, C].
         let train = train && (input.dim() == 4 || input.size()[0] > 1);
-        input.batch_norm(weight, bias, mean, variance, train, 0.1, n.epsilon, true)
+        input.batch_norm(
+            weight, bias, mean, variance, train, n.momentum, n.epsilon, true,
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use super::split::Split;
 use super::validation;
 use crate::dataset::{Dataset, DatasetError};
 use crate::network::weights::{self, Weights, WeightsError};
-use crate::network::{HEAD, Network, Role};
+use crate::network::{HEAD, Network, Role, names};
 use flukewatch_common::prepare::Preparation;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -441,13 +441,11 @@ impl State {
     }
 }
 
-/// The backbone's weights out of a file; a head that fits is taken too, so that a checkpoint may be tuned further.
+/// Weights to begin with; says whose names the file has.
 fn pretrained(network: &Network, file: &Path) -> Result<Weights, TrainError> {
-    let (all, _) = weights::read(file)?;
-    let fits = |p: &crate::network::Parameter| all.get(&p.name).is_some_and(|v| v.shape == p.shape);
-    Ok(weights::select(network, &all, file, |p| {
-        p.block != HEAD || fits(p)
-    })?)
+    let (weights, names) = names::read_pretrained(network, file)?;
+    eprintln!("begins with {} ({names})", file.display());
+    Ok(weights)
 }
 
 /// A resumed run must be the same run: everything but its length and its threads, which may be changed on the way.
