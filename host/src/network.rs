@@ -1,84 +1,28 @@
 //! Networks as data: one description from which the trainer runs and the exporter writes, so that the two cannot drift apart.
 //!
 //! A [`Network`] is a list of [`Node`]s in the order of their computation; each names its parameters as the files of pretrained
-//! weights do. [`efficientnet`], [`resnet`] and [`tiny`] build backbones, [`head`] turns their last feature map into an embedding.
+//! weights do. [`efficientnet`], [`mobilenet`], [`resnet`] and [`tiny`] build backbones, [`head`] turns their last feature map
+//! into an embedding. A backbone may be described with the names of several packages ([`names`]), so that files of each can be
+//! read.
 
+pub mod backbone;
 pub mod efficientnet;
 pub mod head;
+pub mod inverted_residual;
+pub mod mobilenet;
+pub mod names;
 pub mod resnet;
 pub mod tiny;
 pub mod weights;
 
+pub use backbone::Backbone;
+
+use head::Head;
+use names::Naming;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 
 /// Where a node stands in [`Network::nodes`].
 pub type NodeId = usize;
-
-/// The backbones that can be trained and exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backbone {
-    /// EfficientNet-Lite0: the boat's.
-    EfficientnetLite0,
-    /// ResNet-18 with torchvision's names.
-    Resnet18,
-    /// ResNet-50 with torchvision's names.
-    Resnet50,
-    /// Four convolutions, to try losses on small pictures within seconds.
-    Tiny,
-}
-
-impl Backbone {
-    /// All of them.
-    pub const ALL: [Self; 4] = [
-        Self::EfficientnetLite0,
-        Self::Resnet18,
-        Self::Resnet50,
-        Self::Tiny,
-    ];
-
-    /// The name in recipes and on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::EfficientnetLite0 => "efficientnet-lite0",
-            Self::Resnet18 => "resnet18",
-            Self::Resnet50 => "resnet50",
-            Self::Tiny => "tiny",
-        }
-    }
-}
-
-impl Backbone {
-    /// Mean and deviation of red, green and blue, in grey levels 0..=255, with which its pretrained weights were made.
-    pub fn normalisation(self) -> ([f32; 3], [f32; 3]) {
-        match self {
-            Self::EfficientnetLite0 => ([127.0; 3], [128.0; 3]),
-            // torchvision's.
-            _ => ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375]),
-        }
-    }
-}
-
-impl fmt::Display for Backbone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Backbone {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|b| b.name() == s)
-            .ok_or_else(|| {
-                let names: Vec<_> = Self::ALL.iter().map(|b| b.name()).collect();
-                format!("no backbone '{s}': choose {}", names.join(", "))
-            })
-    }
-}
 
 /// How a convolution is padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,9 +55,12 @@ pub struct BatchNorm {
     pub channels: usize,
     /// Added to the variance.
     pub epsilon: f64,
+    /// Share of a batch in the running statistics.
+    pub momentum: f64,
 }
 
-/// A 2-d convolution without bias; weight `<name>.weight`, `[out, in / groups, kernel, kernel] f32`.
+/// A 2-d convolution; weight `<name>.weight`, `[out, in / groups, kernel, kernel] f32`, and where no normalisation follows a bias
+/// `<name>.bias`, `[out] f32`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Convolution {
     /// What its parameter's name starts with.
@@ -131,16 +78,20 @@ pub struct Convolution {
     /// Border.
     pub padding: Padding,
     /// The normalisation that follows; folded into the convolution at export.
-    pub norm: BatchNorm,
+    pub norm: Option<BatchNorm>,
 }
 
-/// Activations that int8 engines fuse.
+/// Activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// max(x, 0)
     Relu,
     /// min(max(x, 0), 6)
     Relu6,
+    /// x min(max(x + 3, 0), 6) / 6 (Howard et al. 2019)
+    HardSwish,
+    /// min(max(x + 3, 0), 6) / 6
+    HardSigmoid,
 }
 
 /// How a feature map becomes one vector.
@@ -164,6 +115,10 @@ pub enum Op {
     Activation(Activation),
     /// Sum of two equal maps: a residual branch and its skip.
     Add,
+    /// The mean of each channel, `[N, C, H, W]` to `[N, C, 1, 1]`: what squeeze-and-excitation (Hu et al. 2018) decides on.
+    Squeeze,
+    /// A map `[N, C, H, W]` times its gate `[N, C, 1, 1]`.
+    Gate,
     /// Maximum over `kernel` x `kernel`.
     MaxPool {
         /// Rows and columns.
@@ -231,6 +186,10 @@ pub struct Parameter {
 /// A backbone with its embedding head.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
+    /// Which backbone.
+    pub backbone: Backbone,
+    /// What stands behind it.
+    pub head: Head,
     /// Steps in the order of computation; the last one's output is the embedding `[N, D]`, not yet normalised.
     pub nodes: Vec<Node>,
     /// Channels of the input.
@@ -243,16 +202,18 @@ pub struct Network {
 
 impl Network {
     /// `backbone` for images of `channels` channels, with an embedding head.
-    pub fn new(backbone: Backbone, channels: usize, head: &head::Head) -> Self {
+    pub fn new(backbone: Backbone, channels: usize, head: &Head) -> Self {
+        Self::with_names(backbone, channels, head, Naming::Native)
+    }
+
+    /// The same with the backbone's parameters named as another package names them, and with that package's epsilon.
+    pub fn with_names(backbone: Backbone, channels: usize, head: &Head, naming: Naming) -> Self {
         let mut nodes = Builder::new();
-        let features = match backbone {
-            Backbone::EfficientnetLite0 => efficientnet::lite0(&mut nodes, channels),
-            Backbone::Resnet18 => resnet::resnet18(&mut nodes, channels),
-            Backbone::Resnet50 => resnet::resnet50(&mut nodes, channels),
-            Backbone::Tiny => tiny::tiny(&mut nodes, channels),
-        };
+        let features = backbone.build(&mut nodes, channels, naming);
         head.attach(&mut nodes, features);
         Self {
+            backbone,
+            head: head.clone(),
             nodes: nodes.nodes,
             channels,
             dimension: head.dimension,
@@ -263,6 +224,15 @@ impl Network {
     /// With its embedding normalised in `slices` slices: what a divided embedding gives.
     pub fn in_slices(self, slices: usize) -> Self {
         Self { slices, ..self }
+    }
+
+    /// Every batch normalisation, in the order of computation.
+    pub fn norms(&self) -> impl Iterator<Item = &BatchNorm> {
+        self.nodes.iter().filter_map(|node| match &node.op {
+            Op::Convolution(c) => c.norm.as_ref(),
+            Op::Norm(n) => Some(n),
+            _ => None,
+        })
     }
 
     /// Every parameter, in the order of computation.
@@ -289,9 +259,14 @@ impl Network {
             };
             match &node.op {
                 Op::Convolution(c) => {
-                    norm(&c.norm);
+                    if let Some(n) = &c.norm {
+                        norm(n);
+                    }
                     let shape = vec![c.outputs, c.inputs / c.groups, c.kernel, c.kernel];
                     add(format!("{}.weight", c.name), shape, Role::Weight);
+                    if c.norm.is_none() {
+                        add(format!("{}.bias", c.name), vec![c.outputs], Role::Scale);
+                    }
                 }
                 Op::Norm(n) => norm(n),
                 Op::Pool(Pooling::Gem) => add("pool.p".into(), vec![1], Role::Scale),
@@ -310,6 +285,8 @@ impl Network {
                 Op::Input
                 | Op::Activation(_)
                 | Op::Add
+                | Op::Squeeze
+                | Op::Gate
                 | Op::MaxPool { .. }
                 | Op::Pool(_)
                 | Op::Dropout(_) => {}
@@ -344,9 +321,10 @@ impl Network {
                     let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
                     vec![first[0], out(first[1]), out(first[2])]
                 }
+                Op::Squeeze => vec![first[0], 1, 1],
                 Op::Pool(_) => vec![first[0]],
                 Op::Linear { outputs, .. } => vec![*outputs],
-                Op::Activation(_) | Op::Add | Op::Norm(_) | Op::Dropout(_) => first,
+                Op::Activation(_) | Op::Add | Op::Gate | Op::Norm(_) | Op::Dropout(_) => first,
             });
         }
         shapes
@@ -401,19 +379,6 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::head::Head;
-
-    fn network(backbone: Backbone) -> Network {
-        Network::new(
-            backbone,
-            1,
-            &Head {
-                pooling: Pooling::Average,
-                dropout: 0.2,
-                dimension: 512,
-            },
-        )
-    }
 
     #[test]
     fn same_padding_puts_the_odd_row_last() {
@@ -421,68 +386,5 @@ mod tests {
         assert_eq!(Padding::Same.around(256, 5, 2), (1, 2));
         assert_eq!(Padding::Same.around(255, 3, 2), (1, 1));
         assert_eq!(Padding::Same.around(17, 5, 1), (2, 2));
-    }
-
-    #[test]
-    fn maps_shrink_32_times_and_those_of_the_tiny_one_16() {
-        for backbone in Backbone::ALL {
-            let n = network(backbone);
-            let shapes = n.shapes(128, 256);
-            let map = n
-                .nodes
-                .iter()
-                .position(|n| matches!(n.op, Op::Pool(_)))
-                .unwrap()
-                - 1;
-            let expected = match backbone {
-                Backbone::Tiny => [8, 16],
-                _ => [4, 8],
-            };
-            assert_eq!(shapes[map][1..], expected, "{backbone}");
-            assert_eq!(shapes.last().unwrap(), &[512]);
-        }
-    }
-
-    #[test]
-    fn sizes_are_those_of_the_papers() {
-        let trained = |b| {
-            network(b)
-                .parameters()
-                .iter()
-                .filter(|p| p.role != Role::Statistic && p.block != HEAD)
-                .map(|p| p.shape.iter().product::<usize>())
-                .sum::<usize>()
-        };
-        // The published counts less the classifier, and less two of three colour channels of the stem.
-        assert_eq!(
-            trained(Backbone::EfficientnetLite0),
-            4_652_008 - 1_281_000 - 2 * 32 * 9
-        );
-        assert_eq!(
-            trained(Backbone::Resnet18),
-            11_689_512 - 513_000 - 2 * 64 * 49
-        );
-        assert_eq!(
-            trained(Backbone::Resnet50),
-            25_557_032 - 2_049_000 - 2 * 64 * 49
-        );
-        // No paper: four kernels of 3 x 3, and a scale and a shift for each channel.
-        assert_eq!(
-            trained(Backbone::Tiny),
-            9 * (32 + 32 * 64 + 64 * 96 + 96 * 128) + 2 * (32 + 64 + 96 + 128)
-        );
-    }
-
-    #[test]
-    fn names_do_not_repeat() {
-        for backbone in Backbone::ALL {
-            let names: Vec<_> = network(backbone)
-                .parameters()
-                .into_iter()
-                .map(|p| p.name)
-                .collect();
-            let distinct: std::collections::HashSet<_> = names.iter().collect();
-            assert_eq!(names.len(), distinct.len());
-        }
     }
 }

@@ -423,6 +423,10 @@ fn the_exported_model_is_the_trained_network() {
     for (backbone, pooling) in [
         (Backbone::EfficientnetLite0, Pooling::Average),
         (Backbone::EfficientnetLite0, Pooling::Gem),
+        (Backbone::EfficientnetLite1, Pooling::Gem),
+        (Backbone::EfficientnetLite2, Pooling::Gem),
+        (Backbone::MobilenetV3Large, Pooling::Average),
+        (Backbone::MobilenetV3Large, Pooling::Gem),
         (Backbone::Resnet18, Pooling::Average),
         (Backbone::Resnet50, Pooling::Gem),
     ] {
@@ -443,8 +447,13 @@ fn the_exported_model_is_the_trained_network() {
             .collect();
         let float = float_model(&network, &weights, 64, 96).unwrap();
         let int8 = int8_model(&network, &weights, 64, 96, &photos).unwrap();
+        // Squeeze-and-excitation, a good third of MobileNetV3-Large without its classifier, stays in float.
+        let share = match backbone {
+            Backbone::MobilenetV3Large => 0.66,
+            _ => 0.33,
+        };
         assert!(
-            int8.len() < float.len() / 3,
+            (int8.len() as f64) < share * float.len() as f64,
             "{backbone}: {} of {} bytes",
             int8.len(),
             float.len()
@@ -463,9 +472,14 @@ fn the_exported_model_is_the_trained_network() {
             let f32_cosine = cosine(&plain.run(photo.view()).unwrap(), &expected);
             assert!(f32_cosine > 0.99999, "{backbone} {pooling:?}: {f32_cosine}");
             // Random weights are no network that int8 was made for: the trained one is held to more, on photos.
+            // Hard-swish and gates pass more of the rounding on than ReLU6 does.
+            let least = match backbone {
+                Backbone::MobilenetV3Large => 0.93,
+                _ => 0.97,
+            };
             for engine in [&mut stripped, &mut rounded] {
                 let c = cosine(&engine.run(photo.view()).unwrap(), &expected);
-                assert!(c > 0.97, "{backbone} {pooling:?}, {}: {c}", engine.name());
+                assert!(c > least, "{backbone} {pooling:?}, {}: {c}", engine.name());
             }
         }
     }

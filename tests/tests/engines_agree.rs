@@ -180,6 +180,7 @@ fn agree(what: &str, one: &[Embedding], other: &[Embedding], least: f32) {
 #[test]
 fn every_backbone_is_exported_as_it_was_trained() {
     Subject::drawn(Backbone::EfficientnetLite0, Pooling::Average).floats_agree();
+    Subject::drawn(Backbone::MobilenetV3Large, Pooling::Gem).floats_agree();
     Subject::drawn(Backbone::Resnet18, Pooling::Gem).floats_agree();
 }
 

@@ -20,7 +20,10 @@ pub fn quantised_tensors(folded: &Folded) -> Vec<String> {
         .steps
         .iter()
         .filter_map(|step| match step.kind {
-            Kind::Convolution { .. } | Kind::Linear { .. } => Some(step.inputs[0]),
+            Kind::Convolution {
+                excitation: false, ..
+            }
+            | Kind::Linear { .. } => Some(step.inputs[0]),
             Kind::Add => Some(step.inputs[1]),
             _ => None,
         })

@@ -34,11 +34,17 @@ pub enum Kind {
         groups: usize,
         /// Rows and columns added: top, left, bottom, right.
         pads: [usize; 4],
+        /// A layer of squeeze-and-excitation: its input is one number a channel.
+        excitation: bool,
     },
     /// Activation.
     Activation(Activation),
     /// Sum.
     Add,
+    /// The mean of each channel, `[1, C, 1, 1]`.
+    Squeeze,
+    /// A map times its gate.
+    Gate,
     /// Maximum.
     MaxPool {
         /// Rows and columns.
@@ -116,6 +122,8 @@ pub fn fold(
             Op::Convolution(c) => convolution(c, &weights, &shapes[before(0)]),
             Op::Activation(a) => Kind::Activation(*a),
             Op::Add => Kind::Add,
+            Op::Squeeze => Kind::Squeeze,
+            Op::Gate => Kind::Gate,
             Op::MaxPool {
                 kernel,
                 stride,
@@ -172,22 +180,29 @@ fn scale_and_shift(norm: &BatchNorm, weights: &Weights) -> (Vec<f32>, Vec<f32>) 
 }
 
 fn convolution(c: &Convolution, weights: &Weights, input: &[usize]) -> Kind {
-    let (scale, shift) = scale_and_shift(&c.norm, weights);
     let mut weight = weights[&format!("{}.weight", c.name)].clone();
-    let per_channel = weight.data.len() / c.outputs;
-    for (kernel, s) in weight.data.chunks_exact_mut(per_channel).zip(&scale) {
-        kernel.iter_mut().for_each(|w| *w *= s);
-    }
+    let bias = if let Some(norm) = &c.norm {
+        let (scale, shift) = scale_and_shift(norm, weights);
+        let per_channel = weight.data.len() / c.outputs;
+        for (kernel, s) in weight.data.chunks_exact_mut(per_channel).zip(&scale) {
+            kernel.iter_mut().for_each(|w| *w *= s);
+        }
+        Values {
+            shape: vec![c.outputs],
+            data: shift,
+        }
+    } else {
+        weights[&format!("{}.bias", c.name)].clone()
+    };
     let (top, bottom) = c.padding.around(input[1], c.kernel, c.stride);
     let (left, right) = c.padding.around(input[2], c.kernel, c.stride);
     Kind::Convolution {
         weight,
-        bias: Values {
-            shape: vec![c.outputs],
-            data: shift,
-        },
+        bias,
         stride: c.stride,
         groups: c.groups,
         pads: [top, left, bottom, right],
+        // All others are normalised.
+        excitation: c.norm.is_none(),
     }
 }

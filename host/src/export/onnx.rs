@@ -133,6 +133,7 @@ fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap
             stride,
             groups,
             pads,
+            ..
         } => {
             let x = wrap.activation(graph, &input(0));
             let w = wrap.weight(graph, &format!("{name}.weight"), weight);
@@ -164,6 +165,28 @@ fn add_step(graph: &mut GraphProto, id: usize, step: &Step, wrap: &mut impl Wrap
                 vec![],
             ));
         }
+        Kind::Activation(Activation::HardSwish) => {
+            graph
+                .node
+                .push(node("HardSwish", &name, &[&input(0)], &name, vec![]))
+        }
+        Kind::Activation(Activation::HardSigmoid) => {
+            // The slope must be said: by default it is 0.2.
+            let attributes = vec![real("alpha", 1.0 / 6.0), real("beta", 0.5)];
+            graph
+                .node
+                .push(node("HardSigmoid", &name, &[&input(0)], &name, attributes));
+        }
+        Kind::Squeeze => graph.node.push(node(
+            "GlobalAveragePool",
+            &name,
+            &[&input(0)],
+            &name,
+            vec![],
+        )),
+        Kind::Gate => graph
+            .node
+            .push(node("Mul", &name, &[&input(0), &input(1)], &name, vec![])),
         Kind::Add => {
             let skip = wrap.activation(graph, &input(1));
             graph
@@ -290,6 +313,15 @@ pub fn integer(name: &str, value: i64) -> AttributeProto {
         name: name.into(),
         r#type: AttributeType::Int as i32,
         i: value,
+        ..AttributeProto::default()
+    }
+}
+
+fn real(name: &str, value: f32) -> AttributeProto {
+    AttributeProto {
+        name: name.into(),
+        r#type: AttributeType::Float as i32,
+        f: value,
         ..AttributeProto::default()
     }
 }

@@ -24,6 +24,7 @@ impl Head {
             name: "embedding.norm".into(),
             channels: features,
             epsilon: 1e-5,
+            momentum: 0.1,
         }));
         if self.dropout > 0.0 {
             net.then(Op::Dropout(self.dropout));

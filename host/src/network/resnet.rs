@@ -1,4 +1,4 @@
-//! ResNet-18 and -50 (He et al. 2016) with torchvision's parameter names; the stride of a bottleneck sits on its 3x3
+//! ResNet-18 and -50 (He et al. 2016) with torchvision's parameter names, which timm shares; the stride of a bottleneck sits on its 3x3
 //! convolution, as there.
 
 use super::{Activation, BatchNorm, Builder, Convolution, NodeId, Op, Padding};
@@ -12,11 +12,12 @@ fn conv(name: &str, norm: &str, inputs: usize, outputs: usize, kernel: usize, st
         stride,
         groups: 1,
         padding: Padding::Symmetric(kernel / 2),
-        norm: BatchNorm {
+        norm: Some(BatchNorm {
             name: norm.to_owned(),
             channels: outputs,
             epsilon: 1e-5,
-        },
+            momentum: 0.1,
+        }),
     })
 }
 

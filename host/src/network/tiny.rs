@@ -20,11 +20,12 @@ pub fn tiny(net: &mut Builder, channels: usize) -> usize {
             stride: 2,
             groups: 1,
             padding: Padding::Symmetric(1),
-            norm: BatchNorm {
+            norm: Some(BatchNorm {
                 name: format!("bn{block}"),
                 channels: outputs,
                 epsilon: 1e-5,
-            },
+                momentum: 0.1,
+            }),
         }));
         net.then(Op::Activation(Activation::Relu));
         width = outputs;

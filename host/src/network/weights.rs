@@ -1,6 +1,10 @@
 //! Weights as safetensors: pretrained files in, checkpoints in and out.
 
-use super::{Network, Parameter};
+mod select;
+
+pub use select::{Difference, How, select};
+
+use super::{Backbone, names::Naming};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,30 +28,55 @@ pub enum WeightsError {
         /// Why.
         reason: String,
     },
-    /// A parameter that the network needs is not there.
+    /// What `torch.save` writes: a program, not data.
     #[error(
-        "{path} has no tensor '{name}' (shape {shape:?}): are these weights of another network?"
+        "{path} is a pickle of PyTorch, which may run any program when it is read. Where you trust it, convert it in Python \
+         (pip install torch safetensors):\n  {}",
+        conversion(path).join("\n  ")
     )]
-    Missing {
+    Pickle {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Tensors of a larger network: what is there would fit, and compute something else.
+    #[error(
+        "{path} has {count} tensors that {backbone} has no place for, as '{name}': it is of a larger network{}",
+        likeness.map(|(b, naming)| format!("; it is whole for {b} ({}): set backbone = \"{b}\"", b.describe(naming))).unwrap_or_default()
+    )]
+    Surplus {
         /// Which file.
         path: PathBuf,
-        /// The parameter.
+        /// The backbone asked for.
+        backbone: Backbone,
+        /// The first such tensor.
         name: String,
-        /// Its shape.
-        shape: Vec<usize>,
+        /// How many.
+        count: usize,
+        /// The backbone that the file has all tensors of.
+        likeness: Option<(Backbone, Naming)>,
     },
-    /// A parameter of another shape.
-    #[error("{path}: tensor '{name}' has shape {got:?}, the network needs {expected:?}")]
-    Shape {
-        /// Which file.
-        path: PathBuf,
-        /// The parameter.
-        name: String,
-        /// As the network has it.
-        expected: Vec<usize>,
-        /// As the file has it.
-        got: Vec<usize>,
-    },
+    /// Tensors are missing or of another shape than the network's.
+    #[error(transparent)]
+    Differs(Box<Difference>),
+}
+
+/// Two lines of Python that make a safetensors file of a pickle.
+fn conversion(path: &Path) -> [String; 2] {
+    // A JSON string is a Python string.
+    let quoted = |p: &Path| serde_json::Value::from(p.to_string_lossy()).to_string();
+    [
+        "import torch, safetensors.torch as st; w = torch.load(".to_owned()
+            + &quoted(path)
+            + ", map_location=\"cpu\", weights_only=True)",
+        "st.save_file({k: v.clone().contiguous() for k, v in w.get(\"state_dict\", w).items() if torch.is_tensor(v)}, ".to_owned()
+            + &quoted(&path.with_extension("safetensors"))
+            + ")",
+    ]
+}
+
+/// Whether the bytes begin as `torch.save` begins: a zip archive, or in old files a bare pickle.
+fn is_pickle(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"PK\x03\x04") || matches!(bytes, [0x80, 2..=5, ..])
 }
 
 /// A tensor of floats on the CPU.
@@ -65,12 +94,18 @@ pub type Weights = BTreeMap<String, Values>;
 /// Reads every float tensor of a safetensors file (f32, f16 and bf16 become f32; integers are passed over) and its metadata.
 ///
 /// # Errors
-/// When the file cannot be read or is damaged.
+/// When the file cannot be read, is damaged, or is a pickle.
 pub fn read(path: &Path) -> Result<(Weights, BTreeMap<String, String>), WeightsError> {
     let bytes = std::fs::read(path).map_err(|source| WeightsError::File {
         path: path.to_owned(),
         source,
     })?;
+    // A safetensors file begins with the length of its header, which would have to be absurd to look like one.
+    if is_pickle(&bytes) && SafeTensors::read_metadata(&bytes).is_err() {
+        return Err(WeightsError::Pickle {
+            path: path.to_owned(),
+        });
+    }
     let format = |e: safetensors::SafeTensorError| WeightsError::Format {
         path: path.to_owned(),
         reason: e.to_string(),
@@ -182,97 +217,9 @@ pub fn write(
     crate::files::write_atomically(path, &content).map_err(file)
 }
 
-/// The network's parameters out of `weights`, in the network's order. A stem for colour serves a grey network by summing over
-/// its channels.
-///
-/// # Errors
-/// Names the first parameter that is missing or of another shape.
-pub fn select(
-    network: &Network,
-    weights: &Weights,
-    path: &Path,
-    wanted: impl Fn(&Parameter) -> bool,
-) -> Result<Weights, WeightsError> {
-    let mut selected = Weights::new();
-    for parameter in network.parameters().into_iter().filter(|p| wanted(p)) {
-        let found = weights
-            .get(&parameter.name)
-            .ok_or_else(|| WeightsError::Missing {
-                path: path.to_owned(),
-                name: parameter.name.clone(),
-                shape: parameter.shape.clone(),
-            })?;
-        let values = if found.shape == parameter.shape {
-            found.clone()
-        } else if let Some(grey) = grey_stem(found, &parameter.shape) {
-            grey
-        } else {
-            return Err(WeightsError::Shape {
-                path: path.to_owned(),
-                name: parameter.name,
-                expected: parameter.shape,
-                got: found.shape.clone(),
-            });
-        };
-        selected.insert(parameter.name, values);
-    }
-    Ok(selected)
-}
-
-fn grey_stem(found: &Values, wanted: &[usize]) -> Option<Values> {
-    let [out, 3, kh, kw] = found.shape[..] else {
-        return None;
-    };
-    if wanted != [out, 1, kh, kw] {
-        return None;
-    }
-    let area = kh * kw;
-    let data = (0..out * area)
-        .map(|i| {
-            (0..3)
-                .map(|c| found.data[(i / area * 3 + c) * area + i % area])
-                .sum()
-        })
-        .collect();
-    Some(Values {
-        shape: wanted.to_vec(),
-        data,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Backbone, Pooling, head::Head};
-
-    fn network() -> Network {
-        Network::new(
-            Backbone::Resnet18,
-            1,
-            &Head {
-                pooling: Pooling::Average,
-                dropout: 0.0,
-                dimension: 8,
-            },
-        )
-    }
-
-    fn zeros(network: &Network) -> Weights {
-        network
-            .parameters()
-            .into_iter()
-            .map(|p| {
-                (
-                    p.name,
-                    Values {
-                        data: vec![0.0; p.shape.iter().product()],
-                        shape: p.shape,
-                    },
-                )
-            })
-            .collect()
-    }
-
     #[test]
     fn a_file_reads_back() {
         let dir = tempfile::tempdir().unwrap();
@@ -290,43 +237,22 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_file_says_which_tensor_differs_and_how() {
-        let net = network();
-        let mut weights = zeros(&net);
-        weights.get_mut("layer1.0.conv1.weight").unwrap().shape = vec![64, 64, 9];
-        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true)
-            .unwrap_err()
-            .to_string();
-        assert_eq!(
-            error,
-            "w.safetensors: tensor 'layer1.0.conv1.weight' has shape [64, 64, 9], the network needs [64, 64, 3, 3]"
-        );
-        weights.remove("layer1.0.conv1.weight");
-        let error = select(&net, &weights, Path::new("w.safetensors"), |_| true)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("has no tensor 'layer1.0.conv1.weight'"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_colour_stem_is_summed_for_grey() {
-        let net = network();
-        let mut weights = zeros(&net);
-        let data = (0..64 * 3 * 49).map(|i| (i / 49 % 3) as f32).collect();
-        weights.insert(
-            "conv1.weight".into(),
-            Values {
-                shape: vec![64, 3, 7, 7],
-                data,
-            },
-        );
-        let selected = select(&net, &weights, Path::new("w"), |_| true).unwrap();
-        let stem = &selected["conv1.weight"];
-        assert_eq!(stem.shape, [64, 1, 7, 7]);
-        assert!(stem.data.iter().all(|&v| v == 3.0));
+    fn a_pickle_is_refused_with_the_way_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("resnet18-f37072fd.pth");
+        // How torch.save's archives and the files of before 2020 begin.
+        for start in [
+            &b"PK\x03\x04\0\0\x08\x08"[..],
+            b"\x80\x02\x8a\x0al\xfc\x9cF\xf9",
+        ] {
+            std::fs::write(&path, start).unwrap();
+            let error = read(&path).unwrap_err().to_string();
+            assert!(
+                error.contains("torch.load(\"")
+                    && error.contains("resnet18-f37072fd.safetensors\")"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -28,8 +28,14 @@ pub enum Mode<'a> {
     Evaluate,
 }
 
-/// Share of a batch's statistics in the running ones, as in torchvision.
-const MOMENTUM: f64 = 0.1;
+/// How much of a batch's statistics goes into the running ones.
+#[derive(Clone, Copy)]
+enum Share {
+    /// As the normalisation itself says.
+    Usual,
+    /// So much.
+    Of(f64),
+}
 
 /// How a network is run and which of its parameters learn.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,7 +153,11 @@ impl TorchNetwork {
     /// `ranges` are those of an earlier part of the same training, if there was one.
     pub fn start_rounding(&mut self, ranges: &Weights) {
         if self.rounding.is_none() {
-            self.rounding = Some(Rounding::new(&self.network, ranges, self.running.device));
+            self.rounding = Some(Rounding::new(
+                self.network.nodes.len(),
+                ranges,
+                self.running.device,
+            ));
         }
     }
 
@@ -221,8 +231,8 @@ impl TorchNetwork {
         // The last node is the embedding layer, which is the head's.
         let nodes = &self.network.nodes[..self.network.nodes.len() - 1];
         let share = match mode {
-            Mode::Train(_) => Some(MOMENTUM),
-            Mode::Measure(share) => Some(share),
+            Mode::Train(_) => Some(Share::Usual),
+            Mode::Measure(share) => Some(Share::Of(share)),
             Mode::Evaluate => None,
         };
         let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
@@ -248,7 +258,8 @@ impl TorchNetwork {
                 }
                 Op::Convolution(c) => match rounding {
                     Some(rounding) if rounding.covers(node) => {
-                        self.rounded_convolution(c, &input(0), node.inputs[0], rounding)
+                        let input = rounding.activation(&input(0), node.inputs[0]);
+                        self.rounded_convolution(c, &input)
                     }
                     Some(_) => self.convolution(c, &input(0), None),
                     None => self.convolution(c, &input(0), measured),
@@ -263,6 +274,9 @@ impl TorchNetwork {
                         (Activation::Relu, false) => x.relu(),
                         (Activation::Relu6, true) => x.relu6_(),
                         (Activation::Relu6, false) => x.relu6(),
+                        // The slopes of these two need their input.
+                        (Activation::HardSwish, _) => x.hardswish(),
+                        (Activation::HardSigmoid, _) => x.hardsigmoid(),
                     }
                 }
                 Op::Add => match rounding {
@@ -271,6 +285,8 @@ impl TorchNetwork {
                     }
                     _ => input(0) + input(1),
                 },
+                Op::Squeeze => input(0).mean_dim([2i64, 3].as_slice(), true, None::<Kind>),
+                Op::Gate => input(0) * input(1),
                 Op::MaxPool {
                     kernel,
                     stride,
@@ -311,37 +327,42 @@ impl TorchNetwork {
         outputs.pop().flatten().unwrap_or_else(missing)
     }
 
-    fn convolution(&self, c: &Convolution, input: &Tensor, measured: Option<f64>) -> Tensor {
-        let weight = self.tensors[&format!("{}.weight", c.name)].to_kind(input.kind());
-        let convolved = convolve(c, input, &weight, None);
-        self.norm(&c.norm, &convolved, measured)
+    fn convolution(&self, c: &Convolution, input: &Tensor, measured: Option<Share>) -> Tensor {
+        let own = |part: &str| self.tensors[&format!("{}.{part}", c.name)].to_kind(input.kind());
+        match &c.norm {
+            Some(norm) => {
+                let convolved = convolve(c, input, &own("weight"), None);
+                self.norm(norm, &convolved, measured)
+            }
+            None => convolve(c, input, &own("weight"), Some(&own("bias"))),
+        }
     }
 
-    /// The convolution as it will be exported: normalisation folded into the weights, weights and input rounded.
-    fn rounded_convolution(
-        &self,
-        c: &Convolution,
-        input: &Tensor,
-        from: NodeId,
-        rounding: &Rounding,
-    ) -> Tensor {
-        let part = |part: &str| &self.tensors[&format!("{}.{part}", c.norm.name)];
-        let scale = part("weight") / (part("running_var") + c.norm.epsilon).sqrt();
+    /// The convolution as it will be exported: normalisation folded into the weights, and these rounded.
+    fn rounded_convolution(&self, c: &Convolution, input: &Tensor) -> Tensor {
+        let Some(norm) = &c.norm else {
+            return self.convolution(c, input, None);
+        };
+        let part = |part: &str| &self.tensors[&format!("{}.{part}", norm.name)];
+        let scale = part("weight") / (part("running_var") + norm.epsilon).sqrt();
         let shift = part("bias") - part("running_mean") * &scale;
         let folded = &self.tensors[&format!("{}.weight", c.name)] * scale.reshape([-1, 1, 1, 1]);
         let weight = rounding::weight(&folded).to_kind(input.kind());
-        let input = rounding.activation(input, from);
-        convolve(c, &input, &weight, Some(&shift.to_kind(input.kind())))
+        convolve(c, input, &weight, Some(&shift.to_kind(input.kind())))
     }
 
     /// With the batch's statistics, `measured` of which go into the running ones, or with those.
-    fn norm(&self, n: &BatchNorm, input: &Tensor, measured: Option<f64>) -> Tensor {
+    fn norm(&self, n: &BatchNorm, input: &Tensor, measured: Option<Share>) -> Tensor {
         let part = |part: &str| Some(&self.tensors[&format!("{}.{part}", n.name)]);
         let (weight, bias) = (part("weight"), part("bias"));
         let (mean, variance) = (part("running_mean"), part("running_var"));
         // One image alone has no statistics in [N, C].
         let measured = measured.filter(|_| input.dim() == 4 || input.size()[0] > 1);
-        let (train, share) = (measured.is_some(), measured.unwrap_or(MOMENTUM));
+        let share = match measured {
+            Some(Share::Of(share)) => share,
+            Some(Share::Usual) | None => n.momentum,
+        };
+        let train = measured.is_some();
         input.batch_norm(weight, bias, mean, variance, train, share, n.epsilon, true)
     }
 }

@@ -11,7 +11,7 @@ use super::optimiser::{AdamW, Owner};
 use super::recipe::Recipe;
 use super::schedule;
 use crate::network::weights::{self, Values, Weights};
-use crate::network::{HEAD, Network, Role};
+use crate::network::{HEAD, Network, Role, names};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use tch::{Device, Tensor};
@@ -228,13 +228,11 @@ pub fn images(numbers: &[f32], [c, h, w]: [i64; 3]) -> Tensor {
     Tensor::from_slice(numbers).reshape([-1, c, h, w])
 }
 
-/// The backbone's weights out of a file; a head that fits is taken too, so that a checkpoint may be tuned further.
+/// Weights to begin with; says whose names the file has.
 fn begin_with(network: &Network, file: &Path) -> Result<Weights, TrainError> {
-    let (all, _) = weights::read(file)?;
-    let fits = |p: &crate::network::Parameter| all.get(&p.name).is_some_and(|v| v.shape == p.shape);
-    Ok(weights::select(network, &all, file, |p| {
-        p.block != HEAD || fits(p)
-    })?)
+    let (weights, names) = names::read_pretrained(network, file)?;
+    eprintln!("begins with {} ({names})", file.display());
+    Ok(weights)
 }
 
 /// A resumed run must be the same run: everything but its length, its threads and how often it saves, which may be changed on the

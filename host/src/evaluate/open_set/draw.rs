@@ -61,9 +61,9 @@ pub struct Draw {
     /// The queries, in the order of the photos.
     pub queries: Vec<Query>,
     /// Of each known query, the best score of its own whale.
-    genuine: Vec<f32>,
+    pub(super) genuine: Vec<f32>,
     /// Of each enrolled photo, the best score of any other enrolled whale.
-    impostor: Vec<f32>,
+    pub(super) impostor: Vec<f32>,
 }
 
 impl Draw {

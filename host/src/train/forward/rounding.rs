@@ -4,7 +4,7 @@
 use super::{tensor, values};
 use crate::export::quantise::{FLOAT_BLOCKS, TRAINED_RANGE};
 use crate::network::weights::Weights;
-use crate::network::{Network, Node, NodeId, Op};
+use crate::network::{Node, NodeId, Op};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
@@ -19,9 +19,9 @@ pub struct Rounding {
 }
 
 impl Rounding {
-    /// With the ranges that an earlier part of the training has seen, if any.
-    pub(super) fn new(network: &Network, seen: &Weights, device: Device) -> Self {
-        let ranges = (0..network.nodes.len())
+    /// Of a network of so many nodes, with the ranges that an earlier part of the training has seen, if any.
+    pub(super) fn new(nodes: usize, seen: &Weights, device: Device) -> Self {
+        let ranges = (0..nodes)
             .filter_map(|id| {
                 let range = seen.get(&format!("{TRAINED_RANGE}{id}"))?;
                 Some((id, tensor(range, device)))
@@ -36,7 +36,12 @@ impl Rounding {
     /// Whether the exported model rounds this node's inputs and weights.
     pub(super) fn covers(&self, node: &Node) -> bool {
         node.block > FLOAT_BLOCKS
-            && matches!(node.op, Op::Convolution(_) | Op::Linear { .. } | Op::Add)
+            && match &node.op {
+                // Those without a normalisation are of squeeze and excitation, which stays in float.
+                Op::Convolution(c) => c.norm.is_some(),
+                Op::Linear { .. } | Op::Add => true,
+                _ => false,
+            }
     }
 
     /// The output of node `from`, rounded; its range follows what it sees.
@@ -95,12 +100,6 @@ mod tests {
 
     #[test]
     fn slopes_pass_through_inside_the_range_only() {
-        let network = crate::network::Network {
-            nodes: vec![],
-            channels: 1,
-            dimension: 1,
-            slices: 1,
-        };
         let seen = Weights::from([(
             format!("{TRAINED_RANGE}0"),
             Values {
@@ -108,15 +107,7 @@ mod tests {
                 data: vec![1.0],
             },
         )]);
-        let one_node = crate::network::Network {
-            nodes: vec![Node {
-                op: Op::Input,
-                inputs: vec![],
-                block: 0,
-            }],
-            ..network
-        };
-        let rounding = Rounding::new(&one_node, &seen, Device::Cpu);
+        let rounding = Rounding::new(1, &seen, Device::Cpu);
         let x = Tensor::from_slice(&[0.4f32, -0.2, 5.0]).set_requires_grad(true);
         let y = rounding.activation(&x, 0);
         // The range moves a hundredth of the way from 1 to 5: 1.04; a step is 1.04 / 127.
