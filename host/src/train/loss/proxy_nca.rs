@@ -7,7 +7,7 @@
 //! on purpose, with T = 1/9, and is better for it. Both are here, by their setting. `[N, D]` and `[N]` to a scalar; the parameter
 //! `centres` is `[classes, D]`.
 //!
-//! The proxies want a rate far above the backbone's (the second paper: 1000 times), or they lag behind.
+//! The proxies want a rate far above the backbone's (`optimiser.loss_rate`), or they lag behind it.
 
 use super::centres::Centres;
 use super::{Loss, nothing};

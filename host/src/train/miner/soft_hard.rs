@@ -1,5 +1,5 @@
-//! Soft-hard (Roth and Brattoli's metric-learning pipeline, 2019, and the code of Sanakoyeu et al.): not the hardest, but any on
-//! the wrong side of the hardest opposite. As telling as hard mining, and one outlier does not decide the whole batch.
+//! Soft-hard (the code of Roth and Brattoli, *Easily Extendable Basic Deep Metric Learning Pipeline*, 2019): not the hardest, but
+//! any on the wrong side of the hardest opposite, so that one outlier does not decide the whole batch.
 
 use super::{Miner, Triple, negatives, positives, row};
 use rand::seq::IndexedRandom;

@@ -48,7 +48,7 @@ const SEMI_HARD: About = About {
 const SOFT_HARD: About = About {
     kind: "soft-hard",
     formula: "for each anchor, a positive with d_ap > min d_an and a negative with d_an < max d_ap; where there is none, any",
-    source: "Roth and Brattoli, Easily Extendable Deep Metric Learning Pipeline, 2019; used by Sanakoyeu et al.",
+    source: "Roth and Brattoli, Easily Extendable Basic Deep Metric Learning Pipeline (code), 2019",
     settings: &[],
 };
 const DISTANCE_WEIGHTED: About = About {
