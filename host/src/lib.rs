@@ -1,8 +1,10 @@
 //! The workstation: training, export, enrolment, identification, evaluation and synthetic flukes.
 
+pub mod audit;
 pub mod dataset;
 pub mod embed;
 pub mod enroll;
+pub mod ensemble;
 pub mod evaluate;
 pub mod export;
 pub mod files;
@@ -10,5 +12,6 @@ pub mod identify;
 pub mod inspect;
 pub mod network;
 pub mod retrieval;
+pub mod submission;
 pub mod synth;
 pub mod train;

@@ -1,7 +1,7 @@
 //! `flukewatch`: the workstation's program.
 
 use clap::{Parser, Subcommand};
-use flukewatch_host::{enroll, evaluate, export, identify, inspect, synth};
+use flukewatch_host::{audit, enroll, ensemble, evaluate, export, identify, inspect, synth};
 use std::process::ExitCode;
 
 /// Identify humpback whales by their flukes: train, export, enrol, identify, evaluate.
@@ -12,7 +12,7 @@ use std::process::ExitCode;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments."
+    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings found something."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -28,6 +28,8 @@ enum Command {
     Identify(identify::IdentifyArgs),
     Evaluate(evaluate::EvaluateArgs),
     Inspect(inspect::InspectArgs),
+    Audit(audit::AuditArgs),
+    Ensemble(ensemble::command::EnsembleArgs),
     Synth(synth::command::SynthArgs),
 }
 
@@ -40,10 +42,16 @@ fn main() -> ExitCode {
         Command::Identify(args) => identify::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Inspect(args) => inspect::run(args),
+        Command::Ensemble(args) => ensemble::command::run(args),
+        Command::Audit(args) => return end(audit::run(args)),
         Command::Synth(args) => synth::command::run(args),
     };
+    end(outcome.map(|()| ExitCode::SUCCESS))
+}
+
+fn end(outcome: anyhow::Result<ExitCode>) -> ExitCode {
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("flukewatch: {}", message(&error));
             ExitCode::FAILURE
