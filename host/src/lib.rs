@@ -1,8 +1,10 @@
 //! The workstation: training, export, enrolment, identification, evaluation and synthetic flukes.
 
+pub mod audit;
 pub mod dataset;
 pub mod embed;
 pub mod enroll;
+pub mod ensemble;
 pub mod evaluate;
 pub mod export;
 pub mod files;

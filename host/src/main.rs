@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use flukewatch_host::train::losses;
-use flukewatch_host::{enroll, evaluate, export, identify, inspect, synth};
+use flukewatch_host::{audit, enroll, ensemble, evaluate, export, identify, inspect, synth};
 use std::process::ExitCode;
 
 /// Identify humpback whales by their flukes: train, export, enrol, identify, evaluate.
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments."
+    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings found something."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -30,6 +30,8 @@ enum Command {
     Identify(identify::IdentifyArgs),
     Evaluate(evaluate::command::EvaluateArgs),
     Inspect(inspect::InspectArgs),
+    Audit(audit::AuditArgs),
+    Ensemble(ensemble::command::EnsembleArgs),
     Synth(synth::command::SynthArgs),
 }
 
@@ -42,6 +44,8 @@ fn main() -> ExitCode {
         Command::Enroll(args) => done(enroll::run(args)),
         Command::Identify(args) => done(identify::run(args)),
         Command::Evaluate(args) => done(evaluate::command::run(args)),
+        Command::Audit(args) => audit::run(args),
+        Command::Ensemble(args) => done(ensemble::command::run(args)),
         Command::Inspect(args) => done(inspect::run(args)),
         Command::Synth(args) => done(synth::command::run(args)),
     };
