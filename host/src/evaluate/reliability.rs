@@ -83,9 +83,11 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> Option<[f64; 3]> {
         }
         for row in (0..3).filter(|&row| row != at) {
             let factor = a[row][at] / a[at][at];
-            for column in 0..3 {
-                a[row][column] -= factor * a[at][column];
-            }
+            let pivot_row = a[at];
+            a[row]
+                .iter_mut()
+                .zip(pivot_row)
+                .for_each(|(to, from)| *to -= factor * from);
             b[row] -= factor * b[at];
         }
     }

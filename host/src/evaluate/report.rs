@@ -162,7 +162,7 @@ fn header(report: &Report<'_>) -> String {
         text,
         "<div class=\"cards\">{cards}</div>\
          <p class=\"note\">In brackets: 95 % intervals, drawn anew by whale. Whales that the model was trained on make the figures \
-         too good. This page holds small copies of photos of the data set, on the data set's terms.</p>\n"
+         too good. This page holds small copies of photos of the data set, on the data set's terms.</p>"
     );
     text
 }

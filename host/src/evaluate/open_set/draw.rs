@@ -61,9 +61,9 @@ pub struct Draw {
     /// The queries, in the order of the photos.
     pub queries: Vec<Query>,
     /// Of each known query, the best score of its own whale.
-    genuine: Vec<f32>,
+    pub(super) genuine: Vec<f32>,
     /// Of each enrolled photo, the best score of any other enrolled whale.
-    impostor: Vec<f32>,
+    pub(super) impostor: Vec<f32>,
 }
 
 impl Draw {
@@ -116,7 +116,7 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
                 identity: identity[photo],
                 known,
                 // Photos without a name go to either half in turn.
-                fit: whale.map_or(identity[photo] % 2 == 0, |w| fit[w]),
+                fit: whale.map_or(identity[photo].is_multiple_of(2), |w| fit[w]),
                 top: by_whale.top(KEPT, among),
             });
             Look {
@@ -154,7 +154,7 @@ fn halves(whales: usize, seed: u64, draw: u64) -> (Vec<bool>, Vec<bool>) {
     let (mut enrolled, mut fit) = (vec![false; whales], vec![false; whales]);
     for (place, whale) in order.into_iter().enumerate() {
         enrolled[whale] = place < whales.div_ceil(2);
-        fit[whale] = place % 2 == 0;
+        fit[whale] = place.is_multiple_of(2);
     }
     (enrolled, fit)
 }
