@@ -40,7 +40,7 @@ fn clusters(photos: usize, spread: f32) -> LabelledEmbeddings {
 /// The blocked search and the boat's search name the same whales.
 #[test]
 fn the_boats_search_finds_the_same() {
-    let photos = clusters(600, 1.6);
+    let photos = clusters(600, 1.2);
     let mut catalogue = Catalogue::new(DIMENSION);
     for photo in 0..photos.len() {
         let entry = Enrolled {
@@ -70,7 +70,7 @@ fn the_boats_search_finds_the_same() {
 
 #[test]
 fn five_thousand_photos_are_measured() {
-    let photos = clusters(5000, 1.6);
+    let photos = clusters(5000, 1.2);
     let bootstrap = Bootstrap {
         resamples: 100,
         seed: 1,

@@ -323,6 +323,8 @@ mod tests {
                     name: evil.into(),
                     whale: Some(evil.into()),
                     region: None,
+                    date: None,
+                    encounter: None,
                 }
             })
             .collect();

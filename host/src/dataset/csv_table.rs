@@ -156,7 +156,7 @@ impl Columns {
     }
 }
 
-/// The day of an ISO date or date with time; of an instant (with Z or an offset), the day in UTC.
+/// The day of an ISO date or date with time: as it was written, so that an offset says where and Z means UTC.
 fn day(text: &str) -> Option<Date> {
     let instant = || {
         let instant: Timestamp = text.parse().ok()?;
@@ -236,7 +236,8 @@ mod tests {
             "2024-06-19",
             "2024-06-19T23:30:00",
             "2024-06-19 23:30",
-            "2024-06-20T01:30+02:00",
+            "2024-06-19T01:30+02:00",
+            "2024-06-19T23:30Z",
         ] {
             assert_eq!(day(text), Some(date(2024, 6, 19)), "{text}");
         }

@@ -361,7 +361,7 @@ fn print_retrieval(r: &retrieval::Retrieval) {
     }
     for group in &r.by_photos {
         print_group(
-            &format!("{} other photos", group.photos_left),
+            &format!("{} in the gallery", group.photos_left),
             &group.figures,
         );
     }

@@ -82,10 +82,12 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> Option<[f64; 3]> {
             return None;
         }
         for row in (0..3).filter(|&row| row != at) {
-            let (pivot, factor) = (a[at], a[row][at] / a[at][at]);
-            for (value, above) in a[row].iter_mut().zip(pivot) {
-                *value -= factor * above;
-            }
+            let factor = a[row][at] / a[at][at];
+            let pivot_row = a[at];
+            a[row]
+                .iter_mut()
+                .zip(pivot_row)
+                .for_each(|(to, from)| *to -= factor * from);
             b[row] -= factor * b[at];
         }
     }

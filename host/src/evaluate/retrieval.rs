@@ -22,6 +22,8 @@ pub struct Look {
     pub others: usize,
     /// The rank of its whale among all whales, from 1.
     pub rank: usize,
+    /// Its whale, by the photo that found it.
+    pub own: Candidate,
     /// The best whales, [`KEPT`] at most.
     pub top: Vec<Candidate>,
     /// See [`average_precision_at_r`].
@@ -38,6 +40,7 @@ pub fn looks(photos: &LabelledEmbeddings) -> Vec<Look> {
             whale,
             others: photos.photos_of(whale).len() - 1,
             rank: by_whale.rank(whale, |_| true)?,
+            own: by_whale.candidate(whale)?,
             top: by_whale.top(KEPT, |_| true),
             precision_at_r: average_precision_at_r(photos, photo, whale, scores),
         })

@@ -142,6 +142,15 @@ impl WhaleScores {
         self.0[whale].map(|b| b.score)
     }
 
+    /// A whale as a candidate, wherever it stands, if it takes part.
+    pub fn candidate(&self, whale: usize) -> Option<Candidate> {
+        self.0[whale].map(|Best { score, photo }| Candidate {
+            whale,
+            score,
+            photo: photo as usize,
+        })
+    }
+
     /// The `most` best whales among those that `takes_part` lets in, best first; whales of equal score by name.
     pub fn top(&self, most: usize, takes_part: impl Fn(usize) -> bool) -> Vec<Candidate> {
         let mut top: Vec<Candidate> = Vec::with_capacity(most + 1);

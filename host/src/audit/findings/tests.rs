@@ -131,6 +131,8 @@ impl Collection {
             name,
             whale: Some(whale),
             region: None,
+            date: None,
+            encounter: None,
         });
     }
 
@@ -149,6 +151,8 @@ impl Collection {
             name,
             whale: Some(whale),
             region: Some(region),
+            date: None,
+            encounter: None,
         };
         self.looks.push(Look {
             thumbnail: Thumbnail::of(&photo).unwrap(),

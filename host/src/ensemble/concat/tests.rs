@@ -30,10 +30,12 @@ fn folded(dimension: usize, seed: u64) -> Folded {
         kind,
         inputs: inputs.to_vec(),
         block: 0,
+        node: 0,
     };
     Folded {
         input: [1, 16, 32],
         dimension,
+        slices: 1,
         steps: vec![
             step(Kind::Input, &[]),
             step(
@@ -43,6 +45,7 @@ fn folded(dimension: usize, seed: u64) -> Folded {
                     stride: 2,
                     groups: 1,
                     pads: [1; 4],
+                    excitation: false,
                 },
                 &[0],
             ),

@@ -154,7 +154,7 @@ fn halves(whales: usize, seed: u64, draw: u64) -> (Vec<bool>, Vec<bool>) {
     let (mut enrolled, mut fit) = (vec![false; whales], vec![false; whales]);
     for (place, whale) in order.into_iter().enumerate() {
         enrolled[whale] = place < whales.div_ceil(2);
-        fit[whale] = place % 2 == 0;
+        fit[whale] = place.is_multiple_of(2);
     }
     (enrolled, fit)
 }

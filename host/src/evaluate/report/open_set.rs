@@ -45,7 +45,7 @@ fn figures(o: &OpenSet) -> String {
             number(f.value),
             between(f.interval),
             format!("{} – {}", number(low), number(high)),
-            says.to_owned(),
+            format!("<span class=\"words\">{says}</span>"),
         ]
     };
     table(

@@ -3,7 +3,7 @@
 use super::pictures::Pictures;
 use super::{Report, escape};
 use crate::evaluate::retrieval::Look;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 const PAIRS: usize = 8;
@@ -62,49 +62,48 @@ pub fn confused(report: &Report<'_>, looks: &[Look], pictures: &mut Pictures) ->
 
 /// The queries whose right whale came last, and those whose right whale led most clearly, with their first five.
 pub fn worst_and_best(report: &Report<'_>, looks: &[Look], pictures: &mut Pictures) -> String {
-    // How far the right whale leads, where it stands first; how far a wrong one does, elsewhere.
     let lead = |look: &Look| match look.top[..] {
         [first, second, ..] => first.score - second.score,
         _ => 0.0,
     };
-    let mut order: Vec<&Look> = looks.iter().collect();
-    order.sort_by(|a, b| b.rank.cmp(&a.rank).then(lead(b).total_cmp(&lead(a))));
-    let worst: Vec<&Look> = order
-        .iter()
-        .filter(|l| l.rank > 1)
-        .take(QUERIES)
-        .copied()
-        .collect();
-    let mut right: Vec<&Look> = looks.iter().filter(|l| l.rank == 1).collect();
-    right.sort_by(|a, b| lead(b).total_cmp(&lead(a)));
-    right.truncate(QUERIES);
-    let mut rows = |title: &str, says: &str, looks: &[&Look]| {
-        if looks.is_empty() {
-            return String::new();
-        }
+    let mut worst: Vec<&Look> = looks.iter().filter(|l| l.rank > 1).collect();
+    worst.sort_by(|a, b| b.rank.cmp(&a.rank).then(lead(b).total_cmp(&lead(a))));
+    let mut best: Vec<&Look> = looks.iter().filter(|l| l.rank == 1).collect();
+    best.sort_by(|a, b| lead(b).total_cmp(&lead(a)));
+    let mut section = |title: &str, says: &str, looks: Vec<&Look>| {
+        // One photo of each whale: a pair that fails or fits does so both ways round.
+        let mut shown = BTreeSet::new();
         let rows: String = looks
-            .iter()
+            .into_iter()
+            .filter(|look| shown.insert(look.whale))
+            .take(QUERIES)
             .map(|look| row(report, look, pictures))
             .collect();
+        if rows.is_empty() {
+            return String::new();
+        }
         format!("<section><h2>{title}</h2><p>{says}</p>{rows}</section>\n")
     };
-    rows(
+    section(
         "The worst answers",
-        "The photo looked up (blue) and the five whales that stood first, by their most similar photo; the right one is framed green \
-         where it is among them. A bad box, a bad photo or a wrong label shows here.",
-        &worst,
-    ) + &rows(
+        "The photo looked up (blue), the five whales that stood first, by their most similar photo, and the right one (green; broken \
+         where it was not among the five). A bad box, a bad photo or a wrong label shows here.",
+        worst,
+    ) + &section(
         "The clearest answers",
-        "The right whale first, with the longest lead over the second.",
-        &right,
+        "The right whale first (green), with the longest lead over the second.",
+        best,
     )
 }
 
 fn row(report: &Report<'_>, look: &Look, pictures: &mut Pictures) -> String {
-    let rank = format!("right whale at place {}", look.rank);
-    let mut text = format!(
-        "<div class=\"query\">{}",
-        photo(report, look.photo, "asked", Some(rank), pictures)
+    let mut text = String::from("<div class=\"query\">");
+    text += &photo(
+        report,
+        look.photo,
+        "asked",
+        Some("looked up".into()),
+        pictures,
     );
     for candidate in &look.top {
         let class = if candidate.whale == look.whale {
@@ -114,6 +113,10 @@ fn row(report: &Report<'_>, look: &Look, pictures: &mut Pictures) -> String {
         };
         let score = format!("{:.3}", candidate.score);
         text += &photo(report, candidate.photo, class, Some(score), pictures);
+    }
+    if look.rank > look.top.len() {
+        let place = format!("{:.3}, at place {}", look.own.score, look.rank);
+        text += &photo(report, look.own.photo, "missed", Some(place), pictures);
     }
     text + "</div>"
 }

@@ -24,7 +24,7 @@ pub fn section(r: &Retrieval) -> String {
     let mut rows = vec![row("all", &r.figures, &r.intervals)];
     rows.extend(r.by_photos.iter().map(|g| {
         row(
-            &format!("{} other photos", g.photos_left),
+            &format!("{} in the gallery", g.photos_left),
             &g.figures,
             &g.intervals,
         )
@@ -44,7 +44,7 @@ pub fn section(r: &Retrieval) -> String {
         between(r.map_at_r_interval),
         cmc.figure(
             "looking at so many whales",
-            "share of photos whose whale is among them",
+            "share found among them",
             "Cumulative match: how often a person who looks at the first whales proposed finds the right one."
         ),
         by_photos(&r.by_photos),

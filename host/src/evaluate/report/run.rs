@@ -36,9 +36,13 @@ pub fn section(folder: &Path) -> anyhow::Result<String> {
     }
     let seconds: f64 = epochs.iter().filter_map(|e| e.seconds).sum();
     let mut text = format!(
-        "<section id=\"run\"><h2>How the model was trained</h2><p>{} epochs in {:.0} minutes.</p><div class=\"plots\">",
+        "<section id=\"run\"><h2>How the model was trained</h2><p>{} epochs in {}.</p><div class=\"plots\">",
         epochs.len(),
-        seconds / 60.0
+        if seconds < 120.0 {
+            format!("{seconds:.0} seconds")
+        } else {
+            format!("{:.0} minutes", seconds / 60.0)
+        }
     );
     text += &drawn(
         &epochs,
