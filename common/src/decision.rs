@@ -52,14 +52,15 @@ impl DecisionRule {
 
     /// Sets the thresholds from scores on whales like those to come.
     ///
-    /// `genuine`: best score of photos of enrolled whales against their own whale; `impostor`: best score of photos whose whale
-    /// is taken out of the catalogue. `known_at` lets at most [`MAX_FALSE_MATCH`] of the impostors through, `new_below` turns
-    /// at most [`MAX_MISSED_KNOWN`] of the genuine away. Where the two groups lie so far apart that the thresholds cross, both
+    /// `known`: best score, over all whales, of photos of enrolled whales; `impostor`: best score of photos whose whale is taken
+    /// out of the catalogue. `known_at` lets at most [`MAX_FALSE_MATCH`] of the impostors through, `new_below` turns at most
+    /// [`MAX_MISSED_KNOWN`] of the known away. Scores over all whales on both sides, since those are what is decided on: the score
+    /// of the own whale alone lies far lower, and a threshold set on it would call hardly any whale new. Where the two groups lie so far apart that the thresholds cross, both
     /// become their middle and nothing is left for review. Returns `None` where either group has fewer than 20 scores: too few
     /// to set a threshold on.
-    pub fn fit(genuine: &[f32], impostor: &[f32], fitted_on: String) -> Option<Self> {
+    pub fn fit(known: &[f32], impostor: &[f32], fitted_on: String) -> Option<Self> {
         const ENOUGH: usize = 20;
-        if genuine.len() < ENOUGH || impostor.len() < ENOUGH {
+        if known.len() < ENOUGH || impostor.len() < ENOUGH {
             return None;
         }
         let sorted = |scores: &[f32]| {
@@ -67,11 +68,11 @@ impl DecisionRule {
             s.sort_by(f32::total_cmp);
             s
         };
-        let (genuine, impostor) = (sorted(genuine), sorted(impostor));
+        let (known, impostor) = (sorted(known), sorted(impostor));
         let allowed = (impostor.len() as f64 * MAX_FALSE_MATCH).floor() as usize;
         let known_at = impostor[impostor.len() - 1 - allowed].next_up();
-        let missed = (genuine.len() as f64 * MAX_MISSED_KNOWN).floor() as usize;
-        let new_below = genuine[missed];
+        let missed = (known.len() as f64 * MAX_MISSED_KNOWN).floor() as usize;
+        let new_below = known[missed];
         Some(if new_below > known_at {
             let middle = (new_below + known_at) / 2.0;
             Self {
@@ -121,11 +122,11 @@ mod tests {
 
     #[test]
     fn groups_that_overlap_leave_a_band_for_review() {
-        let genuine: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
+        let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
-        let rule = DecisionRule::fit(&genuine, &impostor, "test".into()).unwrap();
+        let rule = DecisionRule::fit(&known, &impostor, "test".into()).unwrap();
         let let_through = impostor.iter().filter(|&&s| s >= rule.known_at).count();
-        let turned_away = genuine.iter().filter(|&&s| s < rule.new_below).count();
+        let turned_away = known.iter().filter(|&&s| s < rule.new_below).count();
         assert_eq!((let_through, turned_away), (5, 5));
         assert!(rule.new_below < rule.known_at);
     }

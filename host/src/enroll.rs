@@ -132,14 +132,14 @@ pub fn run(args: &EnrollArgs) -> anyhow::Result<()> {
 /// The rule for this catalogue, and in words what became of it. Each photo is looked up among the others: with its own whale
 /// there as a known one, without its whale as a new one.
 pub fn refit(catalogue: &Catalogue, old: &DecisionRule) -> (DecisionRule, String) {
-    let Scores { genuine, impostor } = scores(catalogue);
+    let Scores { known, impostor } = scores(catalogue);
     let on = format!(
         "the catalogue itself, leave one out: {} known and {} new looks at {} whales",
-        genuine.len(),
+        known.len(),
         impostor.len(),
         catalogue.whales()
     );
-    match DecisionRule::fit(&genuine, &impostor, on) {
+    match DecisionRule::fit(&known, &impostor, on) {
         Some(rule) => {
             let note = format!(
                 "thresholds set anew: known from {:.3}, new below {:.3}",

@@ -40,8 +40,8 @@ pub fn leave_one_out(catalogue: &Catalogue) -> Option<Retrieval> {
 /// Best scores of the photos of a catalogue among the others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// Of photos whose whale has another photo: the best score of their own whale.
-    pub genuine: Vec<f32>,
+    /// Of photos whose whale has another photo: the best score of any whale.
+    pub known: Vec<f32>,
     /// Of every photo, with its own whale taken out: the best score of any other.
     pub impostor: Vec<f32>,
 }
@@ -56,13 +56,15 @@ pub fn scores(catalogue: &Catalogue) -> Scores {
         let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
         let own = photos.whale_of(query);
         let other = by_whale.top(1, |whale| Some(whale) != own);
+        let other = other.first().map(|c| c.score);
+        let own = own.and_then(|whale| by_whale.score(whale));
         (
-            own.and_then(|whale| by_whale.score(whale)),
-            other.first().map(|c| c.score),
+            own.map(|own| other.map_or(own, |other| own.max(other))),
+            other,
         )
     });
     Scores {
-        genuine: found.iter().filter_map(|(genuine, _)| *genuine).collect(),
+        known: found.iter().filter_map(|(known, _)| *known).collect(),
         impostor: found.iter().filter_map(|(_, impostor)| *impostor).collect(),
     }
 }
@@ -105,7 +107,7 @@ mod tests {
             got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6)
         };
         assert!(
-            s.genuine.len() == 2 && near(&s.genuine, &[0.5, 0.5]),
+            s.known.len() == 2 && near(&s.known, &[0.5, 0.866_025_4]),
             "{s:?}"
         );
         assert!(

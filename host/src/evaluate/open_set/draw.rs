@@ -60,8 +60,8 @@ pub struct Draw {
     pub identities: usize,
     /// The queries, in the order of the photos.
     pub queries: Vec<Query>,
-    /// Of each known query, the best score of its own whale.
-    pub(super) genuine: Vec<f32>,
+    /// Of each known query, the best score of any enrolled whale.
+    pub(super) best: Vec<f32>,
     /// Of each enrolled photo, the best score of any other enrolled whale.
     pub(super) impostor: Vec<f32>,
 }
@@ -69,14 +69,14 @@ pub struct Draw {
 impl Draw {
     /// The rule that enrolling these whales sets.
     pub fn fitted_rule(&self) -> Option<DecisionRule> {
-        DecisionRule::fit(&self.genuine, &self.impostor, String::new())
+        DecisionRule::fit(&self.best, &self.impostor, String::new())
     }
 }
 
 #[derive(Default)]
 struct Look {
     query: Option<Query>,
-    genuine: Option<f32>,
+    best: Option<f32>,
     impostor: Option<f32>,
 }
 
@@ -102,8 +102,10 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
         let look = |(enrolled, fit): &(Vec<bool>, Vec<bool>)| {
             let whale = photos.whale_of(photo);
             let known = whale.filter(|&w| enrolled[w]);
-            let genuine = known.and_then(|w| by_whale.score(w));
             let among = |other: usize| enrolled[other];
+            let top = by_whale.top(KEPT, among);
+            let found_again = known.and_then(|w| by_whale.score(w));
+            let best = found_again.and(top.first().map(|c| c.score));
             let impostor = known.and_then(|own| {
                 by_whale
                     .top(1, |other| other != own && among(other))
@@ -111,17 +113,17 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
                     .map(|c| c.score)
             });
             // The only photo of an enrolled whale is neither known, with itself left out, nor new.
-            let query = (known.is_none() || genuine.is_some()).then(|| Query {
+            let query = (known.is_none() || best.is_some()).then(|| Query {
                 photo,
                 identity: identity[photo],
                 known,
                 // Photos without a name go to either half in turn.
                 fit: whale.map_or(identity[photo].is_multiple_of(2), |w| fit[w]),
-                top: by_whale.top(KEPT, among),
+                top,
             });
             Look {
                 query,
-                genuine,
+                best,
                 impostor,
             }
         };
@@ -138,7 +140,7 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
     for photo in looks {
         for (draw, look) in found.iter_mut().zip(photo) {
             draw.queries.extend(look.query);
-            draw.genuine.extend(look.genuine);
+            draw.best.extend(look.best);
             draw.impostor.extend(look.impostor);
         }
     }
