@@ -3,8 +3,10 @@
 mod cores;
 mod measured;
 mod memory;
+mod recipes;
 mod train;
 
+use crate::test::WITH_TRAINER;
 use crate::workshop::Workshop;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
@@ -19,13 +21,23 @@ pub(crate) struct BenchArgs {
 #[derive(Subcommand)]
 enum Bench {
     Train(train::BenchTrainArgs),
+    Recipes(recipes::BenchRecipesArgs),
 }
 
 /// Runs the measurement that was asked for.
 pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     match &args.bench {
         Bench::Train(args) => train::run(args, workshop),
+        Bench::Recipes(args) => recipes::run(args, workshop),
     }
+}
+
+/// `flukewatch` with the trainer.
+fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
+    let mut cargo = workshop.cargo();
+    cargo.args(["build", "--workspace", "--bin", "flukewatch"]);
+    cargo.args(["--features", WITH_TRAINER, "--profile", profile]);
+    workshop.run(&mut cargo)
 }
 
 /// The middle of `values`, or the mean of the two middle ones; not a number where there is none.

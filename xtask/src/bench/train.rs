@@ -10,7 +10,6 @@ mod run;
 use super::cores::Cores;
 use crate::setup::{self, libtorch};
 use crate::steps::Steps;
-use crate::test::WITH_TRAINER;
 use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -90,7 +89,7 @@ pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<
         "build flukewatch with the trainer, profile {}",
         args.profile
     );
-    steps.take(&title, || build(workshop, &args.profile))?;
+    steps.take(&title, || super::build(workshop, &args.profile))?;
     let program = workshop.built_as(&args.profile, "flukewatch");
 
     let folder = workshop.target().join("bench/train");
@@ -165,13 +164,6 @@ fn tell(who: &str, run: &Run) {
         run.images_per_second,
         run.peak as f64 / 1e6
     );
-}
-
-fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
-    let mut cargo = workshop.cargo();
-    cargo.args(["build", "--workspace", "--bin", "flukewatch"]);
-    cargo.args(["--features", WITH_TRAINER, "--profile", profile]);
-    workshop.run(&mut cargo)
 }
 
 /// Removes what an earlier measurement left.

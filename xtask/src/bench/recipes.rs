@@ -1,0 +1,140 @@
+//! `cargo xtask bench recipes`: what each way of training finds on photos that none of them saw, at equal steps.
+
+mod recipe;
+mod score;
+mod table;
+
+use super::measured;
+use crate::setup::{self, libtorch};
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use clap::Args;
+use recipe::{RECIPES, Recipe};
+use score::Score;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Compare ways of training: margin loss and ArcFace, with the embedding whole and divided in four, several seeds each.
+///
+/// Every run sees as many photos in as many steps. Each trained network is exported in 32-bit floats and looked up on the photos of
+/// --test, leave one out; new whales are told from known ones with half of the whales enrolled. Runs that are there already are not
+/// made again, so that the measurement can be cut and gone on with.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  cargo xtask bench recipes --train ../shared/flukes/train.csv --test ../shared/flukes/devtest.csv \\
+      --weights ../shared/weights/efficientnet_lite0.safetensors
+
+The table goes to stdout as Markdown, as in host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two
+cores, all twelve two hours.
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchRecipesArgs {
+    /// Labelled photos to learn from
+    #[arg(long, value_name = "CSV|DIR")]
+    train: PathBuf,
+    /// Labelled photos of other whales to look up
+    #[arg(long, value_name = "CSV|DIR")]
+    test: PathBuf,
+    /// Pretrained weights of EfficientNet-Lite0
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// How many seeds, from 1 on
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
+    seeds: u32,
+    /// Epochs of each run
+    #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=1000))]
+    epochs: u32,
+    /// Pixels down; twice as many across
+    #[arg(long, default_value_t = 96, value_name = "PIXELS")]
+    height: u32,
+    /// Only the recipe of this name (may be given again)
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// A built flukewatch with the trainer, instead of a release build
+    #[arg(long, value_name = "PROGRAM")]
+    program: Option<PathBuf>,
+}
+
+/// Measures; what it writes lies in `target/bench/recipes`.
+pub(crate) fn run(args: &BenchRecipesArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let chosen: Vec<&Recipe> = RECIPES
+        .iter()
+        .filter(|r| args.only.is_empty() || args.only.iter().any(|name| name == r.name))
+        .collect();
+    if let Some(name) = args
+        .only
+        .iter()
+        .find(|name| RECIPES.iter().all(|r| r.name != **name))
+    {
+        let names: Vec<_> = RECIPES.iter().map(|r| r.name).collect();
+        anyhow::bail!("no recipe '{name}': choose {}", names.join(", "));
+    }
+    let mut steps = Steps::new();
+    let program = match &args.program {
+        Some(program) => program.clone(),
+        None => {
+            setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
+            steps.take("build flukewatch with the trainer", || {
+                super::build(workshop, "release")
+            })?;
+            workshop.built_as("release", "flukewatch")
+        }
+    };
+    let folder = workshop
+        .target()
+        .join("bench/recipes")
+        .join(format!("{}-epochs-{}-pixels", args.epochs, args.height));
+    let mut found: Vec<(&Recipe, Vec<Score>)> = chosen.iter().map(|&r| (r, vec![])).collect();
+    // All recipes with one seed before the next, so that a cut measurement compares what is there.
+    for seed in 1..=args.seeds {
+        for (recipe, scores) in &mut found {
+            let title = format!("{}, seed {seed}", recipe.name);
+            let score = steps.take(&title, || {
+                measure(args, workshop, &program, &folder, recipe, seed)
+            })?;
+            println!("    {score}");
+            scores.push(score);
+        }
+    }
+    eprintln!("\n{}\n", steps.summary());
+    print!("{}", table::markdown(&found, args.epochs, args.height));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Trains, exports and looks up, as far as an earlier call has not.
+fn measure(
+    args: &BenchRecipesArgs,
+    workshop: &Workshop,
+    program: &Path,
+    folder: &Path,
+    recipe: &Recipe,
+    seed: u32,
+) -> anyhow::Result<Score> {
+    let run = folder.join(format!("{}-{seed}", recipe.name));
+    let saved = run.join("score.json");
+    if let Ok(score) = Score::read(&saved) {
+        return Ok(score);
+    }
+    let mut train = workshop.program(program);
+    train.args(["train", "--quiet", "--data"]).arg(&args.train);
+    train.arg("--weights").arg(&args.weights);
+    train.arg("--run").arg(&run);
+    for setting in recipe.settings(seed, args.epochs, args.height) {
+        train.args(["--set", &setting]);
+    }
+    workshop.run(&mut train)?;
+    let bundle = run.join("float.flukebundle");
+    let mut export = workshop.program(program);
+    export.arg("export").arg(&run).arg("--float");
+    export.arg("--calibrate").arg(&args.train);
+    export.arg("--out").arg(&bundle);
+    workshop.run(&mut export)?;
+    let mut evaluate = workshop.program(program);
+    evaluate.arg("evaluate").arg(&bundle).arg(&args.test);
+    evaluate.args(["--protocol", "all", "--bootstrap", "0", "--quiet", "--json"]);
+    let answer = measured::run(workshop, &mut evaluate, &run, "evaluation")?;
+    let score = Score::of(answer.printed.as_bytes())?;
+    score.write(&saved)?;
+    Ok(score)
+}
