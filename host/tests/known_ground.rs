@@ -31,8 +31,11 @@ const AT_LEAST: f64 = 0.9;
 /// For losses over pairs.
 const PAIRS: &str = r#"sampler={kind="pk",photos_per_whale=4}"#;
 
-/// Four learners, the whole embedding at last.
-const DIVIDED: &str = "divide={learners=4,every=2,whole_epochs=4,single_epochs=1}";
+/// For a loss that needs more time.
+const LONGER: &str = "stages=[{epochs=16,height=32,width=32}]";
+
+/// Four learners for half of the time, then the whole embedding; of the longer schedule.
+const DIVIDED: &str = "divide={learners=4,every=2,whole_epochs=8,single_epochs=2}";
 
 /// A test for each line: a name, and settings over `recipes/known-ground.toml`.
 macro_rules! reaches {
@@ -52,11 +55,11 @@ reaches! {
     proxy_nca: [r#"loss={kind="proxy-nca"}"#];
     proxy_anchor: [r#"loss={kind="proxy-anchor"}"#];
     margin: [PAIRS, r#"loss={kind="margin",alpha=0.2,beta=1.2,learn_beta=true}"#];
-    triplet: [PAIRS, r#"loss={kind="triplet"}"#];
+    triplet: [PAIRS, LONGER, r#"loss={kind="triplet"}"#];
     multi_similarity: [PAIRS, r#"loss={kind="multi-similarity"}"#];
     n_pair: [PAIRS, r#"loss={kind="n-pair"}"#];
-    arcface_divided: [DIVIDED];
-    margin_divided: [PAIRS, r#"loss={kind="margin"}"#, DIVIDED];
+    arcface_divided: [LONGER, DIVIDED];
+    margin_divided: [PAIRS, LONGER, r#"loss={kind="margin"}"#, DIVIDED];
 }
 
 /// Drawings to learn from, and drawings to be told apart afterwards.
