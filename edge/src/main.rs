@@ -42,7 +42,7 @@ enum Command {
     /// and what shore has not receipted waits in the outbox for the next run. `health.json` in the outbox's folder says every 10
     /// seconds how the boat is doing; its last state is printed on stdout at the end, as one line of JSON.
     #[command(after_help = "\
-Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (stderr says why); 2 wrong command line;
+Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (stderr says why); 2 wrong command line; \
 3 with --until-delivered: something still waits in the outbox.")]
     Run {
         #[command(flatten)]

@@ -44,8 +44,8 @@ What is looked for:
   single-photo    a whale with a single photo that is near another whale
   unreadable      a photo that cannot be used
 
-A finding is a question for a person; nothing is changed. Findings about identities are cut off where, by the scores of strangers,
-the share of false ones among them would pass --false-rate. A model that was trained on the very photos has learned their mistakes
+A finding is a question for a person; nothing is changed. Findings about identities are cut off where, by the scores of strangers, \
+the share of false ones among them would pass --false-rate. A model that was trained on the very photos has learned their mistakes \
 and finds few of them. Exit code 0 with findings or without, unless --fail-on-findings is given: then 3 with findings.")]
 pub struct AuditArgs {
     /// The bundle, a folder or a .flukebundle file

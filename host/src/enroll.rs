@@ -18,8 +18,8 @@ use std::path::PathBuf;
 Example:
   flukewatch enroll models/humpback-lite0 my-whales.csv --source 'Azores 2026' --out azores.flukebundle
 
-Photos without a name (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is
-not enrolled twice. With at least 20 photos of whales that have two or more, the thresholds of 'known' and 'new' are set anew
+Photos without a name (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is \
+not enrolled twice. With at least 20 photos of whales that have two or more, the thresholds of 'known' and 'new' are set anew \
 for the new catalogue.")]
 pub struct EnrollArgs {
     /// The bundle to start from, a folder or a .flukebundle file

@@ -22,12 +22,12 @@ use std::path::PathBuf;
 Example:
   flukewatch ensemble classify --train train.csv --test test.csv --submission guesses.csv --out whales.safetensors first second
 
-The embeddings of all bundles are put side by side and reduced to --dimension numbers. Where every bundle embeds photos plain and
-mirrored, the mirror image of each whale is one more class to tell apart. One whale in ten plays a new one in a first training, and
-single photos of others are watched: they set the number of passes and the threshold below which new_whale comes first; then all
+The embeddings of all bundles are put side by side and reduced to --dimension numbers. Where every bundle embeds photos plain and \
+mirrored, the mirror image of each whale is one more class to tell apart. One whale in ten plays a new one in a first training, and \
+single photos of others are watched: they set the number of passes and the threshold below which new_whale comes first; then all \
 whales are trained on. Photos named new_whale in the training table help to set the threshold.
 
-A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Id column holds several
+A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Id column holds several \
 names in a line (as Kaggle's sample_submission.csv) has no labels.")]
 pub struct ClassifyArgs {
     /// The bundles, folders or .flukebundle files

@@ -11,7 +11,7 @@ Examples:
   flukewatch ensemble classify --train my-whales.csv --test today.csv --submission guesses.csv --out whales.safetensors first second
   flukewatch ensemble apply whales.safetensors tomorrow.csv --submission guesses.csv first second
 
-concat puts embeddings side by side, for a boat that can carry more than one model. classify trains a softmax over the whales of a
+concat puts embeddings side by side, for a boat that can carry more than one model. classify trains a softmax over the whales of a \
 table, for a closed list of whales and for contests; a new whale needs a new training.")]
 pub struct EnsembleArgs {
     #[command(subcommand)]

@@ -23,9 +23,9 @@ Examples:
   flukewatch ensemble concat first second --data devtest.csv
   flukewatch ensemble concat first second --weights 2,1 --data my-whales.csv --out both.flukebundle
 
-A score of the whole is the weighted mean of the bundles' scores. To become one bundle (--out), all must prepare photos in the
-same way and look at them in the same views: then one input serves all models, and their graphs become one, each in the numbers
-that it has (float or int8). Bundles that differ can still be measured together. The new bundle's catalogue is empty: flukewatch
+A score of the whole is the weighted mean of the bundles' scores. To become one bundle (--out), all must prepare photos in the \
+same way and look at them in the same views: then one input serves all models, and their graphs become one, each in the numbers \
+that it has (float or int8). Bundles that differ can still be measured together. The new bundle's catalogue is empty: flukewatch \
 enroll fills it. With --data, its decision rule is fitted on those photos.")]
 pub struct ConcatArgs {
     /// The bundles, folders or .flukebundle files

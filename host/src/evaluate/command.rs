@@ -37,7 +37,7 @@ Protocols:
   encounter   a photo never meets photos of its own encounter; needs a column 'encounter', or 'date' (one whale, one day)
   all         all of them that the table has the columns for
 
-Ranks are over distinct whales. The bundle's own catalogue is not used; the photos go through the same engine as on the boat.
+Ranks are over distinct whales. The bundle's own catalogue is not used; the photos go through the same engine as on the boat. \
 Intervals are 95 %, drawn anew by whale. Whales that the model was trained on make the figures too good.
 
 The page of --report holds small copies of photos of the data set: whoever gets the page gets them, on the data set's terms.")]

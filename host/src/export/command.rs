@@ -27,8 +27,8 @@ use std::path::PathBuf;
 Example:
   flukewatch export runs/first --calibrate photos.csv --out my-model.flukebundle
 
-The calibration photos should be the training photos (or others like those to come, with their boxes); 256 of them, spread over
-the table, set the scales of int8. Where the run kept whales aside (validation_whales), they set the first thresholds of the
+The calibration photos should be the training photos (or others like those to come, with their boxes); 256 of them, spread over \
+the table, set the scales of int8. Where the run kept whales aside (validation_whales), they set the first thresholds of the \
 decision rule. The bundle's catalogue is empty: flukewatch enroll fills it.")]
 pub struct ExportArgs {
     /// A run's folder or a checkpoint

@@ -22,11 +22,12 @@ Examples:
   flukewatch train --data photos.csv --run runs/first        (again: goes on where it was cut)
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
-Ctrl-C saves and says how to go on. The run's folder holds checkpoint.safetensors (made anew after each epoch and every few
-minutes), metrics.jsonl (a line an epoch), clusters.jsonl (a line a clustering, of a divided embedding) and, with patience set,
+Ctrl-C saves and says how to go on. The run's folder holds checkpoint.safetensors (made anew after each epoch and every few \
+minutes), metrics.jsonl (a line an epoch), clusters.jsonl (a line a clustering, of a divided embedding) and, with patience set, \
 best.safetensors. Presets: edge-lite0, kaggle-arcface, paper-dnc, quick; losses and their settings: flukewatch losses.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments, 130 interrupted and saved.
+
 Next: flukewatch export runs/first --calibrate photos.csv --out my.flukebundle")]
 pub struct TrainArgs {
     /// Labelled photos: a CSV (`image,identity[,x0,y0,x1,y1]` or `Image,Id`) or a folder with a folder for each whale

@@ -25,7 +25,7 @@ Example:
   cargo xtask bench recipes --train ../shared/flukes/train.csv --test ../shared/flukes/devtest.csv \\
       --weights ../shared/weights/efficientnet_lite0.safetensors
 
-The table goes to stdout as Markdown, as in host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two
+The table goes to stdout as Markdown, as in host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two \
 cores, all twelve two hours.
 
 Exit codes: 0 measured; 1 not; 130 interrupted.")]

@@ -1,0 +1,69 @@
+//! A run that is killed leaves a checkpoint that loads, and goes on (feature `train`).
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use flukewatch_host::synth::characters::Characters;
+use flukewatch_host::train::checkpoint::{CHECKPOINT, Checkpoint};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+fn train(data: &Path, run: &Path) -> Command {
+    let mut train = Command::new(env!("CARGO_BIN_EXE_flukewatch"));
+    let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/known-ground.toml");
+    train.args(["train", "--cpu", "--quiet", "--data"]).arg(data);
+    train.arg("--run").arg(run).arg("--recipe").arg(recipe);
+    // Saves after every step or two, so that kills meet it writing.
+    train.args(["--set", "save_minutes=0.0001"]);
+    train.args(["--set", "stages=[{epochs=3,height=32,width=32}]"]);
+    train.stderr(Stdio::null()).stdout(Stdio::null());
+    train
+}
+
+fn end_within(mut command: Command, wait: Duration) -> Option<ExitStatus> {
+    let mut child = command.spawn().unwrap();
+    let started = Instant::now();
+    while started.elapsed() < wait {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // SIGKILL: nothing of the program gets to run any more.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    None
+}
+
+#[test]
+fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, run) = (dir.path().join("data"), dir.path().join("run"));
+    let characters = Characters {
+        seed: 3,
+        count: 24,
+        drawings: 8..=8,
+    };
+    characters.write(&data).unwrap();
+    let (mut steps, mut loaded) = (0, 0);
+    for kill in 0..60u64 {
+        // Never the same moment twice, and later and later: a slow machine needs longer to begin.
+        let wait = Duration::from_millis(150 + kill * 37 % 400 + kill * 50);
+        if let Some(status) = end_within(train(&data, &run), wait) {
+            assert!(status.success(), "{status}");
+            break;
+        }
+        let path = run.join(CHECKPOINT);
+        if path.exists() {
+            let checkpoint = Checkpoint::read(&path).unwrap();
+            assert!(checkpoint.progress.steps >= steps, "it went back");
+            steps = checkpoint.progress.steps;
+            loaded += 1;
+        }
+    }
+    assert!(loaded >= 3, "killed after a checkpoint {loaded} times only");
+    let status = train(&data, &run).status().unwrap();
+    assert!(status.success(), "{status}");
+    let end = Checkpoint::read(&run.join(CHECKPOINT)).unwrap();
+    assert_eq!((end.progress.epochs, end.progress.batches), (3, 0));
+}
