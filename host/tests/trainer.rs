@@ -199,6 +199,7 @@ fn the_exported_model_is_the_trained_network() {
         (Backbone::EfficientnetLite0, Pooling::Gem),
         (Backbone::Resnet18, Pooling::Average),
         (Backbone::Resnet50, Pooling::Gem),
+        (Backbone::Tiny, Pooling::Average),
     ] {
         let network = Network::new(
             backbone,

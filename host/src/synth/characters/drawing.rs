@@ -11,15 +11,15 @@ use rand_chacha::ChaCha8Rng;
 pub const SIDE: u32 = 48;
 
 /// How far the hand misses a leading point, in units of the character (which is 2 wide), at most.
-const WAVER: f32 = 0.2;
+const WAVER: f32 = 0.06;
 /// Turn, in degrees, either way at most.
-const TURN: f32 = 28.0;
+const TURN: f32 = 30.0;
 /// How far it leans, either way at most.
-const LEAN: f32 = 0.35;
+const LEAN: f32 = 0.25;
 /// Half of its width and of its height, as a share of the paper's.
-const SIZE: Span = 0.22..=0.36;
+const SIZE: Span = 0.24..=0.36;
 /// How far its middle lies from the paper's, as a share of a side, at most.
-const SHIFT: f32 = 0.12;
+const SHIFT: f32 = 0.11;
 /// Half the pen's width, as a share of a side.
 const PEN: Span = 0.015..=0.04;
 /// Grey levels.

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 pub type Point = (f32, f32);
 
 /// Strokes of a character.
-const STROKES: RangeInclusive<usize> = 2..=4;
+const STROKES: RangeInclusive<usize> = 3..=5;
 /// Points that lead a stroke.
 const LEADS: RangeInclusive<usize> = 2..=4;
 /// Points of the grid along an axis.
