@@ -427,6 +427,7 @@ fn the_exported_model_is_the_trained_network() {
         (Backbone::MobilenetV3Large, Pooling::Gem),
         (Backbone::Resnet18, Pooling::Average),
         (Backbone::Resnet50, Pooling::Gem),
+        (Backbone::Tiny, Pooling::Average),
     ] {
         let network = Network::new(
             backbone,
