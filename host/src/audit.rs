@@ -45,7 +45,8 @@ What is looked for:
   unreadable      a photo that cannot be used
 
 A finding is a question for a person; nothing is changed. Findings about identities are cut off where, by the scores of strangers,
-the share of false ones among them would pass --false-rate. A model that was trained on the very photos has learned their mistakes
+the share of false ones among them would pass --false-rate. That errs on the safe side: with 50 labels swapped among 5,427 photos,
+0.5 gave 40 findings of which 36 were swapped, 0.2 gave 34 of which 31 were. A model that was trained on the very photos has learned their mistakes
 and finds few of them. Exit code 0 with findings or without, unless --fail-on-findings is given: then 3 with findings.")]
 pub struct AuditArgs {
     /// The bundle, a folder or a .flukebundle file
@@ -56,7 +57,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// The share of findings that may be false, for each kind about identities
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     false_rate: f64,
     /// Write a page with the pictures side by side
     #[arg(long, value_name = "HTML")]
