@@ -56,7 +56,7 @@ pub struct AuditArgs {
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// The share of findings that may be false, for each kind about identities
-    #[arg(long, value_name = "SHARE", default_value_t = 0.2, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share)]
     false_rate: f64,
     /// Write a page with the pictures side by side
     #[arg(long, value_name = "HTML")]

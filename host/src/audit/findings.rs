@@ -154,7 +154,9 @@ pub fn find(photos: &[LabelledPhoto], looks: &[Look], views: &[View], rate: f64)
     let mut notes = vec![];
     let mut or_note = |found: Option<Vec<Pair>>, what: &str| {
         found.unwrap_or_else(|| {
-            notes.push(format!("too few {what} to tell chance from likeness"));
+            notes.push(format!(
+                "too few {what}: chance cannot be told from likeness"
+            ));
             vec![]
         })
     };
@@ -164,7 +166,7 @@ pub fn find(photos: &[LabelledPhoto], looks: &[Look], views: &[View], rate: f64)
     );
     let singles = or_note(
         identities::singles(&all, &around_whales, &halves, rate),
-        "whales with a single photo to look for those that are another",
+        "whales with a single photo to look for those that look like another",
     );
     let one: BTreeSet<(usize, usize)> = pairs
         .iter()
