@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 fn train(data: &Path, run: &Path) -> Command {
     let mut train = Command::new(env!("CARGO_BIN_EXE_flukewatch"));
     let recipe = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/known-ground.toml");
-    train.args(["train", "--cpu", "--quiet", "--data"]).arg(data);
+    train
+        .args(["train", "--cpu", "--quiet", "--data"])
+        .arg(data);
     train.arg("--run").arg(run).arg("--recipe").arg(recipe);
     // Saves after every step or two, so that kills meet it writing.
     train.args(["--set", "save_minutes=0.0001"]);
