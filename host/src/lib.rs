@@ -12,6 +12,7 @@ pub mod identify;
 pub mod inspect;
 pub mod kmeans;
 pub mod network;
+pub mod page;
 pub mod retrieval;
 pub mod submission;
 pub mod synth;

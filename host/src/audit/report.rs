@@ -3,16 +3,12 @@
 use super::findings::{Findings, Named, OneWhale};
 use super::table::whale;
 use crate::dataset::LabelledPhoto;
-use flukewatch_common::pixel_box::PixelBox;
-use image::codecs::jpeg::JpegEncoder;
-use image::imageops::{self, FilterType};
+use crate::page::{escape, fluke_address};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Findings of each kind that are shown.
 const SHOWN: usize = 200;
-/// Pixels across a picture.
-const PICTURE_WIDTH: u32 = 320;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#14232e;--soft:#5b6b76;--card:#fff;--page:#eef2f4;--line:#d5dde2;--bad:#b3261e}\
@@ -188,7 +184,7 @@ fn page(findings: &Findings, kinds: &[(&str, &str, &str, usize, String)], source
 
 fn figure(photo: &Named, role: &str, pictures: &BTreeMap<usize, String>) -> String {
     let picture = match pictures.get(&photo.position) {
-        Some(data) => format!("<img src=\"data:image/jpeg;base64,{data}\" alt=\"\">"),
+        Some(data) => format!("<img src=\"{data}\" alt=\"\">"),
         None => "<div class=none>no picture</div>".into(),
     };
     let role = if role.is_empty() {
@@ -203,7 +199,7 @@ fn figure(photo: &Named, role: &str, pictures: &BTreeMap<usize, String>) -> Stri
     )
 }
 
-/// The pictures of all findings that are shown, as JPEG in base64, by the position of their photo.
+/// The addresses of the pictures of all findings that are shown, by the position of their photo.
 fn pictures(findings: &Findings, photos: &[LabelledPhoto]) -> BTreeMap<usize, String> {
     let copies = findings.near_identical.iter().take(SHOWN);
     let pairs = findings.one_whale.iter().take(SHOWN);
@@ -217,34 +213,8 @@ fn pictures(findings: &Findings, photos: &[LabelledPhoto]) -> BTreeMap<usize, St
         .collect();
     wanted
         .into_par_iter()
-        .filter_map(|position| Some((position, picture(photos.get(position)?)?)))
+        .filter_map(|position| Some((position, fluke_address(photos.get(position)?)?)))
         .collect()
-}
-
-/// The crop to the fluke; `None` where the photo cannot be read any more.
-fn picture(photo: &LabelledPhoto) -> Option<String> {
-    let picture = photo.decode().ok()?;
-    let whole = PixelBox::whole(picture.width(), picture.height());
-    let region = photo
-        .region
-        .unwrap_or(whole)
-        .within(picture.width(), picture.height())?;
-    let crop = imageops::crop_imm(
-        &picture,
-        region.x0,
-        region.y0,
-        region.width(),
-        region.height(),
-    )
-    .to_image();
-    let width = region.width().min(PICTURE_WIDTH);
-    let height = (region.height() * width / region.width()).max(1);
-    let small = imageops::resize(&crop, width, height, FilterType::Triangle);
-    let mut jpeg = vec![];
-    JpegEncoder::new_with_quality(&mut jpeg, 80)
-        .encode_image(&small)
-        .ok()?;
-    Some(base64(&jpeg))
 }
 
 /// A number of expected findings: two digits while it is small.
@@ -256,57 +226,10 @@ fn few(expected: f64) -> String {
     }
 }
 
-/// Text from outside as HTML.
-fn escape(text: &str) -> String {
-    text.chars().fold(String::new(), |mut safe, c| {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            _ => safe.push(c),
-        }
-        safe
-    })
-}
-
-/// Base64 (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let at = |i: usize| u32::from(three.get(i).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for digit in 0..4 {
-            if digit <= three.len() {
-                let value = bits >> (18 - 6 * digit) & 63;
-                text.push(char::from(DIGITS[value as usize]));
-            } else {
-                text.push('=');
-            }
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::findings::{NearIdentical, Unreadable};
-
-    #[test]
-    fn base64_as_in_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
 
     #[test]
     fn what_comes_from_outside_is_escaped_and_nothing_is_fetched() {

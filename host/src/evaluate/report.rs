@@ -14,6 +14,7 @@ use super::command::Findings;
 use super::labelled::LabelledEmbeddings;
 use crate::dataset::{Dataset, LabelledPhoto};
 use crate::files::write_atomically;
+use crate::page::escape;
 use anyhow::Context;
 use flukewatch_common::bundle::Bundle;
 use pictures::Pictures;
@@ -216,22 +217,6 @@ fn table(head: &[&str], rows: &[Vec<String>]) -> String {
         text += "</tr>";
     }
     text + "</tbody></table>"
-}
-
-/// Text from outside, made harmless in HTML.
-fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe += "&amp;",
-            '<' => safe += "&lt;",
-            '>' => safe += "&gt;",
-            '"' => safe += "&quot;",
-            '\'' => safe += "&#39;",
-            c => safe.push(c),
-        }
-    }
-    safe
 }
 
 #[cfg(test)]

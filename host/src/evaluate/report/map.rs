@@ -74,7 +74,7 @@ pub fn section(report: &Report<'_>) -> String {
         .map(|(&w, colour)| {
             format!(
                 "<span class=\"key\" style=\"background:{colour}\"></span>{}",
-                super::escape(report.whale(w))
+                crate::page::escape(report.whale(w))
             )
         })
         .collect();

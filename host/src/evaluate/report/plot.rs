@@ -1,6 +1,6 @@
 //! Curves, bars and points as SVG.
 
-use super::escape;
+use crate::page::escape;
 use std::fmt::Write;
 
 const WIDTH: f64 = 520.0;

@@ -1,8 +1,9 @@
 //! Pictures: whales that are taken for each other, and the worst and the best answers.
 
+use super::Report;
 use super::pictures::Pictures;
-use super::{Report, escape};
 use crate::evaluate::retrieval::Look;
+use crate::page::escape;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
