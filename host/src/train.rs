@@ -30,6 +30,8 @@ pub mod forward;
 #[cfg(feature = "train")]
 pub mod loss;
 #[cfg(feature = "train")]
+mod memory;
+#[cfg(feature = "train")]
 pub mod optimiser;
 #[cfg(feature = "train")]
 mod photos;

@@ -105,7 +105,7 @@ impl Live {
     /// After step `done` of the whole run, in `epoch` of `epochs`.
     pub fn step(&mut self, done: u64, epoch: usize, epochs: usize, loss: f64, batch: usize) {
         let (began, first) = *self.began.get_or_insert_with(|| {
-            // Steps of an earlier part of the run took no time of this one.
+            // Steps of an earlier part of the run took no time of this one, and those of another epoch another time.
             self.bar.set_position(done);
             self.bar.reset_eta();
             (Instant::now(), done)
@@ -128,8 +128,9 @@ impl Live {
         self.bar.set_message(message);
     }
 
-    /// After an epoch.
+    /// After an epoch. The next may have another size: its speed is measured anew.
     pub fn epoch(&mut self, line: &EpochMetrics, epochs: usize) {
+        self.began = None;
         self.recall = line.validation_recall_at_1;
         let watched = self.recall.map_or(String::new(), |r| {
             format!(", R@1 {r:.3} on the whales kept aside")

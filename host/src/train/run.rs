@@ -6,6 +6,7 @@ use super::divide;
 use super::error::TrainError;
 use super::forward::{Mode, Part};
 use super::loader::{Ahead, Making};
+use super::memory;
 use super::photos::RunPhotos;
 use super::progress::{EpochMetrics, JsonLines, Live};
 use super::recipe::{ClusterBy, Recipe, Stage};
@@ -77,6 +78,7 @@ const LOOK_EVERY: usize = 20;
 /// # Errors
 /// See [`TrainError`]; what the last checkpoint holds stays.
 pub fn run(job: &Job) -> Result<Outcome, TrainError> {
+    memory::keep_between_steps();
     let chosen = device::choose(job.force_cpu);
     let recipe = &job.recipe;
     let threads = device::set_threads(recipe.threads);
