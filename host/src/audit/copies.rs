@@ -22,8 +22,9 @@ pub struct CopyRule {
     pub correlation_alone: f32,
 }
 
-/// Set on photos of real flukes and altered copies of them: of 14.7 million pairs of different photos the highest correlation
-/// between two whales was 0.74 (0.76 mirrored); of copies at half the size 1 in 100 lies below 0.74.
+/// Set on 5,427 photos of real flukes. Of the pairs of two whales whose hashes were near enough (3,720, and 3,598 mirrored) the
+/// highest correlation was 0.74 (mirrored 0.76, where the embeddings are far apart); of 250 photos saved anew at half the size, 1 in
+/// 100 correlated less than 0.74 with the original.
 impl Default for CopyRule {
     fn default() -> Self {
         Self {
