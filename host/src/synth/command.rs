@@ -27,9 +27,9 @@ Examples:
       a catalogue of 40 whales with 4 photos each
   flukewatch synth --out rehearsal --whales 20 --new-whales 10 --sequences 5
       a rehearsal: 20 whales to enrol, and 5 sequences in which every other whale is new
-  flukewatch synth --out ground --characters 120 --photos-per-whale 12
-      no whales, but 120 made-up characters with 12 drawings each, in a folder for each: a network of its own learns
-      them within a minute (see docs/train-your-own.md), so that a trainer that does not work shows")]
+  flukewatch synth --out ground --characters 200 --photos-per-whale 12
+      no whales, but made-up characters to try the trainer on: a folder for each, with 12 drawings
+      (host/recipes/known-ground.toml says how)")]
 pub struct SynthArgs {
     /// The folder to write; it must be empty or not there yet
     #[arg(long, value_name = "DIR")]

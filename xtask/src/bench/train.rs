@@ -33,10 +33,10 @@ use std::process::ExitCode;
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask bench train                             ten minutes or so once all is installed and built
-  cargo xtask bench train --quick                     a look, in two minutes
-  cargo xtask bench train --python ~/venv/bin/python  with an environment that has torch, torchvision and
-                                                      pytorch-metric-learning
+  cargo xtask bench train
+      three rounds of both, once all is installed and built
+  cargo xtask bench train --quick --python ~/venv/bin/python
+      a look, with an environment that has torch, torchvision and pytorch-metric-learning
 
 The last line is
   images/s ratio: X.XX
