@@ -15,6 +15,7 @@ pub mod reliability;
 pub mod report;
 pub mod retrieval;
 pub mod search;
+mod summary;
 pub mod sweep;
 pub mod time;
 
