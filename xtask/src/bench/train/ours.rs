@@ -26,7 +26,7 @@ pub(super) struct Ours<'a> {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Metrics {
     images_per_second: f64,
-    /// Of the epoch, with clustering and mining where it has them.
+    /// Of the epoch's steps, with mining and without clustering.
     pub(super) seconds: f64,
     /// Clustering of the training set and assignment of the clusters to learners; trainers that do not divide do not tell.
     pub(super) clustering_seconds: Option<f64>,
