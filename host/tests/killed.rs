@@ -17,7 +17,7 @@ fn train(data: &Path, run: &Path) -> Command {
     train.arg("--run").arg(run).arg("--recipe").arg(recipe);
     // Saves after every step or two, so that kills meet it writing.
     train.args(["--set", "save_minutes=0.0001"]);
-    train.args(["--set", "stages=[{epochs=3,height=32,width=32}]"]);
+    train.args(["--set", "stages=[{epochs=40,height=32,width=32}]"]);
     train.stderr(Stdio::null()).stdout(Stdio::null());
     train
 }
@@ -50,7 +50,7 @@ fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
     let (mut steps, mut loaded) = (0, 0);
     for kill in 0..60u64 {
         // Never the same moment twice, and later and later: a slow machine needs longer to begin.
-        let wait = Duration::from_millis(150 + kill * 37 % 400 + kill * 50);
+        let wait = Duration::from_millis(150 + kill * 37 % 400 + kill * 20);
         if let Some(status) = end_within(train(&data, &run), wait) {
             assert!(status.success(), "{status}");
             break;
@@ -67,5 +67,5 @@ fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
     let status = train(&data, &run).status().unwrap();
     assert!(status.success(), "{status}");
     let end = Checkpoint::read(&run.join(CHECKPOINT)).unwrap();
-    assert_eq!((end.progress.epochs, end.progress.batches), (3, 0));
+    assert_eq!((end.progress.epochs, end.progress.batches), (40, 0));
 }
