@@ -9,9 +9,10 @@ mod csv_table;
 mod folder;
 
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_common::prepare::{self, PrepareError};
+use flukewatch_common::prepare::{self, Preparation, PrepareError};
 use image::RgbImage;
 use jiff::civil::Date;
+use ndarray::Array3;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -133,6 +134,23 @@ impl Dataset {
 }
 
 impl LabelledPhoto {
+    /// Decoded, cut to the fluke and prepared: `[H, W, C] u8`.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it or with its box.
+    pub fn prepared(&self, preparation: &Preparation) -> Result<Array3<u8>, DatasetError> {
+        let picture = self.decode()?;
+        let region = self
+            .region
+            .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
+        preparation
+            .pixels(&picture, region)
+            .map_err(|source| DatasetError::Photo {
+                path: self.path.clone(),
+                source,
+            })
+    }
+
     /// Reads and decodes the file.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 //! A photo's fluke in 32 x 64 grey pixels, for telling copies from photos that merely look alike.
 
 use crate::dataset::{DatasetError, LabelledPhoto};
-use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 
 /// Pixels down.
@@ -21,10 +20,6 @@ impl Thumbnail {
     /// # Errors
     /// When the photo cannot be read or its box lies outside it.
     pub fn of(photo: &LabelledPhoto) -> Result<Self, DatasetError> {
-        let picture = photo.decode()?;
-        let region = photo
-            .region
-            .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
         let preparation = Preparation {
             height: HEIGHT as u32,
             width: WIDTH as u32,
@@ -34,13 +29,7 @@ impl Thumbnail {
             mean: vec![0.0],
             deviation: vec![1.0],
         };
-        let pixels =
-            preparation
-                .pixels(&picture, region)
-                .map_err(|source| DatasetError::Photo {
-                    path: photo.path.clone(),
-                    source,
-                })?;
+        let pixels = photo.prepared(&preparation)?;
         Ok(Self(pixels.into_iter().collect()))
     }
 

@@ -16,7 +16,6 @@ use flukewatch_common::bundle::{Bundle, ModelInfo, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
-use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::Preparation;
 use ndarray::Array3;
 use std::path::PathBuf;
@@ -167,13 +166,7 @@ fn calibration_photos(
     let mut photos = vec![];
     for i in 0..count {
         let photo = &dataset.photos[i * dataset.photos.len() / count];
-        let picture = photo.decode()?;
-        let region = photo
-            .region
-            .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
-        let pixels = preparation
-            .pixels(&picture, region)
-            .with_context(|| photo.path.display().to_string())?;
+        let pixels = photo.prepared(preparation)?;
         photos.push(preparation.normalise(&pixels, i % 2 == 1));
         bar.inc(1);
     }

@@ -1,6 +1,6 @@
 //! Averaged weights beside those that learn.
 
-use super::checkpoint::AVERAGE;
+use super::checkpoint::{AVERAGE, averaged};
 use super::forward::TorchNetwork;
 use super::recipe::AverageChoice;
 use crate::network::weights::Weights;
@@ -65,10 +65,7 @@ impl Average {
 
     /// Takes the average out of a checkpoint.
     pub fn restore(&mut self, saved: &Weights) {
-        let own: Weights = saved
-            .iter()
-            .filter_map(|(name, v)| Some((name.strip_prefix(AVERAGE)?.to_owned(), v.clone())))
-            .collect();
+        let own = averaged(saved);
         if !own.is_empty() {
             self.network.take_weights(&own);
         }

@@ -3,7 +3,7 @@
 //! end of an epoch or from the middle of one.
 
 use super::recipe::Recipe;
-use crate::network::weights::{self, Weights, WeightsError};
+use crate::network::weights::{self, Values, Weights, WeightsError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,13 @@ pub struct Checkpoint {
     pub tensors: Weights,
 }
 
+/// The averaged weights among a checkpoint's tensors, under the network's names; empty where no average was kept.
+pub fn averaged(tensors: &Weights) -> Weights {
+    let own =
+        |(name, v): (&String, &Values)| Some((name.strip_prefix(AVERAGE)?.to_owned(), v.clone()));
+    tensors.iter().filter_map(own).collect()
+}
+
 impl Checkpoint {
     /// Writes it whole or not at all.
     ///
@@ -83,11 +90,7 @@ impl Checkpoint {
     /// The weights that count: the averaged ones where there are some; without what only the trainer needs to go on (optimiser,
     /// class centres, clusters). For export and for tuning on other whales.
     pub fn for_export(mut self) -> Self {
-        let averaged: Weights = self
-            .tensors
-            .iter()
-            .filter_map(|(name, v)| Some((name.strip_prefix(AVERAGE)?.to_owned(), v.clone())))
-            .collect();
+        let averaged = averaged(&self.tensors);
         let only_training = |name: &str| {
             ["optimiser.", "loss.", AVERAGE]
                 .iter()

@@ -4,7 +4,6 @@ use super::augment::{self, Warp};
 use super::recipe::{Augmentation, Stage};
 use super::sampler::{Draw, Planned};
 use crate::dataset::{DatasetError, LabelledPhoto};
-use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::Preparation;
 use ndarray::Array3;
 use rand::SeedableRng;
@@ -25,17 +24,7 @@ pub fn cache(
     photos
         .par_iter()
         .map(|photo| {
-            let picture = photo.decode()?;
-            let region = photo
-                .region
-                .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
-            let pixels =
-                preparation
-                    .pixels(&picture, region)
-                    .map_err(|source| DatasetError::Photo {
-                        path: photo.path.clone(),
-                        source,
-                    })?;
+            let pixels = photo.prepared(preparation)?;
             done();
             Ok(pixels)
         })

@@ -4,7 +4,7 @@ use super::checkpoint::{BEST, CHECKPOINT, Checkpoint};
 use super::device;
 use super::divide;
 use super::error::TrainError;
-use super::forward::{Mode, Part};
+use super::forward::{Mode, Part, normalise, values};
 use super::loader::{Ahead, Making};
 use super::memory;
 use super::photos::RunPhotos;
@@ -16,7 +16,7 @@ use super::state::{State, images};
 use super::validation;
 use crate::dataset::Dataset;
 use crate::retrieval::Retrieval;
-use ndarray::Array2;
+use ndarray::{Array2, ArrayView1};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -174,7 +174,9 @@ impl Training<'_> {
             .unwrap_or(usize::MAX)
             .min(recipe.epochs());
         if self.state.tuning && self.state.steps() == 0 {
-            self.start_classes(recipe.stage(0), Part::Whole);
+            let learners = (0..self.state.learners.len()).map(Part::Learner);
+            let parts: Vec<Part> = std::iter::once(Part::Whole).chain(learners).collect();
+            self.start_classes(recipe.stage(0), &parts);
         }
         while self.state.progress.epochs < last {
             let epoch = self.state.progress.epochs;
@@ -210,7 +212,8 @@ impl Training<'_> {
                 && epoch > 0
                 && schedule::phase(recipe, epoch - 1) == Phase::Divided;
             if switched {
-                self.start_classes(&stage, Part::Whole);
+                // The learners' own losses are done.
+                self.start_classes(&stage, &[Part::Whole]);
             }
         }
         if schedule::rounds(recipe, epoch) {
@@ -392,9 +395,9 @@ impl Training<'_> {
         let settings = &self.job.recipe.divide;
         let network = &self.state.network;
         let part = self.judged_part(epoch);
-        let points = self.points(stage, false, |features| match settings.by {
-            ClusterBy::Embedding => network.embedding(&features, part),
-            ClusterBy::Features => super::forward::normalise(&features),
+        let points = self.points(stage, |features| match settings.by {
+            ClusterBy::Embedding => network.embedding(features, part),
+            ClusterBy::Features => normalise(features),
         });
         let started = Instant::now();
         let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
@@ -409,8 +412,8 @@ impl Training<'_> {
         Ok(seconds)
     }
 
-    /// Class centres and proxies start at the means of their classes' embeddings.
-    fn start_classes(&mut self, stage: &Stage, whole: Part) {
+    /// Class centres and proxies of these parts start at the means of their classes' embeddings.
+    fn start_classes(&mut self, stage: &Stage, parts: &[Part]) {
         let views = if self.job.recipe.mirror_is_another {
             2
         } else {
@@ -420,27 +423,35 @@ impl Training<'_> {
         for (whale, photos) in self.sampler.photos_of().iter().enumerate() {
             photos.iter().for_each(|&p| class_of[p] = whale * views);
         }
-        let learners = self.state.learners.len();
         let dimension = self.job.recipe.head.dimension;
-        let parts = std::iter::once(whole).chain((0..learners).map(Part::Learner));
-        for part in parts {
-            let width = match part {
-                Part::Learner(_) => dimension / learners,
-                Part::Whole | Part::Slices => dimension,
-            };
-            let mut means = Array2::<f32>::zeros((self.sampler.classes(), width));
-            for view in 0..views {
-                let network = &self.state.network;
-                let points = self.points(stage, view == 1, |f| network.embedding(&f, part));
-                for (photo, point) in points.outer_iter().enumerate() {
-                    let mut mean = means.row_mut(class_of[photo] + view);
-                    mean += &point;
+        let width = |part: &Part| match part {
+            Part::Learner(_) => dimension / self.state.learners.len(),
+            Part::Whole | Part::Slices => dimension,
+        };
+        let classes = self.sampler.classes();
+        let mut means: Vec<Array2<f32>> = parts
+            .iter()
+            .map(|part| Array2::zeros((classes, width(part))))
+            .collect();
+        let network = &self.state.network;
+        for view in 0..views {
+            self.each_feature(stage, view == 1, |photos, features| {
+                for (means, &part) in means.iter_mut().zip(parts) {
+                    let found = values(&network.embedding(features, part));
+                    for (&photo, row) in photos.iter().zip(found.data.chunks_exact(found.shape[1]))
+                    {
+                        let mut mean = means.row_mut(class_of[photo] + view);
+                        mean += &ArrayView1::from(row);
+                    }
                 }
-            }
+            });
+        }
+        let device = network.device();
+        for (means, &part) in means.iter().zip(parts) {
             let shape = [means.nrows() as i64, means.ncols() as i64];
             let means = Tensor::from_slice(means.as_slice().unwrap_or_default())
                 .reshape(shape)
-                .to_device(self.state.network.device());
+                .to_device(device);
             match part {
                 Part::Learner(k) => self.state.learners[k].start_at(&means),
                 Part::Whole | Part::Slices => self.state.whole.start_at(&means),
@@ -448,27 +459,30 @@ impl Training<'_> {
         }
     }
 
-    /// Every training photo as it is, at the stage's size, through the network: `[N, D] f32`.
-    fn points(
-        &self,
-        stage: &Stage,
-        mirrored: bool,
-        embed: impl Fn(Tensor) -> Tensor,
-    ) -> Array2<f32> {
-        let shape = self.shape(stage);
-        let all: Vec<usize> = (0..self.photos.train.len()).collect();
+    /// Every training photo as it is, at the stage's size, through `embed`: `[N, D] f32`.
+    fn points(&self, stage: &Stage, embed: impl Fn(&Tensor) -> Tensor) -> Array2<f32> {
         let (mut data, mut width) = (vec![], 0);
+        self.each_feature(stage, false, |_, features| {
+            let found = values(&embed(features));
+            width = found.shape[1];
+            data.extend(found.data);
+        });
+        Array2::from_shape_vec((self.photos.train.len(), width), data).unwrap_or_default()
+    }
+
+    /// Hands over the positions and features `[n, F]` of every training photo as it is, some at a time, in order.
+    fn each_feature(&self, stage: &Stage, mirrored: bool, mut take: impl FnMut(&[usize], &Tensor)) {
+        const AT_A_TIME: usize = 64;
+        let all: Vec<usize> = (0..self.photos.train.len()).collect();
         tch::no_grad(|| {
-            for chunk in all.chunks(64) {
-                let numbers = self.making.plain(chunk, mirrored, stage);
-                let input = images(&numbers, shape);
-                let features = self.state.network.features(&input, Mode::Evaluate);
-                let values = super::forward::values(&embed(features));
-                width = values.shape[1];
-                data.extend(values.data);
+            for photos in all.chunks(AT_A_TIME) {
+                let input = images(
+                    &self.making.plain(photos, mirrored, stage),
+                    self.shape(stage),
+                );
+                take(photos, &self.state.network.features(&input, Mode::Evaluate));
             }
         });
-        Array2::from_shape_vec((all.len(), width), data).unwrap_or_default()
     }
 
     /// The statistics of batch normalisation for averaged weights, over an epoch's batches, as swa asks for.
