@@ -32,6 +32,8 @@ pub mod loss;
 #[cfg(feature = "train")]
 mod memory;
 #[cfg(feature = "train")]
+mod numbers;
+#[cfg(feature = "train")]
 pub mod optimiser;
 #[cfg(feature = "train")]
 mod photos;

@@ -141,7 +141,11 @@ fn statistics_move_and_divide_as_the_package_has_it() {
         assert!(worst < 1e-4, "{backbone}: {worst}");
 
         // With those of the batch: momentum.
-        let _ = tch::no_grad(|| torch.features(&batch, Mode::Train(&mut rng)));
+        let mode = Mode::Train {
+            random: &mut rng,
+            uses: &mut vec![],
+        };
+        let _ = tch::no_grad(|| torch.features(&batch, mode));
         let moved = torch.weights();
         let (new_mean, new_variance) = (part(&moved, "running_mean"), part(&moved, "running_var"));
         for (c, map) in maps.iter().enumerate() {

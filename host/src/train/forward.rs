@@ -1,27 +1,37 @@
 //! Runs a [`Network`] on libtorch.
 
+mod depthwise;
 mod head;
+mod operations;
 pub mod rounding;
+mod still;
 
+pub use depthwise::Use;
 pub use head::Part;
+pub use operations::{channels_last, normalise};
 
 use super::recipe::Precision;
 use crate::network::weights::{Values, Weights};
-use crate::network::{
-    Activation, BatchNorm, Convolution, HEAD, Network, NodeId, Op, Parameter, Pooling, Role,
-};
+use crate::network::{BatchNorm, Convolution, HEAD, Network, NodeId, Op, Parameter, Pooling, Role};
 use head::SlicedHead;
+use operations::{convolve, dropout, folded, simple};
 use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rounding::Rounding;
 use std::collections::BTreeMap;
+use still::Still;
 use tch::{Device, Kind, Tensor};
 
 /// Whether statistics and dropout are those of training.
 pub enum Mode<'a> {
-    /// Batch statistics, and dropout drawn from this generator.
-    Train(&'a mut ChaCha8Rng),
+    /// Batch statistics, and dropout.
+    Train {
+        /// What dropout is drawn from.
+        random: &'a mut ChaCha8Rng,
+        /// Takes the convolutions whose kernels libtorch will find no slope for: [`Use::slope`] does.
+        uses: &'a mut Vec<Use>,
+    },
     /// Batch statistics, of which the running ones take this share, and no dropout: to measure statistics anew.
     Measure(f64),
     /// Running statistics, no dropout.
@@ -75,6 +85,7 @@ pub struct TorchNetwork {
     tensors: BTreeMap<String, Tensor>,
     head: SlicedHead,
     rounding: Option<Rounding>,
+    still: Option<Still>,
     /// The last node that reads each node's output, after which it may be let go.
     last_reader: Vec<NodeId>,
 }
@@ -109,12 +120,14 @@ impl TorchNetwork {
         for (id, node) in network.nodes.iter().enumerate() {
             node.inputs.iter().for_each(|&i| last_reader[i] = id);
         }
+        let still = Still::of(&network, running.frozen_blocks, &tensors, &last_reader);
         Self {
             network,
             running,
             tensors,
             head,
             rounding: None,
+            still,
             last_reader,
         }
     }
@@ -131,17 +144,12 @@ impl TorchNetwork {
     /// Takes over `weights` where it has a parameter of that name and shape.
     pub fn take_weights(&mut self, weights: &Weights) {
         let other = Self::new(self.network.clone(), weights, self.running);
-        (self.tensors, self.head) = (other.tensors, other.head);
+        (self.tensors, self.head, self.still) = (other.tensors, other.head, other.still);
     }
 
     /// The description that this runs.
     pub fn network(&self) -> &Network {
         &self.network
-    }
-
-    /// K.
-    pub fn learners(&self) -> usize {
-        self.running.learners
     }
 
     /// Where its tensors live.
@@ -176,7 +184,7 @@ impl TorchNetwork {
                 })
             })
             .collect();
-        all.extend(self.head.trained(&self.network));
+        all.extend(self.head.trained());
         all
     }
 
@@ -212,7 +220,7 @@ impl TorchNetwork {
 
     /// Images `[N, C, H, W] f32` to embeddings, L2-normalised: `[N, D]`, or `[N, D / K]` of one learner.
     pub fn embed(&self, images: &Tensor, mode: Mode<'_>, part: Part) -> Tensor {
-        let training = matches!(mode, Mode::Train(_));
+        let training = matches!(mode, Mode::Train { .. });
         let rounding = self.rounding.as_ref().filter(|_| training);
         self.head
             .embed(&self.features(images, mode), part, rounding)
@@ -225,19 +233,24 @@ impl TorchNetwork {
 
     /// Images `[N, C, H, W] f32` to the features `[N, F] f32` that the embedding layer reads.
     pub fn features(&self, images: &Tensor, mut mode: Mode<'_>) -> Tensor {
-        let training = matches!(mode, Mode::Train(_));
+        let training = matches!(mode, Mode::Train { .. });
         let low = training && self.running.precision == Precision::Bf16;
         let rounding = self.rounding.as_ref().filter(|_| training);
         // The last node is the embedding layer, which is the head's.
         let nodes = &self.network.nodes[..self.network.nodes.len() - 1];
         let share = match mode {
-            Mode::Train(_) => Some(Share::Usual),
+            Mode::Train { .. } => Some(Share::Usual),
             Mode::Measure(share) => Some(Share::Of(share)),
             Mode::Evaluate => None,
         };
         let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
         let missing = || Tensor::zeros([0], (Kind::Float, self.running.device));
-        for (id, node) in nodes.iter().enumerate() {
+        let images = channels_last(&images.to_device(self.running.device));
+        if let Some(still) = self.still.as_ref().filter(|_| !low && rounding.is_none()) {
+            outputs.resize_with(still.nodes() - 1, || None);
+            outputs.push(Some(still.run(&self.network, &images, &self.last_reader)));
+        }
+        for (id, node) in nodes.iter().enumerate().skip(outputs.len()) {
             let frozen = frozen(self.running.frozen_blocks, node.block);
             let still = self.running.frozen_norm && node.block != HEAD;
             let measured = share.filter(|_| !frozen && !still);
@@ -248,52 +261,31 @@ impl TorchNetwork {
                     .map_or_else(missing, Tensor::shallow_clone)
             };
             let output = match &node.op {
-                Op::Input => {
-                    let images = channels_last(&images.to_device(self.running.device));
-                    if low {
-                        images.to_kind(Kind::BFloat16)
-                    } else {
-                        images
-                    }
-                }
+                Op::Input if low => images.to_kind(Kind::BFloat16),
+                Op::Input => images.shallow_clone(),
                 Op::Convolution(c) => match rounding {
                     Some(rounding) if rounding.covers(node) => {
                         let input = rounding.activation(&input(0), node.inputs[0]);
                         self.rounded_convolution(c, &input)
                     }
-                    Some(_) => self.convolution(c, &input(0), None),
-                    None => self.convolution(c, &input(0), measured),
-                },
-                Op::Activation(activation) => {
-                    let mut x = input(0);
-                    // Nobody else reads the input, and no slope needs it: the memory serves again.
-                    let alone = self.last_reader[node.inputs[0]] == id
-                        && !matches!(nodes[node.inputs[0]].op, Op::Input);
-                    match (activation, alone) {
-                        (Activation::Relu, true) => x.relu_(),
-                        (Activation::Relu, false) => x.relu(),
-                        (Activation::Relu6, true) => x.relu6_(),
-                        (Activation::Relu6, false) => x.relu6(),
-                        // The slopes of these two need their input.
-                        (Activation::HardSwish, _) => x.hardswish(),
-                        (Activation::HardSigmoid, _) => x.hardsigmoid(),
+                    Some(_) => self.convolution(c, &input(0), None, None),
+                    None => {
+                        let uses = match &mut mode {
+                            Mode::Train { uses, .. } => Some(&mut **uses),
+                            Mode::Measure(_) | Mode::Evaluate => None,
+                        };
+                        self.convolution(c, &input(0), measured, uses)
                     }
-                }
+                },
                 Op::Add => match rounding {
                     Some(rounding) if rounding.covers(node) => {
                         input(0) + rounding.activation(&input(1), node.inputs[1])
                     }
                     _ => input(0) + input(1),
                 },
-                Op::Squeeze => input(0).mean_dim([2i64, 3].as_slice(), true, None::<Kind>),
-                Op::Gate => input(0) * input(1),
-                Op::MaxPool {
-                    kernel,
-                    stride,
-                    padding,
-                } => {
-                    let [k, s, p] = [kernel, stride, padding].map(|&v| v as i64);
-                    input(0).max_pool2d([k, k], [s, s], [p, p], [1, 1], false)
+                Op::Activation(_) | Op::Squeeze | Op::Gate | Op::MaxPool { .. } => {
+                    let alone = alone(&self.network, &self.last_reader, id);
+                    simple(&node.op, input, alone).unwrap_or_else(missing)
                 }
                 Op::Pool(Pooling::Average) => {
                     input(0).mean_dim([2i64, 3].as_slice(), false, Kind::Float)
@@ -309,7 +301,7 @@ impl TorchNetwork {
                 }
                 Op::Norm(n) => self.norm(n, &input(0), measured),
                 Op::Dropout(share) => match &mut mode {
-                    Mode::Train(random) => dropout(&input(0), *share, random),
+                    Mode::Train { random, .. } => dropout(&input(0), *share, random),
                     Mode::Measure(_) | Mode::Evaluate => input(0),
                 },
                 Op::Linear { name, .. } => {
@@ -327,27 +319,36 @@ impl TorchNetwork {
         outputs.pop().flatten().unwrap_or_else(missing)
     }
 
-    fn convolution(&self, c: &Convolution, input: &Tensor, measured: Option<Share>) -> Tensor {
+    fn convolution(
+        &self,
+        c: &Convolution,
+        input: &Tensor,
+        measured: Option<Share>,
+        uses: Option<&mut Vec<Use>>,
+    ) -> Tensor {
         let own = |part: &str| self.tensors[&format!("{}.{part}", c.name)].to_kind(input.kind());
-        match &c.norm {
-            Some(norm) => {
-                let convolved = convolve(c, input, &own("weight"), None);
-                self.norm(norm, &convolved, measured)
+        let Some(norm) = &c.norm else {
+            return convolve(c, input, &own("weight"), Some(&own("bias")));
+        };
+        let weight = own("weight");
+        let convolved = match uses.filter(|_| depthwise::serves(c, input, &weight)) {
+            Some(uses) => {
+                let output = convolve(c, input, &weight.detach(), None);
+                uses.push(Use::new(c, input, &output));
+                output
             }
-            None => convolve(c, input, &own("weight"), Some(&own("bias"))),
-        }
+            None => convolve(c, input, &weight, None),
+        };
+        self.norm(norm, &convolved, measured)
     }
 
     /// The convolution as it will be exported: normalisation folded into the weights, and these rounded.
     fn rounded_convolution(&self, c: &Convolution, input: &Tensor) -> Tensor {
         let Some(norm) = &c.norm else {
-            return self.convolution(c, input, None);
+            return self.convolution(c, input, None, None);
         };
-        let part = |part: &str| &self.tensors[&format!("{}.{part}", norm.name)];
-        let scale = part("weight") / (part("running_var") + norm.epsilon).sqrt();
-        let shift = part("bias") - part("running_mean") * &scale;
-        let folded = &self.tensors[&format!("{}.weight", c.name)] * scale.reshape([-1, 1, 1, 1]);
-        let weight = rounding::weight(&folded).to_kind(input.kind());
+        let (weight, shift) = folded(c, norm, &self.tensors);
+        let weight = rounding::weight(&weight).to_kind(input.kind());
         convolve(c, input, &weight, Some(&shift.to_kind(input.kind())))
     }
 
@@ -367,49 +368,10 @@ impl TorchNetwork {
     }
 }
 
-fn convolve(c: &Convolution, input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Tensor {
-    let size = input.size();
-    let (top, bottom) = c.padding.around(size[2] as usize, c.kernel, c.stride);
-    let (left, right) = c.padding.around(size[3] as usize, c.kernel, c.stride);
-    let (stride, groups) = ([c.stride as i64; 2], c.groups as i64);
-    if top == bottom && left == right {
-        let padding = [top as i64, left as i64];
-        input.conv2d(weight, bias, stride, padding, [1, 1], groups)
-    } else {
-        let padded = input.constant_pad_nd([left, right, top, bottom].map(|p| p as i64));
-        padded.conv2d(weight, bias, stride, [0, 0], [1, 1], groups)
-    }
-}
-
-/// `[N, D]` to unit length, row by row.
-pub fn normalise(embeddings: &Tensor) -> Tensor {
-    embeddings
-        / embeddings
-            .norm_scalaropt_dim(2.0, [1i64], true)
-            .clamp_min(1e-12)
-}
-
-/// `[N, C, H, W]` with channels innermost in memory, which convolutions on CPU and CUDA prefer.
-pub fn channels_last(t: &Tensor) -> Tensor {
-    t.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2])
-}
-
-/// Zeroes a `share` of the features and scales the others up, drawn from our own generator, so that a run follows from its seed.
-fn dropout(features: &Tensor, share: f64, random: &mut ChaCha8Rng) -> Tensor {
-    let kept = (1.0 / (1.0 - share)) as f32;
-    let mask: Vec<f32> = (0..features.numel())
-        .map(|_| {
-            if random.random::<f64>() < share {
-                0.0
-            } else {
-                kept
-            }
-        })
-        .collect();
-    features
-        * Tensor::from_slice(&mask)
-            .reshape(features.size())
-            .to_device(features.device())
+/// Whether nobody but node `id` reads the output that it reads first, and the caller keeps no hold of it.
+fn alone(network: &Network, last_reader: &[NodeId], id: NodeId) -> bool {
+    let from = network.nodes[id].inputs[0];
+    last_reader[from] == id && !matches!(network.nodes[from].op, Op::Input)
 }
 
 fn frozen(blocks: Option<usize>, block: usize) -> bool {

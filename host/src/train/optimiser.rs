@@ -3,8 +3,12 @@
 //! Every tensor belongs to an [`Owner`]. A step moves what its batch may move and leaves the rest alone: weights, moments and
 //! counters. With weight decay and momentum, a gradient of zero would not be enough for that.
 
-use super::forward::{Part, tensor, values};
+mod sweep;
+
+use super::forward::{Part, Use, tensor, values};
 use crate::network::weights::{Values, Weights};
+use std::collections::BTreeMap;
+use sweep::{Rates, Sweep};
 use tch::{Device, Tensor};
 
 const BETA1: f64 = 0.9;
@@ -84,41 +88,44 @@ impl AdamW {
         self.steps
     }
 
-    /// Forgets the gradients.
-    pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
-        }
-    }
-
-    /// One step of `part`, every peak rate times `factor`.
-    pub fn step(&mut self, factor: f64, part: Part) {
+    /// One step of `part` down the slope of `loss` (a scalar), every peak rate times `factor`.
+    ///
+    /// The slopes are asked of libtorch for the tensors that this step moves and for no others, those of depthwise kernels are
+    /// found through their `uses`, and all are let go when the step is taken.
+    pub fn descend(&mut self, loss: &Tensor, uses: Vec<Use>, factor: f64, part: Part) {
         self.steps += 1;
+        let mut moved: Vec<&mut Slot> = self
+            .slots
+            .iter_mut()
+            .filter(|s| s.owner.moves(part))
+            .collect();
+        if moved.is_empty() {
+            return;
+        }
+        let slopes = slopes(loss, &moved, uses);
         tch::no_grad(|| {
-            for slot in self.slots.iter_mut().filter(|s| s.owner.moves(part)) {
-                let gradient = slot.parameter.grad();
-                // A batch that says nothing of a tensor is a slope of zero, whether or not an earlier one left a gradient to be
-                // zeroed: a resumed run must not differ.
-                let gradient = if gradient.defined() {
-                    gradient
-                } else {
-                    slot.parameter.zeros_like()
-                };
+            let mut sweep = Sweep::default();
+            for (slot, slope) in moved.iter_mut().zip(&slopes) {
                 slot.steps += 1;
-                let correction1 = 1.0 - BETA1.powi(slot.steps);
-                let correction2 = (1.0 - BETA2.powi(slot.steps)).sqrt();
                 let rate = slot.rate * factor;
-                let _ = slot.first.lerp_(&gradient, 1.0 - BETA1);
-                let _ = slot.second.lerp_(&gradient.square(), 1.0 - BETA2);
-                let _ = slot.parameter.g_mul_scalar_(1.0 - rate * slot.decay);
-                let scale = slot
-                    .second
-                    .sqrt()
-                    .g_div_scalar_(correction2)
-                    .g_add_scalar_(EPSILON);
-                let update = slot.first.divide(&scale).g_mul_scalar_(-rate / correction1);
-                let _ = slot.parameter.g_add_(&update);
+                let rates = Rates {
+                    shrink: (1.0 - rate * slot.decay) as f32,
+                    rate: (rate / (1.0 - BETA1.powi(slot.steps))) as f32,
+                    second_correction: (1.0 / (1.0 - BETA2.powi(slot.steps)).sqrt()) as f32,
+                };
+                let Slot {
+                    parameter,
+                    first,
+                    second,
+                    ..
+                } = &mut **slot;
+                if sweep::fits(&[parameter, slope, first, second]) {
+                    sweep.add(parameter, slope, first, second, rates);
+                } else {
+                    in_operations(parameter, slope, first, second, rates);
+                }
             }
+            sweep.take();
         });
     }
 
@@ -164,6 +171,45 @@ impl AdamW {
     }
 }
 
+/// The slope of `loss` for each slot's tensor, in their order.
+fn slopes(loss: &Tensor, slots: &[&mut Slot], uses: Vec<Use>) -> Vec<Tensor> {
+    let parameters = slots.iter().map(|s| &s.parameter);
+    let asked: Vec<&Tensor> = parameters.chain(uses.iter().map(|u| &u.output)).collect();
+    let mut slopes = Tensor::run_backward(&[loss], &asked, false, false);
+    let of_outputs = slopes.split_off(slots.len());
+    let mut kernels: BTreeMap<&str, Tensor> = std::iter::zip(&uses, of_outputs)
+        .filter(|(_, of_output)| of_output.defined())
+        .map(|(u, of_output)| (u.name.as_str(), u.slope(&of_output)))
+        .collect();
+    std::iter::zip(slots, slopes)
+        .map(|(slot, slope)| match kernels.remove(slot.name.as_str()) {
+            Some(kernel) => kernel,
+            None if slope.defined() => slope.contiguous(),
+            // A batch that says nothing of a tensor is a slope of zero: momentum and decay go on.
+            None => slot.parameter.zeros_like(),
+        })
+        .collect()
+}
+
+/// A step in libtorch's operations, for tensors on other devices.
+fn in_operations(
+    parameter: &mut Tensor,
+    slope: &Tensor,
+    first: &mut Tensor,
+    second: &mut Tensor,
+    rates: Rates,
+) {
+    let _ = first.lerp_(slope, 1.0 - BETA1);
+    let _ = second.lerp_(&slope.square(), 1.0 - BETA2);
+    let _ = parameter.g_mul_scalar_(f64::from(rates.shrink));
+    let scale = second
+        .sqrt()
+        .g_mul_scalar_(f64::from(rates.second_correction))
+        .g_add_scalar_(EPSILON);
+    let update = first.divide(&scale).g_mul_scalar_(-f64::from(rates.rate));
+    let _ = parameter.g_add_(&update);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,8 +221,7 @@ mod tests {
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = AdamW::default();
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Shared);
-        p.square().sum(Kind::Float).backward();
-        adam.step(1.0, Part::Whole);
+        adam.descend(&p.square().sum(Kind::Float), vec![], 1.0, Part::Whole);
         assert!((p.double_value(&[0]) - 1.8).abs() < 1e-6);
     }
 
@@ -186,9 +231,8 @@ mod tests {
         let mut adam = AdamW::default();
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.0, Owner::Shared);
         for _ in 0..500 {
-            adam.zero_grad();
-            (&p - 1.0).square().sum(Kind::Float).backward();
-            adam.step(1.0, Part::Whole);
+            let loss = (&p - 1.0).square().sum(Kind::Float);
+            adam.descend(&loss, vec![], 1.0, Part::Whole);
         }
         assert!(
             (p.double_value(&[0]) - 1.0).abs() < 1e-2 && (p.double_value(&[1]) - 1.0).abs() < 1e-2
@@ -211,16 +255,57 @@ mod tests {
             [true, false, true, false, true, false]
         );
         assert_eq!(moving(Part::Whole), [true, true, true, false, false, true]);
-        // With a gradient in store, momentum from before and decay, nothing of the other moves.
+        // With a slope, momentum from before and decay, nothing of the other moves.
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = AdamW::default();
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Slice(0));
-        p.square().sum(Kind::Float).backward();
-        adam.step(1.0, Part::Learner(0));
+        let loss = || p.square().sum(Kind::Float);
+        adam.descend(&loss(), vec![], 1.0, Part::Learner(0));
         let before = (p.double_value(&[0]), adam.state());
-        adam.step(1.0, Part::Learner(1));
+        adam.descend(&loss(), vec![], 1.0, Part::Learner(1));
         assert_eq!((p.double_value(&[0]), adam.state()), before);
-        adam.step(1.0, Part::Whole);
+        adam.descend(&loss(), vec![], 1.0, Part::Whole);
         assert_ne!(p.double_value(&[0]), before.0);
+    }
+
+    #[test]
+    fn one_pass_and_libtorchs_operations_agree() {
+        // More than one task's numbers, a slope of zero among them, after several steps.
+        let count = (1 << 15) + 7;
+        let start = Tensor::arange(count, (Kind::Float, Device::Cpu)) * 1e-3 - 5.0;
+        let slope = (&start * 0.7).sin();
+        let of = |t: &Tensor| (t.copy(), t.zeros_like(), t.zeros_like());
+        let (mut swept, mut operated) = (of(&start), of(&start));
+        for step in 1..=3 {
+            let rates = Rates {
+                shrink: 0.999,
+                rate: 0.01 / (1.0 - 0.9f32.powi(step)),
+                second_correction: 1.0 / (1.0 - 0.999f32.powi(step)).sqrt(),
+            };
+            let mut sweep = Sweep::default();
+            let (p, m, v) = (&mut swept.0, &mut swept.1, &mut swept.2);
+            sweep.add(p, &slope, m, v, rates);
+            sweep.take();
+            let (p, m, v) = (&mut operated.0, &mut operated.1, &mut operated.2);
+            in_operations(p, &slope, m, v, rates);
+        }
+        for (a, b) in [
+            (&swept.0, &operated.0),
+            (&swept.1, &operated.1),
+            (&swept.2, &operated.2),
+        ] {
+            assert!((a - b).abs().max().double_value(&[]) < 1e-6);
+        }
+        assert!((&swept.0 - &start).abs().max().double_value(&[]) > 0.02);
+    }
+
+    #[test]
+    fn what_lies_otherwise_is_not_swept() {
+        let of = |shape: [i64; 2], kind| Tensor::zeros(shape, (kind, Device::Cpu));
+        let t = of([2, 3], Kind::Float);
+        assert!(sweep::fits(&[&t, &t.zeros_like()]));
+        assert!(!sweep::fits(&[&t, &of([3, 2], Kind::Float).tr()]));
+        assert!(!sweep::fits(&[&t, &of([2, 3], Kind::Double)]));
+        assert!(!sweep::fits(&[&t, &of([2, 2], Kind::Float)]));
     }
 }

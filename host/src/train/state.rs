@@ -181,15 +181,18 @@ impl State {
         random: &mut ChaCha8Rng,
     ) -> Tensor {
         let images = images(&batch.images, shape);
-        let embeddings = self.network.embed(&images, Mode::Train(random), part);
+        let mut uses = vec![];
+        let mode = Mode::Train {
+            random,
+            uses: &mut uses,
+        };
+        let embeddings = self.network.embed(&images, mode, part);
         let classes = Tensor::from_slice(&batch.classes).to_device(embeddings.device());
         let loss = match part {
             Part::Learner(k) => self.learners[k].loss(&embeddings, &classes, random),
             Part::Whole | Part::Slices => self.whole.loss(&embeddings, &classes, random),
         };
-        self.adam.zero_grad();
-        loss.backward();
-        self.adam.step(factor, part);
+        self.adam.descend(&loss, uses, factor, part);
         self.progress.steps = self.adam.steps();
         if let Some(average) = &mut self.average {
             average.after_step(&self.network, self.adam.steps());
