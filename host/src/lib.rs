@@ -1,6 +1,7 @@
 //! The workstation: training, export, enrolment, identification, evaluation and synthetic flukes.
 
 pub mod audit;
+pub mod broken_pipe;
 pub mod dataset;
 pub mod embed;
 pub mod enroll;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings found something."
+    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings or inspect --target found something."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -36,6 +36,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    flukewatch_host::broken_pipe::end_quietly();
     let outcome = match &Cli::parse().command {
         #[cfg(feature = "train")]
         Command::Train(args) => flukewatch_host::train::command::run(args),
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         Command::Evaluate(args) => done(evaluate::command::run(args)),
         Command::Audit(args) => audit::run(args),
         Command::Ensemble(args) => done(ensemble::command::run(args)),
-        Command::Inspect(args) => done(inspect::run(args)),
+        Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => done(synth::command::run(args)),
     };
     match outcome {
