@@ -1,8 +1,8 @@
 //! Whether a model keeps the rules under which it runs on an engine, and fast, node by node.
 //!
-//! The form is that of `docs/design.md`, "The quantised model": symmetric int8 by QuantizeLinear and DequantizeLinear, one scale a
-//! tensor for activations and one a row for weights, float biases, on inputs and weights of Conv and Gemm and on the skip of a sum,
-//! and not between a convolution and its activation.
+//! The form is that of [`crate::export::quantise`]: symmetric int8 by QuantizeLinear and DequantizeLinear, one scale a tensor for
+//! activations and one a row for weights, float biases, on inputs and weights of Conv and Gemm and on the skip of a sum, and not
+//! between a convolution and its activation.
 
 use super::graph::{DEQUANTIZE, Graph, QUANTIZE, all_zero, floats, integer, name_of};
 use super::target::Target;

@@ -1,23 +1,19 @@
 //! Where a model shall run, and which operators run there.
 
 use clap::ValueEnum;
-use serde::Serialize;
 use std::ops::RangeInclusive;
 
 /// An engine that a model is held against.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Target {
     /// TensorRT 8.5, of JetPack 5
     #[value(name = "tensorrt8.5")]
-    #[serde(rename = "tensorrt8.5")]
     Tensorrt8,
     /// TensorRT 10, of JetPack 6
     #[value(name = "tensorrt10")]
-    #[serde(rename = "tensorrt10")]
     Tensorrt10,
     /// tract, on any processor
     #[value(name = "tract")]
-    #[serde(rename = "tract")]
     Tract,
 }
 
