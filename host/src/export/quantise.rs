@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use tract_onnx::pb::{GraphProto, ModelProto};
 
 /// The stem and this many blocks stay in float.
-pub const FLOAT_BLOCKS: usize = 2;
+pub const FLOAT_BLOCKS: usize = 3;
 
 /// What the range of a node's output is called in the weights of a network that was trained with rounding, before the number of
 /// the node.
@@ -195,8 +195,8 @@ mod tests {
             _ => false,
         });
         assert_eq!(int8, expected.count());
-        // The stem, two blocks (2 and 3 convolutions), and 8 times squeeze-and-excitation.
-        assert_eq!(float, 1 + 2 + 3 + 8 * 2);
+        // The stem, three blocks (2, 3 and 3 convolutions), and 8 times squeeze-and-excitation.
+        assert_eq!(float, 1 + 2 + 3 + 3 + 8 * 2);
     }
 
     #[test]
