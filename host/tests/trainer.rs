@@ -473,7 +473,7 @@ fn the_exported_model_is_the_trained_network() {
             // Random weights are no network that int8 was made for: the trained one is held to more, on photos.
             // Hard-swish and gates pass more of the rounding on than ReLU6 does.
             let least = match backbone {
-                Backbone::MobilenetV3Large => 0.93,
+                Backbone::MobilenetV3Large => 0.9,
                 _ => 0.97,
             };
             for engine in [&mut stripped, &mut rounded] {
