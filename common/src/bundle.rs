@@ -278,11 +278,8 @@ fn check(
             manifest.dimension
         ));
     }
-    let (known_at, new_below) = (decision.known_at, decision.new_below);
-    if !known_at.is_finite() || !new_below.is_finite() || new_below > known_at {
-        return off(format!(
-            "its decision rule says known from {known_at} on and new below {new_below}"
-        ));
+    if let Some(fault) = decision.fault() {
+        return off(fault);
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! Known, new, or for a person to review.
 
+mod chance;
+
+pub use chance::{Chance, Curve, Evidence, MOST_POINTS};
+
 use crate::catalogue::Match;
+use crate::whale_score::WhaleScore;
 use serde::{Deserialize, Serialize};
 
 /// What Flukewatch says of an encounter.
@@ -17,10 +22,10 @@ pub enum Verdict {
     Review,
 }
 
-/// The rule: cosine scores of the best whale against two thresholds.
+/// The rule: the score of the best whale against two thresholds.
 ///
 /// `best >= known_at` is known, `best < new_below` is new, and what lies between is for review. The thresholds belong to one
-/// model and one catalogue; [`DecisionRule::fit`] sets them anew when whales are enrolled.
+/// model, one way of scoring whales and one catalogue; [`DecisionRule::fit`] sets them anew when whales are enrolled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRule {
@@ -30,12 +35,39 @@ pub struct DecisionRule {
     pub new_below: f32,
     /// What the thresholds were fitted on, for people.
     pub fitted_on: String,
+    /// How a whale is scored; by its most similar photo where the file does not say.
+    #[serde(default = "WhaleScore::unsaid")]
+    pub whale_score: WhaleScore,
+    /// The chance that the first whale is right, if it was fitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chance: Option<Chance>,
 }
 
-/// The share of new whales that may be taken for known ones when a rule is fitted.
-pub const MAX_FALSE_MATCH: f64 = 0.05;
-/// The share of known whales that may be called new when a rule is fitted.
-pub const MAX_MISSED_KNOWN: f64 = 0.05;
+/// What a rule may cost; shares in 0..=1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Of photos of whales that are not enrolled: the most that may be given a name.
+    pub false_match: f64,
+    /// Of photos of enrolled whales: the most that may be called new.
+    pub missed_known: f64,
+    /// Of photos of whales that are not enrolled: the most that may not be called new (named or for review). Where it asks for
+    /// more than `missed_known` allows, it wins: who must not miss a new whale takes more known ones for new.
+    pub missed_new: Option<f64>,
+}
+
+impl Default for Limits {
+    /// One in twenty for both errors that put a wrong word into the record.
+    fn default() -> Self {
+        Self {
+            false_match: 0.05,
+            missed_known: 0.05,
+            missed_new: None,
+        }
+    }
+}
+
+/// The fewest scores of either kind that a threshold is set on.
+pub const ENOUGH: usize = 20;
 
 impl DecisionRule {
     /// The verdict on a ranking, best whale first. An empty ranking (nothing enrolled) is a new whale.
@@ -50,16 +82,65 @@ impl DecisionRule {
         }
     }
 
+    /// A rule of two thresholds, for whales scored by their most similar photo, without a chance.
+    pub fn thresholds(known_at: f32, new_below: f32, fitted_on: &str) -> Self {
+        Self {
+            known_at,
+            new_below,
+            fitted_on: fitted_on.to_owned(),
+            whale_score: WhaleScore::BEST,
+            chance: None,
+        }
+    }
+
+    /// What a new model begins with: whales scored by [`WhaleScore::BLEND`], thresholds that are to be fitted.
+    pub fn unfitted() -> Self {
+        Self {
+            whale_score: WhaleScore::BLEND,
+            ..Self::thresholds(0.6, 0.4, "nothing yet: enrol whales first")
+        }
+    }
+
+    /// The chance that the first whale of a ranking is right, in 0..=1; `None` where no curve was fitted, and 0 for an empty one.
+    pub fn chance(&self, ranking: &[Match]) -> Option<f64> {
+        let chance = self.chance.as_ref()?;
+        Some(Evidence::of(ranking).map_or(0.0, |evidence| chance.of(&evidence)))
+    }
+
+    /// Why the rule makes no sense, if it does not.
+    pub fn fault(&self) -> Option<String> {
+        let (known_at, new_below) = (self.known_at, self.new_below);
+        if !known_at.is_finite() || !new_below.is_finite() || new_below > known_at {
+            return Some(format!(
+                "its decision rule says known from {known_at} on and new below {new_below}"
+            ));
+        }
+        if !self.whale_score.makes_sense() {
+            return Some(format!(
+                "its decision rule scores whales by {:?}, which is no weight and number of photos",
+                self.whale_score
+            ));
+        }
+        self.chance
+            .as_ref()
+            .and_then(Chance::fault)
+            .map(str::to_owned)
+    }
+
     /// Sets the thresholds from scores on whales like those to come.
     ///
     /// `known`: best score, over all whales, of photos of enrolled whales; `impostor`: best score of photos whose whale is taken
-    /// out of the catalogue. `known_at` lets at most [`MAX_FALSE_MATCH`] of the impostors through, `new_below` turns at most
-    /// [`MAX_MISSED_KNOWN`] of the known away. Scores over all whales on both sides, since those are what is decided on: the score
-    /// of the own whale alone lies far lower, and a threshold set on it would call hardly any whale new. Where the two groups lie so far apart that the thresholds cross, both
-    /// become their middle and nothing is left for review. Returns `None` where either group has fewer than 20 scores: too few
-    /// to set a threshold on.
-    pub fn fit(known: &[f32], impostor: &[f32], fitted_on: String) -> Option<Self> {
-        const ENOUGH: usize = 20;
+    /// out of the catalogue. `known_at` and `new_below` keep within `limits`. Scores over all whales on both sides, since those
+    /// are what is decided on: the score of the own whale alone lies far lower, and a threshold set on it would call hardly any
+    /// whale new. Where the two groups lie so far apart that the thresholds cross, both become their middle and nothing is left
+    /// for review; a limit on missed new ones holds even then. Returns `None` where either group has fewer than [`ENOUGH`]
+    /// scores.
+    pub fn fit(
+        known: &[f32],
+        impostor: &[f32],
+        limits: &Limits,
+        fitted_on: String,
+    ) -> Option<Self> {
         if known.len() < ENOUGH || impostor.len() < ENOUGH {
             return None;
         }
@@ -69,24 +150,22 @@ impl DecisionRule {
             s
         };
         let (known, impostor) = (sorted(known), sorted(impostor));
-        let allowed = (impostor.len() as f64 * MAX_FALSE_MATCH).floor() as usize;
-        let known_at = impostor[impostor.len() - 1 - allowed].next_up();
-        let missed = (known.len() as f64 * MAX_MISSED_KNOWN).floor() as usize;
-        let new_below = known[missed];
-        Some(if new_below > known_at {
-            let middle = (new_below + known_at) / 2.0;
-            Self {
-                known_at: middle,
-                new_below: middle,
-                fitted_on,
-            }
-        } else {
-            Self {
-                known_at,
-                new_below,
-                fitted_on,
-            }
-        })
+        let share = |count: usize, share: f64| {
+            ((count as f64 * share.clamp(0.0, 1.0)).floor() as usize).min(count - 1)
+        };
+        let allowed = share(impostor.len(), limits.false_match);
+        let mut known_at = impostor[impostor.len() - 1 - allowed].next_up();
+        let mut new_below = known[share(known.len(), limits.missed_known)];
+        if new_below > known_at {
+            known_at = (new_below + known_at) / 2.0;
+            new_below = known_at;
+        }
+        if let Some(most) = limits.missed_new {
+            let missed = share(impostor.len(), most);
+            new_below = new_below.max(impostor[impostor.len() - 1 - missed].next_up());
+            known_at = known_at.max(new_below);
+        }
+        Some(Self::thresholds(known_at, new_below, &fitted_on))
     }
 }
 
@@ -104,11 +183,7 @@ mod tests {
 
     #[test]
     fn three_answers() {
-        let rule = DecisionRule {
-            known_at: 0.6,
-            new_below: 0.4,
-            fitted_on: String::new(),
-        };
+        let rule = DecisionRule::thresholds(0.6, 0.4, "");
         assert_eq!(
             rule.decide(&ranking(0.6)),
             Verdict::Known {
@@ -124,7 +199,7 @@ mod tests {
     fn groups_that_overlap_leave_a_band_for_review() {
         let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
-        let rule = DecisionRule::fit(&known, &impostor, "test".into()).unwrap();
+        let rule = DecisionRule::fit(&known, &impostor, &Limits::default(), "test".into()).unwrap();
         let let_through = impostor.iter().filter(|&&s| s >= rule.known_at).count();
         let turned_away = known.iter().filter(|&&s| s < rule.new_below).count();
         assert_eq!((let_through, turned_away), (5, 5));
@@ -133,15 +208,69 @@ mod tests {
 
     #[test]
     fn groups_that_lie_apart_leave_nothing_for_review() {
-        let rule = DecisionRule::fit(&[0.9; 30], &[0.1; 30], "test".into()).unwrap();
+        let rule =
+            DecisionRule::fit(&[0.9; 30], &[0.1; 30], &Limits::default(), "test".into()).unwrap();
         assert!((rule.known_at - 0.5).abs() < 1e-6 && rule.known_at == rule.new_below);
     }
 
     #[test]
     fn too_few_scores_set_no_threshold() {
         assert_eq!(
-            DecisionRule::fit(&[0.9; 19], &[0.1; 30], "test".into()),
+            DecisionRule::fit(&[0.9; 19], &[0.1; 30], &Limits::default(), "test".into()),
             None
         );
+    }
+
+    #[test]
+    fn who_must_not_miss_a_new_whale_takes_known_ones_for_new() {
+        let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
+        let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
+        for (most, missed) in [(0.2, 20), (0.01, 1)] {
+            let limits = Limits {
+                missed_new: Some(most),
+                ..Limits::default()
+            };
+            let rule = DecisionRule::fit(&known, &impostor, &limits, String::new()).unwrap();
+            let not_new = impostor.iter().filter(|&&s| s >= rule.new_below).count();
+            assert_eq!(not_new, missed, "{rule:?}");
+            assert!(rule.new_below <= rule.known_at);
+            let named = impostor.iter().filter(|&&s| s >= rule.known_at).count();
+            assert!(named <= 5);
+        }
+    }
+
+    #[test]
+    fn an_older_file_means_the_most_similar_photo() {
+        let text = r#"{"known_at":0.6,"new_below":0.4,"fitted_on":"x"}"#;
+        let rule: DecisionRule = serde_json::from_str(text).unwrap();
+        assert_eq!(rule, DecisionRule::thresholds(0.6, 0.4, "x"));
+        assert_eq!((rule.chance(&ranking(0.5)), rule.fault()), (None, None));
+    }
+
+    #[test]
+    fn rules_that_make_no_sense_are_told() {
+        let good = DecisionRule::thresholds(0.6, 0.4, "");
+        let mut crossed = good.clone();
+        crossed.new_below = 0.7;
+        let mut heavy = good.clone();
+        heavy.whale_score.best = 1.5;
+        let mut bent = good.clone();
+        bent.chance = Some(Chance::Isotonic { points: vec![] });
+        for bad in [crossed, heavy, bent] {
+            assert!(bad.fault().is_some(), "{bad:?}");
+        }
+        let mut sure = good;
+        sure.chance = Chance::fit(
+            Curve::Logistic,
+            &[(
+                Evidence {
+                    score: 0.5,
+                    lead: 0.5,
+                },
+                true,
+            ); 5],
+        );
+        assert!(sure.chance(&ranking(0.5)).unwrap() > 0.8);
+        assert_eq!(sure.chance(&[]), Some(0.0));
     }
 }

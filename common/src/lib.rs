@@ -1,7 +1,7 @@
 //! What boat, workstation and shore must agree on.
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine turns that into an embedding ([`engine`], [`embedding`]), the
-//! catalogue ranks the whales ([`catalogue`]), the decision rule says *known*, *new* or *review* ([`decision`]), and the answer
+//! catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or *review* ([`decision`]), and the answer
 //! travels as a sighting ([`sighting`]) in a versioned envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs
 //! to do so; [`embedder`] puts preparation and engine together.
 
@@ -16,4 +16,5 @@ pub mod pixel_box;
 pub mod prepare;
 pub mod sighting;
 pub mod topic;
+pub mod whale_score;
 pub mod wire;

@@ -91,6 +91,9 @@ pub struct Sighting {
     pub bundle: String,
     /// Which engine ran the model, as `tract 0.23.9 f32`.
     pub engine: String,
+    /// The chance that the first candidate is right, in 0..=1; `None` where the bundle has no curve for it. Since version 2 of the
+    /// message.
+    pub chance: Option<f32>,
 }
 
 /// How many candidates a sighting carries at most.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 receipt |
-//! | 2 | version of that kind's payload, little-endian; now 1 |
+//! | 2 | version of that kind's payload, little-endian; now 2 for a sighting, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -74,12 +74,36 @@ pub trait Message: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The version that is written, and the newest that is read.
     const VERSION: u16;
+
+    /// Reads the payload of a version up to [`Message::VERSION`]; `None` where it is none.
+    fn read(payload: &[u8], _version: u16) -> Option<Self> {
+        whole(payload)
+    }
+}
+
+/// A payload, and nothing after it.
+fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
+    match postcard::take_from_bytes(payload) {
+        Ok((message, [])) => Some(message),
+        _ => None,
+    }
 }
 
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    fn read(payload: &[u8], version: u16) -> Option<Self> {
+        if version > 1 {
+            return whole(payload);
+        }
+        // Version 1 ends before the chance. An absent chance is one byte, 0: with it behind, the old payload is a new one.
+        let mut longer = Vec::with_capacity(payload.len() + 1);
+        longer.extend_from_slice(payload);
+        longer.push(0);
+        whole(&longer)
+    }
 }
 
 impl Message for Picture {
@@ -153,10 +177,7 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, WireError> {
     {
         return Err(WireError::Checksum);
     }
-    match postcard::take_from_bytes(payload) {
-        Ok((message, [])) => Ok(message),
-        _ => Err(WireError::Payload(M::NAME)),
-    }
+    M::read(payload, version).ok_or(WireError::Payload(M::NAME))
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Identity {
     pub verdict: Verdict,
     /// The whales that it may be, best first, at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Match>,
+    /// The chance that the first of them is right, in 0..=1, if the bundle has a curve for it.
+    pub chance: Option<f32>,
     /// The mean of the crops' embeddings, normalised.
     pub embedding: Embedding,
 }
@@ -97,10 +99,12 @@ impl Identifier {
             .collect::<Result<_, _>>()?;
         let mut candidates = fuse(&rankings);
         let verdict = self.decision.decide(&candidates);
+        let chance = self.decision.chance(&candidates).map(|c| c as f32);
         candidates.truncate(MAX_CANDIDATES);
         Ok(Identity {
             verdict,
             candidates,
+            chance,
             embedding: mean(&embeddings)?,
         })
     }

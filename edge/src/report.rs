@@ -82,6 +82,7 @@ impl Reporter {
             region: best.frame_region,
             bundle: self.identifier.bundle().to_owned(),
             engine: self.identifier.engine().to_owned(),
+            chance: identity.chance,
         };
         Ok(Report {
             sighting,

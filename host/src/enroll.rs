@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
-use flukewatch_common::decision::DecisionRule;
+use flukewatch_common::decision::{Chance, Curve, DecisionRule, Limits};
 use flukewatch_common::embedding::Embedding;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -130,21 +130,30 @@ pub fn run(args: &EnrollArgs) -> anyhow::Result<()> {
 }
 
 /// The rule for this catalogue, and in words what became of it. Each photo is looked up among the others: with its own whale
-/// there as a known one, without its whale as a new one.
+/// there as a known one, without its whale as a new one. Whales are scored as the old rule says.
 pub fn refit(catalogue: &Catalogue, old: &DecisionRule) -> (DecisionRule, String) {
-    let Scores { known, impostor } = scores(catalogue);
+    let Scores {
+        known,
+        impostor,
+        cases,
+    } = scores(catalogue, old.whale_score);
     let on = format!(
         "the catalogue itself, leave one out: {} known and {} new looks at {} whales",
         known.len(),
         impostor.len(),
         catalogue.whales()
     );
-    match DecisionRule::fit(&known, &impostor, on) {
+    match DecisionRule::fit(&known, &impostor, &Limits::default(), on) {
         Some(rule) => {
             let note = format!(
                 "thresholds set anew: known from {:.3}, new below {:.3}",
                 rule.known_at, rule.new_below
             );
+            let rule = DecisionRule {
+                whale_score: old.whale_score,
+                chance: Chance::fit(Curve::Logistic, &cases),
+                ..rule
+            };
             (rule, note)
         }
         None => {

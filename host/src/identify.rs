@@ -59,6 +59,9 @@ struct Answer {
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     whale: Option<String>,
+    /// That the first candidate is right.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chance: Option<f64>,
     candidates: Vec<Match>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
@@ -102,6 +105,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
                     photo: photo.name.clone(),
                     verdict,
                     whale,
+                    chance: bundle.decision.chance(&candidates),
                     candidates,
                     error: None,
                 }
@@ -110,6 +114,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
                 photo: photo.name.clone(),
                 verdict: "error",
                 whale: None,
+                chance: None,
                 candidates: vec![],
                 error: Some(error.to_string()),
             },

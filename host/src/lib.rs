@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod broken_pipe;
+pub mod calibrate;
 pub mod dataset;
 pub mod embed;
 pub mod enroll;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 use flukewatch_host::train::losses;
-use flukewatch_host::{audit, enroll, ensemble, evaluate, export, identify, inspect, synth};
+use flukewatch_host::{
+    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, synth,
+};
 use std::process::ExitCode;
 
 /// Identify humpback whales by their flukes: train, export, enrol, identify, evaluate.
@@ -27,6 +29,7 @@ enum Command {
     Losses(losses::LossesArgs),
     Export(export::command::ExportArgs),
     Enroll(enroll::EnrollArgs),
+    Calibrate(calibrate::command::CalibrateArgs),
     Identify(identify::IdentifyArgs),
     Evaluate(evaluate::command::EvaluateArgs),
     Inspect(inspect::InspectArgs),
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Command::Losses(args) => done(losses::run(args)),
         Command::Export(args) => done(export::command::run(args)),
         Command::Enroll(args) => done(enroll::run(args)),
+        Command::Calibrate(args) => done(calibrate::command::run(args)),
         Command::Identify(args) => done(identify::run(args)),
         Command::Evaluate(args) => done(evaluate::command::run(args)),
         Command::Audit(args) => audit::run(args),

@@ -4,8 +4,10 @@
 use crate::evaluate::figures::RankFigures;
 use crate::evaluate::labelled::LabelledEmbeddings;
 use crate::evaluate::retrieval::looks;
-use crate::evaluate::search::{WhaleScores, look_up};
+use crate::evaluate::search::{WhaleScores, evidence, look_up};
 use flukewatch_common::catalogue::Catalogue;
+use flukewatch_common::decision::Evidence;
+use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 
 /// The figures of a retrieval.
@@ -37,36 +39,47 @@ pub fn leave_one_out(catalogue: &Catalogue) -> Option<Retrieval> {
     })
 }
 
-/// Best scores of the photos of a catalogue among the others.
+/// What rules are fitted on: the photos of a catalogue among the others.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
     /// Of photos whose whale has another photo: the best score of any whale.
     pub known: Vec<f32>,
     /// Of every photo, with its own whale taken out: the best score of any other.
     pub impostor: Vec<f32>,
+    /// Both kinds of looks: what is known of the ranking, and whether its first whale is right.
+    pub cases: Vec<(Evidence, bool)>,
 }
 
 /// Looks up each photo of the catalogue with its whale there and with its whale taken out.
-pub fn scores(catalogue: &Catalogue) -> Scores {
+pub fn scores(catalogue: &Catalogue, whale_score: WhaleScore) -> Scores {
     let Ok(photos) = LabelledEmbeddings::of_catalogue(catalogue) else {
         return Scores::default();
     };
+    let photos = photos.scored_by(whale_score);
     let all: Vec<usize> = (0..photos.len()).collect();
     let found = look_up(&photos, &all, |query, scores| {
         let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
         let own = photos.whale_of(query);
-        let other = by_whale.top(1, |whale| Some(whale) != own);
-        let other = other.first().map(|c| c.score);
-        let own = own.and_then(|whale| by_whale.score(whale));
-        (
-            own.map(|own| other.map_or(own, |other| own.max(other))),
-            other,
-        )
+        let known = own.and_then(|whale| by_whale.score(whale)).and_then(|_| {
+            let top = by_whale.top(2, |_| true);
+            let right = top.first().map(|c| c.whale) == own;
+            Some((evidence(&top)?, right))
+        });
+        let impostor = evidence(&by_whale.top(2, |whale| Some(whale) != own));
+        (known, impostor)
     });
-    Scores {
-        known: found.iter().filter_map(|(known, _)| *known).collect(),
-        impostor: found.iter().filter_map(|(_, impostor)| *impostor).collect(),
+    let mut scores = Scores::default();
+    for (known, impostor) in found {
+        if let Some((evidence, right)) = known {
+            scores.known.push(evidence.score);
+            scores.cases.push((evidence, right));
+        }
+        if let Some(evidence) = impostor {
+            scores.impostor.push(evidence.score);
+            scores.cases.push((evidence, false));
+        }
     }
+    scores
 }
 
 #[cfg(test)]
@@ -102,7 +115,8 @@ mod tests {
 
     #[test]
     fn scores_of_known_and_of_new() {
-        let s = scores(&catalogue(&[("A", 0.0), ("A", 60.0), ("B", 90.0)]));
+        let c = catalogue(&[("A", 0.0), ("A", 60.0), ("B", 90.0)]);
+        let s = scores(&c, WhaleScore::BEST);
         let near = |got: &[f32], expected: &[f32]| {
             got.iter().zip(expected).all(|(g, e)| (g - e).abs() < 1e-6)
         };
@@ -114,6 +128,10 @@ mod tests {
             s.impostor.len() == 3 && near(&s.impostor, &[0.0, 0.866_025_4, 0.866_025_4]),
             "{s:?}"
         );
+        // The photo at 0 degrees finds its own whale, the one at 60 degrees finds B; nobody else is ever right.
+        let right: Vec<bool> = s.cases.iter().map(|(_, right)| *right).collect();
+        assert_eq!(right, [true, false, false, false, false]);
+        assert!((s.cases[0].0.lead - 0.5).abs() < 1e-6);
     }
 
     #[test]

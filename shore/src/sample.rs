@@ -46,6 +46,7 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
         region: PixelBox::whole(64, 32),
         bundle: "0123abcd".into(),
         engine: "tract 0.23.9 f32".into(),
+        chance: Some(0.93),
     };
     let picture = Picture {
         sighting: id,

@@ -66,11 +66,7 @@ pub fn tiny(whales: u32) -> Bundle {
         },
         pixels_through(),
         catalogue,
-        DecisionRule {
-            known_at: 0.8,
-            new_below: 0.6,
-            fitted_on: "nothing".into(),
-        },
+        DecisionRule::thresholds(0.8, 0.6, "nothing"),
         "# pixels\n\nHands pixels through; for tests.\n".into(),
     )
     .unwrap()

@@ -37,11 +37,7 @@ fn catalogue(dimension: usize) -> Catalogue {
 }
 
 fn rule(known_at: f32, new_below: f32) -> DecisionRule {
-    DecisionRule {
-        known_at,
-        new_below,
-        fitted_on: "test".into(),
-    }
+    DecisionRule::thresholds(known_at, new_below, "test")
 }
 
 fn info() -> ModelInfo {

@@ -24,11 +24,7 @@ fn bundle(views: Vec<View>, model_input: [usize; 3], dimension: usize) -> Bundle
         opset: 17,
         trained_on: "nothing".into(),
     };
-    let rule = DecisionRule {
-        known_at: 0.6,
-        new_below: 0.4,
-        fitted_on: "nothing".into(),
-    };
+    let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
     let (model, catalogue) = (
         bytes(&quantised_model(model_input)),
         Catalogue::new(dimension),

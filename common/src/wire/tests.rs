@@ -50,6 +50,7 @@ fn sighting() -> Sighting {
         },
         bundle: "0123456789ab".into(),
         engine: "tract 0.23.9 f32".into(),
+        chance: Some(0.875),
     }
 }
 
@@ -123,8 +124,32 @@ fn a_known_sighting_has_known_bytes() {
         "10747261637420302e32332e3920663332",   // engine
     );
     let bytes = encode(&sighting()).unwrap();
-    assert_eq!(hex(&bytes[HEADER..]), payload);
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b570101008ccb99ae");
+    // The chance, 0.875, stands behind what version 1 has.
+    assert_eq!(hex(&bytes[HEADER..]), format!("{payload}010000603f"));
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b57010200bbbec53f");
+
+    let first_version = [FIRST_VERSION_HEAD, payload].concat();
+    let first_version: Vec<u8> = (0..first_version.len())
+        .step_by(2)
+        .map(|i| u8::from_str_radix(&first_version[i..i + 2], 16).unwrap())
+        .collect();
+    let expected = Sighting {
+        chance: None,
+        ..sighting()
+    };
+    assert_eq!(decode::<Sighting>(&first_version).unwrap(), expected);
+}
+
+/// The envelope of the same sighting in version 1, as boats sent it.
+const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
+
+#[test]
+fn the_first_version_of_a_sighting_ends_where_it_ends() {
+    let new = postcard::to_stdvec(&sighting()).unwrap();
+    assert_eq!(
+        decode::<Sighting>(&envelope(1, 1, &new)),
+        Err(WireError::Payload("sighting"))
+    );
 }
 
 #[test]
@@ -149,12 +174,12 @@ fn a_newer_version_is_refused_by_name() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 1
+            known: 2
         }
     );
     assert_eq!(
         error.to_string(),
-        "a sighting of version 513 came, but this program reads versions up to 1: update it"
+        "a sighting of version 513 came, but this program reads versions up to 2: update it"
     );
     // Whatever a newer version may change behind it: the version is read first.
     assert_eq!(

@@ -58,11 +58,7 @@ pub(crate) fn bundle(enrolled: u32) -> Bundle {
         opset: 17,
         trained_on: "nothing".into(),
     };
-    let rule = DecisionRule {
-        known_at: 0.8,
-        new_below: 0.6,
-        fitted_on: "nothing".into(),
-    };
+    let rule = DecisionRule::thresholds(0.8, 0.6, "nothing");
     let created = "2026-11-23T16:20:00.000Z";
     Bundle::new(
         "pixels",

@@ -44,6 +44,7 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         region: PixelBox::whole(40, 20),
         bundle: "abc123".into(),
         engine: "test".into(),
+        chance: None,
     };
     (sighting, jpeg)
 }

@@ -107,7 +107,7 @@ pub fn run(args: &ConcatArgs) -> anyhow::Result<()> {
                 found,
             });
         }
-        rule = Some(refit(&catalogue_of(&joined)?, &first_rule()).0);
+        rule = Some(refit(&catalogue_of(&joined)?, &DecisionRule::unfitted()).0);
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&measured)?);
@@ -118,7 +118,7 @@ pub fn run(args: &ConcatArgs) -> anyhow::Result<()> {
         let stem = out.file_stem().unwrap_or_default().to_string_lossy();
         let name = args.name.clone().unwrap_or_else(|| stem.into_owned());
         let created = SystemClock.now().to_string();
-        let rule = rule.unwrap_or_else(first_rule);
+        let rule = rule.unwrap_or_else(DecisionRule::unfitted);
         let bundle = one_bundle(&bundles, &weights, &name, &created, rule)?;
         bundle.save(out)?;
         eprintln!(
@@ -146,14 +146,6 @@ fn show(measured: &[Measured]) {
             "{} queries, {} photos enrolled",
             m.found.queries, m.found.enrolled
         );
-    }
-}
-
-fn first_rule() -> DecisionRule {
-    DecisionRule {
-        known_at: 0.6,
-        new_below: 0.4,
-        fitted_on: "nothing yet: enrol whales first".into(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::submission;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ Protocols:
   encounter   a photo never meets photos of its own encounter; needs a column 'encounter', or 'date' (one whale, one day)
   all         all of them that the table has the columns for
 
-Ranks are over distinct whales. The bundle's own catalogue is not used; the photos go through the same engine as on the boat. \
+Ranks are over distinct whales, scored as the bundle's decision rule says. The bundle's own catalogue is not used; the photos go through the same engine as on the boat. \
 Intervals are 95 %, drawn anew by whale. Whales that the model was trained on make the figures too good.
 
 The page of --report holds small copies of photos of the data set: whoever gets the page gets them, on the data set's terms.")]
@@ -70,6 +71,10 @@ pub struct EvaluateArgs {
     /// How often the open set draws half of the whales
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     draws: u16,
+    /// How a whale is scored by its photos: best (the most similar alone), mean:K (of the K most similar), blend or blend:W:K (W
+    /// of the most similar, the rest of that mean) [default: as the bundle says]
+    #[arg(long, value_name = "WAY")]
+    whale_score: Option<WhaleScore>,
     /// Also cluster the photos (k-means, a cluster for each whale) and say how well clusters and whales agree; slow on large sets
     #[arg(long)]
     nmi: bool,
@@ -137,7 +142,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     dataset
         .photos
         .retain(|p| unnamed_are_asked || p.whale.is_some());
-    let photos = embedded(&bundle, &dataset, args)?;
+    let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
+    let photos = embedded(&bundle, &dataset, args)?.scored_by(whale_score);
     let found =
         measure(&photos, &bundle, args).map_err(|why| anyhow!("{} has {why}", data.display()))?;
     if let Some(path) = &args.write_submission {

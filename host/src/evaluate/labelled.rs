@@ -3,6 +3,7 @@
 use crate::dataset::LabelledPhoto;
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::whale_score::WhaleScore;
 use jiff::civil::Date;
 use ndarray::{Array2, ArrayView2};
 
@@ -64,6 +65,7 @@ pub struct LabelledEmbeddings {
     whales: Vec<String>,
     photos_by_whale: Vec<Vec<usize>>,
     rows: Array2<f32>,
+    whale_score: WhaleScore,
 }
 
 impl LabelledEmbeddings {
@@ -118,6 +120,7 @@ impl LabelledEmbeddings {
             whales,
             photos_by_whale,
             rows,
+            whale_score: WhaleScore::BEST,
         })
     }
 
@@ -139,6 +142,17 @@ impl LabelledEmbeddings {
             .flat_map(|i| catalogue.embedding(i).iter().copied())
             .collect();
         Self::new(labels, catalogue.dimension(), numbers)
+    }
+
+    /// The same photos, whales scored in this way instead of by their most similar photo.
+    pub fn scored_by(mut self, whale_score: WhaleScore) -> Self {
+        self.whale_score = whale_score;
+        self
+    }
+
+    /// How whales are scored.
+    pub fn whale_score(&self) -> WhaleScore {
+        self.whale_score
     }
 
     /// Photos, those without a named whale included.

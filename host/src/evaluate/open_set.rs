@@ -9,16 +9,16 @@ mod draw;
 mod rule;
 mod threshold;
 
-pub use draw::{Draw, Query};
-pub use rule::RuleFigures;
+pub use draw::{Draw, Drawing, Query, draws};
+pub use rule::{RuleFigures, rule_figures};
 pub use threshold::{CostRow, place_new_whale};
 
 use super::EvaluateError;
 use super::bootstrap::{Bootstrap, Interval};
 use super::labelled::LabelledEmbeddings;
-use super::reliability::{BINS, Bin, Chance, calibration_error, reliability};
+use super::reliability::{BINS, Bin, calibration_error, reliability};
 use super::sweep::{Mark, Point, area, curve, hit_at, sampled};
-use flukewatch_common::decision::DecisionRule;
+use flukewatch_common::decision::{Chance, Curve, DecisionRule, Evidence};
 use rule::{Judged, judge};
 use serde::Serialize;
 
@@ -78,8 +78,15 @@ pub struct OpenSet {
     pub rule_as_shipped: Option<RuleFigures>,
     /// Under the rule that `flukewatch enroll` sets on the enrolled half; `None` with too few photos.
     pub rule_as_enrolled: Option<RuleFigures>,
-    /// Expected calibration error of the chance that the first whale is right, in ten bins.
+    /// Expected calibration error of the chance that the first whale is right, in ten bins: by a curve fitted on one half of the
+    /// whales and measured on the other.
     pub calibration_error: f64,
+    /// The same by an isotonic curve.
+    pub calibration_error_isotonic: f64,
+    /// The same by the bundle's own curve, if it has one.
+    pub calibration_error_as_shipped: Option<f64>,
+    /// The same where the score itself is taken for a chance: what calibration mends.
+    pub calibration_error_of_scores: f64,
     /// What came true at each chance named.
     pub reliability: [Bin; BINS],
     /// The best threshold for several prices of a wrong name.
@@ -112,7 +119,12 @@ pub fn measure(
     options: &Options,
     bootstrap: &Bootstrap,
 ) -> Result<OpenSet, EvaluateError> {
-    let draws = draw::draws(photos, options.draws.max(1), options.seed);
+    let drawing = Drawing {
+        draws: options.draws.max(1),
+        seed: options.seed,
+        always: &[],
+    };
+    let draws = draws(photos, &drawing);
     let usable =
         |d: &Draw| d.queries.iter().any(Query::is_known) && d.queries.iter().any(|q| !q.is_known());
     if !draws.iter().any(usable) {
@@ -147,8 +159,23 @@ pub fn measure(
             [figure(first), figure(first + 1), figure(first + 2)],
         )
     };
-    let chances: Vec<(f64, bool)> = draws.iter().flat_map(chances_named).collect();
-    let bins = reliability(&chances);
+    let fitted = |curve: Curve| {
+        let chances: Vec<(f64, bool)> = draws
+            .iter()
+            .flat_map(|draw| chances_named(draw, &Chance::fit(curve, &cases(draw, true))))
+            .collect();
+        reliability(&chances)
+    };
+    let by = |chance: &dyn Fn(&Evidence) -> f64| {
+        let chances: Vec<(f64, bool)> = draws
+            .iter()
+            .flat_map(|draw| cases(draw, false))
+            .map(|(evidence, right)| (chance(&evidence), right))
+            .collect();
+        calibration_error(&reliability(&chances))
+    };
+    let shipped = options.rule.as_ref().and_then(|rule| rule.chance.as_ref());
+    let bins = fitted(Curve::Logistic);
     let curves = |right: bool| average_curve(sweeps.iter().map(|s| s.curve(&once, right)));
     let count = |known: bool| {
         mean(
@@ -172,6 +199,9 @@ pub fn measure(
         rule_as_shipped: rule(0, 4),
         rule_as_enrolled: rule(1, 7),
         calibration_error: calibration_error(&bins),
+        calibration_error_isotonic: calibration_error(&fitted(Curve::Isotonic)),
+        calibration_error_as_shipped: shipped.map(|chance| by(&|evidence| chance.of(evidence))),
+        calibration_error_of_scores: by(&|evidence| f64::from(evidence.score).clamp(0.0, 1.0)),
         reliability: bins,
         costs: threshold::costs(&draws),
         roc: curves(false),
@@ -241,18 +271,20 @@ impl<'a> Sweep<'a> {
     }
 }
 
-/// The chances named on the measured half of a draw, by the curve of its other half.
-fn chances_named(draw: &Draw) -> Vec<(f64, bool)> {
-    let cases = |fit: bool| {
-        let of_half = draw.queries.iter().filter(move |q| q.fit == fit);
-        of_half
-            .filter_map(|q| Some((q.evidence()?, q.is_right())))
-            .collect::<Vec<_>>()
-    };
-    let Some(chance) = Chance::fit(&cases(true)) else {
+/// The looks of one half of the whales: what is known of the ranking, and whether its first whale is right.
+pub fn cases(draw: &Draw, fit: bool) -> Vec<(Evidence, bool)> {
+    let of_half = draw.queries.iter().filter(|q| q.fit == fit);
+    of_half
+        .filter_map(|q| Some((q.evidence()?, q.is_right())))
+        .collect()
+}
+
+/// The chances that a curve of the other half names on the measured half of a draw.
+fn chances_named(draw: &Draw, chance: &Option<Chance>) -> Vec<(f64, bool)> {
+    let Some(chance) = chance else {
         return vec![];
     };
-    cases(false)
+    cases(draw, false)
         .iter()
         .map(|(evidence, right)| (chance.of(evidence), *right))
         .collect()

@@ -1,6 +1,8 @@
 //! Each query against every photo, in blocks: memory grows with the photos, never with their square.
 
 use super::labelled::LabelledEmbeddings;
+use flukewatch_common::decision::Evidence;
+use flukewatch_common::whale_score::{Highest, WhaleScore};
 use ndarray::{Array2, Axis};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -94,18 +96,27 @@ fn rows(scores: &Array2<f32>) -> impl Iterator<Item = &[f32]> {
     scores.as_slice().unwrap_or_default().chunks_exact(width)
 }
 
-/// A whale that a query may show, by its most similar photo.
+/// A whale that a query may show.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Candidate {
     /// The whale's number in [`LabelledEmbeddings::whales`].
     pub whale: usize,
-    /// Cosine.
+    /// Its score, by [`LabelledEmbeddings::whale_score`].
     pub score: f32,
-    /// The photo's position.
+    /// The position of its most similar photo.
     pub photo: usize,
 }
 
-/// For one query, the best score of each whale; whales without a photo that takes part are absent.
+/// What is known of a ranking when its chance is named; `None` for an empty one.
+pub fn evidence(top: &[Candidate]) -> Option<Evidence> {
+    let score = top.first()?.score;
+    Some(Evidence {
+        score,
+        lead: score - top.get(1).map_or(0.0, |second| second.score),
+    })
+}
+
+/// For one query, the score of each whale; whales without a photo that takes part are absent.
 #[derive(Clone, Debug)]
 pub struct WhaleScores(Vec<Option<Best>>);
 
@@ -134,10 +145,23 @@ impl WhaleScores {
                 });
             }
         }
+        let rule = photos.whale_score();
+        if rule != WhaleScore::BEST {
+            for (whale, best) in best.iter_mut().enumerate() {
+                let Some(best) = best else { continue };
+                let mut highest = Highest::default();
+                for &photo in photos.photos_of(whale) {
+                    if takes_part(photo) {
+                        highest.see(scores[photo], rule.of_top);
+                    }
+                }
+                best.score = rule.of(&highest);
+            }
+        }
         Self(best)
     }
 
-    /// The best score of a whale, if it takes part.
+    /// The score of a whale, if it takes part.
     pub fn score(&self, whale: usize) -> Option<f32> {
         self.0[whale].map(|b| b.score)
     }
@@ -217,6 +241,34 @@ mod tests {
             (Some(2), Some(1))
         );
         assert_eq!(found[0].top(1, |w| w != 1)[0].whale, 0);
+    }
+
+    #[test]
+    fn photos_that_agree_count_where_whales_are_scored_so() {
+        // B has the most similar photo (cos 10), A two at 20: by the mean of two, A is in front.
+        let photos = [
+            ("Q", 0.0),
+            ("A", 20.0),
+            ("A", -20.0),
+            ("B", 10.0),
+            ("B", 80.0),
+        ];
+        let mean_of_two = WhaleScore {
+            best: 0.0,
+            of_top: 2,
+        };
+        let first = |rule| {
+            let e = plane(&photos).scored_by(rule);
+            let found = look_up(&e, &[0], |query, scores| {
+                WhaleScores::of(&e, scores, |photo| photo != query)
+            });
+            let first = found[0].top(1, |_| true)[0];
+            (e.whales()[first.whale].clone(), first.photo, first.score)
+        };
+        assert_eq!(first(WhaleScore::BEST).0, "B");
+        let (whale, photo, score) = first(mean_of_two);
+        assert_eq!((whale.as_str(), photo), ("A", 1));
+        assert!((score - 20.0f32.to_radians().cos()).abs() < 1e-6);
     }
 
     #[test]

@@ -108,6 +108,18 @@ fn print_open_set(o: &open_set::OpenSet) {
         "{:<40} {:.3}",
         "calibration error of the chance (ECE)", o.calibration_error
     );
+    for (name, error) in [
+        ("  by an isotonic curve", Some(o.calibration_error_isotonic)),
+        ("  by the bundle's curve", o.calibration_error_as_shipped),
+        (
+            "  the score taken for a chance",
+            Some(o.calibration_error_of_scores),
+        ),
+    ] {
+        if let Some(error) = error {
+            println!("{name:<40} {error:.3}");
+        }
+    }
     for (name, rule) in [
         ("bundle's rule", &o.rule_as_shipped),
         ("rule set by enrolling", &o.rule_as_enrolled),

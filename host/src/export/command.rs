@@ -122,11 +122,6 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         trained_on,
     };
     let catalogue = Catalogue::new(network.dimension * views.len());
-    let first_rule = DecisionRule {
-        known_at: 0.6,
-        new_below: 0.4,
-        fitted_on: "nothing yet: enrol whales first".into(),
-    };
     let created = SystemClock.now().to_string();
     let mut bundle = Bundle::new(
         &name,
@@ -136,7 +131,7 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
         info,
         model,
         catalogue.clone(),
-        first_rule,
+        DecisionRule::unfitted(),
         card,
     )?;
     if let Some(rule) = rule_from_whales_kept_aside(&bundle, &dataset, &checkpoint)? {

@@ -126,6 +126,8 @@ fn nonsense(s: &Sighting) -> Option<String> {
         .any(|c| !(-1.001..=1.001).contains(&c.score))
     {
         Some("a candidate's score that is no cosine".into())
+    } else if s.chance.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
+        Some("a chance that is not in 0 to 1".into())
     } else if names.clone().any(|n| n.len() > LONGEST_NAME) {
         Some(format!("a name of more than {LONGEST_NAME} bytes"))
     } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
@@ -235,6 +237,8 @@ mod tests {
             |s| s.started = Timestamp(i64::MAX),
             |s| s.candidates[0].score = f32::NAN,
             |s| s.candidates[0].score = 7.0,
+            |s| s.chance = Some(f32::NAN),
+            |s| s.chance = Some(1.5),
             |s| s.candidates = vec![s.candidates[0].clone(); MAX_CANDIDATES + 1],
             |s| s.camera = "x".repeat(LONGEST_NAME + 1),
             |s| s.verdict = Verdict::Known { whale: " ".into() },

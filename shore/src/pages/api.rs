@@ -59,6 +59,8 @@ pub struct SightingJson {
     pub whale: Option<String>,
     /// The best candidate's score; null where there is no candidate.
     pub score: Option<f32>,
+    /// The chance that the first candidate is right, 0 to 1; null where the boat's bundle has no curve for it.
+    pub chance: Option<f32>,
     /// The whales that it may be, best first.
     pub candidates: Vec<CandidateJson>,
     /// The id of the bundle that decided.
@@ -91,6 +93,7 @@ impl From<&StoredSighting> for SightingJson {
                 Verdict::New | Verdict::Review => None,
             },
             score: s.candidates.first().map(|c| c.score),
+            chance: s.chance,
             candidates: candidates
                 .map(|c| CandidateJson {
                     whale: c.whale.clone(),

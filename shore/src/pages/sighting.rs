@@ -29,6 +29,8 @@ struct SightingPage<'a> {
     verdict: &'static str,
     headline: String,
     closest: String,
+    /// How sure the first candidate is, if the boat said so.
+    chance: Option<String>,
     started: String,
     boat: String,
     width: u32,
@@ -68,6 +70,7 @@ pub(super) async fn page(
         verdict: wording::kind(&s.verdict).as_str(),
         headline: wording::headline(&stored),
         closest: wording::closest(&stored),
+        chance: s.chance.map(wording::chance),
         started: wording::time(s.started),
         boat: s.boat.to_string(),
         width: s.picture.width,

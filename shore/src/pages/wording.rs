@@ -44,6 +44,15 @@ pub(super) fn score(cosine: f32) -> String {
     format!("{cosine:.2}")
 }
 
+/// A chance in per cent; never quite none or quite sure, which no curve is.
+pub(super) fn chance(chance: f32) -> String {
+    match (chance * 100.0).round() {
+        ..1.0 => "under 1 %".into(),
+        100.0.. => "over 99 %".into(),
+        percent => format!("{percent} %"),
+    }
+}
+
 /// How much of a score's bar is filled, 0 to 100.
 pub(super) fn fill(cosine: f32) -> u32 {
     (cosine.clamp(0.0, 1.0) * 100.0).round() as u32

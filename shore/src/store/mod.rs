@@ -46,6 +46,16 @@ pub enum StoreError {
         /// The newest that is read.
         known: i64,
     },
+    /// Written by an older Flukewatch, and only to be read here.
+    #[error(
+        "the database has version {got}, this program reads version {wanted}: 'flukewatch-shore serve' brings it up to date"
+    )]
+    Older {
+        /// The file's.
+        got: i64,
+        /// The one that is read.
+        wanted: i64,
+    },
     /// A picture file cannot be read or written.
     #[error("the picture file {file} cannot be used: {source}")]
     Picture {

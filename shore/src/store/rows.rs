@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// Columns of a sighting `s` with its picture `p`, in the order that [`read`] takes them.
 const COLUMNS: &str = "s.id, s.boat, s.sequence, s.camera, s.started, s.ended, s.frames, s.verdict, s.whale, \
     s.embedding_scale, s.embedding, s.picture_sha256, s.picture_bytes, s.picture_width, s.picture_height, \
-    s.x0, s.y0, s.x1, s.y1, s.bundle, s.engine, s.received, \
+    s.x0, s.y0, s.x1, s.y1, s.bundle, s.engine, s.received, s.chance, \
     p.sighting IS NOT NULL, p.sha256 = s.picture_sha256 AND p.boat = s.boat, p.readable";
 
 /// Inserts a sighting and its candidates. The id must be new.
@@ -31,7 +31,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         .collect();
     db.prepare_cached(
         "INSERT INTO sightings VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, \
-         :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received)",
+         :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received, :chance)",
     )?
     .execute(named_params! {
         ":id": s.id.to_string(), ":boat": s.boat.as_str(), ":sequence": s.sequence.cast_signed(), ":camera": s.camera,
@@ -40,6 +40,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":bytes": s.picture.bytes, ":width": s.picture.width, ":height": s.picture.height,
         ":x0": s.region.x0, ":y0": s.region.y0, ":x1": s.region.x1, ":y1": s.region.y1,
         ":bundle": s.bundle, ":engine": s.engine, ":received": now.0,
+        ":chance": s.chance.map(f64::from),
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (rank, m) in (1i64..).zip(&s.candidates) {
@@ -107,7 +108,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         })?
         .collect::<Result<_, _>>()?;
     let embedding: Vec<u8> = row.get(10)?;
-    let picture = match (row.get(22)?, row.get(23)?, row.get(24)?) {
+    let picture = match (row.get(23)?, row.get(24)?, row.get(25)?) {
         (false, _, _) => PictureState::Missing,
         (true, Some(true), Some(true)) => PictureState::Stored,
         (true, Some(true), _) => PictureState::Broken,
@@ -147,6 +148,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         },
         bundle: row.get(19)?,
         engine: row.get(20)?,
+        chance: row.get::<_, Option<f64>>(22)?.map(|chance| chance as f32),
     };
     Ok(StoredSighting {
         sighting,

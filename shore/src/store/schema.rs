@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables below, kept in `user_version`.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// Times are milliseconds since 1970 UTC, ids are written as text so that `sqlite3` shows them as the pages do.
 const TABLES: &str = "
@@ -32,7 +32,8 @@ CREATE TABLE sightings (
     y1 INTEGER NOT NULL,
     bundle TEXT NOT NULL,
     engine TEXT NOT NULL,
-    received INTEGER NOT NULL
+    received INTEGER NOT NULL,
+    chance REAL
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);
 CREATE INDEX sightings_by_boat ON sightings (boat, sequence);
@@ -77,6 +78,9 @@ CREATE TABLE refused_totals (
 ) STRICT;
 ";
 
+/// What version 1 lacks.
+const TO_VERSION_2: &str = "ALTER TABLE sightings ADD COLUMN chance REAL;";
+
 /// Opens `file` for writing, and makes the tables where there are none.
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(file)?;
@@ -86,8 +90,13 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "foreign_keys", true)?;
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if version(&tx)? == 0 {
-        tx.execute_batch(TABLES)?;
+    let found = version(&tx)?;
+    match found {
+        0 => tx.execute_batch(TABLES)?,
+        1 => tx.execute_batch(TO_VERSION_2)?,
+        _ => {}
+    }
+    if found < VERSION {
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
@@ -99,7 +108,13 @@ pub(super) fn open_to_read(file: &Path) -> Result<Connection, StoreError> {
     let db = Connection::open(file)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.pragma_update(None, "query_only", true)?;
-    version(&db)?;
+    let got = version(&db)?;
+    if (1..VERSION).contains(&got) {
+        return Err(StoreError::Older {
+            got,
+            wanted: VERSION,
+        });
+    }
     Ok(db)
 }
 

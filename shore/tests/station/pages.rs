@@ -130,6 +130,7 @@ async fn the_api_gives_the_documented_fields() {
         "candidates",
         "bundle",
         "engine",
+        "chance",
         "picture_stored",
         "picture",
         "received",

@@ -37,11 +37,7 @@ fn bundle(photos: &[&str]) -> Bundle {
         opset: 17,
         trained_on: "nothing".into(),
     };
-    let rule = DecisionRule {
-        known_at: 0.6,
-        new_below: 0.4,
-        fitted_on: "test".into(),
-    };
+    let rule = DecisionRule::thresholds(0.6, 0.4, "test");
     let card = "For tests.".into();
     Bundle::new(
         "test",

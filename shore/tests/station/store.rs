@@ -145,3 +145,28 @@ fn folders_that_cannot_serve_are_named() {
             .contains("update it")
     );
 }
+
+#[test]
+fn a_database_of_version_1_is_brought_up_to_date_and_keeps_what_it_has() {
+    let data = tempfile::tempdir().unwrap();
+    let (s, _) = sample::sighting("balaena", 3);
+    let batch = [judge(TOPIC, &wire::encode(&s).unwrap())];
+    let store = SqliteStore::open(data.path()).unwrap();
+    store.accept(&batch, Timestamp(5)).unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
+    db.execute_batch("ALTER TABLE sightings DROP COLUMN chance; PRAGMA user_version = 1")
+        .unwrap();
+    drop(db);
+    // Whoever only reads does not change it.
+    let error = SqliteStore::look(data.path()).unwrap_err().to_string();
+    assert!(error.contains("serve"), "{error}");
+    let store = SqliteStore::open(data.path()).unwrap();
+    let kept = store.sighting(s.id).unwrap().unwrap().sighting;
+    assert_eq!(kept.chance, None);
+    assert_eq!(kept.candidates, s.candidates);
+    let (next, _) = sample::sighting("balaena", 4);
+    let batch = [judge(TOPIC, &wire::encode(&next).unwrap())];
+    store.accept(&batch, Timestamp(6)).unwrap();
+    assert_eq!(store.sighting(next.id).unwrap().unwrap().sighting, next);
+}

@@ -1,10 +1,9 @@
 //! Half of the whales enrolled, and every photo looked up.
 
 use crate::evaluate::labelled::LabelledEmbeddings;
-use crate::evaluate::reliability::Evidence;
 use crate::evaluate::retrieval::KEPT;
-use crate::evaluate::search::{Candidate, WhaleScores, look_up};
-use flukewatch_common::decision::DecisionRule;
+use crate::evaluate::search::{Candidate, WhaleScores, evidence, look_up};
+use flukewatch_common::decision::{DecisionRule, Evidence, Limits};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -42,12 +41,7 @@ impl Query {
 
     /// What a chance is named by.
     pub fn evidence(&self) -> Option<Evidence> {
-        let score = self.top.first()?.score;
-        let second = self.top.get(1).map_or(0.0, |c| c.score);
-        Some(Evidence {
-            score,
-            lead: score - second,
-        })
+        evidence(&self.top)
     }
 }
 
@@ -67,9 +61,21 @@ pub struct Draw {
 }
 
 impl Draw {
+    /// The draw with the queries alone that nothing is fitted on.
+    pub fn measured(&self) -> Self {
+        let mut measured = self.clone();
+        measured.queries.retain(|q| !q.fit);
+        measured
+    }
+
     /// The rule that enrolling these whales sets.
     pub fn fitted_rule(&self) -> Option<DecisionRule> {
-        DecisionRule::fit(&self.best, &self.impostor, String::new())
+        DecisionRule::fit(
+            &self.best,
+            &self.impostor,
+            &Limits::default(),
+            String::new(),
+        )
     }
 }
 
@@ -80,8 +86,25 @@ struct Look {
     impostor: Option<f32>,
 }
 
+/// How whales are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct Drawing<'a> {
+    /// Times that half of them are drawn.
+    pub draws: usize,
+    /// Draws follow from it.
+    pub seed: u64,
+    /// Whales, by number, that are enrolled at every draw and whose photos are never looked up; empty for none.
+    pub always: &'a [bool],
+}
+
+impl Drawing<'_> {
+    fn is_always(&self, whale: usize) -> bool {
+        self.always.get(whale).copied().unwrap_or(false)
+    }
+}
+
 /// Draws half of the whales so many times; the same seed and whales give the same draws.
-pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> {
+pub fn draws(photos: &LabelledEmbeddings, drawing: &Drawing<'_>) -> Vec<Draw> {
     let whales = photos.whales().len();
     let mut unnamed = whales;
     let identity: Vec<usize> = (0..photos.len())
@@ -92,10 +115,12 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
             })
         })
         .collect();
-    let halves: Vec<(Vec<bool>, Vec<bool>)> = (0..draws)
-        .map(|draw| halves(whales, seed, draw as u64))
+    let halves: Vec<(Vec<bool>, Vec<bool>)> = (0..drawing.draws)
+        .map(|draw| halves(whales, drawing, draw as u64))
         .collect();
-    let all: Vec<usize> = (0..photos.len()).collect();
+    let all: Vec<usize> = (0..photos.len())
+        .filter(|&photo| !photos.whale_of(photo).is_some_and(|w| drawing.is_always(w)))
+        .collect();
     // The scores are the same for every draw: each photo meets the others once.
     let looks: Vec<Vec<Look>> = look_up(photos, &all, |photo, scores| {
         let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
@@ -147,15 +172,17 @@ pub fn draws(photos: &LabelledEmbeddings, draws: usize, seed: u64) -> Vec<Draw> 
     found
 }
 
-/// Which whales are enrolled, and on which thresholds are fitted: about a quarter of the whales for each of the four.
-fn halves(whales: usize, seed: u64, draw: u64) -> (Vec<bool>, Vec<bool>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+/// Which whales are enrolled, and on which thresholds are fitted: of those that are drawn, about a quarter for each of the four.
+fn halves(whales: usize, drawing: &Drawing<'_>, draw: u64) -> (Vec<bool>, Vec<bool>) {
+    let mut rng = ChaCha8Rng::seed_from_u64(drawing.seed);
     rng.set_stream(draw);
-    let mut order: Vec<usize> = (0..whales).collect();
+    let mut order: Vec<usize> = (0..whales).filter(|&w| !drawing.is_always(w)).collect();
     order.shuffle(&mut rng);
-    let (mut enrolled, mut fit) = (vec![false; whales], vec![false; whales]);
+    let mut enrolled: Vec<bool> = (0..whales).map(|w| drawing.is_always(w)).collect();
+    let mut fit = vec![false; whales];
+    let half = order.len().div_ceil(2);
     for (place, whale) in order.into_iter().enumerate() {
-        enrolled[whale] = place < whales.div_ceil(2);
+        enrolled[whale] = place < half;
         fit[whale] = place.is_multiple_of(2);
     }
     (enrolled, fit)

@@ -125,6 +125,28 @@ pub struct RuleFigures {
     pub balanced: Figure,
 }
 
+/// What each draw's own rule makes of it, without intervals; `None` where no draw has one.
+pub fn rule_figures(
+    draws: &[Draw],
+    rule: impl Fn(&Draw) -> Option<DecisionRule>,
+) -> Option<RuleFigures> {
+    let judged: Vec<Judged> = draws
+        .iter()
+        .filter_map(|draw| Some(judge(draw, &rule(draw)?)))
+        .collect();
+    let once = vec![1; draws.iter().map(|d| d.identities).max().unwrap_or(0)];
+    let balanced: Vec<[f64; 3]> = judged.iter().map(|j| j.balanced(&once)).collect();
+    let figure = |at: usize| Figure {
+        value: super::mean(balanced.iter().map(|b| b[at])),
+        interval: None,
+        by_draw: balanced.iter().map(|b| b[at]).collect(),
+    };
+    RuleFigures::of(
+        &judged.iter().collect::<Vec<_>>(),
+        [figure(0), figure(1), figure(2)],
+    )
+}
+
 impl RuleFigures {
     pub(super) fn of(judged: &[&Judged], [baks, baus, balanced]: [Figure; 3]) -> Option<Self> {
         let average = |value: &dyn Fn(&Judged) -> f64| super::mean(judged.iter().map(|j| value(j)));

@@ -11,11 +11,7 @@ fn options(rule: Option<(f32, f32)>) -> Options {
     Options {
         draws: 3,
         seed: 4,
-        rule: rule.map(|(known_at, new_below)| DecisionRule {
-            known_at,
-            new_below,
-            fitted_on: String::new(),
-        }),
+        rule: rule.map(|(known_at, new_below)| DecisionRule::thresholds(known_at, new_below, "")),
     }
 }
 

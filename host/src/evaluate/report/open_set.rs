@@ -152,9 +152,14 @@ fn reliability(o: &OpenSet) -> String {
         "chance named that the first whale is right",
         "share that was right",
         &format!(
-            "Reliability: on the broken line, a chance can be taken at its word. ECE {}. The chance is a logistic curve of the best \
-             score and its lead over the second whale; larger points stand for more photos.",
-            number(o.calibration_error)
+            "Reliability: on the broken line, a chance can be taken at its word. ECE {} (by an isotonic curve {}, {}the score taken \
+             for a chance {}). The chance is a logistic curve of the best score and its lead over the second whale; larger points \
+             stand for more photos.",
+            number(o.calibration_error),
+            number(o.calibration_error_isotonic),
+            o.calibration_error_as_shipped
+                .map_or_else(String::new, |e| format!("by the bundle's own {}, ", number(e))),
+            number(o.calibration_error_of_scores),
         ),
     )
 }

@@ -72,9 +72,13 @@ pub fn section(folder: &Path) -> anyhow::Result<String> {
         &[("sea", |e: &Epoch| e.images_per_second)],
         "Speed of training.",
     );
+    // An embedding that is not divided leaves the file empty.
     let file = folder.join("clusters.jsonl");
     if file.is_file() {
-        text += &clusters(&lines(&file)?);
+        let history: Vec<Clusters> = lines(&file)?;
+        if !history.is_empty() {
+            text += &clusters(&history);
+        }
     }
     Ok(text + "</div></section>\n")
 }
@@ -191,6 +195,8 @@ mod tests {
                 && !text.contains("learners")
                 && !text.contains("NaN")
         );
+        std::fs::write(dir.path().join("clusters.jsonl"), "").unwrap();
+        assert!(!section(dir.path()).unwrap().contains("learners"));
         let clusters = "{\"epoch\":0,\"sizes\":[5,7],\"moved\":null,\"cost\":3.0}\n{\"epoch\":2,\"sizes\":[6,6],\"moved\":0.1,\"cost\":2.0}\n";
         std::fs::write(dir.path().join("clusters.jsonl"), clusters).unwrap();
         assert!(section(dir.path()).unwrap().contains("among the learners"));

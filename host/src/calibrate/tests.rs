@@ -1,0 +1,172 @@
+use super::*;
+use flukewatch_common::catalogue::Enrolled;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const DIMENSION: usize = 16;
+
+/// Photos of whales in random directions, `photos` of each, scattered by `spread`; names start with `prefix`.
+fn whales(
+    prefix: &str,
+    count: usize,
+    photos: usize,
+    spread: f32,
+    seed: u64,
+) -> Vec<(PhotoLabel, Embedding)> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut found = vec![];
+    for whale in 0..count {
+        let centre: Vec<f32> = (0..DIMENSION)
+            .map(|_| rng.random_range(-1.0..1.0))
+            .collect();
+        for photo in 0..photos {
+            let numbers = centre
+                .iter()
+                .map(|c| c + rng.random_range(-spread..=spread))
+                .collect();
+            let label = PhotoLabel {
+                name: format!("{prefix}{whale}-{photo}"),
+                whale: Some(format!("{prefix}{whale}")),
+                ..PhotoLabel::default()
+            };
+            found.push((label, Embedding::normalised(numbers).unwrap()));
+        }
+    }
+    found
+}
+
+fn catalogue(photos: &[(PhotoLabel, Embedding)]) -> Catalogue {
+    let mut catalogue = Catalogue::new(DIMENSION);
+    for (label, embedding) in photos {
+        let entry = Enrolled {
+            whale: label.whale.clone().unwrap(),
+            photo: label.name.clone(),
+            source: String::new(),
+        };
+        catalogue.enrol(entry, embedding).unwrap();
+    }
+    catalogue
+}
+
+fn options() -> Options {
+    Options {
+        limits: Limits::default(),
+        curve: Curve::Logistic,
+        scoring: Scoring::Fixed(WhaleScore::BEST),
+        draws: 4,
+        seed: 3,
+    }
+}
+
+fn old() -> DecisionRule {
+    DecisionRule::thresholds(0.3, 0.1, "")
+}
+
+#[test]
+fn a_rule_keeps_its_limits_on_whales_that_it_was_not_fitted_on() {
+    let enrolled = catalogue(&whales("E", 150, 3, 0.5, 1));
+    let apart = whales("A", 200, 3, 0.9, 2);
+    let found = calibrate(&enrolled, &apart, &old(), &options()).unwrap();
+    assert_eq!((found.photos, found.whales, found.left_out), (600, 200, 0));
+    // The old rule names everybody; the new one keeps near 5 % of the new.
+    assert!(found.before.rule.new_named > 0.9, "{found:?}");
+    assert!(found.after.rule.new_named < 0.08, "{:?}", found.after);
+    assert!(
+        found.after.rule.known_called_new < 0.08,
+        "{:?}",
+        found.after
+    );
+    assert!(found.before.calibration_error > 0.2, "{:?}", found.before);
+    assert!(found.after.calibration_error < 0.05, "{:?}", found.after);
+    assert_eq!(found.rule.fault(), None);
+    assert!(found.rule.chance.is_some());
+}
+
+#[test]
+fn a_larger_catalogue_wants_a_higher_threshold() {
+    let apart = whales("A", 100, 2, 0.7, 2);
+    let at = |count| {
+        let enrolled = catalogue(&whales("E", count, 2, 0.5, 1));
+        calibrate(&enrolled, &apart, &old(), &options())
+            .unwrap()
+            .rule
+            .known_at
+    };
+    assert!(at(1000) > at(10) + 0.02, "{} {}", at(1000), at(10));
+}
+
+#[test]
+fn limits_that_are_stricter_name_fewer() {
+    let apart = whales("A", 200, 3, 0.9, 2);
+    let with = |limits| {
+        let options = Options {
+            limits,
+            ..options()
+        };
+        calibrate(&Catalogue::new(DIMENSION), &apart, &old(), &options).unwrap()
+    };
+    let strict = with(Limits {
+        false_match: 0.01,
+        ..Limits::default()
+    });
+    assert!(strict.after.rule.new_named < 0.03, "{:?}", strict.after);
+    let watchful = with(Limits {
+        missed_new: Some(0.1),
+        ..Limits::default()
+    });
+    assert!(
+        watchful.after.rule.new_called_new > 0.85,
+        "{:?}",
+        watchful.after
+    );
+}
+
+#[test]
+fn whales_of_the_catalogue_are_left_out_and_nameless_ones_are_new() {
+    let enrolled = whales("A", 5, 2, 0.3, 2);
+    let mut apart = whales("A", 60, 2, 0.3, 2);
+    for (label, _) in apart.iter_mut().filter(|(l, _)| l.name.starts_with("A59")) {
+        label.whale = None;
+    }
+    let found = calibrate(&catalogue(&enrolled), &apart, &old(), &options()).unwrap();
+    // Five whales are enrolled; of the others one has no name on either of its photos, which count as two.
+    assert_eq!((found.left_out, found.photos), (10, 110));
+    assert_eq!(found.whales, 54 + 2);
+}
+
+#[test]
+fn the_way_of_scoring_is_learned_where_photos_that_agree_tell() {
+    // Widely scattered photos: several that agree tell more than the nearest one.
+    let apart = whales("A", 150, 8, 1.6, 5);
+    let options = Options {
+        scoring: Scoring::Learned,
+        ..options()
+    };
+    let found = calibrate(&Catalogue::new(DIMENSION), &apart, &old(), &options).unwrap();
+    assert_ne!(found.rule.whale_score, WhaleScore::BEST);
+    // Where nobody has a second photo in the gallery, all ways are the same, and the plainest is taken.
+    let pairs = whales("A", 100, 2, 0.5, 5);
+    let found = calibrate(&Catalogue::new(DIMENSION), &pairs, &old(), &options).unwrap();
+    assert_eq!(found.rule.whale_score.of_top, found.rule.whale_score.of_top);
+}
+
+#[test]
+fn too_few_photos_say_so() {
+    let few = whales("A", 6, 2, 0.3, 2);
+    let error = calibrate(&Catalogue::new(DIMENSION), &few, &old(), &options()).unwrap_err();
+    assert!(matches!(error, CalibrateError::TooFew { .. }), "{error}");
+    let single = whales("A", 60, 1, 0.3, 2);
+    let error = calibrate(&Catalogue::new(DIMENSION), &single, &old(), &options()).unwrap_err();
+    assert!(error.to_string().contains("two photos or more"), "{error}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_rule() {
+    let apart = whales("A", 80, 2, 0.7, 2);
+    let rule = || {
+        calibrate(&Catalogue::new(DIMENSION), &apart, &old(), &options())
+            .unwrap()
+            .rule
+    };
+    assert_eq!(rule(), rule());
+}
