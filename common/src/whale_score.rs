@@ -10,7 +10,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The most photos of a whale that a score looks at.
-pub const MOST_PHOTOS: usize = 8;
+pub const MOST_PHOTOS: usize = 5;
 
 /// The rule; part of a bundle's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +55,14 @@ impl WhaleScore {
             return first;
         }
         let mean = counted.iter().sum::<f32>() / counted.len() as f32;
-        self.best * first + (1.0 - self.best) * mean
+        // A bound may be infinite, and nothing times infinity is no number.
+        if self.best <= 0.0 {
+            mean
+        } else if self.best >= 1.0 {
+            first
+        } else {
+            self.best * first + (1.0 - self.best) * mean
+        }
     }
 }
 
@@ -189,7 +196,7 @@ mod tests {
             "",
             "mean",
             "mean:0",
-            "mean:9",
+            "mean:6",
             "blend:2:3",
             "blend:x:3",
             "NaN",

@@ -95,7 +95,14 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
     for (photo, embedding) in photos.iter().zip(embed::photos(&bundle, &photos, true)?) {
         answers.push(match embedding {
             Ok(embedding) => {
-                let candidates = bundle.catalogue.search(&embedding, args.top.max(1))?;
+                // The second whale has a say in the chance, whether or not it is shown.
+                let mut candidates = bundle.catalogue.search_together(
+                    std::slice::from_ref(&embedding),
+                    bundle.decision.whale_score,
+                    args.top.max(2),
+                )?;
+                let chance = bundle.decision.chance(&candidates);
+                candidates.truncate(args.top.max(1));
                 let (verdict, whale) = match bundle.decision.decide(&candidates) {
                     Verdict::Known { whale } => ("known", Some(whale)),
                     Verdict::New => ("new", None),
@@ -105,7 +112,7 @@ pub fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
                     photo: photo.name.clone(),
                     verdict,
                     whale,
-                    chance: bundle.decision.chance(&candidates),
+                    chance,
                     candidates,
                     error: None,
                 }
