@@ -5,6 +5,7 @@
 //! before it is checked.
 
 mod archive;
+mod content;
 mod error;
 mod folder;
 mod manifest;
@@ -15,13 +16,18 @@ pub use manifest::{FORMAT, MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::prepare::Preparation;
+use content::{Content, Found};
 use manifest::{CARD, CATALOGUE, DECISION, MODEL};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
-/// The largest part that is read, in bytes.
+/// The largest part that is read, in bytes; a catalogue apart.
 pub const MAX_PART: u64 = 512 * 1024 * 1024;
+/// The largest catalogue, in bytes: what a tar can hold.
+pub const MAX_CATALOGUE: u64 = (8 << 30) - 1;
 /// The largest manifest that is read, in bytes.
 pub const MAX_MANIFEST: u64 = 1024 * 1024;
 /// The ending of a bundle in one file.
@@ -48,7 +54,7 @@ pub struct Bundle {
 struct Files {
     manifest_bytes: Vec<u8>,
     manifest: Manifest,
-    parts: BTreeMap<String, Vec<u8>>,
+    parts: BTreeMap<String, Found>,
 }
 
 impl Bundle {
@@ -99,10 +105,11 @@ impl Bundle {
     fn describe(
         mut manifest: Manifest,
         model: Vec<u8>,
-        catalogue: Catalogue,
+        mut catalogue: Catalogue,
         decision: DecisionRule,
         card: String,
     ) -> Result<Self, BundleError> {
+        catalogue.modernise();
         check(&manifest.name, &manifest, &catalogue, &decision)?;
         let mut bundle = Self {
             manifest: manifest.clone(),
@@ -116,11 +123,16 @@ impl Bundle {
         manifest.parts = PARTS
             .iter()
             .map(|&(part, file)| {
-                let bytes = bundle.part(part)?;
+                let content = bundle.part(part)?;
                 let info = PartInfo {
                     file: file.into(),
-                    sha256: sha256_hex(&bytes),
-                    bytes: bytes.len() as u64,
+                    sha256: content
+                        .sha256_hex()
+                        .map_err(|e| BundleError::Inconsistent {
+                            bundle: manifest.name.clone(),
+                            why: format!("its {part} cannot be written: {e}"),
+                        })?,
+                    bytes: content.len(),
                 };
                 Ok((part.to_owned(), info))
             })
@@ -132,6 +144,9 @@ impl Bundle {
     }
 
     /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
+    ///
+    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MAPPED_FROM`]): while the bundle is in use nothing may write to
+    /// that file. [`Bundle::save`] does not: it writes another one and renames it.
     ///
     /// # Errors
     /// Naming the bundle and the part at fault.
@@ -147,21 +162,23 @@ impl Bundle {
             mut parts,
         } = files;
         for (part, info) in &manifest.parts {
-            let bytes = parts.get(part).ok_or_else(|| BundleError::MissingPart {
+            let found = parts.get(part).ok_or_else(|| BundleError::MissingPart {
                 path: path.into(),
                 part: part.clone(),
             })?;
-            verify(path, part, info, bytes)?;
+            verify(path, part, info, found.len(), || found.sha256_hex())?;
         }
         let bad = |part: &str, why: String| BundleError::Part {
             path: path.into(),
             part: part.into(),
             why,
         };
-        let mut take = |part: &str| parts.remove(part).unwrap_or_default();
-        let model = take(MODEL);
-        let catalogue = Catalogue::from_bytes(&take(CATALOGUE))
+        let mut take = |part: &str| parts.remove(part).unwrap_or(Found::Read(vec![]));
+        let catalogue = take(CATALOGUE)
+            .catalogue()
             .map_err(|e: CatalogueError| bad(CATALOGUE, e.to_string()))?;
+        let mut take = |part: &str| take(part).bytes();
+        let model = take(MODEL);
         let decision =
             serde_json::from_slice(&take(DECISION)).map_err(|e| bad(DECISION, e.to_string()))?;
         let card = String::from_utf8(take(CARD)).map_err(|e| bad(CARD, e.to_string()))?;
@@ -197,12 +214,13 @@ impl Bundle {
                 part: "manifest".into(),
             });
         }
-        let mut files = vec![(MANIFEST_FILE, self.manifest_bytes.clone())];
+        let manifest = Content::Bytes(Cow::Borrowed(&self.manifest_bytes));
+        let mut files = vec![(MANIFEST_FILE, manifest)];
         for (part, info) in &self.manifest.parts {
-            let bytes = self.part(part)?;
-            verify(path, part, info, &bytes)
+            let content = self.part(part)?;
+            verify(path, part, info, content.len(), || content.sha256_hex())
                 .map_err(|_| BundleError::Stale { part: part.clone() })?;
-            files.push((&info.file, bytes));
+            files.push((&info.file, content));
         }
         if path.extension().is_some_and(|e| e == EXTENSION) {
             archive::write(path, &files)
@@ -217,11 +235,12 @@ impl Bundle {
     }
 
     /// A part's file.
-    fn part(&self, part: &str) -> Result<Vec<u8>, BundleError> {
+    fn part(&self, part: &str) -> Result<Content<'_>, BundleError> {
+        let borrowed = |bytes| Ok(Content::Bytes(Cow::Borrowed(bytes)));
         match part {
-            MODEL => Ok(self.model.clone()),
-            CATALOGUE => Ok(self.catalogue.to_bytes()),
-            CARD => Ok(self.card.clone().into_bytes()),
+            MODEL => borrowed(&self.model),
+            CATALOGUE => Ok(Content::Catalogue(&self.catalogue)),
+            CARD => borrowed(self.card.as_bytes()),
             _ => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
@@ -230,7 +249,7 @@ impl Bundle {
                     }
                 })?;
                 bytes.push(b'\n');
-                Ok(bytes)
+                Ok(Content::Bytes(Cow::Owned(bytes)))
             }
         }
     }
@@ -284,16 +303,27 @@ fn check(
     Ok(())
 }
 
-fn verify(path: &Path, part: &str, info: &PartInfo, bytes: &[u8]) -> Result<(), BundleError> {
-    if bytes.len() as u64 != info.bytes {
+/// Compares a part of `bytes` bytes with the manifest; `sha256_hex` is asked where the size is right.
+fn verify(
+    path: &Path,
+    part: &str,
+    info: &PartInfo,
+    bytes: u64,
+    sha256_hex: impl FnOnce() -> io::Result<String>,
+) -> Result<(), BundleError> {
+    if bytes != info.bytes {
         return Err(BundleError::WrongSize {
             path: path.into(),
             part: part.into(),
             expected: info.bytes,
-            got: bytes.len() as u64,
+            got: bytes,
         });
     }
-    if sha256_hex(bytes) != info.sha256 {
+    let sha256 = sha256_hex().map_err(|source| BundleError::Read {
+        path: path.into(),
+        source,
+    })?;
+    if sha256 != info.sha256 {
         return Err(BundleError::Altered {
             path: path.into(),
             part: part.into(),
@@ -303,10 +333,11 @@ fn verify(path: &Path, part: &str, info: &PartInfo, bytes: &[u8]) -> Result<(), 
 }
 
 fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect()
+    hex(&Sha256::digest(bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn id_of(manifest: &[u8]) -> String {

@@ -1,8 +1,43 @@
 //! The catalogue: the whales that are known, as embeddings of their photos, and the search in it.
+//!
+//! The search is exact: it gives the whales, photos and scores that comparing the query with every embedding in floats gives, to the last
+//! bit. It looks at one byte a number, and at the floats of the few photos that may decide only (`scan` tells why that is enough).
+//! A large catalogue stays in its file, which is mapped: [`Catalogue::open`].
+//!
+//! ```
+//! use flukewatch_common::catalogue::{Catalogue, Enrolled};
+//! use flukewatch_common::embedding::Embedding;
+//!
+//! let mut catalogue = Catalogue::new(2);
+//! for (whale, photo, numbers) in [("Salt", "a.jpg", [1.0, 0.0]), ("Cat Eyes", "b.jpg", [0.6, 0.8])] {
+//!     let entry = Enrolled { whale: whale.into(), photo: photo.into(), source: "Gulf of Maine".into() };
+//!     catalogue.enrol(entry, &Embedding::normalised(numbers.to_vec())?)?;
+//! }
+//! let seen = Embedding::normalised(vec![0.0, 1.0])?;
+//! assert_eq!(catalogue.search(&seen, 1)?[0].whale, "Cat Eyes");
+//! catalogue.withdraw_whale("Cat Eyes");
+//! assert_eq!(catalogue.search(&seen, 1)?[0].whale, "Salt");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
-use crate::embedding::{Embedding, dot};
+mod codes;
+mod file;
+mod kernel;
+mod mapped;
+mod names;
+mod rows;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use crate::embedding::Embedding;
+use names::Names;
+use rows::Rows;
+use scan::{Found, NOBODY};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 
 /// One enrolled photo.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,7 +62,7 @@ pub struct Match {
 }
 
 /// Why a catalogue cannot be read or changed.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CatalogueError {
     /// An embedding of another model.
     #[error("an embedding of {got} numbers does not belong in a catalogue of {expected}")]
@@ -43,6 +78,20 @@ pub enum CatalogueError {
         /// The photo without one.
         photo: String,
     },
+    /// The disk says no.
+    #[error("the catalogue file cannot be read: {why}")]
+    Read {
+        /// What the system says.
+        why: String,
+    },
+    /// Its checksum is another.
+    #[error("the catalogue file is damaged (its checksum differs): copy it again")]
+    Damaged,
+    /// The mapped file was written to.
+    #[error(
+        "the catalogue's file was changed while it was in use: start again; to replace a bundle, write the new one beside it and rename it"
+    )]
+    Changed,
     /// Not a catalogue, or cut off.
     #[error("the catalogue file cannot be read: {0}")]
     Format(&'static str),
@@ -56,49 +105,124 @@ pub enum CatalogueError {
     },
 }
 
-/// Enrolled photos and their embeddings; searched exactly.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Catalogue {
-    dimension: usize,
-    entries: Vec<Enrolled>,
-    embeddings: Vec<f32>,
+impl From<io::Error> for CatalogueError {
+    fn from(error: io::Error) -> Self {
+        Self::Read {
+            why: error.to_string(),
+        }
+    }
 }
 
-const MAGIC: [u8; 4] = *b"FLKC";
-const FORMAT: u16 = 1;
+/// From how many bytes on a catalogue's file is mapped. A smaller one is read, so that nobody who overwrites it can disturb a program
+/// that uses it.
+pub const MAPPED_FROM: u64 = 4 << 20;
+
+/// What computes the search's scores on this machine, as `AVX2`.
+pub fn search_kernel() -> &'static str {
+    kernel::Kernel::best().name()
+}
+
+/// Enrolled photos and their embeddings; searched exactly.
+#[derive(Clone, Debug)]
+pub struct Catalogue {
+    entries: Vec<Enrolled>,
+    rows: Rows,
+    /// The whale of each row; [`NOBODY`] where the photo was withdrawn.
+    whales: Vec<u32>,
+    names: Names,
+    /// The row of each photo, in ascending order; none where photo and row are always the same.
+    rows_by_photo: Option<Vec<u32>>,
+    /// That it is written in.
+    format: u16,
+}
+
+impl PartialEq for Catalogue {
+    /// Whether they hold the same photos and embeddings in the same order, wherever these lie.
+    fn eq(&self, other: &Self) -> bool {
+        self.dimension() == other.dimension()
+            && self.entries == other.entries
+            && (0..self.len()).all(|photo| self.embedding(photo) == other.embedding(photo))
+    }
+}
 
 impl Catalogue {
     /// A catalogue without a whale, for embeddings of `dimension` numbers.
     pub fn new(dimension: usize) -> Self {
         Self {
-            dimension,
             entries: vec![],
-            embeddings: vec![],
+            rows: Rows::new(dimension),
+            whales: vec![],
+            names: Names::default(),
+            rows_by_photo: None,
+            format: file::FORMAT,
         }
     }
 
-    /// Adds a photo.
+    /// Adds a photo, as the last one.
     ///
     /// # Errors
     /// When the embedding has another dimension or the whale no name.
     pub fn enrol(&mut self, entry: Enrolled, embedding: &Embedding) -> Result<(), CatalogueError> {
-        if embedding.dimension() != self.dimension {
-            return Err(CatalogueError::Dimension {
-                expected: self.dimension,
-                got: embedding.dimension(),
-            });
-        }
+        self.expect_dimension(embedding.dimension())?;
         if entry.whale.trim().is_empty() {
             return Err(CatalogueError::Unnamed { photo: entry.photo });
         }
-        self.entries.push(entry);
-        self.embeddings.extend_from_slice(embedding.as_slice());
+        self.add(entry, embedding.as_slice());
+        self.modernise();
         Ok(())
+    }
+
+    fn add(&mut self, entry: Enrolled, row: &[f32]) {
+        let whale = self.names.number(&entry.whale);
+        self.names.add_photo(whale);
+        if let Some(rows) = &mut self.rows_by_photo {
+            rows.push(self.rows.len() as u32);
+        }
+        self.rows.push(row);
+        self.whales.push(whale);
+        self.entries.push(entry);
+    }
+
+    /// Takes out all photos of a whale; tells how many there were.
+    pub fn withdraw_whale(&mut self, whale: &str) -> usize {
+        self.withdraw(|entry| entry.whale == whale)
+    }
+
+    /// Takes out the photos of this name, one as a rule; tells how many there were.
+    pub fn withdraw_photo(&mut self, photo: &str) -> usize {
+        self.withdraw(|entry| entry.photo == photo)
+    }
+
+    /// Takes out all photos of which `leaves` is true; tells how many. The others keep their order. Nothing is built anew: an embedding that
+    /// was withdrawn is passed over, and left out when the catalogue is written.
+    pub fn withdraw(&mut self, leaves: impl Fn(&Enrolled) -> bool) -> usize {
+        let before = self.entries.len();
+        if !self.entries.iter().any(&leaves) {
+            return 0;
+        }
+        let mut rows = self
+            .rows_by_photo
+            .take()
+            .unwrap_or_else(|| (0..before as u32).collect());
+        let mut photo = 0;
+        rows.retain(|&row| {
+            let goes = leaves(&self.entries[photo]);
+            photo += 1;
+            if goes {
+                let whale = std::mem::replace(&mut self.whales[row as usize], NOBODY);
+                self.names.remove_photo(whale);
+            }
+            !goes
+        });
+        self.entries.retain(|entry| !leaves(entry));
+        self.rows_by_photo = Some(rows);
+        self.modernise();
+        before - self.entries.len()
     }
 
     /// Numbers an embedding.
     pub fn dimension(&self) -> usize {
-        self.dimension
+        self.rows.dimension()
     }
 
     /// Enrolled photos.
@@ -117,225 +241,187 @@ impl Catalogue {
     }
 
     /// The embedding of the photo at `index`, `[D] f32`.
+    ///
+    /// # Panics
+    /// When there is no photo at `index`.
     pub fn embedding(&self, index: usize) -> &[f32] {
-        &self.embeddings[index * self.dimension..(index + 1) * self.dimension]
+        self.rows.floats(self.row(index))
     }
 
     /// Different whales.
     pub fn whales(&self) -> usize {
-        self.entries
-            .iter()
-            .map(|e| e.whale.as_str())
-            .collect::<std::collections::HashSet<_>>()
-            .len()
+        self.names.with_photos()
     }
 
     /// The `most` best whales for `query`, each by its most similar photo, best first; whales of equal score by name.
     ///
     /// # Errors
-    /// When the query has another dimension.
+    /// When the query has another dimension, or the catalogue's file was changed since it was opened.
     pub fn search(&self, query: &Embedding, most: usize) -> Result<Vec<Match>, CatalogueError> {
         self.search_where(query.as_slice(), most, |_| true)
     }
 
-    /// As [`Catalogue::search`], over the photos whose index `takes_part`: for leave-one-out and for whales taken out.
+    /// As [`Catalogue::search`], over the photos whose index `takes_part`: for leave-one-out and for whales taken out. It is asked of the
+    /// photos that may decide only.
     ///
     /// # Errors
-    /// When the query has another dimension.
+    /// As [`Catalogue::search`].
     pub fn search_where(
         &self,
         query: &[f32],
         most: usize,
         takes_part: impl Fn(usize) -> bool,
     ) -> Result<Vec<Match>, CatalogueError> {
-        if query.len() != self.dimension {
-            return Err(CatalogueError::Dimension {
-                expected: self.dimension,
-                got: query.len(),
-            });
-        }
-        let mut best: HashMap<&str, (f32, usize)> = HashMap::new();
-        for (index, (entry, row)) in self
-            .entries
-            .iter()
-            .zip(self.embeddings.chunks_exact(self.dimension.max(1)))
-            .enumerate()
-        {
-            if !takes_part(index) {
-                continue;
-            }
-            let score = dot(query, row);
-            best.entry(&entry.whale)
-                .and_modify(|b| {
-                    if score > b.0 {
-                        *b = (score, index)
-                    }
-                })
-                .or_insert((score, index));
-        }
-        let mut ranking: Vec<(&str, (f32, usize))> = best.into_iter().collect();
-        ranking.sort_by(|a, b| b.1.0.total_cmp(&a.1.0).then_with(|| a.0.cmp(b.0)));
-        ranking.truncate(most);
-        Ok(ranking
-            .into_iter()
-            .map(|(whale, (score, index))| Match {
-                whale: whale.to_owned(),
-                score,
-                photo: self.entries[index].photo.clone(),
-            })
-            .collect())
+        self.expect_dimension(query.len())?;
+        self.expect_unchanged()?;
+        let found = scan::search(
+            query,
+            &self.rows,
+            &self.whales,
+            self.names.count(),
+            most,
+            |row| self.photo(row as u32).is_some_and(&takes_part),
+            |a, b| self.names.name(a).cmp(self.names.name(b)),
+        );
+        Ok(self.matches(found))
     }
 
-    /// The file: `FLKC`, format (u16 LE), length of the entries (u32 LE), dimension and entries in postcard, then the embeddings
-    /// `[N, D] f32` little-endian.
+    /// The `most` best whales for several embeddings that show the same whale: a whale's score is the mean of its scores for each, as
+    /// [`Catalogue::search`] gives them, its photo the one that matched best. Best first; whales of equal score by name. No
+    /// query, no whale.
+    ///
+    /// # Errors
+    /// As [`Catalogue::search`].
+    pub fn search_together(
+        &self,
+        queries: &[Embedding],
+        most: usize,
+    ) -> Result<Vec<Match>, CatalogueError> {
+        for query in queries {
+            self.expect_dimension(query.dimension())?;
+        }
+        self.expect_unchanged()?;
+        let queries: Vec<&[f32]> = queries.iter().map(Embedding::as_slice).collect();
+        let found = scan::search_together(
+            &queries,
+            &self.rows,
+            &self.whales,
+            self.names.count(),
+            most,
+            |a, b| self.names.name(a).cmp(self.names.name(b)),
+        );
+        Ok(self.matches(found))
+    }
+
+    /// Opens a catalogue's file. From [`MAPPED_FROM`] bytes on it is not read but mapped: its embeddings take memory only while they are
+    /// looked at. Its checksum is checked all the same.
+    ///
+    /// The file must not be written to while the catalogue is in use; to replace it, write another and rename it.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not what [`Catalogue::write_to`] wrote.
+    pub fn open(path: &Path) -> Result<Self, CatalogueError> {
+        let file = File::open(path)?;
+        let bytes = file.metadata()?.len();
+        Self::open_within(&file, 0, bytes, MAPPED_FROM)
+    }
+
+    /// As [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from` bytes on.
+    pub(crate) fn open_within(
+        file: &File,
+        offset: u64,
+        bytes: u64,
+        map_from: u64,
+    ) -> Result<Self, CatalogueError> {
+        file::open(file, offset, bytes, map_from)
+    }
+
+    /// Whether its embeddings lie in a mapped file, all or the first of them.
+    pub fn is_mapped(&self) -> bool {
+        self.rows.is_mapped()
+    }
+
+    /// Whether a search in a mapped file gives memory back as it goes: a boat's computer has little, and the few milliseconds.
+    pub fn spare_memory(&mut self, sparing: bool) {
+        self.rows.spare(sparing);
+    }
+
+    /// Writes the file; `docs/bundle.md` tells its format.
+    ///
+    /// # Errors
+    /// When `out` does not take it.
+    pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        file::write(self, out)
+    }
+
+    /// How many bytes [`Catalogue::write_to`] writes.
+    pub fn file_bytes(&self) -> u64 {
+        file::bytes(self)
+    }
+
+    /// The file, as [`Catalogue::write_to`] writes it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        // Strings and lengths always have a postcard form, so that this cannot fail.
-        let entries =
-            postcard::to_stdvec(&(self.dimension as u32, &self.entries)).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(10 + entries.len() + self.embeddings.len() * 4);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&FORMAT.to_le_bytes());
-        bytes.extend_from_slice(&(entries.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&entries);
-        bytes.extend(self.embeddings.iter().flat_map(|v| v.to_le_bytes()));
+        let mut bytes = vec![];
+        // Memory takes it all.
+        let _ = self.write_to(&mut bytes);
         bytes
     }
 
-    /// Reads what [`Catalogue::to_bytes`] wrote.
+    /// Reads what [`Catalogue::to_bytes`] wrote, or an earlier Flukewatch.
     ///
     /// # Errors
     /// For any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CatalogueError> {
-        let bad = CatalogueError::Format;
-        let (head, rest) = bytes.split_at_checked(10).ok_or(bad("it is cut off"))?;
-        if head[..4] != MAGIC {
-            return Err(bad("it does not start with FLKC"));
-        }
-        let format = u16::from_le_bytes([head[4], head[5]]);
-        if format > FORMAT {
-            return Err(CatalogueError::Newer {
-                got: format,
-                known: FORMAT,
-            });
-        }
-        let length = u32::from_le_bytes([head[6], head[7], head[8], head[9]]) as usize;
-        let (entries, numbers) = rest.split_at_checked(length).ok_or(bad("it is cut off"))?;
-        let (dimension, entries): (u32, Vec<Enrolled>) =
-            postcard::from_bytes(entries).map_err(|_| bad("its list of photos is damaged"))?;
-        let dimension = dimension as usize;
-        if dimension == 0 || dimension > 65_536 {
-            return Err(bad("its dimension makes no sense"));
-        }
-        if entries.len().checked_mul(dimension * 4) != Some(numbers.len()) {
-            return Err(bad("it does not hold one embedding a photo"));
-        }
-        let embeddings: Vec<f32> = numbers
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect();
-        if embeddings.iter().any(|v| !v.is_finite()) {
-            return Err(bad("an embedding holds a number that is not finite"));
-        }
-        Ok(Self {
-            dimension,
-            entries,
-            embeddings,
-        })
+        file::read(bytes)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
+    /// From now on written in the newest format: read from an older file and not changed, it is written as it was.
+    pub(crate) fn modernise(&mut self) {
+        self.format = file::FORMAT;
+    }
 
-    fn entry(whale: &str, photo: &str) -> Enrolled {
-        Enrolled {
-            whale: whale.into(),
-            photo: photo.into(),
-            source: "test".into(),
+    fn expect_dimension(&self, got: usize) -> Result<(), CatalogueError> {
+        let expected = self.dimension();
+        if got == expected {
+            Ok(())
+        } else {
+            Err(CatalogueError::Dimension { expected, got })
         }
     }
 
-    fn embedding(values: &[f32]) -> Embedding {
-        Embedding::normalised(values.to_vec()).unwrap()
-    }
-
-    fn three() -> Catalogue {
-        let mut c = Catalogue::new(2);
-        c.enrol(entry("A", "a1"), &embedding(&[1.0, 0.0])).unwrap();
-        c.enrol(entry("A", "a2"), &embedding(&[0.0, 1.0])).unwrap();
-        c.enrol(entry("B", "b1"), &embedding(&[0.6, 0.8])).unwrap();
-        c
-    }
-
-    #[test]
-    fn a_whale_counts_once_by_its_best_photo() {
-        let found = three().search(&embedding(&[0.0, 1.0]), 5).unwrap();
-        let names: Vec<_> = found
-            .iter()
-            .map(|m| (m.whale.as_str(), m.photo.as_str()))
-            .collect();
-        assert_eq!(names, [("A", "a2"), ("B", "b1")]);
-        assert!((found[1].score - 0.8).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_photo_can_be_left_out() {
-        let found = three().search_where(&[0.0, 1.0], 1, |i| i != 1).unwrap();
-        assert_eq!(found[0].whale, "B");
-    }
-
-    #[test]
-    fn an_empty_catalogue_knows_no_whale() {
-        assert!(
-            Catalogue::new(2)
-                .search(&embedding(&[1.0, 1.0]), 5)
-                .unwrap()
-                .is_empty()
-        );
-    }
-
-    #[test]
-    fn another_models_embedding_is_refused() {
-        let error = three().search(&embedding(&[1.0, 0.0, 0.0]), 5).unwrap_err();
-        assert_eq!(
-            error,
-            CatalogueError::Dimension {
-                expected: 2,
-                got: 3
-            }
-        );
-    }
-
-    #[test]
-    fn the_file_reads_back_and_refuses_what_is_cut() {
-        let bytes = three().to_bytes();
-        assert_eq!(Catalogue::from_bytes(&bytes).unwrap(), three());
-        for end in 0..bytes.len() {
-            assert!(
-                Catalogue::from_bytes(&bytes[..end]).is_err(),
-                "cut at {end}"
-            );
+    fn expect_unchanged(&self) -> Result<(), CatalogueError> {
+        if self.rows.unchanged() {
+            Ok(())
+        } else {
+            Err(CatalogueError::Changed)
         }
-        let mut newer = bytes;
-        newer[4] = 9;
-        assert_eq!(
-            Catalogue::from_bytes(&newer),
-            Err(CatalogueError::Newer { got: 9, known: 1 })
-        );
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), head in any::<bool>()) {
-            let mut bytes = bytes;
-            if head && bytes.len() >= 6 {
-                bytes[..6].copy_from_slice(b"FLKC\x01\x00");
-            }
-            let _ = Catalogue::from_bytes(&bytes);
+    /// The row of a photo.
+    fn row(&self, photo: usize) -> usize {
+        match &self.rows_by_photo {
+            Some(rows) => rows[photo] as usize,
+            None => photo,
         }
+    }
+
+    /// The photo of a row; `None` where it was withdrawn.
+    fn photo(&self, row: u32) -> Option<usize> {
+        match &self.rows_by_photo {
+            Some(rows) => rows.binary_search(&row).ok(),
+            None => Some(row as usize),
+        }
+    }
+
+    fn matches(&self, found: Vec<Found>) -> Vec<Match> {
+        let matched = |found: Found| {
+            let entry = &self.entries[self.photo(found.row)?];
+            Some(Match {
+                whale: entry.whale.clone(),
+                score: found.score,
+                photo: entry.photo.clone(),
+            })
+        };
+        found.into_iter().filter_map(matched).collect()
     }
 }

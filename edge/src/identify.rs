@@ -11,7 +11,6 @@ use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::sighting::MAX_CANDIDATES;
-use std::collections::HashMap;
 
 /// Why an encounter has no identity.
 #[derive(Debug, thiserror::Error)]
@@ -55,9 +54,11 @@ impl Identifier {
     /// Names whales by `bundle`, its model run by `embedder`.
     pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
         let id = bundle.id().to_owned();
+        let mut catalogue = bundle.catalogue;
+        catalogue.spare_memory(true);
         Self {
             embedder,
-            catalogue: bundle.catalogue,
+            catalogue,
             decision: bundle.decision,
             bundle: id,
         }
@@ -92,47 +93,17 @@ impl Identifier {
         if embeddings.is_empty() {
             return Err(failed.map_or(IdentifyError::NoCrop, IdentifyError::Embed));
         }
-        let whales = self.catalogue.whales();
-        let rankings: Vec<Vec<Match>> = embeddings
-            .iter()
-            .map(|e| self.catalogue.search(e, whales))
-            .collect::<Result<_, _>>()?;
-        let mut candidates = fuse(&rankings);
-        let verdict = self.decision.decide(&candidates);
+        let candidates = self
+            .catalogue
+            .search_together(&embeddings, MAX_CANDIDATES)?;
         let chance = self.decision.chance(&candidates).map(|c| c as f32);
-        candidates.truncate(MAX_CANDIDATES);
         Ok(Identity {
-            verdict,
+            verdict: self.decision.decide(&candidates),
             candidates,
             chance,
             embedding: mean(&embeddings)?,
         })
     }
-}
-
-/// One ranking of several, each of all whales: a whale's score is the mean of its scores, its photo the one that matched best.
-fn fuse(rankings: &[Vec<Match>]) -> Vec<Match> {
-    let mut whales: HashMap<&str, (f32, &Match)> = HashMap::new();
-    for found in rankings.iter().flatten() {
-        let (sum, best) = whales.entry(&found.whale).or_insert((0.0, found));
-        *sum += found.score;
-        if found.score > best.score {
-            *best = found;
-        }
-    }
-    let mut fused: Vec<Match> = whales
-        .into_values()
-        .map(|(sum, best)| Match {
-            score: sum / rankings.len() as f32,
-            ..best.clone()
-        })
-        .collect();
-    fused.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then_with(|| a.whale.cmp(&b.whale))
-    });
-    fused
 }
 
 fn mean(embeddings: &[Embedding]) -> Result<Embedding, EmbeddingError> {
@@ -148,36 +119,6 @@ fn mean(embeddings: &[Embedding]) -> Result<Embedding, EmbeddingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ranking(scores: &[(&str, f32, &str)]) -> Vec<Match> {
-        scores
-            .iter()
-            .map(|(w, s, p)| Match {
-                whale: (*w).into(),
-                score: *s,
-                photo: (*p).into(),
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_whale_is_scored_by_the_mean_over_the_crops() {
-        let fused = fuse(&[
-            ranking(&[("A", 0.75, "a1"), ("B", 0.5, "b1"), ("C", 0.0, "c1")]),
-            ranking(&[("B", 0.75, "b2"), ("A", 0.25, "a2"), ("C", 0.0, "c1")]),
-        ]);
-        assert_eq!(
-            fused,
-            ranking(&[("B", 0.625, "b2"), ("A", 0.5, "a1"), ("C", 0.0, "c1")])
-        );
-    }
-
-    #[test]
-    fn one_crop_scores_as_a_photo_does() {
-        let one = ranking(&[("A", 0.75, "a1"), ("B", 0.5, "b1")]);
-        assert_eq!(fuse(std::slice::from_ref(&one)), one);
-        assert_eq!(fuse(&[vec![], vec![]]), vec![], "nothing is enrolled");
-    }
 
     #[test]
     fn the_mean_embedding_lies_between() {

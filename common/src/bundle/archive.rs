@@ -1,11 +1,12 @@
 //! A bundle as one file: an uncompressed tar, the manifest first.
 
-use super::folder::{parent_of, sibling, sync_folder, write_file};
+use super::content::{Content, Found, Lying};
+use super::folder::{open_file, parent_of, sibling, sync_folder, write_file};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::fs;
+use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
 /// Reads the whole file; every entry must be the manifest or a part that it names.
@@ -18,13 +19,11 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
         path: path.into(),
         why: e.to_string(),
     };
-    // Asked before it is opened: opening a pipe would wait for ever.
-    if !fs::metadata(path).map_err(reading)?.is_file() {
-        return Err(reading(io::Error::other("it is not an ordinary file")));
-    }
-    let mut archive = tar::Archive::new(BufReader::new(File::open(path).map_err(reading)?));
-    // Raw: no extensions of tar, so that an entry is what its own header says.
-    let mut entries = archive.entries().map_err(damaged)?.raw(true);
+    let file = open_file(path).map_err(reading)?;
+    let length = file.metadata().map_err(reading)?.len();
+    let mut archive = tar::Archive::new(BufReader::new(&file));
+    // Raw: no extensions of tar, so that an entry is what its own header says. With seeking: what is left in the file is not read twice.
+    let mut entries = archive.entries_with_seek().map_err(damaged)?.raw(true);
     let not_a_bundle = BundleError::NotABundle {
         path: path.into(),
         why: "start with a manifest.json",
@@ -61,10 +60,20 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
                 why: format!("it holds two of its {part}"),
             });
         }
-        parts.insert(
-            part.clone(),
-            read_entry(path, part, &mut entry, info.bytes)?,
-        );
+        let found = if Found::lies(part, info.bytes) {
+            let offset = entry.raw_file_position();
+            if offset.saturating_add(info.bytes) > length {
+                return Err(ends_within(path, part));
+            }
+            Found::Lies(Lying {
+                file: file.try_clone().map_err(reading)?,
+                offset,
+                bytes: info.bytes,
+            })
+        } else {
+            Found::Read(read_entry(path, part, &mut entry, info.bytes)?)
+        };
+        parts.insert(part.clone(), found);
     }
     Ok(Files {
         manifest_bytes,
@@ -106,24 +115,29 @@ fn read_entry<R: Read>(
             why: format!("its {part}: {e}"),
         })?;
     if bytes.len() as u64 != size {
-        return Err(BundleError::Archive {
-            path: path.into(),
-            why: format!("it ends within its {part}"),
-        });
+        return Err(ends_within(path, part));
     }
     Ok(bytes)
 }
 
+fn ends_within(path: &Path, part: &str) -> BundleError {
+    BundleError::Archive {
+        path: path.into(),
+        why: format!("it ends within its {part}"),
+    }
+}
+
 /// Writes a new file beside `path` and puts it in the place of the old one.
-pub(super) fn write(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), BundleError> {
+pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), BundleError> {
     let failed = |source: io::Error| BundleError::Write {
         path: path.into(),
         source,
     };
-    let bytes = pack(files).map_err(failed)?;
     let parent = parent_of(path).map_err(failed)?;
     let fresh = sibling(path, "new").map_err(failed)?;
-    if let Err(e) = write_file(&fresh, &bytes).and_then(|()| fs::rename(&fresh, path)) {
+    if let Err(e) =
+        write_file(&fresh, |out| pack(files, out)).and_then(|()| fs::rename(&fresh, path))
+    {
         // The error that made the file useless is the one to tell.
         let _ = fs::remove_file(&fresh);
         return Err(failed(e));
@@ -132,15 +146,27 @@ pub(super) fn write(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Bundle
 }
 
 /// No times, owners or modes of this machine, so that equal bundles are equal files.
-fn pack(files: &[(&str, Vec<u8>)]) -> io::Result<Vec<u8>> {
-    let mut tar = tar::Builder::new(vec![]);
-    for (name, bytes) in files {
+fn pack(files: &[(&str, Content<'_>)], out: &mut impl Write) -> io::Result<()> {
+    for (name, content) in files {
         let mut header = tar::Header::new_ustar();
-        header.set_size(bytes.len() as u64);
+        header.set_path(name)?;
+        header.set_size(content.len());
         header.set_mode(0o644);
         header.set_mtime(0);
         header.set_entry_type(tar::EntryType::Regular);
-        tar.append_data(&mut header, name, bytes.as_slice())?;
+        header.set_cksum();
+        out.write_all(header.as_bytes())?;
+        content.write_to(out)?;
+        out.write_all(&[0; BLOCK][..padding(content.len())])?;
     }
-    tar.into_inner()
+    // The end mark of every tar.
+    out.write_all(&[0; 2 * BLOCK])
+}
+
+/// A tar is made of blocks of so many bytes.
+const BLOCK: usize = 512;
+
+/// What fills up the last block of an entry.
+fn padding(bytes: u64) -> usize {
+    (bytes.next_multiple_of(BLOCK as u64) - bytes) as usize
 }

@@ -1,12 +1,16 @@
 //! A bundle as a folder.
 
+use super::content::{Content, Found, Lying};
 use super::manifest::{MANIFEST_FILE, Manifest, PARTS, PartInfo};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What is written at a time, in bytes.
+const WRITTEN: usize = 1 << 20;
 
 /// Reads the manifest and the files that it names; anything else in the folder is left alone.
 pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
@@ -37,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
     })
 }
 
-fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Vec<u8>, BundleError> {
+fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Found, BundleError> {
     let file = path.join(&info.file);
     match fs::metadata(&file) {
         Ok(found) if found.len() != info.bytes => Err(BundleError::WrongSize {
@@ -50,20 +54,34 @@ fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Vec<u8>, Bundle
             path: path.into(),
             part: part.into(),
         }),
-        _ => {
-            read_file(&file, info.bytes).map_err(|source| BundleError::Read { path: file, source })
-        }
+        _ if Found::lies(part, info.bytes) => open_file(&file)
+            .map(|opened| {
+                Found::Lies(Lying {
+                    file: opened,
+                    offset: 0,
+                    bytes: info.bytes,
+                })
+            })
+            .map_err(|source| BundleError::Read { path: file, source }),
+        _ => read_file(&file, info.bytes)
+            .map(Found::Read)
+            .map_err(|source| BundleError::Read { path: file, source }),
     }
 }
 
-/// Reads an ordinary file of at most `limit` bytes.
-fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// Opens an ordinary file.
+pub(super) fn open_file(path: &Path) -> io::Result<File> {
     // Asked before it is opened: opening a pipe would wait for ever.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not an ordinary file"));
     }
+    File::open(path)
+}
+
+/// Reads an ordinary file of at most `limit` bytes.
+fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![];
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    open_file(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other(format!("it has more than {limit} bytes")));
     }
@@ -71,7 +89,7 @@ fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Writes a new folder beside `path` and puts it in the place of the old one.
-pub(super) fn write(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), BundleError> {
+pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), BundleError> {
     let failed = |source: io::Error| BundleError::Write {
         path: path.into(),
         source,
@@ -81,9 +99,9 @@ pub(super) fn write(path: &Path, files: &[(&str, Vec<u8>)]) -> Result<(), Bundle
     let fresh = sibling(path, "new").map_err(failed)?;
     let written = fs::create_dir(&fresh)
         .and_then(|()| {
-            files
-                .iter()
-                .try_for_each(|(name, bytes)| write_file(&fresh.join(name), bytes))
+            files.iter().try_for_each(|(name, content)| {
+                write_file(&fresh.join(name), |out| content.write_to(out))
+            })
         })
         .and_then(|()| sync_folder(&fresh))
         .and_then(|()| replace(&fresh, path));
@@ -156,10 +174,14 @@ pub(super) fn sibling(path: &Path, what: &str) -> io::Result<PathBuf> {
     Ok(path.with_file_name(format!(".{name}.{what}-{}-{number}", std::process::id())))
 }
 
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// Writes a file with what `write` gives, and sees to it that it is on the disk.
+pub(super) fn write_file(
+    path: &Path,
+    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(WRITTEN, File::create(path)?);
+    write(&mut out)?;
+    out.into_inner()?.sync_all()
 }
 
 /// Makes the names in a folder outlast a power cut; where folders cannot be opened there is nothing to do.

@@ -149,7 +149,11 @@ impl Manifest {
                     file: info.file.clone(),
                 });
             }
-            if info.bytes > super::MAX_PART {
+            let most = match part {
+                CATALOGUE => super::MAX_CATALOGUE,
+                _ => super::MAX_PART,
+            };
+            if info.bytes > most {
                 return Err(BundleError::TooLarge {
                     path: path.into(),
                     part: part.into(),

@@ -325,3 +325,94 @@ fn folders_on_the_way_are_made() {
     bundle().save(&path).unwrap();
     assert_eq!(Bundle::open(&path).unwrap(), bundle());
 }
+
+/// With 2,000 photos of random directions: more than [`crate::catalogue::MAPPED_FROM`].
+fn large() -> Bundle {
+    let mut catalogue = Catalogue::new(512);
+    let mut state = 1u32;
+    for photo in 0..2000 {
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) as f32 - 8e6
+        };
+        let entry = Enrolled {
+            whale: format!("HW-{}", photo / 4),
+            photo: format!("{photo}.jpg"),
+            source: "test".into(),
+        };
+        let row = Embedding::normalised((0..512).map(|_| random()).collect()).unwrap();
+        catalogue.enrol(entry, &row).unwrap();
+    }
+    made(preparation(), vec![View::Plain], catalogue, rule(0.6, 0.4)).unwrap()
+}
+
+#[test]
+fn a_large_catalogue_is_mapped_from_folder_and_file() {
+    let large = large();
+    let dir = TempDir::new().unwrap();
+    let query = Embedding::normalised(large.catalogue.embedding(77).to_vec()).unwrap();
+    for name in ["b", "b.flukebundle"] {
+        let path = dir.path().join(name);
+        large.save(&path).unwrap();
+        let opened = Bundle::open(&path).unwrap();
+        assert!(opened.catalogue.is_mapped() && opened == large, "{name}");
+        // Replaced while it is in use, the old one goes on.
+        bundle().save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), bundle());
+        let found = opened.catalogue.search(&query, 3).unwrap();
+        assert_eq!(found, large.catalogue.search(&query, 3).unwrap());
+        assert_eq!(found[0].photo, "77.jpg");
+        // And can be saved again, from the file that has no name any more.
+        opened.save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), large);
+    }
+}
+
+#[test]
+fn a_large_catalogue_is_checked_as_a_small_one_is() {
+    let large = large();
+    let dir = TempDir::new().unwrap();
+    let (folder, file) = (dir.path().join("b"), dir.path().join("b.flukebundle"));
+    large.save(&folder).unwrap();
+    large.save(&file).unwrap();
+    for path in [&folder.join("catalogue.bin"), &file] {
+        let whole = fs::read(path).unwrap();
+        let opened = if *path == file { &file } else { &folder };
+        let mut bytes = whole.clone();
+        bytes[whole.len() / 2] ^= 1;
+        fs::write(path, &bytes).unwrap();
+        let error = Bundle::open(opened).unwrap_err();
+        assert!(
+            matches!(&error, BundleError::Altered { part, .. } if part == "catalogue"),
+            "{error}"
+        );
+        fs::write(path, &whole[..whole.len() / 2]).unwrap();
+        let error = Bundle::open(opened).unwrap_err().to_string();
+        let cut =
+            error.contains("ends within its catalogue") || error.contains("its catalogue has");
+        assert!(cut, "{error}");
+    }
+}
+
+#[test]
+fn a_bundle_with_a_catalogue_of_the_first_format_stays_as_it_is() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/humpback-lite0");
+    let opened = Bundle::open(&shipped).unwrap();
+    let dir = TempDir::new().unwrap();
+    let copy = dir.path().join("copy");
+    opened.save(&copy).unwrap();
+    assert_eq!(
+        fs::read(copy.join("catalogue.bin")).unwrap(),
+        fs::read(shipped.join("catalogue.bin")).unwrap()
+    );
+    assert_eq!(Bundle::open(&copy).unwrap().id(), opened.id());
+    // Given other whales it is written anew.
+    let catalogue = opened.catalogue.clone();
+    let other = opened.with_catalogue(catalogue, rule(0.6, 0.4)).unwrap();
+    other.save(&copy).unwrap();
+    assert_eq!(
+        &fs::read(copy.join("catalogue.bin")).unwrap()[..6],
+        b"FLKC\x02\x00"
+    );
+    assert_eq!(Bundle::open(&copy).unwrap(), other);
+}

@@ -16,12 +16,18 @@ fn tar_of(path: &Path, entries: &[(&str, &[u8])]) {
     fs::write(path, tar.into_inner().unwrap()).unwrap();
 }
 
+fn bytes_of(bundle: &Bundle, part: &str) -> Vec<u8> {
+    let mut bytes = vec![];
+    bundle.part(part).unwrap().write_to(&mut bytes).unwrap();
+    bytes
+}
+
 fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     let mut files = vec![(MANIFEST_FILE.to_owned(), bundle.manifest_bytes.clone())];
     files.extend(
         PARTS
             .iter()
-            .map(|(part, file)| ((*file).to_owned(), bundle.part(part).unwrap())),
+            .map(|(part, file)| ((*file).to_owned(), bytes_of(bundle, part))),
     );
     files
 }
@@ -123,7 +129,7 @@ fn a_file_cut_anywhere_is_refused() {
     let content = whole.len() - 1024;
     let last = PARTS
         .iter()
-        .map(|(part, _)| bundle().part(part).unwrap().len())
+        .map(|(part, _)| bytes_of(&bundle(), part).len())
         .next_back()
         .unwrap();
     let needed = content - last.next_multiple_of(512) + last;
