@@ -4,6 +4,7 @@ mod cores;
 mod measured;
 mod memory;
 mod recipes;
+mod search;
 mod train;
 
 use crate::test::WITH_TRAINER;
@@ -22,6 +23,7 @@ pub(crate) struct BenchArgs {
 enum Bench {
     Train(train::BenchTrainArgs),
     Recipes(recipes::BenchRecipesArgs),
+    Search(search::BenchSearchArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -29,6 +31,7 @@ pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitC
     match &args.bench {
         Bench::Train(args) => train::run(args, workshop),
         Bench::Recipes(args) => recipes::run(args, workshop),
+        Bench::Search(args) => search::run(args, workshop),
     }
 }
 

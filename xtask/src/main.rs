@@ -30,6 +30,7 @@ Examples:
   cargo xtask test      all tests; installs what they need where it is missing
   cargo xtask setup     only that: libtorch for the trainer, ONNX Runtime and mosquitto for tests
   cargo xtask bench train    speed and memory of training, beside PyTorch in Python
+  cargo xtask bench search   speed of the search in the catalogue, beside faiss and usearch
 
 Exit codes: 0 all is well; 1 something is not, and the last lines say what; 2 wrong command line; 130 interrupted."
 )]

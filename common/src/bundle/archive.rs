@@ -60,11 +60,13 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
                 why: format!("it holds two of its {part}"),
             });
         }
+        // What is sought past is not missed, so it is asked for here: the last block of each part, too.
+        let offset = entry.raw_file_position();
+        let blocks = info.bytes.next_multiple_of(BLOCK as u64);
+        if offset.saturating_add(blocks) > length {
+            return Err(ends_within(path, part));
+        }
         let found = if Found::lies(part, info.bytes) {
-            let offset = entry.raw_file_position();
-            if offset.saturating_add(info.bytes) > length {
-                return Err(ends_within(path, part));
-            }
             Found::Lies(Lying {
                 file: file.try_clone().map_err(reading)?,
                 offset,

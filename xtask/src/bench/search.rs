@@ -1,0 +1,209 @@
+//! `cargo xtask bench search`: the search in the catalogue beside faiss and usearch, at the same work.
+
+mod table;
+
+use super::cores::Cores;
+use super::measured;
+use crate::setup::environment::Environment;
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Deserialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use table::{Printed, Size};
+
+/// Measure the search: milliseconds a query on one thread, beside the exact searches of faiss and usearch.
+///
+/// Each size is drawn anew: whales with five photos each, and 15 photos to look up. All search the same embeddings, one query at a time
+/// as a boat does, on one core, in turns, round by round. Flukewatch answers with the five best whales, the peers with the five best
+/// photos. Its catalogue is mapped from its file.
+///
+/// The first call installs the peers with pip into .tools/bench-search (150 MB), and takes a release build of the inference engine.
+/// 1,000,000 embeddings take 3.5 GB of disk in target/bench/search while they are measured, and 5 GB of memory for the peers.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench search
+      10,000, 100,000 and 1,000,000 embeddings of 256 numbers
+  cargo xtask bench search --sizes 100000 --dimension 1024 --python ~/venv/bin/python
+      the dimension of the shipped model, with an environment that has faiss-cpu, usearch and numpy
+  cargo xtask bench search --sizes 10000 --bundle azores.flukebundle
+      and whether the search names the same photos as floats on your own whales, leave one out
+
+The last line is
+  search ratio: X.XX
+which is the fastest peer's time over ours, at the size where that is least.
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchSearchArgs {
+    /// How many embeddings
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000],
+          value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    sizes: Vec<u32>,
+    /// Numbers an embedding
+    #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=4096))]
+    dimension: u32,
+    /// How often each looks all queries up; medians count
+    #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=999))]
+    rounds: u32,
+    /// Also look up each enrolled photo of a bundle among the others, by the search and in floats
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<PathBuf>,
+    /// An existing Python for the peers, with what they need
+    #[arg(long, value_name = "PROGRAM")]
+    python: Option<PathBuf>,
+}
+
+/// The peers' Python environment.
+const ENVIRONMENT: Environment = Environment {
+    folder: ".tools/bench-search",
+    packages: &["faiss-cpu==1.15.1", "usearch==2.26.6", "numpy==2.4.6"],
+};
+/// Their program.
+const PEER: &str = "xtask/src/bench/search/peer.py";
+/// Ours.
+const OURS: &str = "bench_search";
+
+/// What our program prints of a bundle.
+#[derive(Deserialize)]
+struct Agreement {
+    photos: u64,
+    dimension: u64,
+    same: u64,
+}
+
+/// Measures; what it writes lies in `target/bench/search`, made anew.
+pub(crate) fn run(args: &BenchSearchArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let core = Cores::first(1)?;
+    let mut steps = Steps::new();
+    let python = steps.take("faiss and usearch in Python, the peers", || {
+        python(workshop, args.python.as_deref())
+    })?;
+    steps.take("build our side", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace"]);
+        workshop.run(cargo.args(["--example", OURS]))
+    })?;
+    let ours = workshop.built_as("release", "examples").join(OURS);
+    let folder = workshop.target().join("bench/search");
+    let mut sizes = vec![];
+    for &photos in &args.sizes {
+        let title = format!("{photos} embeddings of {} numbers", args.dimension);
+        let size = steps.take(&title, || {
+            empty(&folder)?;
+            let mut draw = workshop.program(&ours);
+            draw.arg("draw").arg(&folder);
+            draw.args([photos.to_string(), args.dimension.to_string()]);
+            workshop.run(&mut draw)?;
+            let mut peer = core.program(workshop, &python);
+            peer.arg(PEER).arg(&ours).arg(&folder);
+            // One thread each: of the libraries below the peers, too.
+            peer.env("OMP_NUM_THREADS", "1");
+            peer.args(["--rounds", &args.rounds.to_string()]);
+            let measured = measured::run(workshop, &mut peer, &folder, "peer")?;
+            let printed: Printed = serde_json::from_str(&measured.printed)
+                .with_context(|| format!("{PEER} printed something else: {}", measured.printed))?;
+            Ok(Size { photos, printed })
+        })?;
+        println!("{size}");
+        sizes.push(size);
+    }
+    empty(&folder)?;
+    let agreement = match &args.bundle {
+        None => None,
+        Some(bundle) => Some(
+            steps.take("the search beside floats, on enrolled photos", || {
+                agreement(workshop, &ours, bundle)
+            })?,
+        ),
+    };
+    println!("\n{}\n", steps.summary());
+    for size in &sizes {
+        println!("{size}");
+    }
+    if let Some(agreement) = agreement {
+        println!("{agreement}\n");
+    }
+    println!("medians of {} rounds, on core {core}", args.rounds);
+    if let Some(size) = sizes.first() {
+        println!("{}", size.printed.made_of());
+    }
+    let least = sizes.iter().map(Size::ratio).fold(f64::INFINITY, f64::min);
+    println!("search ratio: {least:.2}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn agreement(workshop: &Workshop, ours: &Path, bundle: &Path) -> anyhow::Result<String> {
+    let bundle = std::path::absolute(bundle).with_context(|| format!("{}", bundle.display()))?;
+    let printed = workshop.ask(workshop.program(ours).arg("agree").arg(&bundle));
+    let Some(printed) = printed else {
+        bail!(
+            "{} cannot be searched; `flukewatch inspect` tells why",
+            bundle.display()
+        );
+    };
+    let Agreement {
+        photos,
+        dimension,
+        same,
+    } = serde_json::from_str(&printed)
+        .with_context(|| format!("{OURS} printed something else: {printed}"))?;
+    Ok(format!(
+        "{}: the same photo and score as in floats for {same} of {photos} photos, {dimension} numbers each",
+        bundle.display()
+    ))
+}
+
+/// The Python of `--python`, or that of an environment of its own, made where it is missing.
+///
+/// # Errors
+/// When it cannot be made, or does not have what the peers import; says how to install that.
+fn python(workshop: &Workshop, own: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let Some(own) = own else {
+        ENVIRONMENT.install(workshop)?;
+        return Ok(ENVIRONMENT.python(workshop));
+    };
+    // Absolute, and not resolved: an environment's Python is a link, and the link is what makes it that environment's.
+    let python = std::path::absolute(own).with_context(|| format!("{}", own.display()))?;
+    let imports = "import faiss, usearch.index, numpy; print(faiss.__version__)";
+    match workshop.ask(workshop.program(&python).args(["-c", imports])) {
+        Some(version) => println!("    {} with faiss {}", python.display(), version.trim()),
+        None => bail!(
+            "{python} does not run, or lacks one of faiss, usearch and numpy: {python} -m pip install {packages}",
+            python = python.display(),
+            packages = ENVIRONMENT.packages.join(" ")
+        ),
+    }
+    Ok(python)
+}
+
+/// Removes what an earlier measurement left.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_python_without_the_peers_is_told_what_to_install() {
+        let here = Workshop::at(Path::new("."));
+        let error = python(&here, Some(Path::new("/no/python"))).unwrap_err();
+        let said = error.to_string();
+        assert!(said.starts_with("/no/python does not run"), "{said}");
+        assert!(
+            said.ends_with(
+                "/no/python -m pip install faiss-cpu==1.15.1 usearch==2.26.6 numpy==2.4.6"
+            ),
+            "{said}"
+        );
+    }
+}
