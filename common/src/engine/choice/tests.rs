@@ -33,11 +33,7 @@ fn bundle() -> Bundle {
         opset: 17,
         trained_on: "nothing".into(),
     };
-    let rule = DecisionRule {
-        known_at: 0.6,
-        new_below: 0.4,
-        fitted_on: "nothing".into(),
-    };
+    let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
     Bundle::new(
         "tiny",
         "2026-11-23T16:20:00.000Z",
