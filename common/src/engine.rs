@@ -1,15 +1,24 @@
 //! The engine: what turns a prepared image into the model's numbers.
 //!
-//! [`Engine`] is one image in, one vector out. [`tract`] runs everywhere in pure Rust; an engine for an accelerator implements
-//! the same trait and is held to the same tests. A quantised model is one ONNX file with QuantizeLinear and DequantizeLinear
+//! [`Engine`] is one image in, one vector out. [`tract`] runs everywhere in pure Rust, [`tensorrt`] on NVIDIA's GPUs; both are held
+//! to the same tests. [`choice`] opens the one that a boat is told to use. A quantised model is one ONNX file with QuantizeLinear and DequantizeLinear
 //! for every engine; what an engine makes of them is its own affair.
 
+pub mod agreement;
+pub mod choice;
+#[cfg(test)]
+mod conformance;
+mod form;
+pub mod handover;
+pub mod status;
 mod strip;
+pub mod tensorrt;
 #[cfg(test)]
 pub(crate) mod tiny_models;
 pub mod tract;
 
 use ndarray::ArrayView3;
+use std::sync::Arc;
 
 /// The largest input that an engine takes, in pixels a side.
 pub const MAX_INPUT_SIDE: usize = 4096;
@@ -28,6 +37,20 @@ pub trait Engine: Send {
     /// [`EngineError::Shape`] for an image of another shape, [`EngineError::Run`] when the engine fails.
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError>;
 }
+
+/// How much a line of an engine's matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// For who looks closely.
+    Detail,
+    /// For the log.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+}
+
+/// Who hears what an engine does meanwhile; from any thread.
+pub type Teller = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
 /// Why a model cannot be loaded or run.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use crate::stop::Stop;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::embedder::Embedder;
+use flukewatch_common::engine::choice::EngineChoice;
+use flukewatch_common::engine::tensorrt::{TensorRt, TensorRtError};
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
@@ -15,7 +17,7 @@ use std::time::Instant;
 /// What one part of the check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was checked: `config`, `bundle`, `model`, `camera` or `outbox`.
+    /// What was checked: `config`, `bundle`, `model`, `engine`, `camera` or `outbox`.
     pub part: &'static str,
     /// Whether it will work.
     pub good: bool,
@@ -55,6 +57,7 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
     );
     let mut findings = vec![Finding::good("config", says)];
     findings.extend(check_bundle(&config.bundle.path));
+    findings.push(check_engine(&config));
     findings.push(check_camera(&config));
     findings.push(check_outbox(&config));
     findings
@@ -106,6 +109,29 @@ fn check_model(path: &Path, bundle: &Bundle) -> Finding {
             Finding::good("model", says)
         }
         Err(e) => named(&e),
+    }
+}
+
+/// Whether TensorRT would start. No plan is built: that takes minutes, and `selftest` does it.
+fn check_engine(config: &Config) -> Finding {
+    let choice = config.engine.choice;
+    let place = config.engine.place();
+    if choice == EngineChoice::Tract {
+        return Finding::good("engine", "tract, as the configuration says".into());
+    }
+    let started = match place.shims_there().is_empty() {
+        true => Err(TensorRtError::NoShim {
+            folder: place.shims.clone(),
+        }),
+        false => TensorRt::start(&place, crate::run::teller()),
+    };
+    match started {
+        Ok(tensorrt) => Finding::good("engine", tensorrt.installation().to_string()),
+        Err(e) if choice == EngineChoice::Auto => Finding::good("engine", format!("tract: {e}")),
+        Err(e) => Finding::fault(
+            "engine",
+            format!("the engine 'tensorrt' is demanded and does not start: {e}"),
+        ),
     }
 }
 
@@ -170,7 +196,8 @@ mod tests {
     fn a_boat_that_will_work_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let findings = check_config(&boat(folder.path()));
-        let all = ["config", "bundle", "model", "camera", "outbox"].map(|part| (part, true));
+        let all =
+            ["config", "bundle", "model", "engine", "camera", "outbox"].map(|part| (part, true));
         assert_eq!(parts(&findings), all, "{findings:?}");
         assert!(
             findings[1].says.contains("2 whales on 2 photos"),
@@ -184,6 +211,34 @@ mod tests {
             !folder.path().join("outbox").exists(),
             "a check changes nothing"
         );
+    }
+
+    #[test]
+    fn an_engine_that_is_demanded_and_missing_is_a_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = boat(folder.path());
+        let text = std::fs::read_to_string(&file).unwrap();
+        let chosen = |engine: &str| {
+            let text = text
+                .replace("use = \"auto\"", &format!("use = \"{engine}\""))
+                .replace("/usr/local/lib/flukewatch", "no-shims");
+            std::fs::write(&file, text).unwrap();
+            let findings = check_config(&file);
+            let engine = findings.into_iter().find(|f| f.part == "engine").unwrap();
+            (engine.good, engine.says)
+        };
+        let (good, says) = chosen("auto");
+        assert!(
+            good && says.starts_with("tract: there is no shim for TensorRT"),
+            "{says}"
+        );
+        let (good, says) = chosen("tensorrt");
+        assert!(
+            !good && says.contains("is demanded and does not start: there is no shim"),
+            "{says}"
+        );
+        let (good, says) = chosen("tract");
+        assert!(good && says.starts_with("tract"), "{says}");
     }
 
     #[test]

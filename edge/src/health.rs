@@ -2,6 +2,7 @@
 
 use crate::outbox::Counts;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::engine::status::EngineStatus;
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::Path;
@@ -104,8 +105,11 @@ pub struct Health {
     pub written: String,
     /// The bundle's id.
     pub bundle: String,
-    /// What runs the model.
+    /// What runs the model now.
     pub engine: String,
+    /// How it stands with the accelerator's engine: `not wanted`, `preparing`, `ready`, `active`, or `unavailable: ` and why.
+    #[serde(default)]
+    pub accelerator: String,
     /// Frames that came, the broken ones included.
     pub frames: u64,
     /// Frames that could not be used.
@@ -142,7 +146,7 @@ impl Counters {
         &self,
         boat: &str,
         bundle: &str,
-        engine: &str,
+        engine: &EngineStatus,
         waiting: Counts,
         now: Timestamp,
     ) -> Health {
@@ -151,7 +155,8 @@ impl Counters {
             boat: boat.to_owned(),
             written: now.to_string(),
             bundle: bundle.to_owned(),
-            engine: engine.to_owned(),
+            engine: engine.active(),
+            accelerator: engine.accelerator().to_string(),
             frames: read(&self.frames),
             broken_frames: read(&self.broken_frames),
             encounters: read(&self.encounters),
@@ -188,6 +193,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flukewatch_common::engine::status::Accelerator;
 
     #[test]
     fn the_document_says_what_was_counted() {
@@ -205,7 +211,7 @@ mod tests {
         let health = counters.health(
             "balaena",
             "abc",
-            "test",
+            &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
             waiting,
             Timestamp(1_795_450_800_000),
         );
@@ -223,6 +229,10 @@ mod tests {
         ] {
             assert_eq!(read[key], value, "{key}");
         }
+        assert_eq!(
+            (&read["engine"], &read["accelerator"]),
+            (&"tract".into(), &"unavailable: no GPU".into())
+        );
         assert_eq!(
             (&read["link"], &read["written"]),
             (&"up".into(), &"2026-11-23T16:20:00.000Z".into())

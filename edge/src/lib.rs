@@ -2,7 +2,7 @@
 //!
 //! [`source`] gives frames, [`encounter`] groups them and keeps the best crops, [`identify`] names the whale, [`report`] makes the
 //! sighting, [`outbox`] keeps it safe and [`uplink`] carries it to shore. [`run`] puts them together; [`check`] tells beforehand
-//! whether it will work.
+//! whether it will work, [`selftest`] whether the engine's numbers can be trusted.
 
 pub mod check;
 pub mod config;
@@ -15,6 +15,7 @@ pub mod picture;
 pub mod quality;
 pub mod report;
 pub mod run;
+pub mod selftest;
 pub mod source;
 pub mod stop;
 pub mod uplink;

@@ -1,10 +1,12 @@
 //! The boat's program.
 
 use clap::{Args, Parser, Subcommand};
+use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_edge::check::{self, Finding};
-use flukewatch_edge::config::Config;
+use flukewatch_edge::config::{Config, EngineSection};
 use flukewatch_edge::outbox::{Listed, Listing};
 use flukewatch_edge::run::{self, RunOptions};
+use flukewatch_edge::selftest;
 use flukewatch_edge::stop::Stop;
 use std::error::Error;
 use std::io::IsTerminal;
@@ -23,6 +25,7 @@ use tracing_subscriber::EnvFilter;
     after_help = "\
 Examples:
   flukewatch-edge check --config edge.toml
+  flukewatch-edge selftest --config edge.toml
   flukewatch-edge run --config edge.toml
   flukewatch-edge run --config edge.toml --until-delivered 60
   flukewatch-edge outbox --config edge.toml --json
@@ -50,6 +53,9 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         /// End once the frames are over and shore has receipted everything, or this many seconds after the last frame.
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         until_delivered: Option<Duration>,
+        /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
+        #[arg(long, value_name = "ENGINE")]
+        engine: Option<EngineChoice>,
     },
     /// Say whether a configuration and its bundle will work.
     ///
@@ -71,6 +77,33 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         #[arg(long, value_name = "BUNDLE")]
         bundle: Option<PathBuf>,
         /// Print JSON: a list of {part, good, says}.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say whether the engine's embeddings can be trusted.
+    ///
+    /// Embeds drawn flukes with the bundle's model in tract, with and without the rounding of the quantised file, and in the engine that
+    /// is configured, and compares them. Where TensorRT is wanted its plan is built first, which takes minutes on a small machine, once;
+    /// the next run of the boat finds it.
+    #[command(
+        after_help = "Exit codes: 0 yes; 1 no, or something is at fault; 2 wrong command line."
+    )]
+    Selftest {
+        /// The boat's configuration.
+        #[arg(
+            long,
+            value_name = "FILE",
+            required_unless_present = "bundle",
+            conflicts_with = "bundle"
+        )]
+        config: Option<PathBuf>,
+        /// Test a bundle with the usual settings.
+        #[arg(long, value_name = "BUNDLE")]
+        bundle: Option<PathBuf>,
+        /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
+        #[arg(long, value_name = "ENGINE")]
+        engine: Option<EngineChoice>,
+        /// Print JSON: {passed, engine, why_not_tensorrt, comparisons}.
         #[arg(long)]
         json: bool,
     },
@@ -129,8 +162,10 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Run {
             config,
             until_delivered,
+            engine,
         } => {
-            let config = Config::load(&config.file)?;
+            let mut config = Config::load(&config.file)?;
+            config.engine.choice = engine.unwrap_or(config.engine.choice);
             let stop = Stop::default();
             stop_on_signal(stop.clone())?;
             let finished = run::run(&config, RunOptions { until_delivered }, &stop)?;
@@ -161,6 +196,34 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                 }
             }
             Ok(if findings.iter().all(|f| f.good) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Command::Selftest {
+            config,
+            bundle,
+            engine,
+            json,
+        } => {
+            let (path, mut section) = match (config, bundle) {
+                (Some(file), _) => {
+                    let config = Config::load(&file)?;
+                    (config.bundle.path, config.engine)
+                }
+                (None, Some(bundle)) => (bundle, EngineSection::default()),
+                // clap demands one of them.
+                (None, None) => return Ok(ExitCode::from(2)),
+            };
+            section.choice = engine.unwrap_or(section.choice);
+            let found = selftest::selftest(&path, &section)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&found)?);
+            } else {
+                print!("{found}");
+            }
+            Ok(if found.passed {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE

@@ -15,6 +15,8 @@ use crate::watch::{Watch, WatchError};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
+use flukewatch_common::engine::choice::{self, OpenError, Opened};
+use flukewatch_common::engine::{Level, Teller};
 use flukewatch_common::sighting::{BadBoatId, BoatId};
 use monitor::Monitor;
 use rand::SeedableRng;
@@ -59,6 +61,14 @@ pub enum RunError {
         bundle: PathBuf,
         /// What is wrong.
         source: EmbedderError,
+    },
+    /// The engine that runs the bundle's model.
+    #[error("the model of {}: {source}", .bundle.display())]
+    Engine {
+        /// The bundle.
+        bundle: PathBuf,
+        /// What is wrong.
+        source: OpenError,
     },
     /// The frames.
     #[error(transparent)]
@@ -107,7 +117,17 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         bundle: config.bundle.path.clone(),
         source,
     };
-    let embedder = Embedder::open(&bundle).map_err(model)?;
+    let Opened { engine, status } = choice::open(
+        &bundle,
+        config.engine.choice,
+        &config.engine.place(),
+        teller(),
+    )
+    .map_err(|source| RunError::Engine {
+        bundle: config.bundle.path.clone(),
+        source,
+    })?;
+    let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
     let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
     let identifier = Identifier::new(bundle, embedder);
     let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
@@ -118,7 +138,7 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         counters: counters.clone(),
         clock: clock.clone(),
         bundle: identifier.bundle().to_owned(),
-        engine: identifier.engine().to_owned(),
+        engine: status,
         file: config.outbox.path.join("health.json"),
         saved: None,
     };
@@ -126,7 +146,8 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     tracing::info!(
         %boat,
         bundle = monitor.bundle,
-        engine = monitor.engine,
+        engine = monitor.engine.active(),
+        accelerator = %monitor.engine.accelerator(),
         "watching {}",
         config.camera.path.display()
     );
@@ -196,6 +217,15 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     Ok(Finished {
         undelivered: options.until_delivered.is_some() && waiting > 0,
         health,
+    })
+}
+
+/// What an engine tells goes into the log.
+pub fn teller() -> Teller {
+    Arc::new(|level, line| match level {
+        Level::Detail => tracing::debug!("{line}"),
+        Level::Info => tracing::info!("{line}"),
+        Level::Warning => tracing::warn!("{line}"),
     })
 }
 

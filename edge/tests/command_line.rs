@@ -63,6 +63,7 @@ fn check_finds_every_part_at_fault_and_speaks_json() {
         [
             ("config", true),
             ("bundle", false),
+            ("engine", true),
             ("camera", false),
             ("outbox", true)
         ]
@@ -107,6 +108,8 @@ fn a_wrong_command_line_exits_with_2() {
         vec!["run"],
         vec!["check", "--config", "edge.toml", "--bundle", "b"],
         vec!["run", "--config", "edge.toml", "--until-delivered", "-1"],
+        vec!["run", "--config", "edge.toml", "--engine", "cuda"],
+        vec!["selftest"],
     ] {
         assert_eq!(
             edge(&wrong, boat.path()).status.code(),

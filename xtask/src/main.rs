@@ -8,6 +8,7 @@ mod child;
 mod demo;
 mod interrupt;
 mod setup;
+mod shim;
 mod steps;
 mod test;
 mod wording;
@@ -29,6 +30,7 @@ Examples:
   cargo xtask demo      a boat, a shore station and synthetic whales on this machine, and a page to look at
   cargo xtask test      all tests; installs what they need where it is missing
   cargo xtask setup     only that: libtorch for the trainer, ONNX Runtime and mosquitto for tests
+  cargo xtask shim      the shims for TensorRT, for boats with an NVIDIA GPU
   cargo xtask bench train    speed and memory of training, beside PyTorch in Python
   cargo xtask bench search   speed of the search in the catalogue, beside faiss and usearch
 
@@ -45,6 +47,7 @@ enum Command {
     Test(test::TestArgs),
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
+    Shim(shim::ShimArgs),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
             Command::Test(args) => test::run(args, &workshop),
             Command::Demo(args) => demo::run(args, &workshop),
             Command::Bench(args) => bench::run(args, &workshop),
+            Command::Shim(args) => shim::run(args, &workshop),
         }
     });
     match done {

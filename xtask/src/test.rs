@@ -6,6 +6,7 @@ mod tally;
 
 use crate::interrupt::Interrupted;
 use crate::setup::{self, libtorch};
+use crate::shim;
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use clap::Args;
@@ -35,7 +36,10 @@ pub(crate) fn run(args: &TestArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
         setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
     }
     setup::test_tools(&mut steps, workshop)?;
-    let missing = missing::look(workshop, !args.no_torch);
+    let mut missing = missing::look(workshop, !args.no_torch);
+    if let Some(why) = shim::test_step(&mut steps, workshop)? {
+        missing.push(format!("TensorRT's headers, to compile its shims: {why}"));
+    }
     let mut tally = Tally::default();
     check(&mut steps, workshop, !args.no_torch, &mut tally)?;
 

@@ -6,6 +6,8 @@ mod locate;
 pub use fault::{ConfigError, Fault};
 
 use crate::uplink::BrokerUrl;
+use flukewatch_common::engine::choice::EngineChoice;
+use flukewatch_common::engine::tensorrt::{PlanOptions, SHIMS, TensorRtPlace};
 use flukewatch_common::sighting::BoatId;
 use locate::Document;
 use serde::Deserialize;
@@ -20,6 +22,9 @@ pub struct Config {
     pub boat: BoatSection,
     /// The model and the catalogue.
     pub bundle: BundleSection,
+    /// What runs the model.
+    #[serde(default)]
+    pub engine: EngineSection,
     /// Where frames come from.
     pub camera: CameraSection,
     /// How frames become encounters.
@@ -45,6 +50,49 @@ pub struct BoatSection {
 pub struct BundleSection {
     /// A bundle's folder or `.flukebundle` file.
     pub path: PathBuf,
+}
+
+/// `[engine]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EngineSection {
+    /// Which engine.
+    #[serde(rename = "use")]
+    pub choice: EngineChoice,
+    /// The folder of TensorRT's shims.
+    pub shims: PathBuf,
+    /// The folder of the plans that TensorRT builds; made where it is missing.
+    pub plans: PathBuf,
+    /// Whether layers that are not int8 may run in 16 bits.
+    pub fp16: bool,
+    /// What TensorRT may use to try out layers, in megabytes of 1,000,000 bytes.
+    pub workspace_megabytes: u64,
+}
+
+impl Default for EngineSection {
+    fn default() -> Self {
+        Self {
+            choice: EngineChoice::Auto,
+            shims: SHIMS.into(),
+            plans: "plans".into(),
+            fp16: false,
+            workspace_megabytes: 512,
+        }
+    }
+}
+
+impl EngineSection {
+    /// Where TensorRT is, and how it builds plans.
+    pub fn place(&self) -> TensorRtPlace {
+        TensorRtPlace {
+            shims: self.shims.clone(),
+            plans: self.plans.clone(),
+            options: PlanOptions {
+                fp16: self.fp16,
+                workspace_bytes: self.workspace_megabytes.saturating_mul(1_000_000),
+            },
+        }
+    }
 }
 
 /// Where frames come from.
@@ -207,6 +255,8 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         for path in [
             &mut config.bundle.path,
+            &mut config.engine.shims,
+            &mut config.engine.plans,
             &mut config.camera.path,
             &mut config.outbox.path,
         ] {
@@ -262,6 +312,12 @@ impl Config {
         check("camera.name", named, &|| {
             "must be 1 to 32 characters".into()
         });
+        let workspace = self.engine.workspace_megabytes as f64;
+        check(
+            "engine.workspace_megabytes",
+            within(workspace, 16.0, 1e5),
+            &|| range(workspace, 16.0, 1e5),
+        );
         let rate = camera.frames_per_second;
         check(
             "camera.frames_per_second",

@@ -45,6 +45,34 @@ fn the_example_says_what_holds_without_it() {
 }
 
 #[test]
+fn the_engine_is_chosen_and_its_folders_resolved() {
+    let text = format!(
+        "{GOOD}[engine]\nuse = \"tensorrt\"\nshims = \"shims\"\nfp16 = true\nworkspace_megabytes = 64\n"
+    );
+    let engine = Config::parse(&text, Path::new("boat/edge.toml"))
+        .unwrap()
+        .engine;
+    assert_eq!(engine.choice, EngineChoice::TensorRt);
+    let place = engine.place();
+    assert_eq!(place.shims, Path::new("boat/shims"));
+    assert_eq!(place.plans, Path::new("boat/plans"));
+    assert!(place.options.fp16);
+    assert_eq!(place.options.workspace_bytes, 64_000_000);
+    let usual = Config::parse(GOOD, Path::new("boat/edge.toml")).unwrap();
+    assert_eq!(usual.engine.shims, Path::new(SHIMS));
+    let said = fault(&text.replace("tensorrt", "cuda"));
+    assert!(
+        said.contains("engine.use: unknown variant `cuda`"),
+        "{said}"
+    );
+    let said = fault(&text.replace("= 64", "= 1"));
+    assert!(
+        said.contains("engine.workspace_megabytes: must be 16 to 100000, not 1"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_example_holds_every_key() {
     let mut missing = include_str!("../../edge.example.toml").to_owned();
     missing.push_str("no_such_key = 1\n");
@@ -61,6 +89,11 @@ fn the_example_holds_every_key() {
     for key in [
         "name",
         "path",
+        "use",
+        "shims",
+        "plans",
+        "fp16",
+        "workspace_megabytes",
         "source",
         "frames_per_second",
         "pace",

@@ -3,6 +3,7 @@
 use crate::health::{Counters, Health};
 use crate::outbox::{OutboxError, Queue};
 use flukewatch_common::clock::Clock;
+use flukewatch_common::engine::status::EngineStatus;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ pub(super) struct Monitor {
     pub(super) counters: Arc<Counters>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bundle: String,
-    pub(super) engine: String,
+    pub(super) engine: Arc<EngineStatus>,
     pub(super) file: PathBuf,
     pub(super) saved: Option<Instant>,
 }

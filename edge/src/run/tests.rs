@@ -1,8 +1,10 @@
 use super::*;
-use crate::config::Config;
+use crate::config::{Config, EngineSection};
 use crate::outbox::Listing;
+use crate::sample::fake::FakeShim;
 use crate::sample::{self, Mosquitto, Shore};
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::engine::choice::EngineChoice;
 use std::path::Path;
 
 /// A boat's folder with the stills of `whales` and a configuration.
@@ -179,5 +181,105 @@ fn a_damaged_bundle_is_named_before_anything_starts() {
     let said = run(&config, until(1), &Stop::default()).unwrap_err();
     assert!(matches!(said, RunError::Bundle(_)), "{said}");
     assert!(said.to_string().contains("whales.flukebundle"), "{said}");
+    assert!(!config.outbox.path.exists());
+}
+
+/// Waits for a run's health document to say something.
+fn until_health(config: &Config, wanted: impl Fn(&Health) -> bool) -> Health {
+    let started = Instant::now();
+    loop {
+        let read = std::fs::read(config.outbox.path.join("health.json")).unwrap_or_default();
+        if let Ok(health) = serde_json::from_slice::<Health>(&read)
+            && wanted(&health)
+        {
+            return health;
+        }
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{}",
+            String::from_utf8_lossy(&read)
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A boat with a fake TensorRT.
+fn with_tensorrt(config: &mut Config, fake: &FakeShim, choice: EngineChoice) {
+    config.engine = EngineSection {
+        choice,
+        shims: fake.shims(),
+        plans: fake.plans(),
+        ..EngineSection::default()
+    };
+}
+
+#[test]
+fn tensorrt_runs_the_model_and_stands_in_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "fast");
+    let fake = FakeShim::new(&[]);
+    with_tensorrt(&mut config, &fake, EngineChoice::TensorRt);
+    let health = run(&config, until(0), &Stop::default()).unwrap().health;
+    assert_eq!(health.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
+    assert_eq!(
+        (health.accepted, &*health.accelerator),
+        (4, "active"),
+        "{health:?}"
+    );
+}
+
+#[test]
+fn tract_serves_while_a_plan_is_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "fast");
+    let fake = FakeShim::new(&[("FAKE_GATE", "")]);
+    with_tensorrt(&mut config, &fake, EngineChoice::Auto);
+    let stop = Stop::default();
+    let work = {
+        let (config, stop) = (config.clone(), stop.clone());
+        std::thread::spawn(move || run(&config, RunOptions::default(), &stop))
+    };
+    until_health(&config, |h| h.accelerator == "preparing");
+    while Listing::read(&config.outbox.path).map_or(0, |l| l.accepted) < 4 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The end comes before the plan does, and waits for nobody.
+    stop.ask();
+    let health = work.join().unwrap().unwrap().health;
+    assert!(health.engine.starts_with("tract "), "{health:?}");
+    assert_eq!(health.accepted, 4);
+    assert!(!fake.gate().exists());
+}
+
+#[test]
+fn a_gpu_that_breaks_costs_no_sighting() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "real-time");
+    // The trial at load, the drawn flukes, two whales, and no more.
+    let fake = FakeShim::new(&[("FAKE_RUNS", "11")]);
+    with_tensorrt(&mut config, &fake, EngineChoice::Auto);
+    config.camera.frames_per_second = 2.0;
+    let finished = run(&config, until(0), &Stop::default()).unwrap();
+    let health = finished.health;
+    assert_eq!((health.accepted, health.failed_encounters), (4, 0));
+    assert!(
+        health.engine.starts_with("tract ") || health.accelerator == "active",
+        "{health:?}"
+    );
+}
+
+#[test]
+fn tensorrt_demanded_and_missing_stops_the_boat_before_it_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..1, "mqtt://127.0.0.1:1", "fast");
+    let fake = FakeShim::new(&[("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DRIVER")]);
+    with_tensorrt(&mut config, &fake, EngineChoice::TensorRt);
+    let said = run(&config, until(0), &Stop::default()).unwrap_err();
+    assert!(matches!(said, RunError::Engine { .. }), "{said}");
+    assert!(
+        said.to_string()
+            .contains("the engine 'tensorrt' is demanded and does not start"),
+        "{said}"
+    );
     assert!(!config.outbox.path.exists());
 }

@@ -2,6 +2,8 @@
 
 mod broker;
 mod bundle;
+#[path = "../../../common/shim/fake/fake.rs"]
+pub(crate) mod fake;
 
 pub(crate) use broker::{Mosquitto, Shore};
 pub(crate) use bundle::{FLUKE, bundle, fluke, frame};

@@ -202,9 +202,13 @@ fn broken_frames_are_counted_and_passed_over() {
     ];
     let boat = boat(FILM, ROOM, |_| steps);
     boat.watch.run().unwrap();
-    let health = boat
-        .counters
-        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    let health = boat.counters.health(
+        "b",
+        "b",
+        &Default::default(),
+        boat.queue.counts().unwrap(),
+        Timestamp(0),
+    );
     assert_eq!(
         (
             health.frames,
@@ -290,9 +294,13 @@ fn while_the_outbox_is_full_sightings_wait_and_are_then_taken_in_order() {
     let seen = sightings(&boat.queue);
     assert_eq!(seen.iter().map(|s| s.sequence).collect::<Vec<_>>(), [2]);
     assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
-    let health = boat
-        .counters
-        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    let health = boat.counters.health(
+        "b",
+        "b",
+        &Default::default(),
+        boat.queue.counts().unwrap(),
+        Timestamp(0),
+    );
     assert_eq!(
         (health.accepted, health.in_memory, health.given_up),
         (2, 0, 0)
@@ -311,9 +319,13 @@ fn memory_is_bounded_and_what_is_given_up_is_counted() {
         matches!(ended, Err(WatchError::Unsaved(MAX_IN_MEMORY))),
         "{ended:?}"
     );
-    let health = boat
-        .counters
-        .health("b", "b", "e", boat.queue.counts().unwrap(), Timestamp(0));
+    let health = boat.counters.health(
+        "b",
+        "b",
+        &Default::default(),
+        boat.queue.counts().unwrap(),
+        Timestamp(0),
+    );
     assert_eq!(
         (health.accepted, health.given_up),
         (1, MAX_IN_MEMORY as u64 + 6)

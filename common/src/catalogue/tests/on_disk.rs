@@ -97,8 +97,8 @@ fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
                 let found = from_file.search(&query, 7).unwrap();
                 assert_eq!(found, in_memory.search(&query, 7).unwrap());
                 let queries = [query, Embedding::normalised(vec![1.0; 100]).unwrap()];
-                let found = from_file.search_together(&queries, 7).unwrap();
-                assert_eq!(found, in_memory.search_together(&queries, 7).unwrap());
+                let found = from_file.search_together(&queries, WhaleScore::BLEND, 7).unwrap();
+                assert_eq!(found, in_memory.search_together(&queries, WhaleScore::BLEND, 7).unwrap());
             }
         }
     }
@@ -154,7 +154,7 @@ fn a_file_that_is_written_to_is_no_longer_searched() {
     file.write_all(b"more").unwrap();
     assert_eq!(opened.search(&query, 3), Err(CatalogueError::Changed));
     assert_eq!(
-        opened.search_together(&[query], 3),
+        opened.search_together(&[query], WhaleScore::BEST, 3),
         Err(CatalogueError::Changed)
     );
 }

@@ -1,6 +1,8 @@
 use super::super::tiny_models::*;
 use super::*;
 use ndarray::Array3;
+use tract_onnx::pb::GraphProto;
+use tract_onnx::pb::tensor_proto::DataLocation;
 
 const INPUT: [usize; 3] = [2, 8, 12];
 

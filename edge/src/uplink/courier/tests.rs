@@ -204,9 +204,13 @@ async fn a_lost_receipt_means_sending_again() {
     let boat = Boat::new(10, 100, 50, |shore| shore.receipts = |times| times == 3);
     boat.delivered().await;
     assert_eq!(boat.sent().len(), 60);
-    let health = boat
-        .counters
-        .health("b", "b", "e", boat.counts.counts().unwrap(), Timestamp(0));
+    let health = boat.counters.health(
+        "b",
+        "b",
+        &Default::default(),
+        boat.counts.counts().unwrap(),
+        Timestamp(0),
+    );
     assert_eq!((health.sent, health.resent, health.receipted), (60, 40, 20));
 }
 

@@ -1,0 +1,190 @@
+/* A shim that has no TensorRT behind it, for tests: it speaks flukewatch_trt.h, says yes to everything, computes the models of the tests
+ * by plain loops, and fails in one way if it is told to. What it does is fixed when it is compiled, by the macros below. */
+#include "flukewatch_trt.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef FAKE_ABI
+#define FAKE_ABI FLUKEWATCH_TRT_ABI
+#endif
+/* The shim's headers. */
+#ifndef FAKE_MAJOR
+#define FAKE_MAJOR 10
+#endif
+/* The build number of the library. */
+#ifndef FAKE_LIBRARY_BUILD
+#define FAKE_LIBRARY_BUILD 72
+#endif
+/* What open gives, and why. */
+#ifndef FAKE_OPEN
+#define FAKE_OPEN FLUKEWATCH_TRT_OK
+#endif
+/* What build gives. */
+#ifndef FAKE_BUILD
+#define FAKE_BUILD FLUKEWATCH_TRT_OK
+#endif
+/* What load gives for a plan that this process has not built, and for one that it has. */
+#ifndef FAKE_LOAD_KEPT
+#define FAKE_LOAD_KEPT FLUKEWATCH_TRT_OK
+#endif
+#ifndef FAKE_LOAD_BUILT
+#define FAKE_LOAD_BUILT FLUKEWATCH_TRT_OK
+#endif
+/* So many images are run, all others fail. */
+#ifndef FAKE_RUNS
+#define FAKE_RUNS 1000000000
+#endif
+/* Each number of the output becomes this; `v` is the right one, `i` which it is, `run` how many images there were before. */
+#ifndef FAKE_NUMBER
+#define FAKE_NUMBER v
+#endif
+/* Input and output of every plan. */
+#ifndef FAKE_C
+#define FAKE_C 1
+#define FAKE_H 8
+#define FAKE_W 16
+#endif
+#ifdef FAKE_TINY
+#define FAKE_D 6
+#else
+#define FAKE_D (FAKE_C * FAKE_H * FAKE_W)
+#endif
+/* FAKE_GATE: a file for which builds wait. FAKE_BUILDS: a file that grows by a byte with each build. */
+
+struct flukewatch_trt {
+    flukewatch_trt_log log;
+    void *user;
+};
+struct flukewatch_trt_plan {
+    long run;
+};
+
+static int built;
+
+static int32_t give(int32_t status, const char *reason, char *why, size_t why_bytes) {
+    if (status != FLUKEWATCH_TRT_OK && why && why_bytes) snprintf(why, why_bytes, "%s", reason);
+    return status;
+}
+
+uint32_t flukewatch_trt_abi(void) { return FAKE_ABI; }
+int32_t flukewatch_trt_major(void) { return FAKE_MAJOR; }
+
+int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user, flukewatch_trt **out, char *why,
+                            size_t why_bytes) {
+    if (!where || where->device != 0 || where->cuda || where->infer || where->parser)
+        return give(FLUKEWATCH_TRT_MISUSE, "where is not as the header says", why, why_bytes);
+    *out = NULL;
+    if (FAKE_OPEN != FLUKEWATCH_TRT_OK) return give(FAKE_OPEN, "this fake was told\nnot to open", why, why_bytes);
+    flukewatch_trt *trt = malloc(sizeof *trt);
+    trt->log = log;
+    trt->user = user;
+    log(user, FLUKEWATCH_TRT_LOG_INFO, "the fake is open");
+    *out = trt;
+    return FLUKEWATCH_TRT_OK;
+}
+
+void flukewatch_trt_close(flukewatch_trt *trt) {
+    trt->log(trt->user, FLUKEWATCH_TRT_LOG_WARNING, "the fake is closed");
+    free(trt);
+}
+
+void flukewatch_trt_describe(const flukewatch_trt *trt, flukewatch_trt_about *out) {
+    (void)trt;
+    memset(out, 0, sizeof *out);
+    const int32_t library[] = {FAKE_MAJOR, 3, 0, FAKE_LIBRARY_BUILD}, headers[] = {FAKE_MAJOR, 16, 0, 72};
+    memcpy(out->library, library, sizeof library);
+    memcpy(out->headers, headers, sizeof headers);
+    out->driver = 12060;
+    out->compute_major = 8;
+    out->compute_minor = 7;
+    out->memory_bytes = 8000000000;
+    strcpy(out->gpu, "Fake Orin");
+}
+
+int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count, const flukewatch_trt_options *options,
+                             flukewatch_trt_keep keep, flukewatch_trt_go_on go_on, void *user, char *why, size_t why_bytes) {
+    (void)trt;
+    (void)onnx;
+    if (options->workspace_bytes == 0 || count == 0) return give(FLUKEWATCH_TRT_MISUSE, "options are not as they should be", why, why_bytes);
+#ifdef FAKE_BUILDS
+    FILE *builds = fopen(FAKE_BUILDS, "a");
+    fputc('b', builds);
+    fclose(builds);
+#endif
+#ifdef FAKE_GATE
+    while (access(FAKE_GATE, F_OK) != 0) {
+        if (!go_on(user)) return FLUKEWATCH_TRT_STOPPED;
+        usleep(2000);
+    }
+#endif
+    if (!go_on(user)) return FLUKEWATCH_TRT_STOPPED;
+    if (FAKE_BUILD != FLUKEWATCH_TRT_OK) return give(FAKE_BUILD, "this fake was told not to build", why, why_bytes);
+    built = 1;
+    return keep(user, "fake plan", 9) ? FLUKEWATCH_TRT_MISUSE : FLUKEWATCH_TRT_OK;
+}
+
+int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count, flukewatch_trt_plan **out, char *why, size_t why_bytes) {
+    (void)trt;
+    *out = NULL;
+    if (count != 9 || memcmp(bytes, "fake plan", 9) != 0) return give(FLUKEWATCH_TRT_NOT_LOADED, "no plan of the fake's", why, why_bytes);
+    int32_t status = built ? FAKE_LOAD_BUILT : FAKE_LOAD_KEPT;
+    if (status != FLUKEWATCH_TRT_OK) return give(status, "this fake was told not to load", why, why_bytes);
+    *out = calloc(1, sizeof **out);
+    return FLUKEWATCH_TRT_OK;
+}
+
+void flukewatch_trt_unload(flukewatch_trt_plan *plan) { free(plan); }
+
+void flukewatch_trt_shape_of(const flukewatch_trt_plan *plan, flukewatch_trt_shape *out) {
+    (void)plan;
+    const flukewatch_trt_shape shape = {{1, FAKE_C, FAKE_H, FAKE_W}, FAKE_D};
+    *out = shape;
+}
+
+#ifdef FAKE_TINY
+/* The models of `engine::tiny_models`: a convolution, ReLU6, the mean over the image and a matrix. */
+static float weight(int i) { return (float)((i * 37 + 11) % 101) / 125.0f - 0.4f; }
+
+static void compute(const float *input, float *output) {
+    const float bias[4] = {0.1f, -0.1f, 0.2f, 0.0f};
+    float pooled[4];
+    for (int o = 0; o < 4; ++o) {
+        double sum = 0;
+        for (int y = 0; y < FAKE_H; ++y)
+            for (int x = 0; x < FAKE_W; ++x) {
+                float value = bias[o];
+                for (int c = 0; c < FAKE_C; ++c)
+                    for (int k = 0; k < 9; ++k) {
+                        int yy = y + k / 3 - 1, xx = x + k % 3 - 1;
+                        if (yy >= 0 && yy < FAKE_H && xx >= 0 && xx < FAKE_W)
+                            value += input[(c * FAKE_H + yy) * FAKE_W + xx] * weight((o * FAKE_C + c) * 9 + k);
+                    }
+                sum += value < 0 ? 0 : value > 6 ? 6 : value;
+            }
+        pooled[o] = (float)(sum / (FAKE_H * FAKE_W));
+    }
+    for (int d = 0; d < FAKE_D; ++d) {
+        output[d] = 0;
+        for (int o = 0; o < 4; ++o) output[d] += weight(d * 4 + o) * pooled[o];
+    }
+}
+#else
+/* The model of the boat's tests: what goes in comes out. */
+static void compute(const float *input, float *output) { memcpy(output, input, FAKE_D * sizeof *output); }
+#endif
+
+int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t inputs, float *output, size_t outputs, char *why,
+                           size_t why_bytes) {
+    if (inputs != FAKE_C * FAKE_H * FAKE_W || outputs != FAKE_D) return give(FLUKEWATCH_TRT_MISUSE, "another size", why, why_bytes);
+    long run = plan->run++;
+    if (run >= FAKE_RUNS) return give(FLUKEWATCH_TRT_FAILED, "this fake was told to fail", why, why_bytes);
+    compute(input, output);
+    for (int i = 0; i < FAKE_D; ++i) {
+        float v = output[i];
+        output[i] = FAKE_NUMBER;
+    }
+    return FLUKEWATCH_TRT_OK;
+}

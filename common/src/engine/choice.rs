@@ -1,0 +1,158 @@
+//! Which engine runs a bundle's model, and how it is opened.
+
+use super::agreement::{SAME_ROUNDING, agreement, drawn_inputs};
+use super::handover::HandoverEngine;
+use super::status::{Accelerator, EngineStatus};
+use super::tensorrt::{TensorRt, TensorRtError, TensorRtPlace};
+use super::tract::{TractEngine, TractForm};
+use super::{Engine, EngineError, Teller};
+use crate::bundle::Bundle;
+use crate::prepare::Preparation;
+use serde::Deserialize;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// The seed of the images on which engines are compared.
+pub const SEED: u64 = 20_261_125;
+
+/// What a boat is told to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// TensorRT where it is there and agrees with tract, tract until then and otherwise.
+    #[default]
+    Auto,
+    /// tract.
+    Tract,
+    /// TensorRT, or nothing.
+    TensorRt,
+}
+
+impl EngineChoice {
+    /// As it is written in the configuration and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Tract => "tract",
+            Self::TensorRt => "tensorrt",
+        }
+    }
+}
+
+impl fmt::Display for EngineChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// No engine has that name.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no engine; there are auto, tract and tensorrt")]
+pub struct NoSuchEngine(String);
+
+impl FromStr for EngineChoice {
+    type Err = NoSuchEngine;
+
+    fn from_str(text: &str) -> Result<Self, NoSuchEngine> {
+        [Self::Auto, Self::Tract, Self::TensorRt]
+            .into_iter()
+            .find(|choice| choice.word() == text)
+            .ok_or_else(|| NoSuchEngine(text.into()))
+    }
+}
+
+/// Why no engine was opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The model cannot be loaded.
+    #[error(transparent)]
+    Model(#[from] EngineError),
+    /// TensorRT was demanded.
+    #[error("the engine 'tensorrt' is demanded and does not start: {0}")]
+    Demanded(#[from] TensorRtError),
+    /// The machine gives no thread.
+    #[error("the machine gives no thread to ready the accelerator on: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// An engine, and where it tells which one it is.
+pub struct Opened {
+    /// It runs the bundle's model.
+    pub engine: Box<dyn Engine>,
+    /// Follows it from any thread.
+    pub status: Arc<EngineStatus>,
+}
+
+/// Opens the engine that is chosen. Where TensorRT is demanded this takes as long as its plan takes to build; `auto` is there at once,
+/// with tract.
+///
+/// # Errors
+/// When the model cannot be loaded, or TensorRT is demanded and does not start.
+pub fn open(
+    bundle: &Bundle,
+    choice: EngineChoice,
+    place: &TensorRtPlace,
+    tell: Teller,
+) -> Result<Opened, OpenError> {
+    if choice == EngineChoice::TensorRt {
+        let preparation = &bundle.manifest.preparation;
+        let engine = tensorrt(&bundle.model, preparation, place, tell, &|| true)?;
+        let status = Arc::new(EngineStatus::new(engine.name(), Accelerator::Active));
+        return Ok(Opened { engine, status });
+    }
+    let tract: Box<dyn Engine> = Box::new(TractEngine::load(&bundle.model, TractForm::Stripped)?);
+    let alone = |accelerator| Arc::new(EngineStatus::new(tract.name(), accelerator));
+    if choice == EngineChoice::Tract {
+        let status = alone(Accelerator::Unwanted);
+        return Ok(Opened {
+            engine: tract,
+            status,
+        });
+    }
+    if place.shims_there().is_empty() {
+        let none = TensorRtError::NoShim {
+            folder: place.shims.clone(),
+        };
+        let status = alone(Accelerator::Unavailable(none.to_string()));
+        return Ok(Opened {
+            engine: tract,
+            status,
+        });
+    }
+    let status = Arc::new(EngineStatus::default());
+    let make = {
+        let (model, preparation) = (bundle.model.clone(), bundle.manifest.preparation.clone());
+        let (place, tell) = (place.clone(), tell.clone());
+        move |go_on: &(dyn Fn() -> bool + Sync)| tensorrt(&model, &preparation, &place, tell, go_on)
+    };
+    let engine = HandoverEngine::start(tract, status.clone(), tell, make)?;
+    Ok(Opened {
+        engine: Box::new(engine),
+        status,
+    })
+}
+
+/// TensorRT with the model, once its numbers are those of tract.
+fn tensorrt(
+    model: &[u8],
+    preparation: &Preparation,
+    place: &TensorRtPlace,
+    tell: Teller,
+    go_on: &(dyn Fn() -> bool + Sync),
+) -> Result<Box<dyn Engine>, TensorRtError> {
+    let mut engine = TensorRt::start(place, tell)?.load(model, go_on)?;
+    let mut tract = TractEngine::load(model, TractForm::AsIs)?;
+    let images = drawn_inputs(preparation, SEED).map_err(|e| EngineError::Unfit(e.to_string()))?;
+    let found = agreement(&mut engine, &mut tract, &images)?;
+    if found.lowest < SAME_ROUNDING {
+        return Err(TensorRtError::Disagrees(format!(
+            "the cosine of their embeddings of a drawn fluke is {:.4}, below {SAME_ROUNDING}",
+            found.lowest
+        )));
+    }
+    Ok(Box::new(engine))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! `cargo xtask shim`: the small libraries through which the boat's program speaks to TensorRT, one for each of its major versions.
+
+mod elf;
+mod headers;
+
+use crate::setup::environment::Environment;
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use clap::Args;
+use elf::Demands;
+use headers::Headers;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Compile the shims for TensorRT, for x86-64 and aarch64.
+///
+/// They go to target/shims, in a folder for each processor; docs/tensorrt.md says where they belong on the boat. The headers of TensorRT
+/// 10 and 11 come with the crate trtx-sys; for another TensorRT set TENSORRT_INCLUDE_DIR to the folder with its NvInfer.h, as
+/// /usr/include/aarch64-linux-gnu on a Jetson. The compiler is zig, from PyPI into .tools/zig. Neither CUDA nor TensorRT is needed. Each shim is
+/// held against its promise: our functions and no others, no library but the system's, no glibc newer than 2.31, that of JetPack 5.
+#[derive(Args)]
+#[command(after_help = "\
+Exit codes: 0 all are there; 1 something failed, and the summary says what; 130 interrupted.")]
+pub(crate) struct ShimArgs {
+    /// Only for this machine and with its own compiler, c++ or what CXX names: no zig
+    #[arg(long)]
+    native: bool,
+}
+
+/// zig, which compiles for other processors and older systems.
+const ZIG: Environment = Environment {
+    folder: ".tools/zig",
+    packages: &["ziglang==0.17.1"],
+};
+/// The processors of boats, and their numbers in ELF files.
+const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
+/// What JetPack 5 has.
+const GLIBC: (u32, u32) = (2, 31);
+/// The libraries that every system has.
+const SYSTEM: [&str; 6] = [
+    "libc.so.6",
+    "libm.so.6",
+    "libdl.so.2",
+    "libpthread.so.0",
+    "ld-linux-x86-64.so.2",
+    "ld-linux-aarch64.so.1",
+];
+
+/// Compiles the shims.
+pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    let all = steps.take("TensorRT's headers", || look(workshop))?;
+    if args.native {
+        steps.attempt("shims for this machine", || native(workshop, &all))?;
+    } else {
+        steps.take("zig, which compiles for other processors", || {
+            ZIG.install(workshop)
+        })?;
+        for (processor, machine) in PROCESSORS {
+            steps.attempt(&format!("shims for {processor}"), || {
+                println!("    (the first time zig compiles its C++ library, which takes minutes)");
+                all.iter()
+                    .try_for_each(|headers| cross(workshop, headers, processor, machine))
+            })?;
+        }
+    }
+    println!("\n{}", steps.summary());
+    Ok(if steps.any_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// For `cargo xtask test`: the shims for this machine. Gives why there are none, where headers or a compiler are missing.
+pub(crate) fn test_step(
+    steps: &mut Steps,
+    workshop: &Workshop,
+) -> Result<Option<String>, crate::interrupt::Interrupted> {
+    let mut found = vec![];
+    let mut skipped = None;
+    steps.wish("TensorRT's headers, to compile its shims", || {
+        let looked = look(workshop);
+        skipped = looked.as_ref().err().map(|e| format!("{e:#}"));
+        found = looked?;
+        Ok(())
+    })?;
+    if skipped.is_none() {
+        steps.attempt("shims for TensorRT, for this machine", || {
+            native(workshop, &found)
+        })?;
+    }
+    Ok(skipped)
+}
+
+fn look(workshop: &Workshop) -> anyhow::Result<Vec<Headers>> {
+    let all = headers::all(workshop)?;
+    for Headers {
+        version, folder, ..
+    } in &all
+    {
+        println!("    TensorRT {version} in {}", folder.display());
+    }
+    Ok(all)
+}
+
+/// With the machine's own compiler, whose C++ library and glibc are then the shim's too.
+fn native(workshop: &Workshop, all: &[Headers]) -> anyhow::Result<()> {
+    let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
+    for headers in all {
+        let file = place(workshop, std::env::consts::ARCH, headers.major)?;
+        let mut command = workshop.program(PathBuf::from(&compiler));
+        workshop.run(compile(workshop, &mut command, headers, &file))?;
+        let demands = read(&file)?;
+        demand_functions(&demands, &functions(workshop)?)
+            .with_context(|| file.display().to_string())?;
+        println!("    {}", file.display());
+    }
+    Ok(())
+}
+
+fn cross(
+    workshop: &Workshop,
+    headers: &Headers,
+    processor: &str,
+    machine: u16,
+) -> anyhow::Result<()> {
+    let file = place(workshop, processor, headers.major)?;
+    let mut command = workshop.program(ZIG.python(workshop));
+    let target = format!("{processor}-linux-gnu.{}.{}", GLIBC.0, GLIBC.1);
+    command.args(["-m", "ziglang", "c++", "-target", &target, "-s"]);
+    workshop.run(compile(workshop, &mut command, headers, &file))?;
+    let demands = read(&file)?;
+    check(&demands, machine, &functions(workshop)?).with_context(|| file.display().to_string())?;
+    let (major, minor) = demands.glibc()?.unwrap_or_default();
+    println!(
+        "    {}: for TensorRT {} with the headers of {}, needs glibc {major}.{minor}",
+        file.display(),
+        headers.major,
+        headers.version
+    );
+    Ok(())
+}
+
+/// Where a shim goes.
+fn place(workshop: &Workshop, processor: &str, major: u32) -> anyhow::Result<PathBuf> {
+    let folder = workshop.target().join("shims").join(processor);
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    Ok(folder.join(format!("libflukewatch_trt{major}.so")))
+}
+
+fn compile<'a>(
+    workshop: &Workshop,
+    compiler: &'a mut Command,
+    headers: &Headers,
+    file: &Path,
+) -> &'a mut Command {
+    let source = workshop.path("common/shim");
+    compiler
+        .args([
+            "-std=c++17",
+            "-O2",
+            "-fPIC",
+            "-shared",
+            "-fvisibility=hidden",
+        ])
+        // int8 and fp16 are said by flags that TensorRT 10 calls old and 8 knows no other way for.
+        .args([
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-Wno-deprecated-declarations",
+        ])
+        .arg("-isystem")
+        .arg(&headers.folder)
+        .arg("-isystem")
+        .arg(source.join("stub"))
+        .arg(source.join("flukewatch_trt.cpp"))
+        .arg("-o")
+        .arg(file)
+        .arg("-ldl")
+}
+
+fn read(file: &Path) -> anyhow::Result<Demands> {
+    let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Demands::read(&bytes).with_context(|| file.display().to_string())
+}
+
+/// The functions that the header declares.
+fn functions(workshop: &Workshop) -> anyhow::Result<BTreeSet<String>> {
+    let file = workshop.path("common/shim/flukewatch_trt.h");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+    Ok(declared(&text))
+}
+
+fn declared(header: &str) -> BTreeSet<String> {
+    header
+        .lines()
+        .filter(|line| line.starts_with("FLUKEWATCH_TRT_EXPORT "))
+        .filter_map(|line| {
+            let name = line.split('(').next()?.split_whitespace().last()?;
+            Some(name.trim_start_matches('*').to_owned())
+        })
+        .collect()
+}
+
+fn check(demands: &Demands, machine: u16, functions: &BTreeSet<String>) -> anyhow::Result<()> {
+    if demands.machine != machine {
+        bail!("it is for processor {}, not {machine}", demands.machine);
+    }
+    if let Some((major, minor)) = demands.glibc()?.filter(|&glibc| glibc > GLIBC) {
+        bail!(
+            "it needs glibc {major}.{minor}, JetPack 5 has {}.{}",
+            GLIBC.0,
+            GLIBC.1
+        );
+    }
+    if let Some(library) = demands
+        .libraries
+        .iter()
+        .find(|l| !SYSTEM.contains(&l.as_str()))
+    {
+        bail!("it links to {library}, which a boat may not have");
+    }
+    demand_functions(demands, functions)
+}
+
+fn demand_functions(demands: &Demands, functions: &BTreeSet<String>) -> anyhow::Result<()> {
+    let ours: BTreeSet<String> = demands
+        .functions
+        .iter()
+        .filter(|name| name.starts_with("flukewatch_"))
+        .cloned()
+        .collect();
+    if &ours != functions {
+        bail!("it gives the functions {ours:?}, the header declares {functions:?}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|&n| n.to_owned()).collect()
+    }
+
+    fn good() -> Demands {
+        Demands {
+            machine: 183,
+            versions: set(&["GLIBC_2.17", "GLIBC_2.4"]),
+            libraries: set(&["libc.so.6", "libdl.so.2"]),
+            functions: set(&["flukewatch_trt_abi", "_init"]),
+        }
+    }
+
+    fn refusal(change: impl FnOnce(&mut Demands)) -> String {
+        let mut demands = good();
+        change(&mut demands);
+        check(&demands, 183, &set(&["flukewatch_trt_abi"]))
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_shim_that_a_boat_cannot_load_is_refused() {
+        check(&good(), 183, &set(&["flukewatch_trt_abi"])).unwrap();
+        let newer = refusal(|d| {
+            d.versions.insert("GLIBC_2.34".into());
+        });
+        assert_eq!(newer, "it needs glibc 2.34, JetPack 5 has 2.31");
+        let linked = refusal(|d| {
+            d.libraries.insert("libnvinfer.so.10".into());
+        });
+        assert!(linked.contains("links to libnvinfer.so.10"), "{linked}");
+        assert!(refusal(|d| d.machine = 62).contains("processor 62"));
+        let without = refusal(|d| d.functions.clear());
+        assert!(without.contains("the header declares"), "{without}");
+    }
+
+    #[test]
+    fn the_header_declares_our_functions() {
+        let header = include_str!("../../common/shim/flukewatch_trt.h");
+        let names = declared(header);
+        assert_eq!(names.len(), 10, "{names:?}");
+        assert!(names.contains("flukewatch_trt_shape_of"), "{names:?}");
+    }
+}

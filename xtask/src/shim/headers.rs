@@ -1,0 +1,187 @@
+//! TensorRT's headers, which are NVIDIA's and not ours to pass on: from a folder that the user names, or from a crate that holds them.
+
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The variable that names a folder of headers, as JetPack installs them.
+pub(super) const FOLDER: &str = "TENSORRT_INCLUDE_DIR";
+
+/// The headers of one TensorRT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Headers {
+    /// The version that they say, as `10.16`.
+    pub(super) version: String,
+    /// Its major version.
+    pub(super) major: u32,
+    /// Where `NvInfer.h` is.
+    pub(super) folder: PathBuf,
+}
+
+/// Versions of the crate trtx-sys, under Apache-2.0, and what headers they hold.
+const CRATES: [(&str, &str); 2] = [
+    ("0.9.1+rtx1.7", "TensorRT-Headers/TRT-Enterprise-11.4"),
+    ("0.5.0", "TensorRT-Headers/TRT-Enterprise-10.16"),
+];
+
+/// The headers that the user names, else all that the crates have.
+///
+/// # Errors
+/// When the folder holds none, or Cargo cannot fetch the crates.
+pub(super) fn all(workshop: &Workshop) -> anyhow::Result<Vec<Headers>> {
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let headers = Headers::copied(Path::new(&folder), &workshop.target().join("shims"))
+            .with_context(|| format!("{FOLDER} is {}", folder.display()))?;
+        return Ok(vec![headers]);
+    }
+    CRATES
+        .iter()
+        .map(|(version, folder)| Headers::read(&of_crate(workshop, version)?.join(folder)))
+        .collect()
+}
+
+/// Where Cargo keeps the sources of a version of trtx-sys, which it fetches where it has to.
+fn of_crate(workshop: &Workshop, version: &str) -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let user = std::env::var_os("HOME")?;
+            Some(PathBuf::from(user).join(".cargo"))
+        });
+    let sources = home
+        .context("there is no home folder")?
+        .join("registry/src");
+    let name = format!("trtx-sys-{version}");
+    if let Some(found) = search(&sources, &name) {
+        return Ok(found);
+    }
+    // The one command of Cargo that fetches a crate without those that it depends on.
+    let plain = version.split('+').next().unwrap_or(version);
+    workshop
+        .ask(workshop.cargo().args(["info", "--quiet", &format!("trtx-sys@{plain}")]))
+        .with_context(|| format!("Cargo cannot fetch the crate trtx-sys {version}, which holds TensorRT's headers; set {FOLDER}"))?;
+    search(&sources, &name).with_context(|| format!("Cargo has no {name} in {}", sources.display()))
+}
+
+/// Each registry has a folder of its own there.
+fn search(sources: &Path, name: &str) -> Option<PathBuf> {
+    let registries = fs::read_dir(sources).ok()?;
+    registries
+        .flatten()
+        .map(|registry| registry.path().join(name))
+        .find(|folder| folder.is_dir())
+}
+
+impl Headers {
+    /// What `folder` holds.
+    fn read(folder: &Path) -> anyhow::Result<Self> {
+        let file = folder.join("NvInferVersion.h");
+        let text = fs::read_to_string(&file)
+            .with_context(|| format!("there are no headers of TensorRT: {}", file.display()))?;
+        let number = |name: &str| define(&text, name, 4);
+        let (Some(major), Some(minor)) = (number("NV_TENSORRT_MAJOR"), number("NV_TENSORRT_MINOR"))
+        else {
+            bail!("{} says no version", file.display());
+        };
+        if !folder.join("NvOnnxParser.h").is_file() {
+            bail!("{} has no NvOnnxParser.h", folder.display());
+        }
+        Ok(Self {
+            version: format!("{major}.{minor}"),
+            major,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// A copy of TensorRT's own headers in `folder`, made in `into`: beside them in a system's folder lie others, which must not mix with
+    /// the compiler's.
+    fn copied(folder: &Path, into: &Path) -> anyhow::Result<Self> {
+        let found = Self::read(folder)?;
+        let copy = into.join(format!("headers-{}", found.version));
+        let to = |name: &Path| copy.join(name);
+        fs::create_dir_all(&copy)?;
+        for entry in fs::read_dir(folder)?.flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with("Nv") && entry.path().is_file() {
+                fs::copy(entry.path(), to(Path::new(&name)))?;
+            }
+        }
+        let parts = folder.join("impl");
+        if parts.is_dir() {
+            fs::create_dir_all(to(Path::new("impl")))?;
+            for entry in fs::read_dir(&parts)?
+                .flatten()
+                .filter(|e| e.path().is_file())
+            {
+                fs::copy(entry.path(), to(&Path::new("impl").join(entry.file_name())))?;
+            }
+        }
+        Ok(Self {
+            folder: copy,
+            ..found
+        })
+    }
+}
+
+/// The number behind `#define name`, which may be another name.
+fn define(text: &str, name: &str, depth: u32) -> Option<u32> {
+    let mut words = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("#define") && words.next() == Some(name)).then(|| words.next())?
+    });
+    let value = words.next()?;
+    match value.parse() {
+        Ok(number) => Some(number),
+        Err(_) if depth > 0 => define(text, value, depth - 1),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEW: &str = "#define TRT_MAJOR_ENTERPRISE 10\n#define TRT_MINOR_ENTERPRISE 16\n\
+        #define NV_TENSORRT_MAJOR TRT_MAJOR_ENTERPRISE //!< major\n#define NV_TENSORRT_MINOR TRT_MINOR_ENTERPRISE\n";
+    const OLD: &str =
+        "#define NV_TENSORRT_MAJOR 8 //!< TensorRT major version.\n#define NV_TENSORRT_MINOR 5\n";
+
+    fn folder(text: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("NvInferVersion.h"), text).unwrap();
+        folder
+    }
+
+    #[test]
+    fn versions_are_read_through_other_names() {
+        assert_eq!(define(NEW, "NV_TENSORRT_MAJOR", 4), Some(10));
+        assert_eq!(define(OLD, "NV_TENSORRT_MINOR", 4), Some(5));
+        assert_eq!(define("#define A B\n#define B A\n", "A", 4), None);
+        assert_eq!(define(OLD, "NV_TENSORRT", 4), None);
+    }
+
+    #[test]
+    fn a_systems_folder_is_copied_without_what_is_not_tensorrts() {
+        let system = folder(OLD);
+        assert!(Headers::read(system.path()).is_err(), "without a parser");
+        fs::write(system.path().join("NvOnnxParser.h"), "").unwrap();
+        fs::write(system.path().join("stdio.h"), "").unwrap();
+        fs::create_dir(system.path().join("impl")).unwrap();
+        fs::write(system.path().join("impl/a.h"), "").unwrap();
+        let into = tempfile::tempdir().unwrap();
+        let headers = Headers::copied(system.path(), into.path()).unwrap();
+        assert_eq!((headers.major, &*headers.version), (8, "8.5"));
+        assert_eq!(headers.folder, into.path().join("headers-8.5"));
+        assert!(headers.folder.join("NvOnnxParser.h").is_file());
+        assert!(headers.folder.join("impl/a.h").is_file());
+        assert!(!headers.folder.join("stdio.h").exists());
+    }
+
+    #[test]
+    fn a_folder_without_headers_is_named() {
+        let error = Headers::read(Path::new("no/such/folder")).unwrap_err();
+        let said = format!("{error:#}");
+        assert!(said.contains("no/such/folder/NvInferVersion.h"), "{said}");
+    }
+}
