@@ -286,10 +286,9 @@ pub(crate) fn search_together(
     } else {
         f32::NEG_INFINITY
     };
-    let candidate: Vec<bool> = upper_sums
-        .iter()
-        .map(|upper| !(upper + slack < floor))
-        .collect();
+    // A sum that is not a number stays in.
+    let falls_short = |upper: &f32| *upper + slack < floor;
+    let candidate: Vec<bool> = upper_sums.iter().map(|upper| !falls_short(upper)).collect();
 
     let mut sums: Vec<Together> = vec![Together::default(); whale_count];
     for query in queries {

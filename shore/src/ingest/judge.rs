@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn what_no_boat_sends_is_senseless() {
         type Change = fn(&mut Sighting);
-        let changes: [Change; 9] = [
+        let changes: [Change; 11] = [
             |s| s.sequence = 0,
             |s| s.sequence = u64::MAX,
             |s| s.started = Timestamp(i64::MAX),

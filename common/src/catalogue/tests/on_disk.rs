@@ -97,8 +97,15 @@ fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
                 let found = from_file.search(&query, 7).unwrap();
                 assert_eq!(found, in_memory.search(&query, 7).unwrap());
                 let queries = [query, Embedding::normalised(vec![1.0; 100]).unwrap()];
-                let found = from_file.search_together(&queries, WhaleScore::BLEND, 7).unwrap();
-                assert_eq!(found, in_memory.search_together(&queries, WhaleScore::BLEND, 7).unwrap());
+                let found = from_file
+                    .search_together(&queries, WhaleScore::BLEND, 7)
+                    .unwrap();
+                assert_eq!(
+                    found,
+                    in_memory
+                        .search_together(&queries, WhaleScore::BLEND, 7)
+                        .unwrap()
+                );
             }
         }
     }

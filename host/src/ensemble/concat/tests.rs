@@ -100,7 +100,7 @@ fn with_model(
         info,
         model,
         catalogue,
-        first_rule(),
+        DecisionRule::unfitted(),
         card,
     )
     .unwrap()
@@ -127,7 +127,7 @@ fn the_merged_bundle_embeds_as_its_parts_side_by_side() {
         let weights = [2.0, 1.0, 0.5];
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("all.flukebundle");
-        one_bundle(&parts, &weights, "all", CREATED, first_rule())
+        one_bundle(&parts, &weights, "all", CREATED, DecisionRule::unfitted())
             .unwrap()
             .save(&path)
             .unwrap();
