@@ -44,16 +44,14 @@ pub struct Options {
 pub enum CalibrateError {
     /// Too few photos of either kind.
     #[error(
-        "too few photos to fit on: {known} looks at enrolled whales and {new} at new ones in {draws} draws, where {ENOUGH} of each \
-         are the least; give more whales, and some with two photos or more"
+        "too few photos to fit on: {known} could be looked up as known and {new} as new, where {ENOUGH} of each are the least; give \
+         more whales, and some with two photos or more"
     )]
     TooFew {
-        /// Known looks.
+        /// Different photos looked up as known.
         known: usize,
-        /// New looks.
+        /// Different photos looked up as new.
         new: usize,
-        /// Draws.
-        draws: usize,
     },
     /// Embeddings of another model.
     #[error("the photos' embeddings do not belong to the catalogue: {0}")]
@@ -126,25 +124,21 @@ pub fn calibrate(
         Scoring::Learned => learned(options.curve, draws_by),
     };
     let drawn = draws_by(way);
-    let fitted = fit(&drawn, |_| true, options, way).ok_or_else(|| {
-        let count = |known: bool| {
-            drawn
-                .iter()
-                .flat_map(|d| &d.queries)
-                .filter(|q| q.is_known() == known)
-                .count()
-        };
-        CalibrateError::TooFew {
-            known: count(true),
-            new: count(false),
-            draws: drawn.len(),
-        }
-    })?;
-    let too_few = || CalibrateError::TooFew {
-        known: 0,
-        new: 0,
-        draws: drawn.len(),
+    // A photo that is looked up in several draws is one photo still.
+    let different = |known: bool| {
+        let queries = drawn.iter().flat_map(|d| &d.queries);
+        let photos: BTreeSet<usize> = queries
+            .filter(|q| q.is_known() == known)
+            .map(|q| q.photo)
+            .collect();
+        photos.len()
     };
+    let (known, new) = (different(true), different(false));
+    let too_few = || CalibrateError::TooFew { known, new };
+    if known < ENOUGH || new < ENOUGH {
+        return Err(too_few());
+    }
+    let fitted = fit(&drawn, |_| true, options, way).ok_or_else(too_few)?;
     let before = {
         let as_it_was = if old.whale_score == way {
             drawn.clone()

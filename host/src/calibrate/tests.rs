@@ -1,4 +1,6 @@
 use super::*;
+use crate::evaluate::open_set::Query;
+use crate::evaluate::search::Candidate;
 use flukewatch_common::catalogue::Enrolled;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -135,19 +137,40 @@ fn whales_of_the_catalogue_are_left_out_and_nameless_ones_are_new() {
 }
 
 #[test]
-fn the_way_of_scoring_is_learned_where_photos_that_agree_tell() {
-    // Widely scattered photos: several that agree tell more than the nearest one.
-    let apart = whales("A", 150, 8, 1.6, 5);
-    let options = Options {
-        scoring: Scoring::Learned,
-        ..options()
+fn the_way_of_scoring_is_learned_from_whales_that_it_was_not_fitted_on() {
+    // Looks of which half are right; by one way the score tells which, by all others it says nothing.
+    let telling = WhaleScore {
+        best: 0.25,
+        of_top: 3,
     };
-    let found = calibrate(&Catalogue::new(DIMENSION), &apart, &old(), &options).unwrap();
-    assert_ne!(found.rule.whale_score, WhaleScore::BEST);
-    // Where nobody has a second photo in the gallery, all ways are the same, and the plainest is taken.
-    let pairs = whales("A", 100, 2, 0.5, 5);
-    let found = calibrate(&Catalogue::new(DIMENSION), &pairs, &old(), &options).unwrap();
-    assert_eq!(found.rule.whale_score.of_top, found.rule.whale_score.of_top);
+    let draws_by = |tells: bool| {
+        let mut draw = Draw::default();
+        draw.queries.extend((0..80).map(|i| {
+            let right = i % 2 == 0;
+            let score = match (tells, right) {
+                (false, _) => 0.5,
+                (true, true) => 0.9,
+                (true, false) => 0.1,
+            };
+            Query {
+                photo: i,
+                identity: i,
+                known: right.then_some(0),
+                fit: i % 4 < 2,
+                top: vec![Candidate {
+                    whale: 0,
+                    score,
+                    photo: 0,
+                }],
+            }
+        }));
+        vec![draw]
+    };
+    for curve in [Curve::Logistic, Curve::Isotonic] {
+        assert_eq!(learned(curve, |way| draws_by(way == telling)), telling);
+        // Where all ways are the same, the plainest is taken.
+        assert_eq!(learned(curve, |_| draws_by(true)), WhaleScore::BEST);
+    }
 }
 
 #[test]
