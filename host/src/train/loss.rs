@@ -37,11 +37,6 @@ pub trait Loss {
     /// The loss's own parameters, by name.
     fn parameters(&self) -> Vec<(String, Tensor)>;
 
-    /// Whether the loss has a centre or proxy for each class, which [`Loss::start_at`] sets.
-    fn has_centres(&self) -> bool {
-        false
-    }
-
     /// Starts class centres or proxies at the classes' means, where the loss has them: `means` `[classes, D] f32` of any length; a
     /// row of zeros is a class of which nothing is known and keeps its start from chance.
     fn start_at(&mut self, _means: &Tensor) {}

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{BEST, CHECKPOINT, Checkpoint};
 use super::device;
-use super::divide::{self, Division, matching};
+use super::divide;
 use super::error::TrainError;
 use super::forward::{Mode, Part, normalise, values};
 use super::loader::{Ahead, Making};
@@ -176,7 +176,7 @@ impl Training<'_> {
         if self.state.tuning && self.state.steps() == 0 {
             let learners = (0..self.state.learners.len()).map(Part::Learner);
             let parts: Vec<Part> = std::iter::once(Part::Whole).chain(learners).collect();
-            self.start_classes(recipe.stage(0), &parts, |_, _, _| true);
+            self.start_classes(recipe.stage(0), &parts);
         }
         while self.state.progress.epochs < last {
             let epoch = self.state.progress.epochs;
@@ -213,7 +213,7 @@ impl Training<'_> {
                 && schedule::phase(recipe, epoch - 1) == Phase::Divided;
             if switched {
                 // The learners' own losses are done.
-                self.start_classes(&stage, &[Part::Whole], |_, _, _| true);
+                self.start_classes(&stage, &[Part::Whole]);
             }
         }
         if schedule::rounds(recipe, epoch) {
@@ -409,51 +409,19 @@ impl Training<'_> {
         let seconds = started.elapsed().as_secs_f64();
         write_line(&mut self.clusters, &report)?;
         self.live.say(&report.in_words());
-        self.start_arrived(stage, before.as_ref());
         Ok(seconds)
     }
 
-    /// Whales that come new to a learner start at the means of their photos in its slice: the centres that it has of them were
-    /// never drawn to a photo, and with many whales a learner would spend the epochs until the next division on finding them.
-    fn start_arrived(&mut self, stage: &Stage, before: Option<&Division>) {
-        let (Some(before), Some(after)) = (before, self.state.division.clone()) else {
-            return;
-        };
-        let learners = self.state.learners.len();
-        let arrived = matching::arrived(&before.of, &after.of, self.sampler.photos_of(), learners);
-        let parts: Vec<Part> = (0..learners)
-            .filter(|&k| arrived[k].contains(&true))
-            .map(Part::Learner)
-            .collect();
-        self.start_classes(stage, &parts, |part, whale, photo| match part {
-            Part::Learner(k) => arrived[k][whale] && after.of[photo] == k,
-            Part::Whole | Part::Slices => false,
-        });
-    }
-
-    /// Class centres and proxies of these parts start at the means of their whales' embeddings, over the photos that `counts` lets
-    /// in (part, whale, photo); a whale without one keeps its centres.
-    fn start_classes(
-        &mut self,
-        stage: &Stage,
-        parts: &[Part],
-        counts: impl Fn(Part, usize, usize) -> bool,
-    ) {
-        let has_centres = |part: &Part| match part {
-            Part::Learner(k) => self.state.learners[*k].has_centres(),
-            Part::Whole | Part::Slices => self.state.whole.has_centres(),
-        };
-        if !parts.iter().any(has_centres) {
-            return;
-        }
+    /// Class centres and proxies of these parts start at the means of their classes' embeddings.
+    fn start_classes(&mut self, stage: &Stage, parts: &[Part]) {
         let views = if self.job.recipe.mirror_is_another {
             2
         } else {
             1
         };
-        let mut whale_of = vec![0usize; self.photos.train.len()];
+        let mut class_of = vec![0usize; self.photos.train.len()];
         for (whale, photos) in self.sampler.photos_of().iter().enumerate() {
-            photos.iter().for_each(|&p| whale_of[p] = whale);
+            photos.iter().for_each(|&p| class_of[p] = whale * views);
         }
         let dimension = self.job.recipe.head.dimension;
         let width = |part: &Part| match part {
@@ -472,11 +440,8 @@ impl Training<'_> {
                     let found = values(&network.embedding(features, part));
                     for (&photo, row) in photos.iter().zip(found.data.chunks_exact(found.shape[1]))
                     {
-                        let whale = whale_of[photo];
-                        if counts(part, whale, photo) {
-                            let mut mean = means.row_mut(whale * views + view);
-                            mean += &ArrayView1::from(row);
-                        }
+                        let mut mean = means.row_mut(class_of[photo] + view);
+                        mean += &ArrayView1::from(row);
                     }
                 }
             });

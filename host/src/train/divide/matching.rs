@@ -23,25 +23,6 @@ pub fn moved(before: &[usize], after: &[usize]) -> f64 {
     differing as f64 / before.len().max(1) as f64
 }
 
-/// Which classes come new to which learner: `new[k][c]` where a photo of class `c` is in cluster `k` now and none was before.
-pub fn arrived(
-    before: &[usize],
-    after: &[usize],
-    photos_of: &[Vec<usize>],
-    learners: usize,
-) -> Vec<Vec<bool>> {
-    (0..learners)
-        .map(|k| {
-            photos_of
-                .iter()
-                .map(|photos| {
-                    photos.iter().any(|&p| after[p] == k) && photos.iter().all(|&p| before[p] != k)
-                })
-                .collect()
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,14 +33,6 @@ mod tests {
         let before: Vec<usize> = (0..40).map(|i| i % 4).collect();
         let after: Vec<usize> = before.iter().map(|k| (k + 1) % 4).collect();
         assert_eq!(matched(&before, &after, 4), before);
-    }
-
-    #[test]
-    fn a_class_arrives_where_it_had_no_photo() {
-        // Class 0 keeps a photo with learner 0 and sends one to learner 1; class 1 was with both and stays with one.
-        let photos_of = vec![vec![0, 1], vec![2, 3]];
-        let new = arrived(&[0, 0, 0, 1], &[0, 1, 1, 1], &photos_of, 2);
-        assert_eq!(new, [[false, false], [true, false]]);
     }
 
     #[test]

@@ -56,10 +56,6 @@ impl Loss for ArcFace {
         vec![self.centres.parameter()]
     }
 
-    fn has_centres(&self) -> bool {
-        true
-    }
-
     fn start_at(&mut self, means: &Tensor) {
         self.centres.start_at(means);
     }

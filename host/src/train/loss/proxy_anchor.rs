@@ -50,10 +50,6 @@ impl Loss for ProxyAnchor {
         vec![self.proxies.parameter()]
     }
 
-    fn has_centres(&self) -> bool {
-        true
-    }
-
     fn start_at(&mut self, means: &Tensor) {
         self.proxies.start_at(means);
     }

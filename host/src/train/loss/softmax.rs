@@ -54,10 +54,6 @@ impl Loss for Softmax {
         std::iter::once(self.rows.parameter()).chain(bias).collect()
     }
 
-    fn has_centres(&self) -> bool {
-        true
-    }
-
     fn start_at(&mut self, means: &Tensor) {
         self.rows.start_at(means);
     }
