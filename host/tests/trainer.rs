@@ -449,6 +449,8 @@ fn the_exported_model_is_the_trained_network() {
         // Squeeze-and-excitation, a good third of MobileNetV3-Large without its classifier, stays in float.
         let share = match backbone {
             Backbone::MobilenetV3Large => 0.66,
+            // Of its few blocks most stay in float.
+            Backbone::Tiny => 0.6,
             _ => 0.33,
         };
         assert!(

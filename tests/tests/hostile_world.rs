@@ -46,7 +46,8 @@ fn hostile_messages_are_refused_by_reason_and_honest_ones_stored() {
     .unwrap();
     client.publish(SIGHTINGS, &receipt).unwrap();
     let mut newer = receipt.clone();
-    newer[4..6].copy_from_slice(&[1, 2]);
+    // A sighting of version 9.
+    newer[4..6].copy_from_slice(&[1, 9]);
     client.publish(SIGHTINGS, &newer).unwrap();
     client.publish(SIGHTINGS, &receipt[..7]).unwrap();
     client.publish(SIGHTINGS, b"").unwrap();
