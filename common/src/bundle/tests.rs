@@ -2,8 +2,10 @@ mod damage;
 
 use super::*;
 use crate::catalogue::Enrolled;
+use crate::decision::{Chance, Curve, Evidence};
 use crate::embedding::Embedding;
 use crate::prepare::{Colour, Fit};
+use crate::whale_score::WhaleScore;
 use std::fs;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -415,4 +417,38 @@ fn a_bundle_with_a_catalogue_of_the_first_format_stays_as_it_is() {
         b"FLKC\x02\x00"
     );
     assert_eq!(Bundle::open(&copy).unwrap(), other);
+}
+
+#[test]
+fn a_rule_with_a_chance_comes_back_as_it_was_and_can_be_saved_again() {
+    let looks: Vec<_> = (0..200)
+        .map(|i| {
+            let score = (i as f32 * 0.37).fract();
+            (
+                Evidence {
+                    score,
+                    lead: score / 3.0,
+                },
+                (i * 7) % 10 < (score * 10.0) as i32,
+            )
+        })
+        .collect();
+    for curve in [Curve::Logistic, Curve::Isotonic] {
+        let dir = TempDir::new().unwrap();
+        let decision = DecisionRule {
+            whale_score: WhaleScore::BLEND,
+            chance: Chance::fit(curve, &looks),
+            ..rule(0.6, 0.4)
+        };
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/humpback-lite0");
+        let bundle = Bundle::open(&shipped).unwrap();
+        let catalogue = bundle.catalogue.clone();
+        let bundle = bundle.with_catalogue(catalogue, decision).unwrap();
+        let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+        bundle.save(&first).unwrap();
+        let opened = Bundle::open(&first).unwrap();
+        assert_eq!(opened, bundle);
+        opened.save(&second).unwrap();
+        assert_eq!(Bundle::open(&second).unwrap().id(), bundle.id());
+    }
 }

@@ -34,12 +34,12 @@ pub enum Chance {
     /// `1 / (1 + exp(-(a + b score + c lead)))`.
     Logistic {
         /// a, b and c.
-        weights: [f64; 3],
+        weights: [f32; 3],
     },
     /// Straight lines between points, level beyond the first and the last.
     Isotonic {
         /// Score and chance, both rising.
-        points: Vec<(f32, f64)>,
+        points: Vec<(f32, f32)>,
     },
 }
 
@@ -68,7 +68,7 @@ impl Chance {
     /// The chance, in 0..=1.
     pub fn of(&self, evidence: &Evidence) -> f64 {
         match self {
-            Self::Logistic { weights } => sigmoid(weights, evidence),
+            Self::Logistic { weights } => sigmoid(&weights.map(f64::from), evidence),
             Self::Isotonic { points } => between(points, evidence.score),
         }
     }
@@ -81,7 +81,7 @@ impl Chance {
                 .any(|w| !w.is_finite())
                 .then_some("a weight of its chance is not finite"),
             Self::Isotonic { points } => {
-                let bad = |(score, chance): &(f32, f64)| {
+                let bad = |(score, chance): &(f32, f32)| {
                     !score.is_finite() || !(0.0..=1.0).contains(chance)
                 };
                 if points.is_empty() || points.len() > MOST_POINTS {
@@ -144,7 +144,9 @@ fn logistic(cases: &[(Evidence, bool)]) -> Option<Chance> {
             break;
         }
     }
-    Some(Chance::Logistic { weights })
+    Some(Chance::Logistic {
+        weights: weights.map(|w| w as f32),
+    })
 }
 
 /// Solves `a x = b` by elimination; `None` where `a` has no inverse.
@@ -201,16 +203,16 @@ fn isotonic(cases: &[(Evidence, bool)]) -> Option<Chance> {
         }
         levels.push(level);
     }
-    let mut points: Vec<(f32, f64)> = levels
+    let mut points: Vec<(f32, f32)> = levels
         .iter()
         .map(|level| {
             let least = 1.0 / (level.cases + 2.0);
             let chance = level.share().clamp(least, 1.0 - least);
-            ((level.scores / level.cases) as f32, chance)
+            ((level.scores / level.cases) as f32, chance as f32)
         })
         .collect();
     // The clamp of a small level may stand above the next level's share.
-    let mut highest = 0.0f64;
+    let mut highest = 0.0f32;
     for point in &mut points {
         highest = highest.max(point.1);
         point.1 = highest;
@@ -219,14 +221,13 @@ fn isotonic(cases: &[(Evidence, bool)]) -> Option<Chance> {
     (!points.is_empty()).then_some(Chance::Isotonic { points })
 }
 
-fn between(points: &[(f32, f64)], score: f32) -> f64 {
+fn between(points: &[(f32, f32)], score: f32) -> f64 {
     let after = points.partition_point(|p| p.0 <= score);
-    match (
-        after.checked_sub(1).and_then(|i| points.get(i)),
-        points.get(after),
-    ) {
+    let before = after.checked_sub(1).and_then(|i| points.get(i));
+    let wide = |&(score, chance): &(f32, f32)| (f64::from(score), f64::from(chance));
+    match (before.map(wide), points.get(after).map(wide)) {
         (Some(low), Some(high)) => {
-            let along = f64::from(score - low.0) / f64::from(high.0 - low.0);
+            let along = (f64::from(score) - low.0) / (high.0 - low.0);
             low.1 + along * (high.1 - low.1)
         }
         (Some(last), None) => last.1,
@@ -309,7 +310,7 @@ mod tests {
         assert_eq!(points.len(), expected.len(), "{points:?}");
         for (got, want) in points.iter().zip(expected) {
             assert!(
-                (got.0 - want.0).abs() < 1e-6 && (got.1 - want.1).abs() < 1e-9,
+                (got.0 - want.0).abs() < 1e-6 && (got.1 - want.1).abs() < 1e-6,
                 "{points:?}"
             );
         }
@@ -317,12 +318,12 @@ mod tests {
 
     #[test]
     fn curves_that_make_no_sense_are_told() {
-        let isotonic = |points: &[(f32, f64)]| Chance::Isotonic {
+        let isotonic = |points: &[(f32, f32)]| Chance::Isotonic {
             points: points.to_vec(),
         };
         for bad in [
             Chance::Logistic {
-                weights: [0.0, f64::NAN, 0.0],
+                weights: [0.0, f32::NAN, 0.0],
             },
             isotonic(&[]),
             isotonic(&[(0.5, 1.5)]),
