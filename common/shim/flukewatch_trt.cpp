@@ -147,6 +147,15 @@ int32_t fail(int32_t status, const std::string &reason, char *why, size_t why_by
     return status;
 }
 
+// The failure that was caught; to be called where it was, since nothing may be thrown into Rust.
+int32_t thrown(char *why, size_t why_bytes) try {
+    throw;
+} catch (const std::exception &e) {
+    return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
+} catch (...) {
+    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+}
+
 #if CAN_STOP
 struct Monitor final : nvinfer1::IProgressMonitor {
     flukewatch_trt_go_on go_on = nullptr;
@@ -429,10 +438,8 @@ int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_lo
     if (status != FLUKEWATCH_TRT_OK) return fail(status, reason, why, why_bytes);
     *out = trt.release();
     return FLUKEWATCH_TRT_OK;
-} catch (const std::exception &e) {
-    return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
 } catch (...) {
-    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+    return thrown(why, why_bytes);
 }
 
 void flukewatch_trt_close(flukewatch_trt *trt) { delete trt; }
@@ -447,10 +454,8 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
     std::string reason;
     int32_t status = build(*trt, onnx, count, *options, keep, go_on, user, reason);
     return status == FLUKEWATCH_TRT_OK ? status : fail(status, reason, why, why_bytes);
-} catch (const std::exception &e) {
-    return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
 } catch (...) {
-    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+    return thrown(why, why_bytes);
 }
 
 int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count, flukewatch_trt_plan **out, char *why,
@@ -473,10 +478,8 @@ int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count
     if (status != FLUKEWATCH_TRT_OK) return fail(status, reason, why, why_bytes);
     *out = plan.release();
     return FLUKEWATCH_TRT_OK;
-} catch (const std::exception &e) {
-    return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
 } catch (...) {
-    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+    return thrown(why, why_bytes);
 }
 
 void flukewatch_trt_unload(flukewatch_trt_plan *plan) { delete plan; }
@@ -507,10 +510,8 @@ int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t
     if (!error) error = finished;
     if (error) return fail(FLUKEWATCH_TRT_FAILED, "the GPU failed on the image: " + cuda.name_of(error), why, why_bytes);
     return FLUKEWATCH_TRT_OK;
-} catch (const std::exception &e) {
-    return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
 } catch (...) {
-    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+    return thrown(why, why_bytes);
 }
 
 } // extern "C"

@@ -52,6 +52,16 @@ pub enum Level {
 /// Who hears what an engine does meanwhile; from any thread.
 pub type Teller = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
+/// Refuses an image of another shape than the model takes.
+fn expect_shape(expected: [usize; 3], input: &ArrayView3<f32>) -> Result<(), EngineError> {
+    let got = input.dim().into();
+    if got == expected {
+        Ok(())
+    } else {
+        Err(EngineError::Shape { expected, got })
+    }
+}
+
 /// Why a model cannot be loaded or run.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EngineError {

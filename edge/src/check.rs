@@ -8,7 +8,7 @@ use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::engine::choice::EngineChoice;
-use flukewatch_common::engine::tensorrt::{TensorRt, TensorRtError};
+use flukewatch_common::engine::tensorrt::TensorRt;
 use image::RgbImage;
 use serde::Serialize;
 use std::path::Path;
@@ -119,13 +119,7 @@ fn check_engine(config: &Config) -> Finding {
     if choice == EngineChoice::Tract {
         return Finding::good("engine", "tract, as the configuration says".into());
     }
-    let started = match place.shims_there().is_empty() {
-        true => Err(TensorRtError::NoShim {
-            folder: place.shims.clone(),
-        }),
-        false => TensorRt::start(&place, crate::run::teller()),
-    };
-    match started {
+    match TensorRt::start(&place, crate::run::teller()) {
         Ok(tensorrt) => Finding::good("engine", tensorrt.installation().to_string()),
         Err(e) if choice == EngineChoice::Auto => Finding::good("engine", format!("tract: {e}")),
         Err(e) => Finding::fault(

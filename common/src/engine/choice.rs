@@ -110,10 +110,7 @@ pub fn open(
             status,
         });
     }
-    if place.shims_there().is_empty() {
-        let none = TensorRtError::NoShim {
-            folder: place.shims.clone(),
-        };
+    if let Err(none) = place.shims_there() {
         let status = alone(Accelerator::Unavailable(none.to_string()));
         return Ok(Opened {
             engine: tract,

@@ -20,7 +20,7 @@ pub use key::PlanOptions;
 
 use super::form::check;
 use super::strip::is_quantised;
-use super::{Engine, EngineError, Level, Teller};
+use super::{Engine, EngineError, Level, Teller, expect_shape};
 use cache::PlanCache;
 use key::PlanKey;
 use ndarray::ArrayView3;
@@ -50,11 +50,20 @@ pub struct TensorRtPlace {
 }
 
 impl TensorRtPlace {
-    /// The shims that are there, newest TensorRT first.
-    pub fn shims_there(&self) -> Vec<(u32, PathBuf)> {
+    /// The shims that are there, one at least, newest TensorRT first.
+    ///
+    /// # Errors
+    /// [`TensorRtError::NoShim`] where there is none.
+    pub fn shims_there(&self) -> Result<Vec<(u32, PathBuf)>, TensorRtError> {
         let file = |major| (major, self.shims.join(shim_file(major)));
         let there = |(_, file): &(u32, PathBuf)| file.is_file();
-        MAJORS.into_iter().map(file).filter(there).collect()
+        let shims: Vec<_> = MAJORS.into_iter().map(file).filter(there).collect();
+        if shims.is_empty() {
+            return Err(TensorRtError::NoShim {
+                folder: self.shims.clone(),
+            });
+        }
+        Ok(shims)
     }
 }
 
@@ -79,8 +88,9 @@ impl TensorRt {
     /// # Errors
     /// When there is no shim, driver, GPU or TensorRT, or the folder of plans is not safe.
     pub fn start(place: &TensorRtPlace, tell: Teller) -> Result<Self, TensorRtError> {
+        let shims = place.shims_there()?;
         let plans = PlanCache::open(&place.plans)?;
-        let session = start_any(place, &tell)?;
+        let session = start_any(&shims, &tell)?;
         let installation = Installation::of(&session);
         tell(Level::Info, &format!("{installation} is there"));
         Ok(Self {
@@ -132,8 +142,8 @@ impl TensorRt {
             session: self.session,
         };
         // A plan that cannot run is refused here and not on the first whale.
-        let zeros = vec![0.0; engine.row.len()];
-        let output = engine.run_row(&zeros).map_err(TensorRtError::Failed)?;
+        let output =
+            run_row(&mut engine.session, &engine.row, dimension).map_err(TensorRtError::Failed)?;
         if output.iter().any(|v| !v.is_finite()) {
             return Err(TensorRtError::Failed("its output is not finite".into()));
         }
@@ -217,10 +227,10 @@ impl TensorRt {
 }
 
 /// Tries each shim; what is the matter with the machine itself is told once.
-fn start_any(place: &TensorRtPlace, tell: &Teller) -> Result<Session, TensorRtError> {
+fn start_any(shims: &[(u32, PathBuf)], tell: &Teller) -> Result<Session, TensorRtError> {
     let mut failed = vec![];
-    for (major, file) in place.shims_there() {
-        match start_one(major, &file, tell) {
+    for (major, file) in shims {
+        match start_one(*major, file, tell) {
             Ok(session) => return Ok(session),
             Err(
                 e @ TensorRtError::NotStarted {
@@ -231,15 +241,9 @@ fn start_any(place: &TensorRtPlace, tell: &Teller) -> Result<Session, TensorRtEr
             Err(e) => failed.push(e),
         }
     }
-    Err(match (failed.pop(), failed.is_empty()) {
-        (None, _) => TensorRtError::NoShim {
-            folder: place.shims.clone(),
-        },
-        (Some(only), true) => only,
-        (Some(last), false) => {
-            failed.push(last);
-            TensorRtError::NoneStarts(failed)
-        }
+    Err(match failed.len() {
+        1 => failed.remove(0),
+        _ => TensorRtError::NoneStarts(failed),
     })
 }
 
@@ -257,12 +261,11 @@ pub struct TensorRtEngine {
     session: Session,
 }
 
-impl TensorRtEngine {
-    fn run_row(&mut self, row: &[f32]) -> Result<Vec<f32>, String> {
-        let mut output = vec![0.0; self.dimension];
-        self.session.run(row, &mut output)?;
-        Ok(output)
-    }
+/// Runs the plan on the numbers of one image; gives `dimension` numbers.
+fn run_row(session: &mut Session, row: &[f32], dimension: usize) -> Result<Vec<f32>, String> {
+    let mut output = vec![0.0; dimension];
+    session.run(row, &mut output)?;
+    Ok(output)
 }
 
 impl Engine for TensorRtEngine {
@@ -279,25 +282,17 @@ impl Engine for TensorRtEngine {
     }
 
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
-        let got = input.dim().into();
-        if got != self.input_shape {
-            return Err(EngineError::Shape {
-                expected: self.input_shape,
-                got,
-            });
-        }
-        let mut output = vec![0.0; self.dimension];
-        let done = match input.as_slice() {
-            Some(row) => self.session.run(row, &mut output),
+        expect_shape(self.input_shape, &input)?;
+        let row = match input.as_slice() {
+            Some(row) => row,
             None => {
                 for (to, from) in self.row.iter_mut().zip(&input) {
                     *to = *from;
                 }
-                self.session.run(&self.row, &mut output)
+                &self.row
             }
         };
-        done.map_err(EngineError::Run)?;
-        Ok(output)
+        run_row(&mut self.session, row, self.dimension).map_err(EngineError::Run)
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::form::check;
 use super::strip::{is_quantised, strip};
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, expect_shape};
 use ndarray::ArrayView3;
 use prost::Message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -105,13 +105,7 @@ impl Engine for TractEngine {
     }
 
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
-        let got = input.dim().into();
-        if got != self.input_shape {
-            return Err(EngineError::Shape {
-                expected: self.input_shape,
-                got,
-            });
-        }
+        expect_shape(self.input_shape, &input)?;
         match input.as_slice() {
             Some(numbers) => self.run_slice(numbers),
             None => self.run_slice(&input.iter().copied().collect::<Vec<f32>>()),

@@ -1,6 +1,7 @@
 use super::*;
 use crate::encounter::Grouping;
 use crate::frame::FramePicture;
+use crate::health::Health;
 use crate::identify::Identifier;
 use crate::outbox::{Key, Load, Queue};
 use crate::sample;
@@ -93,6 +94,11 @@ struct Boat {
     queue: Queue,
     counters: Arc<Counters>,
     watch: Watch,
+}
+
+fn health(counters: &Counters, queue: &Queue) -> Health {
+    let counts = queue.counts().unwrap();
+    counters.health("b", "b", &Default::default(), counts, Timestamp(0))
 }
 
 fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>) -> Boat {
@@ -202,13 +208,7 @@ fn broken_frames_are_counted_and_passed_over() {
     ];
     let boat = boat(FILM, ROOM, |_| steps);
     boat.watch.run().unwrap();
-    let health = boat.counters.health(
-        "b",
-        "b",
-        &Default::default(),
-        boat.queue.counts().unwrap(),
-        Timestamp(0),
-    );
+    let health = health(&boat.counters, &boat.queue);
     assert_eq!(
         (
             health.frames,
@@ -294,13 +294,7 @@ fn while_the_outbox_is_full_sightings_wait_and_are_then_taken_in_order() {
     let seen = sightings(&boat.queue);
     assert_eq!(seen.iter().map(|s| s.sequence).collect::<Vec<_>>(), [2]);
     assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
-    let health = boat.counters.health(
-        "b",
-        "b",
-        &Default::default(),
-        boat.queue.counts().unwrap(),
-        Timestamp(0),
-    );
+    let health = health(&boat.counters, &boat.queue);
     assert_eq!(
         (health.accepted, health.in_memory, health.given_up),
         (2, 0, 0)
@@ -319,13 +313,7 @@ fn memory_is_bounded_and_what_is_given_up_is_counted() {
         matches!(ended, Err(WatchError::Unsaved(MAX_IN_MEMORY))),
         "{ended:?}"
     );
-    let health = boat.counters.health(
-        "b",
-        "b",
-        &Default::default(),
-        boat.queue.counts().unwrap(),
-        Timestamp(0),
-    );
+    let health = health(&boat.counters, &boat.queue);
     assert_eq!(
         (health.accepted, health.given_up),
         (1, MAX_IN_MEMORY as u64 + 6)
