@@ -104,7 +104,10 @@ impl DecisionRule {
     /// The chance that the first whale of a ranking is right, in 0..=1; `None` where no curve was fitted, and 0 for an empty one.
     pub fn chance(&self, ranking: &[Match]) -> Option<f64> {
         let chance = self.chance.as_ref()?;
-        Some(Evidence::of(ranking).map_or(0.0, |evidence| chance.of(&evidence)))
+        Some(
+            Evidence::of(ranking.iter().map(|m| m.score))
+                .map_or(0.0, |evidence| chance.of(&evidence)),
+        )
     }
 
     /// Why the rule makes no sense, if it does not.

@@ -4,7 +4,6 @@
 //! content with a hundred cases, and an isotonic one of the score alone (Zadrozny and Elkan, KDD 2002), which takes any rising
 //! form and wants several hundred.
 
-use crate::catalogue::Match;
 use serde::{Deserialize, Serialize};
 
 /// What is known of a ranking when its chance is named.
@@ -17,12 +16,13 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Of a ranking, best whale first; `None` where nothing is enrolled.
-    pub fn of(ranking: &[Match]) -> Option<Self> {
-        let score = ranking.first()?.score;
+    /// Of a ranking's scores, best whale first; `None` where nothing is enrolled.
+    pub fn of(ranking: impl IntoIterator<Item = f32>) -> Option<Self> {
+        let mut scores = ranking.into_iter();
+        let score = scores.next()?;
         Some(Self {
             score,
-            lead: score - ranking.get(1).map_or(0.0, |second| second.score),
+            lead: score - scores.next().unwrap_or(0.0),
         })
     }
 }

@@ -109,11 +109,7 @@ pub struct Candidate {
 
 /// What is known of a ranking when its chance is named; `None` for an empty one.
 pub fn evidence(top: &[Candidate]) -> Option<Evidence> {
-    let score = top.first()?.score;
-    Some(Evidence {
-        score,
-        lead: score - top.get(1).map_or(0.0, |second| second.score),
-    })
+    Evidence::of(top.iter().map(|candidate| candidate.score))
 }
 
 /// For one query, the score of each whale; whales without a photo that takes part are absent.
