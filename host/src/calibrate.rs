@@ -139,27 +139,24 @@ pub fn calibrate(
         return Err(too_few());
     }
     let fitted = fit(&drawn, |_| true, options, way).ok_or_else(too_few)?;
-    let before = {
-        let as_it_was = if old.whale_score == way {
-            drawn.clone()
-        } else {
-            draws_by(old.whale_score)
-        };
-        let chances = named(&as_it_was, |_| Some(old.clone()));
-        Measured {
-            rule: rule_figures(&measured(&as_it_was), |_| Some(old.clone())).ok_or_else(too_few)?,
-            calibration_error: calibration_error(&reliability(&chances)),
-        }
+    let scored_as_before;
+    let as_it_was = if old.whale_score == way {
+        &drawn
+    } else {
+        scored_as_before = draws_by(old.whale_score);
+        &scored_as_before
     };
+    let (before, _) =
+        measure(as_it_was, &vec![old.clone(); as_it_was.len()]).ok_or_else(too_few)?;
     // Where one half alone is too small to fit on, the rule of all looks is measured, which flatters it.
-    let of_half = |draw: &Draw| {
-        fit(std::slice::from_ref(draw), |fit| fit, options, way).or_else(|| Some(fitted.clone()))
-    };
-    let bins = reliability(&named(&drawn, of_half));
-    let after = Measured {
-        rule: rule_figures_of(&drawn, of_half).ok_or_else(too_few)?,
-        calibration_error: calibration_error(&bins),
-    };
+    let of_halves: Vec<DecisionRule> = drawn
+        .iter()
+        .map(|draw| {
+            fit(std::slice::from_ref(draw), |fit| fit, options, way)
+                .unwrap_or_else(|| fitted.clone())
+        })
+        .collect();
+    let (after, reliability) = measure(&drawn, &of_halves).ok_or_else(too_few)?;
     let whales = all.whales().len() - enrolled.len()
         + apart
             .iter()
@@ -177,7 +174,7 @@ pub fn calibrate(
         },
         before,
         after,
-        reliability: bins,
+        reliability,
         photos: apart.len(),
         whales,
         enrolled: catalogue.len(),
@@ -241,39 +238,29 @@ fn fit(
     })
 }
 
-/// The chances that a rule of each draw names on the half that it was not fitted on; the score where it has no chance.
-fn named(draws: &[Draw], rule: impl Fn(&Draw) -> Option<DecisionRule>) -> Vec<(f64, bool)> {
-    let of_draw = |draw: &Draw| {
-        let chance = rule(draw).and_then(|rule| rule.chance);
-        let named = |evidence: &Evidence| match &chance {
-            Some(chance) => chance.of(evidence),
-            None => f64::from(evidence.score).clamp(0.0, 1.0),
-        };
-        cases(draw, false)
-            .iter()
-            .map(|(evidence, right)| (named(evidence), *right))
-            .collect::<Vec<_>>()
+/// What each draw's rule makes of the half that it was not fitted on, and what came true at each chance that it names there; the
+/// score where it has no chance. `None` without a draw.
+fn measure(draws: &[Draw], rules: &[DecisionRule]) -> Option<(Measured, [Bin; BINS])> {
+    let chances: Vec<(f64, bool)> = draws
+        .iter()
+        .zip(rules)
+        .flat_map(|(draw, rule)| {
+            cases(draw, false).into_iter().map(|(evidence, right)| {
+                let chance = match &rule.chance {
+                    Some(chance) => chance.of(&evidence),
+                    None => f64::from(evidence.score).clamp(0.0, 1.0),
+                };
+                (chance, right)
+            })
+        })
+        .collect();
+    let bins = reliability(&chances);
+    let halves: Vec<Draw> = draws.iter().map(Draw::measured).collect();
+    let measured = Measured {
+        rule: rule_figures(halves.iter().zip(rules))?,
+        calibration_error: calibration_error(&bins),
     };
-    draws.iter().flat_map(of_draw).collect()
-}
-
-fn measured(draws: &[Draw]) -> Vec<Draw> {
-    draws.iter().map(Draw::measured).collect()
-}
-
-/// As [`rule_figures`], each rule made from the whole draw and measured on its measured half.
-fn rule_figures_of(
-    draws: &[Draw],
-    rule: impl Fn(&Draw) -> Option<DecisionRule>,
-) -> Option<RuleFigures> {
-    let rules: Vec<Option<DecisionRule>> = draws.iter().map(&rule).collect();
-    let halves = measured(draws);
-    // `rule_figures` hands each draw over in their order.
-    let next = std::cell::Cell::new(0);
-    rule_figures(&halves, |_| {
-        let at = next.replace(next.get() + 1);
-        rules.get(at).cloned().flatten()
-    })
+    Some((measured, bins))
 }
 
 /// The ways of scoring that are tried.

@@ -125,16 +125,18 @@ pub struct RuleFigures {
     pub balanced: Figure,
 }
 
-/// What each draw's own rule makes of it, without intervals; `None` where no draw has one.
-pub fn rule_figures(
-    draws: &[Draw],
-    rule: impl Fn(&Draw) -> Option<DecisionRule>,
+/// What each draw's own rule makes of it, without intervals; `None` without a draw.
+pub fn rule_figures<'a>(
+    draws: impl Iterator<Item = (&'a Draw, &'a DecisionRule)>,
 ) -> Option<RuleFigures> {
+    let mut identities = 0;
     let judged: Vec<Judged> = draws
-        .iter()
-        .filter_map(|draw| Some(judge(draw, &rule(draw)?)))
+        .map(|(draw, rule)| {
+            identities = identities.max(draw.identities);
+            judge(draw, rule)
+        })
         .collect();
-    let once = vec![1; draws.iter().map(|d| d.identities).max().unwrap_or(0)];
+    let once = vec![1; identities];
     let balanced: Vec<[f64; 3]> = judged.iter().map(|j| j.balanced(&once)).collect();
     let figure = |at: usize| Figure {
         value: super::mean(balanced.iter().map(|b| b[at])),
