@@ -226,6 +226,11 @@ impl TorchNetwork {
             .embed(&self.features(images, mode), part, rounding)
     }
 
+    /// Features `[N, F]` of a training step to embeddings, L2-normalised: with int8 rounding where that has begun.
+    pub fn learning_embedding(&self, features: &Tensor, part: Part) -> Tensor {
+        self.head.embed(features, part, self.rounding.as_ref())
+    }
+
     /// Features `[N, F]` to embeddings, L2-normalised, as when nothing learns.
     pub fn embedding(&self, features: &Tensor, part: Part) -> Tensor {
         self.head.embed(features, part, None)

@@ -5,7 +5,7 @@
 
 mod sweep;
 
-use super::forward::{Part, Use, tensor, values};
+use super::forward::{Use, tensor, values};
 use crate::network::weights::{Values, Weights};
 use std::collections::BTreeMap;
 use sweep::{Rates, Sweep};
@@ -28,18 +28,31 @@ pub enum Owner {
     Whole,
 }
 
+/// Whose step it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Movers {
+    /// That of the whole embedding.
+    Whole,
+    /// That of these learners, a bit each: a batch has photos for them.
+    Learners(u64),
+}
+
+impl Movers {
+    /// One learner.
+    pub fn learner(k: usize) -> Self {
+        Self::Learners(1 << k)
+    }
+}
+
 impl Owner {
-    /// Whether a step of `part` moves it.
-    pub fn moves(self, part: Part) -> bool {
-        match (self, part) {
-            (Self::Shared, _) => true,
-            (Self::Slice(own), Part::Learner(k)) | (Self::Learner(own), Part::Learner(k)) => {
-                own == k
+    /// Whether a step of `movers` moves it.
+    pub fn moves(self, movers: Movers) -> bool {
+        match (self, movers) {
+            (Self::Shared, _) | (Self::Slice(_) | Self::Whole, Movers::Whole) => true,
+            (Self::Slice(k) | Self::Learner(k), Movers::Learners(learners)) => {
+                learners >> k & 1 == 1
             }
-            (Self::Slice(_) | Self::Whole, Part::Whole | Part::Slices) => true,
-            (Self::Learner(_), Part::Whole | Part::Slices) | (Self::Whole, Part::Learner(_)) => {
-                false
-            }
+            (Self::Learner(_), Movers::Whole) | (Self::Whole, Movers::Learners(_)) => false,
         }
     }
 }
@@ -88,16 +101,16 @@ impl AdamW {
         self.steps
     }
 
-    /// One step of `part` down the slope of `loss` (a scalar), every peak rate times `factor`.
+    /// One step of `movers` down the slope of `loss` (a scalar), every peak rate times `factor`.
     ///
     /// The slopes are asked of libtorch for the tensors that this step moves and for no others, those of depthwise kernels are
     /// found through their `uses`, and all are let go when the step is taken.
-    pub fn descend(&mut self, loss: &Tensor, uses: Vec<Use>, factor: f64, part: Part) {
+    pub fn descend(&mut self, loss: &Tensor, uses: Vec<Use>, factor: f64, movers: Movers) {
         self.steps += 1;
         let mut moved: Vec<&mut Slot> = self
             .slots
             .iter_mut()
-            .filter(|s| s.owner.moves(part))
+            .filter(|s| s.owner.moves(movers))
             .collect();
         if moved.is_empty() {
             return;
@@ -221,7 +234,7 @@ mod tests {
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = AdamW::default();
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Shared);
-        adam.descend(&p.square().sum(Kind::Float), vec![], 1.0, Part::Whole);
+        adam.descend(&p.square().sum(Kind::Float), vec![], 1.0, Movers::Whole);
         assert!((p.double_value(&[0]) - 1.8).abs() < 1e-6);
     }
 
@@ -232,7 +245,7 @@ mod tests {
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.0, Owner::Shared);
         for _ in 0..500 {
             let loss = (&p - 1.0).square().sum(Kind::Float);
-            adam.descend(&loss, vec![], 1.0, Part::Whole);
+            adam.descend(&loss, vec![], 1.0, Movers::Whole);
         }
         assert!(
             (p.double_value(&[0]) - 1.0).abs() < 1e-2 && (p.double_value(&[1]) - 1.0).abs() < 1e-2
@@ -249,22 +262,29 @@ mod tests {
             Owner::Learner(1),
             Owner::Whole,
         ];
-        let moving = |part| all.map(|owner| owner.moves(part));
+        let moving = |movers| all.map(|owner| owner.moves(movers));
         assert_eq!(
-            moving(Part::Learner(1)),
+            moving(Movers::learner(1)),
             [true, false, true, false, true, false]
         );
-        assert_eq!(moving(Part::Whole), [true, true, true, false, false, true]);
+        assert_eq!(
+            moving(Movers::Learners(0b11)),
+            [true, true, true, true, true, false]
+        );
+        assert_eq!(
+            moving(Movers::Whole),
+            [true, true, true, false, false, true]
+        );
         // With a slope, momentum from before and decay, nothing of the other moves.
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = AdamW::default();
         adam.add("p".into(), p.shallow_clone(), 0.1, 0.5, Owner::Slice(0));
         let loss = || p.square().sum(Kind::Float);
-        adam.descend(&loss(), vec![], 1.0, Part::Learner(0));
+        adam.descend(&loss(), vec![], 1.0, Movers::learner(0));
         let before = (p.double_value(&[0]), adam.state());
-        adam.descend(&loss(), vec![], 1.0, Part::Learner(1));
+        adam.descend(&loss(), vec![], 1.0, Movers::learner(1));
         assert_eq!((p.double_value(&[0]), adam.state()), before);
-        adam.descend(&loss(), vec![], 1.0, Part::Whole);
+        adam.descend(&loss(), vec![], 1.0, Movers::Whole);
         assert_ne!(p.double_value(&[0]), before.0);
     }
 

@@ -11,7 +11,7 @@ pub mod preset;
 mod tests;
 
 pub use average::AverageChoice;
-pub use divide::{ClusterBy, DivideSettings};
+pub use divide::{ClusterBy, ClusterUnit, DivideSettings, DividedBatches};
 pub use loss::LossChoice;
 pub use miner::MinerChoice;
 

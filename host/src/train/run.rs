@@ -12,7 +12,7 @@ use super::progress::{EpochMetrics, JsonLines, Live};
 use super::recipe::{ClusterBy, Recipe, Stage};
 use super::sampler::{Planned, Sampler};
 use super::schedule::{self, Phase};
-use super::state::{State, images};
+use super::state::{Learning, State, images};
 use super::validation;
 use crate::dataset::Dataset;
 use crate::retrieval::Retrieval;
@@ -208,9 +208,8 @@ impl Training<'_> {
             if schedule::clusters_before(recipe, epoch) {
                 seconds_clustering = self.divide(epoch, &stage)?;
             }
-            let switched = phase != Phase::Divided
-                && epoch > 0
-                && schedule::phase(recipe, epoch - 1) == Phase::Divided;
+            let switched =
+                !phase.divided() && epoch > 0 && schedule::phase(recipe, epoch - 1).divided();
             if switched {
                 // The learners' own losses are done.
                 self.start_classes(&stage, &[Part::Whole]);
@@ -219,7 +218,7 @@ impl Training<'_> {
         if schedule::rounds(recipe, epoch) {
             self.state.network.start_rounding(&Default::default());
         }
-        let division = self.state.division.as_ref().filter(|_| phase.clustered());
+        let division = self.state.division.as_ref().filter(|_| phase.one_cluster());
         let plan = Arc::new(self.sampler.epoch(epoch, division));
         let from = self.state.progress.batches;
         let batches = Ahead::start(&self.making, epoch, &plan, from, &stage, recipe.workers);
@@ -253,15 +252,19 @@ impl Training<'_> {
         for batch in batches {
             let batch = batch.map_err(|_| TrainError::Loader)?;
             let number = self.state.progress.batches;
-            let part = match (phase, plan[number].cluster) {
-                (Phase::Divided, Some(k)) => Part::Learner(k),
-                _ => Part::Whole,
+            let planned = &plan[number];
+            let part = match (phase, planned.cluster, &self.state.division) {
+                (Phase::Divided, Some(k), _) => Learning::Learner(k),
+                (Phase::DividedMixed, _, Some(division)) => {
+                    Learning::Mixed(planned.draws.iter().map(|d| division.of[d.photo]).collect())
+                }
+                _ => Learning::Whole,
             };
             // What a step draws follows from its number, so that an epoch can be taken up anywhere.
             let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
             random.set_stream(((epoch as u64) << 32) | number as u64);
             let factor = schedule::rate(&recipe.optimiser, self.state.steps(), total);
-            let loss = self.state.step(&batch, shape, factor, part, &mut random);
+            let loss = self.state.step(&batch, shape, factor, &part, &mut random);
             unseen.push(loss.to_kind(Kind::Double).reshape([1]));
             self.state.progress.batches = number + 1;
             self.state.progress.seconds = before + started.elapsed().as_secs_f64();
@@ -403,8 +406,14 @@ impl Training<'_> {
         let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
         random.set_stream(epoch as u64);
         let before = self.state.division.take();
-        let (division, report) =
-            divide::divide(points.view(), before.as_ref(), settings, epoch, &mut random);
+        let (division, report) = divide::divide(
+            points.view(),
+            self.sampler.photos_of(),
+            before.as_ref(),
+            settings,
+            epoch,
+            &mut random,
+        );
         self.state.division = Some(division);
         let seconds = started.elapsed().as_secs_f64();
         write_line(&mut self.clusters, &report)?;

@@ -1,6 +1,6 @@
 //! What each epoch does: which part of the embedding learns from which photos, and how far the step size has come.
 
-use super::recipe::{OptimiserSettings, Recipe};
+use super::recipe::{DividedBatches, OptimiserSettings, Recipe};
 use std::fmt::Write as _;
 
 /// What learns in an epoch, and from which batches.
@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 pub enum Phase {
     /// Each batch comes from one cluster and moves that cluster's slice of the embedding.
     Divided,
+    /// Batches come from all photos, and each photo moves its cluster's slice.
+    DividedMixed,
     /// Each batch comes from one cluster and moves the whole embedding.
     WholeByCluster,
     /// Batches come from all photos and move the whole embedding.
@@ -15,14 +17,25 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether batches come from clusters.
+    /// Whether photos must be divided.
     pub fn clustered(self) -> bool {
         self != Self::Whole
+    }
+
+    /// Whether each batch comes from one cluster.
+    pub fn one_cluster(self) -> bool {
+        matches!(self, Self::Divided | Self::WholeByCluster)
+    }
+
+    /// Whether slices learn, each for itself.
+    pub fn divided(self) -> bool {
+        matches!(self, Self::Divided | Self::DividedMixed)
     }
 
     fn in_words(self) -> &'static str {
         match self {
             Self::Divided => "slices, each on its cluster",
+            Self::DividedMixed => "slices, each photo its cluster's",
             Self::WholeByCluster => "whole embedding, a cluster at a time",
             Self::Whole => "whole embedding, all photos",
         }
@@ -32,10 +45,17 @@ impl Phase {
 /// What `epoch` (from 0) does.
 pub fn phase(recipe: &Recipe, epoch: usize) -> Phase {
     let (divide, left) = (&recipe.divide, recipe.epochs().saturating_sub(epoch));
+    let mixed = divide.batches == DividedBatches::Mixed;
     if divide.learners == 1 || left <= divide.single_epochs {
         Phase::Whole
     } else if left <= divide.whole_epochs {
-        Phase::WholeByCluster
+        if mixed {
+            Phase::Whole
+        } else {
+            Phase::WholeByCluster
+        }
+    } else if mixed {
+        Phase::DividedMixed
     } else {
         Phase::Divided
     }
@@ -53,7 +73,7 @@ pub fn rounds(recipe: &Recipe, epoch: usize) -> bool {
 
 /// Whether what is exported after `epochs` is K slices, each of length 1, rather than one embedding of length 1.
 pub fn ends_divided(recipe: &Recipe, epochs: usize) -> bool {
-    phase(recipe, epochs.saturating_sub(1)) == Phase::Divided
+    phase(recipe, epochs.saturating_sub(1)).divided()
 }
 
 /// What the peak rates are multiplied with at `step` of `steps`: up in a line, down along half a cosine to a hundredth.
@@ -128,6 +148,19 @@ mod tests {
         let clustered: Vec<usize> = (0..8).filter(|&e| clusters_before(&recipe, e)).collect();
         assert_eq!(clustered, [0, 2, 4, 6]);
         assert!(ends_divided(&recipe, 5) && !ends_divided(&recipe, 8));
+    }
+
+    #[test]
+    fn mixed_batches_are_never_of_one_cluster() {
+        use Phase::{DividedMixed as D, Whole as A};
+        let mixed = "divide={learners=4,whole_epochs=3,single_epochs=1,batches=\"mixed\"}";
+        let recipe = recipe(&[DIVIDED[0], mixed]);
+        let phases: Vec<Phase> = (0..8).map(|e| phase(&recipe, e)).collect();
+        assert_eq!(phases, [D, D, D, D, D, A, A, A]);
+        assert!(phases.iter().all(|p| !p.one_cluster()));
+        let clustered: Vec<usize> = (0..8).filter(|&e| clusters_before(&recipe, e)).collect();
+        assert_eq!(clustered, [0, 2, 4]);
+        assert!(ends_divided(&recipe, 5) && !ends_divided(&recipe, 6));
     }
 
     #[test]

@@ -7,14 +7,25 @@ use super::error::TrainError;
 use super::forward::{Mode, Part, Running, TorchNetwork};
 use super::loader::Batch;
 use super::loss::{self, Loss};
-use super::optimiser::{AdamW, Owner};
+use super::optimiser::{AdamW, Movers, Owner};
 use super::recipe::Recipe;
 use super::schedule;
 use crate::network::weights::{self, Values, Weights};
 use crate::network::{HEAD, Network, Role, names};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
+
+/// What a batch teaches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learning {
+    /// The whole embedding.
+    Whole,
+    /// One learner's slice.
+    Learner(usize),
+    /// Each photo the slice of the learner that it names: `[N]`.
+    Mixed(Vec<usize>),
+}
 
 /// A run between two steps.
 pub struct State {
@@ -171,13 +182,13 @@ impl State {
         self.average.as_ref().map_or(&self.network, |a| &a.network)
     }
 
-    /// One step of `part`; returns the loss, still on the device.
+    /// One step; returns the loss, still on the device: the mean over the batch's photos.
     pub fn step(
         &mut self,
         batch: &Batch,
         shape: [i64; 3],
         factor: f64,
-        part: Part,
+        learning: &Learning,
         random: &mut ChaCha8Rng,
     ) -> Tensor {
         let images = images(&batch.images, shape);
@@ -186,13 +197,39 @@ impl State {
             random,
             uses: &mut uses,
         };
-        let embeddings = self.network.embed(&images, mode, part);
-        let classes = Tensor::from_slice(&batch.classes).to_device(embeddings.device());
-        let loss = match part {
-            Part::Learner(k) => self.learners[k].loss(&embeddings, &classes, random),
-            Part::Whole | Part::Slices => self.whole.loss(&embeddings, &classes, random),
+        let features = self.network.features(&images, mode);
+        let classes = Tensor::from_slice(&batch.classes).to_device(features.device());
+        let embed = |features: &Tensor, part| self.network.learning_embedding(features, part);
+        let (loss, movers) = match learning {
+            Learning::Whole => {
+                let embeddings = embed(&features, Part::Whole);
+                let loss = self.whole.loss(&embeddings, &classes, random);
+                (loss, Movers::Whole)
+            }
+            Learning::Learner(k) => {
+                let embeddings = embed(&features, Part::Learner(*k));
+                let loss = self.learners[*k].loss(&embeddings, &classes, random);
+                (loss, Movers::learner(*k))
+            }
+            Learning::Mixed(learner_of) => {
+                let (mut losses, mut learners) = (vec![], 0);
+                for (k, learner) in self.learners.iter().enumerate() {
+                    let rows = rows_of(learner_of, k);
+                    if rows.is_empty() {
+                        continue;
+                    }
+                    let share = rows.len() as f64 / learner_of.len() as f64;
+                    let rows = Tensor::from_slice(&rows).to_device(features.device());
+                    let embeddings = embed(&features.index_select(0, &rows), Part::Learner(k));
+                    let classes = classes.index_select(0, &rows);
+                    losses.push(learner.loss(&embeddings, &classes, random) * share);
+                    learners |= 1 << k;
+                }
+                let loss = Tensor::stack(&losses, 0).sum(Kind::Float);
+                (loss, Movers::Learners(learners))
+            }
         };
-        self.adam.descend(&loss, uses, factor, part);
+        self.adam.descend(&loss, uses, factor, movers);
         self.progress.steps = self.adam.steps();
         if let Some(average) = &mut self.average {
             average.after_step(&self.network, self.adam.steps());
@@ -224,6 +261,12 @@ impl State {
             tensors,
         }
     }
+}
+
+/// The rows of learner `k`.
+fn rows_of(learner_of: &[usize], k: usize) -> Vec<i64> {
+    let of = |(row, &learner): (usize, &usize)| (learner == k).then_some(row as i64);
+    learner_of.iter().enumerate().filter_map(of).collect()
 }
 
 /// `[N, C, H, W]` out of plain numbers.

@@ -12,6 +12,29 @@ pub enum ClusterBy {
     Features,
 }
 
+/// What is kept together when photos are clustered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClusterUnit {
+    /// Nothing: each photo goes to its nearest cluster, as the paper has it. A learner then never compares those photos of a whale that
+    /// went to others.
+    Photo,
+    /// All photos of a whale, by their mean. Where a whale has few photos, that leaves them to one learner.
+    Whale,
+}
+
+/// What a batch holds while slices learn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DividedBatches {
+    /// Photos of one cluster, which take turns, as the paper has it. What a learner looks for its pairs in is a cluster alone; batch
+    /// normalisation sees one cluster at a time.
+    OneCluster,
+    /// Photos of all clusters, each to its own cluster's learner. Every learner moves with every batch, and batch normalisation sees
+    /// in training what it sees at test; for losses with a centre a class, which need no pairs.
+    Mixed,
+}
+
 /// K learners, each with a slice of the embedding and a cluster of the photos. One learner is plain training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -22,13 +45,17 @@ pub struct DivideSettings {
     pub every: usize,
     /// What photos are clustered by.
     pub by: ClusterBy,
+    /// What a batch holds while slices learn.
+    pub batches: DividedBatches,
+    /// What is kept together.
+    pub unit: ClusterUnit,
     /// Cluster by cosine (spherical k-means) instead of distance.
     pub spherical: bool,
     /// Starts of k-means; the best is kept.
     pub starts: usize,
     /// The last so many epochs train the whole embedding at once.
     pub whole_epochs: usize,
-    /// The last so many of those draw batches from all photos instead of from one cluster.
+    /// The last so many of those draw batches from all photos instead of from one cluster; mixed batches do so anyway.
     pub single_epochs: usize,
 }
 
@@ -38,6 +65,8 @@ impl Default for DivideSettings {
             learners: 1,
             every: 2,
             by: ClusterBy::Embedding,
+            batches: DividedBatches::OneCluster,
+            unit: ClusterUnit::Photo,
             spherical: false,
             starts: 5,
             whole_epochs: 0,

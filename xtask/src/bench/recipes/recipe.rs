@@ -13,6 +13,9 @@ const PAIRS: &str = "sampler={kind=\"pk\",photos_per_whale=4}";
 const MARGIN: &str = "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}";
 const ARCFACE: &str = "loss={kind=\"arcface\",scale=32.0,margin=0.3}";
 const IN_FOUR: &str = "divide.learners=4";
+// A loss with a centre a class needs no pairs in a batch, so that a batch may serve all learners; and a whale of a few photos is not torn.
+const MIXED: &str = "divide.batches=\"mixed\"";
+const BY_WHALE: &str = "divide.unit=\"whale\"";
 
 /// All of them; the divided ones beside the same undivided.
 pub(super) const RECIPES: [Recipe; 4] = [
@@ -33,8 +36,8 @@ pub(super) const RECIPES: [Recipe; 4] = [
     },
     Recipe {
         name: "arcface-divided",
-        about: "ArcFace, a learner for each slice, K = 4",
-        settings: &[ARCFACE, IN_FOUR],
+        about: "ArcFace, a learner for each slice, whales divided, mixed batches, K = 4",
+        settings: &[ARCFACE, IN_FOUR, MIXED, BY_WHALE],
     },
 ];
 
