@@ -1,23 +1,27 @@
 //! The bundle: all that a boat needs to name a whale, in a folder or in one `.flukebundle` file.
 //!
-//! `manifest.json` names four files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule and the
-//! model card. A single file is an uncompressed tar of the same five files, the manifest first. Nothing in a bundle is used
+//! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule, the model card, and
+//! since format 2 what the model must give for drawn flukes. A single file is an uncompressed tar of the same files, the manifest first. Nothing in a bundle is used
 //! before it is checked.
 
 mod archive;
 mod content;
 mod error;
 mod folder;
+mod golden;
 mod manifest;
 
 pub use error::BundleError;
-pub use manifest::{FORMAT, MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, View};
+pub use manifest::{
+    FORMAT, GOLDEN_PART, MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, View,
+};
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
+use crate::embedding::Embedding;
 use crate::prepare::Preparation;
 use content::{Content, Found};
-use manifest::{CARD, CATALOGUE, DECISION, MODEL};
+use manifest::{CARD, CATALOGUE, DECISION, GOLDEN, MODEL};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -46,6 +50,8 @@ pub struct Bundle {
     pub decision: DecisionRule,
     /// The model card, Markdown.
     pub card: String,
+    /// What the model gave for drawn flukes where the bundle was made ([`crate::golden`]); empty where nobody asked it.
+    pub golden: Vec<Embedding>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
@@ -78,7 +84,7 @@ impl Bundle {
         card: String,
     ) -> Result<Self, BundleError> {
         let manifest = Manifest {
-            format: FORMAT,
+            format: 1,
             name: name.to_owned(),
             created: created.to_owned(),
             preparation,
@@ -87,7 +93,7 @@ impl Bundle {
             model: model_info,
             parts: BTreeMap::new(),
         };
-        Self::describe(manifest, model, catalogue, decision, card)
+        Self::describe(manifest, model, catalogue, decision, card, vec![])
     }
 
     /// The same model with other whales and the rule that was fitted on them.
@@ -99,7 +105,17 @@ impl Bundle {
         catalogue: Catalogue,
         decision: DecisionRule,
     ) -> Result<Self, BundleError> {
-        Self::describe(self.manifest, self.model, catalogue, decision, self.card)
+        let (manifest, model) = (self.manifest, self.model);
+        Self::describe(manifest, model, catalogue, decision, self.card, self.golden)
+    }
+
+    /// The same bundle with what its model must give for drawn flukes, see [`crate::golden::golden`].
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when an embedding is not of the bundle's dimension.
+    pub fn with_golden(self, golden: Vec<Embedding>) -> Result<Self, BundleError> {
+        let (manifest, model, catalogue) = (self.manifest, self.model, self.catalogue);
+        Self::describe(manifest, model, catalogue, self.decision, self.card, golden)
     }
 
     fn describe(
@@ -108,21 +124,26 @@ impl Bundle {
         mut catalogue: Catalogue,
         decision: DecisionRule,
         card: String,
+        golden: Vec<Embedding>,
     ) -> Result<Self, BundleError> {
         catalogue.modernise();
-        check(&manifest.name, &manifest, &catalogue, &decision)?;
+        check(&manifest.name, &manifest, &catalogue, &decision, &golden)?;
+        manifest.format = if golden.is_empty() { 1 } else { 2 };
         let mut bundle = Self {
             manifest: manifest.clone(),
             model,
             catalogue,
             decision,
             card,
+            golden,
             manifest_bytes: vec![],
             id: String::new(),
         };
+        let golden = (!bundle.golden.is_empty()).then_some(GOLDEN_PART);
         manifest.parts = PARTS
-            .iter()
-            .map(|&(part, file)| {
+            .into_iter()
+            .chain(golden)
+            .map(|(part, file)| {
                 let content = bundle.part(part)?;
                 let info = PartInfo {
                     file: file.into(),
@@ -182,11 +203,13 @@ impl Bundle {
         let decision =
             serde_json::from_slice(&take(DECISION)).map_err(|e| bad(DECISION, e.to_string()))?;
         let card = String::from_utf8(take(CARD)).map_err(|e| bad(CARD, e.to_string()))?;
+        let golden = golden::from_bytes(path, &take(GOLDEN), manifest.dimension)?;
         check(
             &path.display().to_string(),
             &manifest,
             &catalogue,
             &decision,
+            &golden,
         )?;
         let id = id_of(&manifest_bytes);
         Ok(Self {
@@ -195,6 +218,7 @@ impl Bundle {
             catalogue,
             decision,
             card,
+            golden,
             manifest_bytes,
             id,
         })
@@ -241,6 +265,7 @@ impl Bundle {
             MODEL => borrowed(&self.model),
             CATALOGUE => Ok(Content::Catalogue(&self.catalogue)),
             CARD => borrowed(self.card.as_bytes()),
+            GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
             _ => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
@@ -261,6 +286,7 @@ fn check(
     manifest: &Manifest,
     catalogue: &Catalogue,
     decision: &DecisionRule,
+    golden: &[Embedding],
 ) -> Result<(), BundleError> {
     let off = |why: String| {
         Err(BundleError::Inconsistent {
@@ -294,6 +320,13 @@ fn check(
         return off(format!(
             "its catalogue holds embeddings of {} numbers, its model makes {}",
             catalogue.dimension(),
+            manifest.dimension
+        ));
+    }
+    if let Some(other) = golden.iter().find(|g| g.dimension() != manifest.dimension) {
+        return off(format!(
+            "its golden embeddings have {} numbers, its model makes {}",
+            other.dimension(),
             manifest.dimension
         ));
     }

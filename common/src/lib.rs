@@ -12,6 +12,7 @@ pub mod decision;
 pub mod embedder;
 pub mod embedding;
 pub mod engine;
+pub mod golden;
 pub mod pixel_box;
 pub mod prepare;
 pub mod sighting;

@@ -97,7 +97,9 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     let engine = |e: EngineError| model(e.into());
     let tract = |form| -> Result<Box<dyn Engine>, SelftestError> {
         Ok(Box::new(
-            TractEngine::load(&bundle.model, form).map_err(engine)?,
+            TractEngine::load(&bundle.model, form)
+                .and_then(|e| e.on_threads(section.threads))
+                .map_err(engine)?,
         ))
     };
     let tested = |engine| Tested::new(&bundle, engine).map_err(model);
@@ -107,6 +109,10 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     let mut comparisons = vec![stripped.repeats()];
     if bundle.manifest.model.precision == Precision::Int8 {
         comparisons.push(stripped.beside(&as_is, OTHER_ROUNDING));
+    }
+    if !bundle.golden.is_empty() {
+        comparisons.push(as_is.beside_golden(&bundle, SAME_ROUNDING));
+        comparisons.push(stripped.beside_golden(&bundle, OTHER_ROUNDING));
     }
     let mut active = stripped.name.clone();
     let mut why_not_tensorrt = None;
@@ -119,6 +125,9 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
                 comparisons.push(tensorrt.repeats());
                 comparisons.push(tensorrt.beside(&as_is, SAME_ROUNDING));
                 comparisons.push(tensorrt.beside(&stripped, OTHER_ROUNDING));
+                if !bundle.golden.is_empty() {
+                    comparisons.push(tensorrt.beside_golden(&bundle, SAME_ROUNDING));
+                }
                 active = tensorrt.name;
             }
             Err(e) if section.choice == EngineChoice::TensorRt => {
@@ -167,6 +176,15 @@ impl Tested {
         )
     }
 
+    /// Beside what the model gave where its bundle was made: on another machine, as a rule.
+    fn beside_golden(&self, bundle: &Bundle, demanded: f32) -> Comparison {
+        compared(
+            (&self.name, &self.first),
+            ("the bundle's golden embeddings", &bundle.golden),
+            demanded,
+        )
+    }
+
     fn beside(&self, other: &Self, demanded: f32) -> Comparison {
         compared(
             (&self.name, &self.first),
@@ -182,7 +200,12 @@ fn compared(
     demanded: f32,
 ) -> Comparison {
     let cosines = these.iter().zip(those).map(|(a, b)| a.cosine(b));
-    let lowest_cosine = cosines.fold(1.0, f32::min);
+    // Too few to compare with is no agreement.
+    let lowest_cosine = if these.len() == those.len() {
+        cosines.fold(1.0, f32::min)
+    } else {
+        -1.0
+    };
     Comparison {
         one: one.to_owned(),
         other: other.to_owned(),

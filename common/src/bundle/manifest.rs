@@ -6,13 +6,16 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The bundle format that is written, and the newest that is read.
-pub const FORMAT: u32 = 1;
+/// The newest bundle format that is read: 2 may hold the part `golden`. What holds no more than 1 did is written as 1, for older boats.
+pub const FORMAT: u32 = 2;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
-/// The parts of a bundle and the files that they are written to.
+/// The part that a bundle of format 2 may have besides.
+pub const GOLDEN_PART: (&str, &str) = (GOLDEN, "golden.f32");
+
+/// The parts of every bundle and the files that they are written to.
 pub const PARTS: [(&str, &str); 4] = [
     (MODEL, "model.onnx"),
     (CATALOGUE, "catalogue.bin"),
@@ -24,12 +27,13 @@ pub(super) const MODEL: &str = "model";
 pub(super) const CATALOGUE: &str = "catalogue";
 pub(super) const DECISION: &str = "decision";
 pub(super) const CARD: &str = "card";
+pub(super) const GOLDEN: &str = "golden";
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The format of the bundle, [`FORMAT`].
+    /// The format of the bundle, at most [`FORMAT`].
     pub format: u32,
     /// The bundle's name, for people.
     pub name: String,
@@ -43,7 +47,7 @@ pub struct Manifest {
     pub dimension: usize,
     /// Where the model comes from.
     pub model: ModelInfo,
-    /// The files: `model`, `catalogue`, `decision`, `card`.
+    /// The files: `model`, `catalogue`, `decision`, `card`, and perhaps `golden`.
     pub parts: BTreeMap<String, PartInfo>,
 }
 
@@ -122,12 +126,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The parts must be the four known ones, each in a file of its own beside the manifest.
+    /// The parts must be the known ones, each in a file of its own beside the manifest.
     fn check_parts(&self, path: &Path) -> Result<(), BundleError> {
+        let golden = (self.format >= 2).then_some(GOLDEN);
         if let Some(part) = self
             .parts
             .keys()
-            .find(|p| PARTS.iter().all(|(known, _)| known != p))
+            .find(|p| PARTS.iter().all(|(known, _)| known != p) && golden != Some(p.as_str()))
         {
             return Err(BundleError::UnknownPart {
                 path: path.into(),
@@ -135,7 +140,8 @@ impl Manifest {
             });
         }
         let mut files = vec![MANIFEST_FILE];
-        for (part, _) in PARTS {
+        let golden = golden.filter(|part| self.parts.contains_key(*part));
+        for part in PARTS.iter().map(|(part, _)| *part).chain(golden) {
             let Some(info) = self.parts.get(part) else {
                 return Err(BundleError::MissingPart {
                     path: path.into(),

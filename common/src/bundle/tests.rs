@@ -145,6 +145,41 @@ fn folder_and_file_hold_the_same_bundle() {
 }
 
 #[test]
+fn what_the_model_must_give_travels_in_format_2() {
+    let golden = |dimension: usize| {
+        let row = (1..=dimension).map(|i| i as f32).collect();
+        vec![Embedding::normalised(row).unwrap(); 2]
+    };
+    let with = bundle().with_golden(golden(8)).unwrap();
+    assert_eq!((bundle().manifest.format, with.manifest.format), (1, 2));
+    assert_ne!(with.id(), bundle().id());
+    let dir = TempDir::new().unwrap();
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        with.save(&path).unwrap();
+        let opened = Bundle::open(&path).unwrap();
+        assert_eq!(opened, with);
+        // Other whales, the same model.
+        let other = opened.with_catalogue(Catalogue::new(8), rule(0.7, 0.2));
+        assert_eq!(other.unwrap().golden, golden(8));
+        // Written over, also by one without.
+        bundle().save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap().golden, []);
+    }
+    let error = bundle().with_golden(golden(4)).unwrap_err();
+    assert!(error.to_string().contains("4 numbers"), "{error}");
+    // A bundle of format 1 has no such part.
+    let folder = dir.path().join("old");
+    with.save(&folder).unwrap();
+    edit(&folder, |m| m["format"] = 1.into());
+    let error = Bundle::open(&folder).unwrap_err();
+    assert!(
+        matches!(&error, BundleError::UnknownPart { part, .. } if part == "golden"),
+        "{error}"
+    );
+}
+
+#[test]
 fn the_id_is_of_the_manifest_as_it_lies_there() {
     let (_dir, [folder, file]) = saved();
     edit(&folder, |m| {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::sample;
 use crate::sample::fake::FakeShim;
+use flukewatch_common::golden::golden;
 
 fn bundle() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -33,6 +34,31 @@ fn tract_alone_says_yes() {
             .ends_with("yes: tract 0.23.9 f32 on 8 drawn flukes\n"),
         "{found}"
     );
+}
+
+#[test]
+fn what_the_model_gave_elsewhere_is_held_against_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whales.flukebundle");
+    let fake = FakeShim::new(&[]);
+    let whales = sample::bundle(2);
+    let right = golden(&whales).unwrap();
+    let mut wrong = right.clone();
+    let turned = right[3].as_slice().iter().rev().map(|v| -v).collect();
+    wrong[3] = Embedding::normalised(turned).unwrap();
+    for (golden, passed) in [(right, true), (wrong, false)] {
+        let bundle = whales.clone().with_golden(golden).unwrap();
+        bundle.save(&path).unwrap();
+        let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+        assert_eq!(found.passed, passed, "{found}");
+        let beside = found.comparisons.iter();
+        let beside = beside.filter(|c| c.other.contains("golden"));
+        assert_eq!(beside.filter(|c| c.passed == passed).count(), 3, "{found}");
+    }
+    let few = golden(&whales).unwrap()[..7].to_vec();
+    whales.with_golden(few).unwrap().save(&path).unwrap();
+    let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
+    assert!(!found.passed, "{found}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use flukewatch_common::bundle::{Bundle, MAX_PART, ModelInfo, Precision};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
-use flukewatch_common::embedder::Embedder;
 use flukewatch_common::embedding::Embedding;
+use flukewatch_common::golden::golden;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -212,9 +212,9 @@ pub fn one_bundle(
         rule,
         card,
     )?;
-    // Refused here and not on the boat.
-    Embedder::open(&bundle)?;
-    Ok(bundle)
+    // A model that cannot run is refused here and not on the boat.
+    let golden = golden(&bundle)?;
+    Ok(bundle.with_golden(golden)?)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use flukewatch_common::bundle::{Bundle, ModelInfo, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
+use flukewatch_common::golden::golden;
 use flukewatch_common::prepare::Preparation;
 use ndarray::Array3;
 use std::path::PathBuf;
@@ -137,6 +138,8 @@ pub fn run(args: &ExportArgs) -> anyhow::Result<()> {
     if let Some(rule) = rule_from_whales_kept_aside(&bundle, &dataset, &checkpoint)? {
         bundle = bundle.with_catalogue(catalogue, rule)?;
     }
+    let golden = golden(&bundle)?;
+    bundle = bundle.with_golden(golden)?;
     bundle.save(&args.out)?;
     if let Some(path) = &args.weights {
         checkpoint.write(path)?;

@@ -7,6 +7,7 @@ use crate::export::onnx::{self, Float, write_with};
 use crate::network::Activation;
 use crate::network::weights::Values;
 use flukewatch_common::bundle::View;
+use flukewatch_common::embedder::Embedder;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use image::{Rgb, RgbImage};
 use prost::Message;
