@@ -2,6 +2,7 @@
 //!
 //! The protocols work on [`labelled::LabelledEmbeddings`], wherever these come from, and take memory in proportion to the photos.
 
+pub mod beside;
 pub mod bootstrap;
 pub mod cluster;
 pub mod command;

@@ -1,5 +1,6 @@
 //! The subcommand `flukewatch evaluate`.
 
+use super::beside::{self, Beside};
 use super::bootstrap::Bootstrap;
 use super::labelled::{LabelledEmbeddings, PhotoLabel};
 use super::report::{self, Report};
@@ -12,6 +13,7 @@ use crate::submission;
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -27,6 +29,8 @@ Examples:
       is a new whale told from a known one?
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol all --report report.html --run runs/first
       everything that the table allows, as a page with pictures and learning curves
+  flukewatch evaluate models/humpback-lite0 my-whales.csv --beside in-floats
+      what int8 costs: R@1 of both bundles, and the decisions that differ
   flukewatch evaluate --submission answers.csv test.csv
       MAP@5 of a contest's submission (Image,Id)
 
@@ -75,6 +79,9 @@ pub struct EvaluateArgs {
     /// of the most similar, the rest of that mean) [default: as the bundle says]
     #[arg(long, value_name = "WAY")]
     whale_score: Option<WhaleScore>,
+    /// Also say how far another bundle decides otherwise on these photos: the same model in floats, say
+    #[arg(long, value_name = "BUNDLE")]
+    beside: Option<PathBuf>,
     /// Also cluster the photos (k-means, a cluster for each whale) and say how well clusters and whales agree; slow on large sets
     #[arg(long)]
     nmi: bool,
@@ -89,7 +96,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "SCORE", requires = "write_submission")]
     new_whale_at: Option<f32>,
     /// Score a submission against DATA instead of measuring a bundle
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["report", "embeddings", "write_submission", "nmi"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["report", "embeddings", "write_submission", "nmi", "beside"])]
     submission: Option<PathBuf>,
     /// Show no progress bar
     #[arg(long)]
@@ -121,6 +128,9 @@ pub struct Findings {
     /// See [`encounter`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encounter: Option<encounter::AcrossEncounters>,
+    /// See [`beside`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
 }
 
 /// Runs the command.
@@ -144,8 +154,19 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         .retain(|p| unnamed_are_asked || p.whale.is_some());
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
     let photos = embedded(&bundle, &dataset, args)?.scored_by(whale_score);
-    let found =
+    let mut found =
         measure(&photos, &bundle, args).map_err(|why| anyhow!("{} has {why}", data.display()))?;
+    if let Some(path) = &args.beside {
+        let other = Bundle::open(path)?;
+        let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
+        let other = labelled(&dataset, other.manifest.dimension, &rows)?.scored_by(whale_score);
+        found.beside = Some(beside::compare(
+            &photos,
+            &other,
+            usize::from(args.draws),
+            args.seed,
+        ));
+    }
     if let Some(path) = &args.write_submission {
         write_submission(path, &photos, &bundle, &found, args)?;
     }
@@ -166,13 +187,16 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         );
     }
     if args.json {
-        let value = match args.protocol {
+        let mut value = match args.protocol {
             Protocol::Retrieval => serde_json::to_value(&found.retrieval)?,
             Protocol::OpenSet => serde_json::to_value(&found.open_set)?,
             Protocol::Time => serde_json::to_value(&found.time)?,
             Protocol::Encounter => serde_json::to_value(&found.encounter)?,
             Protocol::All => serde_json::to_value(&found)?,
         };
+        if let (Some(beside), Some(fields)) = (&found.beside, value.as_object_mut()) {
+            fields.insert("beside".into(), serde_json::to_value(beside)?);
+        }
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         summary::print(&found);
@@ -203,8 +227,28 @@ fn embedded(
             (dimension, numbers)
         }
     };
-    let labels = dataset.photos.iter().map(PhotoLabel::from).collect();
-    Ok(LabelledEmbeddings::new(labels, dimension, numbers)?)
+    Ok(LabelledEmbeddings::new(
+        labels_of(dataset),
+        dimension,
+        numbers,
+    )?)
+}
+
+fn labelled(
+    dataset: &Dataset,
+    dimension: usize,
+    rows: &[Embedding],
+) -> anyhow::Result<LabelledEmbeddings> {
+    let numbers = rows.iter().flat_map(|row| row.as_slice()).copied();
+    Ok(LabelledEmbeddings::new(
+        labels_of(dataset),
+        dimension,
+        numbers.collect(),
+    )?)
+}
+
+fn labels_of(dataset: &Dataset) -> Vec<PhotoLabel> {
+    dataset.photos.iter().map(PhotoLabel::from).collect()
 }
 
 fn measure(

@@ -10,7 +10,7 @@ mod rule;
 mod threshold;
 
 pub use draw::{Draw, Drawing, Query, draws};
-pub use rule::{RuleFigures, rule_figures};
+pub use rule::{RuleFigures, rule_figures, verdict};
 pub use threshold::{CostRow, place_new_whale};
 
 use super::EvaluateError;

@@ -1,5 +1,6 @@
 //! What was found, in lines on a terminal.
 
+use super::beside::Beside;
 use super::bootstrap::Interval;
 use super::command::Findings;
 use super::figures::{RankFigures, RankIntervals};
@@ -46,6 +47,27 @@ pub fn print(found: &Findings) {
         print_ranks(&e.by_encounter, &e.by_encounter_intervals);
         println!("{} photos without an encounter left out", e.left_out);
     }
+    if let Some(b) = &found.beside {
+        println!("\nBeside the other bundle");
+        print_beside(b);
+    }
+}
+
+fn print_beside(b: &Beside) {
+    if let Some([ours, theirs]) = b.recall_at_1 {
+        println!("R@1    {ours:.3}, the other's {theirs:.3}");
+    }
+    if let (Some(mean), Some(lowest)) = (b.mean_cosine, b.lowest_cosine) {
+        println!(
+            "cosine of a photo's two embeddings {mean:.4} on average, {lowest:.4} at the lowest"
+        );
+    }
+    println!(
+        "{:.2} % of {} decisions differ; {:.2} % name another whale",
+        100.0 * b.flipped,
+        b.decisions,
+        100.0 * b.named_otherwise
+    );
 }
 
 fn print_retrieval(r: &retrieval::Retrieval) {

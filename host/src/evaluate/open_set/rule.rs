@@ -1,6 +1,6 @@
 //! What a decision rule makes of known and new photos.
 
-use super::{Draw, Figure};
+use super::{Draw, Figure, Query};
 use flukewatch_common::catalogue::Match;
 use flukewatch_common::decision::{DecisionRule, Verdict};
 use serde::Serialize;
@@ -17,25 +17,28 @@ pub struct Judged {
     by_identity: Vec<(usize, bool, f64)>,
 }
 
+/// What a rule says of a query; a known whale is named by its number.
+pub fn verdict(query: &Query, rule: &DecisionRule) -> Verdict {
+    let ranking: Vec<Match> = query
+        .top
+        .iter()
+        .take(1)
+        .map(|c| Match {
+            whale: c.whale.to_string(),
+            score: c.score,
+            photo: String::new(),
+        })
+        .collect();
+    rule.decide(&ranking)
+}
+
 /// Judges every query of a draw.
 pub fn judge(draw: &Draw, rule: &DecisionRule) -> Judged {
     let (mut known, mut new) = ([0; 4], [0; 3]);
     let mut sums = vec![(0usize, 0usize); draw.identities];
     let mut is_known = vec![false; draw.identities];
     for query in &draw.queries {
-        // The rule reads whales by name; here their numbers serve as names.
-        let ranking: Vec<Match> = query
-            .top
-            .iter()
-            .take(1)
-            .map(|c| Match {
-                whale: c.whale.to_string(),
-                score: c.score,
-                photo: String::new(),
-            })
-            .collect();
-        let verdict = rule.decide(&ranking);
-        let right = match (query.is_known(), &verdict) {
+        let right = match (query.is_known(), verdict(query, rule)) {
             (true, Verdict::Known { .. }) => {
                 known[usize::from(!query.is_right())] += 1;
                 query.is_right()
