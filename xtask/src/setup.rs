@@ -6,15 +6,16 @@ pub(crate) mod libtorch;
 pub(crate) mod mosquitto;
 pub(crate) mod onnx_runtime;
 mod python;
+pub(crate) mod tensorrt_rtx;
 
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Install what Cargo cannot fetch: libtorch for the trainer, ONNX Runtime and mosquitto for tests.
+/// Install what Cargo cannot fetch: libtorch for the trainer, ONNX Runtime, TensorRT-RTX and mosquitto for tests.
 ///
-/// libtorch comes from PyPI's torch package into .libtorch, ONNX Runtime into .tools; nothing outside of this folder is touched but
+/// libtorch comes from PyPI's torch package into .libtorch, ONNX Runtime and TensorRT-RTX (250 MB) into .tools; nothing outside of this folder is touched but
 /// for Debian's packages mosquitto and, where pip is missing, python3-pip and python3-venv. What is there already stays.
 #[derive(Args)]
 pub(crate) struct SetupArgs {
@@ -61,6 +62,9 @@ pub(crate) fn libtorch_step(
 pub(crate) fn test_tools(steps: &mut Steps, workshop: &Workshop) -> anyhow::Result<()> {
     steps.wish("ONNX Runtime, to compare inference engines with", || {
         onnx_runtime::ONNX_RUNTIME.install(workshop)
+    })?;
+    steps.wish("TensorRT-RTX, to ask what TensorRT makes of models", || {
+        tensorrt_rtx::TENSORRT_RTX.install(workshop)
     })?;
     steps.wish("mosquitto, a broker that is not ours", || {
         mosquitto::install(workshop)

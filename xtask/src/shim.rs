@@ -35,6 +35,7 @@ const ZIG: Environment = Environment {
     folder: ".tools/zig",
     packages: &["ziglang==0.17.1"],
 };
+const ZIG_STEP: &str = "zig, which compiles for other processors";
 /// The processors of boats, and their numbers in ELF files.
 const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
 /// What JetPack 5 has.
@@ -56,16 +57,8 @@ pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
     if args.native {
         steps.attempt("shims for this machine", || native(workshop, &all))?;
     } else {
-        steps.take("zig, which compiles for other processors", || {
-            ZIG.install(workshop)
-        })?;
-        for (processor, machine) in PROCESSORS {
-            steps.attempt(&format!("shims for {processor}"), || {
-                println!("    (the first time zig compiles its C++ library, which takes minutes)");
-                all.iter()
-                    .try_for_each(|headers| cross(workshop, headers, processor, machine))
-            })?;
-        }
+        steps.take(ZIG_STEP, || ZIG.install(workshop))?;
+        for_boats(&mut steps, workshop, &all)?;
     }
     println!("\n{}", steps.summary());
     Ok(if steps.any_failed() {
@@ -75,7 +68,23 @@ pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
     })
 }
 
-/// For `cargo xtask test`: the shims for this machine. Gives why there are none, where headers or a compiler are missing.
+/// With zig, for both processors.
+fn for_boats(
+    steps: &mut Steps,
+    workshop: &Workshop,
+    all: &[Headers],
+) -> Result<(), crate::interrupt::Interrupted> {
+    for (processor, machine) in PROCESSORS {
+        steps.attempt(&format!("shims for {processor}"), || {
+            println!("    (the first time zig compiles its C++ library, which takes minutes)");
+            all.iter()
+                .try_for_each(|headers| cross(workshop, headers, processor, machine))
+        })?;
+    }
+    Ok(())
+}
+
+/// For `cargo xtask test`: the shims for this machine and for boats. Gives why there are none, where headers or a compiler are missing.
 pub(crate) fn test_step(
     steps: &mut Steps,
     workshop: &Workshop,
@@ -92,6 +101,14 @@ pub(crate) fn test_step(
         steps.attempt("shims for TensorRT, for this machine", || {
             native(workshop, &found)
         })?;
+        steps.wish(ZIG_STEP, || {
+            let zig = ZIG.install(workshop);
+            skipped = zig.as_ref().err().map(|e| format!("{e:#}"));
+            zig
+        })?;
+        if skipped.is_none() {
+            for_boats(steps, workshop, &found)?;
+        }
     }
     Ok(skipped)
 }

@@ -1,6 +1,6 @@
 //! What this machine lacks, and which tests are skipped for it. Tests that are skipped count as passed, so this must be said.
 
-use crate::setup::{mosquitto, onnx_runtime::ONNX_RUNTIME};
+use crate::setup::{mosquitto, onnx_runtime::ONNX_RUNTIME, tensorrt_rtx::TENSORRT_RTX};
 use crate::workshop::Workshop;
 
 /// A line for each thing that is missing; printed as it is found.
@@ -15,6 +15,10 @@ pub(super) fn look(workshop: &Workshop, trainer: bool) -> Vec<String> {
         (
             ONNX_RUNTIME.is_there(workshop),
             "ONNX Runtime in .tools/onnxruntime: comparison of inference engines",
+        ),
+        (
+            TENSORRT_RTX.is_there(workshop),
+            "TensorRT-RTX in .tools/tensorrt-rtx: what TensorRT takes and refuses",
         ),
         (
             mosquitto::find().is_some(),

@@ -1,3 +1,5 @@
+mod tensorrt_rtx;
+
 use super::*;
 use crate::export::calibrate::{Ranges, quantised_tensors};
 use crate::export::fold::fold;
@@ -106,15 +108,21 @@ fn an_open_batch_costs() {
     assert!(finding.reason.contains("'image'"), "{finding}");
 }
 
-#[test]
-fn a_zero_point_off_zero_is_refused_by_tensorrt() {
-    let mut model = exported();
-    let g = graph(&mut model);
+/// A weight's zero point off zero; gives the node's name.
+fn move_a_zero_point(model: &mut ModelProto) -> String {
+    let g = graph(model);
     let weight = g.node[quantised_conv(g)].input[1].clone();
     let dequantize = g.node.iter().find(|n| n.output[0] == weight).unwrap();
     let (name, zero) = (name_of(dequantize), dequantize.input[2].clone());
     let zero = g.initializer.iter_mut().find(|t| t.name == zero).unwrap();
     zero.raw_data[0] = 3;
+    name
+}
+
+#[test]
+fn a_zero_point_off_zero_is_refused_by_tensorrt() {
+    let mut model = exported();
+    let name = move_a_zero_point(&mut model);
     let finding = only(&model, Target::Tensorrt8);
     assert_eq!(
         (finding.node.as_str(), finding.weight),
@@ -123,10 +131,9 @@ fn a_zero_point_off_zero_is_refused_by_tensorrt() {
     assert!(finding.reason.contains("symmetrically"), "{finding}");
 }
 
-#[test]
-fn a_quantised_bias_is_refused_by_tensorrt() {
-    let mut model = exported();
-    let g = graph(&mut model);
+/// A convolution's bias through DequantizeLinear; gives the convolution's name.
+fn quantise_a_bias(model: &mut ModelProto) -> String {
+    let g = graph(model);
     let at = quantised_conv(g);
     let name = name_of(&g.node[at]);
     let channels = {
@@ -142,19 +149,31 @@ fn a_quantised_bias_is_refused_by_tensorrt() {
     let inputs = ["b.int8", "b.scale", "b.zero"];
     g.node
         .insert(at, node(DEQUANTIZE, "b.dq", &inputs, "b", vec![]));
+    name
+}
+
+#[test]
+fn a_quantised_bias_is_refused_by_tensorrt() {
+    let mut model = exported();
+    let name = quantise_a_bias(&mut model);
     let finding = only(&model, Target::Tensorrt10);
     assert_eq!(finding.node, name);
     assert!(finding.reason.contains("bias"), "{finding}");
 }
 
-#[test]
-fn weights_along_another_axis_are_refused_by_tensorrt() {
-    let mut model = exported();
-    let g = graph(&mut model);
+/// A convolution's weights with scales along another axis than the outputs'; gives the name of their DequantizeLinear.
+fn turn_an_axis(model: &mut ModelProto) -> String {
+    let g = graph(model);
     let weight = g.node[quantised_conv(g)].input[1].clone();
     let dequantize = g.node.iter_mut().find(|n| n.output[0] == weight).unwrap();
     dequantize.attribute = vec![whole("axis", 1)];
-    let name = name_of(dequantize);
+    name_of(dequantize)
+}
+
+#[test]
+fn weights_along_another_axis_are_refused_by_tensorrt() {
+    let mut model = exported();
+    let name = turn_an_axis(&mut model);
     let finding = only(&model, Target::Tensorrt8);
     assert_eq!(finding.node, name);
     assert!(finding.reason.contains("axis 0"), "{finding}");
