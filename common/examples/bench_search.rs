@@ -4,6 +4,7 @@
 //! cargo run --release -p flukewatch-common --example bench_search -- draw FOLDER PHOTOS DIMENSION
 //! cargo run --release -p flukewatch-common --example bench_search -- serve FOLDER    # then `search` or `floats`, line by line
 //! cargo run --release -p flukewatch-common --example bench_search -- agree BUNDLE    # enrolled photos, each looked up among the others
+//! cargo run --release -p flukewatch-common --example bench_search -- fill BUNDLE PHOTOS OUT    # a bundle with a drawn catalogue
 //! ```
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
@@ -39,7 +40,12 @@ fn main() {
             "{}",
             agree(&Bundle::open(Path::new(bundle)).unwrap().catalogue)
         ),
-        _ => panic!("draw FOLDER PHOTOS DIMENSION, serve FOLDER or agree BUNDLE"),
+        ["fill", bundle, photos, out] => {
+            fill(Path::new(bundle), photos.parse().unwrap(), Path::new(out));
+        }
+        _ => panic!(
+            "draw FOLDER PHOTOS DIMENSION, serve FOLDER, agree BUNDLE, or fill BUNDLE PHOTOS OUT"
+        ),
     }
 }
 
@@ -71,6 +77,28 @@ fn draw(folder: &Path, photos: usize, dimension: usize) {
     let mut file = BufWriter::new(File::create(folder.join("catalogue.bin")).unwrap());
     catalogue.write_to(&mut file).unwrap();
     file.flush().unwrap();
+}
+
+/// The bundle with another catalogue: whales of [`PHOTOS_PER_WHALE`] photos that nobody took.
+fn fill(bundle: &Path, photos: usize, out: &Path) {
+    let bundle = Bundle::open(bundle).unwrap();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut catalogue = Catalogue::new(bundle.manifest.dimension);
+    let mut centre = vec![];
+    for photo in 0..photos {
+        if photo % PHOTOS_PER_WHALE == 0 {
+            centre = random.row(bundle.manifest.dimension);
+        }
+        let entry = Enrolled {
+            whale: format!("W{}", photo / PHOTOS_PER_WHALE),
+            photo: photo.to_string(),
+            source: "drawn".into(),
+        };
+        catalogue.enrol(entry, &random.near(&centre)).unwrap();
+    }
+    let rule = bundle.decision.clone();
+    let filled = bundle.with_catalogue(catalogue, rule).unwrap();
+    filled.save(out).unwrap();
 }
 
 fn write(out: &mut impl Write, row: &Embedding) {

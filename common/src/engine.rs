@@ -11,7 +11,7 @@ mod conformance;
 mod form;
 pub mod handover;
 pub mod status;
-mod strip;
+pub mod strip;
 pub mod tensorrt;
 #[cfg(test)]
 pub(crate) mod tiny_models;

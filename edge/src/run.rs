@@ -120,6 +120,7 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let Opened { engine, status } = choice::open(
         &bundle,
         config.engine.choice,
+        config.engine.threads,
         &config.engine.place(),
         teller(),
     )

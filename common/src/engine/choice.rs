@@ -84,7 +84,7 @@ pub struct Opened {
     pub status: Arc<EngineStatus>,
 }
 
-/// Opens the engine that is chosen. Where TensorRT is demanded this takes as long as its plan takes to build; `auto` is there at once,
+/// Opens the engine that is chosen, tract on `threads` threads. Where TensorRT is demanded this takes as long as its plan takes to build; `auto` is there at once,
 /// with tract.
 ///
 /// # Errors
@@ -92,6 +92,7 @@ pub struct Opened {
 pub fn open(
     bundle: &Bundle,
     choice: EngineChoice,
+    threads: usize,
     place: &TensorRtPlace,
     tell: Teller,
 ) -> Result<Opened, OpenError> {
@@ -101,7 +102,8 @@ pub fn open(
         let status = Arc::new(EngineStatus::new(engine.name(), Accelerator::Active));
         return Ok(Opened { engine, status });
     }
-    let tract: Box<dyn Engine> = Box::new(TractEngine::load(&bundle.model, TractForm::Stripped)?);
+    let tract = TractEngine::load(&bundle.model, TractForm::Stripped)?.on_threads(threads)?;
+    let tract: Box<dyn Engine> = Box::new(tract);
     let alone = |accelerator| Arc::new(EngineStatus::new(tract.name(), accelerator));
     if choice == EngineChoice::Tract {
         let status = alone(Accelerator::Unwanted);

@@ -5,6 +5,7 @@
 //! them to the quantisation: Flukewatch's export keeps them.
 
 use super::EngineError;
+use prost::Message;
 use std::collections::{HashMap, HashSet};
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
@@ -16,6 +17,16 @@ pub(super) fn is_quantised(model: &ModelProto) -> bool {
         .iter()
         .flat_map(|g| &g.node)
         .any(|n| n.op_type == QUANTIZE || n.op_type == DEQUANTIZE)
+}
+
+/// An ONNX file with the model as plain floats, which tract runs in its place: for other engines to be compared with.
+///
+/// # Errors
+/// When the bytes are no ONNX file, or hold quantisation that cannot be undone.
+pub fn in_floats(model: &[u8]) -> Result<Vec<u8>, EngineError> {
+    let mut model = ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
+    strip(&mut model)?;
+    Ok(model.encode_to_vec())
 }
 
 /// Rewrites the model to floats.

@@ -4,12 +4,18 @@
 //! default rewritten at load: its int8 weights become floats, and its activations stay floats. The weights still hold only
 //! what int8 can, the embedding differs from the quantised one by the rounding of the activations alone.
 
+#[cfg(target_arch = "x86_64")]
+mod depthwise;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
 use super::form::check;
 use super::strip::{is_quantised, strip};
 use super::{Engine, EngineError, expect_shape};
 use ndarray::ArrayView3;
 use prost::Message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use tract_linalg::multithread::{Executor, multithread_tract_scope};
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::runtime::DefaultRuntime;
@@ -33,6 +39,7 @@ pub struct TractEngine {
     input_shape: [usize; 3],
     dimension: usize,
     state: Box<dyn State>,
+    executor: Executor,
 }
 
 impl TractEngine {
@@ -59,6 +66,7 @@ impl TractEngine {
             input_shape,
             dimension,
             state,
+            executor: Executor::SingleThread,
         };
         let [c, h, w] = input_shape;
         let zeros = vec![0.0; c * h * w];
@@ -72,14 +80,30 @@ impl TractEngine {
         Ok(engine)
     }
 
+    /// Runs on `threads` threads from now on instead of one; more than one shortens large layers alone.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] when the machine gives no threads.
+    pub fn on_threads(mut self, threads: usize) -> Result<Self, EngineError> {
+        self.executor = if threads > 1 {
+            guarded(EngineError::Load, || {
+                Executor::multithread_with_name(threads, "tract")
+            })?
+        } else {
+            Executor::SingleThread
+        };
+        Ok(self)
+    }
+
     fn run_slice(&mut self, input: &[f32]) -> Result<Vec<f32>, EngineError> {
         let failed = |e: TractError| EngineError::Run(one_line(&e));
         let [c, h, w] = self.input_shape;
         let tensor = Tensor::from_shape(&[1, c, h, w], input).map_err(failed)?;
-        let outputs = self
-            .state
-            .run(tvec![tensor.into_tvalue()])
-            .map_err(failed)?;
+        let state = &mut self.state;
+        let outputs = multithread_tract_scope(self.executor.clone(), || {
+            state.run(tvec![tensor.into_tvalue()])
+        })
+        .map_err(failed)?;
         let output = outputs
             .first()
             .ok_or_else(|| EngineError::Run("it gave nothing".into()))?;

@@ -59,6 +59,8 @@ pub struct EngineSection {
     /// Which engine.
     #[serde(rename = "use")]
     pub choice: EngineChoice,
+    /// Threads of tract.
+    pub threads: usize,
     /// The folder of TensorRT's shims.
     pub shims: PathBuf,
     /// The folder of the plans that TensorRT builds; made where it is missing.
@@ -73,6 +75,7 @@ impl Default for EngineSection {
     fn default() -> Self {
         Self {
             choice: EngineChoice::Auto,
+            threads: 1,
             shims: SHIMS.into(),
             plans: "plans".into(),
             fp16: false,
@@ -311,6 +314,10 @@ impl Config {
         let named = !camera.name.trim().is_empty() && camera.name.chars().count() <= 32;
         check("camera.name", named, &|| {
             "must be 1 to 32 characters".into()
+        });
+        let threads = self.engine.threads;
+        check("engine.threads", (1..=64).contains(&threads), &|| {
+            format!("must be 1 to 64, not {threads}")
         });
         let workspace = self.engine.workspace_megabytes as f64;
         check(

@@ -90,6 +90,7 @@ fn the_example_holds_every_key() {
         "name",
         "path",
         "use",
+        "threads",
         "shims",
         "plans",
         "fp16",

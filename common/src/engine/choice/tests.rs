@@ -49,7 +49,7 @@ fn bundle() -> Bundle {
 }
 
 fn opened(choice: EngineChoice, fake: &FakeShim) -> Result<Opened, OpenError> {
-    open(&bundle(), choice, &place(fake), Arc::new(|_, _| {}))
+    open(&bundle(), choice, 2, &place(fake), Arc::new(|_, _| {}))
 }
 
 fn fake(macros: &[(&str, &str)]) -> FakeShim {
