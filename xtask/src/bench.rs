@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: figures that the documentation may claim, measured on this machine beside what others use.
 
+mod boat;
 mod cores;
+mod infer;
 mod measured;
 mod memory;
 mod recipes;
@@ -24,6 +26,8 @@ enum Bench {
     Train(train::BenchTrainArgs),
     Recipes(recipes::BenchRecipesArgs),
     Search(search::BenchSearchArgs),
+    Infer(infer::BenchInferArgs),
+    Boat(boat::BenchBoatArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -32,6 +36,8 @@ pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitC
         Bench::Train(args) => train::run(args, workshop),
         Bench::Recipes(args) => recipes::run(args, workshop),
         Bench::Search(args) => search::run(args, workshop),
+        Bench::Infer(args) => infer::run(args, workshop),
+        Bench::Boat(args) => boat::run(args, workshop),
     }
 }
 

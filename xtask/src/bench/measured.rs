@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// How many of the last lines of a log an error shows.
 const LAST_LINES: usize = 8;
@@ -62,6 +63,41 @@ pub(super) fn run(
     })
 }
 
+/// Runs `command` until `done`, which is asked again and again with the time since its start, and then ends it. Gives that time and the most
+/// memory that it held, in bytes.
+///
+/// # Errors
+/// When it ends by itself, or `done` is not done after `patience`.
+pub(super) fn look_until(
+    workshop: &Workshop,
+    command: &mut Command,
+    patience: Duration,
+    mut done: impl FnMut(Duration) -> bool,
+) -> anyhow::Result<(Duration, u64)> {
+    let began = Instant::now();
+    let mut child = workshop.start(command)?;
+    let mut peak = Peak::of(child.id());
+    loop {
+        peak.look();
+        let since = began.elapsed();
+        if done(since) {
+            let bytes = peak.bytes();
+            return Ok((since, bytes.context("its memory could not be looked at")?));
+        }
+        if let Some(status) = child.ended()? {
+            bail!("it ended by itself ({status})");
+        }
+        if since > patience {
+            bail!("it was not done after {} s", patience.as_secs());
+        }
+        workshop.interrupt().check()?;
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// How often a program is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +121,26 @@ mod tests {
             error.contains("line 13\n") && !error.contains("line 12\n"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_program_is_watched_until_it_has_done_what_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Workshop::at(Path::new("."));
+        let mark = folder.path().join("mark");
+        let watch = |script: &str, patience| {
+            let mut command = here.program("sh");
+            command.args(["-c", script, "sh"]).arg(&mark);
+            look_until(&here, &mut command, Duration::from_millis(patience), |_| {
+                mark.exists()
+            })
+        };
+        let (_, bytes) = watch("sleep 0.1; touch $1; sleep 600", 60_000).unwrap();
+        assert!(bytes > 100_000, "{bytes}");
+        fs::remove_file(&mark).unwrap();
+        let ended = watch("exit 3", 60_000).unwrap_err().to_string();
+        assert!(ended.contains("exit status: 3"), "{ended}");
+        let late = watch("sleep 600", 50).unwrap_err().to_string();
+        assert!(late.contains("not done"), "{late}");
     }
 }

@@ -1,0 +1,152 @@
+//! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
+
+use super::measured::look_until;
+use super::median;
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail};
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+/// Measure the boat's program with a large catalogue: seconds to the first identification, and memory.
+///
+/// A catalogue is drawn, whales of five photos each, and put in a bundle with the shipped model. The boat then sees drawn flukes, each an
+/// encounter of its own, with no broker in reach: a sighting counts as made once it is in the outbox.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench boat
+  cargo xtask bench boat --photos 1000000 --rounds 3
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchBoatArgs {
+    /// Photos in the catalogue
+    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
+    photos: u32,
+    /// The bundle whose model is run
+    #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// How often the boat is started; medians count
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+}
+
+/// Most seconds to the first identification.
+const SECONDS_TARGET: f64 = 1.5;
+/// Most memory, in bytes.
+const MEMORY_TARGET: f64 = 200e6;
+/// How long a boat may take before the measurement gives up.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// What the boat logs when a sighting is in the outbox.
+const SIGHTINGS: [&str; 3] = ["a known whale", "a new whale", "a whale for review"];
+
+/// Measures; what it writes lies in `target/bench/boat`, made anew.
+pub(crate) fn run(args: &BenchBoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    steps.take("build the boat's program", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace", "--bins"]);
+        workshop.run(cargo.args(["--example", "bench_search"]))
+    })?;
+    let folder = workshop.target().join("bench/boat");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    steps.take(&format!("a bundle with {} photos", args.photos), || {
+        let example = workshop
+            .built_as("release", "examples")
+            .join("bench_search");
+        let mut fill = workshop.program(example);
+        fill.arg("fill")
+            .arg(&args.bundle)
+            .arg(args.photos.to_string());
+        workshop.run(fill.arg(folder.join("whales")))
+    })?;
+    steps.take("flukes to see", || {
+        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+        synth.arg("synth").arg("--out").arg(folder.join("drawn"));
+        workshop.run(synth.args(["--whales", "5", "--queries-per-whale", "1"]))
+    })?;
+    let config = folder.join("edge.toml");
+    fs::write(&config, CONFIG).with_context(|| format!("{}", config.display()))?;
+    let (mut seconds, mut bytes) = (vec![], vec![]);
+    for round in 1..=args.rounds {
+        let (first, peak) = steps.take(&format!("round {round}"), || {
+            one(workshop, &folder, &config)
+        })?;
+        println!(
+            "    first identification after {first:.2} s; {:.0} MB",
+            peak / 1e6
+        );
+        seconds.push(first);
+        bytes.push(peak);
+    }
+    println!("\n{}\n", steps.summary());
+    let verdict = |met| if met { "met" } else { "missed" };
+    let (first, peak) = (median(seconds), bytes.iter().copied().fold(0.0, f64::max));
+    println!(
+        "first identification: {first:.2} s (at most {SECONDS_TARGET}: {})",
+        verdict(first <= SECONDS_TARGET)
+    );
+    println!(
+        "peak memory: {:.0} MB (at most {:.0}: {})",
+        peak / 1e6,
+        MEMORY_TARGET / 1e6,
+        verdict(peak <= MEMORY_TARGET)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody listens at port 9: what the boat finds stays in the outbox.
+const CONFIG: &str = "\
+[boat]
+name = \"bench\"
+[bundle]
+path = \"whales\"
+[engine]
+use = \"tract\"
+[camera]
+source = \"stills\"
+path = \"drawn/queries\"
+frames_per_second = 2.0
+[outbox]
+path = \"outbox\"
+[uplink]
+broker = \"mqtt://127.0.0.1:9\"
+";
+
+/// Seconds to the first sighting, and the most memory until all flukes are seen.
+fn one(workshop: &Workshop, folder: &Path, config: &Path) -> anyhow::Result<(f64, f64)> {
+    let outbox = folder.join("outbox");
+    if outbox.exists() {
+        fs::remove_dir_all(&outbox).with_context(|| format!("{}", outbox.display()))?;
+    }
+    let pictures = fs::read_dir(folder.join("drawn/queries"))?.count();
+    let log = folder.join("boat.log");
+    let mut boat = workshop.program(workshop.built_as("release", "flukewatch-edge"));
+    boat.arg("run").arg("--config").arg(config);
+    boat.env("RUST_LOG", "info").stdout(Stdio::null());
+    boat.stderr(fs::File::create(&log).with_context(|| format!("{}", log.display()))?);
+    let mut first = None;
+    let (_, peak) = look_until(workshop, &mut boat, PATIENCE, |since| {
+        let said = fs::read_to_string(&log).unwrap_or_default();
+        let seen = said
+            .lines()
+            .filter(|line| SIGHTINGS.iter().any(|s| line.contains(s)))
+            .count();
+        if seen > 0 && first.is_none() {
+            first = Some(since);
+        }
+        seen >= pictures
+    })
+    .with_context(|| format!("its log is {}", log.display()))?;
+    match first {
+        Some(first) => Ok((first.as_secs_f64(), peak as f64)),
+        None => bail!("the boat saw nothing; its log is {}", log.display()),
+    }
+}

@@ -1,0 +1,169 @@
+//! `cargo xtask bench infer`: the model in tract as the boat runs it, beside ONNX Runtime, rten and tract as it comes.
+
+mod table;
+
+use super::cores::Cores;
+use super::measured;
+use crate::setup::onnx_runtime::ONNX_RUNTIME;
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use table::{Measured, OURS};
+
+/// Measure inference: milliseconds a photo, time to load and memory, beside ONNX Runtime, rten and tract without our kernels.
+///
+/// All run the bundle's model at its own size, one view a run: the quantised file as the boat takes it (its int8 weights as floats), the
+/// same in floats, and the quantised file node by node. On one thread and on two, in turns, held to as many cores.
+///
+/// The first call installs ONNX Runtime with pip into .tools/onnxruntime and builds rten in target/bench/infer.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench infer
+  cargo xtask bench infer --bundle my-model.flukebundle --threads 1 --rounds 21
+
+The last line is
+  tract/onnxruntime ratio: X.XX
+which is the time of the model as the boat runs it over that of ONNX Runtime with the same model in floats, on one thread.
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchInferArgs {
+    /// The bundle, a folder, whose model is run
+    #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
+    bundle: PathBuf,
+    /// Threads
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 2],
+          value_parser = clap::value_parser!(u32).range(1..=64))]
+    threads: Vec<u32>,
+    /// How often each has its turn; medians count
+    #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=999))]
+    rounds: u32,
+    /// Runs of the model in a turn
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9999))]
+    runs: u32,
+}
+
+/// Runs the contenders in turns, and is ONNX Runtime's.
+const PEER: &str = "xtask/src/bench/infer/peer.py";
+/// rten's.
+const RTEN: &str = "xtask/src/bench/infer/rten";
+
+/// What [`PEER`] reads.
+#[derive(Serialize)]
+struct Contender {
+    what: &'static str,
+    threads: u32,
+    command: Vec<String>,
+}
+
+/// Measures; what it writes lies in `target/bench/infer`.
+pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    steps.take("ONNX Runtime, a peer", || ONNX_RUNTIME.install(workshop))?;
+    let folder = workshop.target().join("bench/infer");
+    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    steps.take("build our side, and tract as it comes", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace"]);
+        cargo.args(["--example", "bench_infer", "--example", "plain_tract"]);
+        workshop.run(&mut cargo)
+    })?;
+    steps.take("build rten, a peer", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--manifest-path"]);
+        cargo.arg(workshop.path(RTEN).join("Cargo.toml"));
+        cargo.arg("--target-dir").arg(folder.join("rten"));
+        workshop.run(&mut cargo)
+    })?;
+    let example = |name| workshop.built_as("release", "examples").join(name);
+    let ours = example("bench_infer");
+    let quantised = std::path::absolute(args.bundle.join("model.onnx"))
+        .with_context(|| format!("{}", args.bundle.display()))?;
+    let floats = folder.join("floats.onnx");
+    steps.take("the model in floats", || {
+        let mut command = workshop.program(&ours);
+        command.arg("floats").arg(&quantised).arg(&floats);
+        workshop.run(&mut command)
+    })?;
+    let python = ONNX_RUNTIME.python(workshop);
+    let mut measured: Vec<Measured> = vec![];
+    for &threads in &args.threads {
+        let title = format!("{} rounds on {threads} threads", args.rounds);
+        let found = steps.take(&title, || {
+            let cores = Cores::first(threads as usize)?;
+            let rten = folder.join("rten/release/rten-peer");
+            let contenders = contenders(
+                threads,
+                [&ours, &example("plain_tract"), &rten],
+                &python,
+                [&floats, &quantised],
+            );
+            let file = folder.join("contenders.json");
+            fs::write(&file, serde_json::to_vec_pretty(&contenders)?)?;
+            let mut turns = cores.program(workshop, &python);
+            turns.arg(PEER).arg("turns").arg(&file);
+            turns.args([
+                "--rounds",
+                &args.rounds.to_string(),
+                "--runs",
+                &args.runs.to_string(),
+            ]);
+            let answer = measured::run(workshop, &mut turns, &folder, "turns")?;
+            let found: Vec<Measured> = serde_json::from_str(&answer.printed)
+                .with_context(|| format!("{PEER} printed something else: {}", answer.printed))?;
+            Ok(found)
+        })?;
+        measured.extend(found);
+    }
+    eprintln!("\n{}\n", steps.summary());
+    print!("{}", table::markdown(&measured));
+    println!("\nmedians of {} turns of {} runs", args.rounds, args.runs);
+    println!("tract/onnxruntime ratio: {:.2}", table::ratio(&measured));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn contenders(
+    threads: u32,
+    [ours, plain, rten]: [&Path; 3],
+    python: &Path,
+    [floats, quantised]: [&Path; 2],
+) -> Vec<Contender> {
+    let own = threads.to_string();
+    let contender = |what, program: &Path, args: &[&Path]| Contender {
+        what,
+        threads,
+        command: std::iter::once(program)
+            .chain(args.iter().copied())
+            .map(|part| part.to_string_lossy().into_owned())
+            .chain([own.clone()])
+            .collect(),
+    };
+    let (serve, stripped, as_is) = (
+        Path::new("serve"),
+        Path::new("stripped"),
+        Path::new("as-is"),
+    );
+    let (peer, onnx_runtime) = (Path::new(PEER), Path::new("onnxruntime"));
+    vec![
+        contender(OURS, ours, &[serve, quantised, stripped]),
+        contender("Flukewatch, f32", ours, &[serve, floats, stripped]),
+        contender(
+            "Flukewatch, int8 node by node",
+            ours,
+            &[serve, quantised, as_is],
+        ),
+        contender("tract as it comes, f32", plain, &[floats]),
+        contender(table::PEER, python, &[peer, onnx_runtime, floats]),
+        contender(
+            "ONNX Runtime, int8",
+            python,
+            &[peer, onnx_runtime, quantised],
+        ),
+        contender("rten, f32", rten, &[floats]),
+    ]
+}
