@@ -6,6 +6,8 @@
 pub mod calibrate;
 pub mod command;
 pub mod fold;
+pub mod histogram;
+pub mod observe;
 pub mod onnx;
 pub mod quantise;
 

@@ -108,7 +108,7 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// The exit code where a target refuses the model.
-const REFUSED: u8 = 3;
+pub const REFUSED: u8 = 3;
 
 fn hold_against(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     let path = &args.bundle;

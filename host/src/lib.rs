@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod kmeans;
 pub mod network;
 pub mod page;
+pub mod quantize;
 pub mod retrieval;
 pub mod submission;
 pub mod synth;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use flukewatch_host::train::losses;
 use flukewatch_host::{
-    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, synth,
+    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, quantize, synth,
 };
 use std::process::ExitCode;
 
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings or inspect --target found something."
+    after_help = "Exit codes: 0 done, 1 failed (the reason on stderr), 2 wrong arguments, 3 audit --fail-on-findings, inspect --target or the check at the end of quantize found something."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -28,6 +28,7 @@ enum Command {
     Train(flukewatch_host::train::command::TrainArgs),
     Losses(losses::LossesArgs),
     Export(export::command::ExportArgs),
+    Quantize(quantize::command::QuantizeArgs),
     Enroll(enroll::EnrollArgs),
     Calibrate(calibrate::command::CalibrateArgs),
     Identify(identify::IdentifyArgs),
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Train(args) => flukewatch_host::train::command::run(args),
         Command::Losses(args) => done(losses::run(args)),
         Command::Export(args) => done(export::command::run(args)),
+        Command::Quantize(args) => quantize::command::run(args),
         Command::Enroll(args) => done(enroll::run(args)),
         Command::Calibrate(args) => done(calibrate::command::run(args)),
         Command::Identify(args) => done(identify::run(args)),

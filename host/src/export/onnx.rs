@@ -317,7 +317,8 @@ pub fn integer(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-fn real(name: &str, value: f32) -> AttributeProto {
+/// A float as an attribute.
+pub fn real(name: &str, value: f32) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Float as i32,
@@ -326,7 +327,8 @@ fn real(name: &str, value: f32) -> AttributeProto {
     }
 }
 
-fn integers(name: &str, values: &[usize]) -> AttributeProto {
+/// Several whole numbers as an attribute.
+pub fn integers(name: &str, values: &[usize]) -> AttributeProto {
     AttributeProto {
         name: name.into(),
         r#type: AttributeType::Ints as i32,

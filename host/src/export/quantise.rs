@@ -54,61 +54,78 @@ impl Wrap for Int8<'_> {
         if self.float {
             return tensor.to_owned();
         }
-        let read = format!("{tensor}.dequantised");
         // A tensor that several nodes read is quantised once.
         let Some(range) = self.ranges.get(tensor) else {
             return tensor.to_owned();
         };
         if self.done.insert(tensor.to_owned()) {
-            let (scale, zero) = (format!("{tensor}.scale"), format!("{tensor}.zero"));
-            let quantised = format!("{tensor}.quantised");
-            graph
-                .initializer
-                .push(floats(&scale, &[], &[range / 127.0]));
-            graph.initializer.push(bytes(&zero, &[], &[0]));
-            graph.node.push(node(
-                "QuantizeLinear",
-                &quantised,
-                &[tensor, &scale, &zero],
-                &quantised,
-                vec![],
-            ));
-            graph.node.push(node(
-                "DequantizeLinear",
-                &read,
-                &[&quantised, &scale, &zero],
-                &read,
-                vec![],
-            ));
+            rounded_activation(graph, tensor, *range)
+        } else {
+            rounded_name(tensor)
         }
-        read
     }
 
     fn weight(&mut self, graph: &mut GraphProto, name: &str, values: &Values) -> String {
         if self.float {
             return Float.weight(graph, name, values);
         }
-        let rows = values.shape[0];
-        let (scales, data) = quantised_rows(values);
-        let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
-        let (quantised, read) = (format!("{name}.int8"), format!("{name}.dequantised"));
-        graph.initializer.push(floats(&scale, &[rows], &scales));
-        graph
-            .initializer
-            .push(bytes(&zero, &[rows], &vec![0; rows]));
-        graph
-            .initializer
-            .push(bytes(&quantised, &values.shape, &data));
-        let axis = vec![integer("axis", 0)];
-        graph.node.push(node(
-            "DequantizeLinear",
-            &read,
-            &[&quantised, &scale, &zero],
-            &read,
-            axis,
-        ));
-        read
+        rounded_weight(graph, name, values)
     }
+}
+
+/// The name by which `tensor` is read once it is rounded.
+pub fn rounded_name(tensor: &str) -> String {
+    format!("{tensor}.dequantised")
+}
+
+/// Adds the nodes that round `tensor` to int8, 127 steps up to `range`, and returns the name to read it by, [`rounded_name`].
+pub fn rounded_activation(graph: &mut GraphProto, tensor: &str, range: f32) -> String {
+    let read = rounded_name(tensor);
+    let (scale, zero) = (format!("{tensor}.scale"), format!("{tensor}.zero"));
+    let quantised = format!("{tensor}.quantised");
+    graph
+        .initializer
+        .push(floats(&scale, &[], &[range / 127.0]));
+    graph.initializer.push(bytes(&zero, &[], &[0]));
+    graph.node.push(node(
+        "QuantizeLinear",
+        &quantised,
+        &[tensor, &scale, &zero],
+        &quantised,
+        vec![],
+    ));
+    graph.node.push(node(
+        "DequantizeLinear",
+        &read,
+        &[&quantised, &scale, &zero],
+        &read,
+        vec![],
+    ));
+    read
+}
+
+/// Adds a weight as int8 with a scale for each of its rows, and returns the name to read it by.
+pub fn rounded_weight(graph: &mut GraphProto, name: &str, values: &Values) -> String {
+    let rows = values.shape[0];
+    let (scales, data) = quantised_rows(values);
+    let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
+    let (quantised, read) = (format!("{name}.int8"), rounded_name(name));
+    graph.initializer.push(floats(&scale, &[rows], &scales));
+    graph
+        .initializer
+        .push(bytes(&zero, &[rows], &vec![0; rows]));
+    graph
+        .initializer
+        .push(bytes(&quantised, &values.shape, &data));
+    let axis = vec![integer("axis", 0)];
+    graph.node.push(node(
+        "DequantizeLinear",
+        &read,
+        &[&quantised, &scale, &zero],
+        &read,
+        axis,
+    ));
+    read
 }
 
 /// One scale for each row, and the row in steps of it, -127..=127.
