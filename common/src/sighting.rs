@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::pixel_box::PixelBox;
+use crate::position::{Position, TimeBasis};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -94,6 +95,10 @@ pub struct Sighting {
     /// The chance that the first candidate is right, in 0..=1; `None` where the bundle has no curve for it. Since version 2 of the
     /// message.
     pub chance: Option<f32>,
+    /// Where the boat was; `None` where it did not know. Since version 3 of the message.
+    pub position: Option<Position>,
+    /// Whose clock [`Sighting::started`] and [`Sighting::ended`] are of; `None` before version 3 of the message.
+    pub time: Option<TimeBasis>,
 }
 
 /// How many candidates a sighting carries at most.

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 receipt |
-//! | 2 | version of that kind's payload, little-endian; now 2 for a sighting, 1 for the others |
+//! | 2 | version of that kind's payload, little-endian; now 3 for a sighting, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -92,17 +92,17 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        if version > 1 {
-            return whole(payload);
-        }
-        // Version 1 ends before the chance. An absent chance is one byte, 0: with it behind, the old payload is a new one.
-        let mut longer = Vec::with_capacity(payload.len() + 1);
-        longer.extend_from_slice(payload);
-        longer.push(0);
-        whole(&longer)
+        // Version 1 ends before the chance, version 2 before position and time. What is absent is one byte, 0: with these behind,
+        // an old payload is a new one.
+        let absent: &[u8] = match version {
+            1 => &[0; 3],
+            2 => &[0; 2],
+            _ => return whole(payload),
+        };
+        whole(&[payload, absent].concat())
     }
 }
 

@@ -1,11 +1,10 @@
 //! Whether a boat will work, said before it leaves the harbour.
 
+mod inputs;
+
 use crate::config::Config;
 use crate::outbox::Listing;
-use crate::source::{PictureFiles, Unpaced};
-use crate::stop::Stop;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::clock::Timestamp;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_common::engine::tensorrt::TensorRt;
@@ -17,7 +16,7 @@ use std::time::Instant;
 /// What one part of the check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was checked: `config`, `bundle`, `model`, `engine`, `camera` or `outbox`.
+    /// What was checked: `config`, `bundle`, `model`, `engine`, `camera`, `position` or `outbox`.
     pub part: &'static str,
     /// Whether it will work.
     pub good: bool,
@@ -58,7 +57,8 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
     let mut findings = vec![Finding::good("config", says)];
     findings.extend(check_bundle(&config.bundle.path));
     findings.push(check_engine(&config));
-    findings.push(check_camera(&config));
+    findings.extend(inputs::cameras(&config));
+    findings.push(inputs::position(&config));
     findings.push(check_outbox(&config));
     findings
 }
@@ -129,18 +129,6 @@ fn check_engine(config: &Config) -> Finding {
     }
 }
 
-fn check_camera(config: &Config) -> Finding {
-    let camera = &config.camera;
-    let ticker = Box::new(Unpaced(Stop::default()));
-    match PictureFiles::open(&camera.path, Timestamp(0), camera.frames_per_second, ticker) {
-        Ok(source) => Finding::good(
-            "camera",
-            format!("{}: {} frames", camera.path.display(), source.remaining()),
-        ),
-        Err(e) => Finding::fault("camera", e),
-    }
-}
-
 fn check_outbox(config: &Config) -> Finding {
     let path = &config.outbox.path;
     match Listing::read(path) {
@@ -190,8 +178,10 @@ mod tests {
     fn a_boat_that_will_work_is_told_so() {
         let folder = tempfile::tempdir().unwrap();
         let findings = check_config(&boat(folder.path()));
-        let all =
-            ["config", "bundle", "model", "engine", "camera", "outbox"].map(|part| (part, true));
+        let all = [
+            "config", "bundle", "model", "engine", "camera", "position", "outbox",
+        ]
+        .map(|part| (part, true));
         assert_eq!(parts(&findings), all, "{findings:?}");
         assert!(
             findings[1].says.contains("2 whales on 2 photos"),
@@ -255,6 +245,83 @@ mod tests {
                 .contains(&format!("line {line}, encounter.gap_seconds")),
             "{findings:?}"
         );
+    }
+
+    /// What a check of the example with `change` says of `part`.
+    fn says(folder: &Path, part: &str, change: impl Fn(&str) -> String) -> Vec<(bool, String)> {
+        let file = boat(folder);
+        let text = change(&std::fs::read_to_string(&file).unwrap());
+        std::fs::write(&file, text).unwrap();
+        let found = check_config(&file).into_iter();
+        found
+            .filter(|f| f.part == part || f.part == "config" && !f.good)
+            .map(|f| (f.good, f.says))
+            .collect()
+    }
+
+    #[test]
+    fn a_live_camera_that_is_not_there_is_a_fault_that_names_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = says(folder.path(), "camera", |text| {
+            text.replace("source = \"replay\"", "source = \"v4l2\"")
+                .replace("path = \"frames\"", "path = \"/dev/no-such-camera\"")
+        });
+        assert_eq!(said.len(), 1, "{said:?}");
+        let (good, says) = &said[0];
+        assert!(
+            !good && says.starts_with("it is not there: /dev/no-such-camera"),
+            "{says}"
+        );
+    }
+
+    #[test]
+    fn each_of_several_cameras_is_looked_at() {
+        let folder = tempfile::tempdir().unwrap();
+        let film = b"YUV4MPEG2 W4 H2 F25:1 Cmono\n";
+        std::fs::write(folder.path().join("film.y4m"), film).unwrap();
+        let said = says(folder.path(), "camera", |text| {
+            let second = "[[camera]]\nname = \"mast\"\nsource = \"replay\"\npath = \"film.y4m\"\n[encounter]";
+            text.replace("[camera]", "[[camera]]")
+                .replace("[encounter]", second)
+        });
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(said[0].1.starts_with("'main': "), "{said:?}");
+        assert!(
+            said[1].0
+                && said[1]
+                    .1
+                    .ends_with("film.y4m: a film of 25 frames a second"),
+            "{said:?}"
+        );
+    }
+
+    #[test]
+    fn a_receiver_is_listened_to() {
+        use std::io::Write;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let there = std::thread::spawn(move || {
+            let (mut caller, _) = listener.accept().unwrap();
+            let gga = b"$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,54.0,M,,*73\r\n";
+            caller.write_all(gga).unwrap();
+            caller
+        });
+        let with = |kind: &'static str, address: String| {
+            move |text: &str| {
+                text.replace("source = \"none\"", &format!("source = \"{kind}\""))
+                    .replace("address = \"\"", &format!("address = \"{address}\""))
+            }
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let said = says(folder.path(), "position", with("nmea-tcp", address.clone()));
+        let expected =
+            format!("{address}: a fix at latitude 38.5000, longitude -28.5000 (satellites)");
+        assert_eq!(said, [(true, expected)]);
+        drop(there.join().unwrap());
+        // Nobody listens there any more.
+        let folder = tempfile::tempdir().unwrap();
+        let said = says(folder.path(), "position", with("gpsd", address.clone()));
+        assert!(!said[0].0 && said[0].1.starts_with(&address), "{said:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! One whale at a time: of several flukes in one frame the largest counts. Memory is bounded by the number of crops kept.
 
 use crate::quality::quality;
-use flukewatch_common::clock::Timestamp;
+use crate::time::Moment;
 use flukewatch_common::pixel_box::PixelBox;
 use image::{RgbImage, imageops};
 
@@ -24,9 +24,9 @@ pub struct Crop {
 #[derive(Clone, Debug)]
 pub struct Encounter {
     /// When the first frame with the fluke was taken.
-    pub started: Timestamp,
+    pub started: Moment,
     /// When the last one was.
-    pub ended: Timestamp,
+    pub ended: Moment,
     /// Frames with the fluke.
     pub frames: u32,
     /// The best crops, best first; at least one.
@@ -67,8 +67,8 @@ impl Encounters {
         }
     }
 
-    /// Time has come to `now`: the encounter that this ends, if it does. A clock that was set, forwards or backwards, ends one too.
-    pub fn pass(&mut self, now: Timestamp) -> Option<Encounter> {
+    /// Time has come to `now`: the encounter that this ends, if it does. A source whose moments jump, forwards or backwards, ends one too.
+    pub fn pass(&mut self, now: Moment) -> Option<Encounter> {
         let Grouping::Film { gap, .. } = self.grouping else {
             return None;
         };
@@ -78,12 +78,7 @@ impl Encounters {
 
     /// A fluke in `region` of the frame `photo`, taken at `taken`; returns the encounter that this frame completes, if it does.
     /// Call [`Encounters::pass`] first. A region that touches no pixel of the photo is no fluke.
-    pub fn see(
-        &mut self,
-        photo: &RgbImage,
-        region: PixelBox,
-        taken: Timestamp,
-    ) -> Option<Encounter> {
+    pub fn see(&mut self, photo: &RgbImage, region: PixelBox, taken: Moment) -> Option<Encounter> {
         let region = region.within(photo.width(), photo.height())?;
         let encounter = self.open.get_or_insert_with(|| Encounter {
             started: taken,
@@ -179,7 +174,7 @@ mod tests {
     fn play(encounters: &mut Encounters, frames: &[Option<u8>]) -> Vec<Encounter> {
         let mut over = vec![];
         for (i, frame) in frames.iter().enumerate() {
-            let now = Timestamp(i as i64 * 100);
+            let now = Moment::from_millis(i as i64 * 100);
             over.extend(encounters.pass(now));
             if let Some(contrast) = frame {
                 over.extend(encounters.see(&photo(*contrast), BOX, now));
@@ -192,7 +187,7 @@ mod tests {
     fn spans(encounters: &[Encounter]) -> Vec<(i64, i64, u32)> {
         encounters
             .iter()
-            .map(|e| (e.started.0, e.ended.0, e.frames))
+            .map(|e| (e.started.0 / 1000, e.ended.0 / 1000, e.frames))
             .collect()
     }
 
@@ -215,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_ends_an_encounter() {
+    fn a_moment_far_back_ends_an_encounter() {
         let mut encounters = Encounters::new(FILM, 3, 0.1);
         assert!(
             encounters
-                .see(&photo(90), BOX, Timestamp(1_000_000))
+                .see(&photo(90), BOX, Moment::from_millis(1_000_000))
                 .is_none()
         );
-        assert!(encounters.pass(Timestamp(999_500)).is_none());
-        assert!(encounters.pass(Timestamp(0)).is_some());
+        assert!(encounters.pass(Moment::from_millis(999_500)).is_none());
+        assert!(encounters.pass(Moment(0)).is_some());
     }
 
     #[test]
@@ -257,7 +252,7 @@ mod tests {
             x1: 120,
             y1: 10,
         };
-        assert!(encounters.see(&photo(90), outside, Timestamp(0)).is_none());
+        assert!(encounters.see(&photo(90), outside, Moment(0)).is_none());
         assert!(encounters.finish().is_none());
     }
 

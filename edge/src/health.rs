@@ -1,6 +1,9 @@
 //! How the boat is doing: counters that all parts write, and the document that people and programs read.
 
+use crate::capture::CameraHealth;
 use crate::outbox::Counts;
+use crate::position::PositionHealth;
+use crate::time::TimeStatus;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::engine::status::EngineStatus;
 use serde::{Deserialize, Serialize};
@@ -96,8 +99,19 @@ pub enum Link {
     Down,
 }
 
+/// What cameras, receiver and clock say of themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Inputs {
+    /// Each camera, in the order of the configuration.
+    pub cameras: Vec<CameraHealth>,
+    /// The position.
+    pub position: PositionHealth,
+    /// The time.
+    pub time: TimeStatus,
+}
+
 /// The health document. Counts are since the program started, but for what waits in the outbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     /// The boat.
     pub boat: String,
@@ -110,10 +124,13 @@ pub struct Health {
     /// How it stands with the accelerator's engine: `not wanted`, `preparing`, `ready`, `active`, or `unavailable: ` and why.
     #[serde(default)]
     pub accelerator: String,
-    /// Frames that came, the broken ones included.
+    /// Frames that were looked at, the broken ones included.
     pub frames: u64,
     /// Frames that could not be used.
     pub broken_frames: u64,
+    /// Frames of live cameras that were replaced by newer ones before anybody could look at them.
+    #[serde(default)]
+    pub dropped_frames: u64,
     /// Encounters that ended.
     pub encounters: u64,
     /// Encounters of which the model could make nothing.
@@ -138,6 +155,15 @@ pub struct Health {
     pub dead: u64,
     /// The link to the broker.
     pub link: Link,
+    /// Each camera, in the order of the configuration.
+    #[serde(default)]
+    pub cameras: Vec<CameraHealth>,
+    /// The position.
+    #[serde(default)]
+    pub position: PositionHealth,
+    /// The time.
+    #[serde(default)]
+    pub time: TimeStatus,
 }
 
 impl Counters {
@@ -149,6 +175,7 @@ impl Counters {
         engine: &EngineStatus,
         waiting: Counts,
         now: Timestamp,
+        inputs: Inputs,
     ) -> Health {
         let read = |counter: &AtomicU64| counter.load(Relaxed);
         Health {
@@ -159,6 +186,7 @@ impl Counters {
             accelerator: engine.accelerator().to_string(),
             frames: read(&self.frames),
             broken_frames: read(&self.broken_frames),
+            dropped_frames: inputs.cameras.iter().map(|c| c.dropped).sum(),
             encounters: read(&self.encounters),
             failed_encounters: read(&self.failed_encounters),
             accepted: read(&self.accepted),
@@ -171,6 +199,9 @@ impl Counters {
             queued_pictures: waiting.pictures,
             dead: waiting.dead,
             link: if self.link_up() { Link::Up } else { Link::Down },
+            cameras: inputs.cameras,
+            position: inputs.position,
+            time: inputs.time,
         }
     }
 }
@@ -208,12 +239,23 @@ mod tests {
             dead: 1,
             accepted: 9,
         };
+        let camera = |name: &str, dropped| CameraHealth {
+            name: name.into(),
+            state: "streaming".into(),
+            dropped,
+            ..CameraHealth::default()
+        };
+        let inputs = Inputs {
+            cameras: vec![camera("bow", 3), camera("mast", 4)],
+            ..Inputs::default()
+        };
         let health = counters.health(
             "balaena",
             "abc",
             &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
             waiting,
             Timestamp(1_795_450_800_000),
+            inputs,
         );
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
@@ -223,12 +265,14 @@ mod tests {
         for (key, value) in [
             ("frames", 3),
             ("broken_frames", 1),
+            ("dropped_frames", 7),
             ("receipted", 7),
             ("queued_pictures", 5),
             ("dead", 1),
         ] {
             assert_eq!(read[key], value, "{key}");
         }
+        assert_eq!(read["cameras"][1]["state"], "streaming");
         assert_eq!(
             (&read["engine"], &read["accelerator"]),
             (&"tract".into(), &"unavailable: no GPU".into())

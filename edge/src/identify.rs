@@ -10,6 +10,7 @@ use flukewatch_common::catalogue::{Catalogue, CatalogueError, Match};
 use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::prepare::Colour;
 use flukewatch_common::sighting::MAX_CANDIDATES;
 
 /// Why an encounter has no identity.
@@ -48,12 +49,14 @@ pub struct Identifier {
     catalogue: Catalogue,
     decision: DecisionRule,
     bundle: String,
+    grey: bool,
 }
 
 impl Identifier {
     /// Names whales by `bundle`, its model run by `embedder`.
     pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
         let id = bundle.id().to_owned();
+        let grey = bundle.manifest.preparation.colour == Colour::Grey;
         let mut catalogue = bundle.catalogue;
         catalogue.spare_memory(true);
         Self {
@@ -61,7 +64,13 @@ impl Identifier {
             catalogue,
             decision: bundle.decision,
             bundle: id,
+            grey,
         }
+    }
+
+    /// Whether the model looks at brightness alone.
+    pub fn sees_grey(&self) -> bool {
+        self.grey
     }
 
     /// The bundle's id.

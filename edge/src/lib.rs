@@ -1,9 +1,11 @@
 //! The boat: frames of a camera become sightings of whales, and sightings reach shore.
 //!
-//! [`source`] gives frames, [`encounter`] groups them and keeps the best crops, [`identify`] names the whale, [`report`] makes the
-//! sighting, [`outbox`] keeps it safe and [`uplink`] carries it to shore. [`run`] puts them together; [`check`] tells beforehand
+//! [`capture`] and [`source`] give frames, [`pixels`] decodes them, [`encounter`] groups them and keeps the best crops, [`identify`] names the whale, [`report`] makes the
+//! sighting with its date ([`time`]) and place ([`position`]), [`outbox`] keeps it safe and [`uplink`] carries it to shore. [`run`] puts them together; [`check`] tells beforehand
 //! whether it will work, [`selftest`] whether the engine's numbers can be trusted.
 
+pub mod backoff;
+pub mod capture;
 pub mod check;
 pub mod config;
 pub mod encounter;
@@ -12,12 +14,15 @@ pub mod health;
 pub mod identify;
 pub mod outbox;
 pub mod picture;
+pub mod pixels;
+pub mod position;
 pub mod quality;
 pub mod report;
 pub mod run;
 pub mod selftest;
 pub mod source;
 pub mod stop;
+pub mod time;
 pub mod uplink;
 pub mod watch;
 

@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use flukewatch_common::engine::choice::EngineChoice;
+use flukewatch_edge::capture;
 use flukewatch_edge::check::{self, Finding};
 use flukewatch_edge::config::{Config, EngineSection};
 use flukewatch_edge::outbox::{Listed, Listing};
@@ -24,6 +25,7 @@ use tracing_subscriber::EnvFilter;
     version,
     after_help = "\
 Examples:
+  flukewatch-edge cameras
   flukewatch-edge check --config edge.toml
   flukewatch-edge selftest --config edge.toml
   flukewatch-edge run --config edge.toml
@@ -57,10 +59,22 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         #[arg(long, value_name = "ENGINE")]
         engine: Option<EngineChoice>,
     },
+    /// List live cameras with what they offer.
+    ///
+    /// Sizes and rates of each way of sending that is read (GREY, NV12, YUYV, MJPEG), and why a camera cannot be used. May be used while
+    /// the boat works.
+    #[command(
+        after_help = "Exit codes: 0 listed, if only that there is none; 2 wrong command line."
+    )]
+    Cameras {
+        /// Print JSON: a list of {path, name, offers, trouble}.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say whether a configuration and its bundle will work.
     ///
-    /// Reads the configuration, verifies every part of the bundle, runs its model once, and looks at the camera and the outbox. What is
-    /// at fault is named with its line or its part.
+    /// Reads the configuration, verifies every part of the bundle, runs its model once, looks at the cameras and the outbox, and listens
+    /// to the receiver for a moment. What is at fault is named with its line or its part.
     #[command(
         after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line."
     )]
@@ -177,6 +191,17 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                     config.outbox.path.display()
                 );
                 return Ok(ExitCode::from(UNDELIVERED));
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Cameras { json } => {
+            let cameras = capture::list();
+            if json {
+                println!("{}", serde_json::to_string_pretty(&cameras)?);
+            } else if cameras.is_empty() {
+                println!("no camera is there: no /dev/video*");
+            } else {
+                print!("{}", capture::text(&cameras));
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -3,10 +3,13 @@
 use crate::encounter::Encounter;
 use crate::identify::{Identifier, IdentifyError};
 use crate::picture::{self, MAX_JPEG, PictureError};
+use crate::position::Positions;
+use crate::time::{Dated, Timekeeper, Timing};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, PictureInfo, Sighting};
 use rand::Rng;
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 use uuid::{Builder, Uuid};
 
 /// Why an encounter has no sighting.
@@ -29,35 +32,58 @@ pub struct Report {
     pub jpeg: Vec<u8>,
 }
 
+/// What tells where and when a sighting was.
+#[derive(Clone)]
+pub struct Whereabouts {
+    /// Dates moments.
+    pub keeper: Arc<Timekeeper>,
+    /// The boat's last positions.
+    pub positions: Arc<Positions>,
+}
+
 /// Makes sightings of encounters.
 pub struct Reporter {
     boat: BoatId,
-    camera: String,
+    cameras: Vec<String>,
     identifier: Identifier,
+    whereabouts: Whereabouts,
     random: Box<dyn Rng + Send>,
 }
 
 impl Reporter {
-    /// Reports what `camera` of `boat` sees; `random` makes the sightings' ids unique.
+    /// Reports what the cameras of `boat` with these names see; `random` makes the sightings' ids unique.
     pub fn new(
         boat: BoatId,
-        camera: String,
+        cameras: Vec<String>,
         identifier: Identifier,
+        whereabouts: Whereabouts,
         random: Box<dyn Rng + Send>,
     ) -> Self {
         Self {
             boat,
-            camera,
+            cameras,
             identifier,
+            whereabouts,
             random,
         }
     }
 
-    /// Names the whale and makes the sighting, with an id of the moment `now`.
+    /// Whether the model looks at brightness alone.
+    pub fn sees_grey(&self) -> bool {
+        self.identifier.sees_grey()
+    }
+
+    /// Names the whale and makes the sighting of what camera number `camera` saw, by frames that were timed by `timing`. Its dates are
+    /// those of the best clock that is known now.
     ///
     /// # Errors
     /// When the model or the picture fails.
-    pub fn report(&mut self, encounter: &Encounter, now: Timestamp) -> Result<Report, ReportError> {
+    pub fn report(
+        &mut self,
+        camera: usize,
+        encounter: &Encounter,
+        timing: Timing,
+    ) -> Result<Report, ReportError> {
         let best = encounter.crops.first().ok_or(IdentifyError::NoCrop)?;
         let identity = self.identifier.identify(&encounter.crops)?;
         let jpeg = picture::fit(&best.pixels, MAX_JPEG)?;
@@ -67,13 +93,17 @@ impl Reporter {
             width: jpeg.width,
             height: jpeg.height,
         };
+        let Whereabouts { keeper, positions } = &self.whereabouts;
+        let Dated { time, basis } = keeper.date(encounter.started, timing);
+        let position = positions.near(encounter.started);
+        let now = keeper.now();
         let sighting = Sighting {
             id: self.new_id(now),
             boat: self.boat.clone(),
             sequence: 0,
-            camera: self.camera.clone(),
-            started: encounter.started,
-            ended: encounter.ended,
+            camera: self.cameras.get(camera).cloned().unwrap_or_default(),
+            started: time,
+            ended: time.plus_millis(encounter.ended.millis_since(encounter.started)),
             frames: encounter.frames,
             verdict: identity.verdict,
             candidates: identity.candidates,
@@ -83,6 +113,8 @@ impl Reporter {
             bundle: self.identifier.bundle().to_owned(),
             engine: self.identifier.engine().to_owned(),
             chance: identity.chance,
+            position,
+            time: Some(basis),
         };
         Ok(Report {
             sighting,

@@ -1,23 +1,26 @@
 //! A boat at work: the watch on one thread, the courier beside it, and somebody who waits for both.
 
+mod inputs;
 mod monitor;
 
-use crate::config::{Config, Pace, SourceKind};
+use crate::backoff::Backoff;
+use crate::config::{CameraSection, Config, SourceKind};
 use crate::encounter::{Encounters, Grouping};
 use crate::health::{Counters, Health};
 use crate::identify::Identifier;
 use crate::outbox::{Outbox, OutboxError};
-use crate::report::Reporter;
-use crate::source::{FrameSource, PictureFiles, RealTime, SourceError, Ticker, Unpaced};
+use crate::report::{Reporter, Whereabouts};
+use crate::source::SourceError;
 use crate::stop::Stop;
-use crate::uplink::{Backoff, BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplink};
-use crate::watch::{Watch, WatchError};
+use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplink};
+use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::engine::choice::{self, OpenError, Opened};
 use flukewatch_common::engine::{Level, Teller};
 use flukewatch_common::sighting::{BadBoatId, BoatId};
+use inputs::Inputs;
 use monitor::Monitor;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
@@ -40,7 +43,7 @@ pub struct RunOptions {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
     /// The last health document.
     pub health: Health,
@@ -100,6 +103,15 @@ pub enum RunError {
     Died,
 }
 
+impl RunError {
+    fn thread(error: &std::io::Error) -> Self {
+        Self::Machine {
+            what: "start a thread",
+            why: error.to_string(),
+        }
+    }
+}
+
 /// Works as `config` says until `options` or `stop` ends it. Blocks; on `stop` the encounter that is going on is reported and saved
 /// first. Nothing that the outbox holds depends on how a run ends.
 ///
@@ -134,33 +146,41 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
     let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
     let queue = outbox.queue()?;
+    let inputs = Inputs::start(config, clock.clone())?;
+    let source = inputs.frames(config, stop)?;
+    let whereabouts = Whereabouts {
+        keeper: inputs.keeper.clone(),
+        positions: inputs.positions.clone(),
+    };
+    let steady = inputs.steady.clone();
     let mut monitor = Monitor {
         queue: outbox.queue()?,
         counters: counters.clone(),
-        clock: clock.clone(),
+        inputs,
         bundle: identifier.bundle().to_owned(),
         engine: status,
         file: config.outbox.path.join("health.json"),
         saved: None,
     };
-    let source = open_source(config, &*clock, stop)?;
+    let watched: Vec<String> = config
+        .cameras
+        .iter()
+        .map(|c| c.path.display().to_string())
+        .collect();
     tracing::info!(
         %boat,
         bundle = monitor.bundle,
         engine = monitor.engine.active(),
         accelerator = %monitor.engine.accelerator(),
         "watching {}",
-        config.camera.path.display()
+        watched.join(", ")
     );
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
-        .map_err(|e| RunError::Machine {
-            what: "start a thread",
-            why: e.to_string(),
-        })?;
+        .map_err(|e| RunError::thread(&e))?;
     let courier = Courier::new(
         MqttUplink::new(broker.clone(), boat.clone()),
         broker.to_string(),
@@ -175,19 +195,20 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         news.clone(),
     );
     let courier = runtime.spawn(courier.run());
-    let reporter = Reporter::new(
-        boat.clone(),
-        config.camera.name.clone(),
-        identifier,
-        random()?,
-    );
-    let encounters = Encounters::new(grouping(config), config.encounter.best_crops, margin);
+    let names = config.cameras.iter().map(|c| c.name.clone()).collect();
+    let reporter = Reporter::new(boat.clone(), names, identifier, whereabouts, random()?);
+    let best = config.encounter.best_crops;
+    let cameras = config.cameras.iter().map(|camera| {
+        let encounters = Encounters::new(grouping(config, camera), best, margin);
+        Watched::new(encounters, camera.is_live())
+    });
     let watch = Watch::new(
         source,
-        encounters,
+        cameras.collect(),
         reporter,
         outbox,
-        clock.clone(),
+        clock,
+        steady,
         counters.clone(),
         news,
         stop.clone(),
@@ -195,10 +216,7 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let watch = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || watch.run())
-        .map_err(|e| RunError::Machine {
-            what: "start a thread",
-            why: e.to_string(),
-        })?;
+        .map_err(|e| RunError::thread(&e))?;
 
     while !watch.is_finished() {
         monitor.save_when_due();
@@ -243,32 +261,14 @@ fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
     }
 }
 
-fn grouping(config: &Config) -> Grouping {
-    match config.camera.source {
+fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
+    match camera.source {
         SourceKind::Stills => Grouping::Stills,
-        SourceKind::Replay => Grouping::Film {
+        SourceKind::Replay | SourceKind::V4l2 => Grouping::Film {
             gap: config.encounter.gap_millis(),
             longest: config.encounter.longest_millis(),
         },
     }
-}
-
-fn open_source(
-    config: &Config,
-    clock: &dyn Clock,
-    stop: &Stop,
-) -> Result<Box<dyn FrameSource>, SourceError> {
-    let ticker: Box<dyn Ticker> = match config.camera.pace {
-        Pace::RealTime => Box::new(RealTime::new(stop.clone())),
-        Pace::Fast => Box::new(Unpaced(stop.clone())),
-    };
-    let rate = config.camera.frames_per_second;
-    Ok(Box::new(PictureFiles::open(
-        &config.camera.path,
-        clock.now(),
-        rate,
-        ticker,
-    )?))
 }
 
 fn random() -> Result<Box<StdRng>, RunError> {

@@ -8,10 +8,12 @@ use crate::encounter::{Encounter, Encounters, largest};
 use crate::frame::Frame;
 use crate::health::Counters;
 use crate::outbox::Outbox;
+use crate::pixels::Developer;
 use crate::report::{Report, Reporter};
-use crate::source::{FrameSource, SourceError};
+use crate::source::{FrameSource, Next, SourceError};
 use crate::stop::Stop;
-use flukewatch_common::clock::{Clock, Timestamp};
+use crate::time::{Moment, SteadyClock, Timing};
+use flukewatch_common::clock::Clock;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::pixel_box::PixelBox;
 use std::collections::VecDeque;
@@ -39,48 +41,77 @@ pub enum WatchError {
     Unsaved(usize),
 }
 
+/// Broken frames of live cameras are told once in so many milliseconds: a bad cable gives thirty a second.
+const TELL_BROKEN: i64 = 10_000;
+
+/// One of the cameras that are watched.
+pub struct Watched {
+    encounters: Encounters,
+    live: bool,
+    /// How its last frame was timed.
+    timing: Timing,
+}
+
+impl Watched {
+    /// Groups what it sees by `encounters`. Time passes for a `live` camera, too, while it sends nothing.
+    pub fn new(encounters: Encounters, live: bool) -> Self {
+        Self {
+            encounters,
+            live,
+            timing: Timing::default(),
+        }
+    }
+}
+
 /// From frames to the outbox.
 pub struct Watch {
     source: Box<dyn FrameSource>,
-    encounters: Encounters,
+    cameras: Vec<Watched>,
+    developer: Developer,
     reporter: Reporter,
     outbox: Outbox,
     clock: Arc<dyn Clock>,
+    steady: Arc<dyn SteadyClock>,
     counters: Arc<Counters>,
     news: Arc<Notify>,
     stop: Stop,
     waiting: VecDeque<Report>,
-    refused: Option<Timestamp>,
+    refused: Option<Moment>,
+    /// When a broken frame of a live camera was last told, and how many came since.
+    told_broken: Option<(Moment, u64)>,
 }
 
 impl Watch {
-    /// Watches `source`; `news` is told of every sighting that is safe.
+    /// Watches `source`, whose frames bear numbers of `cameras`; `news` is told of every sighting that is safe.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is another part of the boat, brought in from outside"
     )]
     pub fn new(
         source: Box<dyn FrameSource>,
-        encounters: Encounters,
+        cameras: Vec<Watched>,
         reporter: Reporter,
         outbox: Outbox,
         clock: Arc<dyn Clock>,
+        steady: Arc<dyn SteadyClock>,
         counters: Arc<Counters>,
         news: Arc<Notify>,
         stop: Stop,
     ) -> Self {
-        let waiting = VecDeque::new();
         Self {
             source,
-            encounters,
+            cameras,
+            developer: Developer::new(reporter.sees_grey()),
             reporter,
             outbox,
             clock,
+            steady,
             counters,
             news,
             stop,
-            waiting,
+            waiting: VecDeque::new(),
             refused: None,
+            told_broken: None,
         }
     }
 
@@ -94,18 +125,23 @@ impl Watch {
                 break Ok(());
             }
             match self.source.next() {
-                Ok(Some(frame)) => self.look(frame),
-                Ok(None) => break Ok(()),
+                Ok(Next::Frame(frame)) => self.look(frame),
+                Ok(Next::Quiet) => self.pass(),
+                Ok(Next::Over) => break Ok(()),
                 Err(SourceError::Broken { frame, reason }) => {
                     self.counters.frame();
-                    self.broken(&frame, &reason);
+                    let live = self.cameras.iter().any(|c| c.live);
+                    self.broken(live, &frame, &reason);
                 }
                 Err(e) => break Err(e),
             }
             self.offer_again();
         };
-        if let Some(encounter) = self.encounters.finish() {
-            self.report(&encounter);
+        for camera in 0..self.cameras.len() {
+            let open = self.cameras.get_mut(camera);
+            if let Some(encounter) = open.and_then(|c| c.encounters.finish()) {
+                self.report(camera, &encounter);
+            }
         }
         for _ in 0..LAST_ATTEMPTS {
             self.offer();
@@ -127,23 +163,40 @@ impl Watch {
         }
     }
 
+    /// No camera has anything to show. One that was unplugged in the middle of an encounter may never have again.
+    fn pass(&mut self) {
+        let now = self.steady.now();
+        for camera in 0..self.cameras.len() {
+            let live = self.cameras.get_mut(camera).filter(|c| c.live);
+            if let Some(encounter) = live.and_then(|c| c.encounters.pass(now)) {
+                self.report(camera, &encounter);
+            }
+        }
+    }
+
     fn look(&mut self, frame: Frame) {
         self.counters.frame();
-        if let Some(encounter) = self.encounters.pass(frame.taken) {
-            self.report(&encounter);
-        }
         let Frame {
+            camera,
             name,
             taken,
+            timing,
             picture,
             boxes,
         } = frame;
+        let Some(watched) = self.cameras.get_mut(camera) else {
+            return self.broken(false, &name, "it is of no camera that is watched");
+        };
+        let live = watched.live;
+        if let Some(encounter) = watched.encounters.pass(taken) {
+            self.report(camera, &encounter);
+        }
         if boxes.as_ref().is_some_and(Vec::is_empty) {
             return;
         }
-        let photo = match picture.into_pixels() {
+        let photo = match self.developer.develop(picture) {
             Ok(photo) => photo,
-            Err(e) => return self.broken(&name, &e.to_string()),
+            Err(e) => return self.broken(live, &name, &e.to_string()),
         };
         let whole = PixelBox::whole(photo.width(), photo.height());
         let region = match &boxes {
@@ -157,28 +210,49 @@ impl Watch {
             }
         };
         let Some(region) = region else {
-            return self.broken(&name, "its boxes lie outside of it");
+            return self.broken(live, &name, "its boxes lie outside of it");
         };
-        if let Some(encounter) = self.encounters.see(&photo, region, taken) {
-            self.report(&encounter);
+        let completed = self.cameras.get_mut(camera).and_then(|watched| {
+            watched.timing = timing;
+            watched.encounters.see(&photo, region, taken)
+        });
+        self.developer.recycle(photo);
+        if let Some(encounter) = completed {
+            self.report(camera, &encounter);
         }
     }
 
-    fn broken(&self, frame: &str, reason: &str) {
+    fn broken(&mut self, live: bool, frame: &dyn std::fmt::Display, reason: &str) {
         self.counters.broken_frame();
-        tracing::warn!(frame, "a frame is skipped: {reason}");
+        let now = self.steady.now();
+        let (since, untold) = self.told_broken.unwrap_or((now, 0));
+        if live && self.told_broken.is_some() && now.millis_since(since) < TELL_BROKEN {
+            self.told_broken = Some((since, untold + 1));
+            return;
+        }
+        if live {
+            self.told_broken = Some((now, 0));
+        }
+        tracing::warn!(%frame, untold, "a frame is skipped: {reason}");
     }
 
-    fn report(&mut self, encounter: &Encounter) {
+    fn report(&mut self, camera: usize, encounter: &Encounter) {
         self.counters.encounter();
-        match self.reporter.report(encounter, self.clock.now()) {
+        let timing = self
+            .cameras
+            .get(camera)
+            .map_or(Timing::default(), |c| c.timing);
+        match self.reporter.report(camera, encounter, timing) {
             Ok(report) => {
                 self.waiting.push_back(report);
                 self.offer();
             }
             Err(e) => {
                 self.counters.failed_encounter();
-                tracing::error!(started = %encounter.started, frames = encounter.frames, "an encounter cannot be reported: {e}");
+                tracing::error!(
+                    frames = encounter.frames,
+                    "an encounter cannot be reported: {e}"
+                );
             }
         }
     }
@@ -186,7 +260,7 @@ impl Watch {
     fn offer_again(&mut self) {
         if self
             .refused
-            .is_some_and(|at| self.clock.now().millis_since(at).saturating_abs() >= RETRY)
+            .is_some_and(|at| self.steady.now().millis_since(at) >= RETRY)
         {
             self.offer();
         }
@@ -207,7 +281,7 @@ impl Watch {
                     self.news.notify_one();
                 }
                 Err(e) => {
-                    if self.refused.replace(now).is_none() {
+                    if self.refused.replace(self.steady.now()).is_none() {
                         tracing::error!(
                             "{e}. Up to {MAX_IN_MEMORY} sightings wait in memory, and are lost if the power fails"
                         );

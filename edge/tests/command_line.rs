@@ -65,6 +65,7 @@ fn check_finds_every_part_at_fault_and_speaks_json() {
             ("bundle", false),
             ("engine", true),
             ("camera", false),
+            ("position", true),
             ("outbox", true)
         ]
     );
@@ -101,6 +102,20 @@ fn an_outbox_that_is_not_there_yet_is_empty() {
 }
 
 #[test]
+fn cameras_are_listed_even_where_there_are_none() {
+    let boat = boat();
+    let output = edge(&["cameras", "--json"], boat.path());
+    assert_eq!(output.status.code(), Some(0));
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for camera in listed.as_array().unwrap() {
+        assert!(camera["path"].as_str().unwrap().starts_with("/dev/video"));
+    }
+    let output = edge(&["cameras"], boat.path());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).contains("/dev/video"));
+}
+
+#[test]
 fn a_wrong_command_line_exits_with_2() {
     let boat = boat();
     for wrong in [
@@ -110,6 +125,7 @@ fn a_wrong_command_line_exits_with_2() {
         vec!["run", "--config", "edge.toml", "--until-delivered", "-1"],
         vec!["run", "--config", "edge.toml", "--engine", "cuda"],
         vec!["selftest"],
+        vec!["cameras", "--config", "edge.toml"],
     ] {
         assert_eq!(
             edge(&wrong, boat.path()).status.code(),

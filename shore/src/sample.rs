@@ -5,6 +5,7 @@ use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 use flukewatch_common::sighting::{Picture, PictureInfo, Sighting};
 use image::codecs::jpeg::JpegEncoder;
 use sha2::{Digest, Sha256};
@@ -47,6 +48,21 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
         bundle: "0123abcd".into(),
         engine: "tract 0.23.9 f32".into(),
         chance: Some(0.93),
+        position: Some(Position {
+            latitude: 38.5123,
+            longitude: -28.625,
+            quality: FixQuality::Differential,
+            age: 300,
+            satellites: Some(9),
+            hdop: Some(0.75),
+            speed: Some(6.5),
+            course: Some(270.25),
+            heading: None,
+        }),
+        time: Some(TimeBasis {
+            source: TimeSource::Satellites,
+            uncertainty: Some(500),
+        }),
     };
     let picture = Picture {
         sighting: id,

@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::pixel_box::PixelBox;
+use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
 use crate::sighting::{Part, PictureInfo};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -51,6 +52,21 @@ fn sighting() -> Sighting {
         bundle: "0123456789ab".into(),
         engine: "tract 0.23.9 f32".into(),
         chance: Some(0.875),
+        position: Some(Position {
+            latitude: 38.5,
+            longitude: -28.625,
+            quality: FixQuality::Differential,
+            age: 300,
+            satellites: Some(9),
+            hdop: Some(0.75),
+            speed: Some(6.5),
+            course: Some(270.0),
+            heading: None,
+        }),
+        time: Some(TimeBasis {
+            source: TimeSource::Satellites,
+            uncertainty: Some(500),
+        }),
     }
 }
 
@@ -123,33 +139,55 @@ fn a_known_sighting_has_known_bytes() {
         "0c303132333435363738396162",           // bundle
         "10747261637420302e32332e3920663332",   // engine
     );
+    let second = "010000603f"; // chance 0.875
+    let third = concat!(
+        "010000000000404340",   // latitude 38.5
+        "0000000000a03cc0",     // longitude -28.625
+        "01ac02",               // differential, 300 ms old
+        "0109010000403f",       // 9 satellites, HDOP 0.75
+        "010000d0400100008743", // 6.5 knots, course 270
+        "00",                   // no heading
+        "010101f403",           // time from satellites, 500 ms
+    );
     let bytes = encode(&sighting()).unwrap();
-    // The chance, 0.875, stands behind what version 1 has.
-    assert_eq!(hex(&bytes[HEADER..]), format!("{payload}010000603f"));
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b57010200bbbec53f");
+    assert_eq!(hex(&bytes[HEADER..]), [payload, second, third].concat());
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b57010300ecdef75c");
 
-    let first_version = [FIRST_VERSION_HEAD, payload].concat();
-    let first_version: Vec<u8> = (0..first_version.len())
-        .step_by(2)
-        .map(|i| u8::from_str_radix(&first_version[i..i + 2], 16).unwrap())
-        .collect();
-    let expected = Sighting {
-        chance: None,
+    let older = |head: &str, payload: &str| {
+        let text = [head, payload].concat();
+        let bytes: Vec<u8> = (0..text.len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap())
+            .collect();
+        decode::<Sighting>(&bytes).unwrap()
+    };
+    let as_second = Sighting {
+        position: None,
+        time: None,
         ..sighting()
     };
-    assert_eq!(decode::<Sighting>(&first_version).unwrap(), expected);
+    let with_chance = [payload, second].concat();
+    assert_eq!(older(SECOND_VERSION_HEAD, &with_chance), as_second);
+    let as_first = Sighting {
+        chance: None,
+        ..as_second
+    };
+    assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
-/// The envelope of the same sighting in version 1, as boats sent it.
+/// The envelopes of the same sighting in versions 1 and 2, as boats sent them.
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
+const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 
 #[test]
-fn the_first_version_of_a_sighting_ends_where_it_ends() {
+fn an_older_version_of_a_sighting_ends_where_it_ends() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
-    assert_eq!(
-        decode::<Sighting>(&envelope(1, 1, &new)),
-        Err(WireError::Payload("sighting"))
-    );
+    for version in [1, 2] {
+        assert_eq!(
+            decode::<Sighting>(&envelope(1, version, &new)),
+            Err(WireError::Payload("sighting"))
+        );
+    }
 }
 
 #[test]
@@ -174,12 +212,12 @@ fn a_newer_version_is_refused_by_name() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 2
+            known: 3
         }
     );
     assert_eq!(
         error.to_string(),
-        "a sighting of version 513 came, but this program reads versions up to 2: update it"
+        "a sighting of version 513 came, but this program reads versions up to 3: update it"
     );
     // Whatever a newer version may change behind it: the version is read first.
     assert_eq!(
@@ -291,7 +329,9 @@ proptest! {
 
     #[test]
     fn any_payload_is_read_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = decode::<Sighting>(&envelope(1, 1, &payload));
+        for version in 1..=3 {
+            let _ = decode::<Sighting>(&envelope(1, version, &payload));
+        }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
         let _ = decode::<Receipt>(&envelope(3, 1, &payload));
     }
@@ -301,6 +341,6 @@ proptest! {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;
-        let _ = decode::<Sighting>(&envelope(1, 1, &payload));
+        let _ = decode::<Sighting>(&envelope(1, 3, &payload));
     }
 }

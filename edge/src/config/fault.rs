@@ -14,6 +14,17 @@ pub struct Fault {
     pub problem: String,
 }
 
+impl Fault {
+    /// A fault of `key`, whose line is still to be found.
+    pub(super) fn of(key: &str, problem: impl Into<String>) -> Self {
+        Self {
+            line: None,
+            key: key.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {

@@ -80,8 +80,32 @@ fn collect(table: &DeTable<'_>, section: &str, keys: &mut Vec<Key>) {
             key: key.span(),
             value: value.span(),
         });
-        if let DeValue::Table(inner) = value.get_ref() {
-            collect(inner, &path, keys);
+        match value.get_ref() {
+            DeValue::Table(inner) => collect(inner, &path, keys),
+            DeValue::Array(elements) => {
+                for (element, number) in elements.iter().zip(1..) {
+                    if let DeValue::Table(inner) = element.get_ref() {
+                        let only = elements.len() == 1;
+                        let path = if only {
+                            path.clone()
+                        } else {
+                            self::element(&path, number)
+                        };
+                        keys.push(Key {
+                            path: path.clone(),
+                            key: element.span(),
+                            value: element.span(),
+                        });
+                        collect(inner, &path, keys);
+                    }
+                }
+            }
+            _ => {}
         }
     }
+}
+
+/// What the table `number`, counted from 1, of several `[[section]]` is called.
+pub(super) fn element(section: &str, number: usize) -> String {
+    format!("{section}[{number}]")
 }

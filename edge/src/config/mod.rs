@@ -1,9 +1,13 @@
 //! `edge.toml`: what a boat is told. Every fault is named with its file, line and key.
 
+mod camera;
 mod fault;
 mod locate;
+mod position;
 
+pub use camera::{CameraSection, Pace, SourceKind};
 pub use fault::{ConfigError, Fault};
+pub use position::{PositionKind, PositionSection};
 
 use crate::uplink::BrokerUrl;
 use flukewatch_common::engine::choice::EngineChoice;
@@ -25,8 +29,12 @@ pub struct Config {
     /// What runs the model.
     #[serde(default)]
     pub engine: EngineSection,
-    /// Where frames come from.
-    pub camera: CameraSection,
+    /// Where frames come from: one `[camera]`, or several `[[camera]]`.
+    #[serde(rename = "camera", deserialize_with = "camera::one_or_several")]
+    pub cameras: Vec<CameraSection>,
+    /// Where the boat is.
+    #[serde(default)]
+    pub position: PositionSection,
     /// How frames become encounters.
     #[serde(default)]
     pub encounter: EncounterSection,
@@ -96,57 +104,6 @@ impl EngineSection {
             },
         }
     }
-}
-
-/// Where frames come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum SourceKind {
-    /// A folder of frames in the order of their names, as a camera took them.
-    Replay,
-    /// Still pictures, each an encounter of its own: a folder, or a text file with a path a line.
-    Stills,
-}
-
-/// How fast frames come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pace {
-    /// At `frames_per_second`, as a camera would.
-    RealTime,
-    /// As fast as they can be worked on. Their timestamps still follow `frames_per_second`.
-    Fast,
-}
-
-/// `[camera]`
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CameraSection {
-    /// The camera's name, as sightings give it.
-    #[serde(default = "default_camera")]
-    pub name: String,
-    /// What kind of source.
-    pub source: SourceKind,
-    /// The folder or list.
-    pub path: PathBuf,
-    /// Frames a second.
-    #[serde(default = "default_rate")]
-    pub frames_per_second: f64,
-    /// Real time or faster.
-    #[serde(default = "default_pace")]
-    pub pace: Pace,
-}
-
-fn default_camera() -> String {
-    "main".into()
-}
-
-fn default_rate() -> f64 {
-    10.0
-}
-
-fn default_pace() -> Pace {
-    Pace::RealTime
 }
 
 /// `[encounter]`
@@ -227,14 +184,15 @@ impl Config {
         })?;
         let config = Self::parse(&text, file)?;
         let mut faults = vec![];
-        for (key, path) in [
-            ("bundle.path", &config.bundle.path),
-            ("camera.path", &config.camera.path),
-        ] {
+        let bundle = ("bundle.path".to_owned(), &config.bundle.path);
+        // A live camera that is not there may be plugged in later.
+        let pictures = config.numbered_cameras().filter(|(_, c)| !c.is_live());
+        let pictures = pictures.map(|(section, c)| (format!("{section}.path"), &c.path));
+        for (key, path) in std::iter::once(bundle).chain(pictures) {
             if let Err(e) = std::fs::metadata(path) {
                 faults.push(Fault {
                     line: None,
-                    key: key.into(),
+                    key,
                     problem: format!("{}: {e}", path.display()),
                 });
             }
@@ -260,12 +218,27 @@ impl Config {
             &mut config.bundle.path,
             &mut config.engine.shims,
             &mut config.engine.plans,
-            &mut config.camera.path,
             &mut config.outbox.path,
-        ] {
+        ]
+        .into_iter()
+        .chain(config.cameras.iter_mut().map(|c| &mut c.path))
+        {
             *path = folder.join(&*path);
         }
         config.or_faults(faults, text, file)
+    }
+
+    /// The cameras with the names of their sections: `camera`, or `camera[1]`, `camera[2]` and so on.
+    fn numbered_cameras(&self) -> impl Iterator<Item = (String, &CameraSection)> {
+        let only = self.cameras.len() == 1;
+        self.cameras.iter().zip(1..).map(move |(camera, number)| {
+            let name = if only {
+                "camera".to_owned()
+            } else {
+                locate::element("camera", number)
+            };
+            (name, camera)
+        })
     }
 
     fn or_faults(
@@ -281,6 +254,8 @@ impl Config {
         for fault in &mut faults {
             fault.line = document.line_of(&fault.key);
         }
+        // As they stand in the file; keys that are not written come last.
+        faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
         Err(ConfigError::Faults {
             file: file.to_owned(),
             faults,
@@ -299,10 +274,7 @@ impl Config {
                 });
             }
         };
-        let within = |value: f64, low: f64, high: f64| value >= low && value <= high;
-        let range =
-            |value: f64, low: f64, high: f64| format!("must be {low} to {high}, not {value}");
-        let (camera, encounter, uplink) = (&self.camera, &self.encounter, &self.uplink);
+        let (encounter, uplink) = (&self.encounter, &self.uplink);
 
         let boat = self.boat.name.parse::<BoatId>();
         check("boat.name", boat.is_ok(), &|| {
@@ -310,10 +282,6 @@ impl Config {
                 .err()
                 .map(ToString::to_string)
                 .unwrap_or_default()
-        });
-        let named = !camera.name.trim().is_empty() && camera.name.chars().count() <= 32;
-        check("camera.name", named, &|| {
-            "must be 1 to 32 characters".into()
         });
         let threads = self.engine.threads;
         check("engine.threads", (1..=64).contains(&threads), &|| {
@@ -324,12 +292,6 @@ impl Config {
             "engine.workspace_megabytes",
             within(workspace, 16.0, 1e5),
             &|| range(workspace, 16.0, 1e5),
-        );
-        let rate = camera.frames_per_second;
-        check(
-            "camera.frames_per_second",
-            within(rate, 0.01, 240.0),
-            &|| range(rate, 0.01, 240.0),
         );
         let gap = encounter.gap_seconds;
         check("encounter.gap_seconds", within(gap, 0.1, 3600.0), &|| {
@@ -373,8 +335,28 @@ impl Config {
             within(wait, 0.1, 3600.0),
             &|| range(wait, 0.1, 3600.0),
         );
+        let mut names = vec![];
+        for (section, camera) in self.numbered_cameras() {
+            faults.extend(camera.faults(&section));
+            if names.contains(&&camera.name) {
+                faults.push(Fault::of(
+                    &format!("{section}.name"),
+                    format!("another camera is called '{}', too", camera.name),
+                ));
+            }
+            names.push(&camera.name);
+        }
+        faults.extend(self.position.faults());
         faults
     }
+}
+
+fn within(value: f64, low: f64, high: f64) -> bool {
+    value >= low && value <= high
+}
+
+fn range(value: f64, low: f64, high: f64) -> String {
+    format!("must be {low} to {high}, not {value}")
 }
 
 impl EncounterSection {

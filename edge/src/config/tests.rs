@@ -27,7 +27,7 @@ fn fault(text: &str) -> String {
 fn paths_are_relative_to_the_file() {
     let config = Config::parse(GOOD, Path::new("boat/edge.toml")).unwrap();
     assert_eq!(config.bundle.path, Path::new("boat/whales.flukebundle"));
-    assert_eq!(config.camera.path, Path::new("boat/frames"));
+    assert_eq!(config.cameras[0].path, Path::new("boat/frames"));
     assert_eq!(config.outbox.path, Path::new("boat/outbox"));
 }
 
@@ -38,7 +38,7 @@ fn the_example_says_what_holds_without_it() {
     let mut bare = Config::parse(GOOD, Path::new("edge.toml")).unwrap();
     bare.boat = example.boat.clone();
     bare.bundle = example.bundle.clone();
-    bare.camera.path = example.camera.path.clone();
+    bare.cameras[0].path = example.cameras[0].path.clone();
     bare.outbox.path = example.outbox.path.clone();
     bare.uplink.broker = example.uplink.broker.clone();
     assert_eq!(bare, example);
@@ -98,6 +98,15 @@ fn the_example_holds_every_key() {
         "source",
         "frames_per_second",
         "pace",
+        "width",
+        "height",
+        "exposure_milliseconds",
+        "hold_rate",
+        "stall_seconds",
+        "address",
+        "baud",
+        "silent_seconds",
+        "longest_age_seconds",
         "gap_seconds",
         "longest_seconds",
         "best_crops",
@@ -219,4 +228,193 @@ fn a_file_that_is_not_there_is_named() {
         said.starts_with("cannot read the configuration no/such/edge.toml: "),
         "{said}"
     );
+}
+
+/// Two cameras in place of the one.
+fn two() -> String {
+    let second = "[[camera]]\nname = \"mast\"\nsource = \"v4l2\"\npath = \"/dev/video2\"\nwidth = 1280\n\n[outbox]";
+    GOOD.replace("[camera]", "[[camera]]")
+        .replace("[outbox]", second)
+}
+
+#[test]
+fn several_cameras_are_read_and_a_device_keeps_its_path() {
+    let config = Config::parse(&two(), Path::new("boat/edge.toml")).unwrap();
+    let cameras: Vec<(&str, &Path)> = config
+        .cameras
+        .iter()
+        .map(|c| (c.name.as_str(), &*c.path))
+        .collect();
+    assert_eq!(
+        cameras,
+        [
+            ("main", Path::new("boat/frames")),
+            ("mast", Path::new("/dev/video2"))
+        ]
+    );
+    let live = config.cameras[1].live();
+    assert_eq!((live.wanted.width, live.wanted.height), (1280, 1080));
+    assert_eq!(live.controls.exposure, None);
+    let one = GOOD.replace("[camera]", "[[camera]]");
+    let one = Config::parse(&one, Path::new("edge.toml")).unwrap();
+    assert_eq!(one, Config::parse(GOOD, Path::new("edge.toml")).unwrap());
+}
+
+#[test]
+fn a_fault_in_one_of_several_cameras_is_named_with_its_line() {
+    let said = fault(&two().replace("width = 1280", "width = 5"));
+    assert_eq!(
+        said,
+        "boat/edge.toml, line 15, camera[2].width: must be 16 to 16384, not 5"
+    );
+    let said = fault(&two().replace("width = 1280", "widht = 1280"));
+    assert!(
+        said.starts_with("boat/edge.toml, line 15, camera[2].widht: unknown field `widht`"),
+        "{said}"
+    );
+    let said = fault(&two().replace("width = 1280", "width = \"wide\""));
+    assert!(
+        said.starts_with("boat/edge.toml, line 15, camera[2].width: invalid type"),
+        "{said}"
+    );
+    let said = fault(&two().replace("name = \"mast\"", "name = \"main\""));
+    assert_eq!(
+        said,
+        "boat/edge.toml, line 12, camera[2].name: another camera is called 'main', too"
+    );
+    let said = fault(&two().replace("source = \"v4l2\"\n", ""));
+    assert!(
+        said.contains("missing field `source`") && said.contains("line 11"),
+        "{said}"
+    );
+    let none = GOOD.replace("[camera]\nsource = \"replay\"\npath = \"frames\"\n", "");
+    assert!(fault(&none).contains("missing field `camera`"));
+    assert!(
+        fault(&format!("camera = []\n{none}")).contains("line 1, camera: a boat needs a camera")
+    );
+    let said = fault(&format!("camera = 3\n{none}"));
+    assert!(
+        said.contains("line 1, camera: ") && said.contains("[[camera]]"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_live_camera_that_is_not_there_is_no_fault_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.toml");
+    std::fs::write(folder.path().join("whales.flukebundle"), "").unwrap();
+    std::fs::create_dir(folder.path().join("frames")).unwrap();
+    let text = two().replace("/dev/video2", "/dev/no-such-camera");
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(Config::load(&file).unwrap().cameras.len(), 2);
+    std::fs::remove_dir(folder.path().join("frames")).unwrap();
+    let said = Config::load(&file).unwrap_err().to_string();
+    assert!(said.contains("line 9, camera[1].path: "), "{said}");
+}
+
+#[test]
+fn live_settings_out_of_range_are_named() {
+    for (key, value) in [
+        ("height", "0"),
+        ("exposure_milliseconds", "-1.0"),
+        ("exposure_milliseconds", "nan"),
+        ("stall_seconds", "0.0"),
+    ] {
+        let text = GOOD.replace(
+            "path = \"frames\"",
+            &format!("path = \"frames\"\n{key} = {value}"),
+        );
+        let said = fault(&text);
+        assert!(
+            said.starts_with(&format!("boat/edge.toml, line 10, camera.{key}: must be ")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_position_is_checked() {
+    let with = |lines: &str| format!("{GOOD}[position]\n{lines}\n");
+    let good = |lines: &str| {
+        Config::parse(&with(lines), Path::new("edge.toml"))
+            .unwrap()
+            .position
+    };
+    assert!(good("").receiver().is_none());
+    let (dial, protocol) = good("source = \"gpsd\"\naddress = \"[::1]:2947\"")
+        .receiver()
+        .unwrap();
+    assert_eq!(
+        (dial.to_string().as_str(), protocol),
+        ("[::1]:2947", crate::position::Protocol::Gpsd)
+    );
+    let serial = "source = \"nmea-serial\"\naddress = \"/dev/ttyUSB0\"\nbaud = 38400";
+    let (dial, _) = good(serial).receiver().unwrap();
+    assert_eq!(dial.to_string(), "/dev/ttyUSB0 at 38400 baud");
+    for (lines, line, said) in [
+        (
+            "source = \"nmea-tcp\"\naddress = \"10.0.0.1\"",
+            18,
+            "position.address: must be host:port",
+        ),
+        (
+            "source = \"nmea-tcp\"\naddress = \"boat:0\"",
+            18,
+            "position.address: must be host:port",
+        ),
+        (
+            "source = \"nmea-serial\"\naddress = \"\"",
+            18,
+            "position.address: must name the serial line",
+        ),
+        (
+            "source = \"usb\"",
+            17,
+            "position.source: unknown variant `usb`",
+        ),
+        (
+            "baud = 12",
+            17,
+            "position.baud: must be 300 to 4000000, not 12",
+        ),
+        (
+            "silent_seconds = inf",
+            17,
+            "position.silent_seconds: must be",
+        ),
+        (
+            "longest_age_seconds = 0",
+            17,
+            "position.longest_age_seconds: ",
+        ),
+        ("speed = 3", 17, "position.speed: unknown field `speed`"),
+    ] {
+        let got = fault(&with(lines));
+        assert!(
+            got.starts_with(&format!("boat/edge.toml, line {line}, {said}")),
+            "{got}"
+        );
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "[\\[\\]a-z0-9=.\"\n -]{0,200}") {
+        let _ = Config::parse(&text, Path::new("edge.toml"));
+    }
+
+    #[test]
+    fn a_damaged_configuration_is_read_or_refused_with_a_word(
+        damage in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), "[ -~\n]"), 1..9),
+    ) {
+        let mut text: Vec<String> = two().chars().map(String::from).collect();
+        for (at, letter) in damage {
+            let at = at.index(text.len());
+            text[at] = letter;
+        }
+        if let Err(e) = Config::parse(&text.concat(), Path::new("edge.toml")) {
+            proptest::prop_assert!(e.to_string().starts_with("edge.toml, "), "{}", e);
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Who looks at the outbox while others work, and keeps `health.json` fresh.
 
+use super::inputs::Inputs;
 use crate::health::{Counters, Health};
 use crate::outbox::{OutboxError, Queue};
-use flukewatch_common::clock::Clock;
 use flukewatch_common::engine::status::EngineStatus;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ const EVERY: Duration = Duration::from_secs(10);
 pub(super) struct Monitor {
     pub(super) queue: Queue,
     pub(super) counters: Arc<Counters>,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) inputs: Inputs,
     pub(super) bundle: String,
     pub(super) engine: Arc<EngineStatus>,
     pub(super) file: PathBuf,
@@ -27,13 +27,15 @@ impl Monitor {
     pub(super) fn health(&self) -> Result<Health, OutboxError> {
         let waiting = self.queue.counts()?;
         let boat = self.queue.boat().as_str();
+        let (now, inputs) = (self.inputs.keeper.now(), self.inputs.health());
         Ok(self
             .counters
-            .health(boat, &self.bundle, &self.engine, waiting, self.clock.now()))
+            .health(boat, &self.bundle, &self.engine, waiting, now, inputs))
     }
 
-    /// Writes `health.json` where it is older than [`EVERY`].
+    /// Looks at the clock, and writes `health.json` where it is older than [`EVERY`].
     pub(super) fn save_when_due(&mut self) {
+        self.inputs.keeper.look();
         if self.saved.is_some_and(|at| at.elapsed() < EVERY) {
             return;
         }

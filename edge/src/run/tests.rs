@@ -153,7 +153,7 @@ fn what_waited_without_a_broker_is_sent_by_the_next_run() {
 fn a_run_that_is_asked_to_stop_ends_with_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = boat(folder.path(), 0..3, "mqtt://127.0.0.1:1", "real-time");
-    config.camera.frames_per_second = 0.01;
+    config.cameras[0].frames_per_second = 0.01;
     let stop = Stop::default();
     let asked = stop.clone();
     let work = std::thread::spawn(move || run(&config, RunOptions::default(), &asked));
@@ -258,7 +258,7 @@ fn a_gpu_that_breaks_costs_no_sighting() {
     // The trial at load, the drawn flukes, two whales, and no more.
     let fake = FakeShim::new(&[("FAKE_RUNS", "11")]);
     with_tensorrt(&mut config, &fake, EngineChoice::Auto);
-    config.camera.frames_per_second = 2.0;
+    config.cameras[0].frames_per_second = 2.0;
     let finished = run(&config, until(0), &Stop::default()).unwrap();
     let health = finished.health;
     assert_eq!((health.accepted, health.failed_encounters), (4, 0));

@@ -47,6 +47,8 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         bundle: "abc123".into(),
         engine: "test".into(),
         chance: None,
+        position: None,
+        time: None,
     };
     (sighting, jpeg)
 }

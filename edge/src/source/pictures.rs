@@ -1,8 +1,8 @@
 //! Picture files in place of a camera: a recorded sequence, or stills.
 
-use super::{FrameSource, Sidecar, SourceError, Ticker};
-use crate::frame::{Frame, FramePicture};
-use flukewatch_common::clock::Timestamp;
+use super::{FrameSource, Next, Sidecar, SourceError, Ticker};
+use crate::frame::{Frame, FrameName, FramePicture};
+use crate::time::{Moment, Timing};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +14,7 @@ const MAX_FILE: u64 = 128 << 20;
 pub struct PictureFiles {
     files: VecDeque<PathBuf>,
     next: u64,
-    start: Timestamp,
+    start: Moment,
     frames_per_second: f64,
     ticker: Box<dyn Ticker>,
 }
@@ -27,7 +27,7 @@ impl PictureFiles {
     /// When `path` cannot be read or names no picture.
     pub fn open(
         path: &Path,
-        start: Timestamp,
+        start: Moment,
         frames_per_second: f64,
         ticker: Box<dyn Ticker>,
     ) -> Result<Self, SourceError> {
@@ -82,28 +82,29 @@ fn is_picture(file: &Path) -> bool {
 }
 
 impl FrameSource for PictureFiles {
-    fn next(&mut self) -> Result<Option<Frame>, SourceError> {
+    fn next(&mut self) -> Result<Next, SourceError> {
         if self.files.is_empty() {
-            return Ok(None);
+            return Ok(Next::Over);
         }
-        let after = self.next as f64 / self.frames_per_second;
-        if !self.ticker.wait(Duration::from_secs_f64(after)) {
-            return Ok(None);
+        let after = Duration::from_secs_f64(self.next as f64 / self.frames_per_second);
+        if !self.ticker.wait(after) {
+            return Ok(Next::Over);
         }
         let Some(file) = self.files.pop_front() else {
-            return Ok(None);
+            return Ok(Next::Over);
         };
         self.next += 1;
-        let name = file.display().to_string();
         match read(&file) {
-            Ok((picture, sidecar)) => Ok(Some(Frame {
-                name,
-                taken: self.start.plus_millis((after * 1000.0).round() as i64),
+            Ok((picture, sidecar)) => Ok(Next::Frame(Frame {
+                camera: 0,
+                name: FrameName::File(file),
+                taken: self.start.plus(after),
+                timing: Timing::Replay,
                 picture: FramePicture::Encoded(picture),
                 boxes: sidecar.map(|s| s.boxes),
             })),
             Err(reason) => Err(SourceError::Broken {
-                frame: name,
+                frame: file.display().to_string(),
                 reason,
             }),
         }
@@ -128,7 +129,7 @@ mod tests {
     use crate::stop::Stop;
     use std::sync::{Arc, Mutex};
 
-    const START: Timestamp = Timestamp(1_795_450_800_000);
+    const START: Moment = Moment(1_795_450_800_000);
 
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -157,7 +158,7 @@ mod tests {
         let mut source = open(folder.path());
         assert_eq!(source.remaining(), 3);
         let mut frames = vec![];
-        while let Some(frame) = source.next().unwrap() {
+        while let Some(frame) = source.next().unwrap().frame() {
             let FramePicture::Encoded(bytes) = frame.picture else {
                 panic!("a file is encoded")
             };
@@ -182,15 +183,16 @@ mod tests {
             ("list.txt", "# mine\n\nb.jpg\nmissing.jpg\na.jpg\n"),
         ]);
         let mut source = open(&folder.path().join("list.txt"));
-        assert!(source.next().unwrap().unwrap().name.ends_with("b.jpg"));
+        let first = source.next().unwrap().frame().unwrap();
+        assert!(first.name.to_string().ends_with("b.jpg"));
         let said = source.next().unwrap_err().to_string();
         assert!(said.contains("missing.jpg"), "{said}");
         assert_eq!(
-            source.next().unwrap().unwrap().taken,
-            START.plus_millis(500),
+            source.next().unwrap().frame().unwrap().taken,
+            START.plus(Duration::from_millis(500)),
             "a broken frame takes its time too"
         );
-        assert!(source.next().unwrap().is_none());
+        assert!(source.next().unwrap().frame().is_none());
     }
 
     #[test]
@@ -202,7 +204,7 @@ mod tests {
         ]);
         let mut source = open(folder.path());
         assert!(matches!(source.next(), Err(SourceError::Broken { .. })));
-        assert!(source.next().unwrap().is_some());
+        assert!(source.next().unwrap().frame().is_some());
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
         let notes = Arc::new(Mutex::new(vec![]));
         let mut source =
             PictureFiles::open(folder.path(), START, 4.0, Box::new(Notes(notes.clone()))).unwrap();
-        while source.next().unwrap().is_some() {}
+        while source.next().unwrap().frame().is_some() {}
         assert_eq!(
             *notes.lock().unwrap(),
             [0, 250, 500].map(Duration::from_millis)
@@ -245,8 +247,8 @@ mod tests {
         let stop = Stop::default();
         let ticker = Box::new(RealTime::new(stop.clone()));
         let mut source = PictureFiles::open(folder.path(), START, 0.01, ticker).unwrap();
-        assert!(source.next().unwrap().is_some());
+        assert!(source.next().unwrap().frame().is_some());
         stop.ask();
-        assert!(source.next().unwrap().is_none());
+        assert!(source.next().unwrap().frame().is_none());
     }
 }

@@ -1,6 +1,7 @@
 //! Carries messages from the outbox to shore, as long as it takes.
 
-use super::{Backoff, LinkError, Uplink, UplinkEvent};
+use super::{LinkError, Uplink, UplinkEvent};
+use crate::backoff::Backoff;
 use crate::health::Counters;
 use crate::outbox::{Key, Load, OutboxError, Queue, Queued};
 use flukewatch_common::clock::Clock;

@@ -3,12 +3,10 @@
 //! A broker's PUBACK is no delivery. What is under way lives in memory only and counts for nothing: after an error, and after a
 //! restart, everything without a receipt is sent again.
 
-mod backoff;
 mod broker_url;
 mod courier;
 mod mqtt;
 
-pub use backoff::Backoff;
 pub use broker_url::{BadBrokerUrl, BrokerUrl};
 pub use courier::{Courier, CourierSettings, MAX_BYTES_UNDER_WAY};
 pub use mqtt::MqttUplink;

@@ -1,11 +1,14 @@
 use super::*;
 use crate::encounter::Grouping;
-use crate::frame::FramePicture;
+use crate::frame::{FrameName, FramePicture};
 use crate::health::Health;
 use crate::identify::Identifier;
 use crate::outbox::{Key, Load, Queue};
+use crate::position::Positions;
+use crate::report::Whereabouts;
 use crate::sample;
-use flukewatch_common::clock::ManualClock;
+use crate::time::{ManualSteadyClock, Timekeeper};
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::sighting::{Part, Sighting};
 use flukewatch_common::wire;
@@ -21,10 +24,11 @@ const FILM: Grouping = Grouping::Film {
 };
 const ROOM: u64 = 1 << 30;
 
-/// A source that plays a script, 100 ms a step, and moves the clock with it.
+/// A source that plays a script, 100 ms a step, and moves the clocks with it.
 struct Script {
     steps: VecDeque<Step>,
     clock: Arc<ManualClock>,
+    steady: Arc<ManualSteadyClock>,
     stop: Stop,
 }
 
@@ -32,25 +36,27 @@ enum Step {
     Frame(FramePicture, Option<Vec<PixelBox>>),
     Do(Box<dyn FnMut() + Send>),
     Broken,
+    Quiet,
     Fails,
     Stop,
 }
 
 impl FrameSource for Script {
-    fn next(&mut self) -> Result<Option<Frame>, SourceError> {
+    fn next(&mut self) -> Result<Next, SourceError> {
         loop {
             self.clock.advance(100);
+            self.steady.advance(Duration::from_millis(100));
             return match self.steps.pop_front() {
-                None => Ok(None),
-                Some(Step::Frame(picture, boxes)) => {
-                    let left = self.steps.len();
-                    Ok(Some(Frame {
-                        name: format!("-{left}"),
-                        taken: self.clock.now(),
-                        picture,
-                        boxes,
-                    }))
-                }
+                None => Ok(Next::Over),
+                Some(Step::Frame(picture, boxes)) => Ok(Next::Frame(Frame {
+                    camera: 0,
+                    name: FrameName::Number(self.steps.len() as u64),
+                    taken: self.steady.now(),
+                    timing: Timing::Driver,
+                    picture,
+                    boxes,
+                })),
+                Some(Step::Quiet) => Ok(Next::Quiet),
                 Some(Step::Broken) => Err(SourceError::Broken {
                     frame: "x".into(),
                     reason: "test".into(),
@@ -93,12 +99,22 @@ struct Boat {
     _folder: tempfile::TempDir,
     queue: Queue,
     counters: Arc<Counters>,
+    keeper: Arc<Timekeeper>,
+    clock: Arc<ManualClock>,
+    steady: Arc<ManualSteadyClock>,
     watch: Watch,
 }
 
 fn health(counters: &Counters, queue: &Queue) -> Health {
     let counts = queue.counts().unwrap();
-    counters.health("b", "b", &Default::default(), counts, Timestamp(0))
+    counters.health(
+        "b",
+        "b",
+        &Default::default(),
+        counts,
+        Timestamp(0),
+        Default::default(),
+    )
 }
 
 fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>) -> Boat {
@@ -106,9 +122,13 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
     let outbox = Outbox::open(folder.path(), &sample::boat(), room).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
     let stop = Stop::default();
+    let steady = Arc::new(ManualSteadyClock::new(Moment::from_millis(60_000)));
+    let keeper = Arc::new(Timekeeper::new(clock.clone(), steady.clone()));
+    let positions = Arc::new(Positions::new(Duration::from_secs(60), false));
     let source = Script {
         steps: script(&outbox).into(),
         clock: clock.clone(),
+        steady: steady.clone(),
         stop: stop.clone(),
     };
     let bundle = sample::bundle(3);
@@ -116,8 +136,12 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
     let random = Box::new(StdRng::seed_from_u64(5));
     let reporter = Reporter::new(
         sample::boat(),
-        "bow".into(),
+        vec!["bow".into()],
         Identifier::new(bundle, embedder),
+        Whereabouts {
+            keeper: keeper.clone(),
+            positions,
+        },
         random,
     );
     let (counters, news) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
@@ -125,10 +149,11 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
     let encounters = Encounters::new(grouping, 3, 0.1);
     let watch = Watch::new(
         Box::new(source),
-        encounters,
+        vec![Watched::new(encounters, true)],
         reporter,
         outbox,
-        clock,
+        clock.clone(),
+        steady.clone(),
         counters.clone(),
         news,
         stop,
@@ -137,6 +162,9 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
         _folder: folder,
         queue,
         counters,
+        keeper,
+        clock,
+        steady,
         watch,
     }
 }
@@ -322,5 +350,73 @@ fn memory_is_bounded_and_what_is_given_up_is_counted() {
         sightings(&boat.queue).len(),
         1,
         "what was accepted is still there"
+    );
+}
+
+#[test]
+fn a_camera_that_falls_silent_in_an_encounter_loses_no_sighting() {
+    let boat = boat(FILM, ROOM, |outbox| {
+        let queue = outbox.queue().unwrap();
+        let mut steps = vec![fluke(1), fluke(1)];
+        // A gap of 1 s ends an encounter.
+        steps.extend((0..11).map(|_| Step::Quiet));
+        let reported =
+            move || assert_eq!(sightings(&queue)[0].frames, 2, "while the camera is gone");
+        steps.push(Step::Do(Box::new(reported)));
+        steps.extend([fluke(2), fluke(2), fluke(2)]);
+        steps
+    });
+    boat.watch.run().unwrap();
+    let frames: Vec<u32> = sightings(&boat.queue).iter().map(|s| s.frames).collect();
+    assert_eq!(frames, [2, 3]);
+}
+
+#[test]
+fn a_clock_that_jumps_by_a_year_splits_no_encounter_and_leaves_its_dates() {
+    const YEAR: i64 = 365 * 86_400_000;
+    let mut boat = boat(FILM, ROOM, |_| vec![]);
+    let (clock, keeper, steady) = (boat.clock.clone(), boat.keeper.clone(), boat.steady.clone());
+    let began = clock.now();
+    for _ in 0..5 {
+        keeper.heard(began, steady.now());
+    }
+    let jump = Step::Do(Box::new(move || clock.advance(YEAR)));
+    let steps = vec![fluke(1), fluke(1), jump, fluke(1), fluke(1)];
+    boat.watch.source = Box::new(Script {
+        steps: steps.into(),
+        clock: boat.clock.clone(),
+        steady: boat.steady.clone(),
+        stop: Stop::default(),
+    });
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    assert_eq!((seen.len(), seen[0].frames), (1, 4));
+    assert_eq!(seen[0].started.millis_since(began), 100);
+    let basis = seen[0].time.unwrap();
+    assert_eq!(
+        basis.source,
+        flukewatch_common::position::TimeSource::Satellites
+    );
+    assert_eq!(boat.keeper.status().clock_jumps, 1);
+}
+
+#[test]
+fn garbage_from_a_live_camera_is_counted_and_costs_no_sighting() {
+    let garbage = || {
+        let raw = crate::frame::RawPicture {
+            bytes: vec![0xff, 0xd8, 0xff, 0xe0, 1, 2, 3].into(),
+            format: crate::frame::RawFormat::Jpeg,
+        };
+        Step::Frame(FramePicture::Raw(raw), None)
+    };
+    let mut steps = vec![fluke(1)];
+    steps.extend((0..30).map(|_| garbage()));
+    steps.extend([fluke(1), garbage()]);
+    let boat = boat(Grouping::Stills, ROOM, |_| steps);
+    boat.watch.run().unwrap();
+    let health = health(&boat.counters, &boat.queue);
+    assert_eq!(
+        (health.frames, health.broken_frames, health.accepted),
+        (33, 31, 2)
     );
 }

@@ -128,6 +128,8 @@ fn nonsense(s: &Sighting) -> Option<String> {
         Some("a candidate's score that is no cosine".into())
     } else if s.chance.is_some_and(|c| !(0.0..=1.0).contains(&c)) {
         Some("a chance that is not in 0 to 1".into())
+    } else if s.position.is_some_and(|p| !p.makes_sense()) {
+        Some("a position that is nowhere on Earth".into())
     } else if names.clone().any(|n| n.len() > LONGEST_NAME) {
         Some(format!("a name of more than {LONGEST_NAME} bytes"))
     } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn what_no_boat_sends_is_senseless() {
         type Change = fn(&mut Sighting);
-        let changes: [Change; 11] = [
+        let changes: [Change; 13] = [
             |s| s.sequence = 0,
             |s| s.sequence = u64::MAX,
             |s| s.started = Timestamp(i64::MAX),
@@ -239,6 +241,8 @@ mod tests {
             |s| s.candidates[0].score = 7.0,
             |s| s.chance = Some(f32::NAN),
             |s| s.chance = Some(1.5),
+            |s| s.position.as_mut().unwrap().latitude = 91.0,
+            |s| s.position.as_mut().unwrap().speed = Some(f32::NAN),
             |s| s.candidates = vec![s.candidates[0].clone(); MAX_CANDIDATES + 1],
             |s| s.camera = "x".repeat(LONGEST_NAME + 1),
             |s| s.verdict = Verdict::Known { whale: " ".into() },

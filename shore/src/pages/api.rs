@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::position::{Position, TimeBasis};
 use flukewatch_common::sighting::BoatId;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -63,6 +64,12 @@ pub struct SightingJson {
     pub chance: Option<f32>,
     /// The whales that it may be, best first.
     pub candidates: Vec<CandidateJson>,
+    /// Where the boat was when the sighting began: `latitude`, `longitude`, `course` and `heading` in degrees, `speed` in knots, `age` in
+    /// milliseconds, `quality`, `satellites`, `hdop`; null where it did not know.
+    pub position: Option<Position>,
+    /// Whose clock `started` and `ended` are of: `source` is `computer`, `satellites` or `replay`, `uncertainty` in milliseconds or
+    /// null; null from boats of an older version.
+    pub time: Option<TimeBasis>,
     /// The id of the bundle that decided.
     pub bundle: String,
     /// The engine that ran the model.
@@ -101,6 +108,8 @@ impl From<&StoredSighting> for SightingJson {
                     photo: c.photo.clone(),
                 })
                 .collect(),
+            position: s.position,
+            time: s.time,
             bundle: s.bundle.clone(),
             engine: s.engine.clone(),
             picture_stored: matches!(stored.picture, PictureState::Stored | PictureState::Broken),

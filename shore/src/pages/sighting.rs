@@ -98,6 +98,8 @@ fn facts(stored: &StoredSighting) -> Vec<Fact> {
                 s.frames
             ),
         ),
+        fact("Whose time", wording::time_basis(s.time)),
+        fact("Position", wording::position(s.position)),
         fact("Boat and camera", format!("{}, {}", s.boat, s.camera)),
         fact("Number on this boat", s.sequence.to_string()),
         fact(

@@ -3,6 +3,7 @@
 use crate::store::{PictureState, StoredSighting, VerdictKind};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 
 /// As `2026-11-23 16:20:05`; the pages say that it is UTC.
 pub(super) fn time(t: Timestamp) -> String {
@@ -36,6 +37,60 @@ pub(super) fn size(bytes: u64) -> String {
         format!("{bytes} bytes")
     } else {
         format!("{} kB", bytes.div_ceil(1000))
+    }
+}
+
+/// As `38.51230° N, 28.62500° W, satellites, 9 in use, 0.3 s apart; 6.5 knots on course 270°`.
+pub(super) fn position(position: Option<Position>) -> String {
+    let Some(p) = position else {
+        return "not known".into();
+    };
+    let side = |angle: f64, positive, negative| if angle < 0.0 { negative } else { positive };
+    let (north, east) = (side(p.latitude, "N", "S"), side(p.longitude, "E", "W"));
+    let quality = match p.quality {
+        FixQuality::Satellites => "satellites",
+        FixQuality::Differential => "satellites with corrections",
+        FixQuality::RtkFloat => "RTK, float",
+        FixQuality::Rtk => "RTK",
+        FixQuality::Estimated => "dead reckoning",
+        FixQuality::Manual => "entered by hand",
+        FixQuality::Simulated => "simulated",
+    };
+    let mut words = format!(
+        "{:.5}° {north}, {:.5}° {east}, {quality}",
+        p.latitude.abs(),
+        p.longitude.abs()
+    );
+    if let Some(satellites) = p.satellites {
+        words += &format!(", {satellites} in use");
+    }
+    words += &format!(", {:.1} s apart", f64::from(p.age) / 1000.0);
+    match (p.speed, p.course) {
+        (Some(speed), Some(course)) => {
+            words += &format!("; {speed:.1} knots on course {course:.0}°")
+        }
+        (Some(speed), None) => words += &format!("; {speed:.1} knots"),
+        _ => {}
+    }
+    if let Some(heading) = p.heading {
+        words += &format!("; heading {heading:.0}°");
+    }
+    words
+}
+
+/// As `satellites, within 0.5 s`.
+pub(super) fn time_basis(basis: Option<TimeBasis>) -> String {
+    let Some(basis) = basis else {
+        return "not said".into();
+    };
+    let whose = match basis.source {
+        TimeSource::Computer => "the boat's computer",
+        TimeSource::Satellites => "satellites",
+        TimeSource::Replay => "a replay",
+    };
+    match basis.uncertainty {
+        Some(millis) => format!("{whose}, within {:.1} s", f64::from(millis) / 1000.0),
+        None => format!("{whose}, which nothing checks"),
     }
 }
 
@@ -113,6 +168,25 @@ mod tests {
         ] {
             assert_eq!(ago(now.plus_millis(-seconds * 1000), now), words);
         }
+    }
+
+    #[test]
+    fn a_position_and_its_time_are_told_in_words() {
+        let (s, _) = crate::sample::sighting("balaena", 1);
+        assert_eq!(
+            position(s.position),
+            "38.51230° N, 28.62500° W, satellites with corrections, 9 in use, 0.3 s apart; 6.5 knots on course 270°"
+        );
+        assert_eq!(position(None), "not known");
+        assert_eq!(time_basis(s.time), "satellites, within 0.5 s");
+        let unchecked = TimeBasis {
+            source: TimeSource::Computer,
+            uncertainty: None,
+        };
+        assert_eq!(
+            time_basis(Some(unchecked)),
+            "the boat's computer, which nothing checks"
+        );
     }
 
     #[test]

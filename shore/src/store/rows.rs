@@ -6,6 +6,7 @@ use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 use flukewatch_common::sighting::{PictureInfo, Sighting};
 use rusqlite::{Connection, Params, Row, named_params, params};
 use uuid::Uuid;
@@ -14,7 +15,9 @@ use uuid::Uuid;
 const COLUMNS: &str = "s.id, s.boat, s.sequence, s.camera, s.started, s.ended, s.frames, s.verdict, s.whale, \
     s.embedding_scale, s.embedding, s.picture_sha256, s.picture_bytes, s.picture_width, s.picture_height, \
     s.x0, s.y0, s.x1, s.y1, s.bundle, s.engine, s.received, s.chance, \
-    p.sighting IS NOT NULL, p.sha256 = s.picture_sha256 AND p.boat = s.boat, p.readable";
+    p.sighting IS NOT NULL, p.sha256 = s.picture_sha256 AND p.boat = s.boat, p.readable, \
+    s.latitude, s.longitude, s.fix_quality, s.fix_age, s.satellites, s.hdop, s.speed, s.course, s.heading, \
+    s.time_source, s.time_uncertainty";
 
 /// Inserts a sighting and its candidates. The id must be new.
 pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<(), StoreError> {
@@ -31,7 +34,8 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         .collect();
     db.prepare_cached(
         "INSERT INTO sightings VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, \
-         :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received, :chance)",
+         :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received, :chance, \
+         :latitude, :longitude, :fix_quality, :fix_age, :satellites, :hdop, :speed, :course, :heading, :time_source, :time_uncertainty)",
     )?
     .execute(named_params! {
         ":id": s.id.to_string(), ":boat": s.boat.as_str(), ":sequence": s.sequence.cast_signed(), ":camera": s.camera,
@@ -41,6 +45,12 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":x0": s.region.x0, ":y0": s.region.y0, ":x1": s.region.x1, ":y1": s.region.y1,
         ":bundle": s.bundle, ":engine": s.engine, ":received": now.0,
         ":chance": s.chance.map(f64::from),
+        ":latitude": s.position.map(|p| p.latitude), ":longitude": s.position.map(|p| p.longitude),
+        ":fix_quality": s.position.map(|p| p.quality.as_str()), ":fix_age": s.position.map(|p| p.age),
+        ":satellites": s.position.and_then(|p| p.satellites), ":hdop": s.position.and_then(|p| p.hdop),
+        ":speed": s.position.and_then(|p| p.speed), ":course": s.position.and_then(|p| p.course),
+        ":heading": s.position.and_then(|p| p.heading), ":time_source": s.time.map(|t| t.source.as_str()),
+        ":time_uncertainty": s.time.and_then(|t| t.uncertainty),
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (rank, m) in (1i64..).zip(&s.candidates) {
@@ -149,10 +159,48 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         bundle: row.get(19)?,
         engine: row.get(20)?,
         chance: row.get::<_, Option<f64>>(22)?.map(|chance| chance as f32),
+        position: position(row)?,
+        time: time(row)?,
     };
     Ok(StoredSighting {
         sighting,
         received: Timestamp(row.get(21)?),
         picture,
     })
+}
+
+/// The columns from `latitude` on; a row without a latitude has no position.
+fn position(row: &Row<'_>) -> Result<Option<Position>, StoreError> {
+    let (Some(latitude), Some(longitude)) = (row.get(26)?, row.get(27)?) else {
+        return Ok(None);
+    };
+    let quality: Option<String> = row.get(28)?;
+    let quality = quality.unwrap_or_default();
+    Ok(Some(Position {
+        latitude,
+        longitude,
+        quality: FixQuality::parse(&quality).ok_or(StoreError::Damaged {
+            what: "a position's quality",
+            value: quality,
+        })?,
+        age: row.get::<_, Option<u32>>(29)?.unwrap_or_default(),
+        satellites: row.get(30)?,
+        hdop: row.get(31)?,
+        speed: row.get(32)?,
+        course: row.get(33)?,
+        heading: row.get(34)?,
+    }))
+}
+
+fn time(row: &Row<'_>) -> Result<Option<TimeBasis>, StoreError> {
+    let Some(source) = row.get::<_, Option<String>>(35)? else {
+        return Ok(None);
+    };
+    Ok(Some(TimeBasis {
+        source: TimeSource::parse(&source).ok_or(StoreError::Damaged {
+            what: "a time's source",
+            value: source,
+        })?,
+        uncertainty: row.get(36)?,
+    }))
 }

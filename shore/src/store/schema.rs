@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables below, kept in `user_version`.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// Times are milliseconds since 1970 UTC, ids are written as text so that `sqlite3` shows them as the pages do.
 const TABLES: &str = "
@@ -33,7 +33,18 @@ CREATE TABLE sightings (
     bundle TEXT NOT NULL,
     engine TEXT NOT NULL,
     received INTEGER NOT NULL,
-    chance REAL
+    chance REAL,
+    latitude REAL,
+    longitude REAL,
+    fix_quality TEXT,
+    fix_age INTEGER,
+    satellites INTEGER,
+    hdop REAL,
+    speed REAL,
+    course REAL,
+    heading REAL,
+    time_source TEXT,
+    time_uncertainty INTEGER
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);
 CREATE INDEX sightings_by_boat ON sightings (boat, sequence);
@@ -80,6 +91,20 @@ CREATE TABLE refused_totals (
 
 /// What version 1 lacks.
 const TO_VERSION_2: &str = "ALTER TABLE sightings ADD COLUMN chance REAL;";
+/// What version 2 lacks.
+const TO_VERSION_3: &str = "
+ALTER TABLE sightings ADD COLUMN latitude REAL;
+ALTER TABLE sightings ADD COLUMN longitude REAL;
+ALTER TABLE sightings ADD COLUMN fix_quality TEXT;
+ALTER TABLE sightings ADD COLUMN fix_age INTEGER;
+ALTER TABLE sightings ADD COLUMN satellites INTEGER;
+ALTER TABLE sightings ADD COLUMN hdop REAL;
+ALTER TABLE sightings ADD COLUMN speed REAL;
+ALTER TABLE sightings ADD COLUMN course REAL;
+ALTER TABLE sightings ADD COLUMN heading REAL;
+ALTER TABLE sightings ADD COLUMN time_source TEXT;
+ALTER TABLE sightings ADD COLUMN time_uncertainty INTEGER;
+";
 
 /// Opens `file` for writing, and makes the tables where there are none.
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
@@ -93,7 +118,11 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     let found = version(&tx)?;
     match found {
         0 => tx.execute_batch(TABLES)?,
-        1 => tx.execute_batch(TO_VERSION_2)?,
+        1 => {
+            tx.execute_batch(TO_VERSION_2)?;
+            tx.execute_batch(TO_VERSION_3)?;
+        }
+        2 => tx.execute_batch(TO_VERSION_3)?,
         _ => {}
     }
     if found < VERSION {

@@ -131,6 +131,8 @@ async fn the_api_gives_the_documented_fields() {
         "bundle",
         "engine",
         "chance",
+        "position",
+        "time",
         "picture_stored",
         "picture",
         "received",
@@ -144,6 +146,14 @@ async fn the_api_gives_the_documented_fields() {
     assert_eq!(
         one["candidates"][1],
         serde_json::json!({"whale": "HW-2", "score": 0.4, "photo": "HW-2.jpg"})
+    );
+    assert_eq!(
+        (&one["position"]["longitude"], &one["position"]["quality"]),
+        (&(-28.625).into(), &"differential".into())
+    );
+    assert_eq!(
+        one["time"],
+        serde_json::json!({"source": "satellites", "uncertainty": 500})
     );
     assert_eq!(
         (&one["started"], &one["picture_stored"]),

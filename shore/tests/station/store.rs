@@ -146,27 +146,51 @@ fn folders_that_cannot_serve_are_named() {
     );
 }
 
+/// Columns that version 3 added.
+const SINCE_3: [&str; 11] = [
+    "latitude",
+    "longitude",
+    "fix_quality",
+    "fix_age",
+    "satellites",
+    "hdop",
+    "speed",
+    "course",
+    "heading",
+    "time_source",
+    "time_uncertainty",
+];
+
 #[test]
-fn a_database_of_version_1_is_brought_up_to_date_and_keeps_what_it_has() {
-    let data = tempfile::tempdir().unwrap();
-    let (s, _) = sample::sighting("balaena", 3);
-    let batch = [judge(TOPIC, &wire::encode(&s).unwrap())];
-    let store = SqliteStore::open(data.path()).unwrap();
-    store.accept(&batch, Timestamp(5)).unwrap();
-    drop(store);
-    let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
-    db.execute_batch("ALTER TABLE sightings DROP COLUMN chance; PRAGMA user_version = 1")
-        .unwrap();
-    drop(db);
-    // Whoever only reads does not change it.
-    let error = SqliteStore::look(data.path()).unwrap_err().to_string();
-    assert!(error.contains("serve"), "{error}");
-    let store = SqliteStore::open(data.path()).unwrap();
-    let kept = store.sighting(s.id).unwrap().unwrap().sighting;
-    assert_eq!(kept.chance, None);
-    assert_eq!(kept.candidates, s.candidates);
-    let (next, _) = sample::sighting("balaena", 4);
-    let batch = [judge(TOPIC, &wire::encode(&next).unwrap())];
-    store.accept(&batch, Timestamp(6)).unwrap();
-    assert_eq!(store.sighting(next.id).unwrap().unwrap().sighting, next);
+fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
+    for version in [1, 2] {
+        let data = tempfile::tempdir().unwrap();
+        let (s, _) = sample::sighting("balaena", 3);
+        let batch = [judge(TOPIC, &wire::encode(&s).unwrap())];
+        let store = SqliteStore::open(data.path()).unwrap();
+        store.accept(&batch, Timestamp(5)).unwrap();
+        drop(store);
+        let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
+        let newer = SINCE_3
+            .into_iter()
+            .chain((version == 1).then_some("chance"));
+        for column in newer {
+            db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
+                .unwrap();
+        }
+        db.pragma_update(None, "user_version", version).unwrap();
+        drop(db);
+        // Whoever only reads does not change it.
+        let error = SqliteStore::look(data.path()).unwrap_err().to_string();
+        assert!(error.contains("serve"), "{error}");
+        let store = SqliteStore::open(data.path()).unwrap();
+        let kept = store.sighting(s.id).unwrap().unwrap().sighting;
+        assert_eq!(kept.chance, s.chance.filter(|_| version == 2));
+        assert_eq!((kept.position, kept.time), (None, None));
+        assert_eq!(kept.candidates, s.candidates);
+        let (next, _) = sample::sighting("balaena", 4);
+        let batch = [judge(TOPIC, &wire::encode(&next).unwrap())];
+        store.accept(&batch, Timestamp(6)).unwrap();
+        assert_eq!(store.sighting(next.id).unwrap().unwrap().sighting, next);
+    }
 }

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt to connect.
+//! How long to wait before the next attempt: to connect, to open a camera.
 
 use rand::{Rng, RngExt};
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl Backoff {
         wait
     }
 
-    /// The link worked: the next wait is a short one again.
+    /// It worked: the next wait is a short one again.
     pub fn reset(&mut self) {
         self.next = FIRST.min(self.longest);
     }

@@ -1,0 +1,291 @@
+//! JPEG as cameras and films have it: one after the other, without tables, cut off.
+
+use flukewatch_common::prepare::{MAX_PIXELS, MAX_SIDE};
+use image::RgbImage;
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+/// What every JPEG starts with.
+pub const START: [u8; 2] = [0xff, 0xd8];
+const END: u8 = 0xd9;
+const TABLES: u8 = 0xc4;
+const SCAN: u8 = 0xda;
+/// An empty segment with the mark of AVI: a decoder that sees it takes the standard's Huffman tables where there are none.
+const STANDARD_TABLES: [u8; 11] = *b"\xff\xe0\x00\x09AVI1\x00\x00\x00";
+
+/// Why a JPEG is no picture.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JpegError {
+    /// Not the start of one.
+    #[error("not a JPEG picture: it does not start with FF D8")]
+    NoJpeg,
+    /// Its end is missing.
+    #[error("the JPEG picture is cut off")]
+    CutOff,
+    /// Its end is missing, and another one starts.
+    #[error("the JPEG picture is cut off: another one starts at byte {at} of it")]
+    Interrupted {
+        /// Where, from its own start.
+        at: usize,
+    },
+    /// More pixels than are read.
+    #[error(
+        "the picture is {width} x {height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read"
+    )]
+    Size {
+        /// Pixels across.
+        width: usize,
+        /// Pixels down.
+        height: usize,
+    },
+    /// The decoder makes nothing of it.
+    #[error("the JPEG picture cannot be decoded: {0}")]
+    Broken(String),
+}
+
+/// What the markers of a JPEG say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Where it ends: the offset behind its end marker.
+    pub end: usize,
+    /// Whether it brings its own Huffman tables.
+    pub tables: bool,
+}
+
+/// Follows the markers of the JPEG that `bytes` start with: a preview within a segment has an end marker too, which is passed over.
+///
+/// # Errors
+/// [`JpegError::NoJpeg`] where it is none, [`JpegError::CutOff`] where `bytes` end first, [`JpegError::Interrupted`] where another
+/// picture starts first.
+pub fn outline(bytes: &[u8]) -> Result<Outline, JpegError> {
+    if !bytes.starts_with(&START) {
+        return Err(if START.starts_with(bytes) {
+            JpegError::CutOff
+        } else {
+            JpegError::NoJpeg
+        });
+    }
+    let mut tables = false;
+    let mut at = START.len();
+    loop {
+        // The next marker; between segments nothing else should stand, after the start of a scan its data do.
+        let rest = bytes.get(at..).unwrap_or_default();
+        let found = rest
+            .windows(2)
+            .position(|w| w[0] == 0xff && is_marker(w[1]));
+        let start = at + found.ok_or(JpegError::CutOff)?;
+        let marker = bytes.get(start + 1).copied().unwrap_or_default();
+        at = start + 2;
+        match marker {
+            END => return Ok(Outline { end: at, tables }),
+            // The start of another picture: this one was never ended.
+            0xd8 => return Err(JpegError::Interrupted { at: start }),
+            TABLES => tables = true,
+            _ => {}
+        }
+        let Some(&[high, low]) = bytes.get(at..at + 2) else {
+            return Err(JpegError::CutOff);
+        };
+        at += usize::from(u16::from_be_bytes([high, low]));
+        if marker == SCAN && at > bytes.len() {
+            return Err(JpegError::CutOff);
+        }
+    }
+}
+
+/// Not a stuffed zero, filling, or a marker that belongs to the picture's data.
+fn is_marker(byte: u8) -> bool {
+    !matches!(byte, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)
+}
+
+/// The pixels of the JPEG that `bytes` start with, in the memory of `reused`. With `grey` only its brightness is decoded. `scratch`
+/// is memory of which nothing is expected.
+///
+/// # Errors
+/// For anything but a whole picture that is small enough.
+pub fn decode(
+    bytes: &[u8],
+    grey: bool,
+    reused: Vec<u8>,
+    scratch: &mut Vec<u8>,
+) -> Result<RgbImage, JpegError> {
+    let Outline { end, tables } = outline(bytes)?;
+    let whole = bytes.get(..end).unwrap_or_default();
+    let whole = if tables {
+        whole
+    } else {
+        scratch.clear();
+        scratch.extend_from_slice(&START);
+        scratch.extend_from_slice(&STANDARD_TABLES);
+        scratch.extend_from_slice(whole.get(START.len()..).unwrap_or_default());
+        scratch
+    };
+    let colour = if grey {
+        ColorSpace::Luma
+    } else {
+        ColorSpace::RGB
+    };
+    let options = DecoderOptions::default()
+        .set_max_width(MAX_SIDE as usize)
+        .set_max_height(MAX_SIDE as usize)
+        .jpeg_set_out_colorspace(colour);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(whole), options);
+    let broken = |e: &dyn std::fmt::Debug| JpegError::Broken(format!("{e:?}"));
+    decoder.decode_headers().map_err(|e| broken(&e))?;
+    let (width, height) = decoder.dimensions().ok_or(JpegError::CutOff)?;
+    let pixels = width * height;
+    if pixels == 0 || pixels as u64 > MAX_PIXELS {
+        return Err(JpegError::Size { width, height });
+    }
+    let mut out = reused;
+    out.resize(pixels * 3, 0);
+    let channels = if grey { 1 } else { 3 };
+    // Grey is decoded to the end of the memory and spread from its start: what is read is never yet written over.
+    let from = pixels * 3 - pixels * channels;
+    let place = out.get_mut(from..).unwrap_or_default();
+    decoder.decode_into(place).map_err(|e| broken(&e))?;
+    if grey {
+        for i in 0..pixels {
+            let light = out[from + i];
+            out[i * 3..i * 3 + 3].fill(light);
+        }
+    }
+    RgbImage::from_raw(width as u32, height as u32, out).ok_or(JpegError::Size { width, height })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::codecs::jpeg::JpegEncoder;
+    use proptest::prelude::*;
+
+    fn picture() -> RgbImage {
+        RgbImage::from_fn(40, 24, |x, y| {
+            image::Rgb([(x * 6) as u8, (y * 10) as u8, ((x + y) * 3) as u8])
+        })
+    }
+
+    fn jpeg() -> Vec<u8> {
+        let mut file = vec![];
+        JpegEncoder::new_with_quality(&mut file, 95)
+            .encode_image(&picture())
+            .unwrap();
+        file
+    }
+
+    /// The same without its Huffman tables, as many cameras send it.
+    fn without_tables() -> Vec<u8> {
+        let file = jpeg();
+        let mut short = file[..2].to_vec();
+        let mut at = 2;
+        while file[at + 1] != SCAN {
+            let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
+            if file[at + 1] != TABLES {
+                short.extend_from_slice(&file[at..at + 2 + length]);
+            }
+            at += 2 + length;
+        }
+        short.extend_from_slice(&file[at..]);
+        assert!(short.len() < file.len());
+        short
+    }
+
+    fn of(bytes: &[u8], grey: bool) -> Result<RgbImage, JpegError> {
+        decode(bytes, grey, vec![], &mut vec![])
+    }
+
+    /// The largest difference of a channel.
+    fn apart(a: &RgbImage, b: &RgbImage) -> u8 {
+        assert_eq!(a.dimensions(), b.dimensions());
+        a.as_raw()
+            .iter()
+            .zip(b.as_raw())
+            .map(|(a, b)| a.abs_diff(*b))
+            .max()
+            .unwrap()
+    }
+
+    #[test]
+    fn a_picture_comes_back_in_colour_and_in_grey() {
+        let colour = of(&jpeg(), false).unwrap();
+        assert!(apart(&colour, &picture()) < 20);
+        let grey = of(&jpeg(), true).unwrap();
+        let luma = RgbImage::from_fn(40, 24, |x, y| {
+            let [r, g, b] = colour.get_pixel(x, y).0.map(u32::from);
+            image::Rgb([((299 * r + 587 * g + 114 * b + 500) / 1000) as u8; 3])
+        });
+        assert!(apart(&grey, &luma) <= 3, "{}", apart(&grey, &luma));
+    }
+
+    #[test]
+    fn missing_tables_are_the_standard_s() {
+        for grey in [false, true] {
+            assert_eq!(
+                of(&without_tables(), grey).unwrap(),
+                of(&jpeg(), grey).unwrap()
+            );
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_does_not_count() {
+        let padded = [jpeg(), vec![0; 500]].concat();
+        assert_eq!(outline(&padded).unwrap().end, jpeg().len());
+        assert_eq!(of(&padded, false).unwrap(), of(&jpeg(), false).unwrap());
+    }
+
+    #[test]
+    fn a_picture_cut_anywhere_is_refused() {
+        let file = jpeg();
+        for end in 0..file.len() {
+            assert_eq!(
+                of(&file[..end], false),
+                Err(JpegError::CutOff),
+                "cut at {end}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_picture_that_the_next_one_interrupts_is_cut_off() {
+        let file = jpeg();
+        let at = file.len() - 20;
+        let both = [&file[..at], &file].concat();
+        assert_eq!(outline(&both), Err(JpegError::Interrupted { at }));
+    }
+
+    #[test]
+    fn garbage_is_refused() {
+        assert_eq!(of(b"hello", false), Err(JpegError::NoJpeg));
+        assert!(matches!(
+            of(b"\xff\xd8\xff\xd9", true),
+            Err(JpegError::Broken(_))
+        ));
+        let mut huge = jpeg();
+        let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        huge[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
+        assert!(of(&huge, false).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_pictures_are_decoded_or_refused(
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+            tables in any::<bool>(), grey in any::<bool>(),
+        ) {
+            let mut file = if tables { jpeg() } else { without_tables() };
+            for (at, value) in damage {
+                let at = at.index(file.len());
+                file[at] = value;
+            }
+            let _ = of(&file, grey);
+        }
+
+        #[test]
+        fn any_bytes_are_decoded_or_refused(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = of(&[&START[..], &tail].concat(), true);
+        }
+    }
+}
