@@ -127,6 +127,7 @@ impl Watch {
             match self.source.next() {
                 Ok(Next::Frame(frame)) => self.look(frame),
                 Ok(Next::Quiet) => self.pass(),
+                Ok(Next::CameraOver(camera)) => self.finish(camera),
                 Ok(Next::Over) => break Ok(()),
                 Err(SourceError::Broken { frame, reason }) => {
                     self.counters.frame();
@@ -137,12 +138,7 @@ impl Watch {
             }
             self.offer_again();
         };
-        for camera in 0..self.cameras.len() {
-            let open = self.cameras.get_mut(camera);
-            if let Some(encounter) = open.and_then(|c| c.encounters.finish()) {
-                self.report(camera, &encounter);
-            }
-        }
+        (0..self.cameras.len()).for_each(|camera| self.finish(camera));
         for _ in 0..LAST_ATTEMPTS {
             self.offer();
             if self.waiting.is_empty() || self.stop.asked() {
@@ -160,6 +156,14 @@ impl Watch {
             Err(WatchError::Unsaved(unsaved))
         } else {
             Ok(())
+        }
+    }
+
+    /// A camera has no more frames: the encounter that was going on, if one was, is over.
+    fn finish(&mut self, camera: usize) {
+        let open = self.cameras.get_mut(camera);
+        if let Some(encounter) = open.and_then(|c| c.encounters.finish()) {
+            self.report(camera, &encounter);
         }
     }
 

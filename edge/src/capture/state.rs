@@ -15,7 +15,7 @@ pub struct CameraHealth {
     pub trouble: Option<String>,
     /// What it sends, as `1920 x 1080 MJPEG at 30 a second`.
     pub mode: Option<String>,
-    /// Frames that came from it.
+    /// Frames that a live camera gave.
     pub frames: u64,
     /// Frames that were replaced by newer ones before anybody could look at them.
     pub dropped: u64,

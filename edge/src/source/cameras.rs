@@ -32,6 +32,8 @@ pub struct Feed {
 struct Slot {
     waiting: Option<Result<Frame, SourceError>>,
     over: bool,
+    /// Whether its end was said.
+    told: bool,
     failed: Option<SourceError>,
 }
 
@@ -90,7 +92,7 @@ fn work(number: usize, mut feed: Feed, shared: &Shared) {
             match feed.source.next() {
                 Ok(Next::Frame(frame)) => put(number, Ok(frame), &feed, shared),
                 Err(broken @ SourceError::Broken { .. }) => put(number, Err(broken), &feed, shared),
-                Ok(Next::Quiet) => {}
+                Ok(Next::Quiet | Next::CameraOver(_)) => {}
                 Ok(Next::Over) => return Ok(()),
                 Err(e) => return Err(e),
             }
@@ -154,6 +156,12 @@ impl FrameSource for Cameras {
                 self.turn = (number + 1) % many;
                 self.shared.changed.notify_all();
                 return event.map(Next::Frame);
+            }
+            if let Some(number) = slots.iter().position(|s| s.over && !s.told) {
+                if let Some(slot) = slots.get_mut(number) {
+                    slot.told = true;
+                }
+                return Ok(Next::CameraOver(number));
             }
             if slots.iter().all(|s| s.over) {
                 let failed = slots.iter_mut().find_map(|s| s.failed.take());
@@ -244,7 +252,7 @@ mod tests {
         loop {
             match cameras.next().unwrap() {
                 Next::Frame(frame) => return Some((frame.camera, frame.name.to_string())),
-                Next::Quiet => {}
+                Next::Quiet | Next::CameraOver(_) => {}
                 Next::Over => return None,
             }
         }
@@ -305,11 +313,32 @@ mod tests {
         drop(send_mast);
         let ended = loop {
             match cameras.next() {
-                Ok(Next::Quiet) => {}
+                Ok(Next::Quiet | Next::CameraOver(_)) => {}
                 other => break other,
             }
         };
         assert!(matches!(ended, Err(SourceError::Empty(_))), "{ended:?}");
+    }
+
+    #[test]
+    fn the_end_of_one_camera_is_said_once_while_the_others_go_on() {
+        let (film, send_film, _) = feed("film", false);
+        let (bow, send_bow, _) = feed("bow", true);
+        let mut cameras = Cameras::start(vec![film, bow]).unwrap();
+        send_film.send(frame(1)).unwrap();
+        drop(send_film);
+        let mut said = vec![];
+        while said.len() < 2 {
+            match cameras.next().unwrap() {
+                Next::Frame(frame) => said.push(frame.name.to_string()),
+                Next::CameraOver(camera) => said.push(format!("camera {camera} is over")),
+                Next::Quiet => {}
+                Next::Over => panic!("the bow goes on"),
+            }
+        }
+        assert_eq!(said, ["number 1", "camera 0 is over"]);
+        send_bow.send(frame(2)).unwrap();
+        assert_eq!(take(&mut cameras), Some((1, "number 2".into())));
     }
 
     #[test]
@@ -325,7 +354,7 @@ mod tests {
         let mut cameras = Cameras::start(vec![feed]).unwrap();
         let ended = loop {
             match cameras.next() {
-                Ok(Next::Quiet) => {}
+                Ok(Next::Quiet | Next::CameraOver(_)) => {}
                 other => break other,
             }
         };
@@ -344,7 +373,7 @@ mod tests {
         send.send(Err(broken)).unwrap();
         let got = loop {
             match cameras.next() {
-                Ok(Next::Quiet) => {}
+                Ok(Next::Quiet | Next::CameraOver(_)) => {}
                 other => break other,
             }
         };

@@ -25,6 +25,8 @@ pub enum Next {
     Frame(Frame),
     /// Nothing for the moment: ask again.
     Quiet,
+    /// This one of several cameras will give no more, the others may.
+    CameraOver(usize),
     /// There will be no more, because the source is over or was asked to stop.
     Over,
 }
@@ -34,7 +36,7 @@ impl Next {
     pub fn frame(self) -> Option<Frame> {
         match self {
             Self::Frame(frame) => Some(frame),
-            Self::Quiet | Self::Over => None,
+            Self::Quiet | Self::CameraOver(_) | Self::Over => None,
         }
     }
 }

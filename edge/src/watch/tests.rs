@@ -37,6 +37,7 @@ enum Step {
     Do(Box<dyn FnMut() + Send>),
     Broken,
     Quiet,
+    CameraOver,
     Fails,
     Stop,
 }
@@ -57,6 +58,7 @@ impl FrameSource for Script {
                     boxes,
                 })),
                 Some(Step::Quiet) => Ok(Next::Quiet),
+                Some(Step::CameraOver) => Ok(Next::CameraOver(0)),
                 Some(Step::Broken) => Err(SourceError::Broken {
                     frame: "x".into(),
                     reason: "test".into(),
@@ -419,4 +421,15 @@ fn garbage_from_a_live_camera_is_counted_and_costs_no_sighting() {
         (health.frames, health.broken_frames, health.accepted),
         (33, 31, 2)
     );
+}
+
+#[test]
+fn the_last_encounter_of_a_camera_that_is_over_does_not_wait_for_the_others() {
+    let boat = boat(FILM, ROOM, |outbox| {
+        let queue = outbox.queue().unwrap();
+        let reported = move || assert_eq!(sightings(&queue).len(), 1);
+        vec![fluke(1), Step::CameraOver, Step::Do(Box::new(reported))]
+    });
+    boat.watch.run().unwrap();
+    assert_eq!(sightings(&boat.queue).len(), 1);
 }

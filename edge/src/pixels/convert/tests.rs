@@ -139,7 +139,8 @@ fn memory_is_used_again() {
         true,
         memory,
     );
-    assert_eq!(picture.unwrap().into_raw().as_ptr(), at);
+    let raw = picture.unwrap().into_raw();
+    assert_eq!(raw.as_ptr(), at);
 }
 
 proptest! {
