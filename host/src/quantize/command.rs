@@ -52,12 +52,8 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
     let looks = stage(quiet, "decoding", compared.len(), |tick| {
         Ok(Looks::read(&compared, preparation, views, tick)?)
     })?;
-    let float = embed_all(
-        &graph.write().encode_to_vec(),
-        TractForm::AsIs,
-        &looks,
-        quiet,
-    )?;
+    let float_model = graph.write().encode_to_vec();
+    let float = embed_all(&float_model, TractForm::AsIs, &looks, quiet)?;
 
     let equalised = args.equalise.then(|| equalise(&mut graph, args.open_clips));
     let photos = Files::spread(&calibration, args.calibration_photos, preparation, views);
@@ -113,7 +109,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
     });
     let outcome = Outcome {
         out: args.out.display().to_string(),
-        bytes_before: subject.bytes,
+        bytes_before: float_model.len(),
         bytes: model.len(),
         layers: graph.layers.len(),
         rounded: layers.len(),

@@ -36,7 +36,7 @@ pub struct Compared {
 pub struct Outcome {
     /// The file written.
     pub out: String,
-    /// Bytes of the float model's file.
+    /// Bytes of the float model in one file, its normalisations folded.
     pub bytes_before: usize,
     /// Bytes of the int8 model's file.
     pub bytes: usize,

@@ -10,7 +10,6 @@ use std::path::Path;
 /// The model with all that says how photos come to it.
 pub(super) struct Subject {
     pub(super) bundle: Option<Bundle>,
-    pub(super) bytes: usize,
     pub(super) graph: FloatGraph,
     pub(super) preparation: Preparation,
     pub(super) views: Vec<View>,
@@ -58,7 +57,6 @@ pub(super) fn subject(args: &QuantizeArgs) -> anyhow::Result<Subject> {
             );
         }
         return Ok(Subject {
-            bytes: bundle.model.len(),
             views: bundle.manifest.views.clone(),
             bundle: Some(bundle),
             graph,
@@ -80,7 +78,6 @@ pub(super) fn subject(args: &QuantizeArgs) -> anyhow::Result<Subject> {
     let graph = FloatGraph::of(&bytes, Some(folder)).with_context(|| path.display().to_string())?;
     Ok(Subject {
         bundle: None,
-        bytes: bytes.len(),
         preparation: preparation(args, graph.shape())?,
         graph,
         views: vec![View::Plain],
