@@ -210,6 +210,7 @@ async fn a_lost_receipt_means_sending_again() {
         &Default::default(),
         boat.counts.counts().unwrap(),
         Timestamp(0),
+        Default::default(),
     );
     assert_eq!((health.sent, health.resent, health.receipted), (60, 40, 20));
 }
