@@ -97,7 +97,7 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
     /// Say whether the engine's embeddings can be trusted.
     ///
     /// Embeds drawn flukes with the bundle's model in tract, with and without the rounding of the quantised file, and in the engine that
-    /// is configured, and compares them. Where TensorRT is wanted its plan is built first, which takes minutes on a small machine, once;
+    /// is configured, and compares them with each other and with what the model gave where its bundle was made. Where TensorRT is wanted its plan is built first, which takes minutes on a small machine, once;
     /// the next run of the boat finds it.
     #[command(
         after_help = "Exit codes: 0 yes; 1 no, or something is at fault; 2 wrong command line."

@@ -95,16 +95,16 @@ mod tests {
     use super::*;
     use crate::evaluate::labelled::tests::plane;
 
-    /// Eight whales of three photos each, 40° apart.
+    const PHOTOS: usize = 120;
+
+    /// Forty whales of three photos each, 9° apart, the photos half a degree from each other.
     fn whales(turn: impl Fn(usize) -> f32) -> LabelledEmbeddings {
-        let names = ["A", "B", "C", "D", "E", "F", "G", "H"];
-        let photos: Vec<(&str, f32)> = (0..24)
-            .map(|i| {
-                (
-                    names[i / 3],
-                    40.0 * (i / 3) as f32 + 2.0 * (i % 3) as f32 + turn(i),
-                )
-            })
+        let names: Vec<String> = (0..PHOTOS).map(|i| format!("W{:02}", i / 3)).collect();
+        let degrees = |i: usize| 9.0 * (i / 3) as f32 + 0.5 * (i % 3) as f32 + turn(i);
+        let photos: Vec<(&str, f32)> = names
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (name.as_str(), degrees(i)))
             .collect();
         plane(&photos)
     }
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn the_same_embeddings_decide_the_same() {
         let found = compare(&whales(|_| 0.0), &whales(|_| 0.0), 3, 5);
-        assert!(found.decisions > 50, "{found:?}");
+        assert!(found.decisions > 300, "{found:?}");
         assert_eq!((found.flipped, found.named_otherwise), (0.0, 0.0));
         assert_eq!(found.recall_at_1, Some([1.0, 1.0]));
         assert!((found.lowest_cosine.unwrap() - 1.0).abs() < 1e-6);
@@ -120,24 +120,31 @@ mod tests {
 
     #[test]
     fn a_photo_that_moved_is_seen() {
-        // The last photo of H goes to where A is: 360° - 280° = 80° on, so that its cosine is cos 80°, and it finds A.
-        let moved = whales(|i| if i == 23 { 80.0 } else { 0.0 });
-        let found = compare(&whales(|_| 0.0), &moved, 3, 5);
+        // The last photo goes 12.5° on, past 360°, to 4.5°: 3.5° from the first whale, farther from its own than they are apart.
+        let moved = whales(|i| if i == PHOTOS - 1 { 12.5 } else { 0.0 });
+        let found = compare(&whales(|_| 0.0), &moved, 5, 5);
+        let cosine = 12.5f64.to_radians().cos();
         assert!(
-            (found.lowest_cosine.unwrap() - 80f64.to_radians().cos()).abs() < 1e-5,
+            (found.lowest_cosine.unwrap() - cosine).abs() < 1e-5,
             "{found:?}"
         );
-        let mean = (23.0 + 80f64.to_radians().cos()) / 24.0;
+        let mean = (PHOTOS as f64 - 1.0 + cosine) / PHOTOS as f64;
         assert!((found.mean_cosine.unwrap() - mean).abs() < 1e-5);
         let [before, after] = found.recall_at_1.unwrap();
-        assert!(before == 1.0 && (after - 23.0 / 24.0).abs() < 1e-9);
-        assert!(found.flipped > 0.0 && found.flipped < 0.5, "{found:?}");
+        assert_eq!(before, 1.0);
+        assert!(
+            (after - (1.0 - 1.0 / PHOTOS as f64)).abs() < 1e-9,
+            "{after}"
+        );
+        assert!(found.flipped > 0.0 && found.flipped < 0.02, "{found:?}");
     }
 
     #[test]
     fn other_dimensions_have_no_cosine() {
         let wide = LabelledEmbeddings::new(
-            (0..24).map(|i| whales(|_| 0.0).label(i).clone()).collect(),
+            (0..PHOTOS)
+                .map(|i| whales(|_| 0.0).label(i).clone())
+                .collect(),
             3,
             whales(|_| 0.0)
                 .rows()

@@ -1,6 +1,6 @@
 """What TensorRT-RTX makes of ONNX models, without a GPU: parses each and builds its plan.
 
-    python tensorrt_rtx.py MODEL.onnx...
+    python rtx_verdicts.py MODEL.onnx...
 
 Prints a JSON list of {built, reasons}, in the order of the files.
 """
