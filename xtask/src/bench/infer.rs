@@ -91,6 +91,12 @@ pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<
         workshop.run(&mut command)
     })?;
     let python = ONNX_RUNTIME.python(workshop);
+    let for_rten = folder.join("floats-rten.onnx");
+    steps.take("the same as rten reads it", || {
+        let mut command = workshop.program(&python);
+        command.arg(PEER).arg("rewrite").arg(&floats).arg(&for_rten);
+        workshop.run(&mut command)
+    })?;
     let mut measured: Vec<Measured> = vec![];
     for &threads in &args.threads {
         let title = format!("{} rounds on {threads} threads", args.rounds);
@@ -101,7 +107,7 @@ pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<
                 threads,
                 [&ours, &example("plain_tract"), &rten],
                 &python,
-                [&floats, &quantised],
+                [&floats, &quantised, &for_rten],
             );
             let file = folder.join("contenders.json");
             fs::write(&file, serde_json::to_vec_pretty(&contenders)?)?;
@@ -131,7 +137,7 @@ fn contenders(
     threads: u32,
     [ours, plain, rten]: [&Path; 3],
     python: &Path,
-    [floats, quantised]: [&Path; 2],
+    [floats, quantised, for_rten]: [&Path; 3],
 ) -> Vec<Contender> {
     let own = threads.to_string();
     let contender = |what, program: &Path, args: &[&Path]| Contender {
@@ -164,6 +170,6 @@ fn contenders(
             python,
             &[peer, onnx_runtime, quantised],
         ),
-        contender("rten, f32", rten, &[floats]),
+        contender("rten, f32", rten, &[for_rten]),
     ]
 }

@@ -1,6 +1,7 @@
 """Runs the contenders of `cargo xtask bench infer` in turns, and is one of them itself.
 
     python peer.py onnxruntime MODEL.onnx THREADS    a contender: ONNX Runtime
+    python peer.py rewrite MODEL.onnx OUT.onnx       the same model as ONNX Runtime writes it, which rten reads
     python peer.py turns CONTENDERS.json --rounds 9 --runs 20
 
 A contender is a program that prints a line of JSON with its name and load_ms when its model is loaded; for each number that it reads,
@@ -44,6 +45,16 @@ def onnxruntime(model, threads):
     print(json.dumps({"peak_bytes": peak}), flush=True)
 
 
+def rewrite(model, out):
+    import onnxruntime as ort
+
+    # rten 0.27 refuses lists of numbers that are packed, as protobuf allows and our export writes.
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.optimized_model_filepath = out
+    ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def turns(contenders, rounds, runs):
     programs = []
     for contender in contenders:
@@ -73,14 +84,16 @@ def turns(contenders, rounds, runs):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["onnxruntime", "turns"])
+    parser.add_argument("what", choices=["onnxruntime", "rewrite", "turns"])
     parser.add_argument("file")
-    parser.add_argument("threads", type=int, nargs="?", default=1)
+    parser.add_argument("last", nargs="?", default="1")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--runs", type=int, default=20)
     args = parser.parse_args()
     if args.what == "onnxruntime":
-        onnxruntime(args.file, args.threads)
+        onnxruntime(args.file, int(args.last))
+    elif args.what == "rewrite":
+        rewrite(args.file, args.last)
     else:
         with open(args.file) as file:
             turns(json.load(file), args.rounds, args.runs)

@@ -1,7 +1,7 @@
 //! rten, spoken to as `bench_infer serve` is.
 
 use rten::{Model, RunOptions, ThreadPool};
-use rten_tensor::NdTensor;
+use rten_tensor::{AsView, NdTensor};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
