@@ -121,6 +121,13 @@ impl Dataset {
         }
     }
 
+    /// At most `count` photos, spread evenly over the table.
+    pub fn spread(&self, count: usize) -> Vec<&LabelledPhoto> {
+        let all = &self.photos;
+        let count = count.min(all.len());
+        (0..count).map(|i| &all[i * all.len() / count]).collect()
+    }
+
     /// The photos of each named whale, as positions in [`Dataset::photos`], whales by name.
     pub fn by_whale(&self) -> BTreeMap<&str, Vec<usize>> {
         let mut whales: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -11,7 +11,7 @@ use flukewatch_host::network::weights::{Values, Weights};
 use flukewatch_host::network::{Backbone, Network, Pooling, Role};
 use flukewatch_host::train::checkpoint::Checkpoint;
 use flukewatch_host::train::error::TrainError;
-use flukewatch_host::train::forward::{Mode, Part, Running, TorchNetwork};
+use flukewatch_host::train::forward::{Part, Running, TorchNetwork};
 use flukewatch_host::train::recipe::Recipe;
 use flukewatch_host::train::run::{Job, Outcome, run};
 use image::{Rgb, RgbImage};
@@ -483,11 +483,10 @@ fn the_exported_model_is_the_trained_network() {
         for photo in &photos {
             let numbers: Vec<f32> = photo.iter().copied().collect();
             let image = Tensor::from_slice(&numbers).reshape([1, 1, 64, 96]);
-            let expected: Vec<f32> =
-                tch::no_grad(|| torch.embed(&image, Mode::Evaluate, Part::Whole))
-                    .flatten(0, 1)
-                    .try_into()
-                    .unwrap();
+            let expected: Vec<f32> = tch::no_grad(|| torch.embed(&image, Part::Whole))
+                .flatten(0, 1)
+                .try_into()
+                .unwrap();
             let f32_cosine = cosine(&plain.run(photo.view()).unwrap(), &expected);
             assert!(f32_cosine > 0.99999, "{backbone} {pooling:?}: {f32_cosine}");
             // Random weights are no network that int8 was made for: the trained one is held to more, on photos.
@@ -528,7 +527,7 @@ fn a_divided_embedding_is_exported_slice_by_slice() {
     let numbers: Vec<f32> = photo.iter().copied().collect();
     let image = Tensor::from_slice(&numbers).reshape([1, 1, 32, 64]);
     let of = |part| -> Vec<f32> {
-        tch::no_grad(|| torch.embed(&image, Mode::Evaluate, part))
+        tch::no_grad(|| torch.embed(&image, part))
             .flatten(0, 1)
             .try_into()
             .unwrap()

@@ -11,6 +11,7 @@
 pub mod boat;
 pub mod bundle;
 pub mod drawn_weights;
+pub mod drawn_whales;
 pub mod flukes;
 pub mod mqtt;
 pub mod onnx_runtime;

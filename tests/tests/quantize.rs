@@ -10,6 +10,7 @@ use flukewatch_host::network::head::Head;
 use flukewatch_host::network::{Backbone, Network, Pooling};
 use flukewatch_tests::boat::text;
 use flukewatch_tests::drawn_weights::drawn;
+use flukewatch_tests::drawn_whales::drawn_whales;
 use flukewatch_tests::program::Program;
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -23,20 +24,7 @@ impl Workplace {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let place = Self { folder };
-        let flukes = place.path("flukes");
-        let whales = [
-            "--seed",
-            "3",
-            "--whales",
-            "8",
-            "--photos-per-whale",
-            "3",
-            "--queries-per-whale",
-            "0",
-        ];
-        Program::Host
-            .run(&[&["synth", "--out", text(&flukes)], &whales[..]].concat())
-            .succeeded();
+        drawn_whales(&place.path("flukes"), 8);
         place
             .bundle()
             .save(&place.path("float.flukebundle"))

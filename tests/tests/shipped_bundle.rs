@@ -8,6 +8,7 @@ use flukewatch_host::network::head::Head;
 use flukewatch_host::network::{Backbone, Network, Pooling};
 use flukewatch_tests::boat::text;
 use flukewatch_tests::drawn_weights::drawn;
+use flukewatch_tests::drawn_whales::drawn_whales;
 use flukewatch_tests::program::{Program, repository};
 use std::path::{Path, PathBuf};
 
@@ -42,21 +43,7 @@ fn recall_at_1(bundle: &Path, table: &Path) -> f64 {
 #[test]
 fn it_finds_synthetic_whales_where_random_weights_do_not() {
     let folder = tempfile::tempdir().unwrap();
-    let flukes = folder.path().join("flukes");
-    let whales = [
-        "--seed",
-        "3",
-        "--whales",
-        "24",
-        "--photos-per-whale",
-        "3",
-        "--queries-per-whale",
-        "0",
-    ];
-    Program::Host
-        .run(&[&["synth", "--out", text(&flukes)], &whales[..]].concat())
-        .succeeded();
-    let table = flukes.join("catalogue.csv");
+    let table = drawn_whales(&folder.path().join("flukes"), 24);
 
     let random = folder.path().join("random");
     random_weights(&Bundle::open(&shipped()).unwrap())

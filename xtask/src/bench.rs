@@ -11,7 +11,10 @@ mod train;
 
 use crate::test::WITH_TRAINER;
 use crate::workshop::Workshop;
+use anyhow::Context;
 use clap::{Args, Subcommand};
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Measure Flukewatch on this machine, beside what others use.
@@ -47,6 +50,15 @@ fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
     cargo.args(["build", "--workspace", "--bin", "flukewatch"]);
     cargo.args(["--features", WITH_TRAINER, "--profile", profile]);
     workshop.run(&mut cargo)
+}
+
+/// Makes `folder`, without what an earlier measurement left in it.
+fn empty(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder)
+            .with_context(|| format!("{} cannot be removed", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
 }
 
 /// The middle of `values`, or the mean of the two middle ones; not a number where there is none.

@@ -5,8 +5,6 @@ use super::labelled::LabelledEmbeddings;
 use super::open_set::{Drawing, draws, verdict};
 use super::retrieval;
 use flukewatch_common::decision::Verdict;
-use flukewatch_common::embedding::dot;
-use ndarray::ArrayView1;
 use serde::Serialize;
 
 /// What differs.
@@ -40,7 +38,7 @@ pub fn compare(
             .rows()
             .into_iter()
             .zip(other.rows().rows())
-            .map(|(a, b)| f64::from(cosine(a, b)))
+            .map(|(a, b)| f64::from(a.dot(&b)))
             .collect()
     } else {
         vec![]
@@ -80,13 +78,6 @@ pub fn compare(
         decisions,
         flipped: share(flipped),
         named_otherwise: share(named_otherwise),
-    }
-}
-
-fn cosine(a: ArrayView1<'_, f32>, b: ArrayView1<'_, f32>) -> f32 {
-    match (a.as_slice(), b.as_slice()) {
-        (Some(a), Some(b)) => dot(a, b),
-        _ => a.dot(&b),
     }
 }
 

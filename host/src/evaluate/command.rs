@@ -159,7 +159,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.beside {
         let other = Bundle::open(path)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other = labelled(&dataset, other.manifest.dimension, &rows)?.scored_by(whale_score);
+        let other =
+            LabelledEmbeddings::new(labels(&dataset), other.manifest.dimension, numbers(&rows))?
+                .scored_by(whale_score);
         found.beside = Some(beside::compare(
             &photos,
             &other,
@@ -216,11 +218,7 @@ fn embedded(
         kept => {
             let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
             let dimension = bundle.manifest.dimension;
-            let numbers: Vec<f32> = rows
-                .iter()
-                .flat_map(|row| row.as_slice())
-                .copied()
-                .collect();
+            let numbers = numbers(&rows);
             if let Some(path) = kept {
                 embeddings_file::write(path, bundle.id(), &names, dimension, &numbers)?;
             }
@@ -228,26 +226,20 @@ fn embedded(
         }
     };
     Ok(LabelledEmbeddings::new(
-        labels_of(dataset),
+        labels(dataset),
         dimension,
         numbers,
     )?)
 }
 
-fn labelled(
-    dataset: &Dataset,
-    dimension: usize,
-    rows: &[Embedding],
-) -> anyhow::Result<LabelledEmbeddings> {
-    let numbers = rows.iter().flat_map(|row| row.as_slice()).copied();
-    Ok(LabelledEmbeddings::new(
-        labels_of(dataset),
-        dimension,
-        numbers.collect(),
-    )?)
+fn numbers(rows: &[Embedding]) -> Vec<f32> {
+    rows.iter()
+        .flat_map(|row| row.as_slice())
+        .copied()
+        .collect()
 }
 
-fn labels_of(dataset: &Dataset) -> Vec<PhotoLabel> {
+fn labels(dataset: &Dataset) -> Vec<PhotoLabel> {
     dataset.photos.iter().map(PhotoLabel::from).collect()
 }
 

@@ -159,11 +159,10 @@ fn calibration_photos(
     dataset: &Dataset,
     preparation: &Preparation,
 ) -> anyhow::Result<Vec<Array3<f32>>> {
-    let count = dataset.photos.len().min(CALIBRATION_PHOTOS);
-    let bar = bar(count as u64, "decoding");
+    let spread = dataset.spread(CALIBRATION_PHOTOS);
+    let bar = bar(spread.len() as u64, "decoding");
     let mut photos = vec![];
-    for i in 0..count {
-        let photo = &dataset.photos[i * dataset.photos.len() / count];
+    for (i, photo) in spread.into_iter().enumerate() {
         let pixels = photo.prepared(preparation)?;
         photos.push(preparation.normalise(&pixels, i % 2 == 1));
         bar.inc(1);

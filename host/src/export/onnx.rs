@@ -74,6 +74,11 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
     graph
         .output
         .push(value_info(OUTPUT, &[1, folded.dimension]));
+    model(graph)
+}
+
+/// A file of [`OPSET`] with this graph.
+pub fn model(graph: GraphProto) -> ModelProto {
     ModelProto {
         ir_version: 8,
         producer_name: "flukewatch".into(),

@@ -3,11 +3,10 @@
 use super::constants::by_name;
 use super::fold::{Folded, fold};
 use super::layers::{Layer, Shapes, Sum, sums, take};
-use super::opset::OPSET;
 use super::{QuantizeError, read};
 use crate::export::calibrate::Ranges;
 use crate::export::observe::Observed;
-use crate::export::onnx::{floats, value_info};
+use crate::export::onnx::{floats, model, value_info};
 use crate::export::quantise::{rounded_activation, rounded_name, rounded_weight};
 use flukewatch_common::engine::Engine;
 use flukewatch_common::engine::tract::{TractEngine, TractForm};
@@ -15,7 +14,7 @@ use ndarray::Array3;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto};
 
 /// A float model from one image to one embedding.
 #[derive(Clone, Debug)]
@@ -235,20 +234,6 @@ impl FloatGraph {
         }
         super::constants::drop_unread(&mut graph);
         model(graph)
-    }
-}
-
-fn model(graph: GraphProto) -> ModelProto {
-    ModelProto {
-        ir_version: 8,
-        producer_name: "flukewatch".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![OperatorSetIdProto {
-            domain: String::new(),
-            version: OPSET,
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
     }
 }
 

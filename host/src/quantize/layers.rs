@@ -120,12 +120,7 @@ fn matrices(graph: &mut GraphProto, shapes: &Shapes) {
             continue;
         };
         let flat = shapes.get(x).is_some_and(|s| s.len() == 2);
-        let Some([_, columns]) = size(w)
-            .as_deref()
-            .map(|d| d.to_vec())
-            .as_deref()
-            .and_then(|d| <[i64; 2]>::try_from(d).ok())
-        else {
+        let Some([_, columns]) = size(w).and_then(|d| <[i64; 2]>::try_from(d).ok()) else {
             continue;
         };
         if node.op_type != "MatMul" || !flat {

@@ -50,11 +50,8 @@ impl<'a> Files<'a> {
         preparation: &'a Preparation,
         views: &'a [View],
     ) -> Self {
-        let all = &dataset.photos;
-        let count = count.min(all.len());
-        let photos = (0..count).map(|i| &all[i * all.len() / count]).collect();
         Self {
-            photos,
+            photos: dataset.spread(count),
             preparation,
             views,
         }
@@ -147,18 +144,16 @@ impl Looks {
 pub fn to_compare(dataset: &Dataset, count: usize) -> Vec<&LabelledPhoto> {
     let by_whale = dataset.by_whale();
     let whales: Vec<&Vec<usize>> = by_whale.values().filter(|p| p.len() > 1).collect();
-    let all = &dataset.photos;
     let photos: usize = whales.iter().map(|p| p.len()).sum();
     if photos == 0 {
-        let count = count.min(all.len());
-        return (0..count).map(|i| &all[i * all.len() / count]).collect();
+        return dataset.spread(count);
     }
     // As many whales as have so many photos between them.
     let wanted = (count.min(photos) * whales.len()).div_ceil(photos);
     (0..wanted)
         .flat_map(|i| whales[i * whales.len() / wanted])
         .take(count)
-        .map(|&at| &all[at])
+        .map(|&at| &dataset.photos[at])
         .collect()
 }
 

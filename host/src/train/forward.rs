@@ -218,12 +218,9 @@ impl TorchNetwork {
             .unwrap_or_default()
     }
 
-    /// Images `[N, C, H, W] f32` to embeddings, L2-normalised: `[N, D]`, or `[N, D / K]` of one learner.
-    pub fn embed(&self, images: &Tensor, mode: Mode<'_>, part: Part) -> Tensor {
-        let training = matches!(mode, Mode::Train { .. });
-        let rounding = self.rounding.as_ref().filter(|_| training);
-        self.head
-            .embed(&self.features(images, mode), part, rounding)
+    /// Images `[N, C, H, W] f32` to embeddings, L2-normalised, as when nothing learns: `[N, D]`, or `[N, D / K]` of one learner.
+    pub fn embed(&self, images: &Tensor, part: Part) -> Tensor {
+        self.embedding(&self.features(images, Mode::Evaluate), part)
     }
 
     /// Features `[N, F]` of a training step to embeddings, L2-normalised: with int8 rounding where that has begun.

@@ -1,6 +1,6 @@
 //! Retrieval on whales kept from training: each photo against the others, as `flukewatch evaluate` does.
 
-use super::forward::{Mode, Part, TorchNetwork, values};
+use super::forward::{Part, TorchNetwork, values};
 
 use crate::retrieval::{Retrieval, leave_one_out};
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
@@ -30,7 +30,7 @@ pub fn embed(
                     .flat_map(|p| preparation.normalise(p, false).into_raw_vec_and_offset().0)
                     .collect();
                 let images = Tensor::from_slice(&numbers).reshape([-1, c, h, w]);
-                let embeddings = values(&network.embed(&images, Mode::Evaluate, part));
+                let embeddings = values(&network.embed(&images, part));
                 let rows = embeddings.data.chunks_exact(embeddings.shape[1]);
                 rows.map(<[f32]>::to_vec).collect::<Vec<_>>()
             })

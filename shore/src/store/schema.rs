@@ -89,10 +89,10 @@ CREATE TABLE refused_totals (
 ) STRICT;
 ";
 
-/// What version 1 lacks.
-const TO_VERSION_2: &str = "ALTER TABLE sightings ADD COLUMN chance REAL;";
-/// What version 2 lacks.
-const TO_VERSION_3: &str = "
+/// What version 1 lacks, what version 2 lacks, and so on to the present one.
+const MIGRATIONS: [&str; VERSION as usize - 1] = [
+    "ALTER TABLE sightings ADD COLUMN chance REAL;",
+    "
 ALTER TABLE sightings ADD COLUMN latitude REAL;
 ALTER TABLE sightings ADD COLUMN longitude REAL;
 ALTER TABLE sightings ADD COLUMN fix_quality TEXT;
@@ -104,7 +104,8 @@ ALTER TABLE sightings ADD COLUMN course REAL;
 ALTER TABLE sightings ADD COLUMN heading REAL;
 ALTER TABLE sightings ADD COLUMN time_source TEXT;
 ALTER TABLE sightings ADD COLUMN time_uncertainty INTEGER;
-";
+",
+];
 
 /// Opens `file` for writing, and makes the tables where there are none.
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
@@ -116,14 +117,13 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "foreign_keys", true)?;
     let tx = db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found = version(&tx)?;
-    match found {
-        0 => tx.execute_batch(TABLES)?,
-        1 => {
-            tx.execute_batch(TO_VERSION_2)?;
-            tx.execute_batch(TO_VERSION_3)?;
+    if found == 0 {
+        tx.execute_batch(TABLES)?;
+    }
+    for (before, migration) in (1..).zip(MIGRATIONS) {
+        if (1..=before).contains(&found) {
+            tx.execute_batch(migration)?;
         }
-        2 => tx.execute_batch(TO_VERSION_3)?,
-        _ => {}
     }
     if found < VERSION {
         tx.pragma_update(None, "user_version", VERSION)?;

@@ -1,7 +1,7 @@
 //! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
 
 use super::measured::look_until;
-use super::median;
+use super::{empty, median};
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use anyhow::{Context, bail};
@@ -52,11 +52,7 @@ pub(crate) fn run(args: &BenchBoatArgs, workshop: &Workshop) -> anyhow::Result<E
         workshop.run(cargo.args(["--example", "bench_search"]))
     })?;
     let folder = workshop.target().join("bench/boat");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)
-            .with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+    empty(&folder)?;
     steps.take(&format!("a bundle with {} photos", args.photos), || {
         let example = workshop
             .built_as("release", "examples")

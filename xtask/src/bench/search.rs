@@ -3,6 +3,7 @@
 mod table;
 
 use super::cores::Cores;
+use super::empty;
 use super::measured;
 use crate::setup::environment::Environment;
 use crate::steps::Steps;
@@ -10,7 +11,6 @@ use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{Printed, Size};
@@ -178,15 +178,6 @@ fn python(workshop: &Workshop, own: Option<&Path>) -> anyhow::Result<PathBuf> {
         ),
     }
     Ok(python)
-}
-
-/// Removes what an earlier measurement left.
-fn empty(folder: &Path) -> anyhow::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder)
-            .with_context(|| format!("{} cannot be removed", folder.display()))?;
-    }
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
 }
 
 #[cfg(test)]

@@ -129,105 +129,96 @@ macro_rules! kernel {
 kernel!(avx2, avx2_block, 8, "avx2,fma");
 kernel!(avx512, avx512_block, 16, "avx512f");
 
-/// `V` vectors of channels from `c` on, of `P` positions from `i` on. `lanes` is how many of the last vector's lanes are channels; the
-/// others are neither read nor written.
-///
-/// # Safety
-/// Channels and positions of the block lie within those that `row` may be read and written at; AVX2 and FMA are there.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn avx2_block<const V: usize, const P: usize>(
-    row: Row<'_>,
-    c: usize,
-    i: usize,
-    lanes: usize,
-) {
-    // SAFETY: all addresses are those of the block's channels and positions, which the caller vouches for; masked lanes are not touched.
-    unsafe {
-        let inside = _mm256_cmpgt_epi32(
-            _mm256_set1_epi32(lanes as i32),
-            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
-        );
-        let load = |from: *const f32| {
-            if lanes == 8 {
-                _mm256_loadu_ps(from)
-            } else {
-                _mm256_maskload_ps(from, inside)
-            }
-        };
-        let input = row.input.offset(i as isize * row.in_stride).add(c);
-        let mut sums = [[_mm256_setzero_ps(); V]; P];
-        for sums in &mut sums {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = load(row.bias.add(c + 8 * v));
-            }
-        }
-        for (&tap, &offset) in row.taps.iter().zip(row.offsets) {
-            let kernel = row.kernel.add(tap * row.kernel_stride + c);
-            let input = input.offset(offset);
-            for v in 0..V {
-                let weight = load(kernel.add(8 * v));
-                for (p, sums) in sums.iter_mut().enumerate() {
-                    let x = load(input.offset(p as isize * row.in_stride).add(8 * v));
-                    sums[v] = _mm256_fmadd_ps(x, weight, sums[v]);
+/// One block of outputs, in vectors of `$lanes` channels. `$first` are the lanes of which the lowest so many are channels; what is loaded
+/// and stored by `$load_some` and `$store_some` are these alone.
+macro_rules! block {
+    ($name:ident, $lanes:expr, $features:literal, $zero:expr, $first:expr, $load:expr, $load_some:expr, $store:expr, $store_some:expr,
+     $multiply_add:expr) => {
+        /// `V` vectors of channels from `c` on, of `P` positions from `i` on. `lanes` is how many of the last vector's lanes are
+        /// channels; the others are neither read nor written.
+        ///
+        /// # Safety
+        /// Channels and positions of the block lie within those that `row` may be read and written at; the processor has what the
+        /// kernel's declaration needs.
+        #[inline]
+        #[target_feature(enable = $features)]
+        unsafe fn $name<const V: usize, const P: usize>(
+            row: Row<'_>,
+            c: usize,
+            i: usize,
+            lanes: usize,
+        ) {
+            // SAFETY: all addresses are those of the block's channels and positions, which the caller vouches for; other lanes are
+            // not touched.
+            unsafe {
+                let (all, some) = (lanes == $lanes, $first(lanes));
+                let load = |from: *const f32| {
+                    if all {
+                        $load(from)
+                    } else {
+                        $load_some(from, some)
+                    }
+                };
+                let input = row.input.offset(i as isize * row.in_stride).add(c);
+                let mut sums = [[$zero; V]; P];
+                for sums in &mut sums {
+                    for (v, sum) in sums.iter_mut().enumerate() {
+                        *sum = load(row.bias.add(c + $lanes * v));
+                    }
+                }
+                for (&tap, &offset) in row.taps.iter().zip(row.offsets) {
+                    let kernel = row.kernel.add(tap * row.kernel_stride + c);
+                    let input = input.offset(offset);
+                    for v in 0..V {
+                        let weight = load(kernel.add($lanes * v));
+                        for (p, sums) in sums.iter_mut().enumerate() {
+                            let x = load(input.offset(p as isize * row.in_stride).add($lanes * v));
+                            sums[v] = $multiply_add(x, weight, sums[v]);
+                        }
+                    }
+                }
+                for (p, sums) in sums.iter().enumerate() {
+                    let output = row.output.offset((i + p) as isize * row.out_stride).add(c);
+                    for (v, &sum) in sums.iter().enumerate() {
+                        if all {
+                            $store(output.add($lanes * v), sum);
+                        } else {
+                            $store_some(output.add($lanes * v), some, sum);
+                        }
+                    }
                 }
             }
         }
-        for (p, sums) in sums.iter().enumerate() {
-            let output = row.output.offset((i + p) as isize * row.out_stride).add(c);
-            for (v, &sum) in sums.iter().enumerate() {
-                if lanes == 8 {
-                    _mm256_storeu_ps(output.add(8 * v), sum);
-                } else {
-                    _mm256_maskstore_ps(output.add(8 * v), inside, sum);
-                }
-            }
-        }
-    }
+    };
 }
 
-/// See [`avx2_block`].
-///
-/// # Safety
-/// As there, with AVX-512 F.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn avx512_block<const V: usize, const P: usize>(
-    row: Row<'_>,
-    c: usize,
-    i: usize,
-    lanes: usize,
-) {
-    // SAFETY: all addresses are those of the block's channels and positions, which the caller vouches for; masked lanes are not touched.
-    unsafe {
-        let inside = (u32::MAX >> (32 - lanes)) as __mmask16;
-        let load = |from: *const f32| _mm512_maskz_loadu_ps(inside, from);
-        let input = row.input.offset(i as isize * row.in_stride).add(c);
-        let mut sums = [[_mm512_setzero_ps(); V]; P];
-        for sums in &mut sums {
-            for (v, sum) in sums.iter_mut().enumerate() {
-                *sum = load(row.bias.add(c + 16 * v));
-            }
-        }
-        for (&tap, &offset) in row.taps.iter().zip(row.offsets) {
-            let kernel = row.kernel.add(tap * row.kernel_stride + c);
-            let input = input.offset(offset);
-            for v in 0..V {
-                let weight = load(kernel.add(16 * v));
-                for (p, sums) in sums.iter_mut().enumerate() {
-                    let x = load(input.offset(p as isize * row.in_stride).add(16 * v));
-                    sums[v] = _mm512_fmadd_ps(x, weight, sums[v]);
-                }
-            }
-        }
-        for (p, sums) in sums.iter().enumerate() {
-            let output = row.output.offset((i + p) as isize * row.out_stride).add(c);
-            for (v, &sum) in sums.iter().enumerate() {
-                _mm512_mask_storeu_ps(output.add(16 * v), inside, sum);
-            }
-        }
-    }
-}
+block!(
+    avx2_block,
+    8,
+    "avx2,fma",
+    _mm256_setzero_ps(),
+    |lanes| _mm256_cmpgt_epi32(
+        _mm256_set1_epi32(lanes as i32),
+        _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+    ),
+    _mm256_loadu_ps,
+    _mm256_maskload_ps,
+    _mm256_storeu_ps,
+    _mm256_maskstore_ps,
+    _mm256_fmadd_ps
+);
+block!(
+    avx512_block,
+    16,
+    "avx512f",
+    _mm512_setzero_ps(),
+    |lanes| (u32::MAX >> (32 - lanes)) as __mmask16,
+    _mm512_loadu_ps,
+    |from, some| _mm512_maskz_loadu_ps(some, from),
+    _mm512_storeu_ps,
+    _mm512_mask_storeu_ps,
+    _mm512_fmadd_ps
+);
 
 #[cfg(test)]
 mod tests {

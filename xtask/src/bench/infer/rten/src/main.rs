@@ -1,8 +1,10 @@
-//! rten, spoken to as `bench_infer serve` is.
+//! rten, a peer of `cargo xtask bench infer`.
+
+#[path = "../../../../../../common/examples/turns/mod.rs"]
+mod turns;
 
 use rten::{Model, RunOptions, ThreadPool};
 use rten_tensor::{AsView, NdTensor};
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,8 +14,6 @@ fn main() {
     let threads: usize = args.next().and_then(|t| t.parse().ok()).expect("THREADS");
     let started = Instant::now();
     let model = Model::load_file(model).expect("the model loads");
-    let load_ms = milliseconds(started);
-    println!("{}", json!({ "name": "rten 0.27.0", "load_ms": load_ms }));
     let input = model.input_ids()[0];
     let output = model.output_ids()[0];
     let shape: Vec<usize> = model
@@ -32,32 +32,9 @@ fn main() {
     let image = NdTensor::from_data(shape, numbers);
     let pool = Arc::new(ThreadPool::with_num_threads(threads));
     let options = RunOptions::default().with_thread_pool(Some(pool));
-    for line in std::io::stdin().lines() {
-        let runs: usize = line.expect("a line").trim().parse().expect("a number");
-        let mut times: Vec<f64> = (0..runs)
-            .map(|_| {
-                let started = Instant::now();
-                let run = model.run(
-                    vec![(input, image.view().into())],
-                    &[output],
-                    Some(options.clone()),
-                );
-                std::hint::black_box(run.expect("the model runs"));
-                milliseconds(started)
-            })
-            .collect();
-        times.sort_by(f64::total_cmp);
-        println!(
-            "{}",
-            json!({ "least_ms": times[0], "median_ms": times[times.len() / 2] })
-        );
-    }
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let peak = status.lines().find(|l| l.starts_with("VmHWM:"));
-    let kib = peak.and_then(|l| l.split_whitespace().nth(1)?.parse::<u64>().ok());
-    println!("{}", json!({ "peak_bytes": kib.expect("VmHWM") * 1024 }));
-}
-
-fn milliseconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64() * 1e3
+    turns::take("rten 0.27.0", started, || {
+        let inputs = vec![(input, image.view().into())];
+        let run = model.run(inputs, &[output], Some(options.clone()));
+        std::hint::black_box(run.expect("the model runs"));
+    });
 }
