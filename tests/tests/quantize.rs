@@ -4,6 +4,7 @@
 use flukewatch_common::bundle::{Bundle, ModelInfo, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::DecisionRule;
+use flukewatch_common::golden::golden;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_host::export::float_model;
 use flukewatch_host::network::head::Head;
@@ -143,6 +144,8 @@ fn a_float_bundle_becomes_an_int8_one() {
             .succeeded();
     }
     let bundle = Bundle::open(&place.path("int8.flukebundle")).unwrap();
+    assert_eq!(bundle.golden, golden(&bundle).unwrap());
+    assert!(!bundle.golden.is_empty());
     assert_eq!(bundle.manifest.model.precision, Precision::Int8);
     assert!(bundle.catalogue.is_empty());
     assert_eq!(

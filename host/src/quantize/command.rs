@@ -25,6 +25,7 @@ use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::engine::tract::TractForm;
+use flukewatch_common::golden::golden;
 use indicatif::ProgressBar;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet};
@@ -251,7 +252,7 @@ fn renewed(
         ..old.manifest.model.clone()
     };
     let manifest = &old.manifest;
-    Ok(Bundle::new(
+    let bundle = Bundle::new(
         &name,
         &SystemClock.now().to_string(),
         manifest.preparation.clone(),
@@ -261,5 +262,7 @@ fn renewed(
         Catalogue::new(manifest.dimension),
         rule,
         card,
-    )?)
+    )?;
+    let golden = golden(&bundle)?;
+    Ok(bundle.with_golden(golden)?)
 }
