@@ -17,6 +17,7 @@ pub mod network;
 pub mod page;
 pub mod quantize;
 pub mod retrieval;
+pub mod seascape;
 pub mod submission;
 pub mod synth;
 pub mod train;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 use flukewatch_host::train::losses;
 use flukewatch_host::{
-    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, quantize, synth,
+    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, quantize, seascape, synth,
 };
 use std::process::ExitCode;
 
@@ -37,6 +37,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Ensemble(ensemble::command::EnsembleArgs),
     Synth(synth::command::SynthArgs),
+    SynthSea(seascape::command::SynthSeaArgs),
 }
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Ensemble(args) => done(ensemble::command::run(args)),
         Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => done(synth::command::run(args)),
+        Command::SynthSea(args) => done(seascape::command::run(args)),
     };
     match outcome {
         Ok(code) => code,
