@@ -4,6 +4,7 @@ pub mod audit;
 pub mod broken_pipe;
 pub mod calibrate;
 pub mod dataset;
+pub mod detector;
 pub mod embed;
 pub mod enroll;
 pub mod ensemble;

@@ -108,19 +108,26 @@ impl Actor {
             Kind::Bird if shade < 0.5 => (grey(225.0), grey(120.0)),
             Kind::Bird => (grey(mix(25.0, 90.0, chance.random())), grey(70.0)),
             Kind::Boat => {
-                let hull = [
-                    mix(20.0, 240.0, chance.random()),
-                    mix(20.0, 240.0, chance.random()),
-                    mix(30.0, 240.0, chance.random()),
-                ];
+                let base = mix(25.0, 235.0, chance.random());
+                let hull = [0, 1, 2].map(|_| mix(base, mix(20.0, 240.0, chance.random()), 0.4));
                 (hull, grey(mix(120.0, 245.0, chance.random())))
             }
             Kind::Fin | Kind::Back => {
                 let dark = mix(18.0, 75.0, shade);
                 ([dark * 0.95, dark, dark * 1.06], grey(215.0))
             }
-            Kind::Weed => ([mix(40.0, 110.0, shade), mix(40.0, 85.0, shade), 35.0], grey(60.0)),
-            Kind::Buoy => ([mix(120.0, 240.0, shade), mix(30.0, 140.0, chance.random()), 40.0], grey(30.0)),
+            Kind::Weed => (
+                [mix(40.0, 110.0, shade), mix(40.0, 85.0, shade), 35.0],
+                grey(60.0),
+            ),
+            Kind::Buoy => (
+                [
+                    mix(120.0, 240.0, shade),
+                    mix(30.0, 140.0, chance.random()),
+                    40.0,
+                ],
+                grey(30.0),
+            ),
             Kind::Blow | Kind::Splash => (grey(232.0), grey(232.0)),
         };
         let at = chance.within(&(0.0..=width));
@@ -131,11 +138,23 @@ impl Actor {
             lasts: f64::from(lasts),
             // In the middle of its stay, it is somewhere in the picture.
             at: [at - pace * time / 2.0, below],
-            speed: [pace, if flies { chance.around_zero(1.5) * metre } else { 0.0 }],
+            speed: [
+                pace,
+                if flies {
+                    chance.around_zero(1.5) * metre
+                } else {
+                    0.0
+                },
+            ],
             metre,
             colour,
             second,
-            form: [chance.random(), chance.random(), chance.random(), if flies { 1.0 } else { 0.0 }],
+            form: [
+                chance.random(),
+                chance.random(),
+                chance.random(),
+                if flies { 1.0 } else { 0.0 },
+            ],
             noise: Noise(chance.random()),
         }
     }
@@ -175,9 +194,23 @@ impl Actor {
         if self.form[3] < 0.5 {
             // Sitting: a body, a neck, a head.
             let body = 0.25 + 0.2 * self.form[0];
-            blob(picture, [x, y - 0.1 * m], [body * m, 0.14 * m], 0.6, self.colour, 1.0);
+            blob(
+                picture,
+                [x, y - 0.1 * m],
+                [body * m, 0.14 * m],
+                0.6,
+                self.colour,
+                1.0,
+            );
             let head = [x + self.facing() * body * 0.8 * m, y - 0.3 * m];
-            line(picture, [x + self.facing() * body * 0.6 * m, y - 0.1 * m], head, 0.08 * m, self.colour, 1.0);
+            line(
+                picture,
+                [x + self.facing() * body * 0.6 * m, y - 0.1 * m],
+                head,
+                0.08 * m,
+                self.colour,
+                1.0,
+            );
             blob(picture, head, [0.08 * m, 0.08 * m], 0.6, self.colour, 1.0);
             return;
         }
@@ -186,31 +219,62 @@ impl Actor {
         let lift = (0.15 + 0.55 * beat) * span;
         let thick = (0.11 + 0.08 * self.form[1]) * span;
         for side in [-1.0, 1.0] {
-            let elbow = [x + side * span * 0.5, y - lift.max(-0.2 * span) * 0.8 - 0.08 * span];
+            let elbow = [
+                x + side * span * 0.5,
+                y - lift.max(-0.2 * span) * 0.8 - 0.08 * span,
+            ];
             let tip = [x + side * span, y - lift * 0.6];
             polygon(
                 picture,
-                &[[x, y - thick], elbow, tip, [elbow[0], elbow[1] + 1.6 * thick], [x, y + thick]],
+                &[
+                    [x, y - thick],
+                    elbow,
+                    tip,
+                    [elbow[0], elbow[1] + 1.6 * thick],
+                    [x, y + thick],
+                ],
                 self.colour,
                 1.0,
             );
             line(picture, elbow, tip, thick * 0.5, self.second, 0.7);
         }
-        blob(picture, [x, y], [0.3 * span, 0.14 * span], 0.6, self.colour, 1.0);
+        blob(
+            picture,
+            [x, y],
+            [0.3 * span, 0.14 * span],
+            0.6,
+            self.colour,
+            1.0,
+        );
     }
 
     fn boat(&self, x: f32, y: f32, picture: &mut RgbImage) {
         let m = self.metre;
-        let (long, high) = ((5.0 + 20.0 * self.form[0] * self.form[0]) * m, (1.2 + 1.5 * self.form[1]) * m);
+        let (long, high) = (
+            (5.0 + 20.0 * self.form[0] * self.form[0]) * m,
+            (1.2 + 1.5 * self.form[1]) * m,
+        );
         let face = self.facing();
         let at = |along: f32, up: f32| [x + face * along * long, y - up * high];
         let hull = [at(-0.5, 1.0), at(0.5, 1.25), at(0.42, 0.0), at(-0.46, 0.0)];
         polygon(picture, &hull, self.colour, 1.0);
         let cabin = [at(-0.3, 1.0), at(-0.28, 2.4), at(0.05, 2.4), at(0.15, 1.1)];
         polygon(picture, &cabin, self.second, 1.0);
-        polygon(picture, &[at(-0.22, 1.7), at(-0.22, 2.2), at(0.02, 2.2), at(0.04, 1.7)], [40.0; 3], 0.8);
+        polygon(
+            picture,
+            &[at(-0.22, 1.7), at(-0.22, 2.2), at(0.02, 2.2), at(0.04, 1.7)],
+            [40.0; 3],
+            0.8,
+        );
         if self.form[2] > 0.3 {
-            line(picture, at(-0.1, 2.4), at(-0.1, 3.6 + 4.0 * self.form[2]), 0.2 * m, [70.0; 3], 1.0);
+            line(
+                picture,
+                at(-0.1, 2.4),
+                at(-0.1, 3.6 + 4.0 * self.form[2]),
+                0.2 * m,
+                [70.0; 3],
+                1.0,
+            );
         }
         if self.form[2] > 0.75 {
             let sail = [at(-0.08, 1.6), at(-0.08, 6.5), at(0.4, 1.7)];
@@ -219,7 +283,14 @@ impl Actor {
         for i in 0..6 {
             let t = i as f32 / 6.0;
             let wide = (0.12 + 0.1 * t) * long;
-            blob(picture, at(-0.5 - 0.5 * t, 0.05), [wide, 0.3 * high], 0.2, [230.0; 3], 0.5 * (1.0 - t));
+            blob(
+                picture,
+                at(-0.5 - 0.5 * t, 0.05),
+                [wide, 0.3 * high],
+                0.2,
+                [230.0; 3],
+                0.5 * (1.0 - t),
+            );
         }
     }
 
@@ -227,9 +298,18 @@ impl Actor {
         let m = self.metre;
         // Up, along, and down again.
         let up = (part * std::f32::consts::PI).sin();
-        let (base, high) = ((0.35 + 0.5 * self.form[0]) * m, (0.3 + 1.2 * self.form[1] * self.form[1]) * m);
+        let (base, high) = (
+            (0.35 + 0.5 * self.form[0]) * m,
+            (0.3 + 1.2 * self.form[1] * self.form[1]) * m,
+        );
         let face = self.facing();
-        self.hump(x, y, (1.2 + 0.8 * self.form[2]) * m * up, 0.22 * m * up, picture);
+        self.hump(
+            x,
+            y,
+            (1.2 + 0.8 * self.form[2]) * m * up,
+            0.22 * m * up,
+            picture,
+        );
         let foot = y - 0.16 * m * up;
         let corners: Vec<[f32; 2]> = fin_outline(0.3 + 0.7 * self.form[3].max(self.form[2]))
             .iter()
@@ -242,17 +322,32 @@ impl Actor {
     fn back(&self, x: f32, y: f32, part: f32, picture: &mut RgbImage) {
         let m = self.metre;
         let up = (part * std::f32::consts::PI).sin();
-        let (half, high) = ((2.5 + 2.5 * self.form[0]) * m, (0.5 + 0.9 * self.form[1]) * m * up);
+        let (half, high) = (
+            (2.5 + 2.5 * self.form[0]) * m,
+            (0.5 + 0.9 * self.form[1]) * m * up,
+        );
         self.hump(x, y, half, high, picture);
         let face = self.facing();
         let small = 0.4 * m;
         let corners: Vec<[f32; 2]> = fin_outline(0.5)
             .iter()
-            .map(|[u, v]| [x - face * (0.25 * half + u * 1.6 * small), y - high * 0.93 - v * small * up])
+            .map(|[u, v]| {
+                [
+                    x - face * (0.25 * half + u * 1.6 * small),
+                    y - high * 0.93 - v * small * up,
+                ]
+            })
             .collect();
         polygon(picture, &corners, self.colour, 1.0);
         // Wet skin shines along the top.
-        line(picture, [x - 0.5 * half, y - 0.72 * high], [x + 0.3 * half, y - 0.86 * high], 0.07 * m, [190.0; 3], 0.35 * self.form[3].max(self.form[2]));
+        line(
+            picture,
+            [x - 0.5 * half, y - 0.72 * high],
+            [x + 0.3 * half, y - 0.86 * high],
+            0.07 * m,
+            [190.0; 3],
+            0.35 * self.form[3].max(self.form[2]),
+        );
         self.wash(x, y, half, 0.25 * m, 0.6 * self.form[2], picture);
     }
 
@@ -270,7 +365,14 @@ impl Actor {
         for i in 0..7u32 {
             let off = self.noise.normal(i, 3) * 0.55;
             let size = 0.15 + 0.2 * self.noise.normal(i, 4).abs();
-            blob(picture, [x + off * half, y + 0.2 * high], [size * half + 0.5, high * (0.4 + size)], 0.1, self.second, strength);
+            blob(
+                picture,
+                [x + off * half, y + 0.2 * high],
+                [size * half + 0.5, high * (0.4 + size)],
+                0.1,
+                self.second,
+                strength,
+            );
         }
     }
 
@@ -285,7 +387,14 @@ impl Actor {
             let side = self.noise.normal(i, 2) * 0.35 * wide * (0.35 + up);
             let size = wide * (0.25 + 0.35 * up);
             let place = [x + side + drift * up, y - up * tall];
-            blob(picture, place, [size, size * 1.2], 0.0, self.colour, 0.32 * thin);
+            blob(
+                picture,
+                place,
+                [size, size * 1.2],
+                0.0,
+                self.colour,
+                0.32 * thin,
+            );
         }
         if self.form[3] < 0.5 && part < 0.6 {
             let dark = [45.0, 48.0, 52.0];
@@ -299,7 +408,14 @@ impl Actor {
         for i in 0..12u32 {
             let (dx, dy) = (self.noise.normal(i, 1) * 0.5, self.noise.normal(i, 2) * 0.1);
             let size = reach * (0.1 + 0.18 * self.noise.normal(i, 3).abs());
-            blob(picture, [x + dx * reach, y + dy * reach], [size, size * 0.3], 0.4, self.colour, 0.5 + 0.4 * self.form[1]);
+            blob(
+                picture,
+                [x + dx * reach, y + dy * reach],
+                [size, size * 0.3],
+                0.4,
+                self.colour,
+                0.5 + 0.4 * self.form[1],
+            );
         }
     }
 
@@ -307,9 +423,23 @@ impl Actor {
         let m = self.metre;
         let size = (0.25 + 0.4 * self.form[0]) * m;
         let tilt = 0.25 * (since * 1.3 + 6.0 * self.form[1]).sin();
-        blob(picture, [x, y - 0.4 * size], [size, size * 0.8], 0.7, self.colour, 1.0);
+        blob(
+            picture,
+            [x, y - 0.4 * size],
+            [size, size * 0.8],
+            0.7,
+            self.colour,
+            1.0,
+        );
         let top = [x + tilt * 4.0 * size, y - (1.5 + 3.0 * self.form[2]) * size];
-        line(picture, [x, y - 0.5 * size], top, 0.25 * size, self.second, 1.0);
+        line(
+            picture,
+            [x, y - 0.5 * size],
+            top,
+            0.25 * size,
+            self.second,
+            1.0,
+        );
     }
 
     fn splash(&self, x: f32, y: f32, part: f32, picture: &mut RgbImage) {
@@ -319,8 +449,18 @@ impl Actor {
         for i in 0..26u32 {
             let (dx, high) = (self.noise.normal(i, 1) * 0.4, self.noise.normal(i, 2).abs());
             let size = m * (0.06 + 0.22 * self.noise.normal(i, 3).abs());
-            let place = [x + dx * wide, y - high * (0.2 + 0.9 * self.form[1]) * m * up];
-            blob(picture, place, [size * 1.4, size], 0.3, self.colour, 0.75 * (1.0 - part));
+            let place = [
+                x + dx * wide,
+                y - high * (0.2 + 0.9 * self.form[1]) * m * up,
+            ];
+            blob(
+                picture,
+                place,
+                [size * 1.4, size],
+                0.3,
+                self.colour,
+                0.75 * (1.0 - part),
+            );
         }
     }
 }

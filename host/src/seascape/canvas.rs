@@ -65,14 +65,25 @@ pub fn polygon(picture: &mut RgbImage, corners: &[[f32; 2]], colour: Colour, cov
         }
         for (x, part) in columns.clone().zip(&covers) {
             if *part > 0.0 {
-                blend(&mut picture.get_pixel_mut(x, y).0, colour, cover * part.min(1.0));
+                blend(
+                    &mut picture.get_pixel_mut(x, y).0,
+                    colour,
+                    cover * part.min(1.0),
+                );
             }
         }
     }
 }
 
 /// A line of some thickness.
-pub fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], thick: f32, colour: Colour, cover: f32) {
+pub fn line(
+    picture: &mut RgbImage,
+    from: [f32; 2],
+    to: [f32; 2],
+    thick: f32,
+    colour: Colour,
+    cover: f32,
+) {
     let (dx, dy) = (to[0] - from[0], to[1] - from[1]);
     let length = dx.hypot(dy).max(1e-3);
     let half = thick.max(0.5) / 2.0;
@@ -88,7 +99,14 @@ pub fn line(picture: &mut RgbImage, from: [f32; 2], to: [f32; 2], thick: f32, co
 }
 
 /// An ellipse that is full within `core` of its radii and fades to nothing at their ends.
-pub fn blob(picture: &mut RgbImage, centre: [f32; 2], radii: [f32; 2], core: f32, colour: Colour, cover: f32) {
+pub fn blob(
+    picture: &mut RgbImage,
+    centre: [f32; 2],
+    radii: [f32; 2],
+    core: f32,
+    colour: Colour,
+    cover: f32,
+) {
     let (width, height) = picture.dimensions();
     let radii = radii.map(|r| r.max(0.4));
     for y in span(centre[1] - radii[1], centre[1] + radii[1] + 1.0, height) {
@@ -117,7 +135,14 @@ mod tests {
         polygon(&mut picture, &square, [200.0; 3], 1.0);
         let sum: f32 = picture.pixels().map(|p| f32::from(p.0[0])).sum();
         assert!((sum / 200.0 - 105.0).abs() < 4.0, "{sum}");
-        line(&mut picture, [-9.0, -9.0], [99.0, 99.0], 2.0, [255.0; 3], 1.0);
+        line(
+            &mut picture,
+            [-9.0, -9.0],
+            [99.0, 99.0],
+            2.0,
+            [255.0; 3],
+            1.0,
+        );
         blob(&mut picture, [39.0, 29.0], [9.0, 9.0], 0.5, [255.0; 3], 1.0);
         polygon(&mut picture, &[[f32::NAN; 2]; 3], [1.0; 3], 1.0);
     }

@@ -111,8 +111,17 @@ impl SynthSeaArgs {
                 bail!("--{what} {value}: a share is 0 to 1");
             }
         }
-        let spans = [&self.flukes, &self.fluke_seconds, &self.sea_seconds, &self.return_after];
-        if spans.iter().any(|s| !(*s.0.start() >= 0.0 && s.0.end().is_finite())) || self.distractors.is_nan() {
+        let spans = [
+            &self.flukes,
+            &self.fluke_seconds,
+            &self.sea_seconds,
+            &self.return_after,
+        ];
+        if spans
+            .iter()
+            .any(|s| !(*s.0.start() >= 0.0 && s.0.end().is_finite()))
+            || self.distractors.is_nan()
+        {
             bail!("seconds, pixels and counts are 0 or more");
         }
         Ok(Plan {
@@ -153,13 +162,25 @@ pub fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
             out: create(&args.out)?,
             quality: args.quality,
         }),
-        "y4m" => Box::new(Y4m::begin(create(&args.out)?, args.size, args.fps).with_context(|| failed(&args.out))?),
-        _ => bail!("{}: name a film that ends in .mjpeg or .y4m", args.out.display()),
+        "y4m" => Box::new(
+            Y4m::begin(create(&args.out)?, args.size, args.fps)
+                .with_context(|| failed(&args.out))?,
+        ),
+        _ => bail!(
+            "{}: name a film that ends in .mjpeg or .y4m",
+            args.out.display()
+        ),
     };
     let mut truth = create(&truth_path)?;
     let bar = bar(u64::from(film.len()), "drawing");
     let mut flukes = 0;
-    for Moment { number, time, picture, seen } in film.frames() {
+    for Moment {
+        number,
+        time,
+        picture,
+        seen,
+    } in film.frames()
+    {
         writer.frame(&picture).with_context(|| failed(&args.out))?;
         flukes += usize::from(!seen.is_empty());
         let line = Line {
@@ -175,7 +196,9 @@ pub fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
                 .collect(),
         };
         serde_json::to_writer(&mut truth, &line)?;
-        truth.write_all(b"\n").with_context(|| failed(&truth_path))?;
+        truth
+            .write_all(b"\n")
+            .with_context(|| failed(&truth_path))?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -193,7 +216,8 @@ pub fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
 }
 
 fn create(path: &Path) -> anyhow::Result<BufWriter<File>> {
-    let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(BufWriter::with_capacity(1 << 20, file))
 }
 
@@ -229,7 +253,10 @@ struct Y4m {
 impl Y4m {
     fn begin(mut out: BufWriter<File>, (width, height): (u32, u32), fps: f32) -> io::Result<Self> {
         let rate = (fps * 1000.0).round() as u32;
-        writeln!(out, "YUV4MPEG2 W{width} H{height} F{rate}:1000 Ip A1:1 C420jpeg")?;
+        writeln!(
+            out,
+            "YUV4MPEG2 W{width} H{height} F{rate}:1000 Ip A1:1 C420jpeg"
+        )?;
         Ok(Self {
             out,
             planes: vec![],
@@ -250,14 +277,16 @@ impl FrameWriter for Y4m {
         };
         self.planes.clear();
         for pixel in picture.pixels() {
-            self.planes.push((yuv(pixel.0.map(f32::from))[0] + 0.5) as u8);
+            self.planes
+                .push((yuv(pixel.0.map(f32::from))[0] + 0.5) as u8);
         }
         for channel in [1, 2] {
             for y in (0..height).step_by(2) {
                 for x in (0..width).step_by(2) {
                     let mut sum = [0f32; 3];
                     for (dx, dy) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
-                        let pixel = picture.get_pixel((x + dx).min(width - 1), (y + dy).min(height - 1));
+                        let pixel =
+                            picture.get_pixel((x + dx).min(width - 1), (y + dy).min(height - 1));
                         sum = std::array::from_fn(|c| sum[c] + f32::from(pixel.0[c]) / 4.0);
                     }
                     self.planes.push((yuv(sum)[channel] + 0.5) as u8);
@@ -287,7 +316,14 @@ mod tests {
     fn write(folder: &Path, name: &str, more: &[&str]) -> anyhow::Result<()> {
         let out = folder.join(name);
         let mut words = vec!["synth-sea", "--out", out.to_str().unwrap_or_default()];
-        words.extend(["--size", "160x90", "--encounters", "1", "--sea-seconds", "1"]);
+        words.extend([
+            "--size",
+            "160x90",
+            "--encounters",
+            "1",
+            "--sea-seconds",
+            "1",
+        ]);
         words.extend(more);
         run(&Cli::try_parse_from(words)?.args)
     }

@@ -107,7 +107,10 @@ impl Film {
         let mut seas = vec![];
         let mut begins = 0.0;
         while begins < time || seas.is_empty() {
-            let number = plan.number.wrapping_mul(4099).wrapping_add(seas.len() as u32);
+            let number = plan
+                .number
+                .wrapping_mul(4099)
+                .wrapping_add(seas.len() as u32);
             seas.push((begins, Sea::draw(plan.seed, number, plan.size)));
             begins += plan.sea_changes.max(1.0);
         }
@@ -149,14 +152,26 @@ impl Film {
     ) -> Result<(), DatasetError> {
         let number = chance.random_range(0..cast.len().max(1));
         let whale = cast.whale(number, chance)?;
-        let (low, high) = (plan.fluke_pixels.start().max(4.0), plan.fluke_pixels.end().max(4.0));
+        let (low, high) = (
+            plan.fluke_pixels.start().max(4.0),
+            plan.fluke_pixels.end().max(4.0),
+        );
         let width = chance.within(&(low.ln()..=high.ln())).exp();
         let here = place(self.sea(begins), width, begins, chance);
-        self.flukes
-            .push(Surfacing::draw(whale.clone(), here, begins, seconds, chance));
+        self.flukes.push(Surfacing::draw(
+            whale.clone(),
+            here,
+            begins,
+            seconds,
+            chance,
+        ));
         if chance.chance(plan.pairs) && cast.len() > 1 {
             let other = cast.whale(number + 1 + chance.random_range(0..cast.len() - 1), chance)?;
-            let side = if here.x > self.size.0 as f32 / 2.0 { -1.0 } else { 1.0 };
+            let side = if here.x > self.size.0 as f32 / 2.0 {
+                -1.0
+            } else {
+                1.0
+            };
             let beside = Place {
                 x: here.x + side * width * chance.within(&(1.15..=1.8)),
                 width: width * chance.within(&(0.85..=1.15)),
@@ -229,7 +244,15 @@ impl Film {
             .filter(|f| f.ends() >= time)
             .collect();
         let moment = frame ^ (self.seed as u32).rotate_left(16);
-        scene::paint_into(self.sea(time), &actors, &flukes, time, moment, picture, seen);
+        scene::paint_into(
+            self.sea(time),
+            &actors,
+            &flukes,
+            time,
+            moment,
+            picture,
+            seen,
+        );
         seen.retain(|s| s.share >= scene::LEAST_SHARE);
     }
 
@@ -274,13 +297,17 @@ mod tests {
             .surfacings()
             .map(|(w, a, b)| (w.to_owned(), a, b))
             .collect();
-        assert!(times.len() > 6, "pairs, and whales that come back: {times:?}");
+        assert!(
+            times.len() > 6,
+            "pairs, and whales that come back: {times:?}"
+        );
         let mut with = 0;
         for moment in film.frames() {
             for seen in &moment.seen {
                 assert!(
-                    times.iter().any(|(w, a, b)| *w == seen.whale
-                        && (*a..=*b).contains(&moment.time)),
+                    times
+                        .iter()
+                        .any(|(w, a, b)| *w == seen.whale && (*a..=*b).contains(&moment.time)),
                     "{seen:?} at {}",
                     moment.time
                 );
@@ -301,6 +328,12 @@ mod tests {
             film.frames().nth(25).unwrap().picture
         };
         assert_eq!(frame(&plan()), frame(&plan()));
-        assert_ne!(frame(&plan()), frame(&Plan { number: 1, ..plan() }));
+        assert_ne!(
+            frame(&plan()),
+            frame(&Plan {
+                number: 1,
+                ..plan()
+            })
+        );
     }
 }

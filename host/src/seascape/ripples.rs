@@ -7,7 +7,7 @@ use std::f32::consts::{PI, TAU};
 use std::sync::OnceLock;
 
 /// Points along each side of the finest level.
-const SIDE: usize = 512;
+pub const SIDE: usize = 512;
 /// Waves that are summed.
 const WAVES: usize = 40;
 /// How many different squares there are.
@@ -101,7 +101,10 @@ impl Ripples {
         let mask = side - 1;
         let (x0, y0) = (ix as usize & mask, iy as usize & mask);
         let (x1, y1) = ((x0 + 1) & mask, (y0 + 1) & mask);
-        let (upper, lower) = (&level.heights[y0 * side..][..side], &level.heights[y1 * side..][..side]);
+        let (upper, lower) = (
+            &level.heights[y0 * side..][..side],
+            &level.heights[y1 * side..][..side],
+        );
         let top = upper[x0] + (upper[x1] - upper[x0]) * fx;
         let bottom = lower[x0] + (lower[x1] - lower[x0]) * fx;
         top + (bottom - top) * fy

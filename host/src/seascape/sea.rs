@@ -5,17 +5,9 @@ use crate::synth::noise::{Noise, mix, step};
 use crate::synth::seed::{Draw, Purpose, generator};
 use image::RgbImage;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 /// Shades of water from trough to glint.
 const SHADES: usize = 208;
-
-/// What a sea is drawn with.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Weather {
-    /// From 0, a mirror, to 1, a gale.
-    pub roughness: f32,
-}
 
 /// One sea, as one camera on one boat sees it.
 #[derive(Clone, Debug)]
@@ -47,6 +39,8 @@ pub struct Sea {
     sway: Sway,
     grain: f32,
     offset: [f32; 2],
+    /// How many times finer the second and the third field of waves are than the first.
+    finer: [f32; 2],
 }
 
 /// Glints under the sun.
@@ -123,7 +117,7 @@ impl Sea {
             breadth: chance.within(&(0.06..=0.4)),
             strength: chance.within(&(0.4..=1.6)),
         });
-        Self {
+        let mut sea = Self {
             size,
             roughness,
             tile: chance.random_range(0..ripples::TILES),
@@ -141,7 +135,11 @@ impl Sea {
             whitecaps: chance.within(&(1.5..=3.4)) / (0.35 + roughness),
             palette: palette(water.map(|c| c * bright), low, grey),
             sun,
-            sky: if grey { [[luma(low); 3], [luma(high); 3]] } else { [low, high] },
+            sky: if grey {
+                [[luma(low); 3], [luma(high); 3]]
+            } else {
+                [low, high]
+            },
             clouds: chance.low_within(&(0.0..=26.0), 1.5),
             land: chance.chance(0.25).then(|| Noise(chance.random())),
             sway: Sway {
@@ -153,7 +151,22 @@ impl Sea {
             },
             grain: chance.low_within(&(0.6..=6.0), 1.6),
             offset: [chance.random(), chance.random()],
-        }
+            finer: [3.1, 9.0],
+        };
+        // Waves are seen down to a few pixels, however near the camera looks.
+        let points =
+            sea.footprint(0.62 * size.1 as f32 - sea.level(0.0).horizon) * ripples::SIDE as f32;
+        let finest = (chance.within(&(0.2..=0.5)) / points.max(1e-6)).clamp(6.0, 90.0);
+        sea.finer = [finest.sqrt().clamp(2.5, 8.0), finest];
+        sea
+    }
+
+    /// Squares of waves that a pixel takes, so far below the horizon.
+    fn footprint(&self, below: f32) -> f32 {
+        let pixels = self.focal * self.size.0 as f32;
+        let across = self.eye / below.max(1.0);
+        let along = across * across * pixels / self.eye;
+        (across * along).sqrt().max(across) / self.length
     }
 
     /// Where the horizon is at a moment, in seconds.
@@ -210,7 +223,8 @@ impl Sea {
             while x < width {
                 let end = (x + strip).min(width);
                 let shift = (level.slope * ((x + end) as f32 / 2.0 - middle)).round() as i32;
-                let row = &rows[(y as i32 - shift + spare).clamp(0, rows.len() as i32 - 1) as usize];
+                let row =
+                    &rows[(y as i32 - shift + spare).clamp(0, rows.len() as i32 - 1) as usize];
                 let pixels = &mut line[x * 3..end * 3];
                 match row {
                     Row::Sky(sky) => self.paint_sky(sky, x, width, tile, pixels),
@@ -259,7 +273,11 @@ impl Sea {
         Row::Water(Water {
             across: across * metres,
             far: far * metres,
-            levels: [level, tile.level_for(footprint * 3.1)],
+            levels: [
+                level,
+                tile.level_for(footprint * self.finer[0]),
+                tile.level_for(footprint * self.finer[1]),
+            ],
             drift,
             contrast: self.contrast * (0.3 + 0.7 * fade),
             // Far water mirrors the low sky, near water shows its own colour.
@@ -309,26 +327,38 @@ impl Sea {
         let start = place(from as f32 + 0.5 - middle);
         let (du, dv) = (water.across * cos, water.across * sin);
         let [ou, ov] = self.offset;
-        // Long waves run with the wind, a second field of them across it and slower: crests form and go.
+        // Long waves run with the wind, shorter ones across it and slower, ripples with it again: crests form and go.
+        let [middling, fine] = self.finer;
         let (mut u, mut v) = (start[0] + ou, start[1] + ov + water.drift);
-        let (mut u2, mut v2) = (start[1] * 3.1 - 2.0 * water.drift + ov, start[0] * 3.1 + ou);
-        let (du2, dv2) = (dv * 3.1, du * 3.1);
+        let (mut u2, mut v2) = (
+            start[1] * middling - 2.0 * water.drift + ov,
+            start[0] * middling + ou,
+        );
+        let (du2, dv2) = (dv * middling, du * middling);
+        let (mut u3, mut v3) = (
+            start[0] * fine + ov,
+            start[1] * fine + ou + 3.0 * water.drift,
+        );
+        let (du3, dv3) = (du * fine, dv * fine);
         let scale = SHADES as f32 - 1.0;
         for (i, pixel) in pixels.chunks_exact_mut(3).enumerate() {
             let long = tile.at(water.levels[0], u, v);
             let short = tile.at(water.levels[1], u2, v2);
+            let ripple = tile.at(water.levels[2], u3, v3);
             u += du;
             v += dv;
             u2 += du2;
             v2 += dv2;
-            let height = 0.75 * long + 0.6 * short;
+            u3 += du3;
+            v3 += dv3;
+            let height = 0.55 * long + 0.5 * short + 0.45 * ripple;
             let mut shade = water.base + water.contrast * height;
             let glint = glints[from + i];
             if glint > 0.03 {
-                let over = (short + 0.4 * long - 2.1 + glint).max(0.0);
+                let over = (0.8 * ripple + 0.5 * short + 0.3 * long - 2.1 + glint).max(0.0);
                 shade += 0.12 * glint + 0.9 * over * (0.4 + 0.6 * water.fade);
             }
-            let foam = (long + 0.35 * short - self.whitecaps) * 2.2;
+            let foam = (0.6 * long + 0.75 * short + 0.55 * ripple - self.whitecaps) * 1.6;
             let shade = if foam > 0.0 {
                 scale + (foam * 40.0).min(46.0) * (0.4 + 0.6 * water.fade)
             } else {
@@ -355,7 +385,7 @@ struct Water {
     across: f32,
     /// Squares of waves from the camera.
     far: f32,
-    levels: [usize; 2],
+    levels: [usize; 3],
     drift: f32,
     contrast: f32,
     base: f32,
@@ -374,7 +404,11 @@ fn palette(water: [f32; 3], sky: [f32; 3], grey: bool) -> Vec<[u8; 3]> {
             let colour: [f32; 3] = if i < SHADES {
                 let t = i as f32 / (SHADES - 1) as f32;
                 std::array::from_fn(|c| {
-                    let mirror = mix(water[c] * 0.45, mix(water[c], sky[c], 0.55), (t * 1.5).min(1.0));
+                    let mirror = mix(
+                        water[c] * 0.45,
+                        mix(water[c], sky[c], 0.55),
+                        (t * 1.5).min(1.0),
+                    );
                     mix(mirror, 250.0, step(0.66, 1.0, t))
                 })
             } else {
@@ -395,11 +429,6 @@ fn noise_table() -> &'static [i8] {
             .map(|i| (Noise(77).normal(i % 256, i / 256) * 25.6).clamp(-127.0, 127.0) as i8)
             .collect()
     })
-}
-
-/// A generator for what happens on a sea.
-pub fn events(seed: u64, purpose: Purpose, number: u32) -> ChaCha8Rng {
-    generator(seed, purpose, number, 1)
 }
 
 #[cfg(test)]

@@ -74,7 +74,10 @@ impl Sprite {
         let (surround, variation) = surroundings(&cut, core);
         // Cut by the box, by an oval, or closely by what differs from the water: edges must not give a fluke away.
         let style = chance.within(&(0.0..=3.0)) as u32;
-        let close = (style == 2).then(|| difference(&cut, surround, variation));
+        // A fluke that is hardly told from the water by its colours would vanish with it: it keeps its box.
+        let close = (style == 2)
+            .then(|| difference(&cut, surround, variation))
+            .filter(|close| mean_within(close, width, core) > 0.5);
         let inset = chance.within(&(0.0..=0.06));
         let pixels = cut
             .pixels()
@@ -85,7 +88,8 @@ impl Sprite {
                     * ramp(y, core[1], core[3], height as f32, inset);
                 if style == 1 {
                     let (cx, cy) = ((core[0] + core[2]) / 2.0, (core[1] + core[3]) / 2.0);
-                    let away = ((x - cx) / (width as f32 * 0.5)).hypot((y - cy) / (height as f32 * 0.5));
+                    let away =
+                        ((x - cx) / (width as f32 * 0.5)).hypot((y - cy) / (height as f32 * 0.5));
                     cover *= step(1.12, 0.82, away);
                 }
                 if let Some(close) = &close {
@@ -196,7 +200,11 @@ impl Sprite {
         let outer = bounds([0.0, 0.0, self.width as f32, self.height as f32]);
         let (w, h) = picture.dimensions();
         let edge = (0.03 * (outer[3] - outer[1])).max(1.0);
-        for y in super::canvas::span(outer[1], outer[3].min(setting.water + edge + 1.0 + setting.slope.abs() * w as f32), h) {
+        for y in super::canvas::span(
+            outer[1],
+            outer[3].min(setting.water + edge + 1.0 + setting.slope.abs() * w as f32),
+            h,
+        ) {
             for x in super::canvas::span(outer[0], outer[2], w) {
                 let (dx, dy) = (
                     x as f32 + 0.5 - setting.foot[0],
@@ -285,7 +293,9 @@ fn surroundings(cut: &RgbImage, core: [f32; 4]) -> ([f32; 3], f32) {
     }
     let count = f64::from(count.max(1));
     let mean = sum.map(|s| (s / count) as f32);
-    let variation = (square / count - f64::from(mean[1]).powi(2)).max(0.0).sqrt() as f32;
+    let variation = (square / count - f64::from(mean[1]).powi(2))
+        .max(0.0)
+        .sqrt() as f32;
     (mean, variation)
 }
 
@@ -304,7 +314,23 @@ fn difference(cut: &RgbImage, surround: [f32; 3], variation: f32) -> Vec<f32> {
     let reach = (width / 40).clamp(2, 12);
     let rows = box_blur(&unlike, width, height, reach, true);
     let smooth = box_blur(&rows, width, height, reach, false);
-    smooth.iter().map(|s| 0.1 + 0.9 * (s * 2.5).min(1.0)).collect()
+    smooth
+        .iter()
+        .map(|s| 0.1 + 0.9 * (s * 2.5).min(1.0))
+        .collect()
+}
+
+/// The mean of a map of `width` columns within a box.
+fn mean_within(map: &[f32], width: usize, [x0, y0, x1, y1]: [f32; 4]) -> f32 {
+    let (mut sum, mut count) = (0.0, 0.0);
+    for (i, value) in map.iter().enumerate() {
+        let (x, y) = ((i % width) as f32, (i / width) as f32);
+        if x >= x0 && x < x1 && y >= y0 && y < y1 {
+            sum += value;
+            count += 1.0;
+        }
+    }
+    if count > 0.0 { sum / count } else { 0.0 }
 }
 
 fn box_blur(values: &[f32], width: usize, height: usize, reach: usize, across: bool) -> Vec<f32> {
@@ -346,7 +372,11 @@ mod tests {
         };
         let photo = RgbImage::from_fn(120, 70, |x, y| {
             let within = (30..90).contains(&x) && (25..45).contains(&y);
-            image::Rgb(if within { [20, 20, 25] } else { [120, 125, 130] })
+            image::Rgb(if within {
+                [20, 20, 25]
+            } else {
+                [120, 125, 130]
+            })
         });
         (photo, region)
     }
@@ -404,6 +434,16 @@ mod tests {
         let (seen, share) = sprite.set(&setting, &mut sea).unwrap();
         assert_eq!((seen.y1, seen.width()), (75, 30));
         assert!((share - 0.5).abs() < 0.1, "{share}");
-        assert!(sprite.set(&Setting { water: 60.0, ..setting }, &mut sea).is_none());
+        assert!(
+            sprite
+                .set(
+                    &Setting {
+                        water: 60.0,
+                        ..setting
+                    },
+                    &mut sea
+                )
+                .is_none()
+        );
     }
 }

@@ -90,11 +90,21 @@ pub struct Surfacing {
 
 impl Surfacing {
     /// Draws one of a whale at a place, from `begins` on for about `seconds`.
-    pub fn draw(whale: Whale, place: Place, begins: f64, seconds: f32, chance: &mut ChaCha8Rng) -> Self {
+    pub fn draw(
+        whale: Whale,
+        place: Place,
+        begins: f64,
+        seconds: f32,
+        chance: &mut ChaCha8Rng,
+    ) -> Self {
         let mut pose = Pose::draw(&FIELD, chance);
         pose.turn *= 0.8;
         pose.roll *= 0.6;
-        let part = [chance.within(&(0.6..=1.2)), chance.within(&(0.8..=1.8)), chance.within(&(0.7..=1.3))];
+        let part = [
+            chance.within(&(0.6..=1.2)),
+            chance.within(&(0.8..=1.8)),
+            chance.within(&(0.7..=1.3)),
+        ];
         let whole: f32 = part.iter().sum();
         Self {
             whale,
@@ -169,7 +179,12 @@ impl Surfacing {
         })
     }
 
-    fn paint_drawn(&self, skin: &Skin, view: &View, picture: &mut RgbImage) -> Option<(PixelBox, f32)> {
+    fn paint_drawn(
+        &self,
+        skin: &Skin,
+        view: &View,
+        picture: &mut RgbImage,
+    ) -> Option<(PixelBox, f32)> {
         let facing = view.facing(self.light.sun());
         let (rows, columns) = reach(view, skin, picture.dimensions());
         let rays: u32 = if view.zoom > 90.0 { 1 } else { 2 };
@@ -202,10 +217,19 @@ impl Surfacing {
                 if share <= 0.0 {
                     continue;
                 }
-                super::canvas::blend(&mut picture.get_pixel_mut(x, y).0, sum.map(|s| s / cover), share.min(1.0));
+                super::canvas::blend(
+                    &mut picture.get_pixel_mut(x, y).0,
+                    sum.map(|s| s / cover),
+                    share.min(1.0),
+                );
                 covered += share;
                 if share >= 0.5 {
-                    let b = bounds.get_or_insert(PixelBox { x0: x, y0: y, x1: x + 1, y1: y + 1 });
+                    let b = bounds.get_or_insert(PixelBox {
+                        x0: x,
+                        y0: y,
+                        x1: x + 1,
+                        y1: y + 1,
+                    });
                     *b = PixelBox {
                         x0: b.x0.min(x),
                         y0: b.y0.min(y),
@@ -259,8 +283,18 @@ impl Surfacing {
         for i in 0..10u32 {
             let off = self.noise.normal(i, 1) * (0.12 + 0.2 * self.foam);
             let size = width * (0.02 + 0.05 * self.noise.normal(i, 2).abs());
-            let place = [x + off * width, water + 0.01 * width * self.noise.normal(i, 3)];
-            blob(picture, place, [size * 2.0, size * (0.4 + 0.8 * self.foam)], 0.2, white, 0.75 * strength);
+            let place = [
+                x + off * width,
+                water + 0.01 * width * self.noise.normal(i, 3),
+            ];
+            blob(
+                picture,
+                place,
+                [size * 2.0, size * (0.4 + 0.8 * self.foam)],
+                0.2,
+                white,
+                0.75 * strength,
+            );
         }
         let drops = (self.spray * 40.0 * (0.4 + 0.6 * (1.0 - out))) as u32;
         for i in 0..drops {
@@ -268,9 +302,19 @@ impl Surfacing {
             let fall = (since * 1.4 + self.noise.hash(i, 7) as f32 / u32::MAX as f32).fract();
             let off = self.noise.normal(i, 4) * 0.28;
             let top = 0.12 + 0.1 * self.noise.normal(i, 5).abs();
-            let place = [x + off * width, water - width * out * top * (1.0 - fall * fall)];
+            let place = [
+                x + off * width,
+                water - width * out * top * (1.0 - fall * fall),
+            ];
             let size = width * (0.004 + 0.012 * self.noise.normal(i, 6).abs());
-            blob(picture, place, [size, size * (1.0 + 2.0 * self.spray)], 0.3, white, 0.55);
+            blob(
+                picture,
+                place,
+                [size, size * (1.0 + 2.0 * self.spray)],
+                0.3,
+                white,
+                0.55,
+            );
         }
     }
 }
