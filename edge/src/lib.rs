@@ -10,6 +10,7 @@ pub mod check;
 pub mod config;
 pub mod encounter;
 pub mod frame;
+pub mod gate;
 pub mod health;
 pub mod identify;
 pub mod outbox;

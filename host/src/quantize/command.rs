@@ -279,5 +279,7 @@ fn renewed(
         card,
     )?;
     let golden = golden(&bundle)?;
-    Ok(bundle.with_golden(golden)?)
+    Ok(bundle
+        .with_golden(golden)?
+        .with_detector(old.detector_part())?)
 }
