@@ -115,6 +115,7 @@ impl Reporter {
             chance: identity.chance,
             position,
             time: Some(basis),
+            footage: None,
         };
         Ok(Report {
             sighting,
