@@ -1,60 +1,92 @@
-//! Encounters: the frames in a row that show a fluke, of which the best few crops are kept.
+//! Encounters: what one fluke shows from its rising to its dive, of which the best few crops are kept.
 //!
-//! One whale at a time: of several flukes in one frame the largest counts. Memory is bounded by the number of crops kept.
+//! Each track of the flukes before a camera is an encounter of its own, so that two whales side by side are two. Memory is bounded by the
+//! number of tracks, crops and places kept.
 
-use crate::quality::quality;
+mod crops;
+mod open;
+mod places;
+
+pub use crops::Crop;
+
+use crate::pixels::Pixels;
+use crate::quality::{Assessor, at_most};
 use crate::time::Moment;
+use crate::track::{TrackRules, Tracker};
+use flukewatch_common::detection::Detection;
+use flukewatch_common::footage::{FrameSize, Place};
 use flukewatch_common::pixel_box::PixelBox;
-use image::{RgbImage, imageops};
+use image::RgbImage;
+use open::Open;
 
-/// A fluke cut out of its frame, with some sea around it.
-#[derive(Clone, Debug)]
-pub struct Crop {
-    /// The pixels: the box and a margin.
-    pub pixels: RgbImage,
-    /// The box in [`Crop::pixels`].
-    pub region: PixelBox,
-    /// The box in the frame.
-    pub frame_region: PixelBox,
-    /// [`quality`] of the box.
-    pub quality: f64,
-}
-
-/// One encounter that is over.
+/// One encounter that is over, or a part of one that gets too long.
 #[derive(Clone, Debug)]
 pub struct Encounter {
+    /// The fluke's track, counted by camera; parts of one encounter bear the same.
+    pub track: u64,
     /// When the first frame with the fluke was taken.
     pub started: Moment,
     /// When the last one was.
     pub ended: Moment,
     /// Frames with the fluke.
     pub frames: u32,
-    /// The best crops, best first; at least one.
+    /// The best crops, best first; none where no frame could be decoded.
     pub crops: Vec<Crop>,
+    /// Where the fluke was, first and last included.
+    pub places: Vec<Place>,
+    /// The size of the frames.
+    pub frame: FrameSize,
+    /// The detector's best score; `None` where none looked.
+    pub detector: Option<f32>,
 }
 
 /// Which frames belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grouping {
-    /// Those of a film: an encounter ends after a gap without a fluke, or when it gets too long.
+    /// Those of a film: an encounter ends after a gap without its fluke, or when it gets too long.
     Film {
         /// The gap, in milliseconds.
         gap: i64,
         /// The longest encounter, in milliseconds.
         longest: i64,
     },
-    /// Each frame is an encounter of its own.
+    /// Each frame stands for itself: every fluke in it is an encounter.
     Stills,
 }
 
-/// Groups frames into encounters.
+/// What is known of the flukes in a frame.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Found<'a> {
+    /// A detector found these.
+    Detected(&'a [Detection]),
+    /// Somebody who knows says that they are here.
+    Told(&'a [PixelBox]),
+    /// Nobody looked: the whole frame counts as one fluke.
+    Whole,
+}
+
+/// How often a fluke's crops are judged, in microseconds: more seldom than frames come, for most show the same.
+const JUDGED_EVERY: i64 = 60_000;
+/// How sharp a crop may be beside the sharpest that was seen of a fluke, for a crop whose pixels are not there yet.
+const SHARPER: f32 = 1.3;
+
+/// Groups the frames of one camera into encounters.
 #[derive(Debug)]
 pub struct Encounters {
     grouping: Grouping,
     best_crops: usize,
     margin: f32,
-    open: Option<Encounter>,
+    tracker: Tracker,
+    open: Vec<Open>,
+    assessor: Assessor,
+    told: Vec<Detection>,
+    spare: Option<Vec<u8>>,
+    now: Moment,
+    frame: FrameSize,
 }
+
+/// The side of what a model looks at, where nobody says: that of 160 x 320 pixels.
+const USUAL_SIDE: f32 = 226.0;
 
 impl Encounters {
     /// Keeps `best_crops` (at least one) of each encounter, cut with `margin`, a share of the box's sides, around the box.
@@ -63,249 +95,177 @@ impl Encounters {
             grouping,
             best_crops: best_crops.max(1),
             margin,
-            open: None,
+            tracker: Tracker::new(fitting(TrackRules::default(), grouping)),
+            open: vec![],
+            assessor: Assessor::new(USUAL_SIDE),
+            told: vec![],
+            spare: None,
+            now: Moment::default(),
+            frame: FrameSize::default(),
         }
     }
 
-    /// Time has come to `now`: the encounter that this ends, if it does. A source whose moments jump, forwards or backwards, ends one too.
-    pub fn pass(&mut self, now: Moment) -> Option<Encounter> {
-        let Grouping::Film { gap, .. } = self.grouping else {
-            return None;
-        };
+    /// Follows flukes by `rules`, but for the gap, which is the grouping's.
+    #[must_use]
+    pub fn with_tracks(self, rules: TrackRules) -> Self {
+        Self {
+            tracker: Tracker::new(fitting(rules, self.grouping)),
+            ..self
+        }
+    }
+
+    /// Judges crops for a model that looks at `height` x `width` pixels.
+    #[must_use]
+    pub fn for_model(self, height: u32, width: u32) -> Self {
+        let side = (f64::from(height) * f64::from(width)).sqrt() as f32;
+        Self {
+            assessor: Assessor::new(side),
+            ..self
+        }
+    }
+
+    /// Time has come to `now`: the encounters that this ends. A source whose moments jump, forwards or backwards, ends them too.
+    pub fn pass(&mut self, now: Moment) -> Vec<Encounter> {
+        if self.grouping == Grouping::Stills {
+            return vec![];
+        }
+        self.tracker.pass(now);
+        self.over()
+    }
+
+    /// A frame of `frame` pixels, taken at `taken`, shows `found`. Call [`Encounters::pass`] first, and [`Encounters::keep`] next where
+    /// [`Encounters::wants_pixels`]; then [`Encounters::complete`].
+    pub fn look(&mut self, found: Found<'_>, frame: FrameSize, taken: Moment) {
+        (self.now, self.frame) = (taken, frame);
+        if self.grouping == Grouping::Stills {
+            self.tracker.finish();
+            self.open.clear();
+        }
+        let FrameSize { width, height } = frame;
+        let sure = |region| Detection { region, score: 1.0 };
+        let detected = matches!(found, Found::Detected(_));
+        match found {
+            Found::Whole => {
+                let whole = sure(PixelBox::whole(width, height));
+                self.tracker.step_only(whole, taken);
+            }
+            Found::Told(boxes) => {
+                let inside = boxes.iter().filter_map(|b| b.within(width, height));
+                self.told.clear();
+                self.told.extend(inside.map(sure));
+                self.tracker.step(&self.told, taken);
+            }
+            Found::Detected(boxes) => {
+                let inside = boxes.iter().filter_map(|d| {
+                    let region = d.region.within(width, height)?;
+                    Some(Detection { region, ..*d })
+                });
+                self.told.clear();
+                self.told.extend(inside);
+                self.tracker.step(&self.told, taken);
+                // A still is there because it shows a fluke.
+                if self.grouping == Grouping::Stills && self.tracker.tracks().is_empty() {
+                    let whole = sure(PixelBox::whole(width, height));
+                    self.tracker.step_only(whole, taken);
+                }
+            }
+        }
+        let tracker = &self.tracker;
+        // What was taken for a fluke and was none.
         self.open
-            .take_if(|e| now.millis_since(e.ended).saturating_abs() >= gap)
+            .retain(|o| o.confirmed || tracker.follows(o.track));
+        for track in tracker.tracks() {
+            let Some(seen) = track.seen else { continue };
+            let at = self.open.iter().position(|o| o.track == track.id);
+            let open = match at.and_then(|at| self.open.get_mut(at)) {
+                Some(open) => {
+                    open.see(seen.region, frame, taken);
+                    open
+                }
+                None => {
+                    let open = Open::new(track.id, seen.region, frame, taken, self.best_crops);
+                    self.open.push(open);
+                    let Some(open) = self.open.last_mut() else {
+                        continue;
+                    };
+                    open
+                }
+            };
+            open.confirmed |= track.confirmed;
+            if detected {
+                open.detector = Some(open.detector.unwrap_or(0.0).max(seen.score).min(1.0));
+            }
+        }
     }
 
-    /// A fluke in `region` of the frame `photo`, taken at `taken`; returns the encounter that this frame completes, if it does.
-    /// Call [`Encounters::pass`] first. A region that touches no pixel of the photo is no fluke.
-    pub fn see(&mut self, photo: &RgbImage, region: PixelBox, taken: Moment) -> Option<Encounter> {
-        let region = region.within(photo.width(), photo.height())?;
-        let encounter = self.open.get_or_insert_with(|| Encounter {
-            started: taken,
-            ended: taken,
-            frames: 0,
-            crops: vec![],
-        });
-        encounter.ended = taken;
-        encounter.frames = encounter.frames.saturating_add(1);
+    /// Whether the frame that was last looked at may hold a crop worth keeping.
+    pub fn wants_pixels(&self) -> bool {
+        let side = self.assessor.input_side();
+        self.open.iter().any(|o| o.wants(self.now, side))
+    }
 
-        let fluke =
-            imageops::crop_imm(photo, region.x0, region.y0, region.width(), region.height())
-                .to_image();
-        let quality = quality(&fluke);
-        let at = encounter.crops.partition_point(|c| c.quality >= quality);
-        if at < self.best_crops {
-            encounter
-                .crops
-                .insert(at, cut(photo, region, self.margin, quality));
-            encounter.crops.truncate(self.best_crops);
+    /// Judges the crops of the frame that was last looked at, whose pixels are `photo`, and keeps the best.
+    pub fn keep(&mut self, photo: Pixels<'_>) {
+        let side = self.assessor.input_side();
+        for open in self.open.iter_mut().filter(|o| o.wants(self.now, side)) {
+            let margin = self.margin;
+            open.judge(photo, &mut self.assessor, margin, &mut self.spare);
         }
+    }
+
+    /// The encounters that the frame completes which was last looked at: those of stills, and those that get too long.
+    pub fn complete(&mut self) -> Vec<Encounter> {
         match self.grouping {
-            Grouping::Stills => self.open.take(),
-            Grouping::Film { longest, .. } => self
-                .open
-                .take_if(|e| e.ended.millis_since(e.started) >= longest),
+            Grouping::Stills => {
+                self.tracker.finish();
+                self.over()
+            }
+            Grouping::Film { longest, .. } => take(&mut self.open, |o| o.lasted() >= longest),
         }
     }
 
-    /// There are no more frames: the encounter that was going on, if one was.
-    pub fn finish(&mut self) -> Option<Encounter> {
-        self.open.take()
+    /// All of [`Encounters::look`], [`Encounters::keep`] and [`Encounters::complete`] at once.
+    pub fn see(&mut self, photo: &RgbImage, found: Found<'_>, taken: Moment) -> Vec<Encounter> {
+        let (width, height) = photo.dimensions();
+        self.look(found, FrameSize { width, height }, taken);
+        self.keep(Pixels::of(photo));
+        self.complete()
+    }
+
+    /// There are no more frames: the encounters that were going on.
+    pub fn finish(&mut self) -> Vec<Encounter> {
+        self.tracker.finish();
+        self.over()
+    }
+
+    /// The encounters whose tracks are over.
+    fn over(&mut self) -> Vec<Encounter> {
+        let Self { open, tracker, .. } = self;
+        let mut over = take(open, |o| !tracker.follows(o.track));
+        open.retain(|o| tracker.follows(o.track));
+        over.sort_by_key(|e| (e.started, e.track));
+        over
     }
 }
 
-/// The largest of a frame's boxes.
-pub fn largest(boxes: &[PixelBox]) -> Option<PixelBox> {
-    boxes.iter().copied().max_by_key(PixelBox::area)
+/// Takes out the encounters that are flukes and for which `which` holds.
+fn take(open: &mut Vec<Open>, which: impl Fn(&Open) -> bool) -> Vec<Encounter> {
+    let over = open.extract_if(.., |o| o.confirmed && which(o));
+    over.map(Open::close).collect()
 }
 
-fn cut(photo: &RgbImage, region: PixelBox, margin: f32, quality: f64) -> Crop {
-    // Rounded up, so that a preparation which widens the box by this margin still finds every pixel that it would find in the
-    // whole frame.
-    let side = |length: u32| (length as f32 * margin).ceil() as u32 + 1;
-    let (dx, dy) = (side(region.width()), side(region.height()));
-    let (x0, y0) = (region.x0.saturating_sub(dx), region.y0.saturating_sub(dy));
-    let x1 = region.x1.saturating_add(dx).min(photo.width());
-    let y1 = region.y1.saturating_add(dy).min(photo.height());
-    let inside = PixelBox {
-        x0: region.x0 - x0,
-        y0: region.y0 - y0,
-        x1: region.x1 - x0,
-        y1: region.y1 - y0,
-    };
-    let pixels = imageops::crop_imm(photo, x0, y0, x1 - x0, y1 - y0).to_image();
-    Crop {
-        pixels,
-        region: inside,
-        frame_region: region,
-        quality,
+/// `rules` with the gap of `grouping`. On a still every box that may begin a track is a fluke, since no other frame will tell.
+fn fitting(rules: TrackRules, grouping: Grouping) -> TrackRules {
+    match grouping {
+        Grouping::Film { gap, .. } => TrackRules { gap, ..rules },
+        Grouping::Stills => TrackRules { sure: 0.0, ..rules },
     }
+}
+
+/// Whether a box may still make a crop worth keeping: see [`at_most`].
+fn promise(region: PixelBox, side: f32, sharpest: f32) -> f32 {
+    at_most(region, side) * (sharpest * SHARPER).min(1.0)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use flukewatch_common::prepare::{Colour, Fit, Preparation};
-
-    const FILM: Grouping = Grouping::Film {
-        gap: 1000,
-        longest: 5000,
-    };
-    const BOX: PixelBox = PixelBox {
-        x0: 10,
-        y0: 10,
-        x1: 50,
-        y1: 30,
-    };
-
-    fn photo(contrast: u8) -> RgbImage {
-        RgbImage::from_fn(80, 60, |x, y| {
-            image::Rgb(
-                [if (x / 3 + y / 3) % 2 == 0 {
-                    0
-                } else {
-                    contrast
-                }; 3],
-            )
-        })
-    }
-
-    /// Plays frames 100 ms apart: `Some(contrast)` shows a fluke, `None` open sea.
-    fn play(encounters: &mut Encounters, frames: &[Option<u8>]) -> Vec<Encounter> {
-        let mut over = vec![];
-        for (i, frame) in frames.iter().enumerate() {
-            let now = Moment::from_millis(i as i64 * 100);
-            over.extend(encounters.pass(now));
-            if let Some(contrast) = frame {
-                over.extend(encounters.see(&photo(*contrast), BOX, now));
-            }
-        }
-        over.extend(encounters.finish());
-        over
-    }
-
-    fn spans(encounters: &[Encounter]) -> Vec<(i64, i64, u32)> {
-        encounters
-            .iter()
-            .map(|e| (e.started.0 / 1000, e.ended.0 / 1000, e.frames))
-            .collect()
-    }
-
-    #[test]
-    fn a_gap_ends_an_encounter_and_a_flicker_does_not() {
-        let mut frames = vec![None; 5];
-        frames.extend([Some(90); 4]);
-        frames.extend([None; 8]);
-        frames.extend([Some(90); 2]);
-        frames.extend([None; 10]);
-        frames.extend([Some(90); 3]);
-        let over = play(&mut Encounters::new(FILM, 3, 0.1), &frames);
-        assert_eq!(spans(&over), [(500, 1800, 6), (2900, 3100, 3)]);
-    }
-
-    #[test]
-    fn a_long_encounter_is_reported_in_parts() {
-        let over = play(&mut Encounters::new(FILM, 3, 0.1), &[Some(90); 60]);
-        assert_eq!(spans(&over), [(0, 5000, 51), (5100, 5900, 9)]);
-    }
-
-    #[test]
-    fn a_moment_far_back_ends_an_encounter() {
-        let mut encounters = Encounters::new(FILM, 3, 0.1);
-        assert!(
-            encounters
-                .see(&photo(90), BOX, Moment::from_millis(1_000_000))
-                .is_none()
-        );
-        assert!(encounters.pass(Moment::from_millis(999_500)).is_none());
-        assert!(encounters.pass(Moment(0)).is_some());
-    }
-
-    #[test]
-    fn each_still_is_an_encounter() {
-        let over = play(
-            &mut Encounters::new(Grouping::Stills, 3, 0.1),
-            &[Some(90), None, Some(90)],
-        );
-        assert_eq!(spans(&over), [(0, 0, 1), (200, 200, 1)]);
-    }
-
-    #[test]
-    fn only_the_best_crops_are_kept_best_first() {
-        let contrasts = [40, 200, 90, 10, 250, 120];
-        let over = play(&mut Encounters::new(FILM, 3, 0.1), &contrasts.map(Some));
-        let kept: Vec<f64> = over[0].crops.iter().map(|c| c.quality).collect();
-        let mut all: Vec<f64> = contrasts
-            .iter()
-            .map(|&c| quality(&imageops::crop_imm(&photo(c), 10, 10, 40, 20).to_image()))
-            .collect();
-        all.sort_by(|a, b| b.total_cmp(a));
-        assert_eq!(kept, all[..3]);
-    }
-
-    #[test]
-    fn a_box_outside_the_frame_is_no_fluke() {
-        let mut encounters = Encounters::new(Grouping::Stills, 3, 0.1);
-        let outside = PixelBox {
-            x0: 100,
-            y0: 0,
-            x1: 120,
-            y1: 10,
-        };
-        assert!(encounters.see(&photo(90), outside, Moment(0)).is_none());
-        assert!(encounters.finish().is_none());
-    }
-
-    #[test]
-    fn a_crop_prepares_as_its_frame_does() {
-        let photo = RgbImage::from_fn(83, 61, |x, y| {
-            image::Rgb([(x * 3) as u8, (y * 4) as u8, (x * y) as u8])
-        });
-        for (margin, fit) in [
-            (0.0, Fit::Stretch),
-            (0.07, Fit::Letterbox),
-            (0.33, Fit::Stretch),
-        ] {
-            let (mean, deviation) = (vec![0.0; 3], vec![1.0; 3]);
-            let p = Preparation {
-                height: 16,
-                width: 32,
-                colour: Colour::Rgb,
-                fit,
-                margin,
-                mean,
-                deviation,
-            };
-            for region in [
-                BOX,
-                PixelBox {
-                    x0: 0,
-                    y0: 40,
-                    x1: 30,
-                    y1: 61,
-                },
-                PixelBox {
-                    x0: 60,
-                    y0: 3,
-                    x1: 83,
-                    y1: 20,
-                },
-            ] {
-                let crop = cut(&photo, region, margin, 0.0);
-                assert_eq!(
-                    p.pixels(&photo, region).unwrap(),
-                    p.pixels(&crop.pixels, crop.region).unwrap()
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn of_several_flukes_the_largest_counts() {
-        assert_eq!(
-            largest(&[PixelBox::whole(3, 3), BOX, PixelBox::whole(9, 9)]),
-            Some(BOX)
-        );
-        assert_eq!(largest(&[]), None);
-    }
-}
+mod tests;
