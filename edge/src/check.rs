@@ -16,7 +16,7 @@ use std::time::Instant;
 /// What one part of the check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was checked: `config`, `bundle`, `model`, `engine`, `camera`, `position` or `outbox`.
+    /// What was checked: `config`, `bundle`, `model`, `detector`, `engine`, `camera`, `position` or `outbox`.
     pub part: &'static str,
     /// Whether it will work.
     pub good: bool,
@@ -55,7 +55,10 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
         shown(&config)
     );
     let mut findings = vec![Finding::good("config", says)];
-    findings.extend(check_bundle(&config.bundle.path));
+    findings.extend(bundle_findings(
+        &config.bundle.path,
+        config.detector.enabled,
+    ));
     findings.push(check_engine(&config));
     findings.extend(inputs::cameras(&config));
     findings.push(inputs::position(&config));
@@ -65,6 +68,10 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
 
 /// Checks a bundle and runs its model once.
 pub fn check_bundle(path: &Path) -> Vec<Finding> {
+    bundle_findings(path, true)
+}
+
+fn bundle_findings(path: &Path, detecting: bool) -> Vec<Finding> {
     let bundle = match Bundle::open(path) {
         Ok(bundle) => bundle,
         Err(e) => return vec![Finding::fault("bundle", e)],
@@ -78,7 +85,22 @@ pub fn check_bundle(path: &Path) -> Vec<Finding> {
         catalogue.whales(),
         catalogue.len()
     );
-    vec![Finding::good("bundle", says), check_model(path, &bundle)]
+    vec![
+        Finding::good("bundle", says),
+        check_model(path, &bundle),
+        Finding::good("detector", about_detector(&bundle, detecting).into()),
+    ]
+}
+
+/// What looks for flukes with `bundle`, where a detector is to be used or not.
+pub(crate) fn about_detector(bundle: &Bundle, detecting: bool) -> &'static str {
+    if !detecting {
+        "none, as the configuration says: a frame without boxes counts as a fluke as a whole"
+    } else if crate::run::detector(bundle).is_some() {
+        "the bundle's looks at frames without boxes"
+    } else {
+        "the bundle has none: a frame without boxes counts as a fluke as a whole"
+    }
 }
 
 fn check_model(path: &Path, bundle: &Bundle) -> Finding {
@@ -179,7 +201,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let findings = check_config(&boat(folder.path()));
         let all = [
-            "config", "bundle", "model", "engine", "camera", "position", "outbox",
+            "config", "bundle", "model", "detector", "engine", "camera", "position", "outbox",
         ]
         .map(|part| (part, true));
         assert_eq!(parts(&findings), all, "{findings:?}");
@@ -189,6 +211,10 @@ mod tests {
         );
         assert!(
             findings[2].says.contains("gives 128 numbers"),
+            "{findings:?}"
+        );
+        assert!(
+            findings[3].says.starts_with("the bundle has none"),
             "{findings:?}"
         );
         assert!(

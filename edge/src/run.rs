@@ -1,7 +1,10 @@
 //! A boat at work: the watch on one thread, the courier beside it, and somebody who waits for both.
 
+mod detector;
 mod inputs;
 mod monitor;
+
+pub use detector::detector;
 
 use crate::backoff::Backoff;
 use crate::config::{CameraSection, Config, SourceKind};
@@ -10,8 +13,10 @@ use crate::health::{Counters, Health};
 use crate::identify::Identifier;
 use crate::outbox::{Outbox, OutboxError};
 use crate::report::{Reporter, Whereabouts};
+use crate::returns::Returns;
 use crate::source::SourceError;
 use crate::stop::Stop;
+use crate::track::TrackRules;
 use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplink};
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
@@ -141,7 +146,13 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         source,
     })?;
     let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
-    let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
+    let preparation = &bundle.manifest.preparation;
+    let margin = preparation.margin.max(PICTURE_MARGIN);
+    let (height, width) = (preparation.height, preparation.width);
+    let detector = config.detector.enabled.then(|| detector(&bundle)).flatten();
+    if detector.is_none() {
+        tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
+    }
     let identifier = Identifier::new(bundle, embedder);
     let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
     let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
@@ -196,10 +207,14 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     );
     let courier = runtime.spawn(courier.run());
     let names = config.cameras.iter().map(|c| c.name.clone()).collect();
-    let reporter = Reporter::new(boat.clone(), names, identifier, whereabouts, random()?);
+    let reporter = Reporter::new(boat.clone(), names, identifier, whereabouts, random()?)
+        .with_returns(Returns::new(config.encounter.return_within()))
+        .configured(config.identity);
     let best = config.encounter.best_crops;
     let cameras = config.cameras.iter().map(|camera| {
-        let encounters = Encounters::new(grouping(config, camera), best, margin);
+        let encounters = Encounters::new(grouping(config, camera), best, margin)
+            .with_tracks(track_rules(config))
+            .for_model(height, width);
         Watched::new(encounters, camera.is_live())
     });
     let watch = Watch::new(
@@ -212,7 +227,8 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         counters.clone(),
         news,
         stop.clone(),
-    );
+    )
+    .detecting(detector);
     let watch = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || watch.run())
@@ -268,6 +284,16 @@ fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
             gap: config.encounter.gap_millis(),
             longest: config.encounter.longest_millis(),
         },
+    }
+}
+
+fn track_rules(config: &Config) -> TrackRules {
+    TrackRules {
+        threshold: config.detector.threshold as f32,
+        sure: config.track.sure as f32,
+        hits: config.track.hits,
+        of_frames: config.track.of_frames,
+        gap: config.encounter.gap_millis(),
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Selftest {
     pub engine: String,
     /// Why that is not TensorRT, where the configuration would have it.
     pub why_not_tensorrt: Option<String>,
+    /// What looks for flukes.
+    pub detector: &'static str,
     /// What was compared.
     pub comparisons: Vec<Comparison>,
 }
@@ -79,6 +81,7 @@ impl fmt::Display for Selftest {
                 "{word} {one} beside {other}: lowest cosine {lowest_cosine:.4}, demanded {demanded}"
             )?;
         }
+        writeln!(f, "detector: {}", self.detector)?;
         let answer = if self.passed { "yes" } else { "no" };
         writeln!(f, "{answer}: {} on {IMAGES} drawn flukes", self.engine)
     }
@@ -139,6 +142,7 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     Ok(Selftest {
         passed: comparisons.iter().all(|c| c.passed),
         engine: active,
+        detector: crate::check::about_detector(&bundle, true),
         why_not_tensorrt,
         comparisons,
     })

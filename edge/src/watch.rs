@@ -4,18 +4,22 @@
 //! (its disk is full), sightings wait in memory, [`MAX_IN_MEMORY`] of them, and are offered again; beyond that the oldest is given
 //! up, and the log names it.
 
-use crate::encounter::{Encounter, Encounters, largest};
-use crate::frame::Frame;
+use crate::detect::{Detect, DetectError};
+use crate::encounter::{Encounter, Encounters, Found};
+use crate::frame::{Frame, RawPicture};
 use crate::health::Counters;
 use crate::outbox::Outbox;
-use crate::pixels::Developer;
+use crate::pixels::{Developer, Photo};
 use crate::report::{Report, Reporter};
 use crate::source::{FrameSource, Next, SourceError};
 use crate::stop::Stop;
 use crate::time::{Moment, SteadyClock, Timing};
 use flukewatch_common::clock::Clock;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::detection::Detection;
+use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
+use image::RgbImage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,6 +72,11 @@ pub struct Watch {
     source: Box<dyn FrameSource>,
     cameras: Vec<Watched>,
     developer: Developer,
+    /// What looks at frames that come without boxes; where there is none, they count as flukes as a whole.
+    detector: Option<Box<dyn Detect>>,
+    found: Vec<Detection>,
+    /// The frame, reduced for the detector.
+    small: RgbImage,
     reporter: Reporter,
     outbox: Outbox,
     clock: Arc<dyn Clock>,
@@ -102,6 +111,9 @@ impl Watch {
             source,
             cameras,
             developer: Developer::new(reporter.sees_grey()),
+            detector: None,
+            found: vec![],
+            small: RgbImage::default(),
             reporter,
             outbox,
             clock,
@@ -115,7 +127,13 @@ impl Watch {
         }
     }
 
-    /// Watches until the source is over or the program is asked to stop; the encounter that is then going on is reported too.
+    /// Lets `detector`, if there is one, look at frames that come without boxes.
+    #[must_use]
+    pub fn detecting(self, detector: Option<Box<dyn Detect>>) -> Self {
+        Self { detector, ..self }
+    }
+
+    /// Watches until the source is over or the program is asked to stop; the encounters that are then going on are reported too.
     ///
     /// # Errors
     /// When the source fails or a sighting could not be saved.
@@ -159,12 +177,11 @@ impl Watch {
         }
     }
 
-    /// A camera has no more frames: the encounter that was going on, if one was, is over.
+    /// A camera has no more frames: the encounters that were going on are over.
     fn finish(&mut self, camera: usize) {
         let open = self.cameras.get_mut(camera);
-        if let Some(encounter) = open.and_then(|c| c.encounters.finish()) {
-            self.report(camera, &encounter);
-        }
+        let over = open.map(|c| c.encounters.finish());
+        self.report(camera, over.unwrap_or_default());
     }
 
     /// No camera has anything to show. One that was unplugged in the middle of an encounter may never have again.
@@ -172,9 +189,8 @@ impl Watch {
         let now = self.steady.now();
         for camera in 0..self.cameras.len() {
             let live = self.cameras.get_mut(camera).filter(|c| c.live);
-            if let Some(encounter) = live.and_then(|c| c.encounters.pass(now)) {
-                self.report(camera, &encounter);
-            }
+            let over = live.map(|c| c.encounters.pass(now));
+            self.report(camera, over.unwrap_or_default());
         }
     }
 
@@ -192,38 +208,85 @@ impl Watch {
             return self.broken(false, &name, "it is of no camera that is watched");
         };
         let live = watched.live;
-        if let Some(encounter) = watched.encounters.pass(taken) {
-            self.report(camera, &encounter);
-        }
+        watched.timing = timing;
+        let over = watched.encounters.pass(taken);
+        self.report(camera, over);
         if boxes.as_ref().is_some_and(Vec::is_empty) {
+            // Open sea: nobody needs its pixels.
+            if let Some(Watched { encounters, .. }) = self.cameras.get_mut(camera) {
+                encounters.look(Found::Told(&[]), FrameSize::default(), taken);
+            }
             return;
         }
-        let photo = match self.developer.develop(picture) {
-            Ok(photo) => photo,
+        let (photo, raw) = match self.developer.look(picture) {
+            Ok(looked) => looked,
             Err(e) => return self.broken(live, &name, &e.to_string()),
         };
-        let whole = PixelBox::whole(photo.width(), photo.height());
-        let region = match &boxes {
-            None => Some(whole),
-            Some(boxes) => {
-                let inside: Vec<PixelBox> = boxes
-                    .iter()
-                    .filter_map(|b| b.within(photo.width(), photo.height()))
-                    .collect();
-                largest(&inside)
-            }
-        };
-        let Some(region) = region else {
-            return self.broken(live, &name, "its boxes lie outside of it");
-        };
-        let completed = self.cameras.get_mut(camera).and_then(|watched| {
-            watched.timing = timing;
-            watched.encounters.see(&photo, region, taken)
-        });
-        self.developer.recycle(photo);
-        if let Some(encounter) = completed {
-            self.report(camera, &encounter);
+        let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
+        if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref())) {
+            self.broken(live, &name, &reason);
         }
+        self.developer.take_back(photo);
+        let watched = self.cameras.get_mut(camera);
+        let over = watched.map(|c| c.encounters.complete());
+        self.report(camera, over.unwrap_or_default());
+    }
+
+    /// Looks for flukes in `photo` and follows them.
+    fn look_into(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        boxes: Option<&[PixelBox]>,
+        taken: Moment,
+    ) -> Result<(), String> {
+        let pixels = photo.pixels();
+        let (width, height) = (pixels.width(), pixels.height());
+        let Self {
+            cameras,
+            detector,
+            found,
+            small,
+            ..
+        } = self;
+        let found = match (boxes, detector) {
+            (Some(boxes), _) => {
+                if boxes.iter().all(|b| b.within(width, height).is_none()) {
+                    return Err("its boxes lie outside of it".into());
+                }
+                Found::Told(boxes)
+            }
+            (None, Some(detector)) => {
+                detect(&mut **detector, photo, small, found).map_err(|e| e.to_string())?;
+                Found::Detected(found)
+            }
+            (None, None) => Found::Whole,
+        };
+        if let Some(Watched { encounters, .. }) = cameras.get_mut(camera) {
+            encounters.look(found, FrameSize { width, height }, taken);
+        }
+        Ok(())
+    }
+
+    /// Keeps the crops of the frame that was just looked at, if they are worth it; in colours where `raw` still has them.
+    fn keep_crops(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        raw: Option<&RawPicture>,
+    ) -> Result<(), String> {
+        let watched = self.cameras.get_mut(camera);
+        let Some(watched) = watched.filter(|c| c.encounters.wants_pixels()) else {
+            return Ok(());
+        };
+        let Some(raw) = raw else {
+            watched.encounters.keep(photo.pixels());
+            return Ok(());
+        };
+        let colours = self.developer.colours(raw).map_err(|e| e.to_string())?;
+        watched.encounters.keep(colours.pixels());
+        self.developer.take_back(colours);
+        Ok(())
     }
 
     fn broken(&mut self, live: bool, frame: &dyn std::fmt::Display, reason: &str) {
@@ -240,23 +303,21 @@ impl Watch {
         tracing::warn!(%frame, untold, "a frame is skipped: {reason}");
     }
 
-    fn report(&mut self, camera: usize, encounter: &Encounter) {
-        self.counters.encounter();
-        let timing = self
-            .cameras
-            .get(camera)
-            .map_or(Timing::default(), |c| c.timing);
-        match self.reporter.report(camera, encounter, timing) {
-            Ok(report) => {
-                self.waiting.push_back(report);
-                self.offer();
-            }
-            Err(e) => {
-                self.counters.failed_encounter();
-                tracing::error!(
-                    frames = encounter.frames,
-                    "an encounter cannot be reported: {e}"
-                );
+    fn report(&mut self, camera: usize, over: Vec<Encounter>) {
+        for encounter in over {
+            self.counters.encounter();
+            let watched = self.cameras.get(camera);
+            let timing = watched.map_or(Timing::default(), |c| c.timing);
+            match self.reporter.report(camera, &encounter, timing) {
+                Ok(report) => {
+                    self.waiting.push_back(report);
+                    self.offer();
+                }
+                Err(e) => {
+                    self.counters.failed_encounter();
+                    let frames = encounter.frames;
+                    tracing::error!(frames, "an encounter cannot be reported: {e}");
+                }
             }
         }
     }
@@ -309,10 +370,46 @@ impl Watch {
     }
 }
 
+/// How wide a frame is that a detector sees, at least, in pixels: from twice this width on frames are reduced. A fluke that is narrower than 16
+/// pixels then tells nothing anyway.
+const DETECTED_WIDTH: u32 = 960;
+
+/// Lets `detector` look at `photo`, reduced in the memory of `small` where it is large; boxes are in the photo's pixels.
+fn detect(
+    detector: &mut dyn Detect,
+    photo: &Photo,
+    small: &mut RgbImage,
+    found: &mut Vec<Detection>,
+) -> Result<(), DetectError> {
+    let pixels = photo.pixels();
+    let step = (pixels.width() / DETECTED_WIDTH).max(1);
+    let seen = match photo {
+        Photo::Colour(photo) if step == 1 => photo,
+        _ => {
+            pixels.reduce(step, small);
+            &*small
+        }
+    };
+    detector.detect(seen, found)?;
+    for Detection { region: r, .. } in found.iter_mut() {
+        for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
+            *edge = edge.saturating_mul(step);
+        }
+    }
+    Ok(())
+}
+
 fn told(report: &Report, sequence: u64) {
     let Report { sighting, .. } = report;
     let score = sighting.candidates.first().map_or(0.0, |c| c.score);
     let (frames, started) = (sighting.frames, sighting.started);
+    if let Some(footage) = sighting
+        .footage
+        .as_ref()
+        .filter(|f| f.encounter != sighting.id)
+    {
+        tracing::info!(encounter = %footage.encounter, sequence, "a whale is back, or has stayed long");
+    }
     match &sighting.verdict {
         Verdict::Known { whale } => {
             tracing::info!(sequence, whale, score, frames, %started, "a known whale")
