@@ -5,6 +5,7 @@ mod inputs;
 use crate::config::Config;
 use crate::outbox::Listing;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_common::engine::tensorrt::TensorRt;
@@ -88,19 +89,25 @@ fn bundle_findings(path: &Path, detecting: bool) -> Vec<Finding> {
     vec![
         Finding::good("bundle", says),
         check_model(path, &bundle),
-        Finding::good("detector", about_detector(&bundle, detecting).into()),
+        match about_detector(&bundle, detecting) {
+            Ok(says) => Finding::good("detector", says.into()),
+            Err(e) => Finding::fault("detector", format!("{}: {e}", path.display())),
+        },
     ]
 }
 
 /// What looks for flukes with `bundle`, where a detector is to be used or not.
-pub(crate) fn about_detector(bundle: &Bundle, detecting: bool) -> &'static str {
-    if !detecting {
+pub(crate) fn about_detector(
+    bundle: &Bundle,
+    detecting: bool,
+) -> Result<&'static str, DetectorError> {
+    Ok(if !detecting {
         "none, as the configuration says: a frame without boxes counts as a fluke as a whole"
-    } else if crate::run::detector(bundle).is_some() {
+    } else if crate::run::detector(bundle, 0.0)?.is_some() {
         "the bundle's looks at frames without boxes"
     } else {
         "the bundle has none: a frame without boxes counts as a fluke as a whole"
-    }
+    })
 }
 
 fn check_model(path: &Path, bundle: &Bundle) -> Finding {

@@ -8,7 +8,9 @@ pub use detector::detector;
 
 use crate::backoff::Backoff;
 use crate::config::{CameraSection, Config, SourceKind};
+use crate::detect::Detect;
 use crate::encounter::{Encounters, Grouping};
+use crate::gate::{Gate, GateSettings};
 use crate::health::{Counters, Health};
 use crate::identify::Identifier;
 use crate::outbox::{Outbox, OutboxError};
@@ -21,6 +23,7 @@ use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplin
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::engine::choice::{self, OpenError, Opened};
 use flukewatch_common::engine::{Level, Teller};
@@ -81,6 +84,9 @@ pub enum RunError {
     /// The frames.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The bundle's detector.
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -149,7 +155,13 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let preparation = &bundle.manifest.preparation;
     let margin = preparation.margin.max(PICTURE_MARGIN);
     let (height, width) = (preparation.height, preparation.width);
-    let detector = config.detector.enabled.then(|| detector(&bundle)).flatten();
+    let detector = if config.detector.enabled {
+        detector(&bundle, config.detector.threshold as f32)?
+    } else {
+        None
+    };
+    // Without a detector boxes are told, not found.
+    let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
     if detector.is_none() {
         tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
     }
@@ -213,9 +225,10 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
     let best = config.encounter.best_crops;
     let cameras = config.cameras.iter().map(|camera| {
         let encounters = Encounters::new(grouping(config, camera), best, margin)
-            .with_tracks(track_rules(config))
+            .with_tracks(track_rules(config, found_from))
             .for_model(height, width);
-        Watched::new(encounters, camera.is_live())
+        let film = camera.source != SourceKind::Stills;
+        Watched::new(encounters, camera.is_live()).gated(film.then(|| gate(config)))
     });
     let watch = Watch::new(
         source,
@@ -228,7 +241,7 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
         news,
         stop.clone(),
     )
-    .detecting(detector);
+    .detecting(detector.map(|d| -> Box<dyn Detect> { Box::new(d) }));
     let watch = std::thread::Builder::new()
         .name("watch".into())
         .spawn(move || watch.run())
@@ -287,9 +300,16 @@ fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
     }
 }
 
-fn track_rules(config: &Config) -> TrackRules {
+fn gate(config: &Config) -> Gate {
+    Gate::new(GateSettings {
+        every: config.detector.every,
+        ..GateSettings::default()
+    })
+}
+
+fn track_rules(config: &Config, threshold: f32) -> TrackRules {
     TrackRules {
-        threshold: config.detector.threshold as f32,
+        threshold,
         sure: config.track.sure as f32,
         hits: config.track.hits,
         of_frames: config.track.of_frames,

@@ -2,6 +2,7 @@
 
 use crate::config::EngineSection;
 use flukewatch_common::bundle::{Bundle, BundleError, Precision};
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::engine::agreement::{IMAGES, OTHER_ROUNDING, SAME_ROUNDING, drawn_photo};
@@ -27,6 +28,9 @@ pub enum SelftestError {
         /// What is wrong.
         source: EmbedderError,
     },
+    /// The bundle's detector.
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     /// TensorRT was demanded.
     #[error("the engine 'tensorrt' is demanded and does not start: {0}")]
     Demanded(TensorRtError),
@@ -142,7 +146,7 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     Ok(Selftest {
         passed: comparisons.iter().all(|c| c.passed),
         engine: active,
-        detector: crate::check::about_detector(&bundle, true),
+        detector: crate::check::about_detector(&bundle, true)?,
         why_not_tensorrt,
         comparisons,
     })

@@ -7,6 +7,7 @@
 use crate::detect::{Detect, DetectError};
 use crate::encounter::{Encounter, Encounters, Found};
 use crate::frame::{Frame, RawPicture};
+use crate::gate::Gate;
 use crate::health::Counters;
 use crate::outbox::Outbox;
 use crate::pixels::{Developer, Photo};
@@ -54,6 +55,7 @@ pub struct Watched {
     live: bool,
     /// How its last frame was timed.
     timing: Timing,
+    gate: Option<Gate>,
 }
 
 impl Watched {
@@ -63,7 +65,14 @@ impl Watched {
             encounters,
             live,
             timing: Timing::default(),
+            gate: None,
         }
+    }
+
+    /// Shows a detector only those frames that `gate`, if there is one, lets through.
+    #[must_use]
+    pub fn gated(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
     }
 }
 
@@ -249,6 +258,7 @@ impl Watch {
             small,
             ..
         } = self;
+        let gate = cameras.get_mut(camera).and_then(|c| c.gate.as_mut());
         let found = match (boxes, detector) {
             (Some(boxes), _) => {
                 if boxes.iter().all(|b| b.within(width, height).is_none()) {
@@ -257,7 +267,8 @@ impl Watch {
                 Found::Told(boxes)
             }
             (None, Some(detector)) => {
-                detect(&mut **detector, photo, small, found).map_err(|e| e.to_string())?;
+                let sight = Sight { photo, taken, gate };
+                detect(&mut **detector, sight, small, found).map_err(|e| e.to_string())?;
                 Found::Detected(found)
             }
             (None, None) => Found::Whole,
@@ -374,10 +385,18 @@ impl Watch {
 /// pixels then tells nothing anyway.
 const DETECTED_WIDTH: u32 = 960;
 
-/// Lets `detector` look at `photo`, reduced in the memory of `small` where it is large; boxes are in the photo's pixels.
+/// A frame to be looked at.
+struct Sight<'a> {
+    photo: &'a Photo,
+    taken: Moment,
+    gate: Option<&'a mut Gate>,
+}
+
+/// Lets `detector` look at a photo that its gate lets through, reduced in the memory of `small` where it is large; boxes are in the photo's
+/// pixels.
 fn detect(
     detector: &mut dyn Detect,
-    photo: &Photo,
+    Sight { photo, taken, gate }: Sight<'_>,
     small: &mut RgbImage,
     found: &mut Vec<Detection>,
 ) -> Result<(), DetectError> {
@@ -390,7 +409,20 @@ fn detect(
             &*small
         }
     };
+    let at = taken.since(Moment::default());
+    let mut gate = gate;
+    if let Some(gate) = &mut gate
+        && !gate.look(seen, at).is_worth_it()
+    {
+        found.clear();
+        return Ok(());
+    }
     detector.detect(seen, found)?;
+    if let Some(gate) = gate
+        && !found.is_empty()
+    {
+        gate.saw_fluke(at);
+    }
     for Detection { region: r, .. } in found.iter_mut() {
         for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
             *edge = edge.saturating_mul(step);

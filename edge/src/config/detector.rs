@@ -10,15 +10,18 @@ pub struct DetectorSection {
     /// Whether the bundle's detector looks at frames that come without boxes.
     #[serde(rename = "use")]
     pub enabled: bool,
-    /// The score from which a box may be a fluke.
+    /// The score from which a box may be a fluke; 0 for the bundle's own.
     pub threshold: f64,
+    /// Of so many frames in which nothing stands out of the sea, one is looked at nevertheless; 1 for each.
+    pub every: u32,
 }
 
 impl Default for DetectorSection {
     fn default() -> Self {
         Self {
             enabled: true,
-            threshold: 0.5,
+            threshold: 0.0,
+            every: 6,
         }
     }
 }
@@ -26,11 +29,14 @@ impl Default for DetectorSection {
 impl DetectorSection {
     /// What makes no sense in it.
     pub(super) fn faults(&self) -> Vec<Fault> {
-        let threshold = self.threshold;
-        if within(threshold, 0.01, 1.0) {
-            return vec![];
+        let mut faults = vec![];
+        let (threshold, every) = (self.threshold, f64::from(self.every));
+        if !within(threshold, 0.0, 1.0) {
+            faults.push(Fault::of("detector.threshold", range(threshold, 0.0, 1.0)));
         }
-        let problem = range(threshold, 0.01, 1.0);
-        vec![Fault::of("detector.threshold", problem)]
+        if !within(every, 1.0, 1000.0) {
+            faults.push(Fault::of("detector.every", range(every, 1.0, 1000.0)));
+        }
+        faults
     }
 }

@@ -212,11 +212,12 @@ fn a_configuration_is_known_by_its_text() {
 #[test]
 fn detector_tracks_and_returns_are_checked() {
     let text = format!(
-        "{GOOD}[detector]\nuse = false\nthreshold = 0.0\n[track]\nhits = 6\nsure = 1.5\n[encounter]\nreturn_minutes = -1.0\n"
+        "{GOOD}[detector]\nuse = false\nthreshold = -0.1\nevery = 0\n[track]\nhits = 6\nsure = 1.5\n[encounter]\nreturn_minutes = -1.0\n"
     );
     let said = fault(&text);
     for fault in [
-        "detector.threshold: must be 0.01 to 1, not 0",
+        "detector.threshold: must be 0 to 1, not -0.1",
+        "detector.every: must be 1 to 1000, not 0",
         "track.hits: must be 1 to 5, not 6",
         "track.sure: must be 0.01 to 1, not 1.5",
         "encounter.return_minutes: must be 0 to 240, not -1",
