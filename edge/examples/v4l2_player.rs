@@ -45,7 +45,7 @@ mod player {
     use v4l::control::{Control, Value};
     use v4l::device::Device;
     use v4l::io::mmap::Stream;
-    use v4l::io::traits::OutputStream;
+    use v4l::io::traits::{CaptureStream, OutputStream};
     use v4l::video::Output;
     use v4l::{Format, FourCC};
 
@@ -124,7 +124,8 @@ mod player {
             let Some(bytes) = frames.get(due % frames.len()) else {
                 break;
             };
-            played += u64::from(output.play(bytes)?);
+            output.play(bytes)?;
+            played += 1;
             std::thread::sleep(frame);
         }
         Ok(played)
@@ -132,51 +133,40 @@ mod player {
 
     /// Buffers of the driver.
     const BUFFERS: u32 = 4;
+    /// How long it may take until it is done with one.
+    const PATIENCE: Duration = Duration::from_secs(10);
 
     /// A running output.
     ///
-    /// The crate's `next` gives the driver one buffer and demands another back at once. A driver that begins with two never has one
-    /// then: so it is given all of them first, black, and asked until it is done with one.
+    /// The crate's `next` waits until the driver is done with a buffer before it gives the driver one, so that a driver that begins with
+    /// two never does. It is therefore given all of them first, black, by the call that is meant for inputs and waits for nothing.
     struct Played(Stream<'static>);
 
     impl Played {
         fn start(device: &Device) -> io::Result<Self> {
             let mut stream = Stream::with_buffers(device, Type::VideoOutput, BUFFERS)?;
+            stream.set_timeout(PATIENCE);
             OutputStream::next(&mut stream)?.0.fill(0);
             for index in 0..BUFFERS as usize {
-                OutputStream::queue(&mut stream, index)?;
+                CaptureStream::queue(&mut stream, index)?;
             }
-            let mut played = Self(stream);
-            played.wait()?;
-            Ok(played)
-        }
-
-        /// Waits until the driver is done with a buffer, which the next call of `next` gives back to it.
-        fn wait(&mut self) -> io::Result<()> {
+            let began = Instant::now();
             loop {
-                match OutputStream::dequeue(&mut self.0) {
-                    Ok(_) => return Ok(()),
-                    Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                        std::thread::sleep(Duration::from_millis(2));
-                    }
-                    Err(e) => return Err(e),
+                match OutputStream::dequeue(&mut stream) {
+                    Ok(_) => return Ok(Self(stream)),
+                    Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e),
+                    Err(e) if began.elapsed() > PATIENCE => return Err(e),
+                    Err(_) => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
         }
 
-        /// Plays a frame, or an older one again where the driver has no buffer to spare: then it gives `false`.
-        fn play(&mut self, frame: &[u8]) -> io::Result<bool> {
-            match OutputStream::next(&mut self.0) {
-                Ok((bytes, _)) => {
-                    let length = frame.len().min(bytes.len());
-                    bytes[..length].copy_from_slice(&frame[..length]);
-                    return Ok(true);
-                }
-                Err(e) if e.kind() == ErrorKind::WouldBlock => {}
-                Err(e) => return Err(e),
-            }
-            self.wait()?;
-            Ok(false)
+        /// Waits until the driver is done with a buffer, and gives it one with this frame.
+        fn play(&mut self, frame: &[u8]) -> io::Result<()> {
+            let (bytes, _) = OutputStream::next(&mut self.0)?;
+            let length = frame.len().min(bytes.len());
+            bytes[..length].copy_from_slice(&frame[..length]);
+            Ok(())
         }
     }
 

@@ -112,12 +112,16 @@ fn play(
         debian::demand(workshop, &TOOLS)
     })?;
     let edge = cross::build(steps, workshop)?;
-    let player = steps.take("what plays pictures into a camera, for aarch64", || {
-        let mut cargo = cross::zigbuild(workshop, "zigbuild");
-        cargo.args(["--package", "flukewatch-edge", "--example", "v4l2_player"]);
-        workshop.run(&mut cargo)?;
-        Ok(cross::built(workshop, "examples/v4l2_player"))
-    })?;
+    let examples = steps.take(
+        "what plays pictures into a camera and tries its driver, for aarch64",
+        || {
+            let mut cargo = cross::zigbuild(workshop, "zigbuild");
+            cargo.args(["--package", "flukewatch-edge"]);
+            cargo.args(["--example", "v4l2_player", "--example", "v4l2_trial"]);
+            workshop.run(&mut cargo)?;
+            Ok(cross::built(workshop, "examples"))
+        },
+    )?;
     let [workstation, station] = programs(steps, workshop, args)?;
     let debian = steps.take("Debian's kernel for aarch64", || Debian::fetch(workshop))?;
     let (whales, bundle) = (folder.path("whales"), folder.path("whales.flukebundle"));
@@ -133,7 +137,7 @@ fn play(
     let memory = steps.take("pack the emulated computer", || {
         let aboard = Aboard {
             edge: &edge,
-            player: &player,
+            examples: &examples,
             bundle: &bundle,
             whales: &whales,
             voyages: &voyages,

@@ -64,8 +64,8 @@ impl Debian {
 pub(super) struct Aboard<'a> {
     /// The boat's program for aarch64.
     pub(super) edge: &'a Path,
-    /// What plays pictures into the camera, for aarch64.
-    pub(super) player: &'a Path,
+    /// The folder of what plays pictures into the camera and tries its driver, for aarch64.
+    pub(super) examples: &'a Path,
     /// The bundle.
     pub(super) bundle: &'a Path,
     /// Whales, as `voyages` say.
@@ -146,9 +146,13 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
     }
     fs::write(within("modules/order"), order)?;
 
-    for (program, name) in [(aboard.edge, "edge"), (aboard.player, "player")] {
+    for (program, name) in [
+        (aboard.edge.to_owned(), "edge"),
+        (aboard.examples.join("v4l2_player"), "player"),
+        (aboard.examples.join("v4l2_trial"), "trial"),
+    ] {
         let to = within("bin").join(name);
-        fs::copy(program, &to).with_context(|| program.display().to_string())?;
+        fs::copy(&program, &to).with_context(|| program.display().to_string())?;
         executable(&to)?;
     }
     fs::copy(aboard.bundle, within(BUNDLE.trim_start_matches('/')))?;

@@ -27,6 +27,11 @@ ip route add default via 10.0.2.2
 cd /boat || fault "there is no folder /boat"
 say "cameras after $(up) s"
 edge cameras
+# The lines of trials begin with "ok" or "FAILED".
+trial /dev/video0 --unplug >/tmp/trial
+code=$?
+while read -r line; do say "trial $line"; done </tmp/trial
+[ $code = 0 ] || fault "the camera's driver and flukewatch-edge do not get on with each other"
 
 # Shows a whale for $1 seconds of frames, and, where there is a file `unplug`, for as long again with the camera unplugged in between.
 watch() {
