@@ -10,9 +10,11 @@ use crate::health::Counters;
 use crate::outbox::Outbox;
 use crate::pixels::Developer;
 use crate::report::{Report, Reporter};
+use crate::service::Pulse;
 use crate::source::{FrameSource, Next, SourceError};
 use crate::stop::Stop;
 use crate::time::{Moment, SteadyClock, Timing};
+use crate::viewfinder::Viewfinder;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::pixel_box::PixelBox;
@@ -75,6 +77,8 @@ pub struct Watch {
     counters: Arc<Counters>,
     news: Arc<Notify>,
     stop: Stop,
+    pulse: Arc<Pulse>,
+    viewfinder: Arc<Viewfinder>,
     waiting: VecDeque<Report>,
     refused: Option<Moment>,
     /// When a broken frame of a live camera was last told, and how many came since.
@@ -109,10 +113,19 @@ impl Watch {
             counters,
             news,
             stop,
+            pulse: Arc::default(),
+            viewfinder: Arc::default(),
             waiting: VecDeque::new(),
             refused: None,
             told_broken: None,
         }
+    }
+
+    /// Gives signs of life to `pulse`, and shows what it sees to who looks through `viewfinder`.
+    pub fn shown(mut self, pulse: Arc<Pulse>, viewfinder: Arc<Viewfinder>) -> Self {
+        self.pulse = pulse;
+        self.viewfinder = viewfinder;
+        self
     }
 
     /// Watches until the source is over or the program is asked to stop; the encounter that is then going on is reported too.
@@ -124,7 +137,10 @@ impl Watch {
             if self.stop.asked() {
                 break Ok(());
             }
-            match self.source.next() {
+            self.pulse.waits();
+            let next = self.source.next();
+            self.pulse.works();
+            match next {
                 Ok(Next::Frame(frame)) => self.look(frame),
                 Ok(Next::Quiet) => self.pass(),
                 Ok(Next::CameraOver(camera)) => self.finish(camera),
@@ -139,6 +155,7 @@ impl Watch {
             self.offer_again();
         };
         (0..self.cameras.len()).for_each(|camera| self.finish(camera));
+        self.pulse.rests();
         for _ in 0..LAST_ATTEMPTS {
             self.offer();
             if self.waiting.is_empty() || self.stop.asked() {
@@ -195,13 +212,19 @@ impl Watch {
         if let Some(encounter) = watched.encounters.pass(taken) {
             self.report(camera, &encounter);
         }
-        if boxes.as_ref().is_some_and(Vec::is_empty) {
+        let open_sea = boxes.as_ref().is_some_and(Vec::is_empty);
+        if open_sea && !self.viewfinder.wants(camera) {
             return;
         }
         let photo = match self.developer.develop(picture) {
             Ok(photo) => photo,
             Err(e) => return self.broken(live, &name, &e.to_string()),
         };
+        let found = boxes.as_deref().unwrap_or_default();
+        self.viewfinder.show(camera, &photo, found);
+        if open_sea {
+            return self.developer.recycle(photo);
+        }
         let whole = PixelBox::whole(photo.width(), photo.height());
         let region = match &boxes {
             None => Some(whole),

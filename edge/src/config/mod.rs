@@ -3,10 +3,12 @@
 mod camera;
 mod fault;
 mod locate;
+mod operation;
 mod position;
 
 pub use camera::{CameraSection, Pace, SourceKind};
 pub use fault::{ConfigError, Fault};
+pub use operation::{ArchiveSection, LogFormat, LogLevel, LogSection, MachineSection, PageSection};
 pub use position::{PositionKind, PositionSection};
 
 use crate::uplink::BrokerUrl;
@@ -42,6 +44,18 @@ pub struct Config {
     pub outbox: OutboxSection,
     /// The way to shore.
     pub uplink: UplinkSection,
+    /// What is kept on board of what shore has.
+    #[serde(default)]
+    pub archive: ArchiveSection,
+    /// The page on the boat's own network.
+    #[serde(default)]
+    pub page: PageSection,
+    /// The computer's temperature and disk.
+    #[serde(default)]
+    pub machine: MachineSection,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSection,
 }
 
 /// `[boat]`
@@ -219,6 +233,7 @@ impl Config {
             &mut config.engine.shims,
             &mut config.engine.plans,
             &mut config.outbox.path,
+            &mut config.machine.sensors,
         ]
         .into_iter()
         .chain(config.cameras.iter_mut().map(|c| &mut c.path))
@@ -347,6 +362,7 @@ impl Config {
             names.push(&camera.name);
         }
         faults.extend(self.position.faults());
+        faults.extend(operation::faults(&self.page, &self.archive, &self.machine));
         faults
     }
 }
