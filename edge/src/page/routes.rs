@@ -74,6 +74,38 @@ async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum PageError {
+    #[error("the boat is starting")]
+    Starting,
+    #[error("{0}")]
+    Missing(&'static str),
+    #[error("camera '{camera}' gives no picture: {state}")]
+    NoPicture { camera: String, state: String },
+    /// What exactly stays in the log.
+    #[error("that cannot be read; the log says why")]
+    Failed,
+}
+
+impl PageError {
+    fn failed(error: impl std::fmt::Display) -> Self {
+        tracing::warn!("the boat's page cannot answer: {error}");
+        Self::Failed
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let status = match self {
+            Self::Starting | Self::NoPicture { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Missing(_) => StatusCode::NOT_FOUND,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        told(status, self.to_string())
+    }
+}
+
 fn told(status: StatusCode, words: impl Into<String>) -> Response {
     (status, format!("{}\n", words.into())).into_response()
 }
@@ -104,10 +136,8 @@ async fn script() -> Response {
 }
 
 /// The health document and its age, or why there is none.
-fn newest(boat: &Boat) -> Result<(Arc<Health>, Duration), Response> {
-    boat.bulletin
-        .read()
-        .ok_or_else(|| told(StatusCode::SERVICE_UNAVAILABLE, "the boat is starting"))
+fn newest(boat: &Boat) -> Result<(Arc<Health>, Duration), PageError> {
+    boat.bulletin.read().ok_or(PageError::Starting)
 }
 
 /// What the page says of the boat.
@@ -140,7 +170,7 @@ fn lines(health: &Health, age: Duration) -> Vec<Line> {
     lines
 }
 
-async fn condition(State(boat): State<Boat>) -> Result<Response, Response> {
+async fn condition(State(boat): State<Boat>) -> Result<Response, PageError> {
     let (health, age) = newest(&boat)?;
     let lines = lines(&health, age);
     let condition = Condition {
@@ -157,12 +187,12 @@ async fn condition(State(boat): State<Boat>) -> Result<Response, Response> {
     Ok(Json(condition).into_response())
 }
 
-async fn health(State(boat): State<Boat>) -> Result<Response, Response> {
+async fn health(State(boat): State<Boat>) -> Result<Response, PageError> {
     let (health, _) = newest(&boat)?;
     Ok(Json(&*health).into_response())
 }
 
-async fn healthz(State(boat): State<Boat>) -> Result<Response, Response> {
+async fn healthz(State(boat): State<Boat>) -> Result<Response, PageError> {
     let (health, age) = newest(&boat)?;
     let faults: Vec<String> = lines(&health, age)
         .into_iter()
@@ -176,18 +206,10 @@ async fn healthz(State(boat): State<Boat>) -> Result<Response, Response> {
     })
 }
 
-async fn metrics_text(State(boat): State<Boat>) -> Result<Response, Response> {
+async fn metrics_text(State(boat): State<Boat>) -> Result<Response, PageError> {
     let (health, _) = newest(&boat)?;
-    let text = metrics::text(&health).map_err(failed)?;
+    let text = metrics::text(&health).map_err(PageError::failed)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
-}
-
-fn failed(error: impl std::fmt::Display) -> Response {
-    tracing::warn!("the boat's page cannot answer: {error}");
-    told(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "that cannot be read; the log says why",
-    )
 }
 
 /// A sighting as the page shows it.
@@ -249,12 +271,15 @@ fn shown(recent: Recent) -> Shown {
     }
 }
 
-async fn sightings(State(boat): State<Boat>) -> Result<Response, Response> {
+async fn sightings(State(boat): State<Boat>) -> Result<Response, PageError> {
     let Some(folder) = boat.bulletin.outbox() else {
         return Ok(Json::<[Shown; 0]>([]).into_response());
     };
     let read = tokio::task::spawn_blocking(move || outbox::recent(&folder, SIGHTINGS));
-    let all = read.await.map_err(failed)?.map_err(failed)?;
+    let all = read
+        .await
+        .map_err(PageError::failed)?
+        .map_err(PageError::failed)?;
     let all: Vec<Shown> = all.into_iter().map(shown).collect();
     Ok(Json(all).into_response())
 }
@@ -263,17 +288,23 @@ fn jpeg(file: impl Into<axum::body::Body>) -> Response {
     ([(header::CONTENT_TYPE, "image/jpeg")], file.into()).into_response()
 }
 
-async fn picture(State(boat): State<Boat>, Path(file): Path<String>) -> Result<Response, Response> {
-    let missing = || told(StatusCode::NOT_FOUND, "this picture is not on board");
+async fn picture(
+    State(boat): State<Boat>,
+    Path(file): Path<String>,
+) -> Result<Response, PageError> {
+    let missing = PageError::Missing("this picture is not on board");
     let id = file
         .strip_suffix(".jpg")
         .and_then(|id| id.parse::<Uuid>().ok());
     let (Some(id), Some(folder)) = (id, boat.bulletin.outbox()) else {
-        return Err(missing());
+        return Err(missing);
     };
     let read = tokio::task::spawn_blocking(move || outbox::recent_picture(&folder, id));
-    let picture = read.await.map_err(failed)?.map_err(failed)?;
-    let mut response = jpeg(picture.ok_or_else(missing)?);
+    let picture = read
+        .await
+        .map_err(PageError::failed)?
+        .map_err(PageError::failed)?;
+    let mut response = jpeg(picture.ok_or(missing)?);
     response.headers_mut().insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("private, max-age=86400, immutable"),
@@ -281,29 +312,21 @@ async fn picture(State(boat): State<Boat>, Path(file): Path<String>) -> Result<R
     Ok(response)
 }
 
-async fn look(boat: &Boat, number: &str, kind: Kind) -> Result<(String, Response), Response> {
+const NO_CAMERA: PageError = PageError::Missing("there is no such camera");
+
+async fn look(boat: &Boat, number: &str, kind: Kind) -> Result<(String, Response), PageError> {
     let (health, _) = newest(boat)?;
-    let number: usize = number
-        .parse()
-        .map_err(|_| told(StatusCode::NOT_FOUND, "there is no such camera"))?;
-    let camera = health
-        .cameras
-        .get(number)
-        .ok_or_else(|| told(StatusCode::NOT_FOUND, "there is no such camera"))?;
+    let number: usize = number.parse().map_err(|_| NO_CAMERA)?;
+    let camera = health.cameras.get(number).ok_or(NO_CAMERA)?;
     let picture = boat.looks.picture(number, kind).await;
-    let picture = picture.ok_or_else(|| {
-        told(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!(
-                "camera '{}' gives no picture: {}",
-                camera.name, camera.state
-            ),
-        )
+    let picture = picture.ok_or_else(|| PageError::NoPicture {
+        camera: camera.name.clone(),
+        state: camera.state.clone(),
     })?;
     Ok((camera.name.clone(), jpeg(picture)))
 }
 
-async fn view(State(boat): State<Boat>, Path(number): Path<String>) -> Result<Response, Response> {
+async fn view(State(boat): State<Boat>, Path(number): Path<String>) -> Result<Response, PageError> {
     let (_, mut response) = look(&boat, &number, Kind::View).await?;
     if let Ok(value) = HeaderValue::from_str(&EVERY.as_millis().to_string()) {
         response.headers_mut().insert("x-next-milliseconds", value);
@@ -314,7 +337,7 @@ async fn view(State(boat): State<Boat>, Path(number): Path<String>) -> Result<Re
 async fn snapshot(
     State(boat): State<Boat>,
     Path(number): Path<String>,
-) -> Result<Response, Response> {
+) -> Result<Response, PageError> {
     let (name, mut response) = look(&boat, &number, Kind::Snapshot).await?;
     // Of the name only what no header and no file system minds.
     let name: String = name

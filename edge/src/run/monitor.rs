@@ -221,7 +221,8 @@ impl Monitor {
 
     fn prune_when_due(&mut self, health: &Health) {
         let full = health.machine.disk.is_some_and(|d| d.level == Level::Fault);
-        if !due(&mut self.pruned, PRUNE) && !(full && health.outbox.archived > 0) {
+        let due = due(&mut self.pruned, PRUNE);
+        if !due && (!full || health.outbox.archived == 0) {
             return;
         }
         let nothing = ArchiveLimits {

@@ -270,7 +270,7 @@ mod tests {
         let mut dog = dog(0);
         let now_and_then = |s: &mut Signs| {
             steps(s);
-            s.proof = if (s.watch.steps - 1) % 70 == 0 {
+            s.proof = if (s.watch.steps - 1).is_multiple_of(70) {
                 Proof::Committed
             } else {
                 Proof::Failed
