@@ -1,6 +1,7 @@
 //! How the boat is doing: counters that all parts write, and the document that people and programs read.
 
 use crate::capture::CameraHealth;
+use crate::machine::MachineHealth;
 use crate::outbox::Counts;
 use crate::position::PositionHealth;
 use crate::time::TimeStatus;
@@ -24,6 +25,8 @@ pub struct Counters {
     sent: AtomicU64,
     resent: AtomicU64,
     receipted: AtomicU64,
+    under_way: AtomicU64,
+    reloads: AtomicU64,
     link_up: AtomicBool,
 }
 
@@ -78,6 +81,21 @@ impl Counters {
         self.receipted.fetch_add(messages, Relaxed);
     }
 
+    /// So many messages are under way without a receipt.
+    pub fn set_under_way(&self, messages: usize) {
+        self.under_way.store(messages as u64, Relaxed);
+    }
+
+    /// A new configuration was taken up.
+    pub fn reloaded(&self) {
+        self.reloads.fetch_add(1, Relaxed);
+    }
+
+    /// Sightings that wait for room in the outbox.
+    pub fn in_memory(&self) -> u64 {
+        self.in_memory.load(Relaxed)
+    }
+
     /// The link came up or went down.
     pub fn set_link(&self, up: bool) {
         self.link_up.store(up, Relaxed);
@@ -99,7 +117,24 @@ pub enum Link {
     Down,
 }
 
-/// What cameras, receiver and clock say of themselves.
+/// What waits in the outbox, and what is kept beside it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxHealth {
+    /// Bytes of what waits for its receipt.
+    pub bytes: u64,
+    /// How long the oldest of it has waited, in seconds by the computer's clock; null where nothing waits.
+    pub oldest_seconds: Option<u64>,
+    /// Messages under way without a receipt.
+    pub under_way: u64,
+    /// Sightings in the archive.
+    pub archived: u64,
+    /// Their bytes.
+    pub archived_bytes: u64,
+    /// Why it takes no commits, where it does not.
+    pub trouble: Option<String>,
+}
+
+/// What cameras, receiver, clock, computer and outbox say of themselves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Inputs {
     /// Each camera, in the order of the configuration.
@@ -108,6 +143,12 @@ pub struct Inputs {
     pub position: PositionHealth,
     /// The time.
     pub time: TimeStatus,
+    /// The computer.
+    pub machine: MachineHealth,
+    /// The outbox.
+    pub outbox: OutboxHealth,
+    /// How long the program has worked.
+    pub uptime: std::time::Duration,
 }
 
 /// The health document. Counts are since the program started, but for what waits in the outbox.
@@ -164,6 +205,18 @@ pub struct Health {
     /// The time.
     #[serde(default)]
     pub time: TimeStatus,
+    /// The computer.
+    #[serde(default)]
+    pub machine: MachineHealth,
+    /// The outbox.
+    #[serde(default)]
+    pub outbox: OutboxHealth,
+    /// How long the program has worked, in seconds.
+    #[serde(default)]
+    pub uptime_seconds: u64,
+    /// How often it took up a new configuration since.
+    #[serde(default)]
+    pub reloads: u64,
 }
 
 impl Counters {
@@ -202,6 +255,13 @@ impl Counters {
             cameras: inputs.cameras,
             position: inputs.position,
             time: inputs.time,
+            machine: inputs.machine,
+            outbox: OutboxHealth {
+                under_way: read(&self.under_way),
+                ..inputs.outbox
+            },
+            uptime_seconds: inputs.uptime.as_secs(),
+            reloads: read(&self.reloads),
         }
     }
 }

@@ -4,17 +4,18 @@ use clap::{Args, Parser, Subcommand};
 use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_edge::capture;
 use flukewatch_edge::check::{self, Finding};
-use flukewatch_edge::config::{Config, EngineSection};
+use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
+use flukewatch_edge::logging::{LogOrders, Logs};
 use flukewatch_edge::outbox::{Listed, Listing};
-use flukewatch_edge::run::{self, RunOptions};
+use flukewatch_edge::run::RunOptions;
 use flukewatch_edge::selftest;
+use flukewatch_edge::service::{self, Aboard, Orders, Reload, Systemd};
 use flukewatch_edge::stop::Stop;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use tracing_subscriber::EnvFilter;
 
 /// Recognises whales on board and reports them to shore.
 ///
@@ -32,9 +33,15 @@ Examples:
   flukewatch-edge run --config edge.toml --until-delivered 60
   flukewatch-edge outbox --config edge.toml --json
 
-Logs go to stderr; RUST_LOG=debug says more, RUST_LOG=warn less."
+Logs go to stderr; --log debug says more, --log warn less, and so does RUST_LOG."
 )]
 struct Cli {
+    /// How much the log says: error, warn, info, debug or trace, or a filter as RUST_LOG has it; instead of what the configuration says.
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log: Option<String>,
+    /// How its lines look; instead of what the configuration says.
+    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -45,7 +52,8 @@ enum Command {
     ///
     /// Goes on sending after the last frame, until Ctrl-C or SIGTERM: the encounter that is going on is then reported and saved,
     /// and what shore has not receipted waits in the outbox for the next run. `health.json` in the outbox's folder says every 10
-    /// seconds how the boat is doing; its last state is printed on stdout at the end, as one line of JSON.
+    /// seconds how the boat is doing; its last state is printed on stdout at the end, as one line of JSON. SIGHUP has the configuration
+    /// read anew: the encounter that is going on is reported and saved, and the boat goes on as it says; one at fault changes nothing.
     #[command(after_help = "\
 Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (stderr says why); 2 wrong command line; \
 3 with --until-delivered: something still waits in the outbox.")]
@@ -79,17 +87,8 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line."
     )]
     Check {
-        /// The boat's configuration.
-        #[arg(
-            long,
-            value_name = "FILE",
-            required_unless_present = "bundle",
-            conflicts_with = "bundle"
-        )]
-        config: Option<PathBuf>,
-        /// Check a bundle alone.
-        #[arg(long, value_name = "BUNDLE")]
-        bundle: Option<PathBuf>,
+        #[command(flatten)]
+        subject: Subject,
         /// Print JSON: a list of {part, good, says}.
         #[arg(long)]
         json: bool,
@@ -103,17 +102,8 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         after_help = "Exit codes: 0 yes; 1 no, or something is at fault; 2 wrong command line."
     )]
     Selftest {
-        /// The boat's configuration.
-        #[arg(
-            long,
-            value_name = "FILE",
-            required_unless_present = "bundle",
-            conflicts_with = "bundle"
-        )]
-        config: Option<PathBuf>,
-        /// Test a bundle with the usual settings.
-        #[arg(long, value_name = "BUNDLE")]
-        bundle: Option<PathBuf>,
+        #[command(flatten)]
+        subject: Subject,
         /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
         #[arg(long, value_name = "ENGINE")]
         engine: Option<EngineChoice>,
@@ -143,6 +133,18 @@ struct ConfigFile {
     file: PathBuf,
 }
 
+/// A configuration, or a bundle alone.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Subject {
+    /// The boat's configuration.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A bundle alone, with the usual settings.
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<PathBuf>,
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
@@ -154,15 +156,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
 const UNDELIVERED: u8 = 3;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,rumqttc=error,tract=error"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    match command(Cli::parse().command) {
+    let Cli {
+        log,
+        log_format,
+        command: asked,
+    } = Cli::parse();
+    let orders = LogOrders {
+        filter: log,
+        format: log_format,
+    };
+    match command(asked, &orders) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("error: {e}");
@@ -171,29 +174,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
+fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>> {
+    if !matches!(command, Command::Run { .. }) {
+        Logs::start(log, &LogSection::default())?;
+    }
     match command {
         Command::Run {
             config,
             until_delivered,
             engine,
-        } => {
-            let mut config = Config::load(&config.file)?;
-            config.engine.choice = engine.unwrap_or(config.engine.choice);
-            let stop = Stop::default();
-            stop_on_signal(stop.clone())?;
-            let finished = run::run(&config, RunOptions { until_delivered }, &stop)?;
-            println!("{}", serde_json::to_string(&finished.health)?);
-            if finished.undelivered {
-                let waiting = finished.health.queued_sightings + finished.health.queued_pictures;
-                eprintln!(
-                    "{waiting} messages still wait in the outbox {}",
-                    config.outbox.path.display()
-                );
-                return Ok(ExitCode::from(UNDELIVERED));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        } => work(
+            &Orders {
+                file: config.file,
+                engine,
+                options: RunOptions { until_delivered },
+            },
+            log,
+        ),
         Command::Cameras { json } => {
             let cameras = capture::list();
             if json {
@@ -205,11 +202,8 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Check {
-            config,
-            bundle,
-            json,
-        } => {
+        Command::Check { subject, json } => {
+            let Subject { config, bundle } = subject;
             let mut findings = vec![];
             findings.extend(config.iter().flat_map(|file| check::check_config(file)));
             findings.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
@@ -227,12 +221,11 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             })
         }
         Command::Selftest {
-            config,
-            bundle,
+            subject,
             engine,
             json,
         } => {
-            let (path, mut section) = match (config, bundle) {
+            let (path, mut section) = match (subject.config, subject.bundle) {
                 (Some(file), _) => {
                     let config = Config::load(&file)?;
                     (config.bundle.path, config.engine)
@@ -267,6 +260,27 @@ fn command(command: Command) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
+/// The boat at work, until it is asked to end.
+fn work(orders: &Orders, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>> {
+    let config = orders.read()?;
+    let logs = Logs::start(log, &config.log)?;
+    let aboard = Aboard::new(Systemd::from_environment());
+    let (stop, reload) = (Stop::default(), Reload::default());
+    on_signals(stop.clone(), reload.clone(), aboard.systemd)?;
+    let finished = service::operate(orders, config, &stop, &reload, &logs, &aboard)?;
+    println!("{}", serde_json::to_string(&finished.health)?);
+    if finished.undelivered {
+        let waiting = finished.health.queued_sightings + finished.health.queued_pictures;
+        let outbox = aboard.bulletin.outbox().unwrap_or_default();
+        eprintln!(
+            "{waiting} messages still wait in the outbox {}",
+            outbox.display()
+        );
+        return Ok(ExitCode::from(UNDELIVERED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 fn show(listing: &Listing) {
     let Listing {
         accepted,
@@ -297,31 +311,39 @@ fn show(listing: &Listing) {
 }
 
 /// Asks all to stop at the first Ctrl-C or SIGTERM; a second one ends the program at once, which loses nothing that is accepted.
-fn stop_on_signal(stop: Stop) -> Result<(), Box<dyn Error>> {
+/// SIGHUP asks for the configuration to be read anew, but where a terminal hangs up: then it asks to stop.
+fn on_signals(stop: Stop, reload: Reload, systemd: Systemd) -> Result<(), Box<dyn Error>> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let (mut interrupt, mut terminate) = {
+    let (mut interrupt, mut terminate, mut hang_up) = {
         let _inside = runtime.enter();
         (
             signal(SignalKind::interrupt())?,
             signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
         )
     };
+    let hang_up_stops = std::io::stderr().is_terminal();
     std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             runtime.block_on(async {
-                for _ in 0..2 {
+                loop {
                     tokio::select! {
                         _ = interrupt.recv() => {}
                         _ = terminate.recv() => {}
+                        _ = hang_up.recv() => if !hang_up_stops {
+                            reload.ask();
+                            continue;
+                        },
                     }
                     if stop.asked() {
                         std::process::exit(130);
                     }
                     tracing::info!("stopping: the encounter that is going on is saved first");
+                    systemd.stopping();
                     stop.ask();
                 }
             });

@@ -11,11 +11,12 @@ use crate::config::{CameraSection, Config, SourceKind};
 use crate::detect::Detect;
 use crate::encounter::{Encounters, Grouping};
 use crate::gate::{Gate, GateSettings};
-use crate::health::{Counters, Health};
+use crate::health::Health;
 use crate::identify::Identifier;
 use crate::outbox::{Outbox, OutboxError};
 use crate::report::{Reporter, Whereabouts};
 use crate::returns::Returns;
+use crate::service::Aboard;
 use crate::source::SourceError;
 use crate::stop::Stop;
 use crate::track::TrackRules;
@@ -23,9 +24,10 @@ use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplin
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
-use flukewatch_common::detector::DetectorError;
+use flukewatch_common::detector::{Detector, DetectorError};
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::engine::choice::{self, OpenError, Opened};
+use flukewatch_common::engine::status::EngineStatus;
 use flukewatch_common::engine::{Level, Teller};
 use flukewatch_common::sighting::{BadBoatId, BoatId};
 use inputs::Inputs;
@@ -34,7 +36,9 @@ use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 /// How much sea around a fluke its picture shows, as a share of the box's sides.
@@ -129,143 +133,225 @@ impl RunError {
 /// # Errors
 /// When a part cannot be set up, the source fails, or a sighting could not be saved.
 pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished, RunError> {
-    let boat: BoatId = config.boat.name.parse()?;
-    let broker: BrokerUrl = config.uplink.broker.parse()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let counters = Arc::new(Counters::default());
-    let news = Arc::new(Notify::new());
+    let prepared = Prepared::new(config)?;
+    Leg::start(config, prepared, stop, &Aboard::default())?.go(options)
+}
 
-    let bundle = Bundle::open(&config.bundle.path)?;
-    let model = |source| RunError::Model {
-        bundle: config.bundle.path.clone(),
-        source,
-    };
-    let Opened { engine, status } = choice::open(
-        &bundle,
-        config.engine.choice,
-        config.engine.threads,
-        &config.engine.place(),
-        teller(),
-    )
-    .map_err(|source| RunError::Engine {
-        bundle: config.bundle.path.clone(),
-        source,
-    })?;
-    let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
-    let preparation = &bundle.manifest.preparation;
-    let margin = preparation.margin.max(PICTURE_MARGIN);
-    let (height, width) = (preparation.height, preparation.width);
-    let detector = if config.detector.enabled {
-        detector(&bundle, config.detector.threshold as f32)?
-    } else {
-        None
-    };
-    // Without a detector boxes are told, not found.
-    let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
-    if detector.is_none() {
-        tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
-    }
-    let identifier = Identifier::new(bundle, embedder);
-    let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
-    let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
-    let queue = outbox.queue()?;
-    let inputs = Inputs::start(config, clock.clone())?;
-    let source = inputs.frames(config, stop)?;
-    let whereabouts = Whereabouts {
-        keeper: inputs.keeper.clone(),
-        positions: inputs.positions.clone(),
-    };
-    let steady = inputs.steady.clone();
-    let mut monitor = Monitor {
-        queue: outbox.queue()?,
-        counters: counters.clone(),
-        inputs,
-        bundle: identifier.bundle().to_owned(),
-        engine: status,
-        file: config.outbox.path.join("health.json"),
-        saved: None,
-    };
-    let watched: Vec<String> = config
-        .cameras
-        .iter()
-        .map(|c| c.path.display().to_string())
-        .collect();
-    tracing::info!(
-        %boat,
-        bundle = monitor.bundle,
-        engine = monitor.engine.active(),
-        accelerator = %monitor.engine.accelerator(),
-        "watching {}",
-        watched.join(", ")
-    );
+/// What takes a while to make ready and touches neither cameras nor outbox, so that it can be made while another run goes on.
+pub struct Prepared {
+    identifier: Identifier,
+    engine: Arc<EngineStatus>,
+    detector: Option<Detector>,
+    margin: f32,
+    /// Pixels of the model's input, down and across.
+    input: (u32, u32),
+}
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(|e| RunError::thread(&e))?;
-    let courier = Courier::new(
-        MqttUplink::new(broker.clone(), boat.clone()),
-        broker.to_string(),
-        queue,
-        CourierSettings {
-            window: config.uplink.window,
-            receipt_timeout: config.uplink.receipt_timeout(),
-        },
-        Backoff::new(config.uplink.longest_wait(), random()?),
-        clock.clone(),
-        counters.clone(),
-        news.clone(),
-    );
-    let courier = runtime.spawn(courier.run());
-    let names = config.cameras.iter().map(|c| c.name.clone()).collect();
-    let reporter = Reporter::new(boat.clone(), names, identifier, whereabouts, random()?)
-        .with_returns(Returns::new(config.encounter.return_within()))
-        .configured(config.identity);
-    let best = config.encounter.best_crops;
-    let cameras = config.cameras.iter().map(|camera| {
-        let encounters = Encounters::new(grouping(config, camera), best, margin)
-            .with_tracks(track_rules(config, found_from))
-            .for_model(height, width);
-        let film = camera.source != SourceKind::Stills;
-        Watched::new(encounters, camera.is_live()).gated(film.then(|| gate(config)))
-    });
-    let watch = Watch::new(
-        source,
-        cameras.collect(),
-        reporter,
-        outbox,
-        clock,
-        steady,
-        counters.clone(),
-        news,
-        stop.clone(),
-    )
-    .detecting(detector.map(|d| -> Box<dyn Detect> { Box::new(d) }));
-    let watch = std::thread::Builder::new()
-        .name("watch".into())
-        .spawn(move || watch.run())
-        .map_err(|e| RunError::thread(&e))?;
+impl Prepared {
+    /// Opens bundle and engine of `config`.
+    ///
+    /// # Errors
+    /// When they cannot be used.
+    pub fn new(config: &Config) -> Result<Self, RunError> {
+        let bundle = Bundle::open(&config.bundle.path)?;
+        let model = |source| RunError::Model {
+            bundle: config.bundle.path.clone(),
+            source,
+        };
+        let Opened { engine, status } = choice::open(
+            &bundle,
+            config.engine.choice,
+            config.engine.threads,
+            &config.engine.place(),
+            teller(),
+        )
+        .map_err(|source| RunError::Engine {
+            bundle: config.bundle.path.clone(),
+            source,
+        })?;
+        let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
+        let preparation = &bundle.manifest.preparation;
+        let margin = preparation.margin.max(PICTURE_MARGIN);
+        let input = (preparation.height, preparation.width);
+        let detector = if config.detector.enabled {
+            detector(&bundle, config.detector.threshold as f32)?
+        } else {
+            None
+        };
+        if detector.is_none() {
+            tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
+        }
+        Ok(Self {
+            identifier: Identifier::new(bundle, embedder),
+            engine: status,
+            detector,
+            margin,
+            input,
+        })
+    }
+}
 
-    while !watch.is_finished() {
-        monitor.save_when_due();
-        std::thread::sleep(LOOK);
+/// A boat at work by one configuration.
+pub struct Leg {
+    watch: JoinHandle<Result<(), WatchError>>,
+    monitor: Monitor,
+    runtime: Runtime,
+    courier: tokio::task::JoinHandle<()>,
+    stop: Stop,
+}
+
+impl Leg {
+    /// Sets the boat to work as `config` says, until `stop` or the leg's own end it.
+    ///
+    /// # Errors
+    /// When a part cannot be set up.
+    pub fn start(
+        config: &Config,
+        prepared: Prepared,
+        stop: &Stop,
+        aboard: &Aboard,
+    ) -> Result<Self, RunError> {
+        let stop = &stop.below();
+        let boat: BoatId = config.boat.name.parse()?;
+        let broker: BrokerUrl = config.uplink.broker.parse()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let counters = aboard.counters.clone();
+        let news = Arc::new(Notify::new());
+        let Prepared {
+            identifier,
+            engine,
+            detector,
+            margin,
+            input: (height, width),
+        } = prepared;
+        // Without a detector boxes are told, not found.
+        let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
+
+        let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
+        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
+        let archive = config.archive.limits();
+        let queue = outbox.queue()?;
+        let queue = if archive.is_some() {
+            queue.archives()
+        } else {
+            queue
+        };
+        let inputs = Inputs::start(config, clock.clone())?;
+        let source = inputs.frames(config, stop)?;
+        let whereabouts = Whereabouts {
+            keeper: inputs.keeper.clone(),
+            positions: inputs.positions.clone(),
+        };
+        let steady = inputs.steady.clone();
+        let mut monitor = Monitor::new(
+            config,
+            outbox.queue()?,
+            inputs,
+            identifier.bundle().to_owned(),
+            engine,
+            aboard.clone(),
+        );
+        let watched: Vec<String> = config
+            .cameras
+            .iter()
+            .map(|c| c.path.display().to_string())
+            .collect();
+        monitor.tell_start(&watched.join(", "));
+
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|e| RunError::thread(&e))?;
+        let courier = Courier::new(
+            MqttUplink::new(broker.clone(), boat.clone()),
+            broker.to_string(),
+            queue,
+            CourierSettings {
+                window: config.uplink.window,
+                receipt_timeout: config.uplink.receipt_timeout(),
+            },
+            Backoff::new(config.uplink.longest_wait(), random()?),
+            clock.clone(),
+            counters.clone(),
+            news.clone(),
+        );
+        let courier = runtime.spawn(courier.run());
+        let names = config.cameras.iter().map(|c| c.name.clone()).collect();
+        let reporter = Reporter::new(boat, names, identifier, whereabouts, random()?)
+            .with_returns(Returns::new(config.encounter.return_within()))
+            .configured(config.identity);
+        let best = config.encounter.best_crops;
+        let cameras = config.cameras.iter().map(|camera| {
+            let encounters = Encounters::new(grouping(config, camera), best, margin)
+                .with_tracks(track_rules(config, found_from))
+                .for_model(height, width);
+            let film = camera.source != SourceKind::Stills;
+            Watched::new(encounters, camera.is_live()).gated(film.then(|| gate(config)))
+        });
+        let watch = Watch::new(
+            source,
+            cameras.collect(),
+            reporter,
+            outbox,
+            clock,
+            steady,
+            counters,
+            news,
+            stop.clone(),
+        )
+        .detecting(detector.map(|d| -> Box<dyn Detect> { Box::new(d) }))
+        .shown(aboard.pulse.clone(), aboard.viewfinder.clone());
+        let watch = std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(move || watch.run())
+            .map_err(|e| RunError::thread(&e))?;
+        Ok(Self {
+            watch,
+            monitor,
+            runtime,
+            courier,
+            stop: stop.clone(),
+        })
     }
-    let watched = watch.join().map_err(|_| RunError::Died)?;
-    if watched.is_ok() {
-        tracing::info!("the frames are over; sending what waits in the outbox");
-        wait_for_delivery(&mut monitor, options, stop);
+
+    /// What ends this leg alone.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
     }
-    courier.abort();
-    runtime.shutdown_timeout(Duration::from_secs(5));
-    let health = monitor.health()?;
-    monitor.save(&health);
-    watched?;
-    let waiting = health.queued_sightings + health.queued_pictures;
-    Ok(Finished {
-        undelivered: options.until_delivered.is_some() && waiting > 0,
-        health,
-    })
+
+    /// Works until it ends. Blocks.
+    ///
+    /// # Errors
+    /// When the source fails, or a sighting could not be saved.
+    pub fn go(self, options: RunOptions) -> Result<Finished, RunError> {
+        let Self {
+            watch,
+            mut monitor,
+            runtime,
+            courier,
+            stop,
+        } = self;
+        while !watch.is_finished() {
+            monitor.look();
+            std::thread::sleep(LOOK);
+        }
+        let watched = watch.join().map_err(|_| RunError::Died)?;
+        if watched.is_ok() {
+            tracing::info!("the frames are over; sending what waits in the outbox");
+            wait_for_delivery(&mut monitor, options, &stop);
+        }
+        courier.abort();
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        let health = monitor.health()?;
+        monitor.save(&health);
+        watched?;
+        let waiting = health.queued_sightings + health.queued_pictures;
+        Ok(Finished {
+            undelivered: options.until_delivered.is_some() && waiting > 0,
+            health,
+        })
+    }
 }
 
 /// What an engine tells goes into the log.
@@ -285,7 +371,7 @@ fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
         {
             return;
         }
-        monitor.save_when_due();
+        monitor.look();
         std::thread::sleep(LOOK);
     }
 }

@@ -12,9 +12,11 @@ use crate::health::Counters;
 use crate::outbox::Outbox;
 use crate::pixels::{Developer, Photo};
 use crate::report::{Report, Reporter};
+use crate::service::Pulse;
 use crate::source::{FrameSource, Next, SourceError};
 use crate::stop::Stop;
 use crate::time::{Moment, SteadyClock, Timing};
+use crate::viewfinder::Viewfinder;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::detection::Detection;
@@ -93,6 +95,8 @@ pub struct Watch {
     counters: Arc<Counters>,
     news: Arc<Notify>,
     stop: Stop,
+    pulse: Arc<Pulse>,
+    viewfinder: Arc<Viewfinder>,
     waiting: VecDeque<Report>,
     refused: Option<Moment>,
     /// When a broken frame of a live camera was last told, and how many came since.
@@ -130,6 +134,8 @@ impl Watch {
             counters,
             news,
             stop,
+            pulse: Arc::default(),
+            viewfinder: Arc::default(),
             waiting: VecDeque::new(),
             refused: None,
             told_broken: None,
@@ -142,6 +148,13 @@ impl Watch {
         Self { detector, ..self }
     }
 
+    /// Gives signs of life to `pulse`, and shows what it sees to who looks through `viewfinder`.
+    pub fn shown(mut self, pulse: Arc<Pulse>, viewfinder: Arc<Viewfinder>) -> Self {
+        self.pulse = pulse;
+        self.viewfinder = viewfinder;
+        self
+    }
+
     /// Watches until the source is over or the program is asked to stop; the encounters that are then going on are reported too.
     ///
     /// # Errors
@@ -151,7 +164,10 @@ impl Watch {
             if self.stop.asked() {
                 break Ok(());
             }
-            match self.source.next() {
+            self.pulse.waits();
+            let next = self.source.next();
+            self.pulse.works();
+            match next {
                 Ok(Next::Frame(frame)) => self.look(frame),
                 Ok(Next::Quiet) => self.pass(),
                 Ok(Next::CameraOver(camera)) => self.finish(camera),
@@ -166,6 +182,7 @@ impl Watch {
             self.offer_again();
         };
         (0..self.cameras.len()).for_each(|camera| self.finish(camera));
+        self.pulse.rests();
         for _ in 0..LAST_ATTEMPTS {
             self.offer();
             if self.waiting.is_empty() || self.stop.asked() {
@@ -220,25 +237,61 @@ impl Watch {
         watched.timing = timing;
         let over = watched.encounters.pass(taken);
         self.report(camera, over);
-        if boxes.as_ref().is_some_and(Vec::is_empty) {
-            // Open sea: nobody needs its pixels.
+        let open_sea = boxes.as_ref().is_some_and(Vec::is_empty);
+        if open_sea {
             if let Some(Watched { encounters, .. }) = self.cameras.get_mut(camera) {
                 encounters.look(Found::Told(&[]), FrameSize::default(), taken);
             }
-            return;
+            // Nobody needs its pixels but who looks at the boat's page.
+            if !self.viewfinder.wants(camera) {
+                return;
+            }
         }
         let (photo, raw) = match self.developer.look(picture) {
             Ok(looked) => looked,
             Err(e) => return self.broken(live, &name, &e.to_string()),
         };
-        let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
-        if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref())) {
-            self.broken(live, &name, &reason);
+        if !open_sea {
+            let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
+            if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref()))
+            {
+                self.broken(live, &name, &reason);
+            }
         }
+        self.show(camera, &photo, raw.as_ref(), boxes.as_deref());
         self.developer.take_back(photo);
         let watched = self.cameras.get_mut(camera);
         let over = watched.map(|c| c.encounters.complete());
         self.report(camera, over.unwrap_or_default());
+    }
+
+    /// Shows the frame that was just looked at to who looks at the boat's page, in colours where `raw` still has them.
+    fn show(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        raw: Option<&RawPicture>,
+        boxes: Option<&[PixelBox]>,
+    ) {
+        if !self.viewfinder.wants(camera) {
+            return;
+        }
+        let found: Vec<PixelBox> = match boxes {
+            Some(boxes) => boxes.to_vec(),
+            None => self.found.iter().map(|d| d.region).collect(),
+        };
+        let colours = raw.and_then(|raw| self.developer.colours(raw).ok());
+        match colours.as_ref().unwrap_or(photo) {
+            Photo::Colour(pixels) => self.viewfinder.show(camera, pixels, &found),
+            grey => {
+                let mut pixels = RgbImage::default();
+                grey.pixels().reduce(1, &mut pixels);
+                self.viewfinder.show(camera, &pixels, &found);
+            }
+        }
+        if let Some(colours) = colours {
+            self.developer.take_back(colours);
+        }
     }
 
     /// Looks for flukes in `photo` and follows them.

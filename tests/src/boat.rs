@@ -6,6 +6,7 @@ use crate::program::{Finished, Program, Running};
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// How many whales a boat's catalogue knows.
 pub const KNOWN: u32 = 5;
@@ -107,6 +108,20 @@ impl Boat {
                 (format!("{i:06}.json"), sidecar),
             ]
         }));
+    }
+
+    /// Changes the configuration's text.
+    ///
+    /// # Panics
+    /// When it cannot be read or written.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        fs::write(self.config(), change(text)).unwrap();
+    }
+
+    /// The command that works until it is asked to stop.
+    pub fn command(&self) -> Command {
+        Program::Edge.command(&["run", "--config", text(&self.config())])
     }
 
     /// Starts the program.

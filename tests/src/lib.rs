@@ -19,3 +19,4 @@ pub mod pictures;
 pub mod program;
 pub mod station;
 pub mod wait;
+pub mod web;

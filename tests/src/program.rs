@@ -182,6 +182,17 @@ impl Running {
         self.child.id()
     }
 
+    /// Sends it a signal, as `HUP`.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &self.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success(), "kill -{name}");
+    }
+
     /// What it has said on stderr so far.
     pub fn said(&self) -> String {
         self.said

@@ -230,6 +230,7 @@ impl LiveCamera {
 
 impl FrameSource for LiveCamera {
     fn next(&mut self) -> Result<Next, SourceError> {
+        self.tools.state.lives();
         if self.tools.stop.asked() {
             return Ok(Next::Over);
         }

@@ -2,6 +2,7 @@
 
 use crate::time::{Moment, SteadyClock};
 use serde::{Deserialize, Serialize};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What health says of a camera. Counts are since the program started.
@@ -31,7 +32,10 @@ pub struct CameraHealth {
 
 /// Written by the camera's thread, read by the monitor.
 #[derive(Debug, Default)]
-pub struct CameraState(Mutex<(CameraHealth, Option<Moment>)>);
+pub struct CameraState {
+    held: Mutex<(CameraHealth, Option<Moment>)>,
+    steps: AtomicU64,
+}
 
 impl CameraState {
     /// The state of the camera `name`, from which nothing has come yet.
@@ -41,7 +45,25 @@ impl CameraState {
             state: "waiting".to_owned(),
             ..CameraHealth::default()
         };
-        Self(Mutex::new((health, None)))
+        Self {
+            held: Mutex::new((health, None)),
+            steps: AtomicU64::new(0),
+        }
+    }
+
+    /// Its thread lives: whatever it was told to do last, it has come back from.
+    pub fn lives(&self) {
+        self.steps.fetch_add(1, Relaxed);
+    }
+
+    /// A number that counts on while its thread lives.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Relaxed)
+    }
+
+    /// Whether it is over, or has failed for good.
+    pub fn has_ended(&self) -> bool {
+        matches!(self.held().0.state.as_str(), "over" | "failed")
     }
 
     /// Changes what health will say.
@@ -73,6 +95,6 @@ impl CameraState {
     }
 
     fn held(&self) -> MutexGuard<'_, (CameraHealth, Option<Moment>)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,12 +4,14 @@ mod camera;
 mod detector;
 mod fault;
 mod locate;
+mod operation;
 mod position;
 mod track;
 
 pub use camera::{CameraSection, Pace, SourceKind};
 pub use detector::DetectorSection;
 pub use fault::{ConfigError, Fault};
+pub use operation::{ArchiveSection, LogFormat, LogLevel, LogSection, MachineSection, PageSection};
 pub use position::{PositionKind, PositionSection};
 pub use track::TrackSection;
 
@@ -57,6 +59,18 @@ pub struct Config {
     /// What tells this text from another.
     #[serde(skip)]
     pub identity: ConfigId,
+    /// What is kept on board of what shore has.
+    #[serde(default)]
+    pub archive: ArchiveSection,
+    /// The page on the boat's own network.
+    #[serde(default)]
+    pub page: PageSection,
+    /// The computer's temperature and disk.
+    #[serde(default)]
+    pub machine: MachineSection,
+    /// The log.
+    #[serde(default)]
+    pub log: LogSection,
 }
 
 /// `[boat]`
@@ -238,6 +252,7 @@ impl Config {
             &mut config.engine.shims,
             &mut config.engine.plans,
             &mut config.outbox.path,
+            &mut config.machine.sensors,
         ]
         .into_iter()
         .chain(config.cameras.iter_mut().map(|c| &mut c.path))
@@ -376,6 +391,7 @@ impl Config {
         faults.extend(self.position.faults());
         faults.extend(self.detector.faults());
         faults.extend(self.track.faults());
+        faults.extend(operation::faults(&self.page, &self.archive, &self.machine));
         faults
     }
 }

@@ -76,7 +76,7 @@ fn the_engine_is_chosen_and_its_folders_resolved() {
 #[test]
 fn the_example_holds_every_key() {
     let mut missing = include_str!("../../edge.example.toml").to_owned();
-    missing.push_str("no_such_key = 1\n");
+    missing = missing.replace("[uplink]", "[uplink]\nno_such_key = 1");
     let known = fault(&missing);
     for key in [
         "broker",
@@ -117,6 +117,15 @@ fn the_example_holds_every_key() {
         "of_frames",
         "sure",
         "max_megabytes",
+        "days",
+        "listen",
+        "sensors",
+        "warm_celsius",
+        "hot_celsius",
+        "low_megabytes",
+        "critical_megabytes",
+        "level",
+        "format",
         "broker",
         "window",
         "receipt_timeout_seconds",
@@ -433,6 +442,50 @@ fn the_position_is_checked() {
             got.starts_with(&format!("boat/edge.toml, line {line}, {said}")),
             "{got}"
         );
+    }
+}
+
+#[test]
+fn how_the_boat_is_looked_after_is_checked() {
+    let with = |lines: &str| format!("{GOOD}{lines}\n");
+    let good = |lines: &str| Config::parse(&with(lines), Path::new("edge.toml")).unwrap();
+    assert_eq!(good("").page.address(), None);
+    assert!(good("").archive.limits().is_some());
+    assert_eq!(good("[archive]\ndays = 0").archive.limits(), None);
+    let page = good("[page]\nlisten = \"[::1]:8090\"").page;
+    assert_eq!(page.address().unwrap().port(), 8090);
+    let log = good("[log]\nlevel = \"debug\"\nformat = \"json\"").log;
+    assert_eq!((log.level, log.format), (LogLevel::Debug, LogFormat::Json));
+    for (lines, said) in [
+        (
+            "[page]\nlisten = \"8090\"",
+            "page.listen: must be an address and a port",
+        ),
+        (
+            "[page]\nlisten = \"boat:8090\"",
+            "page.listen: must be an address and a port",
+        ),
+        (
+            "[archive]\ndays = -1",
+            "archive.days: must be 0 to 3650, not -1",
+        ),
+        (
+            "[machine]\nhot_celsius = 70",
+            "machine.hot_celsius: must be 80 to 150, not 70",
+        ),
+        (
+            "[machine]\ncritical_megabytes = 2000",
+            "machine.critical_megabytes: must be 0 to 1000, not 2000",
+        ),
+        (
+            "[log]\nlevel = \"loud\"",
+            "log.level: unknown variant `loud`",
+        ),
+        ("[page]\nport = 1", "page.port: unknown field `port`"),
+    ] {
+        let got = fault(&with(lines));
+        let expected = format!("boat/edge.toml, line 17, {said}");
+        assert!(got.starts_with(&expected), "{got}");
     }
 }
 

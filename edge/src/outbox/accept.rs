@@ -12,6 +12,9 @@ use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+/// How much of the archive is deleted at once when the disk is full, in bytes: several sightings' worth.
+const ARCHIVE_STEP: u64 = 2_000_000;
+
 /// The outbox, opened to take sightings in; one program at a time.
 pub struct Outbox {
     folder: PathBuf,
@@ -50,7 +53,11 @@ impl Outbox {
             _lock: lock,
         };
         outbox.refuse_other_boats()?;
-        let removed = outbox.pictures.keep_only(&outbox.named_pictures()?)?;
+        let waiting = "SELECT picture FROM outbox WHERE picture IS NOT NULL
+                       UNION SELECT picture FROM dead_letter WHERE picture IS NOT NULL";
+        let archived = "SELECT picture FROM archive WHERE picture IS NOT NULL";
+        let (named, archived) = (outbox.named(waiting)?, outbox.named(archived)?);
+        let removed = outbox.pictures.keep_only(&named, &archived)?;
         if removed > 0 {
             tracing::info!(
                 removed,
@@ -108,9 +115,30 @@ impl Outbox {
         };
         let picture_fault = too_large(wire::encode(&picture).map(drop))?;
         self.check_room(jpeg.len() as u64)?;
+        loop {
+            match self.take_in(sighting, jpeg, picture_fault.as_deref(), now) {
+                // What shore has makes room for what it has not.
+                Err(OutboxError::Full { .. }) if self.pictures.free_archive(ARCHIVE_STEP) > 0 => {
+                    tracing::warn!(
+                        "the disk is full: pictures that shore has are deleted from the archive"
+                    );
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Picture and transaction, on a disk that may be full.
+    fn take_in(
+        &mut self,
+        sighting: &Sighting,
+        jpeg: &[u8],
+        picture_fault: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, OutboxError> {
         self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
-        let accepted = self.insert(sighting, &file, jpeg, picture_fault.as_deref(), now);
+        let accepted = self.insert(sighting, &file, jpeg, picture_fault, now);
         // A commit that failed may have happened all the same; a picture that nobody names goes when the outbox is next opened.
         if accepted.is_err() && matches!(self.sequence_of(sighting), Ok(None)) {
             self.pictures.remove(&file);
@@ -223,10 +251,9 @@ impl Outbox {
         })
     }
 
-    fn named_pictures(&self) -> Result<HashSet<String>, OutboxError> {
+    /// The picture files that `query` gives.
+    fn named(&self, query: &str) -> Result<HashSet<String>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT picture FROM outbox WHERE picture IS NOT NULL
-                     UNION SELECT picture FROM dead_letter WHERE picture IS NOT NULL";
         let mut statement = self.connection.prepare(query).map_err(&failed)?;
         let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
         names.collect::<Result<_, _>>().map_err(&failed)

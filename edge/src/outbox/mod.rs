@@ -6,19 +6,26 @@
 //!
 //! Two connections, one thread each: [`Outbox`] writes, [`Queue`] sends and deletes. Half a megabyte of disk is kept back for deleting:
 //! on a full disk [`Outbox`] refuses while [`Queue`] can still make room.
+//!
+//! What shore has receipted may stay for a while in the archive, for people on board ([`Queue::archives`]); it goes first where the disk
+//! has no room for a new sighting.
 
 mod accept;
+mod archive;
 mod error;
 mod listing;
 mod pictures;
 mod queue;
+mod recent;
 mod reserve;
 mod schema;
 
 pub use accept::Outbox;
+pub use archive::ArchiveLimits;
 pub use error::OutboxError;
 pub use listing::{Listed, Listing};
-pub use queue::{Counts, Key, Load, Queue, Queued};
+pub use queue::{Backlog, Counts, Key, Load, Queue, Queued};
+pub use recent::{Recent, recent, recent_picture};
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 pub(super) struct Pictures {
     folder: PathBuf,
+    /// Those of the archive; made where it is first needed.
+    archive: PathBuf,
 }
 
 impl Pictures {
@@ -16,6 +18,7 @@ impl Pictures {
     pub(super) fn of(outbox: &Path) -> Self {
         Self {
             folder: outbox.join("pictures"),
+            archive: outbox.join("archive"),
         }
     }
 
@@ -70,15 +73,58 @@ impl Pictures {
         }
     }
 
-    /// Deletes the files of a write or a delete that a power cut interrupted: those that `named` does not hold. Returns how many.
-    pub(super) fn keep_only(&self, named: &HashSet<String>) -> Result<usize, OutboxError> {
+    /// Moves a picture that shore has to the archive, where it may be lost; one that cannot be moved is deleted.
+    pub(super) fn archive(&self, name: &str) {
+        let moved = std::fs::create_dir_all(&self.archive)
+            .and_then(|()| std::fs::rename(self.folder.join(name), self.archive.join(name)));
+        if let Err(e) = moved {
+            if e.kind() != ErrorKind::NotFound {
+                tracing::warn!(picture = name, "a picture cannot be archived: {e}");
+            }
+            self.remove(name);
+        }
+    }
+
+    /// Deletes a picture of the archive.
+    pub(super) fn remove_archived(&self, name: &str) {
+        let _ = std::fs::remove_file(self.archive.join(name));
+    }
+
+    /// Deletes the oldest pictures of the archive until `bytes` are freed or none is left. Returns how many bytes were freed.
+    pub(super) fn free_archive(&self, bytes: u64) -> u64 {
+        let entries = std::fs::read_dir(&self.archive).into_iter().flatten();
+        // Their names begin with the time at which they were made.
+        let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
+        files.sort_unstable();
+        let mut freed = 0;
+        for file in files {
+            if freed >= bytes {
+                break;
+            }
+            let size = std::fs::metadata(&file).map_or(0, |m| m.len());
+            if std::fs::remove_file(&file).is_ok() {
+                freed += size;
+            }
+        }
+        freed
+    }
+
+    /// Deletes the files of a write or a delete that a power cut interrupted: those that `named` does not hold. Returns how many. Those
+    /// that are `archived` are moved instead.
+    pub(super) fn keep_only(
+        &self,
+        named: &HashSet<String>,
+        archived: &HashSet<String>,
+    ) -> Result<usize, OutboxError> {
         let failed = OutboxError::disk(&self.folder);
         let mut removed = 0;
         for entry in std::fs::read_dir(&self.folder).map_err(&failed)? {
             let entry = entry.map_err(&failed)?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let ours = name.ends_with(".jpg") || name.ends_with(".jpg.part");
-            if ours && !named.contains(&name) {
+            if ours && !named.contains(&name) && archived.contains(&name) {
+                self.archive(&name);
+            } else if ours && !named.contains(&name) {
                 std::fs::remove_file(entry.path()).map_err(&failed)?;
                 removed += 1;
             }

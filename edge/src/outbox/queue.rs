@@ -2,7 +2,7 @@
 
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::{OutboxError, schema};
+use super::{OutboxError, archive, schema};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, Part, Picture};
 use flukewatch_common::wire::{self, WireError};
@@ -65,9 +65,23 @@ impl Counts {
 pub struct Queue {
     folder: PathBuf,
     boat: BoatId,
-    connection: Connection,
-    pictures: Pictures,
+    pub(super) connection: Connection,
+    pub(super) pictures: Pictures,
     reserve: Reserve,
+    archives: bool,
+}
+
+/// How much waits, and for how long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// Bytes of what waits for its receipt.
+    pub bytes: u64,
+    /// When the oldest of it was taken in, by the computer's clock of that time.
+    pub oldest: Option<Timestamp>,
+    /// Sightings in the archive.
+    pub archived: u64,
+    /// Their bytes.
+    pub archived_bytes: u64,
 }
 
 impl Queue {
@@ -79,7 +93,50 @@ impl Queue {
             connection,
             pictures: Pictures::of(folder),
             reserve: Reserve::of(folder),
+            archives: false,
         })
+    }
+
+    /// From now on what is receipted goes to the archive.
+    pub fn archives(mut self) -> Self {
+        self.archives = true;
+        self
+    }
+
+    /// The outbox's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Commits a change that changes nothing, which shows that the disk takes commits.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn prove(&mut self) -> Result<(), OutboxError> {
+        self.connection
+            .pragma_update(None, "user_version", schema::VERSION)
+            .map_err(OutboxError::database(&self.folder))
+    }
+
+    /// How much waits, and for how long.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn backlog(&self) -> Result<Backlog, OutboxError> {
+        let query = "SELECT (SELECT coalesce(sum(bytes), 0) FROM outbox),
+                     (SELECT min(s.committed) FROM outbox o JOIN sighting s ON s.id = o.sighting),
+                     (SELECT count(*) FROM archive), (SELECT coalesce(sum(bytes), 0) FROM archive)";
+        let number = |row: &rusqlite::Row<'_>, i| row.get::<_, i64>(i).map(i64::unsigned_abs);
+        self.connection
+            .query_row(query, [], |row| {
+                Ok(Backlog {
+                    bytes: number(row, 0)?,
+                    oldest: row.get::<_, Option<i64>>(1)?.map(Timestamp),
+                    archived: number(row, 2)?,
+                    archived_bytes: number(row, 3)?,
+                })
+            })
+            .map_err(OutboxError::database(&self.folder))
     }
 
     /// Whose messages these are.
@@ -167,14 +224,24 @@ impl Queue {
     /// # Errors
     /// When the database fails; then all of them still wait.
     pub fn receipted(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
-        match self.forget(keys) {
+        match self.forget(keys, self.archives) {
+            Err(OutboxError::Full { .. }) if self.archives => self.receipted_on_full_disk(keys),
             // The disk is full: this is what its reserve is for. [`Outbox`](super::Outbox) keeps it back again.
-            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys),
+            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys, false),
             done => done,
         }
     }
 
-    fn forget(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
+    /// Nothing is archived where there is no room.
+    fn receipted_on_full_disk(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
+        match self.forget(keys, false) {
+            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys, false),
+            done => done,
+        }
+    }
+
+    fn forget(&mut self, keys: &[Key], archive: bool) -> Result<usize, OutboxError> {
+        type Row = (i64, Option<Vec<u8>>, Option<String>);
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self
@@ -184,23 +251,40 @@ impl Queue {
         let mut pictures = vec![];
         let mut forgotten = 0;
         {
-            let query = "DELETE FROM outbox WHERE sighting = ? AND part = ? RETURNING picture";
+            let query = "DELETE FROM outbox WHERE sighting = ? AND part = ? RETURNING bytes, message, picture";
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
-                let row: Option<Option<String>> = statement
-                    .query_row(
-                        params![key.sighting.as_bytes().as_slice(), part_number(key.part)],
-                        |r| r.get(0),
-                    )
+                let id = key.sighting.as_bytes().as_slice();
+                let row: Option<Row> = statement
+                    .query_row(params![id, part_number(key.part)], |r| {
+                        Ok((r.get(0)?, r.get(1)?, r.get(2)?))
+                    })
                     .optional()
                     .map_err(&failed)?;
-                forgotten += usize::from(row.is_some());
-                pictures.extend(row.flatten());
+                let Some((bytes, message, picture)) = row else {
+                    continue;
+                };
+                forgotten += 1;
+                if archive {
+                    archive::put(
+                        &transaction,
+                        id,
+                        bytes,
+                        message.as_deref(),
+                        picture.as_deref(),
+                    )
+                    .map_err(&failed)?;
+                }
+                pictures.extend(picture);
             }
         }
         transaction.commit().map_err(&failed)?;
         for picture in pictures {
-            self.pictures.remove(&picture);
+            if archive {
+                self.pictures.archive(&picture);
+            } else {
+                self.pictures.remove(&picture);
+            }
         }
         Ok(forgotten)
     }

@@ -1,12 +1,12 @@
 //! The database's tables and how a connection to it is set up.
 
 use super::OutboxError;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Raised with every change of the tables.
-const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `sighting` logs every sighting ever made, and so counts them without a gap; `outbox` holds the messages that shore has not
 /// receipted, `dead_letter` those that cannot be sent. A message is either bytes or the name of a picture file.
@@ -44,6 +44,16 @@ CREATE TABLE dead_letter (
 ) STRICT;
 ";
 
+/// Since version 2: `archive` holds what shore has receipted, for people on board, as long as there is room.
+const ARCHIVE: &str = "
+CREATE TABLE archive (
+    sighting BLOB PRIMARY KEY NOT NULL REFERENCES sighting (id),
+    bytes    INTEGER NOT NULL,
+    message  BLOB,
+    picture  TEXT
+) STRICT;
+";
+
 pub(super) fn database(folder: &Path) -> PathBuf {
     folder.join("outbox.sqlite3")
 }
@@ -55,7 +65,7 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    let has_tables = check_version(&connection, folder)?;
+    let version = check_version(&connection, folder)?;
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(&failed)?;
@@ -69,9 +79,20 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     connection
         .pragma_update(None, "wal_autocheckpoint", 100)
         .map_err(&failed)?;
-    if !has_tables {
-        let transaction = connection.transaction().map_err(&failed)?;
-        transaction.execute_batch(TABLES).map_err(&failed)?;
+    if version < VERSION {
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(&failed)?;
+        // Another connection may have been faster.
+        let version: i64 = transaction
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(&failed)?;
+        if version < 1 {
+            transaction.execute_batch(TABLES).map_err(&failed)?;
+        }
+        if version < 2 {
+            transaction.execute_batch(ARCHIVE).map_err(&failed)?;
+        }
         transaction
             .pragma_update(None, "user_version", VERSION)
             .map_err(&failed)?;
@@ -92,11 +113,11 @@ pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxEr
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    Ok(check_version(&connection, folder)?.then_some(connection))
+    Ok((check_version(&connection, folder)? > 0).then_some(connection))
 }
 
-/// Whether the tables are there.
-fn check_version(connection: &Connection, folder: &Path) -> Result<bool, OutboxError> {
+/// The version of the tables; 0 where there are none yet.
+fn check_version(connection: &Connection, folder: &Path) -> Result<i64, OutboxError> {
     let failed = OutboxError::database(folder);
     let version: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -107,12 +128,12 @@ fn check_version(connection: &Connection, folder: &Path) -> Result<bool, OutboxE
                 .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
                 .map_err(&failed)?;
             if tables == 0 {
-                Ok(false)
+                Ok(0)
             } else {
                 Err(OutboxError::Foreign(folder.to_owned()))
             }
         }
-        1..=VERSION => Ok(true),
+        1..=VERSION => Ok(version),
         got => Err(OutboxError::Newer {
             path: folder.to_owned(),
             got,

@@ -398,7 +398,7 @@ fn a_newer_or_foreign_database_is_refused() {
             refused,
             OutboxError::Newer {
                 got: 9,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

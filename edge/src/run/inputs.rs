@@ -25,6 +25,8 @@ pub(super) struct Inputs {
     pub(super) keeper: Arc<Timekeeper>,
     pub(super) positions: Arc<Positions>,
     cameras: Vec<Arc<CameraState>>,
+    /// Which of them are live.
+    live: Vec<bool>,
     closing: Stop,
 }
 
@@ -65,6 +67,7 @@ impl Inputs {
             keeper,
             positions,
             cameras,
+            live: config.cameras.iter().map(CameraSection::is_live).collect(),
             closing,
         })
     }
@@ -146,7 +149,16 @@ impl Inputs {
                 .collect(),
             position: self.positions.health(&*self.steady),
             time: self.keeper.status(),
+            ..health::Inputs::default()
         }
+    }
+
+    /// Signs of life of the live cameras that have not ended.
+    pub(super) fn live_steps(&self) -> Vec<u64> {
+        let live = self.cameras.iter().zip(&self.live);
+        live.filter(|(camera, live)| **live && !camera.has_ended())
+            .map(|(camera, _)| camera.steps())
+            .collect()
     }
 }
 

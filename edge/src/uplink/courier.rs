@@ -110,6 +110,7 @@ impl<U: Uplink> Courier<U> {
                 told = false;
             }
             self.counters.set_link(false);
+            self.counters.set_under_way(0);
             let wait = self.backoff.wait();
             if told {
                 tracing::debug!("{trouble}; trying again in {} ms", wait.as_millis());
@@ -162,6 +163,7 @@ impl<U: Uplink> Courier<U> {
                     self.bear(sent)?;
                 }
             }
+            self.counters.set_under_way(self.under_way.len());
         }
     }
 

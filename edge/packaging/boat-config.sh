@@ -1,0 +1,11 @@
+#!/bin/sh
+# Prints the example configuration, given as $1, with the paths of an installed boat: data in /var/lib/flukewatch, the page on all of the
+# boat's networks, and a camera instead of a replay.
+set -eu
+sed -e 's|^path = "whales.flukebundle"$|path = "/var/lib/flukewatch/whales.flukebundle"|' \
+    -e 's|^path = "outbox"$|path = "/var/lib/flukewatch/outbox"|' \
+    -e 's|^plans = "plans"$|plans = "/var/lib/flukewatch/plans"|' \
+    -e 's|^source = "replay"$|source = "v4l2"|' \
+    -e 's|^path = "frames"$|path = "/dev/video0"|' \
+    -e 's|^listen = ""$|listen = "0.0.0.0:8090"|' \
+    "$1"

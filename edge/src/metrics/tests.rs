@@ -1,0 +1,206 @@
+use super::*;
+use crate::capture::CameraHealth;
+use crate::health::{Counters, Inputs};
+use crate::machine::{DiskHealth, MachineHealth, Temperature};
+use flukewatch_common::clock::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+fn health() -> Health {
+    let counters = Counters::default();
+    (0..7).for_each(|_| counters.frame());
+    counters.broken_frame();
+    counters.set_under_way(4);
+    counters.set_link(true);
+    let camera = |name: &str, state: &str| CameraHealth {
+        name: name.into(),
+        state: state.into(),
+        frames: 30,
+        dropped: 2,
+        missed: 3,
+        last_frame_milliseconds_ago: (state == "streaming").then_some(250),
+        ..CameraHealth::default()
+    };
+    let mut inputs = Inputs {
+        // A name that would break the format, were it not written with care.
+        cameras: vec![camera("bow", "streaming"), camera("a \"b\" \\ \n#", "lost")],
+        machine: MachineHealth {
+            temperatures: vec![Temperature {
+                sensor: "cpu-thermal".into(),
+                celsius: 54.25,
+                level: Level::Good,
+            }],
+            disk: Some(DiskHealth {
+                free_bytes: 123_456_789_012,
+                total_bytes: 1 << 40,
+                level: Level::Warning,
+            }),
+        },
+        ..Inputs::default()
+    };
+    inputs.position.state = "no-fix".into();
+    let (status, counts) = Default::default();
+    counters.health("balaena", "abc", &status, counts, Timestamp(0), inputs)
+}
+
+/// A metric as a reader of the format has it: its type and samples, each with its labels.
+#[derive(Debug, Default)]
+struct Metric {
+    kind: String,
+    samples: Vec<(BTreeMap<String, String>, f64)>,
+}
+
+/// Reads the text format by its grammar, and refuses what `promtool check metrics` would: samples without HELP and TYPE before
+/// them, a metric in two places, names that are none, a label or a series twice, counters that do not end in `_total`.
+fn read(text: &str) -> BTreeMap<String, Metric> {
+    assert!(text.ends_with('\n'), "the last line has no end");
+    let mut all: BTreeMap<String, Metric> = BTreeMap::new();
+    let mut current = String::new();
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').unwrap();
+            assert!(!words.is_empty() && is_name(name), "{line}");
+            assert!(!all.contains_key(name), "{name} is there twice");
+            current = name.to_owned();
+            all.insert(current.clone(), Metric::default());
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').unwrap();
+            assert_eq!(name, current, "{line}");
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            all.get_mut(name).unwrap().kind = kind.to_owned();
+        } else {
+            let end = line.find(['{', ' ']).unwrap();
+            assert_eq!(line[..end], current, "{line}");
+            let (labels, value) = match line[end..].strip_prefix('{') {
+                Some(rest) => labels(rest),
+                None => (BTreeMap::new(), line[end..].trim_start()),
+            };
+            let value: f64 = value.parse().unwrap_or_else(|e| panic!("{line}: {e}"));
+            let metric = all.get_mut(&current).unwrap();
+            assert!(
+                ["counter", "gauge"].contains(&metric.kind.as_str()),
+                "{line}"
+            );
+            assert!(
+                metric.samples.iter().all(|(l, _)| *l != labels),
+                "{line} twice"
+            );
+            metric.samples.push((labels, value));
+        }
+    }
+    all
+}
+
+fn is_name(name: &str) -> bool {
+    let mut letters = name.chars();
+    letters
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && letters.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// `name="value",..} rest`, in which a value has its `\\`, `"` and line breaks escaped.
+fn labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
+    let mut all = BTreeMap::new();
+    loop {
+        let (name, rest) = text.split_once("=\"").unwrap();
+        assert!(is_name(name), "{name}");
+        let mut value = String::new();
+        let mut letters = rest.char_indices();
+        let end = loop {
+            match letters.next().unwrap() {
+                (at, '"') => break at,
+                (_, '\\') => value.push(match letters.next().unwrap().1 {
+                    'n' => '\n',
+                    same @ ('\\' | '"') => same,
+                    other => panic!("\\{other} means nothing"),
+                }),
+                (_, letter) => value.push(letter),
+            }
+        };
+        assert!(all.insert(name.to_owned(), value).is_none(), "{name} twice");
+        match rest[end + 1..].strip_prefix(',') {
+            Some(more) => text = more,
+            None => return (all, rest[end + 1..].strip_prefix("} ").unwrap()),
+        }
+    }
+}
+
+fn value(all: &BTreeMap<String, Metric>, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let wanted: BTreeSet<(&str, &str)> = labels.iter().copied().collect();
+    let metric = all
+        .get(name)
+        .unwrap_or_else(|| panic!("{name} is not there"));
+    let found = metric.samples.iter().find(|(labels, _)| {
+        let has: BTreeSet<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
+        has == wanted
+    });
+    found
+        .unwrap_or_else(|| panic!("{name} {labels:?}: {metric:?}"))
+        .1
+}
+
+#[test]
+fn all_that_health_counts_can_be_read() {
+    let all = read(&text(&health()).unwrap());
+    for (name, labels, expected) in [
+        ("flukewatch_frames_total", &[][..], 7.0),
+        ("flukewatch_broken_frames_total", &[], 1.0),
+        ("flukewatch_link_up", &[], 1.0),
+        ("flukewatch_outbox_in_flight", &[], 4.0),
+        ("flukewatch_outbox_commits", &[], 1.0),
+        (
+            "flukewatch_camera_dropped_frames_total",
+            &[("camera", "bow")],
+            2.0,
+        ),
+        (
+            "flukewatch_camera_missed_frames_total",
+            &[("camera", "a \"b\" \\ \n#")],
+            3.0,
+        ),
+        (
+            "flukewatch_camera_state",
+            &[("camera", "bow"), ("state", "streaming")],
+            1.0,
+        ),
+        (
+            "flukewatch_camera_state",
+            &[("camera", "bow"), ("state", "lost")],
+            0.0,
+        ),
+        (
+            "flukewatch_camera_last_frame_age_seconds",
+            &[("camera", "bow")],
+            0.25,
+        ),
+        ("flukewatch_position_state", &[("state", "no-fix")], 1.0),
+        (
+            "flukewatch_temperature_celsius",
+            &[("sensor", "cpu-thermal")],
+            54.25,
+        ),
+        ("flukewatch_disk_free_bytes", &[], 123_456_789_012.0),
+        ("flukewatch_disk_level", &[], 1.0),
+    ] {
+        assert_eq!(value(&all, name, labels), expected, "{name} {labels:?}");
+    }
+    let info = &all["flukewatch_info"].samples[0].0;
+    assert_eq!((&*info["boat"], &*info["bundle"]), ("balaena", "abc"));
+}
+
+#[test]
+fn what_is_not_known_is_left_out() {
+    let (status, counts) = Default::default();
+    let bare =
+        Counters::default().health("b", "b", &status, counts, Timestamp(0), Inputs::default());
+    let all = read(&text(&bare).unwrap());
+    for unknown in [
+        "flukewatch_position_fix_age_seconds",
+        "flukewatch_clock_ahead_seconds",
+        "flukewatch_disk_free_bytes",
+        "flukewatch_temperature_celsius",
+    ] {
+        assert!(!all.contains_key(unknown), "{unknown}");
+    }
+    assert_eq!(value(&all, "flukewatch_outbox_oldest_seconds", &[]), 0.0);
+}

@@ -1,0 +1,574 @@
+//! A boat that nobody looks after: the service manager, a new configuration while it works, its page, its computer.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use flukewatch_tests::boat::{Boat, Camera};
+use flukewatch_tests::program::Running;
+use flukewatch_tests::station::Station;
+use flukewatch_tests::wait::until;
+use flukewatch_tests::web::{Answer, ask, get};
+use serde_json::{Value, json};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// systemd's side of `NOTIFY_SOCKET`.
+struct Manager {
+    socket: UnixDatagram,
+    heard: Vec<String>,
+}
+
+impl Manager {
+    fn listen(file: &Path) -> Self {
+        let socket = UnixDatagram::bind(file).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(50)))
+            .unwrap();
+        Self {
+            socket,
+            heard: vec![],
+        }
+    }
+
+    /// Everything that was said so far, a line each.
+    fn heard(&mut self) -> &[String] {
+        let mut bytes = [0; 4096];
+        while let Ok(length) = self.socket.recv(&mut bytes) {
+            let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
+            self.heard.extend(text.lines().map(str::to_owned));
+        }
+        &self.heard
+    }
+
+    fn count(&mut self, line: &str) -> usize {
+        self.heard().iter().filter(|l| l.starts_with(line)).count()
+    }
+
+    fn wait_for(&mut self, line: &str, times: usize) {
+        until(line, || self.count(line) >= times);
+    }
+}
+
+/// A boat without a broker, whose camera takes a still every 100 s.
+fn idle_boat(folder: &Path) -> Boat {
+    let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Stills(0.01), 1);
+    boat.takes_stills(3);
+    boat
+}
+
+/// A film of one whale without an end in sight, ten frames a second in real time.
+fn filming_boat(folder: &Path, port: u16) -> Boat {
+    let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Film, port);
+    boat.rewrite(|text| text.replace("\"fast\"", "\"real-time\""));
+    boat.takes_film(&[(Some(3), 600)]);
+    boat
+}
+
+/// Where the page is, as the log says.
+fn page(running: &mut Running) -> SocketAddr {
+    const WORDS: &str = "the boat's page is at http://";
+    running.hear(WORDS);
+    let said = running.said();
+    let after = said.split(WORDS).last().unwrap();
+    let address = after.split_whitespace().next().unwrap();
+    address.parse().unwrap()
+}
+
+#[test]
+fn systemd_hears_how_the_boat_fares_and_its_watchdog_is_fed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let mut manager = Manager::listen(&socket);
+    let mut command = idle_boat(folder.path()).command();
+    command
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000");
+    let running = Running::start(command);
+    manager.wait_for("READY=1", 1);
+    manager.wait_for("STATUS=", 1);
+    let (fed, since) = (manager.count("WATCHDOG=1"), Instant::now());
+    manager.wait_for("WATCHDOG=1", fed + 5);
+    // Four times in the time that it has, so that one may come late.
+    assert!(
+        since.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        since.elapsed()
+    );
+    assert_eq!(manager.count("STOPPING=1"), 0);
+    running.signal("TERM");
+    manager.wait_for("STOPPING=1", 1);
+    running.finish().succeeded();
+    assert_eq!(manager.count("READY=1"), 1);
+    let status = manager.heard.iter().find(|l| l.starts_with("STATUS="));
+    assert!(
+        status.unwrap().contains("frames"),
+        "{status:?}: {:?}",
+        manager.heard
+    );
+}
+
+/// A boat that hangs says nothing more, which is what the watchdog is there for.
+#[test]
+fn a_boat_that_stands_still_does_not_feed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("notify");
+    let mut manager = Manager::listen(&socket);
+    let mut command = idle_boat(folder.path()).command();
+    command
+        .env("NOTIFY_SOCKET", &socket)
+        .env("WATCHDOG_USEC", "400000");
+    let running = Running::start(command);
+    manager.wait_for("WATCHDOG=1", 2);
+    running.signal("STOP");
+    std::thread::sleep(Duration::from_millis(300));
+    let before = manager.count("WATCHDOG=1");
+    std::thread::sleep(Duration::from_millis(900));
+    assert_eq!(manager.count("WATCHDOG=1"), before);
+    running.signal("CONT");
+    manager.wait_for("WATCHDOG=1", before + 1);
+    running.signal("TERM");
+    running.finish().succeeded();
+}
+
+/// Nobody but systemd is told anything; without it the boat works as ever.
+#[test]
+fn a_manager_that_is_gone_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = idle_boat(folder.path()).command();
+    command
+        .env("NOTIFY_SOCKET", folder.path().join("nobody"))
+        .env("WATCHDOG_USEC", "400000");
+    let mut running = Running::start(command);
+    running.hear("sequence=1");
+    running.signal("TERM");
+    running.finish().succeeded();
+}
+
+#[test]
+fn a_new_configuration_loses_no_sighting_and_a_faulty_one_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let station = Station::start(&folder.path().join("shore"));
+    let boat = filming_boat(folder.path(), station.mqtt().port());
+    let socket = folder.path().join("notify");
+    let mut manager = Manager::listen(&socket);
+    let mut command = boat.command();
+    command.env("NOTIFY_SOCKET", &socket);
+    let mut running = Running::start(command);
+    manager.wait_for("READY=1", 1);
+    let good = std::fs::read_to_string(boat.config()).unwrap();
+
+    // Faults: a key that is out of range, a bundle that is damaged.
+    boat.rewrite(|text| text.replace("gap_seconds = 1.0", "gap_seconds = -1.0"));
+    running.signal("HUP");
+    running.hear("line 14, encounter.gap_seconds: must be 0.1 to 3600, not -1");
+    running.hear("the old configuration goes on");
+    manager.wait_for("RELOADING=1", 1);
+    manager.wait_for("READY=1", 2);
+    boat.rewrite(|_| good.clone());
+    let bundle = std::fs::read(boat.bundle()).unwrap();
+    let mut damaged = bundle.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(boat.bundle(), damaged).unwrap();
+    running.signal("HUP");
+    manager.wait_for("READY=1", 3);
+    assert!(running.said().contains("whales.flukebundle"));
+    assert_eq!(
+        running
+            .said()
+            .matches("the old configuration goes on")
+            .count(),
+        2
+    );
+    std::fs::write(boat.bundle(), bundle).unwrap();
+    assert_eq!(boat.accepted(), 0, "the encounter still goes on");
+
+    // A good one: the encounter that goes on is saved, and the next bears the camera's new name.
+    boat.rewrite(|text| {
+        text.replace("[camera]", "[camera]\nname = \"mast\"") + "\n[log]\nlevel = \"debug\"\n"
+    });
+    running.signal("HUP");
+    running.hear("the new configuration is at work");
+    manager.wait_for("READY=1", 4);
+    until("the first is accepted", || boat.accepted() == 1);
+
+    // One that reads well and does not work after all: the outbox cannot be there.
+    let mast = std::fs::read_to_string(boat.config()).unwrap();
+    std::fs::write(folder.path().join("boat/taken"), "no folder").unwrap();
+    boat.rewrite(|text| text.replace("path = \"outbox\"", "path = \"taken\""));
+    running.signal("HUP");
+    running.hear("the new configuration does not work: ");
+    manager.wait_for("READY=1", 5);
+    boat.rewrite(|_| mast);
+    std::thread::sleep(Duration::from_millis(500));
+    // The log says more, as the second configuration wants it.
+    running.hear("DEBUG");
+    running.signal("TERM");
+    let health = running.finish().succeeded().json();
+    assert_eq!(
+        (&health["accepted"], &health["reloads"], &health["given_up"]),
+        (&json!(3), &json!(1), &json!(0))
+    );
+    // What the last run could not send any more.
+    boat.takes_film(&[(None, 1)]);
+    boat.run(40).succeeded();
+    boat.is_empty();
+    let cameras: Vec<Value> = station
+        .has_all("balaena", 3)
+        .iter()
+        .map(|s| s["camera"].clone())
+        .collect();
+    assert_eq!(cameras, [json!("main"), json!("mast"), json!("mast")]);
+}
+
+/// A boat with a page that watches a film, and a station that has its first sighting.
+struct Served {
+    _folder: tempfile::TempDir,
+    /// Ends with the test.
+    _station: Station,
+    boat: Boat,
+    running: Running,
+    page: SocketAddr,
+}
+
+fn served() -> Served {
+    let folder = tempfile::tempdir().unwrap();
+    let station = Station::start(&folder.path().join("shore"));
+    let boat = filming_boat(folder.path(), station.mqtt().port());
+    boat.takes_film(&[(Some(3), 8), (None, 15), (Some(77), 600)]);
+    let zone = folder.path().join("boat/sensors/thermal_zone0");
+    std::fs::create_dir_all(&zone).unwrap();
+    std::fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
+    std::fs::write(zone.join("temp"), "61500\n").unwrap();
+    boat.rewrite(|text| {
+        text + "\n[page]\nlisten = \"127.0.0.1:0\"\n\n[machine]\nsensors = \"sensors\"\nlow_megabytes = 0\ncritical_megabytes = 0\n"
+    });
+    let mut running = Running::start(boat.command());
+    let page = page(&mut running);
+    Served {
+        _folder: folder,
+        _station: station,
+        boat,
+        running,
+        page,
+    }
+}
+
+/// How many sightings are on board that shore has.
+fn archived(page: SocketAddr) -> u64 {
+    let answer = get(page, "/health.json");
+    let known = (answer.status == 200).then(|| answer.json()["outbox"]["archived"].as_u64());
+    known.flatten().unwrap_or(0)
+}
+
+fn ok(answer: Answer, kind: &str) -> Answer {
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let line = format!("content-type: {kind}");
+    assert!(answer.head.contains(&line), "{}", answer.head);
+    for header in ["content-security-policy: default-src 'none'", "nosniff"] {
+        assert!(answer.head.contains(header), "{}", answer.head);
+    }
+    answer
+}
+
+#[test]
+fn the_page_shows_view_sightings_health_and_metrics() {
+    let at_sea = served();
+    let page = at_sea.page;
+    let html = ok(get(page, "/"), "text/html").text();
+    for asset in ["/boat.css", "/boat.js"] {
+        assert!(html.contains(asset));
+    }
+    ok(get(page, "/boat.css"), "text/css");
+    ok(get(page, "/boat.js"), "text/javascript");
+    for outside in ["http://", "https://", "//cdn"] {
+        let html = html.replace("http://www.w3.org/2000/svg", "");
+        assert!(
+            !html.contains(outside),
+            "the page needs nothing from outside"
+        );
+    }
+
+    until("shore has the first sighting and its picture", || {
+        let all = get(page, "/sightings.json").json();
+        all[0]["picture_receipted"] == json!(true)
+    });
+    let all = ok(get(page, "/sightings.json"), "application/json").json();
+    let first = &all[0];
+    assert_eq!(
+        (&first["sequence"], &first["whale"], &first["receipted"]),
+        (&json!(1), &json!("W03"), &json!(true))
+    );
+    assert!(first["candidates"].as_array().unwrap().len() > 1);
+    let id = first["id"].as_str().unwrap();
+    let crop = ok(get(page, &format!("/sightings/{id}.jpg")), "image/jpeg");
+    assert!(image::load_from_memory(&crop.body).unwrap().width() >= 128);
+
+    // Sea without boxes is not even decoded, but for who looks.
+    let view = ok(get(page, "/cameras/0/view.jpg"), "image/jpeg");
+    let view = image::load_from_memory(&view.body).unwrap().to_rgb8();
+    assert_eq!(view.dimensions(), (208, 104));
+    until("a frame with the second whale has its box drawn", || {
+        let view = get(page, "/cameras/0/view.jpg");
+        let view = image::load_from_memory(&view.body).unwrap().to_rgb8();
+        let [red, green, blue] = view.get_pixel(41, 50).0;
+        red > 150 && green < 130 && blue < 110
+    });
+    let snapshot = ok(get(page, "/cameras/0/snapshot.jpg"), "image/jpeg");
+    assert!(
+        snapshot
+            .head
+            .contains("content-disposition: attachment; filename=\"main.jpg\"")
+    );
+    let snapshot = image::load_from_memory(&snapshot.body).unwrap().to_rgb8();
+    let [red, _, blue] = snapshot.get_pixel(41, 50).0;
+    assert!(red.abs_diff(blue) < 40, "a snapshot has no boxes");
+
+    until("the document has the first sighting", || {
+        archived(page) == 1
+    });
+    let condition = ok(get(page, "/condition.json"), "application/json").json();
+    assert_eq!(condition["boat"], "balaena");
+    assert_eq!(condition["cameras"], json!(["main"]));
+    assert_eq!(condition["level"], "good", "{condition}");
+    let health = ok(get(page, "/health.json"), "application/json").json();
+    assert_eq!(health["machine"]["temperatures"][0]["celsius"], 61.5);
+    assert_eq!(health["outbox"]["archived"], 1);
+    assert_eq!(get(page, "/healthz").text(), "ok\n");
+    let metrics = ok(get(page, "/metrics"), "text/plain; version=0.0.4").text();
+    for line in [
+        "flukewatch_temperature_celsius{sensor=\"cpu-thermal\"} 61.5",
+        "flukewatch_sightings_accepted_total 1",
+        "flukewatch_link_up 1",
+        "flukewatch_camera_state{camera=\"main\",state=\"replaying\"} 1",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line}:\n{metrics}");
+    }
+
+    for nothing in [
+        "/cameras/1/view.jpg",
+        "/cameras/-1/view.jpg",
+        "/cameras/99999999999999999999/view.jpg",
+        "/sightings/../../edge.toml",
+        "/sightings/%2e%2e%2foutbox.lock.jpg",
+        "/sightings/00000000-0000-0000-0000-000000000000.jpg",
+        "/edge.toml",
+    ] {
+        let answer = get(page, nothing);
+        assert_eq!(answer.status, 404, "{nothing}: {answer:?}");
+    }
+    at_sea.running.signal("TERM");
+    at_sea.running.finish().succeeded();
+    assert!(TcpStream::connect(page).is_err(), "the port is free again");
+}
+
+#[test]
+fn strangers_cannot_stop_the_boat() {
+    let mut at_sea = served();
+    let page = at_sea.page;
+    let host = format!("Host: {page}\r\n");
+    let long = "x".repeat(40_000);
+    let many: String = (0..200).map(|i| format!("X-{i}: y\r\n")).collect();
+    for (request, allowed) in [
+        (
+            format!("GET /{long} HTTP/1.1\r\n{host}\r\n"),
+            &[400, 414, 431][..],
+        ),
+        (
+            format!("GET / HTTP/1.1\r\n{host}X: {long}\r\n\r\n"),
+            &[400, 431],
+        ),
+        (format!("GET / HTTP/1.1\r\n{host}{many}\r\n"), &[400, 431]),
+        (
+            format!("POST / HTTP/1.1\r\n{host}Connection: close\r\nContent-Length: 3\r\n\r\nabc"),
+            &[405],
+        ),
+        (
+            format!("DELETE /sightings.json HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
+            &[405],
+        ),
+        ("\0\u{1}\u{2}\r\n\r\n".to_owned(), &[400]),
+    ] {
+        let shown: String = request.chars().take(40).collect();
+        if let Some(answer) = ask(page, &request) {
+            assert!(allowed.contains(&answer.status), "{shown}: {answer:?}");
+        }
+    }
+    // Connections that say nothing, or half of something, wait their turn; then they are thrown out.
+    let mut slow: Vec<TcpStream> = (0..40)
+        .map(|i| {
+            let mut stream = TcpStream::connect(page).unwrap();
+            if i % 2 == 0 {
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: b").unwrap();
+            }
+            stream
+        })
+        .collect();
+    assert!(at_sea.running.runs());
+    let answer = get(page, "/healthz");
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let mut left = vec![];
+    slow[0]
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let ended = slow[0].read_to_end(&mut left).map_err(|e| e.kind());
+    assert!(
+        !matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+        "it may stay for ever"
+    );
+    at_sea.running.signal("TERM");
+    at_sea.running.finish().succeeded();
+}
+
+#[test]
+fn heat_and_a_filling_disk_are_told() {
+    let mut at_sea = served();
+    let page = at_sea.page;
+    let temp = at_sea
+        .boat
+        .config()
+        .with_file_name("sensors/thermal_zone0/temp");
+    std::fs::write(&temp, "97000\n").unwrap();
+    until("scripts hear of the heat", || {
+        let answer = get(page, "/healthz");
+        answer.status == 503 && answer.text().contains("temperature: 97 °C at cpu-thermal")
+    });
+    at_sea
+        .running
+        .hear("the computer is hot and will slow down or stop: 97 °C at cpu-thermal");
+    std::fs::write(&temp, "50000\n").unwrap();
+    until("scripts hear that it is over", || {
+        get(page, "/healthz").status == 200
+    });
+    at_sea.running.hear("the computer has cooled down");
+    until("shore has the first sighting", || archived(page) > 0);
+    // No disk is this large.
+    at_sea
+        .boat
+        .rewrite(|text| text.replace("low_megabytes = 0", "low_megabytes = 900000000"));
+    at_sea
+        .boat
+        .rewrite(|text| text.replace("critical_megabytes = 0", "critical_megabytes = 900000000"));
+    at_sea.running.signal("HUP");
+    at_sea.running.hear("the outbox's disk is nearly full: ");
+    until("the archive is emptied first", || archived(page) == 0);
+    at_sea.running.signal("TERM");
+    at_sea.running.finish().succeeded();
+}
+
+/// A receiver that is there and says nothing: that stands in health, and the sighting comes without a place.
+#[test]
+fn a_silent_receiver_costs_no_sighting() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let station = Station::start(&folder.path().join("shore"));
+    let boat = filming_boat(folder.path(), station.mqtt().port());
+    boat.takes_film(&[(Some(3), 25), (None, 15), (Some(2), 5)]);
+    let address = receiver.local_addr().unwrap();
+    boat.rewrite(|text| {
+        text + &format!(
+            "\n[position]\nsource = \"nmea-tcp\"\naddress = \"{address}\"\nsilent_seconds = 1.0\n"
+        )
+    });
+    let health = boat.run(40).succeeded().json();
+    assert_eq!(health["position"]["state"], "silent", "{health}");
+    for sighting in station.has_all("balaena", 2) {
+        assert_eq!(sighting["position"], Value::Null, "{sighting}");
+    }
+}
+
+#[test]
+fn the_log_speaks_as_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let boat = idle_boat(folder.path());
+    boat.rewrite(|text| text + "\n[log]\nlevel = \"warn\"\nformat = \"json\"\n");
+    let ended = |arguments: &[&str]| {
+        let mut command = boat.command();
+        command.args(arguments).args(["--until-delivered", "0"]);
+        boat.takes(std::iter::empty());
+        boat.takes_stills(1);
+        Running::start(command).finish().stderr
+    };
+    let json = ended(&["--log", "info"]);
+    let watching = json.lines().find(|l| l.contains("watching")).unwrap();
+    let watching: Value = serde_json::from_str(watching).unwrap();
+    assert_eq!(watching["level"], "INFO");
+    assert_eq!(watching["boat"], "balaena");
+    assert!(!ended(&[]).contains("watching"));
+    let journal = ended(&["--log", "info", "--log-format", "journal"]);
+    assert!(
+        journal.lines().any(|l| l.starts_with("<6>watching")),
+        "{journal}"
+    );
+    let refused = ended(&["--log", "flukewatch=loud"]);
+    assert!(
+        refused.starts_with("error: 'flukewatch=loud' is no filter"),
+        "{refused}"
+    );
+}
+
+fn chromium() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .flat_map(|p| [p.join("chromium"), p.join("chromium-browser")])
+        .find(|p| p.is_file())
+}
+
+/// The page as a browser has it after its script ran for a while.
+fn seen(browser: &Path, page: SocketAddr) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let run = Command::new("timeout")
+        .arg("40")
+        .arg(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--virtual-time-budget=6000",
+            "--dump-dom",
+        ])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("http://{page}/"))
+        .output()
+        .unwrap();
+    String::from_utf8(run.stdout).unwrap()
+}
+
+#[test]
+fn a_browser_shows_the_boat_and_takes_names_for_text() {
+    let Some(browser) = chromium() else {
+        eprintln!("skipped: chromium not installed");
+        return;
+    };
+    let at_sea = served();
+    let before = at_sea.page;
+    until("shore has the first sighting and its picture", || {
+        get(before, "/sightings.json").json()[0]["picture_receipted"] == json!(true)
+    });
+    at_sea.running.signal("TERM");
+    at_sea.running.finish().succeeded();
+    at_sea
+        .boat
+        .rewrite(|text| text.replace("[camera]", "[camera]\nname = \"<i id='evil'>\""));
+    let mut running = Running::start(at_sea.boat.command());
+    let dom = seen(&browser, page(&mut running));
+    for words in [
+        "balaena",
+        "<strong>W03</strong>",
+        "✓ shore has it",
+        "camera &lt;i id='evil'&gt;",
+        "is a replay",
+        "62 °C at cpu-thermal",
+        "src=\"blob:http://127.0.0.1:",
+    ] {
+        assert!(dom.contains(words), "{words}: {dom}");
+    }
+    running.signal("TERM");
+    running.finish().succeeded();
+}
