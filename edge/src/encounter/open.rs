@@ -10,6 +10,10 @@ use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
 use image::RgbImage;
 
+/// The longest side of a crop that is kept, in pixels: a larger one is reduced by whole numbers, for no model looks at so many, and the crops
+/// of many flukes must fit in memory.
+pub(super) const LONGEST_SIDE: u32 = 2048;
+
 /// What is kept of a fluke that is followed.
 #[derive(Debug)]
 pub(super) struct Open {
@@ -130,7 +134,7 @@ impl Encounter {
     }
 }
 
-/// The pixels of `region` and a margin, in `memory`, and where the region lies in them.
+/// The pixels of `region` and a margin, in `memory`, and where the region lies in them; reduced where they are too many.
 pub(super) fn cut(
     photo: Pixels<'_>,
     region: PixelBox,
@@ -151,5 +155,17 @@ pub(super) fn cut(
         y1: region.y1 - y0,
     };
     let around = PixelBox { x0, y0, x1, y1 };
-    (photo.cut(around, memory), inside)
+    let pixels = photo.cut(around, memory);
+    let step = around.width().max(around.height()).div_ceil(LONGEST_SIDE);
+    if step <= 1 {
+        return (pixels, inside);
+    }
+    let mut reduced = RgbImage::default();
+    Pixels::of(&pixels).reduce(step, &mut reduced);
+    let [x0, y0] = [inside.x0 / step, inside.y0 / step];
+    let (x1, y1) = (
+        (inside.x1 / step).max(x0 + 1),
+        (inside.y1 / step).max(y0 + 1),
+    );
+    (reduced, PixelBox { x0, y0, x1, y1 })
 }

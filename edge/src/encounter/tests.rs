@@ -1,4 +1,4 @@
-use super::open::cut;
+use super::open::{LONGEST_SIDE, cut};
 use super::*;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 
@@ -291,4 +291,25 @@ fn a_crop_prepares_as_its_frame_does() {
             );
         }
     }
+}
+
+#[test]
+fn a_crop_of_very_many_pixels_is_reduced() {
+    let dark = PixelBox {
+        x0: 300,
+        y0: 90,
+        x1: 4800,
+        y1: 290,
+    };
+    let photo = RgbImage::from_fn(5000, 300, |x, y| {
+        let inside = (300..4800).contains(&x) && (90..290).contains(&y);
+        image::Rgb([if inside { 20 } else { 200 }; 3])
+    });
+    let (pixels, inside) = cut(Pixels::of(&photo), dark, 0.02, vec![]);
+    assert!(pixels.width() <= LONGEST_SIDE && pixels.width() > LONGEST_SIDE / 2);
+    assert_eq!(inside.within(pixels.width(), pixels.height()), Some(inside));
+    let light = |x: u32, y: u32| pixels.get_pixel(x, y).0[0];
+    assert_eq!(light(inside.x0 + 1, inside.y0 + 1), 20);
+    assert_eq!(light(inside.x1 - 2, inside.y1 - 2), 20);
+    assert_eq!(light(inside.x0.saturating_sub(2), inside.y0 + 1), 200);
 }
