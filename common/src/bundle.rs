@@ -1,7 +1,7 @@
 //! The bundle: all that a boat needs to name a whale, in a folder or in one `.flukebundle` file.
 //!
-//! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule, the model card, and
-//! since format 2 what the model must give for drawn flukes. A single file is an uncompressed tar of the same files, the manifest first. Nothing in a bundle is used
+//! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule, the model card,
+//! since format 2 what the model must give for drawn flukes, and since format 3 a detector of flukes (ONNX). A single file is an uncompressed tar of the same files, the manifest first. Nothing in a bundle is used
 //! before it is checked.
 
 mod archive;
@@ -13,7 +13,8 @@ mod manifest;
 
 pub use error::BundleError;
 pub use manifest::{
-    FORMAT, GOLDEN_PART, MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, View,
+    DETECTOR_PART, DetectorInfo, FORMAT, GOLDEN_PART, MANIFEST_FILE, Manifest, ModelInfo, PARTS,
+    PartInfo, Precision, View,
 };
 
 use crate::catalogue::{Catalogue, CatalogueError};
@@ -21,7 +22,7 @@ use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
 use crate::prepare::Preparation;
 use content::{Content, Found};
-use manifest::{CARD, CATALOGUE, DECISION, GOLDEN, MODEL};
+use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -52,6 +53,8 @@ pub struct Bundle {
     pub card: String,
     /// What the model gave for drawn flukes where the bundle was made ([`crate::golden`]); empty where nobody asked it.
     pub golden: Vec<Embedding>,
+    /// The ONNX file of the detector, where there is one; the manifest says how it is run.
+    pub detector: Option<Vec<u8>>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
@@ -79,10 +82,11 @@ impl Bundle {
         views: Vec<View>,
         model_info: ModelInfo,
         model: Vec<u8>,
-        catalogue: Catalogue,
+        mut catalogue: Catalogue,
         decision: DecisionRule,
         card: String,
     ) -> Result<Self, BundleError> {
+        catalogue.modernise();
         let manifest = Manifest {
             format: 1,
             name: name.to_owned(),
@@ -91,9 +95,10 @@ impl Bundle {
             views,
             dimension: catalogue.dimension(),
             model: model_info,
+            detector: None,
             parts: BTreeMap::new(),
         };
-        Self::describe(manifest, model, catalogue, decision, card, vec![])
+        Self::describe(manifest, model, catalogue, decision, card, vec![], None)
     }
 
     /// The same model with other whales and the rule that was fitted on them.
@@ -102,11 +107,19 @@ impl Bundle {
     /// [`BundleError::Inconsistent`] when the catalogue is another model's or the rule makes no sense.
     pub fn with_catalogue(
         self,
-        catalogue: Catalogue,
+        mut catalogue: Catalogue,
         decision: DecisionRule,
     ) -> Result<Self, BundleError> {
-        let (manifest, model) = (self.manifest, self.model);
-        Self::describe(manifest, model, catalogue, decision, self.card, self.golden)
+        catalogue.modernise();
+        Self::describe(
+            self.manifest,
+            self.model,
+            catalogue,
+            decision,
+            self.card,
+            self.golden,
+            self.detector,
+        )
     }
 
     /// The same bundle with what its model must give for drawn flukes, see [`crate::golden::golden`].
@@ -114,21 +127,78 @@ impl Bundle {
     /// # Errors
     /// [`BundleError::Inconsistent`] when an embedding is not of the bundle's dimension.
     pub fn with_golden(self, golden: Vec<Embedding>) -> Result<Self, BundleError> {
-        let (manifest, model, catalogue) = (self.manifest, self.model, self.catalogue);
-        Self::describe(manifest, model, catalogue, self.decision, self.card, golden)
+        Self::describe(
+            self.manifest,
+            self.model,
+            self.catalogue,
+            self.decision,
+            self.card,
+            golden,
+            self.detector,
+        )
     }
 
+    /// The same bundle with a detector, an ONNX file and how it is run; or with none.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when what is said of it makes no sense.
+    pub fn with_detector(
+        mut self,
+        detector: Option<(DetectorInfo, Vec<u8>)>,
+    ) -> Result<Self, BundleError> {
+        let (info, model) = detector.unzip();
+        self.manifest.detector = info;
+        Self::describe(
+            self.manifest,
+            self.model,
+            self.catalogue,
+            self.decision,
+            self.card,
+            self.golden,
+            model,
+        )
+    }
+
+    /// The same bundle with another card.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the parts make no sense together.
+    pub fn with_card(self, card: String) -> Result<Self, BundleError> {
+        Self::describe(
+            self.manifest,
+            self.model,
+            self.catalogue,
+            self.decision,
+            card,
+            self.golden,
+            self.detector,
+        )
+    }
+
+    /// The detector and what is said of it, to hand on to another bundle.
+    pub fn detector_part(&self) -> Option<(DetectorInfo, Vec<u8>)> {
+        Some((self.manifest.detector.clone()?, self.detector.clone()?))
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a bundle is these parts, each of another type"
+    )]
     fn describe(
         mut manifest: Manifest,
         model: Vec<u8>,
-        mut catalogue: Catalogue,
+        catalogue: Catalogue,
         decision: DecisionRule,
         card: String,
         golden: Vec<Embedding>,
+        detector: Option<Vec<u8>>,
     ) -> Result<Self, BundleError> {
-        catalogue.modernise();
         check(&manifest.name, &manifest, &catalogue, &decision, &golden)?;
-        manifest.format = if golden.is_empty() { 1 } else { 2 };
+        manifest.format = match (&detector, golden.is_empty()) {
+            (Some(_), _) => 3,
+            (None, false) => 2,
+            (None, true) => 1,
+        };
         let mut bundle = Self {
             manifest: manifest.clone(),
             model,
@@ -136,13 +206,16 @@ impl Bundle {
             decision,
             card,
             golden,
+            detector,
             manifest_bytes: vec![],
             id: String::new(),
         };
         let golden = (!bundle.golden.is_empty()).then_some(GOLDEN_PART);
+        let detector = bundle.detector.as_ref().map(|_| DETECTOR_PART);
         manifest.parts = PARTS
             .into_iter()
             .chain(golden)
+            .chain(detector)
             .map(|(part, file)| {
                 let content = bundle.part(part)?;
                 let info = PartInfo {
@@ -204,6 +277,7 @@ impl Bundle {
             serde_json::from_slice(&take(DECISION)).map_err(|e| bad(DECISION, e.to_string()))?;
         let card = String::from_utf8(take(CARD)).map_err(|e| bad(CARD, e.to_string()))?;
         let golden = golden::from_bytes(path, &take(GOLDEN), manifest.dimension)?;
+        let detector = manifest.detector.is_some().then(|| take(DETECTOR));
         check(
             &path.display().to_string(),
             &manifest,
@@ -219,6 +293,7 @@ impl Bundle {
             decision,
             card,
             golden,
+            detector,
             manifest_bytes,
             id,
         })
@@ -265,6 +340,7 @@ impl Bundle {
             MODEL => borrowed(&self.model),
             CATALOGUE => Ok(Content::Catalogue(&self.catalogue)),
             CARD => borrowed(self.card.as_bytes()),
+            DETECTOR => borrowed(self.detector.as_deref().unwrap_or_default()),
             GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
             _ => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
@@ -330,7 +406,8 @@ fn check(
             manifest.dimension
         ));
     }
-    if let Some(fault) = decision.fault() {
+    let detector = manifest.detector.as_ref();
+    if let Some(fault) = decision.fault().or(detector.and_then(DetectorInfo::fault)) {
         return off(fault);
     }
     Ok(())

@@ -2,17 +2,19 @@
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine turns that into an embedding ([`engine`], [`embedding`]), the
 //! catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or *review* ([`decision`]), and the answer
-//! travels as a sighting ([`sighting`], [`position`]) in a versioned envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs
-//! to do so; [`embedder`] puts preparation and engine together. [`detection`] is what a detector finds in a frame.
+//! travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs
+//! to do so; [`embedder`] puts preparation and engine together. [`detector`] finds flukes in frames, each a [`detection`].
 
 pub mod bundle;
 pub mod catalogue;
 pub mod clock;
 pub mod decision;
 pub mod detection;
+pub mod detector;
 pub mod embedder;
 pub mod embedding;
 pub mod engine;
+pub mod footage;
 pub mod golden;
 pub mod pixel_box;
 pub mod position;

@@ -1,9 +1,10 @@
-//! A sighting: one encounter with one whale, as a boat reports it.
+//! A sighting: one encounter with one whale, or a whale's return in it, as a boat reports it.
 
 use crate::catalogue::Match;
 use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
+use crate::footage::Footage;
 use crate::pixel_box::PixelBox;
 use crate::position::{Position, TimeBasis};
 use serde::{Deserialize, Serialize};
@@ -61,7 +62,7 @@ impl fmt::Display for BoatId {
     }
 }
 
-/// One encounter with one whale.
+/// One encounter with one whale, or the part of it between two dives: [`Footage::encounter`] tells which belong together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// A UUIDv7, made on the boat; the same sighting never has two.
@@ -99,6 +100,8 @@ pub struct Sighting {
     pub position: Option<Position>,
     /// Whose clock [`Sighting::started`] and [`Sighting::ended`] are of; `None` before version 3 of the message.
     pub time: Option<TimeBasis>,
+    /// What it rests on: encounter, places, crops; `None` before version 4 of the message.
+    pub footage: Option<Footage>,
 }
 
 /// How many candidates a sighting carries at most.

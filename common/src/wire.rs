@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 receipt |
-//! | 2 | version of that kind's payload, little-endian; now 3 for a sighting, 1 for the others |
+//! | 2 | version of that kind's payload, little-endian; now 4 for a sighting, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -20,7 +20,7 @@
 use crate::sighting::{Picture, Receipt, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The largest message that is sent or read, envelope included. A sighting is about 1.5 kB, a picture at most 200 kB.
+/// The largest message that is sent or read, envelope included. A sighting is about 2 kB, a picture at most 200 kB.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
 const MAGIC: [u8; 4] = *b"FLKW";
@@ -92,14 +92,15 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        // Version 1 ends before the chance, version 2 before position and time. What is absent is one byte, 0: with these behind,
-        // an old payload is a new one.
+        // Version 1 ends before the chance, version 2 before position and time, version 3 before the footage. What is absent is one
+        // byte, 0: with these behind, an old payload is a new one.
         let absent: &[u8] = match version {
-            1 => &[0; 3],
-            2 => &[0; 2],
+            1 => &[0; 4],
+            2 => &[0; 3],
+            3 => &[0; 1],
             _ => return whole(payload),
         };
         whole(&[payload, absent].concat())

@@ -5,6 +5,7 @@ mod inputs;
 use crate::config::Config;
 use crate::outbox::Listing;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_common::engine::tensorrt::TensorRt;
@@ -16,7 +17,7 @@ use std::time::Instant;
 /// What one part of the check found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was checked: `config`, `bundle`, `model`, `engine`, `camera`, `position` or `outbox`.
+    /// What was checked: `config`, `bundle`, `model`, `detector`, `engine`, `camera`, `position` or `outbox`.
     pub part: &'static str,
     /// Whether it will work.
     pub good: bool,
@@ -55,7 +56,10 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
         shown(&config)
     );
     let mut findings = vec![Finding::good("config", says)];
-    findings.extend(check_bundle(&config.bundle.path));
+    findings.extend(bundle_findings(
+        &config.bundle.path,
+        config.detector.enabled,
+    ));
     findings.push(check_engine(&config));
     findings.extend(inputs::cameras(&config));
     findings.push(inputs::position(&config));
@@ -65,6 +69,10 @@ pub fn check_config(file: &Path) -> Vec<Finding> {
 
 /// Checks a bundle and runs its model once.
 pub fn check_bundle(path: &Path) -> Vec<Finding> {
+    bundle_findings(path, true)
+}
+
+fn bundle_findings(path: &Path, detecting: bool) -> Vec<Finding> {
     let bundle = match Bundle::open(path) {
         Ok(bundle) => bundle,
         Err(e) => return vec![Finding::fault("bundle", e)],
@@ -78,7 +86,28 @@ pub fn check_bundle(path: &Path) -> Vec<Finding> {
         catalogue.whales(),
         catalogue.len()
     );
-    vec![Finding::good("bundle", says), check_model(path, &bundle)]
+    vec![
+        Finding::good("bundle", says),
+        check_model(path, &bundle),
+        match about_detector(&bundle, detecting) {
+            Ok(says) => Finding::good("detector", says.into()),
+            Err(e) => Finding::fault("detector", format!("{}: {e}", path.display())),
+        },
+    ]
+}
+
+/// What looks for flukes with `bundle`, where a detector is to be used or not.
+pub(crate) fn about_detector(
+    bundle: &Bundle,
+    detecting: bool,
+) -> Result<&'static str, DetectorError> {
+    Ok(if !detecting {
+        "none, as the configuration says: a frame without boxes counts as a fluke as a whole"
+    } else if crate::run::detector(bundle, 0.0)?.is_some() {
+        "the bundle's looks at frames without boxes"
+    } else {
+        "the bundle has none: a frame without boxes counts as a fluke as a whole"
+    })
 }
 
 fn check_model(path: &Path, bundle: &Bundle) -> Finding {
@@ -179,7 +208,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let findings = check_config(&boat(folder.path()));
         let all = [
-            "config", "bundle", "model", "engine", "camera", "position", "outbox",
+            "config", "bundle", "model", "detector", "engine", "camera", "position", "outbox",
         ]
         .map(|part| (part, true));
         assert_eq!(parts(&findings), all, "{findings:?}");
@@ -189,6 +218,10 @@ mod tests {
         );
         assert!(
             findings[2].says.contains("gives 128 numbers"),
+            "{findings:?}"
+        );
+        assert!(
+            findings[3].says.starts_with("the bundle has none"),
             "{findings:?}"
         );
         assert!(

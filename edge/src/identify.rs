@@ -39,8 +39,17 @@ pub struct Identity {
     pub candidates: Vec<Match>,
     /// The chance that the first of them is right, in 0..=1, if the bundle has a curve for it.
     pub chance: Option<f32>,
-    /// The mean of the crops' embeddings, normalised.
+    /// The mean of the embeddings, normalised.
     pub embedding: Embedding,
+}
+
+/// Crops and their embeddings, in the same order.
+#[derive(Debug, Default)]
+pub struct Embedded<'c> {
+    /// The crops that speak.
+    pub crops: Vec<&'c Crop>,
+    /// What they say.
+    pub embeddings: Vec<Embedding>,
 }
 
 /// Names whales by a bundle.
@@ -83,27 +92,46 @@ impl Identifier {
         self.embedder.engine_name()
     }
 
-    /// Names the whale on `crops`. A crop of which the model makes nothing is passed over where another speaks.
+    /// How the bundle decides.
+    pub fn rule(&self) -> &DecisionRule {
+        &self.decision
+    }
+
+    /// The embeddings of `crops`, each beside its crop. A crop of which the model makes nothing is passed over where another speaks.
     ///
     /// # Errors
     /// When no crop speaks.
-    pub fn identify(&mut self, crops: &[Crop]) -> Result<Identity, IdentifyError> {
-        let mut embeddings = vec![];
+    pub fn embed<'c>(&mut self, crops: &'c [Crop]) -> Result<Embedded<'c>, IdentifyError> {
+        let mut embedded = Embedded::default();
         let mut failed = None;
         for crop in crops {
             match self.embedder.embed(&crop.pixels, Some(crop.region)) {
-                Ok(embedding) => embeddings.push(embedding),
+                Ok(embedding) => {
+                    embedded.crops.push(crop);
+                    embedded.embeddings.push(embedding);
+                }
                 Err(e) => {
                     tracing::warn!("a crop is passed over: {e}");
                     failed = Some(e);
                 }
             }
         }
-        if embeddings.is_empty() {
+        if embedded.crops.is_empty() {
             return Err(failed.map_or(IdentifyError::NoCrop, IdentifyError::Embed));
         }
+        Ok(embedded)
+    }
+
+    /// Names the whale that `embeddings` are of, all together.
+    ///
+    /// # Errors
+    /// When there is none, or they are not this bundle's.
+    pub fn identify(&self, embeddings: &[Embedding]) -> Result<Identity, IdentifyError> {
+        if embeddings.is_empty() {
+            return Err(IdentifyError::NoCrop);
+        }
         let candidates = self.catalogue.search_together(
-            &embeddings,
+            embeddings,
             self.decision.whale_score,
             MAX_CANDIDATES,
         )?;
@@ -112,7 +140,7 @@ impl Identifier {
             verdict: self.decision.decide(&candidates),
             candidates,
             chance,
-            embedding: mean(&embeddings)?,
+            embedding: mean(embeddings)?,
         })
     }
 }

@@ -107,7 +107,7 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
         /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
         #[arg(long, value_name = "ENGINE")]
         engine: Option<EngineChoice>,
-        /// Print JSON: {passed, engine, why_not_tensorrt, comparisons}.
+        /// Print JSON: {passed, engine, detector, why_not_tensorrt, comparisons}.
         #[arg(long)]
         json: bool,
     },

@@ -1,15 +1,18 @@
 //! From an encounter to the sighting that the boat reports.
 
 use crate::encounter::Encounter;
-use crate::identify::{Identifier, IdentifyError};
+use crate::identify::{Embedded, Identifier, IdentifyError};
 use crate::picture::{self, MAX_JPEG, PictureError};
 use crate::position::Positions;
+use crate::returns::Returns;
 use crate::time::{Dated, Timekeeper, Timing};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::footage::{ConfigId, Footage};
 use flukewatch_common::sighting::{BoatId, PictureInfo, Sighting};
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::{Builder, Uuid};
 
 /// Why an encounter has no sighting.
@@ -48,6 +51,8 @@ pub struct Reporter {
     identifier: Identifier,
     whereabouts: Whereabouts,
     random: Box<dyn Rng + Send>,
+    returns: Returns,
+    config: ConfigId,
 }
 
 impl Reporter {
@@ -65,7 +70,21 @@ impl Reporter {
             identifier,
             whereabouts,
             random,
+            returns: Returns::new(Duration::ZERO),
+            config: ConfigId::default(),
         }
+    }
+
+    /// Takes a whale that comes back within the time of `returns` for the same encounter.
+    #[must_use]
+    pub fn with_returns(self, returns: Returns) -> Self {
+        Self { returns, ..self }
+    }
+
+    /// Names the boat's configuration in each sighting.
+    #[must_use]
+    pub fn configured(self, config: ConfigId) -> Self {
+        Self { config, ..self }
     }
 
     /// Whether the model looks at brightness alone.
@@ -84,8 +103,20 @@ impl Reporter {
         encounter: &Encounter,
         timing: Timing,
     ) -> Result<Report, ReportError> {
-        let best = encounter.crops.first().ok_or(IdentifyError::NoCrop)?;
-        let identity = self.identifier.identify(&encounter.crops)?;
+        let Embedded { crops, embeddings } = self.identifier.embed(&encounter.crops)?;
+        let best = *crops.first().ok_or(IdentifyError::NoCrop)?;
+        let mut identity = self.identifier.identify(&embeddings)?;
+        let rule = self.identifier.rule();
+        let returns = &self.returns;
+        let earlier = returns.continued(camera, encounter, &embeddings, &identity.verdict, rule);
+        let mut earlier_crops = 0;
+        if let Some(earlier) = earlier {
+            // One decision for the encounter: all its crops speak together, as those of one part do.
+            let all = [earlier.embeddings.as_slice(), &embeddings].concat();
+            identity = self.identifier.identify(&all)?;
+            earlier_crops = earlier.embeddings.len();
+        }
+        let earlier = earlier.map(|e| e.encounter);
         let jpeg = picture::fit(&best.pixels, MAX_JPEG)?;
         let picture = PictureInfo {
             sha256: Sha256::digest(&jpeg.file).into(),
@@ -96,9 +127,24 @@ impl Reporter {
         let Whereabouts { keeper, positions } = &self.whereabouts;
         let Dated { time, basis } = keeper.date(encounter.started, timing);
         let position = positions.near(encounter.started);
-        let now = keeper.now();
+        let id = self.new_id(keeper.now());
+        let footage = Footage {
+            encounter: earlier.unwrap_or(id),
+            frame: encounter.frame,
+            places: encounter.places.clone(),
+            crops: crops
+                .iter()
+                .map(|crop| crop.quality.compact(encounter.after(crop)))
+                .collect(),
+            earlier_crops: earlier_crops as u8,
+            detector: encounter.detector,
+            config: self.config,
+        };
+        let verdict = identity.verdict.clone();
+        let returns = &mut self.returns;
+        returns.remember(footage.encounter, camera, encounter, embeddings, verdict);
         let sighting = Sighting {
-            id: self.new_id(now),
+            id,
             boat: self.boat.clone(),
             sequence: 0,
             camera: self.cameras.get(camera).cloned().unwrap_or_default(),
@@ -115,6 +161,7 @@ impl Reporter {
             chance: identity.chance,
             position,
             time: Some(basis),
+            footage: Some(footage),
         };
         Ok(Report {
             sighting,

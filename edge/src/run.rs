@@ -1,22 +1,30 @@
 //! A boat at work: the watch on one thread, the courier beside it, and somebody who waits for both.
 
+mod detector;
 mod inputs;
 mod monitor;
 
+pub use detector::detector;
+
 use crate::backoff::Backoff;
 use crate::config::{CameraSection, Config, SourceKind};
+use crate::detect::Detect;
 use crate::encounter::{Encounters, Grouping};
+use crate::gate::{Gate, GateSettings};
 use crate::health::Health;
 use crate::identify::Identifier;
 use crate::outbox::{Outbox, OutboxError};
 use crate::report::{Reporter, Whereabouts};
+use crate::returns::Returns;
 use crate::service::Aboard;
 use crate::source::SourceError;
 use crate::stop::Stop;
+use crate::track::TrackRules;
 use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplink};
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::engine::choice::{self, OpenError, Opened};
 use flukewatch_common::engine::status::EngineStatus;
@@ -80,6 +88,9 @@ pub enum RunError {
     /// The frames.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The bundle's detector.
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -130,7 +141,12 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
 pub struct Prepared {
     identifier: Identifier,
     engine: Arc<EngineStatus>,
+    detector: Option<Box<dyn Detect>>,
+    /// From which score on a box counts.
+    found_from: f32,
     margin: f32,
+    /// Height and width of what the model looks at, in pixels.
+    model_size: (u32, u32),
 }
 
 impl Prepared {
@@ -156,11 +172,26 @@ impl Prepared {
             source,
         })?;
         let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
-        let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
+        let preparation = &bundle.manifest.preparation;
+        let margin = preparation.margin.max(PICTURE_MARGIN);
+        let model_size = (preparation.height, preparation.width);
+        let detector = if config.detector.enabled {
+            detector(&bundle, config.detector.threshold as f32)?
+        } else {
+            None
+        };
+        // Without a detector boxes are told, not found.
+        let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
+        if detector.is_none() {
+            tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
+        }
         Ok(Self {
             identifier: Identifier::new(bundle, embedder),
             engine: status,
+            detector: detector.map(|d| -> Box<dyn Detect> { Box::new(d) }),
+            found_from,
             margin,
+            model_size,
         })
     }
 }
@@ -194,7 +225,10 @@ impl Leg {
         let Prepared {
             identifier,
             engine,
+            detector,
+            found_from,
             margin,
+            model_size: (height, width),
         } = prepared;
 
         let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
@@ -248,11 +282,16 @@ impl Leg {
         );
         let courier = runtime.spawn(courier.run());
         let names = config.cameras.iter().map(|c| c.name.clone()).collect();
-        let reporter = Reporter::new(boat, names, identifier, whereabouts, random()?);
+        let reporter = Reporter::new(boat, names, identifier, whereabouts, random()?)
+            .with_returns(Returns::new(config.encounter.return_within()))
+            .configured(config.identity);
         let best = config.encounter.best_crops;
         let cameras = config.cameras.iter().map(|camera| {
-            let encounters = Encounters::new(grouping(config, camera), best, margin);
-            Watched::new(encounters, camera.is_live())
+            let encounters = Encounters::new(grouping(config, camera), best, margin)
+                .with_tracks(track_rules(config, found_from))
+                .for_model(height, width);
+            let film = camera.source != SourceKind::Stills;
+            Watched::new(encounters, camera.is_live()).gated(film.then(|| gate(config)))
         });
         let watch = Watch::new(
             source,
@@ -265,6 +304,7 @@ impl Leg {
             news,
             stop.clone(),
         )
+        .detecting(detector)
         .shown(aboard.pulse.clone(), aboard.viewfinder.clone());
         let watch = std::thread::Builder::new()
             .name("watch".into())
@@ -347,6 +387,23 @@ fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
             gap: config.encounter.gap_millis(),
             longest: config.encounter.longest_millis(),
         },
+    }
+}
+
+fn gate(config: &Config) -> Gate {
+    Gate::new(GateSettings {
+        every: config.detector.every,
+        ..GateSettings::default()
+    })
+}
+
+fn track_rules(config: &Config, threshold: f32) -> TrackRules {
+    TrackRules {
+        threshold,
+        sure: config.track.sure as f32,
+        hits: config.track.hits,
+        of_frames: config.track.of_frames,
+        gap: config.encounter.gap_millis(),
     }
 }
 

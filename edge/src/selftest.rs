@@ -2,6 +2,7 @@
 
 use crate::config::EngineSection;
 use flukewatch_common::bundle::{Bundle, BundleError, Precision};
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::engine::agreement::{IMAGES, OTHER_ROUNDING, SAME_ROUNDING, drawn_photo};
@@ -27,6 +28,9 @@ pub enum SelftestError {
         /// What is wrong.
         source: EmbedderError,
     },
+    /// The bundle's detector.
+    #[error(transparent)]
+    Detector(#[from] DetectorError),
     /// TensorRT was demanded.
     #[error("the engine 'tensorrt' is demanded and does not start: {0}")]
     Demanded(TensorRtError),
@@ -41,6 +45,8 @@ pub struct Selftest {
     pub engine: String,
     /// Why that is not TensorRT, where the configuration would have it.
     pub why_not_tensorrt: Option<String>,
+    /// What looks for flukes.
+    pub detector: &'static str,
     /// What was compared.
     pub comparisons: Vec<Comparison>,
 }
@@ -79,6 +85,7 @@ impl fmt::Display for Selftest {
                 "{word} {one} beside {other}: lowest cosine {lowest_cosine:.4}, demanded {demanded}"
             )?;
         }
+        writeln!(f, "detector: {}", self.detector)?;
         let answer = if self.passed { "yes" } else { "no" };
         writeln!(f, "{answer}: {} on {IMAGES} drawn flukes", self.engine)
     }
@@ -139,6 +146,7 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     Ok(Selftest {
         passed: comparisons.iter().all(|c| c.passed),
         engine: active,
+        detector: crate::check::about_detector(&bundle, true)?,
         why_not_tensorrt,
         comparisons,
     })

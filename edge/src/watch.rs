@@ -4,11 +4,13 @@
 //! (its disk is full), sightings wait in memory, [`MAX_IN_MEMORY`] of them, and are offered again; beyond that the oldest is given
 //! up, and the log names it.
 
-use crate::encounter::{Encounter, Encounters, largest};
-use crate::frame::Frame;
+use crate::detect::{Detect, DetectError};
+use crate::encounter::{Encounter, Encounters, Found};
+use crate::frame::{Frame, FramePicture, RawPicture};
+use crate::gate::Gate;
 use crate::health::Counters;
 use crate::outbox::Outbox;
-use crate::pixels::Developer;
+use crate::pixels::{Developer, Photo};
 use crate::report::{Report, Reporter};
 use crate::service::Pulse;
 use crate::source::{FrameSource, Next, SourceError};
@@ -17,7 +19,10 @@ use crate::time::{Moment, SteadyClock, Timing};
 use crate::viewfinder::Viewfinder;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::detection::Detection;
+use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
+use image::RgbImage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +57,7 @@ pub struct Watched {
     live: bool,
     /// How its last frame was timed.
     timing: Timing,
+    gate: Option<Gate>,
 }
 
 impl Watched {
@@ -61,7 +67,14 @@ impl Watched {
             encounters,
             live,
             timing: Timing::default(),
+            gate: None,
         }
+    }
+
+    /// Shows a detector only those frames that `gate`, if there is one, lets through.
+    #[must_use]
+    pub fn gated(self, gate: Option<Gate>) -> Self {
+        Self { gate, ..self }
     }
 }
 
@@ -70,6 +83,11 @@ pub struct Watch {
     source: Box<dyn FrameSource>,
     cameras: Vec<Watched>,
     developer: Developer,
+    /// What looks at frames that come without boxes; where there is none, they count as flukes as a whole.
+    detector: Option<Box<dyn Detect>>,
+    found: Vec<Detection>,
+    /// The frame, reduced for the detector.
+    small: RgbImage,
     reporter: Reporter,
     outbox: Outbox,
     clock: Arc<dyn Clock>,
@@ -106,6 +124,9 @@ impl Watch {
             source,
             cameras,
             developer: Developer::new(reporter.sees_grey()),
+            detector: None,
+            found: vec![],
+            small: RgbImage::default(),
             reporter,
             outbox,
             clock,
@@ -128,7 +149,13 @@ impl Watch {
         self
     }
 
-    /// Watches until the source is over or the program is asked to stop; the encounter that is then going on is reported too.
+    /// Lets `detector`, if there is one, look at frames that come without boxes.
+    #[must_use]
+    pub fn detecting(self, detector: Option<Box<dyn Detect>>) -> Self {
+        Self { detector, ..self }
+    }
+
+    /// Watches until the source is over or the program is asked to stop; the encounters that are then going on are reported too.
     ///
     /// # Errors
     /// When the source fails or a sighting could not be saved.
@@ -176,12 +203,11 @@ impl Watch {
         }
     }
 
-    /// A camera has no more frames: the encounter that was going on, if one was, is over.
+    /// A camera has no more frames: the encounters that were going on are over.
     fn finish(&mut self, camera: usize) {
         let open = self.cameras.get_mut(camera);
-        if let Some(encounter) = open.and_then(|c| c.encounters.finish()) {
-            self.report(camera, &encounter);
-        }
+        let over = open.map(|c| c.encounters.finish());
+        self.report(camera, over.unwrap_or_default());
     }
 
     /// No camera has anything to show. One that was unplugged in the middle of an encounter may never have again.
@@ -189,9 +215,8 @@ impl Watch {
         let now = self.steady.now();
         for camera in 0..self.cameras.len() {
             let live = self.cameras.get_mut(camera).filter(|c| c.live);
-            if let Some(encounter) = live.and_then(|c| c.encounters.pass(now)) {
-                self.report(camera, &encounter);
-            }
+            let over = live.map(|c| c.encounters.pass(now));
+            self.report(camera, over.unwrap_or_default());
         }
     }
 
@@ -209,44 +234,121 @@ impl Watch {
             return self.broken(false, &name, "it is of no camera that is watched");
         };
         let live = watched.live;
-        if let Some(encounter) = watched.encounters.pass(taken) {
-            self.report(camera, &encounter);
-        }
-        let open_sea = boxes.as_ref().is_some_and(Vec::is_empty);
-        if open_sea && !self.viewfinder.wants(camera) {
+        watched.timing = timing;
+        let over = watched.encounters.pass(taken);
+        self.report(camera, over);
+        if boxes.as_ref().is_some_and(Vec::is_empty) {
+            // Open sea: nobody needs its pixels.
+            if let Some(Watched { encounters, .. }) = self.cameras.get_mut(camera) {
+                encounters.look(Found::Told(&[]), FrameSize::default(), taken);
+            }
+            self.show_sea(camera, picture);
             return;
         }
-        let photo = match self.developer.develop(picture) {
-            Ok(photo) => photo,
+        let (photo, raw) = match self.developer.look(picture) {
+            Ok(looked) => looked,
             Err(e) => return self.broken(live, &name, &e.to_string()),
         };
-        let found = boxes.as_deref().unwrap_or_default();
-        self.viewfinder.show(camera, &photo, found);
-        if open_sea {
-            return self.developer.recycle(photo);
+        let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
+        self.show(camera, &photo, raw.as_ref(), boxes.as_deref());
+        if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref())) {
+            self.broken(live, &name, &reason);
         }
-        let whole = PixelBox::whole(photo.width(), photo.height());
-        let region = match &boxes {
-            None => Some(whole),
-            Some(boxes) => {
-                let inside: Vec<PixelBox> = boxes
-                    .iter()
-                    .filter_map(|b| b.within(photo.width(), photo.height()))
-                    .collect();
-                largest(&inside)
+        self.developer.take_back(photo);
+        let watched = self.cameras.get_mut(camera);
+        let over = watched.map(|c| c.encounters.complete());
+        self.report(camera, over.unwrap_or_default());
+    }
+
+    /// Shows what was looked at to who looks through the viewfinder, in colours where there are any.
+    fn show(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        raw: Option<&RawPicture>,
+        boxes: Option<&[PixelBox]>,
+    ) {
+        if !self.viewfinder.wants(camera) {
+            return;
+        }
+        let regions = match boxes {
+            Some(boxes) => boxes.to_vec(),
+            None => self.found.iter().map(|d| d.region).collect(),
+        };
+        if let Some(colours) = raw.and_then(|raw| self.developer.colours(raw).ok()) {
+            self.viewfinder.show(camera, colours.pixels(), &regions);
+            return self.developer.take_back(colours);
+        }
+        self.viewfinder.show(camera, photo.pixels(), &regions);
+    }
+
+    /// The same for a frame of open sea, that nobody else needs.
+    fn show_sea(&mut self, camera: usize, picture: FramePicture) {
+        if self.viewfinder.wants(camera)
+            && let Ok((photo, raw)) = self.developer.look(picture)
+        {
+            self.show(camera, &photo, raw.as_ref(), Some(&[]));
+            self.developer.take_back(photo);
+        }
+    }
+
+    /// Looks for flukes in `photo` and follows them.
+    fn look_into(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        boxes: Option<&[PixelBox]>,
+        taken: Moment,
+    ) -> Result<(), String> {
+        let pixels = photo.pixels();
+        let (width, height) = (pixels.width(), pixels.height());
+        let Self {
+            cameras,
+            detector,
+            found,
+            small,
+            ..
+        } = self;
+        let gate = cameras.get_mut(camera).and_then(|c| c.gate.as_mut());
+        let found = match (boxes, detector) {
+            (Some(boxes), _) => {
+                if boxes.iter().all(|b| b.within(width, height).is_none()) {
+                    return Err("its boxes lie outside of it".into());
+                }
+                Found::Told(boxes)
             }
+            (None, Some(detector)) => {
+                let sight = Sight { photo, taken, gate };
+                detect(&mut **detector, sight, small, found).map_err(|e| e.to_string())?;
+                Found::Detected(found)
+            }
+            (None, None) => Found::Whole,
         };
-        let Some(region) = region else {
-            return self.broken(live, &name, "its boxes lie outside of it");
-        };
-        let completed = self.cameras.get_mut(camera).and_then(|watched| {
-            watched.timing = timing;
-            watched.encounters.see(&photo, region, taken)
-        });
-        self.developer.recycle(photo);
-        if let Some(encounter) = completed {
-            self.report(camera, &encounter);
+        if let Some(Watched { encounters, .. }) = cameras.get_mut(camera) {
+            encounters.look(found, FrameSize { width, height }, taken);
         }
+        Ok(())
+    }
+
+    /// Keeps the crops of the frame that was just looked at, if they are worth it; in colours where `raw` still has them.
+    fn keep_crops(
+        &mut self,
+        camera: usize,
+        photo: &Photo,
+        raw: Option<&RawPicture>,
+    ) -> Result<(), String> {
+        let watched = self.cameras.get_mut(camera);
+        let Some(watched) = watched.filter(|c| c.encounters.wants_pixels()) else {
+            return Ok(());
+        };
+        let Some(raw) = raw else {
+            watched.encounters.keep(photo.pixels());
+            return Ok(());
+        };
+        let colours = self.developer.colours(raw).map_err(|e| e.to_string())?;
+        watched.encounters.keep(colours.pixels());
+        self.developer.take_back(colours);
+        Ok(())
     }
 
     fn broken(&mut self, live: bool, frame: &dyn std::fmt::Display, reason: &str) {
@@ -263,23 +365,21 @@ impl Watch {
         tracing::warn!(%frame, untold, "a frame is skipped: {reason}");
     }
 
-    fn report(&mut self, camera: usize, encounter: &Encounter) {
-        self.counters.encounter();
-        let timing = self
-            .cameras
-            .get(camera)
-            .map_or(Timing::default(), |c| c.timing);
-        match self.reporter.report(camera, encounter, timing) {
-            Ok(report) => {
-                self.waiting.push_back(report);
-                self.offer();
-            }
-            Err(e) => {
-                self.counters.failed_encounter();
-                tracing::error!(
-                    frames = encounter.frames,
-                    "an encounter cannot be reported: {e}"
-                );
+    fn report(&mut self, camera: usize, over: Vec<Encounter>) {
+        for encounter in over {
+            self.counters.encounter();
+            let watched = self.cameras.get(camera);
+            let timing = watched.map_or(Timing::default(), |c| c.timing);
+            match self.reporter.report(camera, &encounter, timing) {
+                Ok(report) => {
+                    self.waiting.push_back(report);
+                    self.offer();
+                }
+                Err(e) => {
+                    self.counters.failed_encounter();
+                    let frames = encounter.frames;
+                    tracing::error!(frames, "an encounter cannot be reported: {e}");
+                }
             }
         }
     }
@@ -332,10 +432,67 @@ impl Watch {
     }
 }
 
+/// How wide a frame is that a detector sees, at least, in pixels: from twice this width on frames are reduced. A fluke that is narrower than 16
+/// pixels then tells nothing anyway.
+const DETECTED_WIDTH: u32 = 960;
+
+/// A frame to be looked at.
+struct Sight<'a> {
+    photo: &'a Photo,
+    taken: Moment,
+    gate: Option<&'a mut Gate>,
+}
+
+/// Lets `detector` look at a photo that its gate lets through, reduced in the memory of `small` where it is large; boxes are in the photo's
+/// pixels.
+fn detect(
+    detector: &mut dyn Detect,
+    Sight { photo, taken, gate }: Sight<'_>,
+    small: &mut RgbImage,
+    found: &mut Vec<Detection>,
+) -> Result<(), DetectError> {
+    let pixels = photo.pixels();
+    let step = (pixels.width() / DETECTED_WIDTH).max(1);
+    let seen = match photo {
+        Photo::Colour(photo) if step == 1 => photo,
+        _ => {
+            pixels.reduce(step, small);
+            &*small
+        }
+    };
+    let at = taken.since(Moment::default());
+    let mut gate = gate;
+    if let Some(gate) = &mut gate
+        && !gate.look(seen, at).is_worth_it()
+    {
+        found.clear();
+        return Ok(());
+    }
+    detector.detect(seen, found)?;
+    if let Some(gate) = gate
+        && !found.is_empty()
+    {
+        gate.saw_fluke(at);
+    }
+    for Detection { region: r, .. } in found.iter_mut() {
+        for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
+            *edge = edge.saturating_mul(step);
+        }
+    }
+    Ok(())
+}
+
 fn told(report: &Report, sequence: u64) {
     let Report { sighting, .. } = report;
     let score = sighting.candidates.first().map_or(0.0, |c| c.score);
     let (frames, started) = (sighting.frames, sighting.started);
+    if let Some(footage) = sighting
+        .footage
+        .as_ref()
+        .filter(|f| f.encounter != sighting.id)
+    {
+        tracing::info!(encounter = %footage.encounter, sequence, "a whale is back, or has stayed long");
+    }
     match &sighting.verdict {
         Verdict::Known { whale } => {
             tracing::info!(sequence, whale, score, frames, %started, "a known whale")

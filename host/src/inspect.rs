@@ -7,6 +7,7 @@ pub mod target;
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::detector::Detector;
 use flukewatch_common::embedder::Embedder;
 use lint::{Finding, Weight, lint};
 use std::path::PathBuf;
@@ -51,6 +52,8 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     }
     let bundle = Bundle::open(&args.bundle)?;
     let embedder = Embedder::open(&bundle)?;
+    // One that does not run must be told here and not on the boat.
+    Detector::open(&bundle)?;
     let (m, rule, catalogue) = (&bundle.manifest, &bundle.decision, &bundle.catalogue);
     if args.json {
         let all = serde_json::json!({
@@ -95,6 +98,18 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
         "decision     known from {:.3}, new below {:.3}; fitted on {}",
         rule.known_at, rule.new_below, rule.fitted_on
     );
+    if let Some(d) = &m.detector {
+        println!(
+            "detector     {} {:?}, {} x {} pixels, strides {:?}, told from {:.2}; {}",
+            d.model.architecture,
+            d.model.precision,
+            d.preparation.height,
+            d.preparation.width,
+            d.strides,
+            d.threshold,
+            d.model.trained_on
+        );
+    }
     for (part, info) in &m.parts {
         println!(
             "part         {part:<10} {:<14} {:>10} bytes  sha256 {}",

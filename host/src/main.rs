@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 use flukewatch_host::train::losses;
 use flukewatch_host::{
-    audit, calibrate, enroll, ensemble, evaluate, export, identify, inspect, quantize, synth,
+    audit, calibrate, detector, enroll, ensemble, evaluate, export, identify, inspect, quantize,
+    seascape, synth,
 };
 use std::process::ExitCode;
 
@@ -26,6 +27,10 @@ struct Cli {
 enum Command {
     #[cfg(feature = "train")]
     Train(flukewatch_host::train::command::TrainArgs),
+    #[cfg(feature = "train")]
+    TrainDetector(detector::command::TrainDetectorArgs),
+    BundleDetector(detector::bundle::BundleDetectorArgs),
+    EvaluateDetector(detector::evaluate::command::EvaluateDetectorArgs),
     Losses(losses::LossesArgs),
     Export(export::command::ExportArgs),
     Quantize(quantize::command::QuantizeArgs),
@@ -37,6 +42,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Ensemble(ensemble::command::EnsembleArgs),
     Synth(synth::command::SynthArgs),
+    SynthSea(seascape::command::SynthSeaArgs),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +50,10 @@ fn main() -> ExitCode {
     let outcome = match &Cli::parse().command {
         #[cfg(feature = "train")]
         Command::Train(args) => flukewatch_host::train::command::run(args),
+        #[cfg(feature = "train")]
+        Command::TrainDetector(args) => detector::command::run(args),
+        Command::BundleDetector(args) => done(detector::bundle::run(args)),
+        Command::EvaluateDetector(args) => done(detector::evaluate::command::run(args)),
         Command::Losses(args) => done(losses::run(args)),
         Command::Export(args) => done(export::command::run(args)),
         Command::Quantize(args) => quantize::command::run(args),
@@ -55,6 +65,7 @@ fn main() -> ExitCode {
         Command::Ensemble(args) => done(ensemble::command::run(args)),
         Command::Inspect(args) => inspect::run(args),
         Command::Synth(args) => done(synth::command::run(args)),
+        Command::SynthSea(args) => done(seascape::command::run(args)),
     };
     match outcome {
         Ok(code) => code,

@@ -237,98 +237,108 @@ impl Network {
 
     /// Every parameter, in the order of computation.
     pub fn parameters(&self) -> Vec<Parameter> {
-        let mut all = vec![];
-        for node in &self.nodes {
-            let mut add = |name: String, shape: Vec<usize>, role| {
-                all.push(Parameter {
-                    name,
-                    shape,
-                    role,
-                    block: node.block,
-                });
-            };
-            let mut norm = |n: &BatchNorm| {
-                for (part, role) in [
-                    ("weight", Role::Scale),
-                    ("bias", Role::Scale),
-                    ("running_mean", Role::Statistic),
-                    ("running_var", Role::Statistic),
-                ] {
-                    add(format!("{}.{part}", n.name), vec![n.channels], role);
-                }
-            };
-            match &node.op {
-                Op::Convolution(c) => {
-                    if let Some(n) = &c.norm {
-                        norm(n);
-                    }
-                    let shape = vec![c.outputs, c.inputs / c.groups, c.kernel, c.kernel];
-                    add(format!("{}.weight", c.name), shape, Role::Weight);
-                    if c.norm.is_none() {
-                        add(format!("{}.bias", c.name), vec![c.outputs], Role::Scale);
-                    }
-                }
-                Op::Norm(n) => norm(n),
-                Op::Pool(Pooling::Gem) => add("pool.p".into(), vec![1], Role::Scale),
-                Op::Linear {
-                    name,
-                    inputs,
-                    outputs,
-                } => {
-                    add(
-                        format!("{name}.weight"),
-                        vec![*outputs, *inputs],
-                        Role::Weight,
-                    );
-                    add(format!("{name}.bias"), vec![*outputs], Role::Scale);
-                }
-                Op::Input
-                | Op::Activation(_)
-                | Op::Add
-                | Op::Squeeze
-                | Op::Gate
-                | Op::MaxPool { .. }
-                | Op::Pool(_)
-                | Op::Dropout(_) => {}
-            }
-        }
-        all
+        parameters_of(&self.nodes)
     }
 
     /// The output's shape of each node for one image of `height` x `width`: `[C, H, W]`, or `[D]` after pooling.
     pub fn shapes(&self, height: usize, width: usize) -> Vec<Vec<usize>> {
-        let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(self.nodes.len());
-        for node in &self.nodes {
-            let first = node
-                .inputs
-                .first()
-                .map(|&i| shapes[i].clone())
-                .unwrap_or_default();
-            shapes.push(match &node.op {
-                Op::Input => vec![self.channels, height, width],
-                Op::Convolution(c) => {
-                    let out = |size: usize| {
-                        let (before, after) = c.padding.around(size, c.kernel, c.stride);
-                        (size + before + after - c.kernel) / c.stride + 1
-                    };
-                    vec![c.outputs, out(first[1]), out(first[2])]
-                }
-                Op::MaxPool {
-                    kernel,
-                    stride,
-                    padding,
-                } => {
-                    let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
-                    vec![first[0], out(first[1]), out(first[2])]
-                }
-                Op::Squeeze => vec![first[0], 1, 1],
-                Op::Pool(_) => vec![first[0]],
-                Op::Linear { outputs, .. } => vec![*outputs],
-                Op::Activation(_) | Op::Add | Op::Gate | Op::Norm(_) | Op::Dropout(_) => first,
-            });
-        }
-        shapes
+        shapes_of(&self.nodes, [self.channels, height, width])
     }
+}
+
+/// Every parameter of these nodes, in their order.
+pub fn parameters_of(nodes: &[Node]) -> Vec<Parameter> {
+    let mut all = vec![];
+    for node in nodes {
+        let mut add = |name: String, shape: Vec<usize>, role| {
+            all.push(Parameter {
+                name,
+                shape,
+                role,
+                block: node.block,
+            });
+        };
+        let mut norm = |n: &BatchNorm| {
+            for (part, role) in [
+                ("weight", Role::Scale),
+                ("bias", Role::Scale),
+                ("running_mean", Role::Statistic),
+                ("running_var", Role::Statistic),
+            ] {
+                add(format!("{}.{part}", n.name), vec![n.channels], role);
+            }
+        };
+        match &node.op {
+            Op::Convolution(c) => {
+                if let Some(n) = &c.norm {
+                    norm(n);
+                }
+                let shape = vec![c.outputs, c.inputs / c.groups, c.kernel, c.kernel];
+                add(format!("{}.weight", c.name), shape, Role::Weight);
+                if c.norm.is_none() {
+                    add(format!("{}.bias", c.name), vec![c.outputs], Role::Scale);
+                }
+            }
+            Op::Norm(n) => norm(n),
+            Op::Pool(Pooling::Gem) => add("pool.p".into(), vec![1], Role::Scale),
+            Op::Linear {
+                name,
+                inputs,
+                outputs,
+            } => {
+                add(
+                    format!("{name}.weight"),
+                    vec![*outputs, *inputs],
+                    Role::Weight,
+                );
+                add(format!("{name}.bias"), vec![*outputs], Role::Scale);
+            }
+            Op::Input
+            | Op::Activation(_)
+            | Op::Add
+            | Op::Squeeze
+            | Op::Gate
+            | Op::MaxPool { .. }
+            | Op::Pool(_)
+            | Op::Dropout(_) => {}
+        }
+    }
+    all
+}
+
+/// The output's shape of each of these nodes for one image of `[C, H, W]`.
+pub fn shapes_of(nodes: &[Node], image: [usize; 3]) -> Vec<Vec<usize>> {
+    let mut shapes: Vec<Vec<usize>> = Vec::with_capacity(nodes.len());
+    for node in nodes {
+        let first = node
+            .inputs
+            .first()
+            .map(|&i| shapes[i].clone())
+            .unwrap_or_default();
+        shapes.push(match &node.op {
+            Op::Input => image.to_vec(),
+            Op::Convolution(c) => {
+                let out = |size: usize| {
+                    let (before, after) = c.padding.around(size, c.kernel, c.stride);
+                    (size + before + after - c.kernel) / c.stride + 1
+                };
+                vec![c.outputs, out(first[1]), out(first[2])]
+            }
+            Op::MaxPool {
+                kernel,
+                stride,
+                padding,
+            } => {
+                let out = |size: usize| (size + 2 * padding - kernel) / stride + 1;
+                vec![first[0], out(first[1]), out(first[2])]
+            }
+            Op::Squeeze => vec![first[0], 1, 1],
+            Op::Pool(_) => vec![first[0]],
+            Op::Linear { outputs, .. } => vec![*outputs],
+            Op::Activation(_) | Op::Add | Op::Gate | Op::Norm(_) | Op::Dropout(_) => first,
+        });
+    }
+    shapes
 }
 
 /// Puts nodes one after another.
@@ -337,8 +347,15 @@ pub struct Builder {
     block: usize,
 }
 
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Builder {
-    fn new() -> Self {
+    /// With the image alone.
+    pub fn new() -> Self {
         Self {
             nodes: vec![Node {
                 op: Op::Input,
@@ -347,6 +364,11 @@ impl Builder {
             }],
             block: 0,
         }
+    }
+
+    /// All that were put.
+    pub fn into_nodes(self) -> Vec<Node> {
+        self.nodes
     }
 
     /// The node added last.

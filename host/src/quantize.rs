@@ -2,7 +2,7 @@
 //!
 //! [`read`] takes the file and refuses what cannot be done, [`opset`] brings it to opset 17, [`fold`] folds normalisations, and
 //! [`float_graph`] finds the layers. On that, [`calibrate`] measures how large activations become on photos, [`equalise`] and [`correct`]
-//! change the float weights so that rounding costs less, [`sensitivity`] says what each layer costs, and [`compare`] measures the end.
+//! change the float weights so that rounding costs less, [`round`] rounds them by what they are multiplied with, [`sensitivity`] says what each layer costs, and [`compare`] measures the end.
 //! How a range is chosen and how a tensor is rounded is [`crate::export`]'s.
 
 mod arguments;
@@ -22,6 +22,7 @@ pub mod opset;
 pub mod outcome;
 pub mod photos;
 pub mod read;
+pub mod round;
 pub mod sensitivity;
 mod subject;
 

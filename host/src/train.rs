@@ -30,7 +30,7 @@ pub mod forward;
 #[cfg(feature = "train")]
 pub mod loss;
 #[cfg(feature = "train")]
-mod memory;
+pub(crate) mod memory;
 #[cfg(feature = "train")]
 mod numbers;
 #[cfg(feature = "train")]

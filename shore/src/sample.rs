@@ -4,6 +4,7 @@ use flukewatch_common::catalogue::Match;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::Embedding;
+use flukewatch_common::footage::{ConfigId, CropQuality, Footage, FrameSize, Place};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 use flukewatch_common::sighting::{Picture, PictureInfo, Sighting};
@@ -63,6 +64,7 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
             source: TimeSource::Satellites,
             uncertainty: Some(500),
         }),
+        footage: Some(footage(id)),
     };
     let picture = Picture {
         sighting: id,
@@ -70,6 +72,33 @@ pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
         jpeg,
     };
     (sighting, picture)
+}
+
+/// What the sighting that began the encounter `encounter` rests on.
+fn footage(encounter: Uuid) -> Footage {
+    Footage {
+        encounter,
+        frame: FrameSize {
+            width: 1920,
+            height: 1080,
+        },
+        places: [0, 2900]
+            .map(|after| Place {
+                after,
+                region: PixelBox::whole(64 + after / 100, 32),
+            })
+            .into(),
+        crops: vec![CropQuality {
+            after: 1200,
+            sharpness: 62,
+            size: 80,
+            angle: 100,
+            exposure: 97,
+        }],
+        earlier_crops: 0,
+        detector: Some(0.91),
+        config: ConfigId([1, 2, 3, 4, 5, 6, 7, 8]),
+    }
 }
 
 /// A sighting whose picture arrives as announced and is no JPEG.

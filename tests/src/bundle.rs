@@ -8,6 +8,7 @@ use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use image::RgbImage;
 use prost::Message;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
@@ -29,6 +30,18 @@ pub fn name(number: u32) -> String {
 /// # Panics
 /// Never: its parts fit together.
 pub fn tiny(whales: u32) -> Bundle {
+    let photos = (0..whales).map(|number| (name(number), fluke(number)));
+    of_photos(photos, DecisionRule::thresholds(0.8, 0.6, "nothing"))
+}
+
+/// A bundle that knows these whales, each by one photo that its fluke fills, and decides by `rule`.
+///
+/// # Panics
+/// Never: its parts fit together.
+pub fn of_photos(
+    photos: impl IntoIterator<Item = (String, RgbImage)>,
+    rule: DecisionRule,
+) -> Bundle {
     let preparation = Preparation {
         height: HEIGHT,
         width: WIDTH,
@@ -39,14 +52,13 @@ pub fn tiny(whales: u32) -> Bundle {
         deviation: vec![128.0],
     };
     let mut catalogue = Catalogue::new((HEIGHT * WIDTH) as usize);
-    for number in 0..whales {
-        let photo = fluke(number);
+    for (whale, photo) in photos {
         let whole = PixelBox::whole(photo.width(), photo.height());
         let pixels = preparation.pixels(&photo, whole).unwrap();
         let values = preparation.normalise(&pixels, false).into_iter().collect();
         let entry = Enrolled {
-            whale: name(number),
-            photo: format!("{}.jpg", name(number)),
+            photo: format!("{whale}.jpg"),
+            whale,
             source: "drawn".into(),
         };
         catalogue
@@ -66,7 +78,7 @@ pub fn tiny(whales: u32) -> Bundle {
         },
         pixels_through(),
         catalogue,
-        DecisionRule::thresholds(0.8, 0.6, "nothing"),
+        rule,
         "# pixels\n\nHands pixels through; for tests.\n".into(),
     )
     .unwrap()

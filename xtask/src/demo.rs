@@ -3,13 +3,13 @@
 //! Everything that it writes lies in the folder `demo`, which is made anew each time.
 
 mod boat;
-mod folder;
-mod http;
+pub(crate) mod folder;
+pub(crate) mod http;
 mod judge;
 mod outcome;
 mod population;
-mod shore;
-mod sighting;
+pub(crate) mod shore;
+pub(crate) mod sighting;
 mod truth;
 
 use crate::interrupt::Interrupted;
@@ -112,7 +112,8 @@ fn play(
         population.enrol(workshop, model, &bundle)
     })?;
     let mut shore = steps.take("start shore with its broker", || {
-        Shore::start(workshop, folder, &bundle, &population.photos())
+        let program = workshop.built("flukewatch-shore");
+        Shore::start(workshop, &program, folder, &bundle, &population.photos())
     })?;
     let sequences = population.sequences()?;
     let mut boat = Boat::new(folder, &bundle, shore.mqtt());

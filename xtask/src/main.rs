@@ -3,9 +3,13 @@
 //! It runs the other crates' programs and depends on none of them, so that it starts within seconds on a machine where nothing is
 //! built.
 
+mod arm64;
 mod bench;
+mod boat;
 mod child;
+mod cross;
 mod demo;
+mod elf;
 mod interrupt;
 mod setup;
 mod shim;
@@ -13,6 +17,7 @@ mod steps;
 mod test;
 mod wording;
 mod workshop;
+mod zig;
 
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::workshop::Workshop;
@@ -30,6 +35,8 @@ Examples:
   cargo xtask demo      a boat, a shore station and synthetic whales on this machine, and a page to look at
   cargo xtask test      all tests; installs what they need where it is missing
   cargo xtask setup     only that: libtorch for the trainer, ONNX Runtime and mosquitto for tests
+  cargo xtask cross     the boat's program for aarch64, and tests of it in an emulator
+  cargo xtask boat      that program on an emulated boat with a camera, and shore beside it
   cargo xtask shim      the shims for TensorRT, for boats with an NVIDIA GPU
   cargo xtask bench train    speed and memory of training, beside PyTorch in Python
   cargo xtask bench search   speed of the search in the catalogue, beside faiss and usearch
@@ -48,6 +55,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Bench(bench::BenchArgs),
     Shim(shim::ShimArgs),
+    Cross(cross::CrossArgs),
+    Boat(boat::BoatArgs),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +69,8 @@ fn main() -> ExitCode {
             Command::Demo(args) => demo::run(args, &workshop),
             Command::Bench(args) => bench::run(args, &workshop),
             Command::Shim(args) => shim::run(args, &workshop),
+            Command::Cross(args) => cross::run(args, &workshop),
+            Command::Boat(args) => boat::run(args, &workshop),
         }
     });
     match done {

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: what Cargo cannot fetch.
 
-mod debian;
+pub(crate) mod debian;
 pub(crate) mod environment;
 pub(crate) mod libtorch;
 pub(crate) mod mosquitto;

@@ -1,14 +1,13 @@
 //! `cargo xtask shim`: the small libraries through which the boat's program speaks to TensorRT, one for each of its major versions.
 
-mod elf;
 mod headers;
 
-use crate::setup::environment::Environment;
+use crate::elf::Demands;
 use crate::steps::Steps;
 use crate::workshop::Workshop;
+use crate::zig::{GLIBC, SYSTEM, ZIG, ZIG_STEP};
 use anyhow::{Context, bail};
 use clap::Args;
-use elf::Demands;
 use headers::Headers;
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,26 +29,8 @@ pub(crate) struct ShimArgs {
     native: bool,
 }
 
-/// zig, which compiles for other processors and older systems.
-const ZIG: Environment = Environment {
-    folder: ".tools/zig",
-    packages: &["ziglang==0.17.1"],
-};
-const ZIG_STEP: &str = "zig, which compiles for other processors";
 /// The processors of boats, and their numbers in ELF files.
 const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
-/// What JetPack 5 has.
-const GLIBC: (u32, u32) = (2, 31);
-/// The libraries that every system has.
-const SYSTEM: [&str; 6] = [
-    "libc.so.6",
-    "libm.so.6",
-    "libdl.so.2",
-    "libpthread.so.0",
-    "ld-linux-x86-64.so.2",
-    "ld-linux-aarch64.so.1",
-];
-
 /// Compiles the shims.
 pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();

@@ -11,7 +11,7 @@ use crate::steps::Steps;
 use crate::workshop::Workshop;
 use clap::Args;
 use std::process::{Command, ExitCode};
-use tally::Tally;
+pub(crate) use tally::Tally;
 
 /// The trainer and its tests.
 pub(crate) const WITH_TRAINER: &str = "flukewatch-host/train,flukewatch-tests/train";

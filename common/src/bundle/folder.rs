@@ -1,7 +1,7 @@
 //! A bundle as a folder.
 
 use super::content::{Content, Found, Lying};
-use super::manifest::{GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo};
+use super::manifest::{DETECTOR_PART, GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -129,7 +129,10 @@ fn refuse_foreign(path: &Path) -> Result<(), BundleError> {
             .file_name()
             .to_string_lossy()
             .into_owned();
-        let mut ours = PARTS.iter().chain([&GOLDEN_PART]).map(|(_, file)| *file);
+        let mut ours = PARTS
+            .iter()
+            .chain([&GOLDEN_PART, &DETECTOR_PART])
+            .map(|(_, file)| *file);
         if name != MANIFEST_FILE && ours.all(|file| file != name) {
             return Err(BundleError::Occupied {
                 path: path.into(),

@@ -1,19 +1,23 @@
 //! The manifest: what a bundle says of itself.
 
 use super::BundleError;
-use crate::prepare::Preparation;
+use crate::prepare::{Colour, Fit, Preparation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The newest bundle format that is read: 2 may hold the part `golden`. What holds no more than 1 did is written as 1, for older boats.
-pub const FORMAT: u32 = 2;
+/// The newest bundle format that is read: 2 may hold the part `golden`, 3 the part `detector` as well. What holds no more than an
+/// older format did is written as that, for older boats.
+pub const FORMAT: u32 = 3;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
 /// The part that a bundle of format 2 may have besides.
 pub const GOLDEN_PART: (&str, &str) = (GOLDEN, "golden.f32");
+
+/// The part that a bundle of format 3 may have besides.
+pub const DETECTOR_PART: (&str, &str) = (DETECTOR, "detector.onnx");
 
 /// The parts of every bundle and the files that they are written to.
 pub const PARTS: [(&str, &str); 4] = [
@@ -28,6 +32,7 @@ pub(super) const CATALOGUE: &str = "catalogue";
 pub(super) const DECISION: &str = "decision";
 pub(super) const CARD: &str = "card";
 pub(super) const GOLDEN: &str = "golden";
+pub(super) const DETECTOR: &str = "detector";
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +52,10 @@ pub struct Manifest {
     pub dimension: usize,
     /// Where the model comes from.
     pub model: ModelInfo,
-    /// The files: `model`, `catalogue`, `decision`, `card`, and perhaps `golden`.
+    /// What finds flukes in frames, since format 3 and where the bundle holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<DetectorInfo>,
+    /// The files: `model`, `catalogue`, `decision`, `card`, and perhaps `golden` and `detector`.
     pub parts: BTreeMap<String, PartInfo>,
 }
 
@@ -83,6 +91,47 @@ pub struct ModelInfo {
     pub opset: u32,
     /// The data that it learned from, for people.
     pub trained_on: String,
+}
+
+/// What the manifest says of the detector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DetectorInfo {
+    /// How a whole frame becomes its input: grey, letterboxed, without margin.
+    pub preparation: Preparation,
+    /// The pixels of its input from cell to cell of its maps, in the order of its output ([`crate::detector::maps`]).
+    pub strides: Vec<u32>,
+    /// A box of this score or more is told as a fluke.
+    pub threshold: f32,
+    /// Where it comes from.
+    pub model: ModelInfo,
+}
+
+impl DetectorInfo {
+    /// What makes no sense in it, if anything.
+    pub fn fault(&self) -> Option<String> {
+        let p = &self.preparation;
+        if let Err(e) = p.check() {
+            return Some(format!("its detector: {e}"));
+        }
+        if p.colour != Colour::Grey || p.fit != Fit::Letterbox || p.margin != 0.0 {
+            return Some(
+                "its detector must take frames grey, letterboxed and without margin".into(),
+            );
+        }
+        let strides = &self.strides;
+        let fine = (1..=8).contains(&strides.len())
+            && strides.iter().all(|s| (1..=256).contains(s))
+            && strides.windows(2).all(|pair| pair[0] < pair[1]);
+        if !fine {
+            return Some(
+                "its detector's strides must be 1 to 8 numbers of 1 to 256, rising".into(),
+            );
+        }
+        let threshold = self.threshold;
+        (!(0.0..=1.0).contains(&threshold))
+            .then(|| format!("its detector's threshold is {threshold}, not 0 to 1"))
+    }
 }
 
 /// What the manifest says of a file.
@@ -128,20 +177,32 @@ impl Manifest {
 
     /// The parts must be the known ones, each in a file of its own beside the manifest.
     fn check_parts(&self, path: &Path) -> Result<(), BundleError> {
-        let golden = (self.format >= 2).then_some(GOLDEN);
+        let optional = || {
+            [(2, GOLDEN), (3, DETECTOR)]
+                .into_iter()
+                .filter(|(since, _)| self.format >= *since)
+                .map(|(_, part)| part)
+        };
+        let known = |part: &str| PARTS.iter().any(|(known, _)| *known == part);
         if let Some(part) = self
             .parts
             .keys()
-            .find(|p| PARTS.iter().all(|(known, _)| known != p) && golden != Some(p.as_str()))
+            .find(|p| !known(p) && optional().all(|part| part != p.as_str()))
         {
             return Err(BundleError::UnknownPart {
                 path: path.into(),
                 part: part.clone(),
             });
         }
+        if self.detector.is_some() != self.parts.contains_key(DETECTOR) {
+            return Err(BundleError::Manifest {
+                path: path.into(),
+                why: "a detector and the part 'detector' belong together, since format 3".into(),
+            });
+        }
         let mut files = vec![MANIFEST_FILE];
-        let golden = golden.filter(|part| self.parts.contains_key(*part));
-        for part in PARTS.iter().map(|(part, _)| *part).chain(golden) {
+        let there = optional().filter(|part| self.parts.contains_key(*part));
+        for part in PARTS.iter().map(|(part, _)| *part).chain(there) {
             let Some(info) = self.parts.get(part) else {
                 return Err(BundleError::MissingPart {
                     path: path.into(),

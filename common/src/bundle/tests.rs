@@ -487,3 +487,107 @@ fn a_rule_with_a_chance_comes_back_as_it_was_and_can_be_saved_again() {
         assert_eq!(Bundle::open(&second).unwrap().id(), bundle.id());
     }
 }
+
+fn detector() -> (DetectorInfo, Vec<u8>) {
+    let info_of_detector = DetectorInfo {
+        preparation: Preparation {
+            margin: 0.0,
+            ..preparation()
+        },
+        strides: vec![8, 16],
+        threshold: 0.4,
+        model: info(),
+    };
+    (info_of_detector, b"a detector".to_vec())
+}
+
+#[test]
+fn a_detector_travels_in_format_3_and_without_one_nothing_changes() {
+    let dir = TempDir::new().unwrap();
+    let golden = vec![Embedding::normalised((1..=8).map(|i| i as f32).collect()).unwrap()];
+    let without = bundle().with_golden(golden.clone()).unwrap();
+    let with = without.clone().with_detector(Some(detector())).unwrap();
+    assert_eq!((without.manifest.format, with.manifest.format), (2, 3));
+    assert_ne!(with.id(), without.id());
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        with.save(&path).unwrap();
+        let opened = Bundle::open(&path).unwrap();
+        assert_eq!(opened, with);
+        assert_eq!(opened.detector_part(), Some(detector()));
+        // Other whales, another card: the same detector.
+        let other = opened
+            .with_catalogue(Catalogue::new(8), rule(0.7, 0.2))
+            .unwrap();
+        let other = other.with_card("Another".into()).unwrap();
+        assert_eq!(
+            (other.detector_part(), &other.golden),
+            (Some(detector()), &golden)
+        );
+        // Taken out, it is the bundle that it was.
+        let again = with.clone().with_detector(None).unwrap();
+        assert_eq!(again.id(), without.id());
+        // Written over, also by one without.
+        bundle().save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap().detector, None);
+    }
+    let old = serde_json::to_value(&bundle().manifest).unwrap();
+    assert!(old.get("detector").is_none());
+}
+
+#[test]
+fn a_detector_that_makes_no_sense_is_refused() {
+    let refused = |change: fn(&mut DetectorInfo)| {
+        let (mut info, model) = detector();
+        change(&mut info);
+        bundle()
+            .with_detector(Some((info, model)))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(refused(|d| d.strides = vec![16, 8]).contains("rising"));
+    assert!(refused(|d| d.strides = vec![0]).contains("strides"));
+    assert!(refused(|d| d.threshold = f32::NAN).contains("threshold"));
+    assert!(refused(|d| d.preparation.fit = Fit::Stretch).contains("letterboxed"));
+    assert!(refused(|d| d.preparation.height = 0).contains("height"));
+}
+
+#[test]
+fn a_detector_and_its_part_belong_together_since_format_3() {
+    let with = bundle().with_detector(Some(detector())).unwrap();
+    let dir = TempDir::new().unwrap();
+    let refusal = |change: fn(&mut serde_json::Value)| {
+        let folder = dir.path().join("b");
+        with.save(&folder).unwrap();
+        edit(&folder, change);
+        Bundle::open(&folder).unwrap_err()
+    };
+    let error = refusal(|m| m["format"] = 2.into());
+    assert!(
+        matches!(&error, BundleError::UnknownPart { part, .. } if part == "detector"),
+        "{error}"
+    );
+    let error = refusal(|m| drop(m.as_object_mut().unwrap().remove("detector")));
+    assert!(error.to_string().contains("belong together"), "{error}");
+    let error = refusal(|m| drop(m["parts"].as_object_mut().unwrap().remove("detector")));
+    assert!(error.to_string().contains("belong together"), "{error}");
+    let error = refusal(|m| m["parts"]["detector"]["file"] = "../x".into());
+    assert!(matches!(&error, BundleError::PartName { .. }), "{error}");
+    let error = refusal(|m| m["parts"]["detector"]["file"] = "model.onnx".into());
+    assert!(matches!(&error, BundleError::PartName { .. }), "{error}");
+    let error = refusal(|m| m["parts"]["detector"]["sha256"] = "0".repeat(64).into());
+    assert!(
+        matches!(&error, BundleError::Altered { part, .. } if part == "detector"),
+        "{error}"
+    );
+    let error = refusal(|m| m["detector"]["threshold"] = 7.into());
+    assert!(error.to_string().contains("threshold"), "{error}");
+    let folder = dir.path().join("c");
+    with.save(&folder).unwrap();
+    fs::remove_file(folder.join("detector.onnx")).unwrap();
+    let error = Bundle::open(&folder).unwrap_err();
+    assert!(
+        matches!(&error, BundleError::MissingPart { part, .. } if part == "detector"),
+        "{error}"
+    );
+}

@@ -6,7 +6,7 @@ use super::mapped::Mapped;
 use std::sync::Arc;
 
 /// Bytes of codes that a sparing search lets lie in memory behind it.
-const SPARED: usize = 4 << 20;
+const SPARED: usize = 1 << 20;
 
 /// `[N, D]` embeddings. The first ones may lie in a mapped file; what is added lies in memory.
 #[derive(Clone, Debug)]

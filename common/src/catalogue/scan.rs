@@ -15,6 +15,8 @@ use std::cmp::Ordering;
 
 /// Rows whose bounds are computed at a time: their sums and bounds stay in the first-level cache.
 const BLOCK: usize = 256;
+/// Rows that are passed over at a time.
+const GROUP: usize = 32;
 /// How many leading whales are kept at least before the floor is raised again; more is less work and a lower floor.
 const SPARE: usize = 32;
 /// More than what is lost where products are too small for floats.
@@ -184,21 +186,29 @@ pub(crate) fn search(
         std::slice::from_ref(&query),
         rows,
         |_, first, uppers, lowers| {
-            for (at, (&upper, &lower)) in uppers.iter().zip(lowers).enumerate() {
-                // A bound that is not a number says nothing: such a row stays in.
-                if upper < floors.floor {
+            // Almost all rows fall short, and that can be told of many at a time. A bound that is not a number says nothing: such a
+            // row stays in.
+            let groups = uppers.chunks(GROUP).zip(lowers.chunks(GROUP)).enumerate();
+            for (group, (uppers, lowers)) in groups {
+                let floor = floors.floor;
+                if uppers.iter().filter(|upper| !(**upper < floor)).count() == 0 {
                     continue;
                 }
-                let row = first + at;
-                let whale = whales[row];
-                if whale == NOBODY || upper < floors.best[whale as usize] || !takes_part(row) {
-                    continue;
+                for (at, (&upper, &lower)) in uppers.iter().zip(lowers).enumerate() {
+                    if upper < floors.floor {
+                        continue;
+                    }
+                    let row = first + group * GROUP + at;
+                    let whale = whales[row];
+                    if whale == NOBODY || upper < floors.best[whale as usize] || !takes_part(row) {
+                        continue;
+                    }
+                    floors.see(whale, lower);
+                    candidates.push(Candidate {
+                        row: row as u32,
+                        upper,
+                    });
                 }
-                floors.see(whale, lower);
-                candidates.push(Candidate {
-                    row: row as u32,
-                    upper,
-                });
             }
         },
     );

@@ -3,6 +3,7 @@ use crate::catalogue::Match;
 use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
+use crate::footage::{ConfigId, CropQuality, Footage, FrameSize, Place};
 use crate::pixel_box::PixelBox;
 use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
 use crate::sighting::{Part, PictureInfo};
@@ -66,6 +67,43 @@ fn sighting() -> Sighting {
         time: Some(TimeBasis {
             source: TimeSource::Satellites,
             uncertainty: Some(500),
+        }),
+        footage: Some(Footage {
+            encounter: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000),
+            frame: FrameSize {
+                width: 1920,
+                height: 1080,
+            },
+            places: vec![
+                Place {
+                    after: 0,
+                    region: PixelBox {
+                        x0: 100,
+                        y0: 50,
+                        x1: 740,
+                        y1: 370,
+                    },
+                },
+                Place {
+                    after: 3500,
+                    region: PixelBox {
+                        x0: 110,
+                        y0: 60,
+                        x1: 750,
+                        y1: 300,
+                    },
+                },
+            ],
+            crops: vec![CropQuality {
+                after: 400,
+                sharpness: 62,
+                size: 80,
+                angle: 100,
+                exposure: 97,
+            }],
+            earlier_crops: 5,
+            detector: Some(0.75),
+            config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
         }),
     }
 }
@@ -149,9 +187,25 @@ fn a_known_sighting_has_known_bytes() {
         "00",                   // no heading
         "010101f403",           // time from satellites, 500 ms
     );
+    let fourth = concat!(
+        "01",                                 // footage
+        "1001900000000070008000000000000000", // encounter
+        "800fb808",                           // frames of 1920 x 1080
+        "02",                                 // places
+        "006432e405f202",                     // at the begin
+        "ac1b6e3cee05ac02",                   // 3.5 s later
+        "01",                                 // crops
+        "90033e506461",                       // 400 ms: sharpness, size, angle, exposure
+        "05",                                 // earlier crops
+        "010000403f",                         // detector 0.75
+        "0f010203040506ff",                   // configuration
+    );
     let bytes = encode(&sighting()).unwrap();
-    assert_eq!(hex(&bytes[HEADER..]), [payload, second, third].concat());
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b57010300ecdef75c");
+    assert_eq!(
+        hex(&bytes[HEADER..]),
+        [payload, second, third, fourth].concat()
+    );
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701040081d1682b");
 
     let older = |head: &str, payload: &str| {
         let text = [head, payload].concat();
@@ -161,10 +215,16 @@ fn a_known_sighting_has_known_bytes() {
             .collect();
         decode::<Sighting>(&bytes).unwrap()
     };
+    let as_third = Sighting {
+        footage: None,
+        ..sighting()
+    };
+    let with_position = [payload, second, third].concat();
+    assert_eq!(older(THIRD_VERSION_HEAD, &with_position), as_third);
     let as_second = Sighting {
         position: None,
         time: None,
-        ..sighting()
+        ..as_third
     };
     let with_chance = [payload, second].concat();
     assert_eq!(older(SECOND_VERSION_HEAD, &with_chance), as_second);
@@ -175,14 +235,15 @@ fn a_known_sighting_has_known_bytes() {
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
-/// The envelopes of the same sighting in versions 1 and 2, as boats sent them.
+/// The envelopes of the same sighting in versions 1, 2 and 3, as boats sent them.
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
+const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
 
 #[test]
 fn an_older_version_of_a_sighting_ends_where_it_ends() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         assert_eq!(
             decode::<Sighting>(&envelope(1, version, &new)),
             Err(WireError::Payload("sighting"))
@@ -212,12 +273,12 @@ fn a_newer_version_is_refused_by_name() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 3
+            known: 4
         }
     );
     assert_eq!(
         error.to_string(),
-        "a sighting of version 513 came, but this program reads versions up to 3: update it"
+        "a sighting of version 513 came, but this program reads versions up to 4: update it"
     );
     // Whatever a newer version may change behind it: the version is read first.
     assert_eq!(

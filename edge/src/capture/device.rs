@@ -175,6 +175,11 @@ impl Agreed {
         } else {
             self.stride
         };
+        // Colours come for two pixels each, and a driver that gives an odd number of them may end the row in the middle of a pair.
+        let width = [width, width.saturating_sub(1)]
+            .into_iter()
+            .find(|w| layout.row(*w) <= stride as usize)
+            .unwrap_or(width);
         RawFormat::Plain {
             layout,
             shape: Shape {
@@ -283,5 +288,34 @@ mod tests {
             RawFormat::Jpeg => panic!("YUYV is plain"),
         };
         assert_eq!((stride(0), stride(1408)), (1284, 1408));
+    }
+
+    #[test]
+    fn half_a_pair_of_pixels_at_a_rows_end_is_left_out() {
+        // As the kernel's vivid gives it where it is asked for 333 pixels.
+        let width = |width, stride| {
+            let mode = Mode {
+                encoding: Encoding::Yuyv,
+                width,
+                height: 201,
+                rate: 60.0,
+            };
+            let agreed = Agreed {
+                mode,
+                stride,
+                range: Range::Limited,
+            };
+            match agreed.format() {
+                RawFormat::Plain { shape, .. } => shape.width,
+                RawFormat::Jpeg => panic!("YUYV is plain"),
+            }
+        };
+        assert_eq!(width(333, 666), 332);
+        assert_eq!((width(333, 668), width(333, 0)), (333, 333));
+        assert_eq!(
+            width(332, 600),
+            332,
+            "rows that overlap are a fault of the driver's"
+        );
     }
 }

@@ -71,6 +71,9 @@ pub fn text(cameras: &[ListedCamera]) -> String {
             );
         }
         if let Some(trouble) = &camera.trouble {
+            // The line above says where it is.
+            let place = format!("{}: ", camera.path.display());
+            let trouble = trouble.strip_prefix(&place).unwrap_or(trouble);
             let _ = writeln!(out, "  cannot be used: {trouble}");
         }
     }
@@ -89,7 +92,9 @@ mod tests {
             FakeCamera::open(&world)
         });
         let forbidden = list("/dev/video1".into(), "Other".into(), |_| {
-            Err(DeviceError::Refused("Permission denied".into()))
+            Err(DeviceError::Refused(
+                "/dev/video1: Permission denied".into(),
+            ))
         });
         world.change(|w| w.offers.clear());
         let useless = list("/dev/video2".into(), String::new(), |_| {

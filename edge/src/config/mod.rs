@@ -1,22 +1,28 @@
 //! `edge.toml`: what a boat is told. Every fault is named with its file, line and key.
 
 mod camera;
+mod detector;
 mod fault;
 mod locate;
 mod operation;
 mod position;
+mod track;
 
 pub use camera::{CameraSection, Pace, SourceKind};
+pub use detector::DetectorSection;
 pub use fault::{ConfigError, Fault};
 pub use operation::{ArchiveSection, LogFormat, LogLevel, LogSection, MachineSection, PageSection};
 pub use position::{PositionKind, PositionSection};
+pub use track::TrackSection;
 
 use crate::uplink::BrokerUrl;
 use flukewatch_common::engine::choice::EngineChoice;
 use flukewatch_common::engine::tensorrt::{PlanOptions, SHIMS, TensorRtPlace};
+use flukewatch_common::footage::{ConfigId, MAX_CROPS};
 use flukewatch_common::sighting::BoatId;
 use locate::Document;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -37,7 +43,13 @@ pub struct Config {
     /// Where the boat is.
     #[serde(default)]
     pub position: PositionSection,
-    /// How frames become encounters.
+    /// What finds flukes.
+    #[serde(default)]
+    pub detector: DetectorSection,
+    /// How boxes become tracks.
+    #[serde(default)]
+    pub track: TrackSection,
+    /// How tracks become encounters.
     #[serde(default)]
     pub encounter: EncounterSection,
     /// Where sightings wait until shore has them.
@@ -56,6 +68,9 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: LogSection,
+    /// What tells this text from another.
+    #[serde(skip)]
+    pub identity: ConfigId,
 }
 
 /// `[boat]`
@@ -124,12 +139,14 @@ impl EngineSection {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncounterSection {
-    /// An encounter ends after this many seconds without a fluke.
+    /// An encounter ends after this many seconds without its fluke.
     pub gap_seconds: f64,
     /// An encounter that lasts this long is reported, and a new one begins.
     pub longest_seconds: f64,
     /// How many of an encounter's best crops are matched.
     pub best_crops: usize,
+    /// A whale that comes back within so many minutes is the same encounter.
+    pub return_minutes: f64,
 }
 
 impl Default for EncounterSection {
@@ -138,6 +155,7 @@ impl Default for EncounterSection {
             gap_seconds: 2.0,
             longest_seconds: 300.0,
             best_crops: 5,
+            return_minutes: 10.0,
         }
     }
 }
@@ -226,6 +244,7 @@ impl Config {
                 faults: vec![fault],
             }
         })?;
+        config.identity = identity(text);
         let faults = config.faults();
         let folder = file.parent().unwrap_or(Path::new(""));
         for path in [
@@ -318,10 +337,18 @@ impl Config {
             within(longest, 1.0, 3600.0),
             &|| range(longest, 1.0, 3600.0),
         );
-        let crops = encounter.best_crops as f64;
-        check("encounter.best_crops", within(crops, 1.0, 10.0), &|| {
-            range(crops, 1.0, 10.0)
-        });
+        let (crops, most_crops) = (encounter.best_crops as f64, MAX_CROPS as f64);
+        check(
+            "encounter.best_crops",
+            within(crops, 1.0, most_crops),
+            &|| range(crops, 1.0, most_crops),
+        );
+        let minutes = encounter.return_minutes;
+        check(
+            "encounter.return_minutes",
+            within(minutes, 0.0, 240.0),
+            &|| range(minutes, 0.0, 240.0),
+        );
         let megabytes = self.outbox.max_megabytes as f64;
         check("outbox.max_megabytes", within(megabytes, 1.0, 1e6), &|| {
             range(megabytes, 1.0, 1e6)
@@ -363,8 +390,16 @@ impl Config {
         }
         faults.extend(self.position.faults());
         faults.extend(operation::faults(&self.page, &self.archive, &self.machine));
+        faults.extend(self.detector.faults());
+        faults.extend(self.track.faults());
         faults
     }
+}
+
+/// The first bytes of the SHA-256 of a configuration.
+fn identity(text: &str) -> ConfigId {
+    let digest: [u8; 32] = Sha256::digest(text).into();
+    ConfigId(digest.first_chunk().copied().unwrap_or_default())
 }
 
 fn within(value: f64, low: f64, high: f64) -> bool {
@@ -379,6 +414,11 @@ impl EncounterSection {
     /// The gap in milliseconds.
     pub fn gap_millis(&self) -> i64 {
         (self.gap_seconds * 1000.0).round() as i64
+    }
+
+    /// How long a whale may stay away and still be the same encounter.
+    pub fn return_within(&self) -> Duration {
+        Duration::from_secs_f64(self.return_minutes * 60.0)
     }
 
     /// The longest encounter in milliseconds.

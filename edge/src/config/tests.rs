@@ -41,6 +41,7 @@ fn the_example_says_what_holds_without_it() {
     bare.cameras[0].path = example.cameras[0].path.clone();
     bare.outbox.path = example.outbox.path.clone();
     bare.uplink.broker = example.uplink.broker.clone();
+    bare.identity = example.identity;
     assert_eq!(bare, example);
 }
 
@@ -110,6 +111,11 @@ fn the_example_holds_every_key() {
         "gap_seconds",
         "longest_seconds",
         "best_crops",
+        "return_minutes",
+        "threshold",
+        "hits",
+        "of_frames",
+        "sure",
         "max_megabytes",
         "days",
         "listen",
@@ -204,6 +210,32 @@ fn values_out_of_range_are_all_named() {
 }
 
 #[test]
+fn a_configuration_is_known_by_its_text() {
+    let identity = Config::parse(GOOD, Path::new("edge.toml"))
+        .unwrap()
+        .identity;
+    let digest = Sha256::digest(GOOD);
+    assert_eq!(identity.0, digest[..8]);
+}
+
+#[test]
+fn detector_tracks_and_returns_are_checked() {
+    let text = format!(
+        "{GOOD}[detector]\nuse = false\nthreshold = -0.1\nevery = 0\n[track]\nhits = 6\nsure = 1.5\n[encounter]\nreturn_minutes = -1.0\n"
+    );
+    let said = fault(&text);
+    for fault in [
+        "detector.threshold: must be 0 to 1, not -0.1",
+        "detector.every: must be 1 to 1000, not 0",
+        "track.hits: must be 1 to 5, not 6",
+        "track.sure: must be 0.01 to 1, not 1.5",
+        "encounter.return_minutes: must be 0 to 240, not -1",
+    ] {
+        assert!(said.contains(fault), "{said}");
+    }
+}
+
+#[test]
 fn not_a_number_is_out_of_range() {
     let said = fault(&GOOD.replace(
         "source = \"replay\"",
@@ -266,7 +298,13 @@ fn several_cameras_are_read_and_a_device_keeps_its_path() {
     assert_eq!(live.controls.exposure, None);
     let one = GOOD.replace("[camera]", "[[camera]]");
     let one = Config::parse(&one, Path::new("edge.toml")).unwrap();
-    assert_eq!(one, Config::parse(GOOD, Path::new("edge.toml")).unwrap());
+    let mut good = Config::parse(GOOD, Path::new("edge.toml")).unwrap();
+    assert_ne!(
+        one.identity, good.identity,
+        "another text is another configuration"
+    );
+    good.identity = one.identity;
+    assert_eq!(one, good);
 }
 
 #[test]

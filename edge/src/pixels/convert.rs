@@ -206,6 +206,34 @@ fn check(layout: Layout, bytes: &[u8], shape: Shape) -> Result<usize, PixelError
     Ok(width as usize * height as usize)
 }
 
+/// The brightness of `bytes`, a byte a pixel, in the memory of `reused`.
+///
+/// # Errors
+/// When `bytes` are too few, or the shape makes no sense.
+pub fn to_grey(
+    layout: Layout,
+    bytes: &[u8],
+    shape: Shape,
+    range: Range,
+    reused: Vec<u8>,
+) -> Result<Vec<u8>, PixelError> {
+    let pixels = check(layout, bytes, shape)?;
+    let [luma, ..] = layout.planes(shape).ok_or(PixelError::Size {
+        width: shape.width,
+        height: shape.height,
+    })?;
+    let mut out = reused;
+    out.resize(pixels, 0);
+    let light = brightness(range);
+    for (row, y) in out.chunks_exact_mut(shape.width as usize).zip(0..) {
+        let from = luma.row(bytes, y).iter().step_by(luma.step);
+        for (out, value) in row.iter_mut().zip(from) {
+            *out = light[usize::from(*value)];
+        }
+    }
+    Ok(out)
+}
+
 /// The pixels of `bytes`, in the memory of `reused`. With `grey`, colours are passed over.
 ///
 /// # Errors

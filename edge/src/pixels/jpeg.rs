@@ -111,6 +111,46 @@ pub fn decode(
     reused: Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Result<RgbImage, JpegError> {
+    let channels = if grey { 1 } else { 3 };
+    let mut out = reused;
+    // Grey is decoded to the end of the memory and spread from its start: what is read is never yet written over.
+    let (width, height) = decode_channels(bytes, channels, 3, &mut out, scratch)?;
+    if grey {
+        let pixels = out.len() / 3;
+        for i in 0..pixels {
+            let light = out[2 * pixels + i];
+            out[i * 3..i * 3 + 3].fill(light);
+        }
+    }
+    let (wide, high) = (width as usize, height as usize);
+    let size = JpegError::Size {
+        width: wide,
+        height: high,
+    };
+    RgbImage::from_raw(width, height, out).ok_or(size)
+}
+
+/// The brightness of the JPEG that `bytes` start with, a byte a pixel, in the memory of `out`, and its size. `scratch` is memory of which
+/// nothing is expected.
+///
+/// # Errors
+/// For anything but a whole picture that is small enough.
+pub fn decode_grey(
+    bytes: &[u8],
+    out: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+) -> Result<(u32, u32), JpegError> {
+    decode_channels(bytes, 1, 1, out, scratch)
+}
+
+/// Decodes 1 or 3 channels to the end of `out`, which gets `room` bytes for each pixel.
+fn decode_channels(
+    bytes: &[u8],
+    channels: usize,
+    room: usize,
+    out: &mut Vec<u8>,
+    scratch: &mut Vec<u8>,
+) -> Result<(u32, u32), JpegError> {
     let Outline { end, tables } = outline(bytes)?;
     let whole = bytes.get(..end).unwrap_or_default();
     let whole = if tables {
@@ -122,7 +162,7 @@ pub fn decode(
         scratch.extend_from_slice(whole.get(START.len()..).unwrap_or_default());
         scratch
     };
-    let colour = if grey {
+    let colour = if channels == 1 {
         ColorSpace::Luma
     } else {
         ColorSpace::RGB
@@ -139,20 +179,11 @@ pub fn decode(
     if pixels == 0 || pixels as u64 > MAX_PIXELS {
         return Err(JpegError::Size { width, height });
     }
-    let mut out = reused;
-    out.resize(pixels * 3, 0);
-    let channels = if grey { 1 } else { 3 };
-    // Grey is decoded to the end of the memory and spread from its start: what is read is never yet written over.
-    let from = pixels * 3 - pixels * channels;
+    out.resize(pixels * room, 0);
+    let from = pixels * (room - channels);
     let place = out.get_mut(from..).unwrap_or_default();
     decoder.decode_into(place).map_err(|e| broken(&e))?;
-    if grey {
-        for i in 0..pixels {
-            let light = out[from + i];
-            out[i * 3..i * 3 + 3].fill(light);
-        }
-    }
-    RgbImage::from_raw(width as u32, height as u32, out).ok_or(JpegError::Size { width, height })
+    Ok((width as u32, height as u32))
 }
 
 #[cfg(test)]
@@ -267,6 +298,17 @@ mod tests {
         let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
         huge[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xff, 0xff, 0xff]);
         assert!(of(&huge, false).is_err());
+    }
+
+    #[test]
+    fn brightness_alone_is_what_grey_pixels_show() {
+        let (mut light, mut scratch) = (vec![9; 7], vec![]);
+        for file in [jpeg(), without_tables()] {
+            let size = decode_grey(&file, &mut light, &mut scratch).unwrap();
+            let spread: Vec<u8> = light.iter().flat_map(|l| [*l; 3]).collect();
+            let grey = of(&file, true).unwrap();
+            assert_eq!((size, &spread), (grey.dimensions(), grey.as_raw()));
+        }
     }
 
     proptest! {

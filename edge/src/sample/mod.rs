@@ -49,6 +49,7 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         chance: None,
         position: None,
         time: None,
+        footage: None,
     };
     (sighting, jpeg)
 }

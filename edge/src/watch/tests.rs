@@ -1,4 +1,5 @@
 use super::*;
+use crate::detect::DetectError;
 use crate::encounter::Grouping;
 use crate::frame::{FrameName, FramePicture};
 use crate::health::Health;
@@ -6,10 +7,12 @@ use crate::identify::Identifier;
 use crate::outbox::{Key, Load, Queue};
 use crate::position::Positions;
 use crate::report::Whereabouts;
+use crate::returns::Returns;
 use crate::sample;
 use crate::time::{ManualSteadyClock, Timekeeper};
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::embedder::Embedder;
+use flukewatch_common::footage::ConfigId;
 use flukewatch_common::sighting::{Part, Sighting};
 use flukewatch_common::wire;
 use image::{ImageFormat, RgbImage};
@@ -145,10 +148,12 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
             positions,
         },
         random,
-    );
+    )
+    .with_returns(Returns::new(Duration::from_secs(600)))
+    .configured(ConfigId([7; 8]));
     let (counters, news) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let queue = outbox.queue().unwrap();
-    let encounters = Encounters::new(grouping, 3, 0.1);
+    let encounters = Encounters::new(grouping, 3, 0.1).for_model(8, 16);
     let watch = Watch::new(
         Box::new(source),
         vec![Watched::new(encounters, true)],
@@ -203,6 +208,14 @@ fn encounters_become_sightings() {
     assert_ne!(known.id, new.id);
     assert_eq!(known.id.get_version_num(), 7);
     assert_eq!(known.bundle, sample::bundle(3).id());
+    let footage = known.footage.as_ref().unwrap();
+    assert_eq!(footage.encounter, known.id);
+    assert_eq!((footage.frame.width, footage.frame.height), (160, 90));
+    let after: Vec<u32> = footage.places.iter().map(|p| p.after).collect();
+    assert_eq!(after, [0, 100, 200, 300, 400]);
+    assert_eq!((footage.crops.len(), footage.earlier_crops), (3, 0));
+    assert_eq!((footage.detector, footage.config), (None, ConfigId([7; 8])));
+    assert_eq!(footage.fault(), None);
     assert!(known.engine.starts_with("tract"), "{}", known.engine);
     let (width, height) = (known.picture.width, known.picture.height);
     assert!(
@@ -432,4 +445,192 @@ fn the_last_encounter_of_a_camera_that_is_over_does_not_wait_for_the_others() {
     });
     boat.watch.run().unwrap();
     assert_eq!(sightings(&boat.queue).len(), 1);
+}
+
+/// A detector that sees a fluke wherever a frame is not sea.
+struct Eyes {
+    score: f32,
+    fails: bool,
+}
+
+impl Detect for Eyes {
+    fn detect(&mut self, frame: &RgbImage, found: &mut Vec<Detection>) -> Result<(), DetectError> {
+        found.clear();
+        if self.fails {
+            return Err(DetectError::new("the GPU is gone"));
+        }
+        let (x, y) = (sample::FLUKE.x0 + 2, sample::FLUKE.y0 + 2);
+        if frame.get_pixel(x, y).0 != [90, 110, 130] {
+            found.push(Detection {
+                region: sample::FLUKE,
+                score: self.score,
+            });
+        }
+        Ok(())
+    }
+}
+
+fn unlooked(picture: RgbImage) -> Step {
+    Step::Frame(FramePicture::Pixels(picture), None)
+}
+
+fn open_sea() -> RgbImage {
+    RgbImage::from_pixel(160, 90, image::Rgb([90, 110, 130]))
+}
+
+#[test]
+fn a_detector_finds_flukes_in_frames_without_boxes() {
+    // Whale 1 in six frames, whale 2 in two, which a detector that is not sure does not believe.
+    let mut steps: Vec<Step> = (0..5).map(|_| unlooked(open_sea())).collect();
+    steps.extend((0..6).map(|_| unlooked(sample::frame(1))));
+    steps.extend((0..15).map(|_| unlooked(open_sea())));
+    steps.extend((0..2).map(|_| unlooked(sample::frame(2))));
+    steps.extend((0..15).map(|_| unlooked(open_sea())));
+    // The boxes of a sidecar are the truth.
+    steps.push(Step::Frame(
+        FramePicture::Pixels(sample::frame(0)),
+        Some(vec![sample::FLUKE]),
+    ));
+    let mut boat = boat(FILM, ROOM, |_| steps);
+    let (score, fails) = (0.7, false);
+    boat.watch = boat.watch.detecting(Some(Box::new(Eyes { score, fails })));
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    let told: Vec<(u32, Option<f32>)> = seen
+        .iter()
+        .map(|s| (s.frames, s.footage.as_ref().unwrap().detector))
+        .collect();
+    assert_eq!(told, [(6, Some(0.7)), (1, None)]);
+    assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
+    assert_eq!(seen[0].region, sample::FLUKE);
+}
+
+#[test]
+fn a_detector_that_fails_costs_frames_and_is_counted() {
+    let mut boat = boat(FILM, ROOM, |_| {
+        (0..5).map(|_| unlooked(sample::frame(1))).collect()
+    });
+    let (score, fails) = (0.7, true);
+    boat.watch = boat.watch.detecting(Some(Box::new(Eyes { score, fails })));
+    boat.watch.run().unwrap();
+    let health = health(&boat.counters, &boat.queue);
+    assert_eq!(
+        (health.frames, health.broken_frames, health.accepted),
+        (5, 5, 0)
+    );
+}
+
+#[test]
+fn a_whale_that_comes_back_names_its_encounter() {
+    let mut steps: Vec<Step> = (0..4).map(|_| fluke(9)).collect();
+    steps.extend(sea(100));
+    steps.extend((0..4).map(|_| fluke(1)));
+    steps.extend(sea(100));
+    steps.extend((0..4).map(|_| fluke(9)));
+    // Eleven minutes later.
+    steps.extend(sea(6600));
+    steps.extend((0..4).map(|_| fluke(9)));
+    let boat = boat(FILM, ROOM, |_| steps);
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    let of: Vec<(Option<usize>, u8)> = seen
+        .iter()
+        .map(|s| {
+            let footage = s.footage.as_ref().unwrap();
+            let first = seen.iter().position(|o| o.id == footage.encounter);
+            (first, footage.earlier_crops)
+        })
+        .collect();
+    assert_eq!(of, [(Some(0), 0), (Some(1), 0), (Some(0), 3), (Some(3), 0)]);
+}
+
+#[test]
+fn two_flukes_in_a_frame_are_two_sightings() {
+    let other = PixelBox {
+        x0: 110,
+        y0: 50,
+        x1: 158,
+        y1: 82,
+    };
+    let both = || {
+        let mut frame = sample::frame(1);
+        let small = image::imageops::thumbnail(&sample::fluke(2), 48, 32);
+        image::imageops::replace(&mut frame, &small, 110, 50);
+        Step::Frame(
+            FramePicture::Pixels(frame),
+            Some(vec![sample::FLUKE, other]),
+        )
+    };
+    let boat = boat(FILM, ROOM, |_| (0..6).map(|_| both()).collect());
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    let regions: Vec<PixelBox> = seen.iter().map(|s| s.region).collect();
+    assert_eq!(regions, [sample::FLUKE, other]);
+    let encounters: HashSet<_> = seen
+        .iter()
+        .map(|s| s.footage.as_ref().unwrap().encounter)
+        .collect();
+    assert_eq!(encounters.len(), 2);
+    assert_eq!(seen[0].verdict, Verdict::Known { whale: "W1".into() });
+}
+
+#[test]
+fn a_large_frame_is_reduced_for_the_detector_and_kept_whole_for_the_crop() {
+    /// Sees a dark place of frames of 960 x 540.
+    struct Small;
+    impl Detect for Small {
+        fn detect(
+            &mut self,
+            frame: &RgbImage,
+            found: &mut Vec<Detection>,
+        ) -> Result<(), DetectError> {
+            assert_eq!(frame.dimensions(), (960, 540));
+            assert_eq!(frame.get_pixel(0, 0).0, [200; 3]);
+            found.clear();
+            let region = PixelBox {
+                x0: 100,
+                y0: 200,
+                x1: 200,
+                y1: 240,
+            };
+            assert_eq!(frame.get_pixel(100, 200).0, [60; 3]);
+            assert_eq!(frame.get_pixel(99, 200).0, [200; 3]);
+            found.push(Detection { region, score: 1.0 });
+            Ok(())
+        }
+    }
+    let raw = || {
+        let mut bytes = vec![200; 1920 * 1080];
+        for row in bytes.chunks_exact_mut(1920).skip(400).take(80) {
+            row[200..400].fill(60);
+        }
+        Step::Frame(
+            FramePicture::Raw(crate::frame::RawPicture {
+                bytes: bytes.into(),
+                format: crate::frame::RawFormat::Plain {
+                    layout: crate::pixels::Layout::Grey,
+                    shape: crate::pixels::Shape {
+                        width: 1920,
+                        height: 1080,
+                        stride: 1920,
+                    },
+                    range: crate::pixels::Range::Full,
+                },
+            }),
+            None,
+        )
+    };
+    let mut boat = boat(FILM, ROOM, |_| (0..3).map(|_| raw()).collect());
+    boat.watch = boat.watch.detecting(Some(Box::new(Small)));
+    boat.watch.run().unwrap();
+    let seen = sightings(&boat.queue);
+    let region = PixelBox {
+        x0: 200,
+        y0: 400,
+        x1: 400,
+        y1: 480,
+    };
+    assert_eq!((seen.len(), seen[0].region), (1, region));
+    // A tenth of sea on either side.
+    assert_eq!((seen[0].picture.width, seen[0].picture.height), (242, 98));
 }

@@ -214,7 +214,8 @@ pub fn one_bundle(
     )?;
     // A model that cannot run is refused here and not on the boat.
     let golden = golden(&bundle)?;
-    Ok(bundle.with_golden(golden)?)
+    let detector = bundles.iter().find_map(|b| b.detector_part());
+    Ok(bundle.with_golden(golden)?.with_detector(detector)?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Normalisation folded into the convolution before it, dropout left out: what remains is what an engine runs.
 
 use crate::network::weights::{Values, Weights, WeightsError, select};
-use crate::network::{Activation, BatchNorm, Convolution, Network, NodeId, Op, Pooling};
+use crate::network::{Activation, BatchNorm, Convolution, Network, Node, NodeId, Op, Pooling};
 use std::path::Path;
 
 /// A step of the folded network; inputs are positions of earlier steps.
@@ -97,10 +97,19 @@ pub fn fold(
     width: usize,
 ) -> Result<Folded, WeightsError> {
     let weights = select(network, weights, Path::new("the trained weights"), |_| true)?;
-    let shapes = network.shapes(height, width);
+    Ok(Folded {
+        steps: steps_of(&network.nodes, &network.shapes(height, width), &weights),
+        input: [network.channels, height, width],
+        dimension: network.dimension,
+        slices: network.slices,
+    })
+}
+
+/// The steps that nodes become; `shapes` are those of their outputs, and `weights` has all of their parameters.
+pub fn steps_of(nodes: &[Node], shapes: &[Vec<usize>], weights: &Weights) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![];
-    let mut place: Vec<usize> = vec![0; network.nodes.len()];
-    for (id, node) in network.nodes.iter().enumerate() {
+    let mut place: Vec<usize> = vec![0; nodes.len()];
+    for (id, node) in nodes.iter().enumerate() {
         let before = |i: usize| -> NodeId { node.inputs[i] };
         let kind = match &node.op {
             Op::Dropout(_) => {
@@ -108,7 +117,7 @@ pub fn fold(
                 continue;
             }
             Op::Norm(norm) => {
-                let (scale, shift) = scale_and_shift(norm, &weights);
+                let (scale, shift) = scale_and_shift(norm, weights);
                 let values = |data| Values {
                     shape: vec![norm.channels],
                     data,
@@ -119,7 +128,7 @@ pub fn fold(
                 }
             }
             Op::Input => Kind::Input,
-            Op::Convolution(c) => convolution(c, &weights, &shapes[before(0)]),
+            Op::Convolution(c) => convolution(c, weights, &shapes[before(0)]),
             Op::Activation(a) => Kind::Activation(*a),
             Op::Add => Kind::Add,
             Op::Squeeze => Kind::Squeeze,
@@ -148,12 +157,7 @@ pub fn fold(
         });
         place[id] = steps.len() - 1;
     }
-    Ok(Folded {
-        steps,
-        input: [network.channels, height, width],
-        dimension: network.dimension,
-        slices: network.slices,
-    })
+    steps
 }
 
 /// `y = scale x + shift`, a number a channel.

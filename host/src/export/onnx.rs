@@ -77,6 +77,43 @@ pub fn write_with(folded: &Folded, wrap: &mut impl Wrap) -> ModelProto {
     model(graph)
 }
 
+/// A network in floats whose output is the maps of the steps `outputs`, each row by row, one after another: `[1, numbers]` under
+/// the name `output`.
+pub fn write_maps(
+    steps: &[Step],
+    input: [usize; 3],
+    outputs: &[usize],
+    numbers: usize,
+    output: &str,
+) -> ModelProto {
+    let mut graph = GraphProto {
+        name: "flukewatch".into(),
+        ..GraphProto::default()
+    };
+    let [c, h, w] = input;
+    graph.input.push(value_info(INPUT, &[1, c, h, w]));
+    for (id, step) in steps.iter().enumerate().skip(1) {
+        add_step(&mut graph, id, step, &mut Float);
+    }
+    let flat: Vec<String> = outputs
+        .iter()
+        .map(|&id| format!("{}.flat", name_of(id)))
+        .collect();
+    for (&id, flat) in outputs.iter().zip(&flat) {
+        let axis = vec![integer("axis", 1)];
+        graph
+            .node
+            .push(node("Flatten", flat, &[&name_of(id)], flat, axis));
+    }
+    let names: Vec<&str> = flat.iter().map(String::as_str).collect();
+    let axis = vec![integer("axis", 1)];
+    graph
+        .node
+        .push(node("Concat", "join", &names, output, axis));
+    graph.output.push(value_info(output, &[1, numbers]));
+    model(graph)
+}
+
 /// A file of [`OPSET`] with this graph.
 pub fn model(graph: GraphProto) -> ModelProto {
     ModelProto {

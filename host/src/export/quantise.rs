@@ -69,7 +69,7 @@ impl Wrap for Int8<'_> {
         if self.float {
             return Float.weight(graph, name, values);
         }
-        rounded_weight(graph, name, values)
+        rounded_weight(graph, name, values, None)
     }
 }
 
@@ -104,10 +104,16 @@ pub fn rounded_activation(graph: &mut GraphProto, tensor: &str, range: f32) -> S
     read
 }
 
-/// Adds a weight as int8 with a scale for each of its rows, and returns the name to read it by.
-pub fn rounded_weight(graph: &mut GraphProto, name: &str, values: &Values) -> String {
+/// Adds a weight as int8 with a scale for each of its rows, and returns the name to read it by. The scales are `steps` where these are given,
+/// `[rows]`, and such that the largest weight of a row is 127 of them otherwise.
+pub fn rounded_weight(
+    graph: &mut GraphProto,
+    name: &str,
+    values: &Values,
+    steps: Option<&[f32]>,
+) -> String {
     let rows = values.shape[0];
-    let (scales, data) = quantised_rows(values);
+    let (scales, data) = quantised_rows(values, steps);
     let (scale, zero) = (format!("{name}.scale"), format!("{name}.zero"));
     let (quantised, read) = (format!("{name}.int8"), rounded_name(name));
     graph.initializer.push(floats(&scale, &[rows], &scales));
@@ -128,14 +134,17 @@ pub fn rounded_weight(graph: &mut GraphProto, name: &str, values: &Values) -> St
     read
 }
 
-/// One scale for each row, and the row in steps of it, -127..=127.
-pub fn quantised_rows(values: &Values) -> (Vec<f32>, Vec<i8>) {
+/// One scale for each row, that of `steps` or its own, and the row in steps of it, -127..=127.
+pub fn quantised_rows(values: &Values, steps: Option<&[f32]>) -> (Vec<f32>, Vec<i8>) {
     let per_row = (values.data.len() / values.shape[0].max(1)).max(1);
     let mut scales = vec![];
     let mut data = Vec::with_capacity(values.data.len());
-    for row in values.data.chunks_exact(per_row) {
-        let peak = row.iter().fold(0f32, |m, v| m.max(v.abs()));
-        let scale = if peak > 0.0 { peak / 127.0 } else { 1.0 };
+    for (at, row) in values.data.chunks_exact(per_row).enumerate() {
+        let own = || {
+            let peak = row.iter().fold(0f32, |m, v| m.max(v.abs()));
+            if peak > 0.0 { peak / 127.0 } else { 1.0 }
+        };
+        let scale = steps.and_then(|s| s.get(at).copied()).unwrap_or_else(own);
         scales.push(scale);
         data.extend(
             row.iter()
@@ -223,7 +232,7 @@ mod tests {
             data: vec![1.0, -2.0, 0.0, 0.0],
         };
         assert_eq!(
-            quantised_rows(&values),
+            quantised_rows(&values, None),
             (vec![2.0 / 127.0, 1.0], vec![64, -127, 0, 0])
         );
     }

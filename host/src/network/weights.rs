@@ -2,7 +2,7 @@
 
 mod select;
 
-pub use select::{Difference, How, select};
+pub use select::{Difference, How, select, select_parameters};
 
 use super::{Backbone, names::Naming};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};

@@ -21,7 +21,7 @@ against the rules of every engine, as by 'flukewatch inspect --target', and comp
 Where the int8 model is too far from the float one (a lowest cosine below 0.99, say), try in this order:
   1. another --calibration: percentile or mse where activations have outliers, max where they have none;
   2. --sensitivity, to see which layers cost: mostly the first ones and depthwise convolutions;
-  3. --correct-bias, which costs nothing at run time; --equalise, where Relu (not Relu6) stands between layers;
+  3. --fit-weights, or the quicker --correct-bias: both cost nothing at run time; --equalise, where Relu (not Relu6) stands between layers;
   4. --keep-float 3, or --keep-float NAME for chosen layers: these then run in float.
 
 A model from elsewhere: one input [1, C, H, W] of floats (the batch may be open), one output [1, D]. From PyTorch:
@@ -30,7 +30,7 @@ A model from elsewhere: one input [1, C, H, W] of floats (the batch may be open)
 Its photos are prepared by --mean, --deviation, --fit and --margin; size and channels are those of its input.
 
 A bundle's catalogue and decision rule belong to the embeddings of its old model: the new bundle has an empty catalogue (flukewatch \
-enroll fills it), and its rule is fitted on the photos of --compare, or not at all without.
+enroll fills it), and its rule is fitted on the photos of --compare, or kept with --keep-rule, or not fitted at all.
 
 Exit codes: 0 done; 1 failed; 3 written, but an engine would refuse it.")]
 pub struct QuantizeArgs {
@@ -63,6 +63,9 @@ pub struct QuantizeArgs {
     /// Take what rounding adds on average off the biases, layer by layer
     #[arg(long)]
     pub(super) correct_bias: bool,
+    /// Round weights so that what a layer makes of the photos stays near, not each weight (GPTQ); takes some minutes, costs nothing at run time
+    #[arg(long, conflicts_with = "correct_bias")]
+    pub(super) fit_weights: bool,
     /// Measure what each layer costs when it alone is rounded; takes minutes
     #[arg(long)]
     pub(super) sensitivity: bool,
@@ -90,6 +93,12 @@ pub struct QuantizeArgs {
     /// For an .onnx file: how far a box is widened, as a share of its sides [default: 0]
     #[arg(long)]
     pub(super) margin: Option<f32>,
+    /// For a bundle: keep the old bundle's decision rule, where embeddings differ so little that it still holds
+    #[arg(long, conflicts_with = "compare")]
+    pub(super) keep_rule: bool,
+    /// For a bundle: the model card, a Markdown file [default: what was done, and the old bundle's card]
+    #[arg(long, value_name = "FILE")]
+    pub(super) card: Option<PathBuf>,
     /// The new bundle's name [default: the last part of --out]
     #[arg(long)]
     pub(super) name: Option<String>,

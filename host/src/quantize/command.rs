@@ -10,6 +10,7 @@ use super::float_graph::{FloatGraph, Rounding};
 use super::opset::OPSET;
 use super::outcome::{Compared, Kept, Outcome, TARGETS};
 use super::photos::{Files, Images, Looks, to_compare};
+use super::round::round;
 use super::sensitivity::{measure, worst};
 use super::subject::{is_onnx, subject};
 use crate::dataset::Dataset;
@@ -92,6 +93,13 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
             Ok(correct(&mut graph, &ranges, &layers, &few, tick)?)
         })?);
     }
+    let mut fitted = None;
+    if args.fit_weights {
+        let steps = 2 * layers.len() * photos.count();
+        fitted = Some(stage(quiet, "rounding", steps, |tick| {
+            Ok(round(&mut graph, &ranges, &layers, &photos, tick)?)
+        })?);
+    }
     let model = graph
         .write_rounded(Rounding {
             ranges: &ranges,
@@ -124,6 +132,7 @@ pub fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
         calibration_photos: photos.count(),
         equalised,
         corrected,
+        fitted,
         sensitivity,
         compared: Compared {
             photos: looks.pixels.len(),
@@ -228,10 +237,11 @@ fn renewed(
     };
     let rule = match fitted {
         Some((looks, embeddings)) => refit(&catalogue(looks, embeddings)?, &unfitted).0,
+        None if args.keep_rule => old.decision.clone(),
         None => unfitted,
     };
     let c = &outcome.compared;
-    let card = format!(
+    let told = format!(
         "# {name}\n\nInt8 of the bundle '{}' ({}), by `flukewatch quantize`: {} of {} layers, calibrated by {} on {} photos. On {} photos the \
          cosine to its embeddings is {:.4} in the mean and {:.4} at least. What follows is the card of that bundle; its figures are those of \
          its own model.\n\n{}\n",
@@ -246,6 +256,11 @@ fn renewed(
         c.int8.lowest,
         old.card.trim()
     );
+    let card = match &args.card {
+        Some(path) => std::fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?,
+        None => told,
+    };
     let info = ModelInfo {
         precision: Precision::Int8,
         opset: OPSET as u32,
@@ -264,5 +279,7 @@ fn renewed(
         card,
     )?;
     let golden = golden(&bundle)?;
-    Ok(bundle.with_golden(golden)?)
+    Ok(bundle
+        .with_golden(golden)?
+        .with_detector(old.detector_part())?)
 }

@@ -96,7 +96,7 @@ fn means(
         names.push(name);
     }
     let observed = Observed::of(model, &names)?;
-    let all = each(images, tick, |image| {
+    let all = each(images, tick, |_, image| {
         let outputs = observed.run(image)?;
         let channels = outputs.iter().map(|o| numbers(o));
         Ok(channels.collect::<Result<Vec<_>, _>>()?)

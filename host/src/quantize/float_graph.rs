@@ -215,7 +215,7 @@ impl FloatGraph {
                 );
                 let weight = if let Some(rounding) = with(at) {
                     node.input = vec![round(&mut graph, &layer.input, rounding.ranges)];
-                    rounded_weight(&mut graph, &weight, &layer.weight)
+                    rounded_weight(&mut graph, &weight, &layer.weight, layer.steps.as_deref())
                 } else {
                     let tensor = floats(&weight, &layer.weight.shape, &layer.weight.data);
                     graph.initializer.push(tensor);

@@ -21,6 +21,8 @@ pub struct Layer {
     pub output: String,
     /// Conv: `[out, in / groups, ...]`; Gemm: `[out, in]`.
     pub weight: Values,
+    /// `[out]`: what a step of each row is, where the weights are whole steps already; otherwise rounding chooses.
+    pub steps: Option<Vec<f32>>,
     /// `[out]`
     pub bias: Values,
     /// Of a Conv; 1 for a Gemm.
@@ -205,6 +207,7 @@ fn layer(
         input: node.input.first().cloned().unwrap_or_default(),
         output: node.output.first().cloned().unwrap_or_default(),
         weight,
+        steps: None,
         bias: Values {
             shape: vec![rows],
             data: bias,

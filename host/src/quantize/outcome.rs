@@ -3,6 +3,7 @@
 use super::compare::Comparison;
 use super::correct::Correction;
 use super::equalise::Equalised;
+use super::round::Rounded;
 use super::sensitivity::Sensitivity;
 use crate::inspect::lint::{Finding, Weight};
 use crate::inspect::target::Target;
@@ -58,6 +59,8 @@ pub struct Outcome {
     pub equalised: Option<Equalised>,
     /// How biases were corrected, if it was asked.
     pub corrected: Option<Vec<Correction>>,
+    /// What rounding weights by what they are multiplied with gave, if it was asked.
+    pub fitted: Option<Vec<Rounded>>,
     /// What each layer costs, if it was asked; the most costly first.
     pub sensitivity: Option<Vec<Sensitivity>>,
     /// Against the float model.
@@ -101,6 +104,9 @@ impl Outcome {
         }
         if let Some(corrections) = &self.corrected {
             text += &corrected_text(corrections);
+        }
+        if let Some(fitted) = &self.fitted {
+            text += &fitted_text(fitted);
         }
         text += &comparison_table(&self.compared);
         for (target, findings) in &self.lint {
@@ -184,6 +190,18 @@ fn corrected_text(corrections: &[Correction]) -> String {
         );
     }
     text
+}
+
+fn fitted_text(fitted: &[Rounded]) -> String {
+    let mean =
+        |of: fn(&Rounded) -> f64| fitted.iter().map(of).sum::<f64>() / fitted.len().max(1) as f64;
+    format!(
+        "rounded the weights of {} layer(s) by what they are multiplied with: on average {:.3} % of an output's variance is lost, to the \
+         nearest {:.3} %\n",
+        fitted.len(),
+        100.0 * mean(|r| r.fitted),
+        100.0 * mean(|r| r.nearest)
+    )
 }
 
 fn comparison_table(compared: &Compared) -> String {

@@ -70,17 +70,17 @@ impl Images for Files<'_> {
     }
 }
 
-/// What `work` makes of each image, in their order, on all cores.
+/// What `work` makes of each image and its place, in their order, on all cores.
 ///
 /// # Errors
 /// The first that any image gives.
 pub fn each<T: Send>(
     images: &(impl Images + ?Sized),
     tick: Tick<'_>,
-    work: impl Fn(&Array3<f32>) -> Result<T, QuantizeError> + Sync,
+    work: impl Fn(usize, &Array3<f32>) -> Result<T, QuantizeError> + Sync,
 ) -> Result<Vec<T>, QuantizeError> {
     let one = |at| {
-        let made = work(&images.image(at)?);
+        let made = work(at, &images.image(at)?);
         tick();
         made
     };

@@ -102,7 +102,11 @@ impl<T: FromStr + Clone + PartialOrd + Display> FromStr for Between<T> {
     }
 }
 
-fn frame_size(text: &str) -> Result<(u32, u32), String> {
+/// `WxH`.
+///
+/// # Errors
+/// For what is no size.
+pub fn frame_size(text: &str) -> Result<(u32, u32), String> {
     let size = text
         .split_once('x')
         .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));

@@ -231,7 +231,7 @@ fn place_fluke(
 }
 
 /// The rows and columns of the picture in which the fluke can be.
-fn reach(
+pub(crate) fn reach(
     view: &View,
     skin: &Skin,
     (width, height): (u32, u32),

@@ -30,6 +30,16 @@ pub enum Purpose {
     DrawingCount,
     /// A drawing of a character.
     Drawing,
+    /// A square of waves.
+    Ripples,
+    /// A sea.
+    Sea,
+    /// A picture of the sea, with what is on it.
+    SeaScene,
+    /// A film of the sea.
+    SeaFilm,
+    /// A photo that is placed on a sea.
+    Placing,
 }
 
 /// The generator for one thing: `whole` and `part` are numbers that tell it from others of its purpose, such as whale and

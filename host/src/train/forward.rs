@@ -1,8 +1,8 @@
 //! Runs a [`Network`] on libtorch.
 
-mod depthwise;
+pub(crate) mod depthwise;
 mod head;
-mod operations;
+pub(crate) mod operations;
 pub mod rounding;
 mod still;
 
@@ -380,7 +380,7 @@ fn frozen(blocks: Option<usize>, block: usize) -> bool {
     blocks.is_some_and(|frozen| block <= frozen)
 }
 
-fn initial(parameter: &Parameter, rng: &mut ChaCha8Rng) -> Values {
+pub(crate) fn initial(parameter: &Parameter, rng: &mut ChaCha8Rng) -> Values {
     let count = parameter.shape.iter().product::<usize>();
     let data = if parameter.name == "pool.p" {
         vec![3.0; count]

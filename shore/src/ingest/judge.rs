@@ -3,6 +3,7 @@
 use crate::store::arrival::{Arrival, Content, KEPT_HEAD, Origin, Reason, Refusal};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::footage::Footage;
 use flukewatch_common::prepare;
 use flukewatch_common::sighting::{BoatId, MAX_CANDIDATES, Part, Picture, Sighting};
 use flukewatch_common::topic;
@@ -130,6 +131,8 @@ fn nonsense(s: &Sighting) -> Option<String> {
         Some("a chance that is not in 0 to 1".into())
     } else if s.position.is_some_and(|p| !p.makes_sense()) {
         Some("a position that is nowhere on Earth".into())
+    } else if let Some(fault) = s.footage.as_ref().and_then(Footage::fault) {
+        Some(fault.into())
     } else if names.clone().any(|n| n.len() > LONGEST_NAME) {
         Some(format!("a name of more than {LONGEST_NAME} bytes"))
     } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
@@ -233,7 +236,7 @@ mod tests {
     #[test]
     fn what_no_boat_sends_is_senseless() {
         type Change = fn(&mut Sighting);
-        let changes: [Change; 13] = [
+        let changes: [Change; 14] = [
             |s| s.sequence = 0,
             |s| s.sequence = u64::MAX,
             |s| s.started = Timestamp(i64::MAX),
@@ -247,6 +250,7 @@ mod tests {
             |s| s.camera = "x".repeat(LONGEST_NAME + 1),
             |s| s.verdict = Verdict::Known { whale: " ".into() },
             |s| s.embedding.scale = 0.0,
+            |s| s.footage.as_mut().unwrap().crops.clear(),
         ];
         for (i, change) in changes.iter().enumerate() {
             let (mut s, _) = sample::sighting("balaena", 1);

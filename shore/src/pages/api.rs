@@ -1,6 +1,6 @@
 //! The JSON API.
 //!
-//! `GET /api/sightings?boat=&verdict=&limit=&offset=` gives an array of [`SightingJson`], newest first, 1000 where no limit
+//! `GET /api/sightings?boat=&verdict=&encounter=&limit=&offset=` gives an array of [`SightingJson`], newest first, 1000 where no limit
 //! is given and never more than 10,000; the header `x-total-count` says how many there are in all. `GET /api/sightings/{id}` gives
 //! one, `GET /api/boats` an array of [`BoatJson`], `GET /api/refused` a [`RefusedJson`], `GET /api/health` a [`HealthJson`] (status
 //! 503 while shore does not hear its broker or cannot store). Errors are `{"error": ".."}`. Times are ISO 8601 in UTC.
@@ -16,6 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::footage::{Footage, FrameSize, Place};
 use flukewatch_common::position::{Position, TimeBasis};
 use flukewatch_common::sighting::BoatId;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,12 @@ pub struct SightingJson {
     /// Whose clock `started` and `ended` are of: `source` is `computer`, `satellites` or `replay`, `uncertainty` in milliseconds or
     /// null; null from boats of an older version.
     pub time: Option<TimeBasis>,
+    /// The encounter: the id of its first sighting; null from boats of an older version.
+    pub encounter: Option<String>,
+    /// How much the picture can tell, in per cent; null from boats of an older version.
+    pub quality: Option<u8>,
+    /// What the sighting rests on; null from boats of an older version.
+    pub footage: Option<FootageJson>,
     /// The id of the bundle that decided.
     pub bundle: String,
     /// The engine that ran the model.
@@ -110,6 +117,12 @@ impl From<&StoredSighting> for SightingJson {
                 .collect(),
             position: s.position,
             time: s.time,
+            encounter: s.footage.as_ref().map(|f| f.encounter.to_string()),
+            quality: s
+                .footage
+                .as_ref()
+                .and_then(|f| Some(f.crops.first()?.total())),
+            footage: s.footage.as_ref().map(FootageJson::from),
             bundle: s.bundle.clone(),
             engine: s.engine.clone(),
             picture_stored: matches!(stored.picture, PictureState::Stored | PictureState::Broken),
@@ -120,6 +133,61 @@ impl From<&StoredSighting> for SightingJson {
                 PictureState::Mismatched => "mismatched",
             },
             received: stored.received.to_string(),
+        }
+    }
+}
+
+/// What a sighting rests on.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct FootageJson {
+    /// The camera's `width` and `height` in pixels.
+    pub frame: FrameSize,
+    /// Where the fluke was: `after` the begin in milliseconds, `region` in the frame.
+    pub places: Vec<Place>,
+    /// The crops that were matched, best first.
+    pub crops: Vec<CropJson>,
+    /// Crops of the encounter's earlier sightings that the verdict rests on besides.
+    pub earlier_crops: u8,
+    /// The detector's best score, 0 to 1; null where no detector looked.
+    pub detector: Option<f32>,
+    /// The boat's configuration: the first 16 hexadecimal digits of its SHA-256.
+    pub config: String,
+}
+
+/// One crop; all but `after` in per cent.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct CropJson {
+    /// Milliseconds after the sighting's begin.
+    pub after: u32,
+    /// All of it in one number.
+    pub quality: u8,
+    /// How sharp it is.
+    pub sharpness: u8,
+    /// How large it is beside what the model looks at.
+    pub size: u8,
+    /// How far its outline is that of a fluke that shows its whole underside.
+    pub angle: u8,
+    /// How much of it is neither burnt out nor black.
+    pub exposure: u8,
+}
+
+impl From<&Footage> for FootageJson {
+    fn from(f: &Footage) -> Self {
+        let crops = f.crops.iter().map(|c| CropJson {
+            after: c.after,
+            quality: c.total(),
+            sharpness: c.sharpness,
+            size: c.size,
+            angle: c.angle,
+            exposure: c.exposure,
+        });
+        Self {
+            frame: f.frame,
+            places: f.places.clone(),
+            crops: crops.collect(),
+            earlier_crops: f.earlier_crops,
+            detector: f.detector,
+            config: f.config.to_string(),
         }
     }
 }
@@ -285,6 +353,7 @@ type Answer<T> = Result<T, ApiError>;
 pub(super) struct Wanted {
     boat: Option<String>,
     verdict: Option<String>,
+    encounter: Option<String>,
     limit: Option<u64>,
     offset: Option<u64>,
 }
@@ -296,11 +365,13 @@ pub(super) async fn sightings(
 ) -> Answer<Response> {
     let boat = wanted.boat.map(|b| b.parse::<BoatId>()).transpose();
     let verdict = wanted.verdict.map(|v| VerdictKind::parse(&v).ok_or(()));
+    let encounter = wanted.encounter.map(|e| e.parse::<Uuid>()).transpose();
     let query = Query {
         boat: boat.map_err(|_| PageError::BadRequest("'boat' is no boat's name"))?,
         verdict: verdict
             .transpose()
             .map_err(|()| PageError::BadRequest("'verdict' must be known, new or review"))?,
+        encounter: encounter.map_err(|_| PageError::BadRequest("'encounter' is no id"))?,
         offset: wanted.offset.unwrap_or(0),
         limit: wanted.limit.unwrap_or(LIMIT).min(MOST),
     };

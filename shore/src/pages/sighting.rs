@@ -2,7 +2,7 @@
 
 use super::error::{PageError, page as render};
 use super::{Pages, wording};
-use crate::store::StoredSighting;
+use crate::store::{Query, StoredSighting};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -22,6 +22,18 @@ struct Fact {
     value: String,
 }
 
+/// A sighting of the same encounter.
+struct Other {
+    id: String,
+    started: String,
+    headline: String,
+    /// Whether it is the one that the page shows.
+    shown: bool,
+}
+
+/// Sightings of one encounter that are listed, at most.
+const MOST_OTHERS: u64 = 50;
+
 #[derive(Template)]
 #[template(path = "sighting.html")]
 struct SightingPage<'a> {
@@ -40,6 +52,8 @@ struct SightingPage<'a> {
     best: Option<&'a Candidate>,
     candidates: &'a [Candidate],
     photos: bool,
+    /// All sightings of the encounter, oldest first; none where there is only this one.
+    same: Vec<Other>,
     facts: Vec<Fact>,
 }
 
@@ -54,6 +68,7 @@ pub(super) async fn page(
         .await?
         .ok_or(PageError::NotFound)?;
     let s = &stored.sighting;
+    let same = same_encounter(&pages, &stored).await?;
     let candidates: Vec<Candidate> = s
         .candidates
         .iter()
@@ -79,15 +94,40 @@ pub(super) async fn page(
         best: candidates.first().filter(|c| c.address.is_some()),
         candidates: &candidates,
         photos: pages.photos.is_some(),
+        same,
         facts: facts(&stored),
     })
+}
+
+async fn same_encounter(pages: &Pages, stored: &StoredSighting) -> Result<Vec<Other>, PageError> {
+    let id = stored.sighting.id;
+    let Some(footage) = &stored.sighting.footage else {
+        return Ok(vec![]);
+    };
+    let query = Query {
+        boat: Some(stored.sighting.boat.clone()),
+        encounter: Some(footage.encounter),
+        limit: MOST_OTHERS,
+        ..Query::default()
+    };
+    let found = pages.ask(move |s| s.sightings(&query)).await?.sightings;
+    if found.len() < 2 {
+        return Ok(vec![]);
+    }
+    let other = |o: &StoredSighting| Other {
+        id: o.sighting.id.to_string(),
+        started: wording::time(o.sighting.started),
+        headline: wording::headline(o),
+        shown: o.sighting.id == id,
+    };
+    Ok(found.iter().rev().map(other).collect())
 }
 
 fn facts(stored: &StoredSighting) -> Vec<Fact> {
     let s = &stored.sighting;
     let (r, p) = (&s.region, &s.picture);
     let fact = |name, value| Fact { name, value };
-    vec![
+    let mut facts = vec![
         fact("Began", format!("{} UTC", wording::time(s.started))),
         fact("Ended", format!("{} UTC", wording::time(s.ended))),
         fact(
@@ -128,5 +168,15 @@ fn facts(stored: &StoredSighting) -> Vec<Fact> {
         fact("Bundle", s.bundle.clone()),
         fact("Engine", s.engine.clone()),
         fact("Id", s.id.to_string()),
-    ]
+    ];
+    if let Some(f) = &s.footage {
+        facts.extend([
+            fact("Encounter", f.encounter.to_string()),
+            fact("Crops matched", wording::crops(f)),
+            fact("Picture's quality", wording::quality(f)),
+            fact("Detector", wording::detector(f.detector)),
+            fact("Configuration", f.config.to_string()),
+        ]);
+    }
+    facts
 }

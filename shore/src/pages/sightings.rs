@@ -32,6 +32,8 @@ struct Card {
     started: String,
     boat: String,
     sequence: u64,
+    /// Whether it is a return in an encounter that an earlier sighting began.
+    returned: bool,
     no_picture: Option<&'static str>,
 }
 
@@ -49,6 +51,7 @@ impl Card {
             started: wording::time(s.started),
             boat: s.boat.to_string(),
             sequence: s.sequence,
+            returned: s.footage.as_ref().is_some_and(|f| f.encounter != s.id),
             no_picture: wording::no_picture(stored.picture),
         }
     }
@@ -100,6 +103,7 @@ pub(super) async fn page(
     let query = Query {
         boat: boat.clone(),
         verdict,
+        encounter: None,
         offset: (number - 1) * PER_PAGE,
         limit: PER_PAGE,
     };

@@ -3,6 +3,7 @@
 use crate::store::{PictureState, StoredSighting, VerdictKind};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::footage::Footage;
 use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 
 /// As `2026-11-23 16:20:05`; the pages say that it is UTC.
@@ -92,6 +93,37 @@ pub(super) fn time_basis(basis: Option<TimeBasis>) -> String {
         Some(millis) => format!("{whose}, within {:.1} s", f64::from(millis) / 1000.0),
         None => format!("{whose}, which nothing checks"),
     }
+}
+
+/// As `5, and 5 of the encounter's earlier sightings`.
+pub(super) fn crops(footage: &Footage) -> String {
+    let own = footage.crops.len();
+    match footage.earlier_crops {
+        0 => own.to_string(),
+        earlier => format!("{own}, and {earlier} of the encounter's earlier sightings"),
+    }
+}
+
+/// As `48 %: sharpness 62 %, size 80 %, angle 100 %, exposure 97 %`.
+pub(super) fn quality(footage: &Footage) -> String {
+    footage.crops.first().map_or_else(String::new, |c| {
+        format!(
+            "{} %: sharpness {} %, size {} %, angle {} %, exposure {} %",
+            c.total(),
+            c.sharpness,
+            c.size,
+            c.angle,
+            c.exposure
+        )
+    })
+}
+
+/// As `sure to 0.91`.
+pub(super) fn detector(score: Option<f32>) -> String {
+    score.map_or_else(
+        || "none looked: boxes came with the frames, or the whole frame counts".into(),
+        |score| format!("sure to {score:.2}"),
+    )
 }
 
 /// A cosine with two digits.
@@ -187,6 +219,21 @@ mod tests {
             time_basis(Some(unchecked)),
             "the boat's computer, which nothing checks"
         );
+    }
+
+    #[test]
+    fn footage_is_told_in_words() {
+        let (s, _) = crate::sample::sighting("balaena", 1);
+        let mut f = s.footage.unwrap();
+        assert_eq!(crops(&f), "1");
+        f.earlier_crops = 3;
+        assert_eq!(crops(&f), "1, and 3 of the encounter's earlier sightings");
+        assert_eq!(
+            quality(&f),
+            "48 %: sharpness 62 %, size 80 %, angle 100 %, exposure 97 %"
+        );
+        assert_eq!(detector(f.detector), "sure to 0.91");
+        assert!(detector(None).starts_with("none looked"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! not carry them.
 
 pub mod arrival;
+mod footage;
 mod pictures;
 mod rows;
 mod schema;
@@ -137,6 +138,8 @@ pub struct Query {
     pub boat: Option<BoatId>,
     /// With this verdict only.
     pub verdict: Option<VerdictKind>,
+    /// Of this encounter only.
+    pub encounter: Option<Uuid>,
     /// How many are left out at the start.
     pub offset: u64,
     /// How many at most.

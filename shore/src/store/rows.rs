@@ -1,6 +1,6 @@
 //! Sightings as rows, there and back.
 
-use super::{PictureState, StoreError, StoredSighting};
+use super::{PictureState, StoreError, StoredSighting, footage};
 use flukewatch_common::catalogue::Match;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
@@ -17,7 +17,8 @@ const COLUMNS: &str = "s.id, s.boat, s.sequence, s.camera, s.started, s.ended, s
     s.x0, s.y0, s.x1, s.y1, s.bundle, s.engine, s.received, s.chance, \
     p.sighting IS NOT NULL, p.sha256 = s.picture_sha256 AND p.boat = s.boat, p.readable, \
     s.latitude, s.longitude, s.fix_quality, s.fix_age, s.satellites, s.hdop, s.speed, s.course, s.heading, \
-    s.time_source, s.time_uncertainty";
+    s.time_source, s.time_uncertainty, \
+    s.encounter, s.frame_width, s.frame_height, s.places, s.crops, s.earlier_crops, s.detector, s.config";
 
 /// Inserts a sighting and its candidates. The id must be new.
 pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<(), StoreError> {
@@ -26,6 +27,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         Verdict::New => ("new", None),
         Verdict::Review => ("review", None),
     };
+    let f = s.footage.as_ref();
     let embedding: Vec<u8> = s
         .embedding
         .values
@@ -35,7 +37,8 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
     db.prepare_cached(
         "INSERT INTO sightings VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, \
          :scale, :embedding, :sha256, :bytes, :width, :height, :x0, :y0, :x1, :y1, :bundle, :engine, :received, :chance, \
-         :latitude, :longitude, :fix_quality, :fix_age, :satellites, :hdop, :speed, :course, :heading, :time_source, :time_uncertainty)",
+         :latitude, :longitude, :fix_quality, :fix_age, :satellites, :hdop, :speed, :course, :heading, :time_source, :time_uncertainty, \
+         :encounter, :frame_width, :frame_height, :places, :crops, :earlier_crops, :detector, :config)",
     )?
     .execute(named_params! {
         ":id": s.id.to_string(), ":boat": s.boat.as_str(), ":sequence": s.sequence.cast_signed(), ":camera": s.camera,
@@ -51,6 +54,11 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":speed": s.position.and_then(|p| p.speed), ":course": s.position.and_then(|p| p.course),
         ":heading": s.position.and_then(|p| p.heading), ":time_source": s.time.map(|t| t.source.as_str()),
         ":time_uncertainty": s.time.and_then(|t| t.uncertainty),
+        ":encounter": f.map(|f| f.encounter.to_string()),
+        ":frame_width": f.map(|f| f.frame.width), ":frame_height": f.map(|f| f.frame.height),
+        ":places": f.map(footage::places).transpose()?, ":crops": f.map(footage::crops).transpose()?,
+        ":earlier_crops": f.map(|f| f.earlier_crops), ":detector": f.and_then(|f| f.detector).map(f64::from),
+        ":config": f.map(|f| f.config.to_string()),
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for (rank, m) in (1i64..).zip(&s.candidates) {
@@ -161,6 +169,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         chance: row.get::<_, Option<f64>>(22)?.map(|chance| chance as f32),
         position: position(row)?,
         time: time(row)?,
+        footage: footage::read(row, 37)?,
     };
     Ok(StoredSighting {
         sighting,

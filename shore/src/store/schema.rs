@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables below, kept in `user_version`.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Times are milliseconds since 1970 UTC, ids are written as text so that `sqlite3` shows them as the pages do.
 const TABLES: &str = "
@@ -44,10 +44,19 @@ CREATE TABLE sightings (
     course REAL,
     heading REAL,
     time_source TEXT,
-    time_uncertainty INTEGER
+    time_uncertainty INTEGER,
+    encounter TEXT,
+    frame_width INTEGER,
+    frame_height INTEGER,
+    places TEXT,
+    crops TEXT,
+    earlier_crops INTEGER,
+    detector REAL,
+    config TEXT
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);
 CREATE INDEX sightings_by_boat ON sightings (boat, sequence);
+CREATE INDEX sightings_by_encounter ON sightings (encounter);
 CREATE TABLE candidates (
     sighting TEXT NOT NULL REFERENCES sightings (id),
     rank INTEGER NOT NULL,
@@ -104,6 +113,17 @@ ALTER TABLE sightings ADD COLUMN course REAL;
 ALTER TABLE sightings ADD COLUMN heading REAL;
 ALTER TABLE sightings ADD COLUMN time_source TEXT;
 ALTER TABLE sightings ADD COLUMN time_uncertainty INTEGER;
+",
+    "
+ALTER TABLE sightings ADD COLUMN encounter TEXT;
+ALTER TABLE sightings ADD COLUMN frame_width INTEGER;
+ALTER TABLE sightings ADD COLUMN frame_height INTEGER;
+ALTER TABLE sightings ADD COLUMN places TEXT;
+ALTER TABLE sightings ADD COLUMN crops TEXT;
+ALTER TABLE sightings ADD COLUMN earlier_crops INTEGER;
+ALTER TABLE sightings ADD COLUMN detector REAL;
+ALTER TABLE sightings ADD COLUMN config TEXT;
+CREATE INDEX sightings_by_encounter ON sightings (encounter);
 ",
 ];
 

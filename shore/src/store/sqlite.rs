@@ -289,16 +289,19 @@ impl Store for SqliteStore {
     }
 
     fn sightings(&self, query: &Query) -> Result<Listing, StoreError> {
-        const CHOSEN: &str = "WHERE (?1 IS NULL OR s.boat = ?1) AND (?2 IS NULL OR s.verdict = ?2)";
+        const CHOSEN: &str = "WHERE (?1 IS NULL OR s.boat = ?1) AND (?2 IS NULL OR s.verdict = ?2) \
+             AND (?3 IS NULL OR s.encounter = ?3)";
         let boat = query.boat.as_ref().map(BoatId::as_str);
         let verdict = query.verdict.map(super::VerdictKind::as_str);
+        let encounter = query.encounter.map(|e| e.to_string());
         let db = held(&self.reader);
         let total: i64 = db
             .prepare_cached(&format!("SELECT count(*) FROM sightings s {CHOSEN}"))?
-            .query_row(params![boat, verdict], |row| row.get(0))?;
-        let part = format!("{CHOSEN} ORDER BY s.started DESC, s.id DESC LIMIT ?3 OFFSET ?4");
+            .query_row(params![boat, verdict, encounter], |row| row.get(0))?;
+        let part = format!("{CHOSEN} ORDER BY s.started DESC, s.id DESC LIMIT ?4 OFFSET ?5");
         let small = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        let values = params![boat, verdict, small(query.limit), small(query.offset)];
+        let (limit, offset) = (small(query.limit), small(query.offset));
+        let values = params![boat, verdict, encounter, limit, offset];
         Ok(Listing {
             total: total.cast_unsigned(),
             sightings: rows::select(&db, &part, values)?,

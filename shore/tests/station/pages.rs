@@ -133,6 +133,9 @@ async fn the_api_gives_the_documented_fields() {
         "chance",
         "position",
         "time",
+        "encounter",
+        "quality",
+        "footage",
         "picture_stored",
         "picture",
         "received",
@@ -155,6 +158,22 @@ async fn the_api_gives_the_documented_fields() {
         one["time"],
         serde_json::json!({"source": "satellites", "uncertainty": 500})
     );
+    assert_eq!(
+        (&one["encounter"], &one["quality"]),
+        (&s.id.to_string().into(), &48.into())
+    );
+    assert_eq!(
+        one["footage"]["crops"],
+        serde_json::json!([{
+            "after": 1200, "quality": 48, "sharpness": 62, "size": 80, "angle": 100, "exposure": 97
+        }])
+    );
+    let footage = &one["footage"];
+    assert_eq!(
+        (&footage["frame"]["width"], &footage["config"]),
+        (&1920.into(), &"0102030405060708".into())
+    );
+    assert_eq!(footage["places"][1]["after"], 2900);
     assert_eq!(
         (&one["started"], &one["picture_stored"]),
         (&"2026-11-23T16:22:00.000Z".into(), &false.into())
@@ -292,5 +311,46 @@ async fn a_broken_picture_is_stored_but_never_shown() {
         get(running.http(), "/api/sightings").await.json()[0]["picture"],
         "broken"
     );
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sightings_of_one_encounter_are_shown_together() {
+    let data = tempfile::tempdir().unwrap();
+    let running = station(data.path()).await;
+    let (first, _) = sample::sighting("balaena", 1);
+    let (mut back, _) = sample::sighting("balaena", 2);
+    let (other, _) = sample::sighting("balaena", 3);
+    let footage = back.footage.as_mut().unwrap();
+    (footage.encounter, footage.earlier_crops) = (first.id, 1);
+    with(&[first.clone(), back.clone(), other.clone()], &running).await;
+    let of_encounter = format!("/api/sightings?encounter={}", first.id);
+    let found = get(running.http(), &of_encounter).await.json();
+    let ids: Vec<&str> = found
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(ids, [back.id.to_string(), first.id.to_string()]);
+    assert_eq!(
+        get(running.http(), "/api/sightings?encounter=x")
+            .await
+            .status,
+        400
+    );
+    let page = get(running.http(), &format!("/sightings/{}", back.id)).await;
+    let page = page.text();
+    assert!(
+        page.contains("The same encounter")
+            && page.contains(&format!("href=\"/sightings/{}\"", first.id))
+            && page.contains("1, and 1 of the encounter&#39;s earlier sightings"),
+        "{page}"
+    );
+    let alone = get(running.http(), &format!("/sightings/{}", other.id)).await;
+    assert!(!alone.text().contains("The same encounter"));
+    let list = get(running.http(), "/").await.text();
+    assert_eq!(list.matches("return · balaena #2").count(), 1);
+    assert_eq!(list.matches("return · ").count(), 1, "{list}");
     running.stop().await;
 }

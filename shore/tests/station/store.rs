@@ -146,6 +146,17 @@ fn folders_that_cannot_serve_are_named() {
     );
 }
 
+/// Columns that version 4 added.
+const SINCE_4: [&str; 8] = [
+    "encounter",
+    "frame_width",
+    "frame_height",
+    "places",
+    "crops",
+    "earlier_crops",
+    "detector",
+    "config",
+];
 /// Columns that version 3 added.
 const SINCE_3: [&str; 11] = [
     "latitude",
@@ -163,7 +174,7 @@ const SINCE_3: [&str; 11] = [
 
 #[test]
 fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         let data = tempfile::tempdir().unwrap();
         let (s, _) = sample::sighting("balaena", 3);
         let batch = [judge(TOPIC, &wire::encode(&s).unwrap())];
@@ -171,10 +182,11 @@ fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
         store.accept(&batch, Timestamp(5)).unwrap();
         drop(store);
         let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
-        let newer = SINCE_3
-            .into_iter()
-            .chain((version == 1).then_some("chance"));
-        for column in newer {
+        db.execute_batch("DROP INDEX sightings_by_encounter")
+            .unwrap();
+        let third = SINCE_3.into_iter().filter(|_| version < 3);
+        let newer = SINCE_4.into_iter().chain(third);
+        for column in newer.chain((version == 1).then_some("chance")) {
             db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
                 .unwrap();
         }
@@ -185,8 +197,14 @@ fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
         assert!(error.contains("serve"), "{error}");
         let store = SqliteStore::open(data.path()).unwrap();
         let kept = store.sighting(s.id).unwrap().unwrap().sighting;
-        assert_eq!(kept.chance, s.chance.filter(|_| version == 2));
-        assert_eq!((kept.position, kept.time), (None, None));
+        assert_eq!(kept.chance, s.chance.filter(|_| version >= 2));
+        let (position, time) = (s.position, s.time);
+        let of_third = (version == 3).then_some((position, time));
+        let had = of_third.unwrap_or((None, None));
+        assert_eq!(
+            (kept.position, kept.time, kept.footage),
+            (had.0, had.1, None)
+        );
         assert_eq!(kept.candidates, s.candidates);
         let (next, _) = sample::sighting("balaena", 4);
         let batch = [judge(TOPIC, &wire::encode(&next).unwrap())];

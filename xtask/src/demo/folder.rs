@@ -1,4 +1,4 @@
-//! The folder that a demo writes to.
+//! The folder that a demo, or another command that shows something, writes to.
 
 use anyhow::{Context, bail};
 use std::fs::{self, File, TryLockError};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 /// The name of the file that a running demo holds.
 const LOCK: &str = "lock";
 
-/// An empty folder that no other demo uses.
-pub(super) struct DemoFolder {
+/// An empty folder that nobody else uses.
+pub(crate) struct DemoFolder {
     path: PathBuf,
     _lock: File,
 }
@@ -17,15 +17,15 @@ impl DemoFolder {
     /// Makes the folder, or empties what an earlier demo left.
     ///
     /// # Errors
-    /// When a demo is running in it, or the disk refuses.
-    pub(super) fn claim(path: &Path) -> anyhow::Result<Self> {
+    /// When another run uses it, or the disk refuses.
+    pub(crate) fn claim(path: &Path) -> anyhow::Result<Self> {
         let refused = || format!("{} cannot be made anew", path.display());
         fs::create_dir_all(path).with_context(refused)?;
         let lock = File::create(path.join(LOCK)).with_context(refused)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                bail!("a demo is running in {}; end it first", path.display())
+                bail!("another run uses {}; end it first", path.display())
             }
             Err(TryLockError::Error(e)) => return Err(e).with_context(refused),
         }
@@ -47,7 +47,7 @@ impl DemoFolder {
     }
 
     /// Where `inside` lies.
-    pub(super) fn path(&self, inside: &str) -> PathBuf {
+    pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.path.join(inside)
     }
 }
@@ -65,7 +65,7 @@ mod tests {
         fs::write(first.path("shore.log"), "words").unwrap();
 
         let said = DemoFolder::claim(&path).err().unwrap().to_string();
-        assert!(said.starts_with("a demo is running in "), "{said}");
+        assert!(said.starts_with("another run uses "), "{said}");
         assert!(first.path("shore.log").is_file());
 
         drop(first);

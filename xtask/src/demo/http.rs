@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When there is no answer, or one that is not 200.
-pub(super) fn get(server: SocketAddr, path: &str) -> anyhow::Result<String> {
+pub(crate) fn get(server: SocketAddr, path: &str) -> anyhow::Result<String> {
     let ask = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&server, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 const START: Duration = Duration::from_secs(60);
 
 /// A running station. Dropped, it is ended.
-pub(super) struct Shore {
+pub(crate) struct Shore {
     program: Child,
     ready: Ready,
     shown: HashSet<String>,
@@ -32,15 +32,16 @@ struct Ready {
 }
 
 impl Shore {
-    /// Starts it on free ports, with the catalogue's photos to compare with.
-    pub(super) fn start(
+    /// Starts `program`, the station's, on free ports, with the catalogue's photos to compare with.
+    pub(crate) fn start(
         workshop: &Workshop,
+        program: &Path,
         folder: &DemoFolder,
         bundle: &Path,
         photos: &Path,
     ) -> anyhow::Result<Self> {
         let (said, log) = (folder.path("shore.out"), folder.path("shore.log"));
-        let mut serve = workshop.program(workshop.built("flukewatch-shore"));
+        let mut serve = workshop.program(program);
         serve.arg("serve").arg("--data").arg(folder.path("shore"));
         serve.args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
         serve
@@ -85,17 +86,17 @@ impl Shore {
     }
 
     /// Where the pages are.
-    pub(super) fn http(&self) -> SocketAddr {
+    pub(crate) fn http(&self) -> SocketAddr {
         self.ready.http
     }
 
     /// Where boats publish.
-    pub(super) fn mqtt(&self) -> SocketAddr {
+    pub(crate) fn mqtt(&self) -> SocketAddr {
         self.ready.mqtt
     }
 
     /// What is stored, oldest first.
-    pub(super) fn sightings(&self) -> anyhow::Result<Vec<Sighting>> {
+    pub(crate) fn sightings(&self) -> anyhow::Result<Vec<Sighting>> {
         let body = http::get(self.ready.http, "/api/sightings?limit=10000")?;
         let mut sightings: Vec<Sighting> =
             serde_json::from_str(&body).context("shore's list of sightings is not as expected")?;
@@ -104,7 +105,7 @@ impl Shore {
     }
 
     /// Prints the sightings that have come since the last call.
-    pub(super) fn show_new(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn show_new(&mut self) -> anyhow::Result<()> {
         for sighting in self.sightings()? {
             if self.shown.insert(sighting.id.clone()) {
                 println!(
@@ -117,7 +118,7 @@ impl Shore {
     }
 
     /// Serves until it is interrupted, which is an error.
-    pub(super) fn serve(self) -> anyhow::Result<ExitStatus> {
+    pub(crate) fn serve(self) -> anyhow::Result<ExitStatus> {
         self.program.wait(|| Ok(()))
     }
 }

@@ -5,27 +5,27 @@ use std::fmt;
 
 /// What the demo needs of it.
 #[derive(Clone, Debug, serde::Deserialize)]
-pub(super) struct Sighting {
-    pub(super) id: String,
+pub(crate) struct Sighting {
+    pub(crate) id: String,
     /// The boat's own count.
-    pub(super) sequence: u64,
-    pub(super) camera: String,
+    pub(crate) sequence: u64,
+    pub(crate) camera: String,
     #[serde(deserialize_with = "moment")]
-    pub(super) started: jiff::Timestamp,
+    pub(crate) started: jiff::Timestamp,
     #[serde(deserialize_with = "moment")]
-    pub(super) ended: jiff::Timestamp,
-    pub(super) verdict: Verdict,
+    pub(crate) ended: jiff::Timestamp,
+    pub(crate) verdict: Verdict,
     /// The whale, where the verdict is `known`.
-    pub(super) whale: Option<String>,
-    pub(super) candidates: Vec<Candidate>,
+    pub(crate) whale: Option<String>,
+    pub(crate) candidates: Vec<Candidate>,
     /// `stored` where the picture has come and can be shown.
-    pub(super) picture: String,
+    pub(crate) picture: String,
 }
 
 /// What the boat says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Known,
     New,
     Review,
@@ -33,9 +33,9 @@ pub(super) enum Verdict {
 
 /// A whale that it may be.
 #[derive(Clone, Debug, serde::Deserialize)]
-pub(super) struct Candidate {
-    pub(super) whale: String,
-    pub(super) score: f64,
+pub(crate) struct Candidate {
+    pub(crate) whale: String,
+    pub(crate) score: f64,
 }
 
 /// A moment, written as ISO 8601.

@@ -1,24 +1,66 @@
 //! Debian's packages.
 
 use crate::workshop::Workshop;
-use anyhow::bail;
+use anyhow::{bail, ensure};
+use std::path::PathBuf;
 
-/// Installs a package where xtask may, as root on a Debian system.
+/// A program and the package that holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tool {
+    /// The program.
+    pub(crate) program: &'static str,
+    /// Debian's name of the package.
+    pub(crate) package: &'static str,
+}
+
+/// Where a program is. Debian puts some where only root's `PATH` leads.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path)
+        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    search(folders, program)
+}
+
+fn search(
+    mut folders: impl Iterator<Item = impl AsRef<std::path::Path>>,
+    program: &str,
+) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.as_ref().join(program)).filter(|p| p.is_file()))
+}
+
+/// Sees to it that all of these are there.
+///
+/// # Errors
+/// When some are not and cannot be installed; says what to run.
+pub(crate) fn demand(workshop: &Workshop, tools: &[Tool]) -> anyhow::Result<()> {
+    let missing = |tool: &&Tool| find(tool.program).is_none();
+    let packages: Vec<&str> = tools.iter().filter(missing).map(|t| t.package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    install(workshop, &packages)?;
+    let still: Vec<&str> = tools.iter().filter(missing).map(|t| t.program).collect();
+    ensure!(still.is_empty(), "still missing: {}", still.join(", "));
+    Ok(())
+}
+
+/// Installs packages where xtask may, as root on a Debian system.
 ///
 /// # Errors
 /// Where it may not: the message is the command to run. And when apt-get fails.
-pub(super) fn install(workshop: &Workshop, package: &str) -> anyhow::Result<()> {
+pub(super) fn install(workshop: &Workshop, packages: &[&str]) -> anyhow::Result<()> {
+    let names = packages.join(" ");
     if workshop
         .ask(workshop.program("apt-get").arg("--version"))
         .is_none()
     {
-        bail!("missing: {package} (Debian's name); install it as your system does");
+        bail!("missing: {names} (Debian's name); install it as your system does");
     }
     let root = workshop.ask(workshop.program("id").arg("-u"));
     if root.as_deref().map(str::trim) != Some("0") {
-        bail!("missing: {package}; run: sudo apt-get install {package}");
+        bail!("missing: {names}; run: sudo apt-get install {names}");
     }
-    println!("    apt-get installs {package}");
+    println!("    apt-get installs {names}");
     let apt = || {
         let mut command = workshop.program("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
@@ -28,6 +70,24 @@ pub(super) fn install(workshop: &Workshop, package: &str) -> anyhow::Result<()> 
     workshop.run(
         apt()
             .args(["install", "-y", "--no-install-recommends"])
-            .arg(package),
+            .args(packages),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_file_of_that_name_is_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["a/mosquitto", "b", "c"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        std::fs::write(at("c/mosquitto"), "").unwrap();
+        let folders = [at("nowhere"), at("a"), at("b"), at("c")];
+        assert_eq!(search(folders.iter(), "mosquitto"), Some(at("c/mosquitto")));
+        assert_eq!(search(folders[..3].iter(), "mosquitto"), None);
+    }
 }

@@ -50,7 +50,7 @@ pub(super) fn demand(workshop: &Workshop, Part { module, package }: Part) -> any
     if there() {
         return Ok(());
     }
-    debian::install(workshop, package)?;
+    debian::install(workshop, &[package])?;
     if !there() {
         bail!("python3 still has no module {module}; is it Debian's?");
     }

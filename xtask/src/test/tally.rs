@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How many tests passed, failed and were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     passed: u64,
     failed: u64,
     ignored: u64,
@@ -12,7 +12,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Adds a line of output, as `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; ..`; other lines say nothing.
-    pub(super) fn read(&mut self, line: &str) {
+    pub(crate) fn read(&mut self, line: &str) {
         let Some(counts) = line.trim().strip_prefix("test result: ") else {
             return;
         };
@@ -32,7 +32,7 @@ impl Tally {
     }
 
     /// Whether any test ran well.
-    pub(super) fn any_passed(&self) -> bool {
+    pub(crate) fn any_passed(&self) -> bool {
         self.passed > 0
     }
 }

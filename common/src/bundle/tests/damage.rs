@@ -152,7 +152,7 @@ fn a_newer_format_is_refused_by_name() {
     assert!(
         error
             .to_string()
-            .ends_with("bundle format 7; this program reads up to 2: update it"),
+            .ends_with("bundle format 7; this program reads up to 3: update it"),
         "{error}"
     );
     assert!(matches!(

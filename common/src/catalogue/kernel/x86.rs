@@ -36,19 +36,17 @@ pub(super) fn avx512_vnni(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     unsafe { avx512_vnni_here(query, rows, out) }
 }
 
-/// How far ahead of the sums memory is fetched. The processor's own look-ahead ends with each page of 4 KiB: with this, a search that waits
-/// for memory takes a fifth less.
-const AHEAD: usize = 8192;
+/// How far ahead of the sums memory is fetched, in bytes. The processor's own look-ahead ends with each page of 4 KiB.
+const AHEAD: usize = 4096;
 
-/// Asks for as much memory as `lines` chunks hold, [`AHEAD`] of `here`.
+/// Asks for the chunk that lies [`AHEAD`] of `here`, into the second-level cache: the first has too few places for what is under way, and a
+/// search that waits for memory takes a third longer.
 #[inline(always)]
-fn prefetch(here: &[Chunk], lines: usize) {
-    let from = here.as_ptr().cast::<i8>().wrapping_add(AHEAD);
-    for line in 0..lines {
-        // SAFETY: a hint, for which any address will do: it reads nothing that the program could see and never faults. SSE, which it
-        // belongs to, is in every x86-64.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line * CHUNK)) }
-    }
+fn prefetch(here: &Chunk) {
+    let ahead = (&raw const here.0).cast::<i8>().wrapping_add(AHEAD);
+    // SAFETY: a hint, for which any address will do: it reads nothing that the program could see and never faults. SSE, which it
+    // belongs to, is in every x86-64.
+    unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead) }
 }
 
 /// Rows that are summed side by side, so that the sums do not wait for each other and a query's codes are loaded once for all.
@@ -64,7 +62,6 @@ macro_rules! by_fours {
             let (a, four) = four.split_at(width);
             let (b, four) = four.split_at(width);
             let (c, d) = four.split_at(width);
-            prefetch(a, ABREAST * width);
             *out = $sums($query, [a, b, c, d], $($more),*);
         }
         for (row, out) in of_rest.chunks_exact(width).zip(rest) {
@@ -89,6 +86,9 @@ fn avx2_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N]) -> [i32; N] {
         for (half, q) in halves(q).into_iter().enumerate() {
             let sizes = _mm256_abs_epi8(q);
             for (sum, row) in sums.iter_mut().zip(rows) {
+                if half == 0 {
+                    prefetch(&row[at]);
+                }
                 let signed = _mm256_sign_epi8(halves(&row[at])[half], q);
                 let pairs = _mm256_maddubs_epi16(sizes, signed);
                 *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(pairs, ones));
@@ -131,11 +131,46 @@ fn avx512_vnni_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N], shift:
     for (at, q) in query.iter().enumerate() {
         let q = whole(q);
         for (sum, row) in sums.iter_mut().zip(rows) {
+            prefetch(&row[at]);
             let shifted = _mm512_xor_si512(whole(&row[at]), top_bits);
             *sum = _mm512_dpbusd_epi32(*sum, shifted, q);
         }
     }
-    sums.map(|sum| _mm512_reduce_add_epi32(sum).wrapping_sub(shift))
+    totals(sums).map(|sum| sum.wrapping_sub(shift))
+}
+
+/// The sum of each vector's sixteen numbers. Four vectors are turned into columns first, which takes a third of the steps of four sums.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn totals<const N: usize>(sums: [__m512i; N]) -> [i32; N] {
+    let mut totals = [0; N];
+    let (fours, rest) = sums.as_chunks::<ABREAST>();
+    let (of_fours, of_rest) = totals.as_chunks_mut::<ABREAST>();
+    for ([a, b, c, d], out) in fours.iter().zip(of_fours) {
+        let pair =
+            |a, b| _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+        let (ab, cd) = (pair(*a, *b), pair(*c, *d));
+        let columns =
+            _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+        let half = _mm256_add_epi32(
+            _mm512_castsi512_si256(columns),
+            _mm512_extracti64x4_epi64::<1>(columns),
+        );
+        let quarter = _mm_add_epi32(
+            _mm256_castsi256_si128(half),
+            _mm256_extracti128_si256::<1>(half),
+        );
+        *out = [
+            _mm_cvtsi128_si32(quarter),
+            _mm_extract_epi32::<1>(quarter),
+            _mm_extract_epi32::<2>(quarter),
+            _mm_extract_epi32::<3>(quarter),
+        ];
+    }
+    for (sum, out) in rest.iter().zip(of_rest) {
+        *out = _mm512_reduce_add_epi32(*sum);
+    }
+    totals
 }
 
 #[target_feature(enable = "avx512f")]

@@ -49,45 +49,35 @@ struct Row<'a> {
     out_stride: isize,
 }
 
-/// Output positions that are summed side by side, so that sums do not wait for each other and a tap's weights are loaded once for all.
-const ABREAST: usize = 4;
-
-/// All channels of `len` positions: two vectors of channels by four positions as long as there are so many, then fewer. `$block` is a
-/// function of one block, `$lanes` its channels a vector.
+/// All channels of `len` positions: two vectors of channels as long as there are so many, then one. `$block` is a function of one block,
+/// `$lanes` its channels a vector, and `$abreast` how many positions a block takes, from the most to 1: the more are summed side by side,
+/// the less often a tap's weights are loaded, as long as the sums find room in the registers.
 macro_rules! by_blocks {
-    ($block:ident, $lanes:expr, $row:ident, $channels:ident, $len:ident) => {{
+    ($block:ident, $lanes:expr, [$($abreast:literal),+], $row:ident, $channels:ident, $len:ident) => {{
         let mut c = 0;
         while c + 2 * $lanes <= $channels {
             let mut i = 0;
-            while i + ABREAST <= $len {
-                $block::<2, ABREAST>($row, c, i, $lanes);
-                i += ABREAST;
-            }
-            while i < $len {
-                $block::<2, 1>($row, c, i, $lanes);
-                i += 1;
-            }
+            $(while i + $abreast <= $len {
+                $block::<2, $abreast>($row, c, i, $lanes);
+                i += $abreast;
+            })+
             c += 2 * $lanes;
         }
         while c < $channels {
             let lanes = ($channels - c).min($lanes);
             let mut i = 0;
-            while i + ABREAST <= $len {
-                $block::<1, ABREAST>($row, c, i, lanes);
-                i += ABREAST;
-            }
-            while i < $len {
-                $block::<1, 1>($row, c, i, lanes);
-                i += 1;
-            }
+            $(while i + $abreast <= $len {
+                $block::<1, $abreast>($row, c, i, lanes);
+                i += $abreast;
+            })+
             c += $lanes;
         }
     }};
 }
 
-/// A kernel as tract calls it, `$block` by block.
+/// A kernel as tract calls it, `$block` by block: see [`by_blocks`].
 macro_rules! kernel {
-    ($name:ident, $block:ident, $lanes:expr, $features:literal) => {
+    ($name:ident, $block:ident, $lanes:expr, $abreast:tt, $features:literal) => {
         /// # Safety
         /// As tract's `DepthwiseCF32` says of its pointers; the processor has what the kernel's declaration needs.
         #[allow(clippy::too_many_arguments, reason = "as tract calls it")]
@@ -107,7 +97,7 @@ macro_rules! kernel {
             #[target_feature(enable = $features)]
             unsafe fn all(row: Row<'_>, channels: usize, len: usize) {
                 // SAFETY: every block lies within `channels` and `len`, for which the caller vouches.
-                unsafe { by_blocks!($block, $lanes, row, channels, len) }
+                unsafe { by_blocks!($block, $lanes, $abreast, row, channels, len) }
             }
             let row = Row {
                 input,
@@ -126,8 +116,8 @@ macro_rules! kernel {
     };
 }
 
-kernel!(avx2, avx2_block, 8, "avx2,fma");
-kernel!(avx512, avx512_block, 16, "avx512f");
+kernel!(avx2, avx2_block, 8, [4, 2, 1], "avx2,fma");
+kernel!(avx512, avx512_block, 16, [8, 4, 2, 1], "avx512f");
 
 /// One block of outputs, in vectors of `$lanes` channels. `$first` are the lanes of which the lowest so many are channels; what is loaded
 /// and stored by `$load_some` and `$store_some` are these alone.
@@ -232,7 +222,7 @@ mod tests {
     /// Against plain sums, on rows whose channels and positions fill blocks and do not, with gaps that must stay as they are.
     fn check(run: DepthwiseCF32, stride: usize) {
         for channels in [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 70] {
-            for len in [0, 1, 3, 4, 5, 9] {
+            for len in [0, 1, 3, 4, 5, 9, 15] {
                 let pixel = channels + 5;
                 let taps = [0usize, 2, 3, 7, 8];
                 // A tap to the left of the first position, too.

@@ -169,3 +169,26 @@ proptest! {
         prop_assert_eq!(colour, to_rgb(Layout::Yuyv, &bytes, shape, Range::Full, true, vec![]).unwrap());
     }
 }
+
+#[test]
+fn brightness_alone_is_what_grey_pixels_show() {
+    let bytes: Vec<u8> = (0..200u32).map(|i| (i * 37 % 256) as u8).collect();
+    for (layout, stride) in [
+        (Layout::Grey, 7),
+        (Layout::Yuyv, 12),
+        (Layout::Nv12, 8),
+        (Layout::Planar420, 6),
+    ] {
+        let shape = Shape {
+            width: 5,
+            height: 4,
+            stride,
+        };
+        for range in [Range::Full, Range::Limited] {
+            let light = to_grey(layout, &bytes, shape, range, vec![3; 99]).unwrap();
+            let spread: Vec<u8> = light.iter().flat_map(|l| [*l; 3]).collect();
+            let grey = to_rgb(layout, &bytes, shape, range, true, vec![]).unwrap();
+            assert_eq!(&spread, grey.as_raw(), "{layout:?}");
+        }
+    }
+}

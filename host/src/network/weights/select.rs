@@ -73,10 +73,23 @@ pub fn select(
     path: &Path,
     wanted: impl Fn(&Parameter) -> bool,
 ) -> Result<Weights, WeightsError> {
+    let parameters = network.parameters().into_iter().filter(|p| wanted(p));
+    select_parameters(parameters, weights, path)
+}
+
+/// These parameters out of `weights`, in their order.
+///
+/// # Errors
+/// As [`select`].
+pub fn select_parameters(
+    parameters: impl IntoIterator<Item = Parameter>,
+    weights: &Weights,
+    path: &Path,
+) -> Result<Weights, WeightsError> {
     let mut selected = Weights::new();
     let mut first = None;
     let (mut count, mut of) = (0, 0);
-    for parameter in network.parameters().into_iter().filter(|p| wanted(p)) {
+    for parameter in parameters {
         of += 1;
         match fitting(weights, &parameter) {
             Ok(values) => {

@@ -193,6 +193,7 @@ fn channels_of_groups_are_told_apart() {
             shape: vec![4, 2, 1, 1],
             data: (0..8).map(|v| v as f32).collect(),
         },
+        steps: None,
         bias: crate::network::weights::Values {
             shape: vec![4],
             data: vec![0.0; 4],

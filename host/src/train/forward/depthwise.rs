@@ -22,7 +22,7 @@ pub struct Use {
 }
 
 /// Whether the slope of this convolution's kernel is better found here, for an `input` that slopes go through.
-pub(super) fn serves(c: &Convolution, input: &Tensor, weight: &Tensor) -> bool {
+pub(crate) fn serves(c: &Convolution, input: &Tensor, weight: &Tensor) -> bool {
     let depthwise = c.groups == c.inputs && c.inputs == c.outputs && c.inputs > 1;
     // A normalisation follows, so that nothing changes the output in place.
     let kept = c.norm.is_some() && input.requires_grad() && weight.requires_grad();
@@ -31,7 +31,7 @@ pub(super) fn serves(c: &Convolution, input: &Tensor, weight: &Tensor) -> bool {
 
 impl Use {
     /// Of `input` `[N, C, H, W]`, with what came out of it.
-    pub(super) fn new(c: &Convolution, input: &Tensor, output: &Tensor) -> Self {
+    pub(crate) fn new(c: &Convolution, input: &Tensor, output: &Tensor) -> Self {
         Self {
             name: format!("{}.weight", c.name),
             output: output.shallow_clone(),

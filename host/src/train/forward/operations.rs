@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 /// An operation without parameters that is the same in training and evaluation; `None` for others. `input(i)` is its i-th input,
 /// whose memory may serve again where nobody else reads it (`alone`).
-pub(super) fn simple(op: &Op, input: impl Fn(usize) -> Tensor, alone: bool) -> Option<Tensor> {
+pub(crate) fn simple(op: &Op, input: impl Fn(usize) -> Tensor, alone: bool) -> Option<Tensor> {
     Some(match op {
         Op::Activation(activation) => {
             let mut x = input(0);
@@ -38,7 +38,7 @@ pub(super) fn simple(op: &Op, input: impl Fn(usize) -> Tensor, alone: bool) -> O
 }
 
 /// Weight and bias of a convolution with the normalisation that follows it, by the running statistics.
-pub(super) fn folded(
+pub(crate) fn folded(
     c: &Convolution,
     norm: &BatchNorm,
     tensors: &BTreeMap<String, Tensor>,
@@ -51,7 +51,7 @@ pub(super) fn folded(
 }
 
 /// A convolution with its own padding, which libtorch's cannot always be: TensorFlow's pads unevenly.
-pub(super) fn convolve(
+pub(crate) fn convolve(
     c: &Convolution,
     input: &Tensor,
     weight: &Tensor,
@@ -91,7 +91,7 @@ pub fn channels_last(t: &Tensor) -> Tensor {
 }
 
 /// Zeroes a `share` of the features and scales the others up, drawn from our own generator, so that a run follows from its seed.
-pub(super) fn dropout(features: &Tensor, share: f64, random: &mut ChaCha8Rng) -> Tensor {
+pub(crate) fn dropout(features: &Tensor, share: f64, random: &mut ChaCha8Rng) -> Tensor {
     let kept = (1.0 / (1.0 - share)) as f32;
     let mask: Vec<f32> = (0..features.numel())
         .map(|_| {

@@ -91,7 +91,7 @@ mod tests {
             data: vec![0.3, -1.0, 0.111, 0.02, 0.05, -0.013],
         };
         let rounded = values(&weight(&tensor(&plain, Device::Cpu)));
-        let (scales, steps) = quantised_rows(&plain);
+        let (scales, steps) = quantised_rows(&plain, None);
         for (i, (got, step)) in rounded.data.iter().zip(&steps).enumerate() {
             let expected = f32::from(*step) * scales[i / 3];
             assert!((got - expected).abs() < 1e-7, "{got} {expected}");

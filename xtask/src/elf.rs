@@ -1,19 +1,19 @@
-//! What a shared library demands of the system that loads it, read from its ELF file.
+//! What a program or a shared library demands of the system that loads it, read from its ELF file.
 
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeSet;
 
 /// What stands in the file's tables.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Demands {
+pub(crate) struct Demands {
     /// `EM_X86_64` (62) or `EM_AARCH64` (183).
-    pub(super) machine: u16,
+    pub(crate) machine: u16,
     /// Versions of symbols, as `GLIBC_2.17`.
-    pub(super) versions: BTreeSet<String>,
+    pub(crate) versions: BTreeSet<String>,
     /// Libraries that must be there.
-    pub(super) libraries: BTreeSet<String>,
+    pub(crate) libraries: BTreeSet<String>,
     /// Functions that it gives.
-    pub(super) functions: BTreeSet<String>,
+    pub(crate) functions: BTreeSet<String>,
 }
 
 const DYNAMIC: u32 = 6;
@@ -26,7 +26,7 @@ impl Demands {
     ///
     /// # Errors
     /// When the bytes are no such file.
-    pub(super) fn read(file: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn read(file: &[u8]) -> anyhow::Result<Self> {
         ensure!(
             file.starts_with(b"\x7fELF\x02\x01"),
             "it is no 64-bit little-endian ELF file"
@@ -74,7 +74,7 @@ impl Demands {
     ///
     /// # Errors
     /// When a version is not of that form.
-    pub(super) fn glibc(&self) -> anyhow::Result<Option<(u32, u32)>> {
+    pub(crate) fn glibc(&self) -> anyhow::Result<Option<(u32, u32)>> {
         let mut highest = None;
         for version in self
             .versions

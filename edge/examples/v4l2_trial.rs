@@ -1,0 +1,304 @@
+//! Holds the boat's capture to the kernel's own driver for tests, `vivid`: every way of sending, and every fault that vivid can inject.
+//!
+//! ```sh
+//! modprobe vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1
+//! cargo run --example v4l2_trial -- /dev/video0
+//! ```
+//!
+//! A line for each trial; the exit code is 1 where one failed. With `--unplug`, which root may, the driver is taken from the camera and
+//! given back.
+
+#[cfg(target_os = "linux")]
+fn main() -> std::process::ExitCode {
+    trial::all(&<trial::Arguments as clap::Parser>::parse())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("error: only Linux has Video4Linux2");
+}
+
+#[cfg(target_os = "linux")]
+mod trial {
+    use clap::Parser;
+    use flukewatch_edge::capture::device::{Camera, Controls, DeviceError, Encoding, Mode, Stamp};
+    use flukewatch_edge::capture::v4l2;
+    use flukewatch_edge::frame::RawFormat;
+    use flukewatch_edge::time::{MachineSteadyClock, SteadyClock};
+    use std::error::Error;
+    use std::path::{Path, PathBuf};
+    use std::process::ExitCode;
+    use std::time::Duration;
+    use v4l::control::{Control, Value};
+    use v4l::device::Device;
+
+    type Outcome = Result<String, Box<dyn Error>>;
+
+    /// Holds the boat's capture to vivid.
+    #[derive(Parser)]
+    pub struct Arguments {
+        /// vivid's capture node
+        camera: PathBuf,
+        /// Also unplug the camera: take the driver from it
+        #[arg(long)]
+        unplug: bool,
+    }
+
+    const PATIENCE: Duration = Duration::from_secs(3);
+    const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
+    const DEVICE: &str = "vivid.0";
+
+    /// All trials, one after the other.
+    pub fn all(arguments: &Arguments) -> ExitCode {
+        let path = arguments.camera.as_path();
+        let mut good = true;
+        let mut told = |what: &str, outcome: Outcome| match outcome {
+            Ok(said) => println!("ok     {what}: {said}"),
+            Err(e) => {
+                println!("FAILED {what}: {e}");
+                good = false;
+            }
+        };
+        for encoding in [Encoding::Grey, Encoding::Nv12, Encoding::Yuyv] {
+            told(&format!("frames of {encoding}"), frames(path, encoding));
+        }
+        told("a size between the driver's steps", odd_size(path));
+        told("controls that the camera lacks", lacking_controls(path));
+        told("a damaged frame", damaged(path));
+        told("a camera that sends nothing", stalled(path));
+        for fault in [
+            "Inject VIDIOC_STREAMON Error",
+            "Inject VIDIOC_REQBUFS Error",
+            "Inject Fatal Streaming Error",
+        ] {
+            told(fault, refused(path, fault));
+        }
+        told("a camera that is in use", busy(path));
+        if arguments.unplug {
+            told("a camera that is unplugged and comes back", unplugged(path));
+        }
+        if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+
+    fn mode(encoding: Encoding) -> Mode {
+        Mode {
+            encoding,
+            width: 640,
+            height: 360,
+            rate: 30.0,
+        }
+    }
+
+    /// A camera that sends frames.
+    fn started(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
+        let mut camera = v4l2::open(path)?;
+        camera.start(&mode(Encoding::Grey), &Controls::default())?;
+        Ok(camera)
+    }
+
+    fn next(camera: &mut dyn Camera) -> Result<(Vec<u8>, Stamp), DeviceError> {
+        let mut bytes = vec![];
+        let stamp = camera.frame(PATIENCE, &mut bytes)?;
+        Ok((bytes, stamp))
+    }
+
+    /// Sets one of vivid's own controls.
+    fn set(path: &Path, name: &str, value: Value) -> Result<(), Box<dyn Error>> {
+        let device = Device::with_path(path)?;
+        let controls = device.query_controls()?;
+        let control = controls.iter().find(|c| c.name == name);
+        let control = control.ok_or_else(|| format!("it has no control '{name}'"))?;
+        device.set_control(Control {
+            id: control.id,
+            value,
+        })?;
+        Ok(())
+    }
+
+    fn demand(good: bool, said: impl Into<String>) -> Result<(), Box<dyn Error>> {
+        if good {
+            Ok(())
+        } else {
+            Err(said.into().into())
+        }
+    }
+
+    /// Frames are as long as format and stride say, stamped by the steady clock, and counted.
+    fn frames(path: &Path, encoding: Encoding) -> Outcome {
+        let clock = MachineSteadyClock;
+        let mut camera = v4l2::open(path)?;
+        let agreed = camera.start(&mode(encoding), &Controls::default())?;
+        let RawFormat::Plain { layout, shape, .. } = agreed.format() else {
+            return Err(format!("it agreed to {}", agreed.mode).into());
+        };
+        let rows = match encoding {
+            Encoding::Nv12 => shape.height as usize * 3 / 2,
+            _ => shape.height as usize,
+        };
+        let wanted = shape.stride as usize * rows;
+        let mut last: Option<Stamp> = None;
+        let mut oldest = Duration::ZERO;
+        // The first frames of a stream may bear the same count.
+        let mut held = 0;
+        for _ in 0..10 {
+            let (bytes, stamp) = next(&mut *camera)?;
+            demand(
+                bytes.len() == wanted,
+                format!("{} bytes of {layout:?}, not {wanted}", bytes.len()),
+            )?;
+            let taken = stamp.taken.ok_or("it is not stamped by the steady clock")?;
+            oldest = oldest.max(taken.apart(clock.now()));
+            if let Some(last) = last {
+                held += u32::from(stamp.sequence <= last.sequence);
+                demand(Some(taken) > last.taken, "its stamps run backwards")?;
+            }
+            last = Some(stamp);
+        }
+        demand(held < 5, format!("its count stood still {held} times"))?;
+        demand(
+            oldest < Duration::from_secs(2),
+            format!("a stamp is {oldest:?} from its arrival"),
+        )?;
+        Ok(format!(
+            "{}, stride {}, {wanted} bytes a frame, stamps within {} ms of their arrival, count stood still {held} times",
+            agreed.mode,
+            agreed.stride,
+            oldest.as_millis()
+        ))
+    }
+
+    /// The driver chooses another size, and frames have that.
+    fn odd_size(path: &Path) -> Outcome {
+        let mut camera = v4l2::open(path)?;
+        let wanted = Mode {
+            width: 333,
+            height: 201,
+            ..mode(Encoding::Yuyv)
+        };
+        let agreed = camera.start(&wanted, &Controls::default())?;
+        let (bytes, _) = next(&mut *camera)?;
+        let given = agreed.mode;
+        demand(
+            bytes.len() == agreed.stride as usize * given.height as usize,
+            format!(
+                "{} bytes of {given} with stride {}",
+                bytes.len(),
+                agreed.stride
+            ),
+        )?;
+        let RawFormat::Plain { layout, shape, .. } = agreed.format() else {
+            return Err(format!("it agreed to {given}").into());
+        };
+        demand(
+            layout.row(shape.width) <= shape.stride as usize,
+            format!("{given} with stride {} cannot be read", agreed.stride),
+        )?;
+        Ok(format!(
+            "asked for 333 x 201, got {given}, stride {}, of which {} x {} are read",
+            agreed.stride, shape.width, shape.height
+        ))
+    }
+
+    fn lacking_controls(path: &Path) -> Outcome {
+        let mut camera = v4l2::open(path)?;
+        let controls = Controls {
+            exposure: Some(Duration::from_millis(2)),
+            hold_rate: true,
+        };
+        camera.start(&mode(Encoding::Grey), &controls)?;
+        next(&mut *camera)?;
+        Ok("passed over".into())
+    }
+
+    fn damaged(path: &Path) -> Outcome {
+        let mut camera = started(path)?;
+        next(&mut *camera)?;
+        set(path, "Inject V4L2_BUF_FLAG_ERROR", Value::None)?;
+        for number in 1..=30 {
+            if next(&mut *camera)?.1.damaged {
+                next(&mut *camera)?;
+                return Ok(format!("frame {number} says so, and others follow"));
+            }
+        }
+        Err("30 frames, and none is damaged".into())
+    }
+
+    fn stalled(path: &Path) -> Outcome {
+        let mut camera = started(path)?;
+        next(&mut *camera)?;
+        set(path, "Percentage of Dropped Buffers", Value::Integer(100))?;
+        let stalled = (0..30).find_map(|_| next(&mut *camera).err());
+        set(path, "Percentage of Dropped Buffers", Value::Integer(0))?;
+        demand(
+            matches!(stalled, Some(DeviceError::Stalled(_))),
+            format!("it ended with {stalled:?}"),
+        )?;
+        camera.start(&mode(Encoding::Grey), &Controls::default())?;
+        next(&mut *camera)?;
+        Ok("a stall, and frames again once the stream is made anew".into())
+    }
+
+    /// The next call fails with an error that is told, and a camera opened anew serves.
+    fn refused(path: &Path, fault: &str) -> Outcome {
+        let mut camera = v4l2::open(path)?;
+        let fatal = fault.contains("Fatal");
+        if fatal {
+            camera.start(&mode(Encoding::Grey), &Controls::default())?;
+            next(&mut *camera)?;
+        }
+        set(path, fault, Value::None)?;
+        let error = if fatal {
+            (0..30).find_map(|_| next(&mut *camera).err())
+        } else {
+            let started = camera.start(&mode(Encoding::Grey), &Controls::default());
+            started.and_then(|_| next(&mut *camera)).err()
+        };
+        let error = error.ok_or("nothing failed")?;
+        drop(camera);
+        next(&mut *started(path)?)?;
+        Ok(format!("'{error}', and a camera opened anew serves"))
+    }
+
+    fn busy(path: &Path) -> Outcome {
+        let mut first = started(path)?;
+        next(&mut *first)?;
+        let error = started(path).err().ok_or("two may use it at once")?;
+        demand(
+            error.to_string().contains("another program"),
+            format!("'{error}'"),
+        )?;
+        next(&mut *first)?;
+        Ok(format!("'{error}'"))
+    }
+
+    fn unplugged(path: &Path) -> Outcome {
+        let tell = |file: &str| std::fs::write(Path::new(DRIVER).join(file), DEVICE);
+        let mut camera = started(path)?;
+        next(&mut *camera)?;
+        tell("unbind")?;
+        let error = (0..30).find_map(|_| next(&mut *camera).err());
+        let absent = v4l2::open(path).err();
+        drop(camera);
+        tell("bind")?;
+        demand(
+            matches!(error, Some(DeviceError::Gone(_))),
+            format!("it ended with {error:?}"),
+        )?;
+        demand(
+            matches!(absent, Some(DeviceError::Gone(_))),
+            format!("opening one that is not there gave {absent:?}"),
+        )?;
+        for _ in 0..50 {
+            if path.exists() {
+                next(&mut *started(path)?)?;
+                return Ok("gone while it is, frames again after".into());
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Err("it did not come back".into())
+    }
+}

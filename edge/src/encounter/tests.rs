@@ -1,0 +1,294 @@
+use super::open::cut;
+use super::*;
+use flukewatch_common::prepare::{Colour, Fit, Preparation};
+
+const FILM: Grouping = Grouping::Film {
+    gap: 1000,
+    longest: 5000,
+};
+const BOX: PixelBox = PixelBox {
+    x0: 10,
+    y0: 10,
+    x1: 50,
+    y1: 30,
+};
+const FRAME: FrameSize = FrameSize {
+    width: 80,
+    height: 60,
+};
+
+fn photo(contrast: u8) -> RgbImage {
+    RgbImage::from_fn(80, 60, |x, y| {
+        let dark = (x / 3 + y / 3) % 2 == 0;
+        image::Rgb([if dark { 20 } else { 20 + contrast }; 3])
+    })
+}
+
+/// Plays frames 100 ms apart: `Some(contrast)` shows a fluke, `None` open sea.
+fn play(encounters: &mut Encounters, frames: &[Option<u8>]) -> Vec<Encounter> {
+    let mut over = vec![];
+    for (i, frame) in frames.iter().enumerate() {
+        let now = Moment::from_millis(i as i64 * 100);
+        over.extend(encounters.pass(now));
+        match frame {
+            Some(contrast) => {
+                over.extend(encounters.see(&photo(*contrast), Found::Told(&[BOX]), now));
+            }
+            None => encounters.look(Found::Told(&[]), FRAME, now),
+        }
+    }
+    over.extend(encounters.finish());
+    over
+}
+
+fn spans(encounters: &[Encounter]) -> Vec<(i64, i64, u32)> {
+    encounters
+        .iter()
+        .map(|e| (e.started.0 / 1000, e.ended.0 / 1000, e.frames))
+        .collect()
+}
+
+#[test]
+fn a_gap_ends_an_encounter_and_a_flicker_does_not() {
+    let mut frames = vec![None; 5];
+    frames.extend([Some(90); 4]);
+    frames.extend([None; 8]);
+    frames.extend([Some(90); 2]);
+    frames.extend([None; 10]);
+    frames.extend([Some(90); 3]);
+    let over = play(&mut Encounters::new(FILM, 3, 0.1), &frames);
+    assert_eq!(spans(&over), [(500, 1800, 6), (2900, 3100, 3)]);
+    assert_ne!(over[0].track, over[1].track);
+}
+
+#[test]
+fn a_long_encounter_is_reported_in_parts_of_one_track() {
+    let over = play(&mut Encounters::new(FILM, 3, 0.1), &[Some(90); 60]);
+    assert_eq!(spans(&over), [(0, 5000, 51), (5100, 5900, 9)]);
+    assert_eq!(over[0].track, over[1].track);
+    assert_eq!(
+        over[1].places[0].after, 0,
+        "each part counts from its own begin"
+    );
+}
+
+#[test]
+fn a_moment_far_back_ends_an_encounter() {
+    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    let then = Moment::from_millis(1_000_000);
+    assert!(
+        encounters
+            .see(&photo(90), Found::Told(&[BOX]), then)
+            .is_empty()
+    );
+    assert!(encounters.pass(Moment::from_millis(999_500)).is_empty());
+    assert_eq!(encounters.pass(Moment(0)).len(), 1);
+}
+
+#[test]
+fn each_still_is_an_encounter() {
+    let stills = &mut Encounters::new(Grouping::Stills, 3, 0.1);
+    let over = play(stills, &[Some(90), None, Some(90)]);
+    assert_eq!(spans(&over), [(0, 0, 1), (200, 200, 1)]);
+    // Moments do not matter, and each fluke in it counts.
+    let far = PixelBox {
+        x0: 55,
+        y0: 30,
+        x1: 79,
+        y1: 44,
+    };
+    let over = stills.see(&photo(90), Found::Told(&[BOX, far]), Moment(0));
+    assert_eq!(over.len(), 2);
+    let found = [Detection {
+        region: BOX,
+        score: 0.6,
+    }];
+    let over = stills.see(&photo(90), Found::Detected(&found), Moment(0));
+    assert_eq!((over.len(), over[0].detector), (1, Some(0.6)));
+    for found in [Found::Whole, Found::Detected(&[])] {
+        let over = stills.see(&photo(90), found, Moment(0));
+        assert_eq!(over[0].crops[0].frame_region, PixelBox::whole(80, 60));
+    }
+}
+
+#[test]
+fn the_best_crops_are_kept_best_first() {
+    let contrasts = [40, 200, 90, 10, 225, 120];
+    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    let mut over = vec![];
+    for (i, contrast) in contrasts.into_iter().enumerate() {
+        let now = Moment::from_millis(i as i64 * 500);
+        over.extend(encounters.see(&photo(contrast), Found::Told(&[BOX]), now));
+    }
+    over.extend(encounters.finish());
+    let kept: Vec<u32> = over[0].crops.iter().map(|c| over[0].after(c)).collect();
+    assert_eq!(kept, [2000, 500, 2500]);
+    let totals: Vec<f32> = over[0].crops.iter().map(|c| c.quality.total()).collect();
+    assert!(
+        totals.is_sorted_by(|a, b| a >= b) && totals[2] > 0.0,
+        "{totals:?}"
+    );
+}
+
+#[test]
+fn two_flukes_in_a_frame_are_two_encounters() {
+    let other = PixelBox {
+        x0: 55,
+        y0: 8,
+        x1: 79,
+        y1: 22,
+    };
+    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    let mut over = vec![];
+    for i in 0..30 {
+        let now = Moment::from_millis(i * 100);
+        over.extend(encounters.pass(now));
+        let boxes: &[PixelBox] = match i {
+            0..5 => &[BOX],
+            5..12 => &[other, BOX],
+            12..15 => &[other],
+            _ => &[],
+        };
+        over.extend(encounters.see(&photo(90), Found::Told(boxes), now));
+    }
+    assert_eq!(spans(&over), [(0, 1100, 12), (500, 1400, 10)]);
+    let boxes: Vec<PixelBox> = over.iter().map(|e| e.crops[0].frame_region).collect();
+    assert_eq!(boxes, [BOX, other]);
+}
+
+#[test]
+fn what_a_detector_took_for_a_fluke_once_is_no_encounter() {
+    let seen = [Detection {
+        region: BOX,
+        score: 0.7,
+    }];
+    for (frames, encounters) in [(2, 0), (3, 1)] {
+        let mut all = Encounters::new(FILM, 3, 0.1);
+        let mut over = vec![];
+        for i in 0..40 {
+            let now = Moment::from_millis(i * 100);
+            over.extend(all.pass(now));
+            let found: &[Detection] = if i < frames { &seen } else { &[] };
+            all.look(Found::Detected(found), FRAME, now);
+            assert_eq!(all.wants_pixels(), i < frames);
+            if all.wants_pixels() {
+                all.keep(Pixels::of(&photo(90)));
+            }
+            over.extend(all.complete());
+        }
+        over.extend(all.finish());
+        assert_eq!(over.len(), encounters, "{frames} frames");
+        for e in over {
+            assert_eq!((e.crops.len(), e.detector), (3, Some(0.7)));
+            assert_eq!(e.started, Moment(0), "it began when it was first seen");
+        }
+    }
+}
+
+#[test]
+fn pixels_are_wanted_only_where_they_may_be_worth_it() {
+    let mut encounters = Encounters::new(FILM, 2, 0.1);
+    let mut wanted = 0;
+    // Thirty frames a second, of which the first second is the best.
+    for i in 0..150 {
+        let now = Moment(i * 33_333);
+        let height = if i < 30 { 20 } else { 6 };
+        let region = PixelBox {
+            y1: BOX.y0 + height,
+            ..BOX
+        };
+        encounters.look(Found::Told(&[region]), FRAME, now);
+        if encounters.wants_pixels() {
+            wanted += 1;
+            encounters.keep(Pixels::of(&photo(90)));
+        }
+    }
+    assert!((2..=17).contains(&wanted), "{wanted} of 150");
+}
+
+#[test]
+fn an_encounter_of_which_nothing_could_be_decoded_has_no_crop() {
+    let mut encounters = Encounters::new(FILM, 2, 0.1);
+    encounters.look(Found::Told(&[BOX]), FRAME, Moment(0));
+    let over = encounters.finish();
+    assert_eq!(
+        (over.len(), over[0].crops.len(), over[0].places.len()),
+        (1, 0, 1)
+    );
+}
+
+#[test]
+fn a_box_outside_the_frame_is_no_fluke() {
+    let mut encounters = Encounters::new(Grouping::Stills, 3, 0.1);
+    let outside = PixelBox {
+        x0: 100,
+        y0: 0,
+        x1: 120,
+        y1: 10,
+    };
+    assert!(
+        encounters
+            .see(&photo(90), Found::Told(&[outside]), Moment(0))
+            .is_empty()
+    );
+    assert!(encounters.finish().is_empty());
+}
+
+#[test]
+fn frames_of_other_sizes_that_nobody_looked_at_are_one_encounter() {
+    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    for (i, side) in [80, 640, 30].into_iter().enumerate() {
+        let photo = RgbImage::new(side, side);
+        let over = encounters.see(&photo, Found::Whole, Moment::from_millis(i as i64 * 100));
+        assert!(over.is_empty());
+    }
+    let over = encounters.finish();
+    assert_eq!(spans(&over), [(0, 200, 3)]);
+    let FrameSize { width, height } = over[0].frame;
+    let inside = |p: &Place| p.region.within(width, height) == Some(p.region);
+    assert!(over[0].places.iter().all(inside), "{over:?}");
+}
+
+#[test]
+fn a_crop_prepares_as_its_frame_does() {
+    let photo = RgbImage::from_fn(83, 61, |x, y| {
+        image::Rgb([(x * 3) as u8, (y * 4) as u8, (x * y) as u8])
+    });
+    for (margin, fit) in [
+        (0.0, Fit::Stretch),
+        (0.07, Fit::Letterbox),
+        (0.33, Fit::Stretch),
+    ] {
+        let (mean, deviation) = (vec![0.0; 3], vec![1.0; 3]);
+        let p = Preparation {
+            height: 16,
+            width: 32,
+            colour: Colour::Rgb,
+            fit,
+            margin,
+            mean,
+            deviation,
+        };
+        for region in [
+            BOX,
+            PixelBox {
+                x0: 0,
+                y0: 40,
+                x1: 30,
+                y1: 61,
+            },
+            PixelBox {
+                x0: 60,
+                y0: 3,
+                x1: 83,
+                y1: 20,
+            },
+        ] {
+            let (pixels, inside) = cut(Pixels::of(&photo), region, margin, vec![7; 5]);
+            assert_eq!(
+                p.pixels(&photo, region).unwrap(),
+                p.pixels(&pixels, inside).unwrap()
+            );
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Debian's packages for aarch64: downloaded and unpacked below `.tools/arm64`, never installed.
+
+use crate::setup::debian;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const FOLDER: &str = ".tools/arm64";
+/// The package that stands for Debian's newest kernel.
+const NEWEST_KERNEL: &str = "linux-image-arm64";
+
+/// An unpacked kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kernel {
+    /// Where it is unpacked.
+    pub(crate) folder: PathBuf,
+    /// Its version, as `6.1.0-56-arm64`.
+    pub(crate) version: String,
+}
+
+impl Kernel {
+    /// Its image.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder
+            .join("boot")
+            .join(format!("vmlinuz-{}", self.version))
+    }
+
+    /// The one that is unpacked in `folder`.
+    fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        let modules = folder.join("lib/modules");
+        let version = fs::read_dir(&modules)
+            .with_context(|| format!("{} cannot be read", modules.display()))?
+            .flatten()
+            .find_map(|entry| entry.file_name().into_string().ok())
+            .with_context(|| format!("{} is empty", modules.display()))?;
+        let kernel = Self {
+            folder: folder.to_owned(),
+            version,
+        };
+        ensure!(
+            kernel.image().is_file(),
+            "{} is missing",
+            kernel.image().display()
+        );
+        Ok(kernel)
+    }
+}
+
+/// The folder in which `package` is unpacked; it is fetched where it is missing.
+///
+/// # Errors
+/// Where there is no Debian, or the package cannot be fetched.
+pub(crate) fn package(workshop: &Workshop, package: &str) -> anyhow::Result<PathBuf> {
+    let folder = workshop.path(FOLDER).join(package);
+    if !folder.is_dir() {
+        unpack(workshop, package, &folder)?;
+    }
+    Ok(folder)
+}
+
+/// Debian's kernel, with what says which of its modules need which.
+///
+/// # Errors
+/// As [`package`].
+pub(crate) fn kernel(workshop: &Workshop) -> anyhow::Result<Kernel> {
+    let folder = workshop.path(FOLDER).join(NEWEST_KERNEL);
+    if !folder.is_dir() {
+        update(workshop)?;
+        let shown = workshop
+            .ask(apt(workshop, "apt-cache").args(["show", &format!("{NEWEST_KERNEL}:arm64")]))
+            .unwrap_or_default();
+        let name = image_of(&shown)
+            .with_context(|| format!("Debian's package {NEWEST_KERNEL} names no kernel"))?;
+        unpack(workshop, name, &folder)?;
+    }
+    let kernel = Kernel::in_folder(&folder)?;
+    let listed = folder
+        .join("lib/modules")
+        .join(&kernel.version)
+        .join("modules.dep");
+    if !listed.is_file() {
+        let depmod = debian::find("depmod").context("there is no depmod")?;
+        workshop.run(
+            workshop
+                .program(depmod)
+                .arg("-b")
+                .arg(&folder)
+                .arg(&kernel.version),
+        )?;
+    }
+    Ok(kernel)
+}
+
+/// The modules of `kernel` that must be loaded for `wanted`, in this order.
+///
+/// # Errors
+/// When the kernel lacks one.
+pub(crate) fn modules(
+    workshop: &Workshop,
+    kernel: &Kernel,
+    wanted: &[&str],
+) -> anyhow::Result<Vec<PathBuf>> {
+    let modprobe = debian::find("modprobe").context("there is no modprobe")?;
+    let mut files: Vec<PathBuf> = vec![];
+    for module in wanted {
+        let shown = workshop
+            .ask(
+                workshop
+                    .program(&modprobe)
+                    .arg("-d")
+                    .arg(&kernel.folder)
+                    .args(["-S", &kernel.version, "--show-depends", module]),
+            )
+            .with_context(|| format!("the kernel {} has no module {module}", kernel.version))?;
+        for file in loaded(&shown) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// The files of `insmod /lib/modules/.. options`; what is built in needs none.
+fn loaded(shown: &str) -> Vec<PathBuf> {
+    let file = |line: &str| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some("insmod")).then(|| words.next().map(PathBuf::from))?
+    };
+    shown.lines().filter_map(file).collect()
+}
+
+/// The kernel's own package, from what apt shows of the one that stands for the newest. The first is the newest.
+fn image_of(shown: &str) -> Option<&str> {
+    let depends = shown
+        .lines()
+        .find_map(|line| line.strip_prefix("Depends: "))?;
+    depends
+        .split(',')
+        .filter_map(|word| word.split_whitespace().next())
+        .find(|name| name.starts_with("linux-image-"))
+}
+
+/// An apt of our own beside the system's: it has the system's sources and knows packages of both processors.
+fn apt(workshop: &Workshop, program: &str) -> Command {
+    let state = workshop.path(FOLDER).join("apt");
+    let mut command = workshop.program(program);
+    let native = workshop
+        .ask(workshop.program("dpkg").arg("--print-architecture"))
+        .unwrap_or_default();
+    command.arg("-qq");
+    for processor in [native.trim(), "arm64"] {
+        command.args(["-o", &format!("APT::Architectures::={processor}")]);
+    }
+    command
+        .arg("-o")
+        .arg(format!(
+            "Dir::State::lists={}",
+            state.join("lists").display()
+        ))
+        .arg("-o")
+        .arg(format!("Dir::Cache={}", state.join("cache").display()))
+        .args(["-o", "APT::Sandbox::User=root"]);
+    command
+}
+
+/// Fetches the lists of packages, which takes seconds.
+fn update(workshop: &Workshop) -> anyhow::Result<()> {
+    if debian::find("apt-get").is_none() || debian::find("dpkg-deb").is_none() {
+        bail!(
+            "Debian's packages for aarch64 are needed, and this is no Debian: apt-get or dpkg-deb is missing"
+        );
+    }
+    for folder in ["apt/lists/partial", "apt/cache/archives/partial"] {
+        let folder = workshop.path(FOLDER).join(folder);
+        fs::create_dir_all(&folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+    }
+    workshop.run(apt(workshop, "apt-get").arg("update"))
+}
+
+/// Whole or not at all: it is unpacked beside its place and then moved there.
+fn unpack(workshop: &Workshop, package: &str, folder: &Path) -> anyhow::Result<()> {
+    println!("    apt-get fetches {package} for aarch64");
+    let part = folder.with_extension("part");
+    if part.exists() {
+        fs::remove_dir_all(&part)?;
+    }
+    let unpacked = part.join("unpacked");
+    fs::create_dir_all(&unpacked)
+        .with_context(|| format!("{} cannot be made", unpacked.display()))?;
+    update(workshop)?;
+    let name = format!("{package}:arm64");
+    workshop.run(
+        apt(workshop, "apt-get")
+            .args(["download", &name])
+            .current_dir(&part),
+    )?;
+    let file = fs::read_dir(&part)?
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.extension().is_some_and(|e| e == "deb"))
+        .with_context(|| format!("apt-get fetched no {package}"))?;
+    workshop.run(
+        workshop
+            .program("dpkg-deb")
+            .arg("-x")
+            .arg(file)
+            .arg(&unpacked),
+    )?;
+    fs::rename(&unpacked, folder)
+        .with_context(|| format!("{} cannot be made", folder.display()))?;
+    fs::remove_dir_all(&part)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_kernel_is_the_first_that_apt_shows() {
+        let shown = "Package: linux-image-arm64\nVersion: 6.1.192-2\n\
+            Depends: linux-image-6.1.0-56-arm64 (= 6.1.192-2), other\n\n\
+            Package: linux-image-arm64\nDepends: linux-image-6.1.0-50-arm64 (= 6.1.176-1)\n";
+        assert_eq!(image_of(shown), Some("linux-image-6.1.0-56-arm64"));
+        assert_eq!(image_of("Package: linux-image-arm64\n"), None);
+    }
+
+    #[test]
+    fn modules_are_loaded_in_the_order_of_modprobe() {
+        let shown = "insmod /k/lib/modules/6/virtio.ko \nbuiltin mc\ninsmod /k/lib/modules/6/vivid.ko n_devs=1\n";
+        let files = ["/k/lib/modules/6/virtio.ko", "/k/lib/modules/6/vivid.ko"];
+        assert_eq!(loaded(shown), files.map(PathBuf::from));
+    }
+
+    #[test]
+    fn a_kernel_without_an_image_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Kernel::in_folder(folder.path()).is_err());
+        fs::create_dir_all(folder.path().join("lib/modules/6.1.0-9-arm64")).unwrap();
+        assert!(Kernel::in_folder(folder.path()).is_err());
+        fs::create_dir_all(folder.path().join("boot")).unwrap();
+        fs::write(folder.path().join("boot/vmlinuz-6.1.0-9-arm64"), "").unwrap();
+        let kernel = Kernel::in_folder(folder.path()).unwrap();
+        assert_eq!(kernel.version, "6.1.0-9-arm64");
+    }
+}

@@ -1,0 +1,262 @@
+//! `cargo xtask boat`: the boat's real program on an emulated aarch64 computer with a camera, and shore beside it.
+
+mod config;
+mod console;
+mod guest;
+mod outcome;
+mod voyage;
+
+use crate::cross;
+use crate::demo::folder::DemoFolder;
+use crate::demo::shore::Shore;
+use crate::demo::sighting::Sighting;
+use crate::setup::debian::{self, Tool};
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use console::Told;
+use guest::{Aboard, Debian};
+use outcome::Outcome;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use voyage::Voyage;
+
+/// Boot an emulated boat with a camera, and see its sightings reach shore.
+///
+/// QEMU boots Debian's kernel for aarch64 with its camera driver for tests, vivid, and runs the very program that `cargo xtask cross`
+/// builds, with the shipped model. Drawn flukes are written to the driver's output, which it hands on to its camera: the boat captures them
+/// through Video4Linux2, matches them with drawn whales that were enrolled, and publishes to the broker of a station on this machine. In the
+/// middle the camera is unplugged for a while. What is needed from Debian and PyPI lies below .tools; packages that run here
+/// (qemu-system-arm, kmod, cpio) are installed where xtask may.
+#[derive(Args)]
+#[command(after_help = "\
+The last line is
+  boat: N frames captured, S sightings stored, L lost
+
+Exit codes: 0 at least one sighting is stored and none is lost; 1 otherwise; 130 interrupted.")]
+pub(crate) struct BoatArgs {
+    /// Another bundle than the shipped one, to embed with
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<PathBuf>,
+    /// A folder with the programs flukewatch and flukewatch-shore for this machine, instead of building them
+    #[arg(long, value_name = "FOLDER")]
+    programs: Option<PathBuf>,
+    /// Seconds after which the emulated boat is given up
+    #[arg(long, default_value_t = 900)]
+    patience: u64,
+}
+
+/// The bundle that comes with Flukewatch.
+const SHIPPED: &str = "models/humpback-lite0";
+/// Where everything of a run lies.
+const FOLDER: &str = ".tools/boat";
+const TOOLS: [Tool; 4] = [
+    Tool {
+        program: "qemu-system-aarch64",
+        package: "qemu-system-arm",
+    },
+    Tool {
+        program: "depmod",
+        package: "kmod",
+    },
+    Tool {
+        program: "modprobe",
+        package: "kmod",
+    },
+    Tool {
+        program: "cpio",
+        package: "cpio",
+    },
+];
+/// Lines of the console that are shown when something fails.
+const TAIL: usize = 40;
+/// How often the console is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Builds, boots and compares.
+pub(crate) fn run(args: &BoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let model = args
+        .bundle
+        .clone()
+        .unwrap_or_else(|| workshop.path(SHIPPED));
+    let model = model
+        .canonicalize()
+        .with_context(|| format!("there is no bundle {}", model.display()))?;
+    let folder = DemoFolder::claim(&workshop.path(FOLDER))?;
+    let mut steps = Steps::new();
+    let outcome = play(&mut steps, workshop, &folder, &model, args)?;
+    println!("\n{}\n", steps.summary());
+    let faults = outcome.faults();
+    for fault in &faults {
+        println!("NOT well: {fault}");
+    }
+    println!("{}", outcome.line());
+    Ok(if faults.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn play(
+    steps: &mut Steps,
+    workshop: &Workshop,
+    folder: &DemoFolder,
+    model: &Path,
+    args: &BoatArgs,
+) -> anyhow::Result<Outcome> {
+    steps.take("QEMU and what packs a kernel's first file system", || {
+        debian::demand(workshop, &TOOLS)
+    })?;
+    let edge = cross::build(steps, workshop)?;
+    let examples = steps.take(
+        "what plays pictures into a camera and tries its driver, for aarch64",
+        || {
+            let mut cargo = cross::zigbuild(workshop, "zigbuild");
+            cargo.args(["--package", "flukewatch-edge"]);
+            cargo.args(["--example", "v4l2_player", "--example", "v4l2_trial"]);
+            workshop.run(&mut cargo)?;
+            Ok(cross::built(workshop, "examples"))
+        },
+    )?;
+    let [workstation, station] = programs(steps, workshop, args)?;
+    let debian = steps.take("Debian's kernel for aarch64", || Debian::fetch(workshop))?;
+    let (whales, bundle) = (folder.path("whales"), folder.path("whales.flukebundle"));
+    let voyages = steps.take("draw whales and enrol them with the bundle", || {
+        voyage::draw(workshop, &workstation, &whales)?;
+        voyage::enrol(workshop, &workstation, &whales, model, &bundle)?;
+        voyage::voyages(&whales)
+    })?;
+    let mut shore = steps.take("start shore with its broker", || {
+        let photos = whales.join("catalogue");
+        Shore::start(workshop, &station, folder, &bundle, &photos)
+    })?;
+    let memory = steps.take("pack the emulated computer", || {
+        let aboard = Aboard {
+            edge: &edge,
+            examples: &examples,
+            bundle: &bundle,
+            whales: &whales,
+            voyages: &voyages,
+            port: shore.mqtt().port(),
+        };
+        guest::pack(workshop, &folder.path(""), &debian, &aboard)
+    })?;
+    let told = steps.take("let the emulated boat watch, and shore listen", || {
+        let limit = Duration::from_secs(args.patience);
+        let log = folder.path("console.log");
+        boot(workshop, &debian, &memory, &log, &mut shore, limit).inspect_err(|_| {
+            let console = read(&log).unwrap_or_default();
+            let tail = console::tail(&console, TAIL);
+            eprintln!("The end of {}:\n{tail}", log.display());
+        })
+    })?;
+    steps.take("compare what the boat says with what shore has", || {
+        for line in told.lines() {
+            println!("    {line}");
+        }
+        let sightings = shore.sightings()?;
+        for sighting in &sightings {
+            println!("    {}", judged(sighting, &voyages));
+        }
+        Ok(Outcome::new(
+            told.frames(),
+            told.made()?,
+            told.undelivered(),
+            &sightings,
+        ))
+    })
+}
+
+/// The workstation's and shore's programs, for this machine.
+fn programs(
+    steps: &mut Steps,
+    workshop: &Workshop,
+    args: &BoatArgs,
+) -> anyhow::Result<[PathBuf; 2]> {
+    const NAMES: [&str; 2] = ["flukewatch", "flukewatch-shore"];
+    if let Some(folder) = &args.programs {
+        let programs = NAMES.map(|name| folder.join(name));
+        for program in &programs {
+            ensure!(program.is_file(), "there is no {}", program.display());
+        }
+        return Ok(programs);
+    }
+    steps.take(
+        "shore's and the workstation's programs, for this machine",
+        || {
+            println!("    (the first time takes minutes, nearly all of it other people's crates)");
+            let mut cargo = workshop.cargo();
+            cargo.args(["build", "--workspace"]);
+            for name in NAMES {
+                cargo.args(["--bin", name]);
+            }
+            workshop.run(&mut cargo)
+        },
+    )?;
+    Ok(NAMES.map(|name| workshop.built(name)))
+}
+
+/// Boots and waits for the end, which the boat brings about itself.
+fn boot(
+    workshop: &Workshop,
+    debian: &Debian,
+    memory: &Path,
+    log: &Path,
+    shore: &mut Shore,
+    limit: Duration,
+) -> anyhow::Result<Told> {
+    let mut qemu = guest::qemu(workshop, &debian.kernel, memory);
+    qemu.stdout(File::create(log)?);
+    let (began, mut looked, mut shown) = (Instant::now(), Instant::now(), 0);
+    let status = workshop.start(&mut qemu)?.wait(|| {
+        if looked.elapsed() < LOOK {
+            return Ok(());
+        }
+        looked = Instant::now();
+        let console = read(log)?;
+        let lines: Vec<&str> = console::ours(&console).collect();
+        for line in lines.iter().skip(shown).filter(|l| !l.contains('{')) {
+            println!("    the boat: {line}");
+        }
+        shown = lines.len();
+        shore.show_new()?;
+        if began.elapsed() > limit {
+            bail!(
+                "the emulated boat did not end within {} s; --patience gives it more",
+                limit.as_secs()
+            );
+        }
+        Ok(())
+    })?;
+    if !status.success() {
+        bail!("QEMU failed ({status})");
+    }
+    shore.show_new()?;
+    let told = Told::read(&read(log)?)?;
+    told.made()?;
+    Ok(told)
+}
+
+/// A console may hold bytes that are no text.
+fn read(log: &Path) -> anyhow::Result<String> {
+    let bytes = fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A sighting beside the whale that was shown; its camera bears the whale's name.
+fn judged(sighting: &Sighting, voyages: &[Voyage]) -> String {
+    let shown = voyages.iter().find(|v| v.whale == sighting.camera);
+    let kind = match shown.map(|v| v.enrolled) {
+        Some(true) => "enrolled",
+        Some(false) => "new",
+        None => "never shown",
+    };
+    format!(
+        "sighting {}: {} ({kind}); the boat: {sighting}",
+        sighting.sequence, sighting.camera
+    )
+}

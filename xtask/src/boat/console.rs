@@ -1,0 +1,189 @@
+//! What the emulated boat says on its console.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+/// What lines for us begin with.
+const OURS: &str = "boat: ";
+
+/// What a run of the boat's program says at its end, as far as it is needed here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(super) struct Health {
+    /// Sightings that are in the outbox.
+    accepted: u64,
+    /// Sightings that are lost.
+    given_up: u64,
+    /// The cameras.
+    cameras: Vec<Camera>,
+}
+
+/// A camera of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Camera {
+    frames: u64,
+    damaged: u64,
+    missed: u64,
+    restarts: u64,
+    mode: Option<String>,
+}
+
+/// `flukewatch-edge outbox --json`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Outbox {
+    accepted: u64,
+    queued: Vec<serde_json::Value>,
+    dead: Vec<serde_json::Value>,
+}
+
+/// All that it has said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    watches: Vec<Health>,
+    outbox: Option<Outbox>,
+    ended: bool,
+}
+
+impl Told {
+    /// Reads a console from its beginning.
+    ///
+    /// # Errors
+    /// When the boat says that something is at fault, or says what is not understood.
+    pub(super) fn read(console: &str) -> anyhow::Result<Self> {
+        let mut told = Self::default();
+        for line in ours(console) {
+            let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+            match word {
+                "fault" => bail!("the emulated boat says: {rest}"),
+                "health" => told.watches.push(json(rest)?),
+                "outbox" => told.outbox = Some(json(rest)?),
+                "ended" => told.ended = true,
+                _ => {}
+            }
+        }
+        Ok(told)
+    }
+
+    /// Frames that its camera gave.
+    pub(super) fn frames(&self) -> u64 {
+        self.cameras().map(|c| c.frames).sum()
+    }
+
+    /// Sightings that were made: those in the outbox and those that never got there.
+    ///
+    /// # Errors
+    /// When it did not come so far as to say.
+    pub(super) fn made(&self) -> anyhow::Result<u64> {
+        let outbox = self.outbox.as_ref().filter(|_| self.ended);
+        let outbox = outbox.context("the emulated boat ended too early")?;
+        let given_up: u64 = self.watches.iter().map(|h| h.given_up).sum();
+        Ok(outbox.accepted + given_up)
+    }
+
+    /// Messages that shore has not receipted.
+    pub(super) fn undelivered(&self) -> usize {
+        let outbox = self.outbox.iter();
+        outbox.map(|o| o.queued.len() + o.dead.len()).sum()
+    }
+
+    /// A line about each watch.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let line = |(i, health): (usize, &Health)| {
+            let cameras = health.cameras.iter().map(|c| {
+                format!(
+                    "{} frames of {}, {} missed, {} damaged, {} restarts",
+                    c.frames,
+                    c.mode.as_deref().unwrap_or("nothing"),
+                    c.missed,
+                    c.damaged,
+                    c.restarts
+                )
+            });
+            let cameras: Vec<String> = cameras.collect();
+            let sightings = health.accepted;
+            format!(
+                "watch {}: {}; {sightings} sightings",
+                i + 1,
+                cameras.join(", ")
+            )
+        };
+        self.watches.iter().enumerate().map(line).collect()
+    }
+
+    fn cameras(&self) -> impl Iterator<Item = &Camera> {
+        self.watches.iter().flat_map(|h| &h.cameras)
+    }
+}
+
+/// The lines for us, as far as they are complete.
+pub(super) fn ours(console: &str) -> impl Iterator<Item = &str> {
+    let whole = console.rfind('\n').map_or("", |end| &console[..end]);
+    whole
+        .lines()
+        .filter_map(|line| line.trim_end().strip_prefix(OURS))
+}
+
+/// The last lines of a console.
+pub(super) fn tail(console: &str, lines: usize) -> String {
+    let all: Vec<&str> = console.lines().map(str::trim_end).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+fn json<'a, T: Deserialize<'a>>(text: &'a str) -> anyhow::Result<T> {
+    serde_json::from_str(text).with_context(|| format!("the emulated boat said '{text}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONSOLE: &str = "[    1.9] random: crng init done\r\n\
+        boat: begun 6.1.0-56-arm64 after 1.9 s\r\n\
+        2026-11-26T06:21:04Z  INFO frames of 1280 x 720 GREY at 60 a second\r\n\
+        boat: health {\"boat\":\"emulated\",\"accepted\":1,\"given_up\":0,\"cameras\":[{\"frames\":40,\"damaged\":1,\"missed\":2,\
+        \"restarts\":0,\"mode\":\"1280 x 720 GREY at 60 a second\"}]}\r\n\
+        boat: health {\"accepted\":0,\"given_up\":2,\"cameras\":[{\"frames\":2,\"damaged\":0,\"missed\":0,\"restarts\":1,\"mode\":null}]}\r\n\
+        boat: outbox {\"accepted\": 1,\"queued\": [],\"dead\": []}\r\n\
+        boat: ended after 60 s\r\n[   60.1] reboot: Power down";
+
+    #[test]
+    fn what_was_watched_and_made_is_read() {
+        let told = Told::read(CONSOLE).unwrap();
+        assert_eq!((told.frames(), told.undelivered()), (42, 0));
+        assert_eq!(told.made().unwrap(), 3, "one is safe, two are lost");
+        assert_eq!(
+            told.lines(),
+            [
+                "watch 1: 40 frames of 1280 x 720 GREY at 60 a second, 2 missed, 1 damaged, 0 restarts; 1 sightings",
+                "watch 2: 2 frames of nothing, 0 missed, 0 damaged, 1 restarts; 0 sightings"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_boat_that_never_ended_has_not_said_what_it_made() {
+        let cut = &CONSOLE[..CONSOLE.find("boat: ended").unwrap()];
+        let told = Told::read(cut).unwrap();
+        assert!(told.made().is_err());
+        let waiting = cut.replace("\"queued\": []", "\"queued\": [{}, {}]");
+        assert_eq!(Told::read(&waiting).unwrap().undelivered(), 2);
+    }
+
+    #[test]
+    fn half_a_line_is_not_read_and_faults_are_errors() {
+        let half = "boat: health {\"acce";
+        assert_eq!(Told::read(half).unwrap(), Told::default());
+        assert!(Told::read(&format!("{half}\n")).is_err());
+        let fault = Told::read("boat: fault vivid.ko cannot be loaded\n").unwrap_err();
+        assert_eq!(
+            fault.to_string(),
+            "the emulated boat says: vivid.ko cannot be loaded"
+        );
+    }
+
+    #[test]
+    fn the_tail_is_the_last_lines() {
+        assert_eq!(tail("a\r\nb\r\nc\r\n", 2), "b\nc");
+        assert_eq!(tail("a\n", 5), "a");
+        assert_eq!(tail("", 5), "");
+    }
+}

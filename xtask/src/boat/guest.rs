@@ -1,0 +1,225 @@
+//! The emulated computer: what is in its memory when it starts, and QEMU.
+
+use super::config::{BUNDLE, Sight, config};
+use super::voyage::{self, Voyage};
+use crate::arm64::{self, Kernel};
+use crate::workshop::Workshop;
+use anyhow::Context;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The kernel's modules: the network and the camera.
+const MODULES: [&str; 3] = ["virtio_pci", "virtio_net", "vivid"];
+/// One camera with an HDMI input and an output that can be joined to it.
+const CAMERA: &str =
+    "n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1";
+/// What the programs need of glibc.
+const LIBRARIES: [&str; 5] = [
+    "libc.so.6",
+    "libm.so.6",
+    "libpthread.so.0",
+    "libdl.so.2",
+    "libgcc_s.so.1",
+];
+const LOADER: &str = "ld-linux-aarch64.so.1";
+/// Seconds for which each whale is shown.
+const SECONDS: &str = "5";
+
+/// Debian's part of the emulated computer.
+pub(super) struct Debian {
+    /// The kernel.
+    pub(super) kernel: Kernel,
+    modules: Vec<PathBuf>,
+    busybox: PathBuf,
+    libraries: [PathBuf; 2],
+}
+
+impl Debian {
+    /// Fetches what is missing.
+    pub(super) fn fetch(workshop: &Workshop) -> anyhow::Result<Self> {
+        let kernel = arm64::kernel(workshop)?;
+        let modules = arm64::modules(workshop, &kernel, &MODULES)?;
+        let busybox = arm64::package(workshop, "busybox-static")?.join("bin/busybox");
+        let libraries = ["libc6", "libgcc-s1"].map(|package| {
+            arm64::package(workshop, package).map(|f| f.join("lib/aarch64-linux-gnu"))
+        });
+        let [libc, libgcc] = libraries;
+        println!(
+            "    kernel {} in {}",
+            kernel.version,
+            kernel.folder.display()
+        );
+        Ok(Self {
+            kernel,
+            modules,
+            busybox,
+            libraries: [libc?, libgcc?],
+        })
+    }
+}
+
+/// The files of Flukewatch that the emulated boat needs.
+pub(super) struct Aboard<'a> {
+    /// The boat's program for aarch64.
+    pub(super) edge: &'a Path,
+    /// The folder of what plays pictures into the camera and tries its driver, for aarch64.
+    pub(super) examples: &'a Path,
+    /// The bundle.
+    pub(super) bundle: &'a Path,
+    /// Whales, as `voyages` say.
+    pub(super) whales: &'a Path,
+    /// What the camera is shown.
+    pub(super) voyages: &'a [Voyage],
+    /// Where this machine's broker listens.
+    pub(super) port: u16,
+}
+
+/// Packs the guest's first file system below `folder`; gives the file that QEMU takes.
+pub(super) fn pack(
+    workshop: &Workshop,
+    folder: &Path,
+    debian: &Debian,
+    aboard: &Aboard,
+) -> anyhow::Result<PathBuf> {
+    let root = folder.join("guest");
+    let made = || format!("{} cannot be filled", root.display());
+    fill(&root, debian, aboard).with_context(made)?;
+    let archive = folder.join("guest.cpio");
+    let names = workshop
+        .ask(workshop.program("find").arg(".").current_dir(&root))
+        .with_context(made)?;
+    let list = folder.join("guest.list");
+    fs::write(&list, names)?;
+    let mut cpio = workshop.program("cpio");
+    cpio.args(["--create", "--format=newc", "--quiet", "--owner=0:0"])
+        .current_dir(&root)
+        .stdin(File::open(&list)?)
+        .stdout(File::create(&archive)?)
+        .stderr(Stdio::inherit());
+    let status = cpio.status().context("cpio cannot be started")?;
+    anyhow::ensure!(status.success(), "cpio failed ({status})");
+    Ok(archive)
+}
+
+fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
+    let within = |path: &str| root.join(path);
+    for inside in [
+        "bin",
+        "lib/aarch64-linux-gnu",
+        "dev",
+        "proc",
+        "sys",
+        "tmp",
+        "modules",
+        "boat",
+    ] {
+        fs::create_dir_all(within(inside))?;
+    }
+    fs::write(within("init"), include_str!("init.sh"))?;
+    executable(&within("init"))?;
+    fs::copy(&debian.busybox, within("bin/busybox"))?;
+    symlink("busybox", within("bin/sh"))?;
+    let [libc, _] = &debian.libraries;
+    fs::copy(libc.join(LOADER), within("lib").join(LOADER))?;
+    for library in LIBRARIES {
+        let found = debian
+            .libraries
+            .iter()
+            .map(|f| f.join(library))
+            .find(|f| f.is_file());
+        let found = found.with_context(|| format!("Debian's glibc has no {library}"))?;
+        fs::copy(found, within("lib/aarch64-linux-gnu").join(library))?;
+    }
+    let mut order = String::new();
+    for module in &debian.modules {
+        let name = module.file_name().context("a module has no name")?;
+        fs::copy(module, within("modules").join(name))?;
+        let name = name.to_string_lossy();
+        let options = if name.starts_with("vivid.") {
+            CAMERA
+        } else {
+            ""
+        };
+        order += &format!("{name} {options}\n");
+    }
+    fs::write(within("modules/order"), order)?;
+
+    for (program, name) in [
+        (aboard.edge.to_owned(), "edge"),
+        (aboard.examples.join("v4l2_player"), "player"),
+        (aboard.examples.join("v4l2_trial"), "trial"),
+    ] {
+        let to = within("bin").join(name);
+        fs::copy(&program, &to).with_context(|| program.display().to_string())?;
+        executable(&to)?;
+    }
+    fs::copy(aboard.bundle, within(BUNDLE.trim_start_matches('/')))?;
+    fs::write(within("boat/seconds"), SECONDS)?;
+    for (i, voyage) in aboard.voyages.iter().enumerate() {
+        let folder = within("boat/voyages").join(format!("{}-{}", i + 1, voyage.whale));
+        fs::create_dir_all(&folder)?;
+        let toml = config(Sight::Camera(&voyage.whale), aboard.port);
+        fs::write(folder.join("edge.toml"), toml)?;
+        for photo in &voyage.photos {
+            let file = folder.join(&photo.file);
+            fs::copy(voyage::photo(aboard.whales, photo), &file)?;
+            fs::write(file.with_extension("json"), photo.sidecar())?;
+        }
+        // Before the last whale the camera is unplugged for a while.
+        if i + 1 == aboard.voyages.len() {
+            fs::write(folder.join("unplug"), "")?;
+        }
+    }
+    // What waits is sent by a run that sees nothing but open sea.
+    let send = within("boat/send");
+    fs::create_dir_all(send.join("sea"))?;
+    fs::write(
+        send.join("edge.toml"),
+        config(Sight::Replay("sea"), aboard.port),
+    )?;
+    let any = aboard.voyages.iter().find_map(|v| v.photos.first());
+    let any = any.context("there is no photo")?;
+    fs::copy(
+        voyage::photo(aboard.whales, any),
+        send.join("sea/000001.jpg"),
+    )?;
+    fs::write(send.join("sea/000001.json"), "{\"boxes\":[]}")?;
+    Ok(())
+}
+
+fn executable(file: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755))
+}
+
+/// The emulated computer. Its network reaches this machine; its console is QEMU's output.
+pub(super) fn qemu(workshop: &Workshop, kernel: &Kernel, memory: &Path) -> Command {
+    let mut qemu = workshop.program("qemu-system-aarch64");
+    qemu.args([
+        "-M",
+        "virt",
+        "-cpu",
+        "cortex-a72",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+    ])
+    .args([
+        "-accel",
+        "tcg,thread=multi",
+        "-nographic",
+        "-no-reboot",
+        "-nodefaults",
+    ])
+    .args(["-serial", "stdio", "-netdev", "user,id=net"])
+    .args(["-device", "virtio-net-pci,netdev=net,romfile="])
+    .arg("-kernel")
+    .arg(kernel.image())
+    .arg("-initrd")
+    .arg(memory)
+    .args(["-append", "console=ttyAMA0 quiet panic=-1"]);
+    qemu
+}

@@ -1,0 +1,98 @@
+#!/bin/sh
+# What the emulated boat runs in place of a system: loads the camera's driver, shows each whale to the boat's program, and sends what is left.
+# Lines that begin with "boat: " are for `cargo xtask boat`, the others for people.
+export PATH=/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+
+up() { cut -d' ' -f1 /proc/uptime; }
+say() { echo "boat: $*"; }
+fault() {
+  say "fault $*"
+  poweroff -f
+}
+
+say "begun $(uname -r) after $(up) s"
+while read -r module options; do
+  # shellcheck disable=SC2086 # options are words
+  insmod "/modules/$module" $options || fault "$module cannot be loaded"
+done </modules/order
+ip link set lo up
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
+ip route add default via 10.0.2.2
+
+cd /boat || fault "there is no folder /boat"
+say "cameras after $(up) s"
+edge cameras
+# The lines of trials begin with "ok" or "FAILED".
+trial /dev/video0 --unplug >/tmp/trial
+code=$?
+while read -r line; do say "trial $line"; done </tmp/trial
+[ $code = 0 ] || fault "the camera's driver and flukewatch-edge do not get on with each other"
+
+# Shows a whale for $1 seconds of frames, and, where there is a file `unplug`, for as long again with the camera unplugged in between.
+watch() {
+  play
+  : >log
+  edge run --config edge.toml >health 2>log &
+  edge=$!
+  tail -n +1 -f log &
+  tail=$!
+  seen 1 "$1"
+  if [ -e unplug ]; then
+    say "unplugged after $(up) s"
+    echo vivid.0 >/sys/bus/platform/drivers/vivid/unbind
+    wait $player
+    sleep 3
+    echo vivid.0 >/sys/bus/platform/drivers/vivid/bind
+    play
+    say "plugged in after $(up) s"
+    seen 2 "$1"
+  fi
+  kill -TERM $edge
+  wait $edge
+  code=$?
+  kill $player $tail
+  wait
+  [ $code = 0 ] || fault "flukewatch-edge run ended with $code"
+  say "health $(cat health)"
+}
+
+# Plays the photos into the camera. Before it does so, the camera shows a pattern.
+play() {
+  : >played
+  player /dev/video1 --loop-at /dev/video0 --seconds 3600 ./*.jpg >played &
+  player=$!
+  until grep -q playing played; do
+    kill -0 $player || fault "no pictures can be played into the camera"
+    sleep 0.2
+  done
+}
+
+# Waits until the log says for the $1th time that frames come, and then $2 seconds.
+seen() {
+  until [ "$(grep -c 'frames of' log)" -ge "$1" ]; do
+    kill -0 $edge || fault "flukewatch-edge run ended by itself"
+    sleep 0.5
+  done
+  sleep "$2"
+}
+
+seconds=$(cat seconds)
+for voyage in voyages/*; do
+  cd "/boat/$voyage" || fault "there is no $voyage"
+  say "watch $voyage after $(up) s"
+  watch "$seconds"
+done
+
+cd /boat/send || fault "there is no folder /boat/send"
+say "send after $(up) s"
+edge run --config edge.toml --until-delivered 120 >health
+say "sent $(cat health)"
+edge outbox --config edge.toml --json >outbox.json
+say "outbox $(tr -d '\n' <outbox.json)"
+say "ended after $(up) s"
+poweroff -f
