@@ -24,7 +24,7 @@ use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplin
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
-use flukewatch_common::detector::{Detector, DetectorError};
+use flukewatch_common::detector::DetectorError;
 use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::engine::choice::{self, OpenError, Opened};
 use flukewatch_common::engine::status::EngineStatus;
@@ -141,10 +141,12 @@ pub fn run(config: &Config, options: RunOptions, stop: &Stop) -> Result<Finished
 pub struct Prepared {
     identifier: Identifier,
     engine: Arc<EngineStatus>,
-    detector: Option<Detector>,
+    detector: Option<Box<dyn Detect>>,
+    /// From which score on a box counts.
+    found_from: f32,
     margin: f32,
-    /// Pixels of the model's input, down and across.
-    input: (u32, u32),
+    /// Height and width of what the model looks at, in pixels.
+    model_size: (u32, u32),
 }
 
 impl Prepared {
@@ -172,21 +174,24 @@ impl Prepared {
         let embedder = Embedder::with_engine(&bundle, engine).map_err(model)?;
         let preparation = &bundle.manifest.preparation;
         let margin = preparation.margin.max(PICTURE_MARGIN);
-        let input = (preparation.height, preparation.width);
+        let model_size = (preparation.height, preparation.width);
         let detector = if config.detector.enabled {
             detector(&bundle, config.detector.threshold as f32)?
         } else {
             None
         };
+        // Without a detector boxes are told, not found.
+        let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
         if detector.is_none() {
             tracing::info!("no detector: a frame without boxes counts as a fluke as a whole");
         }
         Ok(Self {
             identifier: Identifier::new(bundle, embedder),
             engine: status,
-            detector,
+            detector: detector.map(|d| -> Box<dyn Detect> { Box::new(d) }),
+            found_from,
             margin,
-            input,
+            model_size,
         })
     }
 }
@@ -221,11 +226,10 @@ impl Leg {
             identifier,
             engine,
             detector,
+            found_from,
             margin,
-            input: (height, width),
+            model_size: (height, width),
         } = prepared;
-        // Without a detector boxes are told, not found.
-        let found_from = detector.as_ref().map_or(0.0, |d| d.threshold());
 
         let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
         let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
@@ -300,7 +304,7 @@ impl Leg {
             news,
             stop.clone(),
         )
-        .detecting(detector.map(|d| -> Box<dyn Detect> { Box::new(d) }))
+        .detecting(detector)
         .shown(aboard.pulse.clone(), aboard.viewfinder.clone());
         let watch = std::thread::Builder::new()
             .name("watch".into())

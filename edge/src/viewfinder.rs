@@ -3,6 +3,7 @@
 //! Nobody looking costs the watch one look at a number for each frame. Somebody looking costs it a copy of the next frame; all
 //! else is done where the page is served. The watch never waits: a view that is being fetched at that moment is left as it is.
 
+use crate::pixels::Pixels;
 use flukewatch_common::pixel_box::PixelBox;
 use image::RgbImage;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -51,7 +52,7 @@ impl Viewfinder {
     }
 
     /// The camera took `photo`, in which there are `boxes`. Copies it where somebody waits for it.
-    pub fn show(&self, camera: usize, photo: &RgbImage, boxes: &[PixelBox]) {
+    pub fn show(&self, camera: usize, photo: Pixels<'_>, boxes: &[PixelBox]) {
         if !self.wants(camera) {
             return;
         }
@@ -62,7 +63,7 @@ impl Viewfinder {
             return;
         };
         *view = Some(View {
-            photo: photo.clone(),
+            photo: photo.cut(PixelBox::whole(photo.width(), photo.height()), vec![]),
             boxes: boxes.to_vec(),
         });
         drop(view);
@@ -112,7 +113,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_is_copied_only_for_who_waits_for_it() {
         let finder = Arc::new(Viewfinder::default());
-        finder.show(1, &photo(1), &[]);
+        finder.show(1, Pixels::of(&photo(1)), &[]);
         assert!(!finder.wants(1), "nobody looks");
         let looking = {
             let finder = finder.clone();
@@ -122,9 +123,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(!finder.wants(0), "the other camera is not looked through");
-        finder.show(0, &photo(2), &[]);
+        finder.show(0, Pixels::of(&photo(2)), &[]);
         let region = PixelBox::whole(2, 2);
-        finder.show(1, &photo(3), &[region]);
+        finder.show(1, Pixels::of(&photo(3)), &[region]);
         let view = looking.await.unwrap().unwrap();
         assert_eq!((view.photo, view.boxes), (photo(3), vec![region]));
         assert!(!finder.wants(1), "one look is one frame");
@@ -135,7 +136,7 @@ mod tests {
         let finder = Viewfinder::default();
         assert_eq!(finder.next(MAX_CAMERAS).await, None);
         assert_eq!(finder.next(usize::MAX).await, None);
-        finder.show(MAX_CAMERAS, &photo(1), &[]);
+        finder.show(MAX_CAMERAS, Pixels::of(&photo(1)), &[]);
         assert!(!finder.wants(MAX_CAMERAS));
     }
 
@@ -144,7 +145,7 @@ mod tests {
         let finder = Arc::new(Viewfinder::default());
         finder.wanted.fetch_or(1, Relaxed);
         let held = finder.finders[0].view.lock().unwrap();
-        finder.show(0, &photo(1), &[]);
+        finder.show(0, Pixels::of(&photo(1)), &[]);
         drop(held);
         assert!(finder.wants(0), "the next frame serves");
     }

@@ -6,7 +6,7 @@
 
 use crate::detect::{Detect, DetectError};
 use crate::encounter::{Encounter, Encounters, Found};
-use crate::frame::{Frame, RawPicture};
+use crate::frame::{Frame, FramePicture, RawPicture};
 use crate::gate::Gate;
 use crate::health::Counters;
 use crate::outbox::Outbox;
@@ -142,17 +142,17 @@ impl Watch {
         }
     }
 
-    /// Lets `detector`, if there is one, look at frames that come without boxes.
-    #[must_use]
-    pub fn detecting(self, detector: Option<Box<dyn Detect>>) -> Self {
-        Self { detector, ..self }
-    }
-
     /// Gives signs of life to `pulse`, and shows what it sees to who looks through `viewfinder`.
     pub fn shown(mut self, pulse: Arc<Pulse>, viewfinder: Arc<Viewfinder>) -> Self {
         self.pulse = pulse;
         self.viewfinder = viewfinder;
         self
+    }
+
+    /// Lets `detector`, if there is one, look at frames that come without boxes.
+    #[must_use]
+    pub fn detecting(self, detector: Option<Box<dyn Detect>>) -> Self {
+        Self { detector, ..self }
     }
 
     /// Watches until the source is over or the program is asked to stop; the encounters that are then going on are reported too.
@@ -237,35 +237,30 @@ impl Watch {
         watched.timing = timing;
         let over = watched.encounters.pass(taken);
         self.report(camera, over);
-        let open_sea = boxes.as_ref().is_some_and(Vec::is_empty);
-        if open_sea {
+        if boxes.as_ref().is_some_and(Vec::is_empty) {
+            // Open sea: nobody needs its pixels.
             if let Some(Watched { encounters, .. }) = self.cameras.get_mut(camera) {
                 encounters.look(Found::Told(&[]), FrameSize::default(), taken);
             }
-            // Nobody needs its pixels but who looks at the boat's page.
-            if !self.viewfinder.wants(camera) {
-                return;
-            }
+            self.show_sea(camera, picture);
+            return;
         }
         let (photo, raw) = match self.developer.look(picture) {
             Ok(looked) => looked,
             Err(e) => return self.broken(live, &name, &e.to_string()),
         };
-        if !open_sea {
-            let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
-            if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref()))
-            {
-                self.broken(live, &name, &reason);
-            }
-        }
+        let looked = self.look_into(camera, &photo, boxes.as_deref(), taken);
         self.show(camera, &photo, raw.as_ref(), boxes.as_deref());
+        if let Err(reason) = looked.and_then(|()| self.keep_crops(camera, &photo, raw.as_ref())) {
+            self.broken(live, &name, &reason);
+        }
         self.developer.take_back(photo);
         let watched = self.cameras.get_mut(camera);
         let over = watched.map(|c| c.encounters.complete());
         self.report(camera, over.unwrap_or_default());
     }
 
-    /// Shows the frame that was just looked at to who looks at the boat's page, in colours where `raw` still has them.
+    /// Shows what was looked at to who looks through the viewfinder, in colours where there are any.
     fn show(
         &mut self,
         camera: usize,
@@ -276,21 +271,24 @@ impl Watch {
         if !self.viewfinder.wants(camera) {
             return;
         }
-        let found: Vec<PixelBox> = match boxes {
+        let regions = match boxes {
             Some(boxes) => boxes.to_vec(),
             None => self.found.iter().map(|d| d.region).collect(),
         };
-        let colours = raw.and_then(|raw| self.developer.colours(raw).ok());
-        match colours.as_ref().unwrap_or(photo) {
-            Photo::Colour(pixels) => self.viewfinder.show(camera, pixels, &found),
-            grey => {
-                let mut pixels = RgbImage::default();
-                grey.pixels().reduce(1, &mut pixels);
-                self.viewfinder.show(camera, &pixels, &found);
-            }
+        if let Some(colours) = raw.and_then(|raw| self.developer.colours(raw).ok()) {
+            self.viewfinder.show(camera, colours.pixels(), &regions);
+            return self.developer.take_back(colours);
         }
-        if let Some(colours) = colours {
-            self.developer.take_back(colours);
+        self.viewfinder.show(camera, photo.pixels(), &regions);
+    }
+
+    /// The same for a frame of open sea, that nobody else needs.
+    fn show_sea(&mut self, camera: usize, picture: FramePicture) {
+        if self.viewfinder.wants(camera)
+            && let Ok((photo, raw)) = self.developer.look(picture)
+        {
+            self.show(camera, &photo, raw.as_ref(), Some(&[]));
+            self.developer.take_back(photo);
         }
     }
 

@@ -56,9 +56,6 @@ pub struct Config {
     pub outbox: OutboxSection,
     /// The way to shore.
     pub uplink: UplinkSection,
-    /// What tells this text from another.
-    #[serde(skip)]
-    pub identity: ConfigId,
     /// What is kept on board of what shore has.
     #[serde(default)]
     pub archive: ArchiveSection,
@@ -71,6 +68,9 @@ pub struct Config {
     /// The log.
     #[serde(default)]
     pub log: LogSection,
+    /// What tells this text from another.
+    #[serde(skip)]
+    pub identity: ConfigId,
 }
 
 /// `[boat]`
@@ -389,9 +389,9 @@ impl Config {
             names.push(&camera.name);
         }
         faults.extend(self.position.faults());
+        faults.extend(operation::faults(&self.page, &self.archive, &self.machine));
         faults.extend(self.detector.faults());
         faults.extend(self.track.faults());
-        faults.extend(operation::faults(&self.page, &self.archive, &self.machine));
         faults
     }
 }

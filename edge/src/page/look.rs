@@ -127,6 +127,7 @@ fn drawn(mut photo: RgbImage, boxes: &[PixelBox]) -> RgbImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pixels::Pixels;
 
     fn sea(width: u32, height: u32) -> RgbImage {
         RgbImage::from_pixel(width, height, Rgb([60, 90, 120]))
@@ -203,7 +204,7 @@ mod tests {
         while !finder.wants(0) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        finder.show(0, &sea(64, 48), &[]);
+        finder.show(0, Pixels::of(&sea(64, 48)), &[]);
         for one in all {
             assert!(one.await.unwrap().is_some());
         }
