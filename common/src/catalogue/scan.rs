@@ -191,7 +191,7 @@ pub(crate) fn search(
             let groups = uppers.chunks(GROUP).zip(lowers.chunks(GROUP)).enumerate();
             for (group, (uppers, lowers)) in groups {
                 let floor = floors.floor;
-                if uppers.iter().filter(|upper| !(**upper < floor)).count() == 0 {
+                if uppers.iter().filter(|upper| **upper < floor).count() == uppers.len() {
                     continue;
                 }
                 for (at, (&upper, &lower)) in uppers.iter().zip(lowers).enumerate() {

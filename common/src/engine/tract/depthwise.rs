@@ -57,7 +57,7 @@ macro_rules! by_blocks {
         let mut c = 0;
         while c + 2 * $lanes <= $channels {
             let mut i = 0;
-            $(while i + $abreast <= $len {
+            $(while $len - i >= $abreast {
                 $block::<2, $abreast>($row, c, i, $lanes);
                 i += $abreast;
             })+
@@ -66,7 +66,7 @@ macro_rules! by_blocks {
         while c < $channels {
             let lanes = ($channels - c).min($lanes);
             let mut i = 0;
-            $(while i + $abreast <= $len {
+            $(while $len - i >= $abreast {
                 $block::<1, $abreast>($row, c, i, lanes);
                 i += $abreast;
             })+
