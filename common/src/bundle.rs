@@ -180,10 +180,6 @@ impl Bundle {
         Some((self.manifest.detector.clone()?, self.detector.clone()?))
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a bundle is these parts, each of another type"
-    )]
     fn describe(
         mut manifest: Manifest,
         model: Vec<u8>,
