@@ -133,8 +133,8 @@ fn peaks(level: &Level, maps: &[f32], cut: f32, candidates: &mut Vec<Candidate>)
             continue;
         }
         let (row, column) = (cell / columns, cell % columns);
-        let rows = row.saturating_sub(1)..=(row + 1).min(level.rows - 1);
-        let peak = rows.into_iter().all(|r| {
+        let mut rows = row.saturating_sub(1)..=(row + 1).min(level.rows - 1);
+        let peak = rows.all(|r| {
             (column.saturating_sub(1)..=(column + 1).min(columns - 1)).all(|c| {
                 // Of equals, the first is the peak.
                 let other = r * columns + c;

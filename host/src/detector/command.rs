@@ -42,7 +42,7 @@ pub struct TrainDetectorArgs {
     /// Begin with the weights of an earlier training, its folder or checkpoint
     #[arg(long, value_name = "RUN")]
     begin_with: Option<PathBuf>,
-    /// Steps, of 16 pieces of frames each, the last tenth of 6 whole frames
+    /// Steps, of 16 pieces of frames each, the last fifth of 6 whole frames
     #[arg(long, default_value_t = 4000, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     steps: u64,
     /// Every draw follows from this number

@@ -36,7 +36,7 @@ impl DetectorRecipe {
     /// Of about `steps` steps. Most show pieces of frames, a quarter of the work each, since the network looks at every place alike;
     /// the last ones show whole frames, so that it sees flukes that fill them.
     pub fn of_steps(seed: u64, steps: u64) -> Self {
-        let whole = steps / 10;
+        let whole = steps / 5;
         Self {
             seed,
             stages: vec![
@@ -94,8 +94,8 @@ mod tests {
         let recipe = DetectorRecipe::of_steps(1, 1000);
         assert_eq!(recipe.steps(), 1000);
         assert_eq!(recipe.stage(0).map(|s| s.0), Some(0));
-        assert_eq!(recipe.stage(899).map(|s| s.0), Some(0));
-        assert_eq!(recipe.stage(900).map(|s| (s.0, s.1.width)), Some((1, 640)));
+        assert_eq!(recipe.stage(799).map(|s| s.0), Some(0));
+        assert_eq!(recipe.stage(800).map(|s| (s.0, s.1.width)), Some((1, 640)));
         assert_eq!(recipe.stage(1000), None);
         assert!(recipe.factor(0) < 0.1 && recipe.factor(30) > 0.99 && recipe.factor(999) < 0.03);
     }

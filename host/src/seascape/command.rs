@@ -332,7 +332,12 @@ mod tests {
     fn a_film_and_its_truth_are_written_the_same_again() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["a.y4m", "b.y4m", "c.mjpeg"] {
-            write(folder.path(), name, &["--whales", "2"]).unwrap();
+            write(
+                folder.path(),
+                name,
+                &["--whales", "2", "--flukes", "40..60"],
+            )
+            .unwrap();
         }
         let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
         assert_eq!(read("a.y4m"), read("b.y4m"));

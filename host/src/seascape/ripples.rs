@@ -46,7 +46,7 @@ impl Ripples {
             );
             let phase = chance.within(&(0.0..=TAU));
             let high = many.powf(-0.75);
-            let sharp = number % 2 == 0;
+            let sharp = number.is_multiple_of(2);
             for (y, row) in heights.chunks_exact_mut(SIDE).enumerate() {
                 let start = phase + TAU * ky * y as f32 / SIDE as f32;
                 for (x, height) in row.iter_mut().enumerate() {

@@ -304,8 +304,8 @@ impl Sea {
                     shade = 0.0;
                 }
             }
-            for c in 0..3 {
-                pixel[c] = (here[c] + shade).clamp(0.0, 255.0) as u8;
+            for (value, c) in pixel.iter_mut().zip(here) {
+                *value = (c + shade).clamp(0.0, 255.0) as u8;
             }
         }
     }

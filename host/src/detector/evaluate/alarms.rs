@@ -112,12 +112,11 @@ mod tests {
 
     fn told(frames: &[&[Detection]], threshold: f32) -> usize {
         let mut alarms = Alarms::default();
-        let mut numbers: Vec<u32> = frames
+        let numbers: std::collections::BTreeSet<u32> = frames
             .iter()
             .flat_map(|f| alarms.frame(f, threshold))
             .map(|a| a.number)
             .collect();
-        numbers.dedup();
         numbers.len()
     }
 

@@ -55,7 +55,7 @@ pub struct EvaluateDetectorArgs {
     #[arg(long, default_value_t = 5.0, value_name = "RATE")]
     fps: f32,
     /// Pixels of a frame
-    #[arg(long, default_value = "960x540", value_name = "WxH", value_parser = crate::synth::command::frame_size)]
+    #[arg(long, default_value = "640x360", value_name = "WxH", value_parser = crate::synth::command::frame_size)]
     size: (u32, u32),
     /// Write JSON
     #[arg(long)]
@@ -107,6 +107,7 @@ struct Findings {
     hours: f64,
     frames_per_second: f32,
     seed: u64,
+    /// The median over open sea, preparation and all, on one core.
     milliseconds_a_frame: f64,
     precision: Vec<Precision>,
     /// At one false alarm an hour, if any threshold gives so few; and at the bundle's own threshold.
@@ -228,14 +229,17 @@ pub fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
             })
             .collect(),
     };
-    let took: f64 = open_sea.iter().map(|f| f.took.as_secs_f64()).sum();
+    // The middle one: other work on the machine stretches some.
+    let mut took: Vec<f64> = open_sea.iter().map(|f| f.took.as_secs_f64()).collect();
+    took.sort_by(f64::total_cmp);
+    let took = took.get(took.len() / 2).copied().unwrap_or(0.0);
     let found = Findings {
         bundle: bundle.id().to_owned(),
         engine: own.engine_name().to_owned(),
         hours,
         frames_per_second: args.fps,
         seed: args.seed,
-        milliseconds_a_frame: 1000.0 * took / open_sea.len().max(1) as f64,
+        milliseconds_a_frame: 1000.0 * took,
         precision: pictures
             .iter()
             .map(|(what, judged)| Precision {
