@@ -123,7 +123,12 @@ mod tests {
     fn a_checkpoint_of_something_else_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("other.safetensors");
-        weights::write(&path, &Weights::new(), &BTreeMap::new()).unwrap();
+        let values = Values {
+            shape: vec![1],
+            data: vec![1.0],
+        };
+        let weights = Weights::from([("a".to_owned(), values)]);
+        weights::write(&path, &weights, &BTreeMap::new()).unwrap();
         let error = DetectorCheckpoint::read(&path).unwrap_err().to_string();
         assert!(error.contains("train-detector"), "{error}");
     }

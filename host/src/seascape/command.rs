@@ -316,14 +316,10 @@ mod tests {
     fn write(folder: &Path, name: &str, more: &[&str]) -> anyhow::Result<()> {
         let out = folder.join(name);
         let mut words = vec!["synth-sea", "--out", out.to_str().unwrap_or_default()];
-        words.extend([
-            "--size",
-            "160x90",
-            "--encounters",
-            "1",
-            "--sea-seconds",
-            "1",
-        ]);
+        if !more.contains(&"--size") {
+            words.extend(["--size", "160x90"]);
+        }
+        words.extend(["--encounters", "1", "--sea-seconds", "1"]);
         words.extend(more);
         run(&Cli::try_parse_from(words)?.args)
     }
