@@ -131,7 +131,7 @@ impl Actor {
             Kind::Blow | Kind::Splash => (grey(232.0), grey(232.0)),
         };
         let at = chance.within(&(0.0..=width));
-        let time = lasts as f32;
+        let time = lasts;
         Self {
             kind,
             begins,

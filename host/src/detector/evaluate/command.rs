@@ -139,7 +139,8 @@ pub fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     if !(64..=8192).contains(&width) || !(64..=8192).contains(&height) {
         bail!("frames of {width} x {height} pixels; 64 to 8192 a side can be drawn");
     }
-    if !(args.hours > 0.0 && args.hours <= 1000.0) || !(0.5..=240.0).contains(&args.fps) {
+    let sensible = args.hours > 0.0 && args.hours <= 1000.0 && (0.5..=240.0).contains(&args.fps);
+    if !sensible {
         bail!("--hours must be above 0 and at most 1000, --fps 0.5 to 240");
     }
     let dataset = match &args.data {
