@@ -5,6 +5,7 @@ mod cores;
 mod infer;
 mod measured;
 mod memory;
+mod pipeline;
 mod recipes;
 mod search;
 mod train;
@@ -31,6 +32,7 @@ enum Bench {
     Search(search::BenchSearchArgs),
     Infer(infer::BenchInferArgs),
     Boat(boat::BenchBoatArgs),
+    Pipeline(pipeline::BenchPipelineArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -41,6 +43,7 @@ pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitC
         Bench::Search(args) => search::run(args, workshop),
         Bench::Infer(args) => infer::run(args, workshop),
         Bench::Boat(args) => boat::run(args, workshop),
+        Bench::Pipeline(args) => pipeline::run(args, workshop),
     }
 }
 

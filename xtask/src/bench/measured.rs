@@ -30,6 +30,20 @@ pub(super) fn run(
     folder: &Path,
     name: &str,
 ) -> anyhow::Result<Measured> {
+    run_to(workshop, command, folder, name, &[0])
+}
+
+/// The same for a program that may end with any of `codes`.
+///
+/// # Errors
+/// When it ends with anything else; quotes the end of its log.
+pub(super) fn run_to(
+    workshop: &Workshop,
+    command: &mut Command,
+    folder: &Path,
+    name: &str,
+    codes: &[i32],
+) -> anyhow::Result<Measured> {
     let (out, log) = (
         folder.join(format!("{name}.out")),
         folder.join(format!("{name}.log")),
@@ -46,7 +60,7 @@ pub(super) fn run(
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .with_context(|| format!("{}", path.display()))
     };
-    if !status.success() {
+    if !status.code().is_some_and(|code| codes.contains(&code)) {
         let said = read(&log)?;
         let lines: Vec<&str> = said.lines().collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");

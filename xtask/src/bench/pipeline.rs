@@ -1,0 +1,233 @@
+//! `cargo xtask bench pipeline`: where each millisecond goes from a camera's frames to sightings, and whether a boat keeps up with 1080p.
+
+use super::{empty, measured};
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// Measure the boat on a film of 1080p MJPEG: milliseconds by stage, cores at the film's rate, memory.
+///
+/// The film is drawn: open sea with birds, boats and a few flukes. It is gone through once as fast as it goes, stage by stage on one core, and
+/// once by the boat's program at the film's own rate.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench pipeline
+  cargo xtask bench pipeline --encounters 10
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchPipelineArgs {
+    /// How often a whale comes
+    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    encounters: u32,
+    /// The bundle, with a detector
+    #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
+    bundle: PathBuf,
+}
+
+/// Frames a second.
+const RATE: f64 = 30.0;
+/// Cores at most over open sea, and while a fluke is seen.
+const CORES: [f64; 2] = [1.0, 1.6];
+/// Most memory, in bytes.
+const MEMORY_TARGET: f64 = 250e6;
+
+/// What `bench_pipeline` tells.
+#[derive(Debug, Deserialize)]
+struct Told {
+    stages: Vec<String>,
+    sea: Frames,
+    flukes: Frames,
+    looked_at: u32,
+    encounters: u32,
+    enrolled: usize,
+    crops: f64,
+    embed: f64,
+    #[serde(rename = "match")]
+    match_: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Frames {
+    frames: u32,
+    milliseconds: Vec<f64>,
+}
+
+impl Frames {
+    /// Cores that the film's rate takes of one frame after the other.
+    fn cores(&self) -> f64 {
+        self.milliseconds.iter().sum::<f64>() * RATE / 1000.0
+    }
+}
+
+/// Measures; what it writes lies in `target/bench/pipeline`, made anew.
+pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    steps.take("build the boat's program", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace", "--bins"]);
+        workshop.run(cargo.args(["--example", "bench_pipeline"]))
+    })?;
+    let folder = workshop.target().join("bench/pipeline");
+    empty(&folder)?;
+    let film = folder.join("sea.mjpeg");
+    steps.take("draw a film of 1920 x 1080", || {
+        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+        synth.arg("synth-sea").arg("--out").arg(&film);
+        synth
+            .args(["--size", "1920x1080", "--seed", "11", "--fps"])
+            .arg(RATE.to_string());
+        synth.arg("--encounters").arg(args.encounters.to_string());
+        workshop.run(synth.args(["--sea-seconds", "8..15", "--fluke-seconds", "2..4"]))
+    })?;
+    let told: Told = steps.take("stage by stage", || {
+        let mut stages = workshop.program(
+            workshop
+                .built_as("release", "examples")
+                .join("bench_pipeline"),
+        );
+        stages.arg(&args.bundle).arg(&film).arg(RATE.to_string());
+        let measured = measured::run(workshop, &mut stages, &folder, "stages")?;
+        serde_json::from_str(&measured.printed).context("what bench_pipeline prints")
+    })?;
+    let seconds = f64::from(told.sea.frames + told.flukes.frames) / RATE;
+    let config = folder.join("edge.toml");
+    let bundle =
+        fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
+    let name = bundle.to_str().context("a bundle's path that is UTF-8")?;
+    fs::write(&config, CONFIG.replace("BUNDLE", &format!("{name:?}")))
+        .with_context(|| config.display().to_string())?;
+    let (cores, late, peak) = steps.take("the boat's program at the film's rate", || {
+        let mut boat = workshop.program(workshop.built_as("release", "flukewatch-edge"));
+        boat.args(["run", "--until-delivered", "0", "--config"])
+            .arg(&config);
+        let (before, began) = (children_worked()?, Instant::now());
+        // It ends with 3, since nobody takes what it found.
+        let peak = measured::run_to(workshop, &mut boat, &folder, "boat", &[0, 3])?.peak;
+        let took = began.elapsed().as_secs_f64();
+        Ok((
+            (children_worked()? - before) / took,
+            took - seconds,
+            peak as f64,
+        ))
+    })?;
+    println!("\n{}\n{}", steps.summary(), table(&told));
+    let verdict = |met| if met { "met" } else { "missed" };
+    for (what, frames, most) in [
+        ("open sea", &told.sea, CORES[0]),
+        ("a fluke", &told.flukes, CORES[1]),
+    ] {
+        let cores = frames.cores();
+        println!(
+            "{what} at {RATE} frames/s: {cores:.2} cores (at most {most}: {})",
+            verdict(cores <= most)
+        );
+    }
+    println!(
+        "the boat's program, whole film: {cores:.2} cores, {late:.1} s longer than the film's {seconds:.0} s"
+    );
+    println!(
+        "peak memory: {:.0} MB (at most {:.0}: {})",
+        peak / 1e6,
+        MEMORY_TARGET / 1e6,
+        verdict(peak <= MEMORY_TARGET)
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nobody listens at port 9: what the boat finds stays in the outbox.
+const CONFIG: &str = "\
+[boat]
+name = \"bench\"
+[bundle]
+path = BUNDLE
+[engine]
+use = \"tract\"
+[camera]
+source = \"replay\"
+path = \"sea.mjpeg\"
+frames_per_second = 30.0
+pace = \"real-time\"
+[outbox]
+path = \"outbox\"
+[uplink]
+broker = \"mqtt://127.0.0.1:9\"
+";
+
+fn table(told: &Told) -> String {
+    let mut text = format!(
+        "{:<24}{:>12}{:>12}\n",
+        "ms of one core a frame", "open sea", "a fluke"
+    );
+    for (at, stage) in told.stages.iter().enumerate() {
+        let of = |frames: &Frames| frames.milliseconds.get(at).copied().unwrap_or(f64::NAN);
+        let _ = writeln!(
+            text,
+            "{stage:<24}{:>12.2}{:>12.2}",
+            of(&told.sea),
+            of(&told.flukes)
+        );
+    }
+    let _ = writeln!(
+        text,
+        "{:<24}{:>12}{:>12}",
+        "frames", told.sea.frames, told.flukes.frames
+    );
+    let _ = writeln!(
+        text,
+        "\nthe detector looked at {} of {} frames; an encounter of {:.1} crops takes {:.1} ms to embed and {:.1} to match with {} enrolled \
+         photos ({} encounters)",
+        told.looked_at,
+        told.sea.frames + told.flukes.frames,
+        told.crops,
+        told.embed,
+        told.match_,
+        told.enrolled,
+        told.encounters
+    );
+    text
+}
+
+/// Seconds of processor time of all programs that this one started and that have ended, in hundredths.
+fn children_worked() -> anyhow::Result<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
+    worked_in(&stat).context("/proc/self/stat has another form")
+}
+
+/// Fields 16 and 17 of `/proc/PID/stat`, user and system time of children, which Linux counts in hundredths of a second for programs. The second
+/// field, the program's name, may hold spaces and ends with the last parenthesis.
+fn worked_in(stat: &str) -> Option<f64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    let mut fields = fields.split_whitespace().skip(13);
+    let mut ticks = || fields.next()?.parse::<f64>().ok();
+    Some((ticks()? + ticks()?) / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_work_of_children_is_read() {
+        let stat = "12 (a) b) S 1 2 3 4 5 6 7 8 9 10 40 50 250 25 20 0";
+        assert_eq!(worked_in(stat), Some(2.75));
+        assert_eq!(worked_in("12 (x) S 1"), None);
+        assert!(children_worked().is_ok());
+    }
+
+    #[test]
+    fn cores_follow_from_milliseconds() {
+        let frames = Frames {
+            frames: 2,
+            milliseconds: vec![10.0, 10.0],
+        };
+        assert!((frames.cores() - 0.6).abs() < 1e-12);
+    }
+}
