@@ -283,7 +283,7 @@ impl Leg {
         let courier = runtime.spawn(courier.run());
         let names = config.cameras.iter().map(|c| c.name.clone()).collect();
         let reporter = Reporter::new(boat, names, identifier, whereabouts, random()?)
-            .with_returns(Returns::new(config.encounter.return_within()))
+            .with_returns(returns(config))
             .configured(config.identity);
         let best = config.encounter.best_crops;
         let cameras = config.cameras.iter().map(|camera| {
@@ -388,6 +388,16 @@ fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
             longest: config.encounter.longest_millis(),
         },
     }
+}
+
+/// Photos stand for themselves, for nobody knows what lay between two of them: no whale comes back there.
+fn returns(config: &Config) -> Returns {
+    let mut cameras = config.cameras.iter();
+    Returns::new(if cameras.all(|c| c.source == SourceKind::Stills) {
+        Duration::ZERO
+    } else {
+        config.encounter.return_within()
+    })
 }
 
 fn gate(config: &Config) -> Gate {
