@@ -40,7 +40,7 @@ impl Developer {
         }
     }
 
-    /// The pixels of `picture`. Give them back with [`Developer::recycle`].
+    /// The pixels of `picture`.
     ///
     /// # Errors
     /// When the picture is damaged or too large.
@@ -114,11 +114,6 @@ impl Developer {
             height,
             light,
         })
-    }
-
-    /// Takes back the memory of pixels that nobody needs any more.
-    pub fn recycle(&mut self, pixels: RgbImage) {
-        self.pixels = pixels.into_raw();
     }
 
     fn raw(&mut self, raw: &RawPicture) -> Result<RgbImage, PictureError> {
