@@ -9,9 +9,10 @@ use crate::network::{
     parameters_of,
 };
 use flukewatch_common::detector::maps::MAPS;
+use std::ops::RangeInclusive;
 
 /// The name in manifests.
-pub const ARCHITECTURE: &str = "fluke-detector-1";
+pub const ARCHITECTURE: &str = "fluke-detector-2";
 /// Pixels of the input down and across, as exported.
 pub const SIZE: (u32, u32) = (360, 640);
 /// Pixels of the input from cell to cell, for each of its outputs.
@@ -38,11 +39,12 @@ impl DetectorNetwork {
         net.convolution("stem", [1, stem], 3, 2, 1);
         net.separable("quarter", [stem, quarter], 3, 2);
         net.separable("eighth.0", [quarter, eighth], 3, 2);
-        let features = net.residuals("eighth", eighth, 3, 2);
+        net.residuals("eighth", eighth, 3, 1..=2);
+        let features = net.residuals("eighth", eighth, 5, 3..=5);
         net.separable("eighth.head", [eighth, eighth], 3, 1);
         outputs.push(net.maps("eighth.maps", eighth));
         net.separable_on(features, "sixteenth.0", [eighth, sixteenth], 3, 2);
-        let features = net.residuals("sixteenth", sixteenth, 5, 2);
+        let features = net.residuals("sixteenth", sixteenth, 5, 1..=4);
         outputs.push(net.maps("sixteenth.maps", sixteenth));
         net.separable_on(
             features,
@@ -51,7 +53,7 @@ impl DetectorNetwork {
             3,
             2,
         );
-        net.residuals("thirty_second", thirty_second, 5, 4);
+        net.residuals("thirty_second", thirty_second, 5, 1..=4);
         outputs.push(net.maps("thirty_second.maps", thirty_second));
         Self {
             nodes: net.0.into_nodes(),
@@ -63,6 +65,12 @@ impl DetectorNetwork {
     pub fn parameters(&self) -> Vec<Parameter> {
         parameters_of(&self.nodes)
     }
+}
+
+/// Whether a layer's output is added to what it is given, so that the network is one without it, too.
+pub(super) fn is_added(layer: &str) -> bool {
+    let number = layer.rsplit_once('.').map_or("", |(_, number)| number);
+    number.parse::<usize>().is_ok_and(|number| number > 0)
 }
 
 impl Default for DetectorNetwork {
@@ -144,9 +152,15 @@ impl Layers {
         self.convolution(&format!("{name}.point"), [inputs, outputs], 1, 1, 1)
     }
 
-    /// `count` separable layers, each added to what it is given.
-    fn residuals(&mut self, name: &str, channels: usize, kernel: usize, count: usize) -> NodeId {
-        for i in 1..=count {
+    /// Separable layers of these numbers, each added to what it is given.
+    fn residuals(
+        &mut self,
+        name: &str,
+        channels: usize,
+        kernel: usize,
+        numbers: RangeInclusive<usize>,
+    ) -> NodeId {
+        for i in numbers {
             let skip = self.0.last();
             let layer = self.separable(&format!("{name}.{i}"), [channels; 2], kernel, 1);
             self.0.add(Op::Add, &[layer, skip]);

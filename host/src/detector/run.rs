@@ -4,19 +4,22 @@ use super::checkpoint::{CHECKPOINT, DetectorCheckpoint, DetectorCheckpointError}
 use super::export::preparation_of;
 use super::forward::TorchDetector;
 use super::loss::{Wanted, loss};
-use super::network::{DetectorNetwork, STRIDES};
+use super::network::{DetectorNetwork, STRIDES, is_added};
 use super::recipe::{DetectorRecipe, DetectorStage};
 use super::samples::Samples;
 use super::targets::Targets;
 use crate::dataset::{Dataset, DatasetError};
 use crate::network::Role;
-use crate::network::weights::{Weights, select_parameters};
+use crate::network::weights::{Weights, WeightsError, select_parameters};
 use crate::train::checkpoint::{AVERAGE, averaged};
 use crate::train::device;
+use crate::train::forward::initial;
 use crate::train::optimiser::{AdamW, Movers, Owner};
 use crate::train::progress::{JsonLines, Live};
 use flukewatch_common::detector::input::DetectorInput;
 use flukewatch_common::prepare::PrepareError;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,6 +33,8 @@ const METRICS: &str = "detector-metrics.jsonl";
 const LINE: u64 = 100;
 /// How often a run is saved.
 const SAVE_EVERY: Duration = Duration::from_secs(120);
+/// The scale with which a layer begins that an earlier network lacks: small, but not nothing, or a rectifier would pass on no slope.
+const FAINT: f32 = 0.1;
 
 /// Why teaching stops.
 #[derive(Debug, thiserror::Error)]
@@ -152,8 +157,7 @@ pub fn run(job: &DetectorJob) -> Result<(PathBuf, bool), DetectorTrainError> {
     let begun = match (&saved, &job.begin_with) {
         (None, Some(earlier)) => {
             let tensors = DetectorCheckpoint::read(earlier)?.for_export().tensors;
-            select_parameters(DetectorNetwork::new().parameters(), &tensors, earlier)
-                .map_err(DetectorCheckpointError::from)?
+            begin(tensors, earlier, job.recipe.seed).map_err(DetectorCheckpointError::from)?
         }
         _ => Weights::new(),
     };
@@ -211,6 +215,29 @@ pub fn run(job: &DetectorJob) -> Result<(PathBuf, bool), DetectorTrainError> {
     live.finish();
     state.save(&job.recipe, step, &trained_on, &path)?;
     Ok((path, done))
+}
+
+/// The weights of an earlier training to begin with. One of a network that was less deep serves, too: layers that it lacks are added to what
+/// they are given, and begin so faint that the whole gives what it gave.
+fn begin(mut earlier: Weights, path: &Path, seed: u64) -> Result<Weights, WeightsError> {
+    let chance = &mut ChaCha8Rng::seed_from_u64(seed);
+    let parameters = DetectorNetwork::new().parameters();
+    for parameter in &parameters {
+        let layer = parameter.name.split_once(".depth.");
+        let layer = layer.or_else(|| parameter.name.split_once(".point."));
+        let Some((layer, _)) = layer.filter(|(layer, _)| is_added(layer)) else {
+            continue;
+        };
+        if earlier.contains_key(&parameter.name) {
+            continue;
+        }
+        let mut started = initial(parameter, chance);
+        if parameter.name == format!("{layer}.point.norm.weight") {
+            started.data.fill(FAINT);
+        }
+        earlier.insert(parameter.name.clone(), started);
+    }
+    select_parameters(parameters, &earlier, path)
 }
 
 /// What changes from step to step.

@@ -115,7 +115,7 @@ impl Samples {
                     .whale(chance.random_range(0..DRAWN as usize), chance)?
             };
             let widest = 0.8 * size.0 as f32;
-            let width = chance.within(&(6.0f32.ln()..=widest.ln())).exp();
+            let width = chance.within(&(8.0f32.ln()..=widest.ln())).exp();
             let begins = time - f64::from(chance.within(&(0.2..=2.8)));
             let here = place(&sea, width, time, chance);
             let mut surfacing = Surfacing::draw(whale, here, begins, 3.0, chance);

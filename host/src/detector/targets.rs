@@ -2,8 +2,8 @@
 
 use flukewatch_common::detector::maps::{Level, levels};
 
-/// Flukes smaller than this, in pixels of the input, are neither asked for nor held against the detector.
-pub const LEAST_PIXELS: f32 = 6.5;
+/// Flukes less wide than this, in pixels of the input, are neither asked for nor held against the detector: nobody could tell whose they are.
+pub const LEAST_PIXELS: f32 = 9.5;
 /// A cell whose heat is this or more is asked for the box.
 const ASKED: f32 = 0.55;
 
