@@ -264,7 +264,7 @@ mod tests {
         let file = boat(folder.path());
         let text = std::fs::read_to_string(&file)
             .unwrap()
-            .replace("gap_seconds = 2.0", "gap_seconds = -2.0");
+            .replace("gap_seconds = 0.7", "gap_seconds = -2.0");
         std::fs::write(&file, &text).unwrap();
         let line = 1 + text
             .lines()

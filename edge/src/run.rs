@@ -384,7 +384,7 @@ fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
     match camera.source {
         SourceKind::Stills => Grouping::Stills,
         SourceKind::Replay | SourceKind::V4l2 => Grouping::Film {
-            gap: config.encounter.gap_millis(),
+            gap: config.encounter.gap_millis(camera.frames_per_second),
             longest: config.encounter.longest_millis(),
         },
     }
@@ -413,7 +413,7 @@ fn track_rules(config: &Config, threshold: f32) -> TrackRules {
         sure: config.track.sure as f32,
         hits: config.track.hits,
         of_frames: config.track.of_frames,
-        gap: config.encounter.gap_millis(),
+        ..TrackRules::default()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod boat;
 mod cores;
+mod encounters;
 mod infer;
 mod measured;
 mod memory;
@@ -33,6 +34,7 @@ enum Bench {
     Infer(infer::BenchInferArgs),
     Boat(boat::BenchBoatArgs),
     Pipeline(pipeline::BenchPipelineArgs),
+    Encounters(encounters::BenchEncountersArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -44,6 +46,7 @@ pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitC
         Bench::Infer(args) => infer::run(args, workshop),
         Bench::Boat(args) => boat::run(args, workshop),
         Bench::Pipeline(args) => pipeline::run(args, workshop),
+        Bench::Encounters(args) => encounters::run(args, workshop),
     }
 }
 

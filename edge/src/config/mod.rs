@@ -135,11 +135,14 @@ impl EngineSection {
     }
 }
 
+/// Frames without a fluke before its encounter may end: a slow camera would otherwise make two of one at each frame that hides it.
+pub const GAP_FRAMES: f64 = 3.0;
+
 /// `[encounter]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncounterSection {
-    /// An encounter ends after this many seconds without its fluke.
+    /// An encounter ends after this many seconds without its fluke, but not before [`GAP_FRAMES`] frames.
     pub gap_seconds: f64,
     /// An encounter that lasts this long is reported, and a new one begins.
     pub longest_seconds: f64,
@@ -152,7 +155,7 @@ pub struct EncounterSection {
 impl Default for EncounterSection {
     fn default() -> Self {
         Self {
-            gap_seconds: 2.0,
+            gap_seconds: 0.7,
             longest_seconds: 300.0,
             best_crops: 5,
             return_minutes: 10.0,
@@ -411,9 +414,10 @@ fn range(value: f64, low: f64, high: f64) -> String {
 }
 
 impl EncounterSection {
-    /// The gap in milliseconds.
-    pub fn gap_millis(&self) -> i64 {
-        (self.gap_seconds * 1000.0).round() as i64
+    /// The gap in milliseconds for a camera of this rate.
+    pub fn gap_millis(&self, frames_per_second: f64) -> i64 {
+        let seconds = self.gap_seconds.max(GAP_FRAMES / frames_per_second);
+        (seconds * 1000.0).round() as i64
     }
 
     /// How long a whale may stay away and still be the same encounter.

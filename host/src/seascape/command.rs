@@ -72,6 +72,9 @@ pub struct SynthSeaArgs {
     /// Birds, boats, fins, blows and the like, a minute
     #[arg(long, default_value_t = 6.0, value_name = "N")]
     pub distractors: f32,
+    /// Another sea, with another light, after so many seconds
+    #[arg(long, default_value_t = 600.0, value_name = "SECONDS")]
+    pub sea_changes: f64,
     /// JPEG quality of an MJPEG film, 1 to 100
     #[arg(long, default_value_t = 85, value_name = "Q", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub quality: u8,
@@ -111,6 +114,9 @@ impl SynthSeaArgs {
                 bail!("--{what} {value}: a share is 0 to 1");
             }
         }
+        if !(1.0..=1e6).contains(&self.sea_changes) {
+            bail!("--sea-changes {}: 1 to 1000000 seconds", self.sea_changes);
+        }
         let spans = [
             &self.flukes,
             &self.fluke_seconds,
@@ -137,7 +143,7 @@ impl SynthSeaArgs {
             returns: self.returns,
             return_after: self.return_after.0.clone(),
             distractors_a_minute: self.distractors.max(0.0),
-            ..Plan::default()
+            sea_changes: self.sea_changes,
         })
     }
 }
@@ -354,6 +360,7 @@ mod tests {
             ("a.y4m", &["--fps", "0"], "frames a second"),
             ("a.y4m", &["--pairs", "2"], "0 to 1"),
             ("a.y4m", &["--whales", "0"], "one to choose"),
+            ("a.y4m", &["--sea-changes", "0"], "1 to 1000000"),
         ] {
             let error = write(folder.path(), name, more).unwrap_err().to_string();
             assert!(error.contains(said), "{error}");

@@ -1,0 +1,183 @@
+//! `cargo xtask bench encounters`: films with truth through the boat's own watch: what is found, what is seen that is none, and whether it is
+//! named rightly.
+
+mod cast;
+mod told;
+
+use super::{empty, measured};
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use cast::Cast;
+use clap::Args;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use told::Told;
+
+/// Measure the boat on films whose truth is known: encounters found, false sightings an hour, right decisions beside those on stills.
+///
+/// Films are drawn: drawn whales on drawn seas, flukes of your photos on drawn seas, and open sea with birds, boats, fins and blows. Of each kind of
+/// whales half is enrolled. Every frame is a JPEG and goes through decoding, gate, detector, tracks, crops, embedding and decision into
+/// an outbox, as on a boat. Takes most of an hour on two cores, nearly all of it drawing; films that are there already are used again.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench encounters
+  cargo xtask bench encounters --data ../shared/flukes/devtest.csv
+  cargo xtask bench encounters --encounters 20 --hours 0.1
+
+An encounter is found where a sighting's boxes lie on its fluke; a sighting on no fluke is false. Right is a whale of the catalogue by its name and
+another one as new; a call for review is neither. The boat is set up as it is where edge.toml says nothing.
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchEncountersArgs {
+    /// Photos with boxes and names of whales that neither model nor detector were taught by, a CSV with its photos in the folder beside it
+    #[arg(long, value_name = "CSV")]
+    data: Option<PathBuf>,
+    /// Encounters of each kind
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000))]
+    encounters: u32,
+    /// Hours of open sea
+    #[arg(long, default_value_t = 1.0, value_name = "H")]
+    hours: f64,
+    /// Seas, places and drawn flukes follow from this number
+    #[arg(long, default_value_t = 2001, value_name = "N")]
+    seed: u64,
+    /// The bundle, with a detector
+    #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
+    bundle: PathBuf,
+}
+
+/// Frames a second of films with flukes, and of open sea.
+const RATES: [&str; 2] = ["10", "5"];
+/// Their sizes.
+const SIZES: [&str; 2] = ["1280x720", "640x360"];
+/// Widths of flukes in them, in pixels: 96 to 720 of a frame of 1,920.
+const FLUKES: &str = "64..480";
+
+/// Measures; what it writes lies in `target/bench/encounters`.
+pub(crate) fn run(args: &BenchEncountersArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    steps.take("build the boat and what draws", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace", "--bins"]);
+        workshop.run(cargo.args(["--example", "encounters"]))
+    })?;
+    let folder = workshop.target().join("bench/encounters");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let bundle =
+        fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
+    let mut casts = vec![Cast::drawn(&folder, args.seed)];
+    if let Some(data) = &args.data {
+        casts.push(Cast::photos(&folder, data)?);
+    }
+    let mut told = vec![];
+    for cast in &casts {
+        let name = cast.name();
+        steps.take(&format!("{name}: whales and catalogue"), || {
+            cast.enrol(workshop, &bundle)
+        })?;
+        let film = film(&folder, args, name, &format!("-{}", args.encounters));
+        steps.take(
+            &format!("{name}: a film of {} encounters", args.encounters),
+            || {
+                let mut synth = draw(workshop, args, &film, 0);
+                cast.show(&mut synth);
+                synth.arg("--encounters").arg(args.encounters.to_string());
+                synth.args([
+                    "--flukes",
+                    FLUKES,
+                    "--fluke-seconds",
+                    "1.5..5",
+                    "--sea-seconds",
+                    "2..4",
+                ]);
+                synth.args([
+                    "--pairs",
+                    "0.15",
+                    "--returns",
+                    "0.1",
+                    "--return-after",
+                    "30..120",
+                ]);
+                once(workshop, synth.args(["--sea-changes", "30"]), &film)
+            },
+        )?;
+        let seen = steps.take(&format!("{name}: the boat"), || {
+            boat(
+                workshop,
+                &folder,
+                name,
+                &[&cast.bundle(), &film, Path::new(RATES[0]), &cast.stills()],
+            )
+        })?;
+        told.push((name, seen));
+    }
+    let open = film(&folder, args, "sea", &format!("-{}", args.hours));
+    let sea = steps.take("open sea", || {
+        let mut synth = draw(workshop, args, &open, 1);
+        let seconds = (args.hours * 3600.0).round();
+        synth.args(["--encounters", "0", "--sea-changes", "120", "--sea-seconds"]);
+        once(workshop, synth.arg(seconds.to_string()), &open)?;
+        boat(
+            workshop,
+            &folder,
+            "sea",
+            &[&casts[0].bundle(), &open, Path::new(RATES[1])],
+        )
+    })?;
+    println!("\n{}\n", steps.summary());
+    for (name, seen) in &told {
+        println!("{}", seen.table(name));
+    }
+    println!("{}", sea.strays_an_hour("open sea"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn film(folder: &Path, args: &BenchEncountersArgs, name: &str, more: &str) -> PathBuf {
+    folder.join(format!("{name}-{}{more}.mjpeg", args.seed))
+}
+
+fn draw(
+    workshop: &Workshop,
+    args: &BenchEncountersArgs,
+    film: &Path,
+    kind: usize,
+) -> std::process::Command {
+    let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+    synth
+        .arg("synth-sea")
+        .arg("--out")
+        .arg(film.with_extension("part.mjpeg"));
+    synth.args(["--size", SIZES[kind], "--fps", RATES[kind], "--seed"]);
+    synth.arg(args.seed.to_string());
+    synth
+}
+
+/// Draws `film`, unless it is there: it bears its name once it is whole.
+fn once(workshop: &Workshop, synth: &mut std::process::Command, film: &Path) -> anyhow::Result<()> {
+    if film.exists() {
+        println!("    {} is there", film.display());
+        return Ok(());
+    }
+    workshop.run(synth)?;
+    for ending in ["truth.jsonl", "mjpeg"] {
+        let (part, whole) = (
+            film.with_extension(format!("part.{ending}")),
+            film.with_extension(ending),
+        );
+        fs::rename(&part, &whole).with_context(|| part.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// What the boat makes of a film.
+fn boat(workshop: &Workshop, folder: &Path, name: &str, args: &[&Path]) -> anyhow::Result<Told> {
+    let program = workshop.built_as("release", "examples").join("encounters");
+    let folder = &folder.join(format!("{name}-boat"));
+    empty(folder)?;
+    let mut boat = workshop.program(program);
+    let measured = measured::run(workshop, boat.args(args), folder, "boat")?;
+    serde_json::from_str(&measured.printed).context("what encounters prints")
+}

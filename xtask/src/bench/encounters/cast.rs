@@ -1,0 +1,193 @@
+//! Who swims in a film: drawn whales, or those of photos; half of them enrolled.
+
+use super::super::empty;
+use crate::workshop::Workshop;
+use anyhow::{Context, bail, ensure};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Drawn whales, of which half are enrolled.
+const DRAWN: u32 = 120;
+
+/// The whales of a film.
+pub(super) enum Cast {
+    /// Drawn.
+    Drawn {
+        /// Where everything of them lies.
+        folder: PathBuf,
+        /// They follow from it.
+        seed: u64,
+    },
+    /// Of photos.
+    Photos {
+        /// Where their tables lie.
+        folder: PathBuf,
+        /// Where the photos lie.
+        photos: PathBuf,
+    },
+}
+
+impl Cast {
+    /// Drawn whales.
+    pub(super) fn drawn(folder: &Path, seed: u64) -> Self {
+        Self::Drawn {
+            folder: folder.join(format!("drawn-{seed}")),
+            seed,
+        }
+    }
+
+    /// The whales of a table of photos with boxes. Of whales with two photos or more, the last one swims, and of every other one the rest is to be
+    /// enrolled; of whales with one photo every other one is to be enrolled, and none swims.
+    pub(super) fn photos(folder: &Path, table: &Path) -> anyhow::Result<Self> {
+        let photos = table.with_extension("");
+        let photos = fs::canonicalize(&photos).with_context(|| photos.display().to_string())?;
+        let folder = folder.join("photos");
+        empty(&folder)?;
+        let text = fs::read_to_string(table).with_context(|| table.display().to_string())?;
+        let Split { catalogue, film } =
+            split(&text).with_context(|| table.display().to_string())?;
+        for (name, rows) in [("catalogue", catalogue), ("film", film)] {
+            let path = folder.join(name).with_extension("csv");
+            fs::write(&path, rows).with_context(|| path.display().to_string())?;
+            std::os::unix::fs::symlink(&photos, folder.join(name))?;
+        }
+        Ok(Self::Photos { folder, photos })
+    }
+
+    /// What it is called.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Drawn { .. } => "drawn",
+            Self::Photos { .. } => "photos",
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        match self {
+            Self::Drawn { folder, .. } | Self::Photos { folder, .. } => folder,
+        }
+    }
+
+    /// The bundle with the enrolled ones.
+    pub(super) fn bundle(&self) -> PathBuf {
+        self.folder().with_extension("flukebundle")
+    }
+
+    /// A table with a photo of each whale.
+    pub(super) fn stills(&self) -> PathBuf {
+        self.folder().join(match self {
+            Self::Drawn { .. } => "queries.csv",
+            Self::Photos { .. } => "film.csv",
+        })
+    }
+
+    /// Makes the bundle with the enrolled ones.
+    pub(super) fn enrol(&self, workshop: &Workshop, bundle: &Path) -> anyhow::Result<()> {
+        let flukewatch = || workshop.program(workshop.built_as("release", "flukewatch"));
+        let mut enrol = flukewatch();
+        enrol
+            .args(["enroll", "--quiet", "--out"])
+            .arg(self.bundle())
+            .arg(bundle);
+        enrol.arg(self.folder().join("catalogue.csv"));
+        match self {
+            Self::Drawn { folder, seed } => {
+                empty(folder)?;
+                let mut synth = flukewatch();
+                synth.arg("synth").arg("--out").arg(folder);
+                synth.arg("--seed").arg(seed.to_string());
+                let half = (DRAWN / 2).to_string();
+                synth.args(["--whales", &half, "--new-whales", &half]);
+                workshop.run(&mut synth)?;
+            }
+            Self::Photos { photos, .. } => {
+                enrol.arg("--photos").arg(photos);
+            }
+        }
+        workshop.run(&mut enrol)
+    }
+
+    /// Lets `synth-sea` show them.
+    pub(super) fn show(&self, synth: &mut Command) {
+        match self {
+            Self::Drawn { .. } => synth.arg("--whales").arg(DRAWN.to_string()),
+            Self::Photos { folder, .. } => synth.arg("--photos").arg(folder.join("film.csv")),
+        };
+    }
+}
+
+/// Two tables.
+struct Split {
+    catalogue: String,
+    film: String,
+}
+
+fn split(table: &str) -> anyhow::Result<Split> {
+    let mut lines = table.lines();
+    let head = lines.next().context("the table is empty")?;
+    if table.contains('"') {
+        bail!("fields in quotes are not read here");
+    }
+    let place = head.split(',').position(|name| name.trim() == "identity");
+    let place = place.context("the table has no column 'identity'")?;
+    let mut whales: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for line in lines {
+        if let Some(whale) = line.split(',').nth(place).filter(|w| !w.is_empty()) {
+            whales.entry(whale).or_default().push(line);
+        }
+    }
+    let (mut catalogue, mut film) = (vec![head], vec![head]);
+    let (mut once, mut often) = (0, 0);
+    for rows in whales.values() {
+        let Some((last, others)) = rows.split_last() else {
+            continue;
+        };
+        let count = if others.is_empty() {
+            &mut once
+        } else {
+            &mut often
+        };
+        *count += 1;
+        let enrolled = *count % 2 == 1;
+        if others.is_empty() {
+            catalogue.extend(enrolled.then_some(last));
+        } else {
+            film.push(last);
+            catalogue.extend(others.iter().filter(|_| enrolled));
+        }
+    }
+    ensure!(film.len() > 2, "fewer than two whales have two photos");
+    let text = |rows: Vec<&str>| rows.join("\n") + "\n";
+    Ok(Split {
+        catalogue: text(catalogue),
+        film: text(film),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_is_enrolled_and_who_swims_does_not_swim_by_an_enrolled_photo() {
+        let table = "image,identity\na1,a\na2,a\nb1,b\nb2,b\nc1,c\nd1,d\ne1,\na3,a\n";
+        let Split { catalogue, film } = split(table).unwrap();
+        assert_eq!(catalogue, "image,identity\na1,a\na2,a\nc1,c\n");
+        assert_eq!(film, "image,identity\na3,a\nb2,b\n");
+    }
+
+    #[test]
+    fn tables_that_cannot_be_split_say_why() {
+        for (table, why) in [
+            ("", "empty"),
+            ("image,name\na,b\n", "no column 'identity'"),
+            ("image,identity\na1,a\n", "two photos"),
+            ("image,identity\n\"a\",a\n", "quotes"),
+        ] {
+            let error = split(table).err().unwrap().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}
