@@ -13,6 +13,8 @@ use flukewatch_common::detector::Detector;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::sighting::MAX_CANDIDATES;
+use flukewatch_edge::config::EncounterSection;
+use flukewatch_edge::detect::Reduced;
 use flukewatch_edge::encounter::{Encounter, Encounters, Found, Grouping};
 use flukewatch_edge::gate::{Gate, GateSettings, Verdict};
 use flukewatch_edge::pixels::Developer;
@@ -20,7 +22,6 @@ use flukewatch_edge::source::{FrameSource, Next, Unpaced, film::Film};
 use flukewatch_edge::stop::Stop;
 use flukewatch_edge::time::Moment;
 use flukewatch_edge::track::TrackRules;
-use image::RgbImage;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::path::Path;
@@ -70,7 +71,7 @@ fn main() {
     let mut developer = Developer::new(true);
     let mut gate = Gate::new(GateSettings::default());
     let grouping = Grouping::Film {
-        gap: 2000,
+        gap: EncounterSection::default().gap_millis(rate.parse().unwrap()),
         longest: 300_000,
     };
     let mut encounters = Encounters::new(grouping, 5, preparation.margin.max(0.1))
@@ -88,7 +89,7 @@ fn main() {
     )
     .unwrap();
     let (mut sea, mut flukes) = (Sums::default(), Sums::default());
-    let (mut small, mut found) = (RgbImage::default(), vec![]);
+    let (mut reduced, mut found) = (Reduced::default(), vec![]);
     let mut over: Vec<Encounter> = vec![];
     let mut looked_at = 0;
     loop {
@@ -112,22 +113,16 @@ fn main() {
             width: pixels.width(),
             height: pixels.height(),
         };
-        let step = (size.width / 960).max(1);
-        pixels.reduce(step, &mut small);
+        let small = reduced.of(&photo);
         lap(2);
         let moment = frame.taken.since(start);
-        let verdict = gate.look(&small, moment);
+        let verdict = gate.look(small, moment);
         lap(3);
         found.clear();
         if verdict.is_worth_it() {
             looked_at += 1;
-            detector.detect(&small, &mut found).unwrap();
-            for detection in &mut found {
-                let r = &mut detection.region;
-                for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
-                    *edge = edge.saturating_mul(step);
-                }
-            }
+            detector.detect(small, &mut found).unwrap();
+            reduced.in_photo(&mut found);
             if !found.is_empty() {
                 gate.saw_fluke(moment);
             }

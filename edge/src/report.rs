@@ -5,7 +5,7 @@ use crate::identify::{Embedded, Identifier, IdentifyError};
 use crate::picture::{self, MAX_JPEG, PictureError};
 use crate::position::Positions;
 use crate::returns::Returns;
-use crate::time::{Dated, Timekeeper, Timing};
+use crate::time::{Dated, Moment, Timekeeper, Timing};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::footage::{ConfigId, Footage};
 use flukewatch_common::sighting::{BoatId, PictureInfo, Sighting};
@@ -33,6 +33,8 @@ pub struct Report {
     pub sighting: Sighting,
     /// The picture file.
     pub jpeg: Vec<u8>,
+    /// When the last frame with the fluke was taken.
+    pub ended: Moment,
 }
 
 /// What tells where and when a sighting was.
@@ -166,6 +168,7 @@ impl Reporter {
         Ok(Report {
             sighting,
             jpeg: jpeg.file,
+            ended: encounter.ended,
         })
     }
 

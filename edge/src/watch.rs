@@ -4,7 +4,7 @@
 //! (its disk is full), sightings wait in memory, [`MAX_IN_MEMORY`] of them, and are offered again; beyond that the oldest is given
 //! up, and the log names it.
 
-use crate::detect::{Detect, DetectError};
+use crate::detect::{Detect, DetectError, Reduced};
 use crate::encounter::{Encounter, Encounters, Found};
 use crate::frame::{Frame, FramePicture, RawPicture};
 use crate::gate::Gate;
@@ -22,7 +22,6 @@ use flukewatch_common::decision::Verdict;
 use flukewatch_common::detection::Detection;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
-use image::RgbImage;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,8 +85,7 @@ pub struct Watch {
     /// What looks at frames that come without boxes; where there is none, they count as flukes as a whole.
     detector: Option<Box<dyn Detect>>,
     found: Vec<Detection>,
-    /// The frame, reduced for the detector.
-    small: RgbImage,
+    reduced: Reduced,
     reporter: Reporter,
     outbox: Outbox,
     clock: Arc<dyn Clock>,
@@ -126,7 +124,7 @@ impl Watch {
             developer: Developer::new(reporter.sees_grey()),
             detector: None,
             found: vec![],
-            small: RgbImage::default(),
+            reduced: Reduced::default(),
             reporter,
             outbox,
             clock,
@@ -306,7 +304,7 @@ impl Watch {
             cameras,
             detector,
             found,
-            small,
+            reduced,
             ..
         } = self;
         let gate = cameras.get_mut(camera).and_then(|c| c.gate.as_mut());
@@ -319,7 +317,7 @@ impl Watch {
             }
             (None, Some(detector)) => {
                 let sight = Sight { photo, taken, gate };
-                detect(&mut **detector, sight, small, found).map_err(|e| e.to_string())?;
+                detect(&mut **detector, sight, reduced, found).map_err(|e| e.to_string())?;
                 Found::Detected(found)
             }
             (None, None) => Found::Whole,
@@ -399,7 +397,7 @@ impl Watch {
             let now = self.clock.now();
             match self.outbox.accept(&report.sighting, &report.jpeg, now) {
                 Ok(sequence) => {
-                    told(report, sequence);
+                    told(report, sequence, self.steady.now());
                     self.waiting.pop_front();
                     if self.refused.take().is_some() {
                         tracing::info!("the outbox takes sightings again");
@@ -432,10 +430,6 @@ impl Watch {
     }
 }
 
-/// How wide a frame is that a detector sees, at least, in pixels: from twice this width on frames are reduced. A fluke that is narrower than 16
-/// pixels then tells nothing anyway.
-const DETECTED_WIDTH: u32 = 960;
-
 /// A frame to be looked at.
 struct Sight<'a> {
     photo: &'a Photo,
@@ -443,23 +437,14 @@ struct Sight<'a> {
     gate: Option<&'a mut Gate>,
 }
 
-/// Lets `detector` look at a photo that its gate lets through, reduced in the memory of `small` where it is large; boxes are in the photo's
-/// pixels.
+/// Lets `detector` look at a photo that its gate lets through; boxes are in the photo's pixels.
 fn detect(
     detector: &mut dyn Detect,
     Sight { photo, taken, gate }: Sight<'_>,
-    small: &mut RgbImage,
+    reduced: &mut Reduced,
     found: &mut Vec<Detection>,
 ) -> Result<(), DetectError> {
-    let pixels = photo.pixels();
-    let step = (pixels.width() / DETECTED_WIDTH).max(1);
-    let seen = match photo {
-        Photo::Colour(photo) if step == 1 => photo,
-        _ => {
-            pixels.reduce(step, small);
-            &*small
-        }
-    };
+    let seen = reduced.of(photo);
     let at = taken.since(Moment::default());
     let mut gate = gate;
     if let Some(gate) = &mut gate
@@ -474,16 +459,17 @@ fn detect(
     {
         gate.saw_fluke(at);
     }
-    for Detection { region: r, .. } in found.iter_mut() {
-        for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
-            *edge = edge.saturating_mul(step);
-        }
-    }
+    reduced.in_photo(found);
     Ok(())
 }
 
-fn told(report: &Report, sequence: u64) {
-    let Report { sighting, .. } = report;
+/// Logs a sighting that the outbox has since `now`.
+fn told(report: &Report, sequence: u64, now: Moment) {
+    let Report {
+        sighting, ended, ..
+    } = report;
+    // Since the fluke was seen last. A replay at the machine's own pace may be ahead of the clock.
+    let after_ms = now.millis_since(*ended).max(0);
     let score = sighting.candidates.first().map_or(0.0, |c| c.score);
     let (frames, started) = (sighting.frames, sighting.started);
     if let Some(footage) = sighting
@@ -495,10 +481,12 @@ fn told(report: &Report, sequence: u64) {
     }
     match &sighting.verdict {
         Verdict::Known { whale } => {
-            tracing::info!(sequence, whale, score, frames, %started, "a known whale")
+            tracing::info!(sequence, whale, score, frames, %started, after_ms, "a known whale")
         }
-        Verdict::New => tracing::info!(sequence, score, frames, %started, "a new whale"),
-        Verdict::Review => tracing::info!(sequence, score, frames, %started, "a whale for review"),
+        Verdict::New => tracing::info!(sequence, score, frames, %started, after_ms, "a new whale"),
+        Verdict::Review => {
+            tracing::info!(sequence, score, frames, %started, after_ms, "a whale for review")
+        }
     }
 }
 

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on must say where, and end"
 )]
 
+pub mod at_sea;
 pub mod boat;
 pub mod bundle;
 pub mod drawn_weights;

@@ -2,6 +2,7 @@
 
 mod boat;
 mod cores;
+mod day;
 mod encounters;
 mod infer;
 mod measured;
@@ -35,6 +36,7 @@ enum Bench {
     Boat(boat::BenchBoatArgs),
     Pipeline(pipeline::BenchPipelineArgs),
     Encounters(encounters::BenchEncountersArgs),
+    Day(day::BenchDayArgs),
 }
 
 /// Runs the measurement that was asked for.
@@ -47,6 +49,7 @@ pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitC
         Bench::Boat(args) => boat::run(args, workshop),
         Bench::Pipeline(args) => pipeline::run(args, workshop),
         Bench::Encounters(args) => encounters::run(args, workshop),
+        Bench::Day(args) => day::run(args, workshop),
     }
 }
 

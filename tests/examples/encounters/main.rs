@@ -13,38 +13,18 @@ mod stills;
 mod truth;
 
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedder::Embedder;
-use flukewatch_common::sighting::{BoatId, Part, Sighting};
-use flukewatch_common::wire;
-use flukewatch_edge::config::{DetectorSection, EncounterSection, TrackSection};
-use flukewatch_edge::encounter::{Encounters, Grouping};
-use flukewatch_edge::gate::{Gate, GateSettings};
-use flukewatch_edge::health::Counters;
+use flukewatch_common::sighting::Sighting;
 use flukewatch_edge::identify::Identifier;
-use flukewatch_edge::outbox::{Load, Outbox};
-use flukewatch_edge::position::Positions;
-use flukewatch_edge::report::{Reporter, Whereabouts};
-use flukewatch_edge::returns::Returns;
-use flukewatch_edge::run::{PICTURE_MARGIN, detector};
 use flukewatch_edge::source::{Film, Unpaced};
 use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::{ManualSteadyClock, Moment, Timekeeper};
-use flukewatch_edge::track::TrackRules;
-use flukewatch_edge::watch::{Watch, Watched};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
+use flukewatch_tests::at_sea::{self, BEGIN, START};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use std::time::Instant;
 use truth::Truth;
-
-/// When the film begins.
-const START: Timestamp = Timestamp(1_795_450_800_000);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -55,10 +35,10 @@ fn main() {
     let bundle = Bundle::open(Path::new(bundle)).unwrap();
     let names = bundle.catalogue.entries().iter();
     let enrolled: BTreeSet<String> = names.map(|e| e.whale.clone()).collect();
-    let margin = bundle.manifest.preparation.margin.max(PICTURE_MARGIN);
+    let margin = at_sea::margin(&bundle);
     let truth = Truth::beside(film);
     let began = Instant::now();
-    let sightings = watch(&bundle, film, rate, margin);
+    let sightings = watch(&bundle, film, rate);
     let took = began.elapsed().as_secs_f64();
 
     let stills = match args.get(3) {
@@ -132,69 +112,13 @@ fn main() {
     println!("{told}");
 }
 
-/// The sightings that the boat makes of a film, in order, set up as it is where its configuration says nothing.
-fn watch(bundle: &Bundle, film: &Path, rate: f64, margin: f32) -> Vec<Sighting> {
-    let (encounter, track) = (EncounterSection::default(), TrackSection::default());
-    let detector = detector(bundle, 0.0)
-        .unwrap()
-        .expect("a detector in the bundle");
+/// The sightings that the boat makes of a film, in order.
+fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
     let folder = Scratch::beside(film);
-    let boat: BoatId = "bench".parse().unwrap();
-    let outbox = Outbox::open(&folder.0, &boat, 1 << 34).unwrap();
-    let queue = outbox.queue().unwrap();
-    let start = Moment::from_millis(60_000);
-    let clock = Arc::new(ManualClock::new(START));
-    let steady = Arc::new(ManualSteadyClock::new(start));
-    let whereabouts = Whereabouts {
-        keeper: Arc::new(Timekeeper::new(clock.clone(), steady.clone())),
-        positions: Arc::new(Positions::new(Duration::from_secs(60), false)),
-    };
-    let embedder = Embedder::open(bundle).unwrap();
-    let identifier = Identifier::new(bundle.clone(), embedder);
-    let random = Box::new(StdRng::seed_from_u64(1));
-    let reporter = Reporter::new(boat, vec!["main".into()], identifier, whereabouts, random)
-        .with_returns(Returns::new(encounter.return_within()));
-    let source = Film::open(film, start, rate, Box::new(Unpaced(Stop::default()))).unwrap();
-    let grouping = Grouping::Film {
-        gap: encounter.gap_millis(rate),
-        longest: encounter.longest_millis(),
-    };
-    let preparation = &bundle.manifest.preparation;
-    let encounters = Encounters::new(grouping, encounter.best_crops, margin)
-        .with_tracks(TrackRules {
-            threshold: detector.threshold(),
-            sure: track.sure as f32,
-            hits: track.hits,
-            of_frames: track.of_frames,
-            ..TrackRules::default()
-        })
-        .for_model(preparation.height, preparation.width);
-    let gate = Gate::new(GateSettings {
-        every: DetectorSection::default().every,
-        ..GateSettings::default()
-    });
-    Watch::new(
-        Box::new(source),
-        vec![Watched::new(encounters, false).gated(Some(gate))],
-        reporter,
-        outbox,
-        clock,
-        steady,
-        Arc::new(Counters::default()),
-        Arc::new(Notify::new()),
-        Stop::default(),
-    )
-    .detecting(Some(Box::new(detector)))
-    .run()
-    .unwrap();
-    let queued = queue.next(&HashSet::new(), 1_000_000).unwrap();
-    let parts = queued.into_iter().filter(|q| q.key.part == Part::Sighting);
-    parts
-        .map(|q| match queue.load(q.key).unwrap() {
-            Load::Message(message) => wire::decode(&message).unwrap(),
-            other => panic!("{other:?}"),
-        })
-        .collect()
+    let source = Film::open(film, BEGIN, rate, Box::new(Unpaced(Stop::default()))).unwrap();
+    let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, &folder.0);
+    watch.run().unwrap();
+    at_sea::sightings(&queue)
 }
 
 /// A folder for the outbox, gone when dropped.

@@ -38,6 +38,8 @@ const RATE: f64 = 30.0;
 const CORES: [f64; 2] = [1.0, 1.6];
 /// Most memory, in bytes.
 const MEMORY_TARGET: f64 = 250e6;
+/// Milliseconds from a fluke's last frame to its sighting in the outbox at most.
+const DELAY: u64 = 1000;
 
 /// What `bench_pipeline` tells.
 #[derive(Debug, Deserialize)]
@@ -133,6 +135,18 @@ pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Resu
     println!(
         "the boat's program, whole film: {cores:.2} cores, {late:.1} s longer than the film's {seconds:.0} s"
     );
+    let log = folder.join("boat.log");
+    let delays = delays(&fs::read_to_string(&log).with_context(|| log.display().to_string())?);
+    let slowest = delays.iter().copied().max();
+    match slowest {
+        Some(slowest) => println!(
+            "from a fluke's last frame to the outbox: {} ms at most, {} sightings (at most {DELAY}: {})",
+            slowest,
+            delays.len(),
+            verdict(slowest <= DELAY)
+        ),
+        None => println!("the boat made no sighting"),
+    }
     println!(
         "peak memory: {:.0} MB (at most {:.0}: {})",
         peak / 1e6,
@@ -140,6 +154,19 @@ pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Resu
         verdict(peak <= MEMORY_TARGET)
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Milliseconds from flukes' last frames to the outbox, as the boat's log tells them.
+fn delays(log: &str) -> Vec<u64> {
+    let after = |line: &str| {
+        line.split_once("after_ms=")
+            .map(|(_, rest)| rest.to_owned())
+    };
+    let number = |rest: String| {
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|d| d.parse().ok())
+    };
+    log.lines().filter_map(after).filter_map(number).collect()
 }
 
 /// Nobody listens at port 9: what the boat finds stays in the outbox.
@@ -220,6 +247,12 @@ mod tests {
         assert_eq!(worked_in(stat), Some(2.75));
         assert_eq!(worked_in("12 (x) S 1"), None);
         assert!(children_worked().is_ok());
+    }
+
+    #[test]
+    fn delays_are_read_from_the_log() {
+        let log = "INFO a new whale sequence=1 after_ms=812\nINFO other\nINFO x after_ms=93 y=2\n";
+        assert_eq!(delays(log), [812, 93]);
     }
 
     #[test]

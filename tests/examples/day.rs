@@ -1,0 +1,126 @@
+//! Our side of `cargo xtask bench day`: hours of simulated time before a boat's watch, as fast as the machine can, and what memory it holds
+//! after each.
+//!
+//! ```sh
+//! cargo run --release -p flukewatch-tests --example day -- BUNDLE FILM RATE HOURS
+//! ```
+//!
+//! The film is shown again and again while time goes on. Now and then shore receipts all that waits. Prints a JSON object for each hour.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
+
+use flukewatch_common::bundle::Bundle;
+use flukewatch_edge::outbox::{Outbox, Queue};
+use flukewatch_edge::source::{Film, FrameSource, Next, SourceError, Unpaced};
+use flukewatch_edge::stop::Stop;
+use flukewatch_edge::time::Moment;
+use flukewatch_tests::at_sea::{self, BEGIN};
+use serde_json::json;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Shows a film again and again.
+struct Again {
+    film: PathBuf,
+    rate: f64,
+    hours: u32,
+    showing: Film,
+    last: Moment,
+    /// Hours that are over.
+    over: u32,
+    frames: u64,
+    receipted: usize,
+    queue: Queue,
+    began: Instant,
+}
+
+impl Again {
+    fn open(film: &Path, rate: f64, start: Moment) -> Film {
+        Film::open(film, start, rate, Box::new(Unpaced(Stop::default()))).unwrap()
+    }
+
+    /// An hour is over: shore has receipted all, and how much memory is held is told.
+    fn hour(&mut self) {
+        self.over += 1;
+        let queued = self.queue.next(&HashSet::new(), 1_000_000).unwrap();
+        let keys: Vec<_> = queued.iter().map(|q| q.key).collect();
+        self.receipted += self.queue.receipted(&keys).unwrap();
+        let told = json!({
+            "hour": self.over,
+            "frames": self.frames,
+            "receipted": self.receipted,
+            "waiting": self.queue.counts().unwrap().queued(),
+            "resident": resident(),
+            "took": self.began.elapsed().as_secs_f64(),
+        });
+        println!("{told}");
+    }
+}
+
+impl FrameSource for Again {
+    fn next(&mut self) -> Result<Next, SourceError> {
+        loop {
+            match self.showing.next()? {
+                Next::Over => {
+                    let start = self.last.plus(Duration::from_secs_f64(1.0 / self.rate));
+                    self.showing = Self::open(&self.film, self.rate, start);
+                }
+                Next::Frame(frame) => {
+                    self.last = frame.taken;
+                    self.frames += 1;
+                    if self.last.since(BEGIN) >= HOUR * (self.over + 1) {
+                        self.hour();
+                    }
+                    if self.over == self.hours {
+                        return Ok(Next::Over);
+                    }
+                    return Ok(Next::Frame(frame));
+                }
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+/// What this process holds of the memory, in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
+    let kilobytes = line.split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<u64>().unwrap() * 1024
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [bundle, film, rate, hours] = &args[..] else {
+        panic!("BUNDLE FILM RATE HOURS");
+    };
+    let (film, rate): (&Path, f64) = (film.as_ref(), rate.parse().unwrap());
+    let bundle = Bundle::open(Path::new(bundle)).unwrap();
+    let folder = film.with_extension("outbox");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let boat = "simulated".parse().unwrap();
+    // Opened a second time, as the courier does, to receipt.
+    let queue = Outbox::open(&folder, &boat, 1 << 34)
+        .unwrap()
+        .queue()
+        .unwrap();
+    let source = Again {
+        film: film.to_owned(),
+        rate,
+        hours: hours.parse().unwrap(),
+        showing: Again::open(film, rate, BEGIN),
+        last: BEGIN,
+        over: 0,
+        frames: 0,
+        receipted: 0,
+        queue,
+        began: Instant::now(),
+    };
+    let (watch, _) = at_sea::watch(&bundle, Box::new(source), rate, &folder);
+    watch.run().unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+}

@@ -1,0 +1,111 @@
+//! A boat's watch in this process, on a clock of its own, set up as it is where its configuration says nothing: for films that last longer than
+//! anybody would wait.
+
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::clock::{ManualClock, Timestamp};
+use flukewatch_common::embedder::Embedder;
+use flukewatch_common::sighting::{BoatId, Part, Sighting};
+use flukewatch_common::wire;
+use flukewatch_edge::config::{DetectorSection, EncounterSection, TrackSection};
+use flukewatch_edge::encounter::{Encounters, Grouping};
+use flukewatch_edge::gate::{Gate, GateSettings};
+use flukewatch_edge::health::Counters;
+use flukewatch_edge::identify::Identifier;
+use flukewatch_edge::outbox::{Load, Outbox, Queue};
+use flukewatch_edge::position::Positions;
+use flukewatch_edge::report::{Reporter, Whereabouts};
+use flukewatch_edge::returns::Returns;
+use flukewatch_edge::run::{PICTURE_MARGIN, detector};
+use flukewatch_edge::source::FrameSource;
+use flukewatch_edge::stop::Stop;
+use flukewatch_edge::time::{ManualSteadyClock, Moment, Timekeeper};
+use flukewatch_edge::track::TrackRules;
+use flukewatch_edge::watch::{Watch, Watched};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What the clock says at [`BEGIN`].
+pub const START: Timestamp = Timestamp(1_795_450_800_000);
+/// The moment at which a source should begin.
+pub const BEGIN: Moment = Moment(60_000_000);
+
+/// How much sea the boat keeps around a fluke, as a share of its box's sides.
+pub fn margin(bundle: &Bundle) -> f32 {
+    bundle.manifest.preparation.margin.max(PICTURE_MARGIN)
+}
+
+/// A watch by `bundle`, which has a detector, over the one camera of `source`, of `rate` frames a second; and the queue of its outbox, which
+/// lies in `folder`.
+pub fn watch(
+    bundle: &Bundle,
+    source: Box<dyn FrameSource>,
+    rate: f64,
+    folder: &Path,
+) -> (Watch, Queue) {
+    let (encounter, track) = (EncounterSection::default(), TrackSection::default());
+    let detector = detector(bundle, 0.0)
+        .unwrap()
+        .expect("a detector in the bundle");
+    let boat: BoatId = "simulated".parse().unwrap();
+    let outbox = Outbox::open(folder, &boat, 1 << 34).unwrap();
+    let queue = outbox.queue().unwrap();
+    let clock = Arc::new(ManualClock::new(START));
+    let steady = Arc::new(ManualSteadyClock::new(BEGIN));
+    let whereabouts = Whereabouts {
+        keeper: Arc::new(Timekeeper::new(clock.clone(), steady.clone())),
+        positions: Arc::new(Positions::new(Duration::from_secs(60), false)),
+    };
+    let embedder = Embedder::open(bundle).unwrap();
+    let identifier = Identifier::new(bundle.clone(), embedder);
+    let random = Box::new(StdRng::seed_from_u64(1));
+    let reporter = Reporter::new(boat, vec!["main".into()], identifier, whereabouts, random)
+        .with_returns(Returns::new(encounter.return_within()));
+    let grouping = Grouping::Film {
+        gap: encounter.gap_millis(rate),
+        longest: encounter.longest_millis(),
+    };
+    let preparation = &bundle.manifest.preparation;
+    let encounters = Encounters::new(grouping, encounter.best_crops, margin(bundle))
+        .with_tracks(TrackRules {
+            threshold: detector.threshold(),
+            sure: track.sure as f32,
+            hits: track.hits,
+            of_frames: track.of_frames,
+            ..TrackRules::default()
+        })
+        .for_model(preparation.height, preparation.width);
+    let gate = Gate::new(GateSettings {
+        every: DetectorSection::default().every,
+        ..GateSettings::default()
+    });
+    let watch = Watch::new(
+        source,
+        vec![Watched::new(encounters, false).gated(Some(gate))],
+        reporter,
+        outbox,
+        clock,
+        steady,
+        Arc::new(Counters::default()),
+        Arc::new(Notify::new()),
+        Stop::default(),
+    )
+    .detecting(Some(Box::new(detector)));
+    (watch, queue)
+}
+
+/// The sightings that wait in an outbox, in order.
+pub fn sightings(queue: &Queue) -> Vec<Sighting> {
+    let queued = queue.next(&HashSet::new(), 1_000_000).unwrap();
+    let parts = queued.into_iter().filter(|q| q.key.part == Part::Sighting);
+    parts
+        .map(|q| match queue.load(q.key).unwrap() {
+            Load::Message(message) => wire::decode(&message).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! `cargo xtask bench day`: whether a boat's memory stays flat over a day and a night.
+
+use super::{empty, measured};
+use crate::steps::Steps;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Let a boat watch for a day of simulated time, and see whether its memory grows.
+///
+/// A drawn film of ten minutes, with whales, birds and boats, is shown again and again as fast as the machine can, two frames a second of simulated
+/// time; every hour shore receipts what waits.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench day
+  cargo xtask bench day --hours 3
+
+Exit codes: 0 measured; 1 not; 130 interrupted.")]
+pub(crate) struct BenchDayArgs {
+    /// Hours of simulated time
+    #[arg(long, default_value_t = 24, value_name = "H", value_parser = clap::value_parser!(u32).range(3..=10000))]
+    hours: u32,
+    /// The bundle, with a detector
+    #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
+    bundle: PathBuf,
+}
+
+/// Frames a second.
+const RATE: &str = "2";
+/// How much more memory may be held at the end than after the second hour, as a share.
+const FLAT: f64 = 0.05;
+
+/// What the program `day` tells of each hour.
+#[derive(Debug, Deserialize)]
+struct Hour {
+    hour: u32,
+    frames: u64,
+    receipted: usize,
+    waiting: u64,
+    resident: f64,
+}
+
+/// Measures; what it writes lies in `target/bench/day`, made anew.
+pub(crate) fn run(args: &BenchDayArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+    let mut steps = Steps::new();
+    steps.take("build the boat's watch", || {
+        let mut cargo = workshop.cargo();
+        cargo.args(["build", "--release", "--workspace", "--bins"]);
+        workshop.run(cargo.args(["--example", "day"]))
+    })?;
+    let folder = workshop.target().join("bench/day");
+    empty(&folder)?;
+    let film = folder.join("sea.mjpeg");
+    steps.take("draw a film", || {
+        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+        synth.arg("synth-sea").arg("--out").arg(&film);
+        synth.args(["--size", "640x360", "--fps", RATE, "--encounters", "12"]);
+        synth.args(["--flukes", "40..300", "--fluke-seconds", "4..8"]);
+        workshop.run(synth.args(["--sea-seconds", "30..60", "--sea-changes", "90"]))
+    })?;
+    let told = steps.take(&format!("{} hours", args.hours), || {
+        let program = workshop.built_as("release", "examples").join("day");
+        let mut day = workshop.program(program);
+        day.arg(&args.bundle).arg(&film).arg(RATE);
+        measured::run(workshop, day.arg(args.hours.to_string()), &folder, "day")
+    })?;
+    let lines = told.printed.lines().map(serde_json::from_str);
+    let hours: Vec<Hour> = lines.collect::<Result<_, _>>().context("what day prints")?;
+    println!("\n{}\n", steps.summary());
+    println!(
+        "{:<6}{:>10}{:>12}{:>10}{:>8}",
+        "hour", "frames", "receipted", "waiting", "MB"
+    );
+    for hour in &hours {
+        let Hour {
+            hour,
+            frames,
+            receipted,
+            waiting,
+            resident,
+        } = hour;
+        println!(
+            "{hour:<6}{frames:>10}{receipted:>12}{waiting:>10}{:>8.1}",
+            resident / 1e6
+        );
+    }
+    let (second, last) = (hours.get(1), hours.last());
+    let (second, last) = second.zip(last).context("day told of no second hour")?;
+    let growth = last.resident / second.resident - 1.0;
+    println!(
+        "from hour 2 to hour {}: {:+.1} % of memory (at most {:+.0} %: {}); {:.0} MB at most",
+        last.hour,
+        100.0 * growth,
+        100.0 * FLAT,
+        if growth <= FLAT { "met" } else { "missed" },
+        told.peak as f64 / 1e6
+    );
+    Ok(ExitCode::SUCCESS)
+}
