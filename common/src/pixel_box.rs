@@ -52,6 +52,35 @@ impl PixelBox {
         };
         (clipped.area() > 0).then_some(clipped)
     }
+
+    /// The least box around `bounds`, if there is one, and the pixel at `x`, `y`.
+    pub fn with_pixel(bounds: Option<Self>, x: u32, y: u32) -> Self {
+        let pixel = Self {
+            x0: x,
+            y0: y,
+            x1: x + 1,
+            y1: y + 1,
+        };
+        bounds.map_or(pixel, |b| Self {
+            x0: b.x0.min(x),
+            y0: b.y0.min(y),
+            x1: b.x1.max(x + 1),
+            y1: b.y1.max(y + 1),
+        })
+    }
+
+    /// Intersection over union, 0 to 1.
+    pub fn overlap(&self, other: &Self) -> f64 {
+        let both = Self {
+            x0: self.x0.max(other.x0),
+            y0: self.y0.max(other.y0),
+            x1: self.x1.min(other.x1),
+            y1: self.y1.min(other.y1),
+        };
+        let shared = both.area() as f64;
+        let all = self.area() as f64 + other.area() as f64 - shared;
+        if all > 0.0 { shared / all } else { 0.0 }
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +105,20 @@ mod tests {
             })
         );
         assert_eq!(b.within(5, 10), None);
+    }
+
+    #[test]
+    fn boxes_grow_by_pixels_and_overlap_by_shares() {
+        let one = PixelBox::with_pixel(None, 3, 4);
+        assert_eq!((one.area(), one.x0, one.y1), (1, 3, 5));
+        let grown = PixelBox::with_pixel(Some(one), 1, 5);
+        assert_eq!((grown.x0, grown.y0, grown.x1, grown.y1), (1, 4, 4, 6));
+        assert_eq!(grown.overlap(&grown), 1.0);
+        assert!((grown.overlap(&one) - 1.0 / 6.0).abs() < 1e-12);
+        let away = PixelBox::with_pixel(None, 9, 9);
+        assert_eq!((grown.overlap(&away), away.overlap(&grown)), (0.0, 0.0));
+        let nothing = PixelBox::whole(0, 0);
+        assert_eq!(nothing.overlap(&nothing), 0.0);
     }
 
     #[test]

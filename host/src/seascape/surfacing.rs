@@ -224,18 +224,7 @@ impl Surfacing {
                 );
                 covered += share;
                 if share >= 0.5 {
-                    let b = bounds.get_or_insert(PixelBox {
-                        x0: x,
-                        y0: y,
-                        x1: x + 1,
-                        y1: y + 1,
-                    });
-                    *b = PixelBox {
-                        x0: b.x0.min(x),
-                        y0: b.y0.min(y),
-                        x1: b.x1.max(x + 1),
-                        y1: b.y1.max(y + 1),
-                    };
+                    bounds = Some(PixelBox::with_pixel(bounds, x, y));
                 }
             }
         }

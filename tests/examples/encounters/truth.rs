@@ -88,7 +88,7 @@ impl Truth {
                 let time = began + f64::from(place.after) / 1000.0;
                 let mut near = surfacing.places.iter();
                 near.any(|(t, region)| {
-                    (t - time).abs() < 0.6 / rate && overlap(region, &place.region) >= ABOUT
+                    (t - time).abs() < 0.6 / rate && region.overlap(&place.region) >= ABOUT
                 })
             });
             here.count()
@@ -98,11 +98,4 @@ impl Truth {
         best.filter(|(_, count)| *count > 0)
             .map(|(number, _)| number)
     }
-}
-
-fn overlap(a: &PixelBox, b: &PixelBox) -> f64 {
-    let width = a.x1.min(b.x1).saturating_sub(a.x0.max(b.x0));
-    let height = a.y1.min(b.y1).saturating_sub(a.y0.max(b.y0));
-    let both = f64::from(width) * f64::from(height);
-    both / ((a.area() + b.area()) as f64 - both).max(1.0)
 }

@@ -8,26 +8,13 @@ const WINDOW: u32 = 5;
 /// Frames among them that need a box.
 const NEEDED: u32 = 3;
 /// Boxes that overlap by so much are at the same place.
-const SAME: f32 = 0.2;
-
-/// Intersection over union.
-pub fn overlap(a: &PixelBox, b: &PixelBox) -> f32 {
-    let both = PixelBox {
-        x0: a.x0.max(b.x0),
-        y0: a.y0.max(b.y0),
-        x1: a.x1.min(b.x1),
-        y1: a.y1.min(b.y1),
-    };
-    let shared = both.area() as f32;
-    let all = a.area() as f32 + b.area() as f32 - shared;
-    if all > 0.0 { shared / all } else { 0.0 }
-}
+const SAME: f64 = 0.2;
 
 /// Whether two boxes are at the same place: they overlap, or small ones lie beside each other.
 fn same_place(a: &PixelBox, b: &PixelBox) -> bool {
     let middle = |p: &PixelBox| [(p.x0 + p.x1) as f32 / 2.0, (p.y0 + p.y1) as f32 / 2.0];
     let ([ax, ay], [bx, by]) = (middle(a), middle(b));
-    overlap(a, b) >= SAME || (ax - bx).hypot(ay - by) < 0.5 * a.width().max(b.width()) as f32
+    a.overlap(b) >= SAME || (ax - bx).hypot(ay - by) < 0.5 * a.width().max(b.width()) as f32
 }
 
 /// A place that is followed.

@@ -1,12 +1,11 @@
 //! Average precision and recall of boxes.
 
-use super::alarms::overlap;
 use flukewatch_common::detection::Detection;
 use flukewatch_common::pixel_box::PixelBox;
 use serde::Serialize;
 
 /// A box is right if it overlaps the true one by so much.
-pub const RIGHT: f32 = 0.5;
+pub const RIGHT: f64 = 0.5;
 /// Widths of flukes at which sizes part, as if a frame had 1,920 pixels across.
 pub const SIZES: [f32; 6] = [24.0, 48.0, 96.0, 192.0, 384.0, 1921.0];
 
@@ -46,7 +45,7 @@ fn matches(judged: &Judged) -> Vec<Option<usize>> {
                 .iter()
                 .enumerate()
                 .filter(|(i, _)| !taken[*i])
-                .map(|(i, t)| (i, overlap(t, &found.region)))
+                .map(|(i, t)| (i, t.overlap(&found.region)))
                 .filter(|(_, o)| *o >= RIGHT)
                 .max_by(|a, b| a.1.total_cmp(&b.1));
             best.map(|(i, _)| {

@@ -1,6 +1,6 @@
 //! Films of the sea under a detector: how many encounters become alarms, and how many alarms are none.
 
-use super::alarms::{Alarms, overlap};
+use super::alarms::Alarms;
 use crate::seascape::film::Film;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::detection::Detection;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// A box that overlaps a fluke by so much is about it.
-const ABOUT: f32 = 0.3;
+const ABOUT: f64 = 0.3;
 
 /// A frame of a film as the detector saw it.
 #[derive(Clone, Debug)]
@@ -94,7 +94,7 @@ pub fn count(frames: &[Watched], threshold: f32) -> Outcome {
         for alarm in alarms.frame(&frame.found, threshold) {
             all.insert(alarm.number);
             for (number, region) in &frame.truth {
-                if overlap(region, &alarm.region) >= ABOUT {
+                if region.overlap(&alarm.region) >= ABOUT {
                     found.insert(*number);
                     right.insert(alarm.number);
                 }
