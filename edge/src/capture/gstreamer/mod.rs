@@ -17,7 +17,7 @@ use crate::source::film::{Reel, ReelError, Shot, Y4m};
 use crate::stop::Stop;
 use crate::time::{SteadyClock, Timing};
 use flukewatch_common::prepare::MAX_SIDE;
-use process::{Process, Tap};
+use process::{End, Process, Tap};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
@@ -118,11 +118,22 @@ struct Running {
 
 impl PipelineCamera {
     /// Ends the stream, and says how its pipeline ended; `ask` is whether it must be asked to.
-    fn end(&mut self, ask: bool) -> Option<String> {
+    fn end(&mut self, ask: bool) -> Option<End> {
         let Running {
             process, mut reel, ..
         } = self.running.take()?;
-        Some(process.end(reel.film().get_mut(), ask).told())
+        Some(process.end(reel.film().get_mut(), ask))
+    }
+
+    /// No frame came within `patience` of its start. It may have said why, though it did not end.
+    fn never_began(&mut self, patience: Duration) -> DeviceError {
+        let end = self.end(true);
+        let reason = end.as_ref().and_then(End::reason);
+        DeviceError::Ended(format!(
+            "no frame came within {:.1} s of its start: {}",
+            patience.as_secs_f64(),
+            reason.unwrap_or("the pipeline said nothing")
+        ))
     }
 
     /// What `error` means, met within `patience`. But for a stall the stream is over, and its process ended.
@@ -149,7 +160,7 @@ impl PipelineCamera {
     }
 
     fn ended(&mut self, when: &str) -> DeviceError {
-        let how = self.end(false).unwrap_or_default();
+        let how = self.end(false).map(|end| end.told()).unwrap_or_default();
         let hint = if how.contains("no element \"y4menc\"") {
             "; sudo apt install gstreamer1.0-plugins-good"
         } else {
@@ -253,6 +264,9 @@ impl Camera for PipelineCamera {
                 Err(e)
             }
             Err(_) if self.over() => Err(self.ended("before its first frame")),
+            Err(ReelError::Io(e)) if e.kind() == ErrorKind::TimedOut => {
+                Err(self.never_began(patience))
+            }
             Err(e) => Err(self.failed(e, patience)),
         }
     }

@@ -103,6 +103,11 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Its last word that says most.
+    pub(super) fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
     /// Its status and its last word, as `exit status: 1: no such camera`.
     pub(super) fn told(&self) -> String {
         let status = self.status.map_or_else(

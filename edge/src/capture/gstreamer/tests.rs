@@ -149,14 +149,18 @@ fn a_pipeline_that_fails_at_its_start_says_why() {
 }
 
 #[test]
-fn a_pipeline_that_never_begins_is_a_stall() {
+fn a_pipeline_that_never_begins_is_ended_and_says_what_it_said() {
     let tools = Tools {
-        starts_within: Duration::from_millis(150),
+        starts_within: Duration::from_secs(2),
         ..tools(STAND_IN)
     };
-    let mut camera = open(&"hang".parse().unwrap(), tools);
+    let pipeline = "say:'Error: the daemon hangs' say:waiting hang";
+    let mut camera = open(&pipeline.parse().unwrap(), tools);
     let said = camera.start(&mode(), &Controls::default()).unwrap_err();
-    assert_eq!(said, DeviceError::Stalled(Duration::from_millis(150)));
+    assert_eq!(
+        said.to_string(),
+        "no frame came within 2.0 s of its start: Error: the daemon hangs"
+    );
 }
 
 #[test]
@@ -318,7 +322,6 @@ fn a_stream_that_ends_or_hangs_is_started_anew_and_nothing_is_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("pids");
     let mut bench = Bench::new();
-    bench.patience = Duration::from_millis(300);
     let mut camera = bench.camera(&format!("pid:{} head:8x4 frame:235 exit:0", file.display()));
     for _ in 0..3 {
         assert_eq!(brightness(frame_after(&mut camera, 60)), 255);
@@ -332,7 +335,16 @@ fn a_stream_that_ends_or_hangs_is_started_anew_and_nothing_is_left_behind() {
     );
 
     std::fs::remove_file(&file).unwrap();
-    let mut camera = bench.camera(&format!("pid:{} head:8x4 frame:16 hang", file.display()));
+    // All at once, so that a slow machine does not make a frame late.
+    let film = folder.path().join("film.y4m");
+    let head = b"YUV4MPEG2 W8 H4 F30:1 C420\nFRAME\n".as_slice();
+    std::fs::write(&film, [head, &[16; 48]].concat()).unwrap();
+    bench.patience = Duration::from_millis(300);
+    let mut camera = bench.camera(&format!(
+        "pid:{} file:{} hang",
+        file.display(),
+        film.display()
+    ));
     for _ in 0..3 {
         assert_eq!(brightness(frame_after(&mut camera, 60)), 0);
     }
@@ -485,16 +497,12 @@ fn faults_of_the_real_program() {
         said.contains("! video/x-raw,width=328,height=242"),
         "{said}"
     );
-    let mark = "videotestsrc is-live=true foreground-color=4242424242";
+    let number = 3_000_000_000 + u64::from(std::process::id());
+    let mark = &format!("videotestsrc is-live=true foreground-color={number}");
     let mut camera = open(&mark.parse().unwrap(), tools(PROGRAM));
     camera.start(&mode(), &Controls::default()).unwrap();
     next(&mut *camera).unwrap();
     assert!(is_there(mark));
-    let started = Instant::now();
     drop(camera);
     assert!(!is_there(mark));
-    assert!(
-        started.elapsed() < Duration::from_secs(2),
-        "it ends when it is asked to"
-    );
 }
