@@ -47,7 +47,9 @@ impl Pipeline {
     /// The arguments of `gst-launch-1.0`.
     pub(super) fn arguments(&self) -> Vec<&str> {
         let words = self.words.iter().map(String::as_str);
-        std::iter::once("-q")
+        // Without its handler of faults: it would wait for a debugger where a plug-in crashes.
+        ["-q", "--no-fault"]
+            .into_iter()
             .chain(words)
             .chain(BEHIND.split_whitespace())
             .collect()
@@ -108,9 +110,10 @@ mod tests {
         let pipeline: Pipeline = text.parse().unwrap();
         let arguments = pipeline.arguments();
         assert_eq!(
-            arguments[..8],
+            arguments[..9],
             [
                 "-q",
+                "--no-fault",
                 "nvarguscamerasrc",
                 "sensor-id=0",
                 "!",
@@ -120,7 +123,7 @@ mod tests {
                 "name=the bow"
             ]
         );
-        assert_eq!(arguments[8..10], ["!", "queue"]);
+        assert_eq!(arguments[9..11], ["!", "queue"]);
         assert_eq!(arguments[arguments.len() - 2..], ["fdsink", "fd=0"]);
     }
 

@@ -199,16 +199,16 @@ fn gone(file: &Path, many: usize) -> bool {
         .all(|pid| !Path::new("/proc").join(pid).exists())
 }
 
-/// Whether a process with these words on its command line is there.
-fn is_there(words: &str) -> bool {
+/// The number of the process with these words on its command line, where there is one.
+fn process(words: &str) -> Option<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     processes
-        .filter_map(|p| std::fs::read(p.path().join("cmdline")).ok())
-        .any(|line| {
-            String::from_utf8_lossy(&line)
-                .replace('\0', " ")
-                .contains(words)
+        .filter(|p| {
+            let line = std::fs::read(p.path().join("cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(words)
         })
+        .find_map(|p| p.file_name().into_string().ok())
 }
 
 #[test]
@@ -497,12 +497,32 @@ fn faults_of_the_real_program() {
         said.contains("! video/x-raw,width=328,height=242"),
         "{said}"
     );
+}
+
+#[test]
+fn the_real_program_ends_when_it_is_asked_to_and_when_it_crashes() {
+    if !real() {
+        return;
+    }
     let number = 3_000_000_000 + u64::from(std::process::id());
     let mark = &format!("videotestsrc is-live=true foreground-color={number}");
-    let mut camera = open(&mark.parse().unwrap(), tools(PROGRAM));
-    camera.start(&mode(), &Controls::default()).unwrap();
-    next(&mut *camera).unwrap();
-    assert!(is_there(mark));
+    let start = || {
+        let mut camera = open(&mark.parse().unwrap(), tools(PROGRAM));
+        camera.start(&mode(), &Controls::default()).unwrap();
+        next(&mut *camera).unwrap();
+        (camera, process(mark).unwrap())
+    };
+    let (camera, _) = start();
     drop(camera);
-    assert!(!is_there(mark));
+    assert_eq!(process(mark), None);
+    let (mut camera, number) = start();
+    let killed = Command::new("kill").args(["-SEGV", &number]).status();
+    assert!(killed.unwrap().success());
+    let ended = loop {
+        if let Err(e) = next(&mut *camera) {
+            break e.to_string();
+        }
+    };
+    assert!(ended.contains("signal: 11"), "{ended}");
+    assert_eq!(process(mark), None);
 }
