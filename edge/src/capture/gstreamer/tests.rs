@@ -433,13 +433,20 @@ fn a_boat_that_ends_waits_for_no_frame() {
 
 /// Whether the real program is here; says so where it is not.
 fn real() -> bool {
-    match version() {
-        Ok(_) => true,
-        Err(e) => {
-            eprintln!("skipped: {e}");
-            false
-        }
+    if let Err(e) = version() {
+        eprintln!("skipped: {e}");
+        return false;
     }
+    let there = |element: &&str| {
+        let mut asked = Command::new("gst-inspect-1.0");
+        let asked = asked.args(["--exists", *element]).status();
+        asked.is_ok_and(|status| status.success())
+    };
+    let missing = ["videotestsrc", "y4menc"].into_iter().find(|e| !there(e));
+    if let Some(element) = missing {
+        eprintln!("skipped: GStreamer has no {element}: sudo apt install {PACKAGES}");
+    }
+    missing.is_none()
 }
 
 #[test]
