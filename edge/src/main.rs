@@ -69,8 +69,8 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
     },
     /// List live cameras with what they offer.
     ///
-    /// Sizes and rates of each way of sending that is read (GREY, NV12, YUYV, MJPEG), and why a camera cannot be used. May be used while
-    /// the boat works.
+    /// Sizes and rates of each way of sending that is read (GREY, NV12, YUYV, MJPEG), and why a camera cannot be used. Cameras that only
+    /// GStreamer reaches are not listed; it says whether the program that does is there. May be used while the boat works.
     #[command(
         after_help = "Exit codes: 0 listed, if only that there is none; 2 wrong command line."
     )]
@@ -82,7 +82,7 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
     /// Say whether a configuration and its bundle will work.
     ///
     /// Reads the configuration, verifies every part of the bundle, runs its model once, looks at the cameras and the outbox, and listens
-    /// to the receiver for a moment. What is at fault is named with its line or its part.
+    /// to the receiver for a moment. A pipeline of GStreamer is run up to its first frame, so not while the boat runs it. What is at fault is named with its line or its part.
     #[command(
         after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line."
     )]
@@ -195,10 +195,13 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
             let cameras = capture::list();
             if json {
                 println!("{}", serde_json::to_string_pretty(&cameras)?);
-            } else if cameras.is_empty() {
-                println!("no camera is there: no /dev/video*");
             } else {
+                if cameras.is_empty() {
+                    println!("no camera is there: no /dev/video*");
+                }
                 print!("{}", capture::text(&cameras));
+                let version = capture::gstreamer::version();
+                print!("{}", capture::pipelines(&version));
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -258,7 +258,7 @@ impl Leg {
         let watched: Vec<String> = config
             .cameras
             .iter()
-            .map(|c| c.path.display().to_string())
+            .map(|c| c.place().to_string())
             .collect();
         monitor.tell_start(&watched.join(", "));
 
@@ -383,7 +383,7 @@ fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Stop) {
 fn grouping(config: &Config, camera: &CameraSection) -> Grouping {
     match camera.source {
         SourceKind::Stills => Grouping::Stills,
-        SourceKind::Replay | SourceKind::V4l2 => Grouping::Film {
+        SourceKind::Replay | SourceKind::V4l2 | SourceKind::Gstreamer => Grouping::Film {
             gap: config.encounter.gap_millis(camera.frames_per_second),
             longest: config.encounter.longest_millis(),
         },

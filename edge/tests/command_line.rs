@@ -113,6 +113,22 @@ fn cameras_are_listed_even_where_there_are_none() {
     let output = edge(&["cameras"], boat.path());
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("/dev/video"));
+    let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in:/usr/bin:/bin");
+    let with = |path: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_flukewatch-edge"));
+        text(
+            &program
+                .arg("cameras")
+                .env("PATH", path)
+                .output()
+                .unwrap()
+                .stdout,
+        )
+    };
+    let there = with(stand_in);
+    assert!(there.contains("gst-launch-1.0 1.20.3 is there"), "{there}");
+    let not = with("/nowhere");
+    assert!(not.contains("sudo apt install gstreamer1.0-tools"), "{not}");
 }
 
 #[test]

@@ -8,14 +8,20 @@
 use flukewatch_common::detection::Detection;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_edge::capture::device::Controls;
+use flukewatch_edge::capture::gstreamer::{self, Tools};
+use flukewatch_edge::capture::negotiate::{Wanted, best};
 use flukewatch_edge::encounter::{Encounters, Found, Grouping};
 use flukewatch_edge::frame::{FramePicture, RawFormat, RawPicture};
 use flukewatch_edge::pixels::{Developer, Layout, Range, Shape};
 use flukewatch_edge::source::Buffers;
-use flukewatch_edge::time::Moment;
+use flukewatch_edge::stop::Stop;
+use flukewatch_edge::time::{MachineSteadyClock, Moment};
 use image::RgbImage;
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
 
 thread_local! {
     static TAKEN: Cell<usize> = const { Cell::new(0) };
@@ -125,4 +131,33 @@ fn neither_open_sea_nor_an_encounter_takes_memory_for_each_frame() {
     way.takes(30, &two);
     assert_eq!(way.takes(120, &two), 0, "two flukes");
     assert_eq!(way.takes(30, &[]), 0, "spray");
+}
+
+#[test]
+fn frames_of_a_pipeline_take_no_memory() {
+    let tools = Tools {
+        program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in/gst-launch-1.0").into(),
+        ..Tools::new(Arc::new(MachineSteadyClock), Stop::default())
+    };
+    let pipeline = "head:640x360 frames:40 hang".parse().unwrap();
+    let mut camera = gstreamer::open(&pipeline, tools);
+    let wanted = Wanted {
+        width: 640,
+        height: 360,
+        rate: 30.0,
+    };
+    let mode = best(&camera.offers().unwrap(), wanted).unwrap();
+    camera.start(&mode, &Controls::default()).unwrap();
+    let buffers = Buffers::default();
+    let mut takes = |frames: usize| {
+        let before = TAKEN.get();
+        for _ in 0..frames {
+            let mut bytes = buffers.empty();
+            camera.frame(Duration::from_secs(20), &mut bytes).unwrap();
+            drop(buffers.lend(bytes));
+        }
+        TAKEN.get() - before
+    };
+    assert!(takes(5) > 0, "it counts");
+    assert_eq!(takes(30), 0);
 }

@@ -2,7 +2,7 @@
 
 use crate::frame::RawFormat;
 use crate::pixels::{Layout, Range, Shape};
-use crate::time::Moment;
+use crate::time::{Moment, Timing};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -19,10 +19,12 @@ pub enum Encoding {
     Yuyv,
     /// A JPEG a frame.
     Mjpeg,
+    /// Brightness, then the one colour for each 2x2 pixels, then the other: what pipelines of GStreamer are asked for.
+    I420,
 }
 
 impl Encoding {
-    /// All that are read, those first that cost least to read.
+    /// All that a driver of Video4Linux2 is asked for, those first that cost least to read.
     pub const ALL: [Self; 4] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Mjpeg];
 
     /// V4L2's four letters for it.
@@ -32,6 +34,7 @@ impl Encoding {
             Self::Nv12 => b"NV12",
             Self::Yuyv => b"YUYV",
             Self::Mjpeg => b"MJPG",
+            Self::I420 => b"YU12",
         }
     }
 
@@ -52,6 +55,7 @@ impl fmt::Display for Encoding {
             Self::Nv12 => "NV12",
             Self::Yuyv => "YUYV",
             Self::Mjpeg => "MJPEG",
+            Self::I420 => "I420",
         })
     }
 }
@@ -167,6 +171,7 @@ impl Agreed {
             Encoding::Grey => Layout::Grey,
             Encoding::Nv12 => Layout::Nv12,
             Encoding::Yuyv => Layout::Yuyv,
+            Encoding::I420 => Layout::Planar420,
         };
         let Mode { width, height, .. } = self.mode;
         // A driver that says nothing of its rows packs them.
@@ -193,14 +198,18 @@ impl Agreed {
 }
 
 /// What comes with a frame's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stamp {
-    /// When the driver says that it was taken, where it says so by the steady clock.
+    /// When it was taken, where the camera says so by the steady clock.
     pub taken: Option<Moment>,
+    /// How that is known.
+    pub timing: Timing,
     /// The driver's count of frames; what it lost itself is missing in it.
     pub sequence: u32,
     /// Whether the driver says that the bytes are damaged.
     pub damaged: bool,
+    /// What is sent from this frame on, where that has changed.
+    pub changed: Option<Agreed>,
 }
 
 /// Why a camera does not do what it is asked for.
@@ -215,6 +224,9 @@ pub enum DeviceError {
     /// It is there and refuses.
     #[error("{0}")]
     Refused(String),
+    /// It sent frames, or was about to, and will send no more.
+    #[error("{0}")]
+    Ended(String),
 }
 
 /// An open camera.

@@ -2,7 +2,7 @@
 
 use super::device::{Agreed, Camera, Controls, DeviceError, Encoding, Mode, Offer, Span, Stamp};
 use crate::pixels::Range;
-use crate::time::Moment;
+use crate::time::{Moment, Timing};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -69,8 +69,10 @@ impl World {
 pub(crate) fn frame(bytes: Vec<u8>, taken: Option<Moment>, sequence: u32) -> Happens {
     let stamp = Stamp {
         taken,
+        timing: Timing::Driver,
         sequence,
         damaged: false,
+        changed: None,
     };
     Happens::Frame(bytes, stamp)
 }

@@ -80,9 +80,34 @@ pub fn text(cameras: &[ListedCamera]) -> String {
     out
 }
 
+/// What the list says of cameras that only GStreamer reaches: whether the program that does is there, and how to try one.
+pub fn pipelines(version: &Result<String, DeviceError>) -> String {
+    let how = match version {
+        Ok(version) => format!(
+            "gst-launch-1.0 {version} is there. Try a pipeline with: gst-launch-1.0 PIPELINE ! videoconvert ! fakesink"
+        ),
+        Err(e) => e.to_string(),
+    };
+    format!("other cameras, as those at a CSI connector, through source = \"gstreamer\": {how}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_to_other_cameras_is_told() {
+        let there = pipelines(&Ok("1.20.3".into()));
+        assert!(
+            there.contains("gst-launch-1.0 1.20.3 is there. Try"),
+            "{there}"
+        );
+        let not = pipelines(&Err(DeviceError::Refused("sudo apt install it".into())));
+        assert!(
+            not.ends_with("\"gstreamer\": sudo apt install it\n"),
+            "{not}"
+        );
+    }
     use crate::capture::fake::{FakeCamera, World};
 
     #[test]

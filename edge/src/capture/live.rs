@@ -2,13 +2,13 @@
 
 use super::device::{Agreed, Camera, Controls, DeviceError, Stamp};
 use super::negotiate::{self, Wanted};
+use super::place::Place;
 use super::state::CameraState;
 use crate::backoff::Backoff;
 use crate::frame::{Frame, FrameName, FramePicture, RawPicture};
 use crate::source::{Buffers, FrameSource, Next, SourceError};
 use crate::stop::Stop;
 use crate::time::{Moment, SteadyClock, Timing};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ const NAP: Duration = Duration::from_millis(100);
 const STAMP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Opens a camera.
-pub type Opener = Box<dyn FnMut(&std::path::Path) -> Result<Box<dyn Camera>, DeviceError> + Send>;
+pub type Opener = Box<dyn FnMut(&Place) -> Result<Box<dyn Camera>, DeviceError> + Send>;
 
 /// What a live camera is told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveSettings {
     /// Where it is.
-    pub path: PathBuf,
+    pub place: Place,
     /// Size and rate.
     pub wanted: Wanted,
     /// The rest.
@@ -88,17 +88,16 @@ impl LiveCamera {
 
     fn open(&mut self) -> Result<Running, DeviceError> {
         let LiveSettings {
-            path,
+            place,
             wanted,
             controls,
             ..
         } = &self.settings;
-        let mut camera = (self.tools.open)(path)?;
+        let mut camera = (self.tools.open)(place)?;
         let offers = camera.offers()?;
         let mode = negotiate::best(&offers, *wanted).ok_or_else(|| {
             DeviceError::Refused(format!(
-                "{} sends nothing that is read (GREY, NV12, YUYV, MJPEG)",
-                path.display()
+                "{place} sends nothing that is read (GREY, NV12, YUYV, MJPEG)"
             ))
         })?;
         let agreed = camera.start(&mode, controls)?;
@@ -120,7 +119,7 @@ impl LiveCamera {
         match self.open() {
             Ok(running) => {
                 let mode = running.agreed.mode.to_string();
-                tracing::info!(camera = %self.settings.path.display(), "frames of {mode}");
+                tracing::info!(camera = %self.settings.place, "frames of {mode}");
                 self.tools.state.update(|h| {
                     h.restarts += u64::from(h.mode.is_some());
                     "streaming".clone_into(&mut h.state);
@@ -137,6 +136,10 @@ impl LiveCamera {
 
     fn lost(&mut self, error: &DeviceError) {
         self.running = None;
+        if self.tools.stop.asked() {
+            // Whatever did not work was given up for that.
+            return;
+        }
         let wait = self.tools.backoff.wait();
         self.again = Some(self.tools.clock.now().plus(wait));
         self.tools.state.update(|h| {
@@ -144,7 +147,7 @@ impl LiveCamera {
             h.trouble = Some(error.to_string());
         });
         if !std::mem::replace(&mut self.told, true) {
-            tracing::error!(camera = %self.settings.path.display(), "the camera is lost, and looked for again and again: {error}");
+            tracing::error!(camera = %self.settings.place, "the camera is lost, and looked for again and again: {error}");
         }
     }
 
@@ -159,7 +162,7 @@ impl LiveCamera {
         if running.stalls >= STALLS {
             return self.lost(error);
         }
-        tracing::warn!(camera = %self.settings.path.display(), "{error}; the stream is started anew");
+        tracing::warn!(camera = %self.settings.place, "{error}; the stream is started anew");
         let mode = running.agreed.mode;
         match running.camera.start(&mode, &self.settings.controls) {
             Ok(agreed) => {
@@ -169,6 +172,14 @@ impl LiveCamera {
             }
             Err(e) => self.lost(&e),
         }
+    }
+
+    /// Its frames are others from now on.
+    fn changed(&self, running: &mut Running, agreed: Agreed) {
+        let mode = agreed.mode.to_string();
+        tracing::warn!(camera = %self.settings.place, "frames of {mode} from now on");
+        self.tools.state.update(|h| h.mode = Some(mode));
+        running.agreed = agreed;
     }
 
     fn arrived(
@@ -183,13 +194,16 @@ impl LiveCamera {
         let now = self.tools.clock.now();
         let believed = stamp.taken.filter(|taken| taken.apart(now) <= STAMP_WITHIN);
         let (taken, timing) = match believed {
-            Some(taken) => (taken, Timing::Driver),
+            Some(taken) => (taken, stamp.timing),
             None => (now, Timing::Arrival),
         };
         let missed = running
             .sequence
             .map_or(0, |last| stamp.sequence.wrapping_sub(last).wrapping_sub(1));
         running.sequence = Some(stamp.sequence);
+        if let Some(agreed) = stamp.changed {
+            self.changed(running, agreed);
+        }
         self.tools.state.frame(taken);
         let damaged = stamp.damaged || bytes.is_empty();
         self.tools.state.update(|h| {
@@ -247,6 +261,9 @@ impl FrameSource for LiveCamera {
             }
             Err(e) => {
                 self.buffers.give_back(bytes);
+                if self.tools.stop.asked() {
+                    return Ok(Next::Over);
+                }
                 match e {
                     DeviceError::Stalled(_) => self.stalled(running, &e),
                     _ => {

@@ -5,7 +5,7 @@
 
 use super::device::{Agreed, Camera, Controls, DeviceError, Encoding, Mode, Offer, Span, Stamp};
 use crate::pixels::Range;
-use crate::time::Moment;
+use crate::time::{Moment, Timing};
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -305,8 +305,10 @@ impl Camera for V4l2Camera {
             });
             Ok(Stamp {
                 taken,
+                timing: Timing::Driver,
                 sequence: meta.sequence,
                 damaged: meta.flags.contains(Flags::ERROR),
+                changed: None,
             })
         }));
         match next {

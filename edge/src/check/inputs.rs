@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::backoff::Backoff;
-use crate::capture::{self, device::DeviceError, negotiate};
+use crate::capture::{self, Place, device::DeviceError, negotiate};
 use crate::config::{CameraSection, Config, SourceKind};
 use crate::position::{Fix, Navigator, Positions, Receiver};
 use crate::source::{Film, PictureFiles, SourceError, Unpaced, film};
@@ -44,17 +44,19 @@ pub(super) fn cameras(config: &Config) -> Vec<Finding> {
 
 fn live(camera: &CameraSection) -> Result<String, DeviceError> {
     let settings = camera.live();
-    let mut device = capture::open(&settings.path)?;
+    let clock: Arc<dyn SteadyClock> = Arc::new(MachineSteadyClock);
+    let mut device = capture::open(&settings.place, &clock, &Stop::default())?;
     let mode = negotiate::best(&device.offers()?, settings.wanted).ok_or_else(|| {
         DeviceError::Refused(
             "it sends nothing that is read; `flukewatch-edge cameras` lists those that do".into(),
         )
     })?;
-    Ok(format!(
-        "{}: {}, {mode}",
-        settings.path.display(),
-        device.name()
-    ))
+    // What a pipeline sends is not known before it does.
+    let mode = match settings.place {
+        Place::Pipeline(_) => device.start(&mode, &settings.controls)?.mode,
+        Place::Device(_) => mode,
+    };
+    Ok(format!("{}: {}, {mode}", settings.place, device.name()))
 }
 
 fn replay(camera: &CameraSection) -> Result<String, SourceError> {

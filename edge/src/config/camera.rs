@@ -1,7 +1,9 @@
 //! `[camera]`, once or several times.
 
 use super::{Fault, range, within};
+use crate::capture::Place;
 use crate::capture::device::Controls;
+use crate::capture::gstreamer::Pipeline;
 use crate::capture::live::LiveSettings;
 use crate::capture::negotiate::Wanted;
 use flukewatch_common::prepare::MAX_SIDE;
@@ -18,6 +20,8 @@ use std::time::Duration;
 pub enum SourceKind {
     /// A live camera, through Video4Linux2.
     V4l2,
+    /// A live camera, through a pipeline of GStreamer.
+    Gstreamer,
     /// A folder of frames in the order of their names, as a camera took them, or a film.
     Replay,
     /// Still pictures, each an encounter of its own: a folder, or a text file with a path a line.
@@ -43,24 +47,28 @@ pub struct CameraSection {
     pub name: String,
     /// What kind of source.
     pub source: SourceKind,
-    /// The camera's device, or the folder, film or list.
+    /// The camera's device, or the folder, film or list; empty for a pipeline.
+    #[serde(default)]
     pub path: PathBuf,
+    /// The pipeline that gives frames.
+    #[serde(default, deserialize_with = "pipeline")]
+    pub pipeline: Option<Pipeline>,
     /// Frames a second.
     #[serde(default = "default_rate")]
     pub frames_per_second: f64,
     /// Real time or faster; for replays.
     #[serde(default = "default_pace")]
     pub pace: Pace,
-    /// Pixels across, for a live camera.
+    /// Pixels across, for a camera of Video4Linux2.
     #[serde(default = "default_width")]
     pub width: u32,
-    /// Pixels down, for a live camera.
+    /// Pixels down, for a camera of Video4Linux2.
     #[serde(default = "default_height")]
     pub height: u32,
-    /// How long a live camera exposes a frame; 0 leaves it to the camera.
+    /// How long a camera of Video4Linux2 exposes a frame; 0 leaves it to the camera.
     #[serde(default)]
     pub exposure_milliseconds: f64,
-    /// Whether a live camera keeps its rate when light is poor.
+    /// Whether a camera of Video4Linux2 keeps its rate when light is poor.
     #[serde(default = "default_hold_rate")]
     pub hold_rate: bool,
     /// Without a frame for so long a live camera is started anew.
@@ -99,14 +107,22 @@ fn default_stall() -> f64 {
 impl CameraSection {
     /// Whether it is a camera, and no replay.
     pub fn is_live(&self) -> bool {
-        self.source == SourceKind::V4l2
+        matches!(self.source, SourceKind::V4l2 | SourceKind::Gstreamer)
+    }
+
+    /// Where it is, as logs name it.
+    pub fn place(&self) -> Place {
+        match &self.pipeline {
+            Some(pipeline) => Place::Pipeline(pipeline.clone()),
+            None => Place::Device(self.path.clone()),
+        }
     }
 
     /// What a live camera is told.
     pub fn live(&self) -> LiveSettings {
         let exposure = self.exposure_milliseconds;
         LiveSettings {
-            path: self.path.clone(),
+            place: self.place(),
             wanted: Wanted {
                 width: self.width,
                 height: self.height,
@@ -130,6 +146,18 @@ impl CameraSection {
         };
         let named = !self.name.trim().is_empty() && self.name.chars().count() <= 32;
         check("name", named, "must be 1 to 32 characters".into());
+        let (path, pipeline) = (!self.path.as_os_str().is_empty(), self.pipeline.is_some());
+        if self.source == SourceKind::Gstreamer {
+            let itself = |what: &str| {
+                format!("is not for source = \"gstreamer\", whose pipeline says {what} itself")
+            };
+            check("path", !path, itself("where its camera is"));
+            let left = self.exposure_milliseconds == 0.0;
+            check("exposure_milliseconds", left, itself("how it exposes"));
+        } else {
+            let said = "is only for source = \"gstreamer\"";
+            check("pipeline", !pipeline, said.into());
+        }
         let largest = f64::from(MAX_SIDE);
         for (key, value, low, high) in [
             ("frames_per_second", self.frames_per_second, 0.01, 240.0),
@@ -145,8 +173,25 @@ impl CameraSection {
         ] {
             check(key, within(value, low, high), range(value, low, high));
         }
+        // These belong to the section: the key may not be written at all.
+        if self.source == SourceKind::Gstreamer && !pipeline {
+            let needed =
+                "source = \"gstreamer\" needs a `pipeline`, as \"nvarguscamerasrc ! nvvidconv\"";
+            faults.push(Fault::of(section, needed));
+        } else if self.source != SourceKind::Gstreamer && !path {
+            faults.push(Fault::of(section, "missing field `path`"));
+        }
         faults
     }
+}
+
+/// Reads a pipeline; none where it is empty.
+fn pipeline<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pipeline>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(D::Error::custom)
 }
 
 /// Reads one table or several. Unlike an untagged enum, this keeps what is wrong in which line.

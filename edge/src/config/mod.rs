@@ -259,6 +259,7 @@ impl Config {
         ]
         .into_iter()
         .chain(config.cameras.iter_mut().map(|c| &mut c.path))
+        .filter(|path| !path.as_os_str().is_empty())
         {
             *path = folder.join(&*path);
         }

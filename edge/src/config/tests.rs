@@ -1,4 +1,5 @@
 use super::*;
+use crate::capture::Place;
 
 const GOOD: &str = r#"[boat]
 name = "balaena"
@@ -90,6 +91,7 @@ fn the_example_holds_every_key() {
     for key in [
         "name",
         "path",
+        "pipeline",
         "use",
         "threads",
         "shims",
@@ -305,6 +307,77 @@ fn several_cameras_are_read_and_a_device_keeps_its_path() {
     );
     good.identity = one.identity;
     assert_eq!(one, good);
+}
+
+/// A camera at the begin of a pipeline.
+fn piped(pipeline: &str) -> String {
+    let camera = format!("source = \"gstreamer\"\npipeline = {pipeline}");
+    GOOD.replace("source = \"replay\"\npath = \"frames\"", &camera)
+}
+
+#[test]
+fn a_pipeline_is_a_live_camera() {
+    let text = piped("\"nvarguscamerasrc ! 'video/x-raw(memory:NVMM),width=1920' ! nvvidconv\"");
+    let config = Config::parse(&text, Path::new("boat/edge.toml")).unwrap();
+    let camera = &config.cameras[0];
+    assert!(camera.is_live());
+    assert_eq!(camera.path, Path::new(""));
+    let place = camera.live().place;
+    assert!(matches!(place, Place::Pipeline(_)));
+    assert_eq!(
+        place.to_string(),
+        "nvarguscamerasrc ! video/x-raw(memory:NVMM),width=1920 ! nvvidconv"
+    );
+    let over_lines = piped(
+        "\"\"\"\nnvarguscamerasrc !\n video/x-raw(memory:NVMM),width=1920\n ! nvvidconv\n\"\"\"",
+    );
+    let same = Config::parse(&over_lines, Path::new("boat/edge.toml")).unwrap();
+    assert_eq!(&same.cameras[0], camera);
+}
+
+#[test]
+fn a_pipeline_at_fault_is_named_with_its_line() {
+    for (text, said) in [
+        (
+            piped("\"src ! nvoverlaysink\""),
+            "line 9, camera.pipeline: it ends in the sink 'nvoverlaysink'",
+        ),
+        (piped("\" \""), "line 9, camera.pipeline: it is empty"),
+        (
+            piped("\"\""),
+            "line 7, camera: source = \"gstreamer\" needs a `pipeline`",
+        ),
+        (
+            piped("\"src \\u0000\""),
+            "line 9, camera.pipeline: it holds the control character '\\0'",
+        ),
+        (
+            piped("\"src ! 'conv\""),
+            "line 9, camera.pipeline: a quotation mark",
+        ),
+        (
+            piped("\"src\"\npath = \"/dev/video0\""),
+            "line 10, camera.path: is not for source = \"gstreamer\"",
+        ),
+        (
+            piped("\"src\"\nexposure_milliseconds = 2.0"),
+            "line 10, camera.exposure_milliseconds: is not for",
+        ),
+        (
+            GOOD.replace("path = \"frames\"", "path = \"frames\"\npipeline = \"src\""),
+            "line 10, camera.pipeline: is only for source = \"gstreamer\"",
+        ),
+        (
+            GOOD.replace("path = \"frames\"", ""),
+            "line 7, camera: missing field `path`",
+        ),
+    ] {
+        let fault = fault(&text);
+        assert!(
+            fault.starts_with(&format!("boat/edge.toml, {said}")),
+            "{fault}"
+        );
+    }
 }
 
 #[test]

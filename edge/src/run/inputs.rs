@@ -109,8 +109,9 @@ impl Inputs {
         state: &Arc<CameraState>,
         stop: &Stop,
     ) -> Result<Box<dyn FrameSource>, RunError> {
+        let (clock, ends) = (self.steady.clone(), stop.clone());
         let tools = LiveTools {
-            open: Box::new(capture::open),
+            open: Box::new(move |place| capture::open(place, &clock, &ends)),
             backoff: Backoff::new(LONGEST_CAMERA_WAIT, random()?),
             clock: self.steady.clone(),
             sleep: Box::new(std::thread::sleep),

@@ -55,6 +55,8 @@ pub enum Timing {
     Driver,
     /// It is the moment of its arrival, since the driver gives none on the steady clock.
     Arrival,
+    /// It is the moment of its first byte out of a pipeline, which may have held it back for so many milliseconds.
+    Pipeline(u32),
     /// It is as far from the program's start as the replay says.
     #[default]
     Replay,
@@ -66,6 +68,7 @@ impl Timing {
         match self {
             Self::Driver | Self::Replay => 20,
             Self::Arrival => 200,
+            Self::Pipeline(held) => held,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What this machine lacks, and which tests are skipped for it. Tests that are skipped count as passed, so this must be said.
 
-use crate::setup::{mosquitto, onnx_runtime::ONNX_RUNTIME, tensorrt_rtx::TENSORRT_RTX};
+use crate::setup::{debian, mosquitto, onnx_runtime::ONNX_RUNTIME, tensorrt_rtx::TENSORRT_RTX};
 use crate::workshop::Workshop;
 
 /// A line for each thing that is missing; printed as it is found.
@@ -23,6 +23,10 @@ pub(super) fn look(workshop: &Workshop, trainer: bool) -> Vec<String> {
         (
             mosquitto::find().is_some(),
             "mosquitto: boat and shore with a broker that is not ours",
+        ),
+        (
+            debian::find("gst-launch-1.0").is_some(),
+            "gst-launch-1.0 (gstreamer1.0-tools, -plugins-base and -plugins-good): a camera through the real GStreamer",
         ),
         (
             flukes.is_file(),

@@ -28,7 +28,7 @@ fn bench(width: u32, height: u32) -> Bench {
         stop: Stop::default(),
     };
     let settings = LiveSettings {
-        path: "/dev/video0".into(),
+        place: Place::Device("/dev/video0".into()),
         wanted: Wanted {
             width,
             height,
@@ -210,8 +210,10 @@ fn what_the_driver_calls_damaged_or_leaves_empty_is_a_broken_frame() {
     let mut bench = bench(8, 4);
     let damaged = Stamp {
         taken: None,
+        timing: Timing::Driver,
         sequence: 1,
         damaged: true,
+        changed: None,
     };
     bench.yuyv(1, 0);
     bench.frame_after(1);

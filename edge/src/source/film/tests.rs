@@ -255,6 +255,27 @@ fn y4m_s_range_and_odd_sizes_are_honoured() {
 }
 
 #[test]
+fn a_y4m_that_begins_anew_is_followed() {
+    let film = [
+        y4m("W4 H2 F25:1 C420", &[&[30; 12]]),
+        y4m("W2 H2 C420", &[&[90; 6]]),
+        y4m("W2 H2 C420p10", &[&[90; 6]]),
+    ];
+    let mut reel = reel(io::Cursor::new(film.concat())).unwrap().unwrap();
+    for (width, size) in [(4, 12), (2, 6)] {
+        let mut bytes = vec![];
+        let shot = reel.next(&mut bytes).unwrap();
+        let Shot::Picture(RawFormat::Plain { shape, .. }) = shot else {
+            panic!("a picture: {shot:?}");
+        };
+        assert_eq!((shape.width, bytes.len()), (width, size));
+    }
+    let ended = reel.next(&mut vec![]);
+    assert!(matches!(ended, Err(ReelError::NoFilm(_))), "{ended:?}");
+    assert!(matches!(reel.next(&mut vec![]), Ok(Shot::End)));
+}
+
+#[test]
 fn a_cut_off_y4m_gives_what_is_there() {
     let film = y4m(
         "W4 H2 Cmono XCOLORRANGE=FULL",

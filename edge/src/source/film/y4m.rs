@@ -14,20 +14,23 @@ const LONGEST_LINE: u64 = 4096;
 /// A Y4M film.
 pub struct Y4m<R> {
     film: R,
-    format: RawFormat,
-    size: usize,
-    rate: Option<f64>,
+    head: Option<Head>,
+    /// The line that was read last; its memory serves all.
+    line: Vec<u8>,
     over: bool,
 }
 
-impl<R: BufRead + Send> Y4m<R> {
-    /// Reads the first line of `film`.
-    ///
-    /// # Errors
-    /// When it is none, or announces what is not read.
-    pub fn open(mut film: R) -> Result<Self, ReelError> {
+/// What a first line says of the frames behind it.
+struct Head {
+    format: RawFormat,
+    size: usize,
+    rate: Option<f64>,
+}
+
+impl Head {
+    fn of(line: &[u8]) -> Result<Self, ReelError> {
         let no_film = |why: String| ReelError::NoFilm(why);
-        let line = line(&mut film)?.ok_or_else(|| no_film("its first line does not end".into()))?;
+        let line = String::from_utf8_lossy(line);
         let mut words = line.split(' ');
         if words.next() != Some("YUV4MPEG2") {
             return Err(no_film("it does not start with YUV4MPEG2".into()));
@@ -71,7 +74,6 @@ impl<R: BufRead + Send> Y4m<R> {
             )));
         }
         Ok(Self {
-            film,
             format: RawFormat::Plain {
                 layout,
                 shape,
@@ -79,8 +81,56 @@ impl<R: BufRead + Send> Y4m<R> {
             },
             size,
             rate,
-            over: false,
         })
+    }
+}
+
+impl<R: BufRead + Send> Y4m<R> {
+    /// Reads the first line of `film`.
+    ///
+    /// # Errors
+    /// When it is none, or announces what is not read.
+    pub fn open(film: R) -> Result<Self, ReelError> {
+        let mut opened = Self::new(film);
+        opened.begin()?;
+        Ok(opened)
+    }
+
+    /// `film`, of which nothing is read yet.
+    pub fn new(film: R) -> Self {
+        Self {
+            film,
+            head: None,
+            line: vec![],
+            over: false,
+        }
+    }
+
+    /// Reads the first line: what the frames are.
+    ///
+    /// # Errors
+    /// When it is none, or announces what is not read.
+    pub fn begin(&mut self) -> Result<RawFormat, ReelError> {
+        if !self.read_line()? {
+            return Err(ReelError::NoFilm("its first line does not end".into()));
+        }
+        let head = Head::of(&self.line)?;
+        let format = head.format;
+        self.head = Some(head);
+        Ok(format)
+    }
+
+    /// What it is read from.
+    pub fn film(&mut self) -> &mut R {
+        &mut self.film
+    }
+
+    /// Reads the next line without its end; `false` where there is none, or it is too long.
+    fn read_line(&mut self) -> std::io::Result<bool> {
+        self.line.clear();
+        let mut film = self.film.by_ref().take(LONGEST_LINE);
+        film.read_until(b'\n', &mut self.line)?;
+        Ok(self.line.pop() == Some(b'\n'))
     }
 }
 
@@ -101,38 +151,42 @@ fn fraction(text: &str) -> Option<f64> {
     (n > 0 && d > 0).then(|| f64::from(n) / f64::from(d))
 }
 
-/// The next line without its end; `None` where there is none, or it is too long.
-fn line(film: &mut impl BufRead) -> std::io::Result<Option<String>> {
-    let mut bytes = vec![];
-    film.by_ref()
-        .take(LONGEST_LINE)
-        .read_until(b'\n', &mut bytes)?;
-    Ok((bytes.pop() == Some(b'\n')).then(|| String::from_utf8_lossy(&bytes).into_owned()))
-}
-
 impl<R: BufRead + Send> Reel for Y4m<R> {
     fn next(&mut self, into: &mut Vec<u8>) -> Result<Shot, ReelError> {
-        if self.over || self.film.fill_buf()?.is_empty() {
-            return Ok(Shot::End);
-        }
-        let head = line(&mut self.film)?;
-        if !head.is_some_and(|h| h == "FRAME" || h.starts_with("FRAME ")) {
+        loop {
+            if self.over || self.film.fill_buf()?.is_empty() {
+                return Ok(Shot::End);
+            }
+            let whole = self.read_line()?;
+            if whole && (self.line == b"FRAME" || self.line.starts_with(b"FRAME ")) {
+                break;
+            }
             self.over = true;
-            return Err(ReelError::Broken(
-                "where the next frame should start is something else; the rest is not read".into(),
-            ));
+            if !(whole && self.line.starts_with(MAGIC)) {
+                return Err(ReelError::Broken(
+                    "where the next frame should start is something else; the rest is not read"
+                        .into(),
+                ));
+            }
+            // A pipeline whose pictures change begins anew.
+            self.head = Some(Head::of(&self.line)?);
+            self.over = false;
         }
-        let got = super::read_up_to(&mut self.film, self.size, into)?;
-        if got < self.size {
+        let Some(head) = &self.head else {
+            self.over = true;
+            return Err(ReelError::NoFilm("it does not start with YUV4MPEG2".into()));
+        };
+        let got = super::read_up_to(&mut self.film, head.size, into)?;
+        if got < head.size {
             self.over = true;
             return Err(ReelError::Broken(
                 "the film ends in the middle of it".into(),
             ));
         }
-        Ok(Shot::Picture(self.format))
+        Ok(Shot::Picture(head.format))
     }
 
     fn rate(&self) -> Option<f64> {
-        self.rate
+        self.head.as_ref().and_then(|head| head.rate)
     }
 }

@@ -1,0 +1,93 @@
+//! A camera that only a pipeline of GStreamer reaches: what stands in for GStreamer speaks as it does, on a boat that works as ever.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
+
+use flukewatch_tests::boat::{Boat, Camera};
+use flukewatch_tests::pictures::fluke;
+use flukewatch_tests::program::{Program, Running, repository};
+use flukewatch_tests::wait::until;
+use image::imageops::grayscale;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// Ten pictures of a whale, a second's worth.
+fn film(whale: u32) -> Vec<u8> {
+    let light = grayscale(&fluke(whale));
+    let (width, height) = light.dimensions();
+    let head = format!("YUV4MPEG2 W{width} H{height} F10:1 C420 XCOLORRANGE=FULL\n");
+    let colours = vec![128; light.len() / 2];
+    let frame = [b"FRAME\n".as_slice(), light.as_raw(), &colours].concat();
+    [head.into_bytes(), frame.repeat(10)].concat()
+}
+
+/// The command, where the stand-in is the first program of its name.
+fn beside_the_stand_in(mut command: Command) -> Command {
+    let stand_in = repository().join("edge/tests/stand-in");
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(stand_in).chain(std::env::split_paths(&usual));
+    command.env("PATH", std::env::join_paths(folders).unwrap());
+    command
+}
+
+#[test]
+fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Film, 1);
+    let (reel, pids) = (folder.path().join("whale.y4m"), folder.path().join("pids"));
+    fs::write(&reel, film(2)).unwrap();
+    boat.rewrite(|text| {
+        let (reel, pids) = (reel.display(), pids.display());
+        let pipeline =
+            format!("pid:{pids} print:GST_ARGUS file:{reel} say:'ERROR: the sensor is stuck' hang");
+        let camera =
+            format!("source = \"gstreamer\"\npipeline = \"{pipeline}\"\nstall_seconds = 2.0");
+        text.replace("source = \"replay\"\npath = \"frames\"", &camera)
+    });
+    let config = boat.config();
+    let check = ["check", "--config", config.to_str().unwrap()];
+    let checked = beside_the_stand_in(Program::Edge.command(&check))
+        .output()
+        .unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    let expected = "hang: GStreamer, 128 x 64 I420 at 10 a second";
+    assert!(
+        checked.status.success() && said.contains(expected),
+        "{said}"
+    );
+
+    let running = Running::start(beside_the_stand_in(boat.command()));
+    until("a sighting", || boat.accepted() >= 1);
+    until("the pipeline is started anew", || {
+        fs::read_to_string(&pids).unwrap().lines().count() >= 3
+    });
+    running.signal("TERM");
+    let health = running.finish().succeeded().json();
+    let camera = &health["cameras"][0];
+    assert_eq!(camera["mode"], "128 x 64 I420 at 10 a second");
+    assert!(camera["restarts"].as_u64() >= Some(1), "{camera}");
+    let left: Vec<String> = fs::read_to_string(&pids)
+        .unwrap()
+        .lines()
+        .filter(|pid| Path::new("/proc").join(pid).exists())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[test]
+fn a_boat_without_the_program_says_what_to_install() {
+    let folder = tempfile::tempdir().unwrap();
+    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Film, 1);
+    boat.rewrite(|text| {
+        let camera = "source = \"gstreamer\"\npipeline = \"nvarguscamerasrc ! nvvidconv\"";
+        text.replace("source = \"replay\"\npath = \"frames\"", camera)
+    });
+    let config = boat.config();
+    let mut check = Program::Edge.command(&["check", "--config", config.to_str().unwrap()]);
+    let checked = check.env("PATH", folder.path()).output().unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert_eq!(checked.status.code(), Some(1));
+    let expected =
+        "FAULT camera: gst-launch-1.0 is not installed: sudo apt install gstreamer1.0-tools";
+    assert!(said.contains(expected), "{said}");
+}
