@@ -13,7 +13,7 @@ use flukewatch_common::detector::Detector;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::sighting::MAX_CANDIDATES;
-use flukewatch_edge::config::EncounterSection;
+use flukewatch_edge::config::{EncounterSection, TrackSection};
 use flukewatch_edge::detect::Reduced;
 use flukewatch_edge::encounter::{Encounter, Encounters, Found, Grouping};
 use flukewatch_edge::gate::{Gate, GateSettings, Verdict};
@@ -21,7 +21,6 @@ use flukewatch_edge::pixels::Developer;
 use flukewatch_edge::source::{FrameSource, Next, Unpaced, film::Film};
 use flukewatch_edge::stop::Stop;
 use flukewatch_edge::time::Moment;
-use flukewatch_edge::track::TrackRules;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::path::Path;
@@ -75,10 +74,7 @@ fn main() {
         longest: 300_000,
     };
     let mut encounters = Encounters::new(grouping, 5, preparation.margin.max(0.1))
-        .with_tracks(TrackRules {
-            threshold: detector.threshold(),
-            ..TrackRules::default()
-        })
+        .with_tracks(TrackSection::default().rules(detector.threshold()))
         .for_model(preparation.height, preparation.width);
     let start = Moment::default();
     let mut film = Film::open(

@@ -19,7 +19,6 @@ use crate::returns::Returns;
 use crate::service::Aboard;
 use crate::source::SourceError;
 use crate::stop::Stop;
-use crate::track::TrackRules;
 use crate::uplink::{BadBrokerUrl, BrokerUrl, Courier, CourierSettings, MqttUplink};
 use crate::watch::{Watch, WatchError, Watched};
 use flukewatch_common::bundle::{Bundle, BundleError};
@@ -288,7 +287,7 @@ impl Leg {
         let best = config.encounter.best_crops;
         let cameras = config.cameras.iter().map(|camera| {
             let encounters = Encounters::new(grouping(config, camera), best, margin)
-                .with_tracks(track_rules(config, found_from))
+                .with_tracks(config.track.rules(found_from))
                 .for_model(height, width);
             let film = camera.source != SourceKind::Stills;
             Watched::new(encounters, camera.is_live()).gated(film.then(|| gate(config)))
@@ -405,16 +404,6 @@ fn gate(config: &Config) -> Gate {
         every: config.detector.every,
         ..GateSettings::default()
     })
-}
-
-fn track_rules(config: &Config, threshold: f32) -> TrackRules {
-    TrackRules {
-        threshold,
-        sure: config.track.sure as f32,
-        hits: config.track.hits,
-        of_frames: config.track.of_frames,
-        ..TrackRules::default()
-    }
 }
 
 fn random() -> Result<Box<StdRng>, RunError> {

@@ -19,7 +19,6 @@ use flukewatch_edge::run::{PICTURE_MARGIN, detector};
 use flukewatch_edge::source::FrameSource;
 use flukewatch_edge::stop::Stop;
 use flukewatch_edge::time::{ManualSteadyClock, Moment, Timekeeper};
-use flukewatch_edge::track::TrackRules;
 use flukewatch_edge::watch::{Watch, Watched};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -71,13 +70,7 @@ pub fn watch(
     };
     let preparation = &bundle.manifest.preparation;
     let encounters = Encounters::new(grouping, encounter.best_crops, margin(bundle))
-        .with_tracks(TrackRules {
-            threshold: detector.threshold(),
-            sure: track.sure as f32,
-            hits: track.hits,
-            of_frames: track.of_frames,
-            ..TrackRules::default()
-        })
+        .with_tracks(track.rules(detector.threshold()))
         .for_model(preparation.height, preparation.width);
     let gate = Gate::new(GateSettings {
         every: DetectorSection::default().every,

@@ -117,6 +117,7 @@ fn the_example_holds_every_key() {
         "threshold",
         "hits",
         "of_frames",
+        "lasts_seconds",
         "sure",
         "max_megabytes",
         "days",

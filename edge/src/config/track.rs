@@ -1,6 +1,7 @@
 //! `[track]`
 
 use super::{Fault, range, within};
+use crate::track::TrackRules;
 use serde::Deserialize;
 
 /// `[track]`
@@ -9,8 +10,10 @@ use serde::Deserialize;
 pub struct TrackSection {
     /// A fluke must be found in so many frames..
     pub hits: u32,
-    /// ..of so many in a row.
+    /// ..of so many in a row..
     pub of_frames: u32,
+    /// ..and so many seconds after it was found first.
+    pub lasts_seconds: f64,
     /// Or once with this score.
     pub sure: f64,
 }
@@ -20,18 +23,32 @@ impl Default for TrackSection {
         Self {
             hits: 3,
             of_frames: 5,
+            lasts_seconds: 0.3,
             sure: 0.95,
         }
     }
 }
 
 impl TrackSection {
+    /// These rules for boxes that begin a track from the score `threshold` on; the gap is the encounter's.
+    pub fn rules(&self, threshold: f32) -> TrackRules {
+        TrackRules {
+            threshold,
+            sure: self.sure as f32,
+            hits: self.hits,
+            of_frames: self.of_frames,
+            lasts: (self.lasts_seconds * 1000.0).round() as i64,
+            ..TrackRules::default()
+        }
+    }
+
     /// What makes no sense in it.
     pub(super) fn faults(&self) -> Vec<Fault> {
         let (hits, frames) = (f64::from(self.hits), f64::from(self.of_frames));
         let checked = [
             ("track.hits", hits, 1.0, frames.clamp(1.0, 32.0)),
             ("track.of_frames", frames, 1.0, 32.0),
+            ("track.lasts_seconds", self.lasts_seconds, 0.0, 10.0),
             ("track.sure", self.sure, 0.01, 1.0),
         ];
         let wrong = checked

@@ -403,3 +403,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn many_frames_of_one_moment_are_no_fluke_yet() {
+    let mut tracker = Tracker::new(TrackRules::default());
+    let one = detection([900.0, 500.0], [200.0, 80.0], 0.8);
+    let mut confirmed = vec![];
+    for frame in 0..12 {
+        let now = Moment(frame * 33_333);
+        tracker.pass(now);
+        tracker.step(&[one], now);
+        confirmed.push(tracker.tracks()[0].confirmed);
+    }
+    // 0.3 s after the first of them.
+    assert_eq!(confirmed.iter().position(|c| *c), Some(9), "{confirmed:?}");
+    assert_eq!(tracker.tracks()[0].id, 0);
+}

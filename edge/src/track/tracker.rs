@@ -23,8 +23,10 @@ pub struct TrackRules {
     pub sure: f32,
     /// Otherwise so many boxes are needed..
     pub hits: u32,
-    /// ..in so many frames, at most 32.
+    /// ..in so many frames, at most 32..
     pub of_frames: u32,
+    /// ..and so long after the first one, in milliseconds: of many frames a second, several show the same wave.
+    pub lasts: i64,
     /// Without a box for so long a track ends, in milliseconds.
     pub gap: i64,
 }
@@ -36,6 +38,7 @@ impl Default for TrackRules {
             sure: 0.95,
             hits: 3,
             of_frames: 5,
+            lasts: 300,
             gap: 2000,
         }
     }
@@ -55,6 +58,8 @@ pub struct Tracked {
     last: Detection,
     /// When that was.
     when: Moment,
+    /// When the first one was seen.
+    began: Moment,
     /// Whether it was seen, a bit a frame, the last frame lowest.
     history: u32,
     /// Frames since it began.
@@ -134,14 +139,17 @@ impl Tracker {
         let TrackRules {
             hits,
             of_frames,
+            lasts,
             sure,
             ..
         } = self.rules;
         self.tracks.retain_mut(|track| {
             let window = u32::MAX >> (32 - of_frames.clamp(1, 32));
             let seen = (track.history & window).count_ones();
-            track.confirmed |= seen >= hits || track.seen.is_some_and(|s| s.score >= sure);
-            track.confirmed || track.frames < of_frames
+            let often = seen >= hits;
+            let long = track.when.millis_since(track.began) >= lasts;
+            track.confirmed |= often && long || track.seen.is_some_and(|s| s.score >= sure);
+            track.confirmed || often || track.frames < of_frames
         });
     }
 
@@ -212,6 +220,7 @@ impl Tracker {
             motion: Motion::new(found.region),
             last: found,
             when: now,
+            began: now,
             history: 1,
             frames: 1,
         });
