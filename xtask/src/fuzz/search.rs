@@ -96,12 +96,16 @@ impl Search {
         let seeds = format!("target/seeds/{name}");
         let _ = fs::remove_dir_all(folder(workshop, &seeds)?);
         let seeds = folder(workshop, &seeds)?;
-        workshop
-            .run(workshop.program(&program).env(SEEDS, &seeds))
-            .with_context(|| format!("the target {name} makes no seeds"))?;
         let found = folder(workshop, &format!("artifacts/{name}"))?;
         let log_file = folder(workshop, "target/logs")?.join(format!("{name}.log"));
         let log = File::create(&log_file).with_context(|| log_file.display().to_string())?;
+        let mut seed = workshop.program(&program);
+        seed.env(SEEDS, &seeds)
+            .stderr(log.try_clone().context("the log")?);
+        workshop.run(&mut seed).with_context(|| {
+            let log = log_file.display();
+            format!("the target {name} makes no seeds, see {log}")
+        })?;
         let mut command = self.command(workshop, target, &program);
         command.arg(format!("-artifact_prefix={}/", found.display()));
         command.arg(folder(workshop, &format!("corpus/{name}"))?);
@@ -196,5 +200,52 @@ impl fmt::Display for Searched {
             "{:<9} {runs:>10} runs, {rate:>7} a second, {edges:>5} edges covered, {kept:>5} inputs kept: {found}",
             self.target.name
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A target that makes a seed, says `log` and ends with `code`.
+    fn target(workshop: &Workshop, name: &str, log: &str, code: u8) -> Target {
+        let script = format!(
+            "#!/bin/sh\n[ -n \"$FLUKEWATCH_SEEDS\" ] && exec touch \"$FLUKEWATCH_SEEDS/seed-0\"\ncat >&2 <<'E'\n{log}\nE\nexit {code}\n"
+        );
+        let target = Target { name: name.into() };
+        let program = build::program(workshop, &target);
+        fs::create_dir_all(program.parent().unwrap()).unwrap();
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        target
+    }
+
+    #[test]
+    fn a_finding_is_told_with_its_input_and_the_others_go_on() {
+        let root = tempfile::tempdir().unwrap();
+        let workshop = Workshop::at(root.path());
+        let bad = "#9 NEW cov: 3 corp: 1/1b\nthread 'x' panicked at a.rs:1:2:\nwet\nTest unit written to f/crash-1";
+        let targets = [
+            target(&workshop, "film", bad, 77),
+            target(&workshop, "nmea", "#800 DONE cov: 7 corp: 5/9b", 0),
+        ];
+        let search = Search {
+            seconds: 1,
+            seed: 1,
+        };
+        let mut ended = 0;
+        let done = search.all(&workshop, &targets, 1, |_| ended += 1).unwrap();
+        assert_eq!((ended, done.len()), (2, 2));
+        assert!(!done[0].is_good() && done[1].is_good());
+        let said = done[0].finding();
+        assert!(said.starts_with("found by film: a.rs:1:2: wet\n"), "{said}");
+        assert!(said.contains("release/film f/crash-1\n"), "{said}");
+        assert!(done[1].to_string().contains("7 edges"), "{}", done[1]);
+        assert!(root.path().join("fuzz/target/seeds/nmea/seed-0").is_file());
+        // One that is not compiled for a search finds nothing, which is no good news.
+        let blind = [target(&workshop, "gpsd", "#800 DONE", 0)];
+        let error = search.all(&workshop, &blind, 1, |_| {}).unwrap_err();
+        assert!(error.to_string().contains("not compiled for a search"));
     }
 }
