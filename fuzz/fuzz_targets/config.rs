@@ -1,14 +1,56 @@
-//! `edge.toml`: read, or refused with a word on what is wrong.
+//! `edge.toml`: read, or refused with a word on what is wrong and where.
 #![no_main]
 
-use flukewatch_edge::config::Config;
+use flukewatch_edge::config::{Config, ConfigError};
+use flukewatch_fuzz::seeds;
 use std::path::Path;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return;
-    };
-    if let Err(e) = Config::parse(text, Path::new("edge.toml")) {
-        assert!(e.to_string().starts_with("edge.toml, "));
+const EXAMPLE: &str = include_str!("../../edge/edge.example.toml");
+
+/// What the boat makes of a configuration before it does anything.
+fn take(config: &Config) {
+    let (encounter, uplink) = (&config.encounter, &config.uplink);
+    assert!(encounter.gap_millis() > 0 && encounter.longest_millis() > 0);
+    let _ = encounter.return_within();
+    assert!(!uplink.receipt_timeout().is_zero() && !uplink.longest_wait().is_zero());
+    for camera in config.cameras.iter().filter(|c| c.is_live()) {
+        let _ = camera.live();
     }
-});
+    let _ = config.engine.place();
+    let _ = (
+        config.position.receiver(),
+        config.position.silent_after(),
+        config.position.longest_age(),
+    );
+    let _ = (config.page.address(), config.archive.limits());
+    let _ = (config.machine.thermal(), config.machine.disk());
+}
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        seeds(|| {
+            let bare: Vec<&str> = EXAMPLE.lines().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+            let bare = bare.join("\n");
+            let two = bare.replace("[camera]", "[[camera]]") + "\n[[camera]]\nname = \"stern\"\nsource = \"v4l2\"\npath = \"/dev/video0\"\n";
+            let live = bare.replace("\"replay\"", "\"v4l2\"").replace("\"none\"", "\"gpsd\"");
+            [bare, two, live].map(String::into_bytes)
+        });
+    },
+    |bytes: &[u8]| {
+        let Ok(text) = std::str::from_utf8(bytes) else {
+            return;
+        };
+        match Config::parse(text, Path::new("edge.toml")) {
+            Ok(config) => take(&config),
+            Err(e) => {
+                assert!(e.to_string().starts_with("edge.toml, "));
+                let ConfigError::Faults { faults, .. } = e else {
+                    panic!("{e}");
+                };
+                let lines = 1 + text.matches('\n').count();
+                assert!(!faults.is_empty());
+                assert!(faults.iter().all(|f| f.line.is_none_or(|l| (1..=lines).contains(&l))));
+            }
+        }
+    }
+);

@@ -10,6 +10,7 @@ mod child;
 mod cross;
 mod demo;
 mod elf;
+mod fuzz;
 mod interrupt;
 mod setup;
 mod shim;
@@ -38,6 +39,7 @@ Examples:
   cargo xtask cross     the boat's program for aarch64, and tests of it in an emulator
   cargo xtask boat      that program on an emulated boat with a camera, and shore beside it
   cargo xtask shim      the shims for TensorRT, for boats with an NVIDIA GPU
+  cargo xtask fuzz      input that what reads bytes from outside does not survive: a minute's search for each reader
   cargo xtask bench train    speed and memory of training, beside PyTorch in Python
   cargo xtask bench search   speed of the search in the catalogue, beside faiss and usearch
 
@@ -57,6 +59,7 @@ enum Command {
     Shim(shim::ShimArgs),
     Cross(cross::CrossArgs),
     Boat(boat::BoatArgs),
+    Fuzz(fuzz::FuzzArgs),
 }
 
 fn main() -> ExitCode {
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
             Command::Shim(args) => shim::run(args, &workshop),
             Command::Cross(args) => cross::run(args, &workshop),
             Command::Boat(args) => boat::run(args, &workshop),
+            Command::Fuzz(args) => fuzz::run(args, &workshop),
         }
     });
     match done {

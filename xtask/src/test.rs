@@ -76,7 +76,9 @@ fn check(
         cargo
     };
     steps.attempt("format", || {
-        workshop.run(workshop.cargo().args(["fmt", "--all", "--check"]))
+        workshop.run(workshop.cargo().args(["fmt", "--all", "--check"]))?;
+        let targets = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+        workshop.run(workshop.cargo().args(targets))
     })?;
     steps.attempt("boat, shore and workstation do without libtorch", || {
         graph::without_libtorch(workshop)

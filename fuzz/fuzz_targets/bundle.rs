@@ -1,0 +1,272 @@
+//! A bundle in one file: as it comes, and with sizes and checksums made right, so that what lies behind them is read; then what a boat does
+//! with one that it could open.
+#![no_main]
+
+use flukewatch_common::bundle::{
+    Bundle, DETECTOR_PART, DetectorInfo, GOLDEN_PART, MANIFEST_FILE, ModelInfo, PARTS, Precision,
+    View,
+};
+use flukewatch_common::catalogue::{Catalogue, Enrolled};
+use flukewatch_common::decision::{Chance, DecisionRule};
+use flukewatch_common::embedding::Embedding;
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use flukewatch_common::whale_score::WhaleScore;
+use flukewatch_fuzz::{mended, seeds};
+use image::RgbImage;
+use rustix::fs::{MemfdFlags, memfd_create};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+/// A file that lies nowhere on the disk.
+static FILE: LazyLock<File> = LazyLock::new(|| {
+    memfd_create("bundle", MemfdFlags::CLOEXEC).map_or_else(|e| panic!("{e}"), File::from)
+});
+
+/// Parts and their usual files.
+const FILES: [(&str, &str); 6] = [
+    PARTS[0],
+    PARTS[1],
+    PARTS[2],
+    PARTS[3],
+    GOLDEN_PART,
+    DETECTOR_PART,
+];
+
+/// Opens what lies in `bytes`.
+fn open(bytes: &[u8]) -> Option<Bundle> {
+    let written = FILE.set_len(0).and_then(|()| FILE.write_all_at(bytes, 0));
+    written.unwrap_or_else(|e| panic!("{e}"));
+    Bundle::open(&PathBuf::from(format!(
+        "/proc/self/fd/{}",
+        FILE.as_raw_fd()
+    )))
+    .ok()
+}
+
+/// Takes a bundle apart: two bytes for each length, of the manifest and of the parts but the last, and all of them behind.
+fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 6])> {
+    let (lengths, mut rest) = bytes.split_first_chunk::<12>()?;
+    let mut take = |length: usize| {
+        let (piece, left) = rest.split_at(length.min(rest.len()));
+        rest = left;
+        piece
+    };
+    let mut lengths = lengths
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|l| u16::from_le_bytes(*l).into());
+    let manifest = take(lengths.next()?);
+    Some((
+        manifest,
+        [(); 6].map(|()| take(lengths.next().unwrap_or(usize::MAX)).to_vec()),
+    ))
+}
+
+/// The other way round.
+fn joined(manifest: &[u8], parts: &[Vec<u8>; 6]) -> Vec<u8> {
+    let pieces = || std::iter::once(manifest).chain(parts.iter().map(Vec::as_slice));
+    let lengths = pieces()
+        .take(6)
+        .flat_map(|p| (p.len() as u16).to_le_bytes());
+    lengths.chain(pieces().flatten().copied()).collect()
+}
+
+/// A tar of the parts, named as the manifest says; its sizes and checksums are those of the parts.
+fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 6]) -> io::Result<Vec<u8>> {
+    mended::catalogue(&mut parts[1]);
+    let mut said: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let mut tar = tar::Builder::new(vec![]);
+    let add = |tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_entry_type(tar::EntryType::Regular);
+        tar.append_data(&mut header, name, content)
+    };
+    let mut files = vec![];
+    for ((part, usual), content) in FILES.iter().zip(parts.iter()) {
+        let Some(info) = said
+            .pointer_mut(&format!("/parts/{part}"))
+            .and_then(Value::as_object_mut)
+        else {
+            continue;
+        };
+        let sum: String = Sha256::digest(content)
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        info.insert("bytes".into(), content.len().into());
+        info.insert("sha256".into(), sum.into());
+        let name = info.get("file").and_then(Value::as_str).unwrap_or(usual);
+        files.push((name.to_owned(), content));
+    }
+    let manifest = if said.is_object() {
+        said.to_string().into_bytes()
+    } else {
+        manifest.to_vec()
+    };
+    add(&mut tar, MANIFEST_FILE, &manifest)?;
+    files
+        .iter()
+        .try_for_each(|(name, content)| add(&mut tar, name, content))?;
+    tar.into_inner()
+}
+
+/// What a boat does with a bundle.
+fn use_it(bundle: Bundle) {
+    let catalogue = &bundle.catalogue;
+    let again = Catalogue::from_bytes(&catalogue.to_bytes());
+    assert_eq!(
+        again.as_ref(),
+        Ok(catalogue),
+        "what was read is written and read again"
+    );
+    let queries = (0..catalogue.len())
+        .filter_map(|i| Embedding::normalised(catalogue.embedding(i).to_vec()).ok());
+    let queries: Vec<Embedding> = queries.chain(bundle.golden.clone()).take(3).collect();
+    let ranking = catalogue.search_together(&queries, bundle.decision.whale_score, 5);
+    let ranking = ranking.unwrap_or_else(|e| panic!("{e}"));
+    let _ = (
+        bundle.decision.decide(&ranking),
+        bundle.decision.chance(&ranking),
+    );
+    let preparation = &bundle.manifest.preparation;
+    if preparation.width * preparation.height <= 1 << 14 {
+        let photo = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 9, 50]));
+        let pixels = preparation.pixels(&photo, PixelBox::whole(24, 16));
+        let pixels = pixels.unwrap_or_else(|e| panic!("{e}"));
+        let _ = preparation.normalise(&pixels, true);
+    }
+    let golden = bundle.golden.clone();
+    bundle.with_golden(golden).unwrap_or_else(|e| panic!("{e}"));
+}
+
+fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
+    let preparation = Preparation {
+        height: 8,
+        width: 16,
+        colour: Colour::Grey,
+        fit: Fit::Letterbox,
+        margin: 0.0,
+        mean: vec![127.0],
+        deviation: vec![128.0],
+    };
+    let model = || ModelInfo {
+        architecture: "tiny".into(),
+        precision: Precision::Int8,
+        opset: 17,
+        trained_on: "nothing".into(),
+    };
+    let embedding = |turn: f32| Embedding::normalised(vec![1.0, turn, 0.5, -turn]).ok();
+    let mut catalogue = Catalogue::new(4);
+    for (whale, photo, turn) in [
+        ("HW-1", "a.jpg", 0.3),
+        ("HW-1", "b.jpg", 0.5),
+        ("HW-2", "c.jpg", -2.0),
+    ] {
+        let [whale, photo, source] = [whale, photo, "test"].map(str::to_owned);
+        catalogue
+            .enrol(
+                Enrolled {
+                    whale,
+                    photo,
+                    source,
+                },
+                &embedding(turn)?,
+            )
+            .ok()?;
+    }
+    let rule = DecisionRule {
+        whale_score: WhaleScore::BLEND,
+        chance: Some(Chance::Isotonic {
+            points: vec![(0.2, 0.1), (0.9, 1.0)],
+        }),
+        ..DecisionRule::thresholds(0.6, 0.4, "nothing")
+    };
+    let views = vec![View::Plain, View::Mirrored];
+    let created = "2026-11-23T16:20:00.000Z";
+    let info = DetectorInfo {
+        preparation: preparation.clone(),
+        strides: vec![8, 16],
+        threshold: 0.5,
+        model: model(),
+    };
+    let bundle = Bundle::new(
+        "whales",
+        created,
+        preparation,
+        views,
+        model(),
+        b"m".to_vec(),
+        catalogue,
+        rule,
+        "# Card".to_owned(),
+    );
+    let bundle = bundle.ok()?.with_golden(vec![embedding(1.0)?]).ok()?;
+    let bundle = bundle.with_detector(Some((info, b"d".to_vec()))).ok()?;
+    let golden = bundle.golden.iter().flat_map(|g| g.as_slice());
+    let parts = [
+        bundle.model.clone(),
+        bundle.catalogue.to_bytes(),
+        serde_json::to_vec(&bundle.decision).ok()?,
+        bundle.card.clone().into_bytes(),
+        golden.flat_map(|v| v.to_le_bytes()).collect(),
+        bundle.detector.clone()?,
+    ];
+    Some((bundle, parts))
+}
+
+/// A catalogue as the first format has it.
+fn first_format() -> Vec<u8> {
+    let list = b"\x04\x01\x04HW-1\x05a.jpg\x04test";
+    let numbers = [0.5f32; 4].map(f32::to_le_bytes).concat();
+    [
+        b"FLKC\x01\0".as_slice(),
+        &(list.len() as u32).to_le_bytes(),
+        list,
+        &numbers,
+    ]
+    .concat()
+}
+
+fn make_seeds() -> Option<[Vec<u8>; 3]> {
+    let (bundle, mut parts) = sample()?;
+    let manifest = serde_json::to_vec(&bundle.manifest).ok()?;
+    let newest = joined(&manifest, &parts);
+    let whole = pack(&manifest, &mut parts).ok()?;
+    // Both are read as what a boat can use, or the search begins with nothing.
+    use_it(open(&whole)?);
+    parts[1] = first_format();
+    let first = joined(&manifest, &parts);
+    use_it(open(&pack(&manifest, &mut parts).ok()?)?);
+    Some([
+        [b"W".as_slice(), &whole].concat(),
+        [b"P".as_slice(), &newest].concat(),
+        [b"P".as_slice(), &first].concat(),
+    ])
+}
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample bundle is none")));
+    },
+    |bytes: &[u8]| {
+        let opened = match bytes.split_first() {
+            Some((b'W', file)) => open(file),
+            Some((_, parts)) => split(parts)
+                .and_then(|(manifest, mut parts)| pack(manifest, &mut parts).ok())
+                .and_then(|file| open(&file)),
+            None => None,
+        };
+        if let Some(bundle) = opened {
+            use_it(bundle);
+        }
+    }
+);

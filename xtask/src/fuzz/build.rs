@@ -1,0 +1,96 @@
+//! The targets as programs, with what steers libFuzzer compiled in.
+
+use super::target::Target;
+use crate::workshop::Workshop;
+use anyhow::Context;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// What Cargo calls in the place of rustc: it says what is compiled for a search, and how.
+const RUSTC: &str = "fuzz/rustc";
+/// Where Cargo puts what it makes of the targets.
+const TARGET: &str = "fuzz/target";
+
+/// Builds the targets.
+pub(super) fn build(workshop: &Workshop, targets: &[Target]) -> anyhow::Result<()> {
+    lock(workshop)?;
+    let mut cargo = workshop.cargo();
+    cargo.args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
+    cargo.args(["--target-dir", TARGET]);
+    for target in targets {
+        cargo.args(["--bin", &target.name]);
+    }
+    cargo.env("RUSTC_WRAPPER", workshop.path(RUSTC));
+    workshop.run(&mut cargo)
+}
+
+/// A target's program.
+pub(super) fn program(workshop: &Workshop, target: &Target) -> PathBuf {
+    workshop.path(TARGET).join("release").join(&target.name)
+}
+
+/// What is searched is what is shipped: the targets take the versions of other people's crates from the workspace.
+fn lock(workshop: &Workshop) -> anyhow::Result<()> {
+    let (ours, theirs) = (
+        workshop.path("Cargo.lock"),
+        workshop.path("fuzz/Cargo.lock"),
+    );
+    if written(&theirs).is_none_or(|theirs| written(&ours).is_some_and(|ours| ours > theirs)) {
+        fs::copy(&ours, &theirs)
+            .with_context(|| format!("{} cannot be written", theirs.display()))?;
+    }
+    Ok(())
+}
+
+fn written(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|m| m.modified()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fuzz::target;
+    use crate::interrupt::Interrupt;
+    use std::fs::File;
+    use std::time::Duration;
+
+    #[test]
+    fn every_target_is_compiled_for_a_search() {
+        let workshop = Workshop::new(Interrupt::default()).unwrap();
+        let script = fs::read_to_string(workshop.path(RUSTC)).unwrap();
+        let words: Vec<&str> = script.split([' ', '\n', ')']).collect();
+        for target in target::chosen(&workshop, &[]).unwrap() {
+            assert!(words.contains(&target.name.as_str()), "{}", target.name);
+        }
+    }
+
+    #[test]
+    fn the_versions_follow_the_workspace() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("fuzz")).unwrap();
+        let (ours, theirs) = (
+            root.path().join("Cargo.lock"),
+            root.path().join("fuzz/Cargo.lock"),
+        );
+        let workshop = Workshop::at(root.path());
+        let after = |text: &str| {
+            fs::write(&ours, text).unwrap();
+            lock(&workshop).unwrap();
+            fs::read_to_string(&theirs).unwrap()
+        };
+        assert_eq!(after("first"), "first");
+        // Cargo has added what only targets need.
+        fs::write(&theirs, "more").unwrap();
+        lock(&workshop).unwrap();
+        assert_eq!(fs::read_to_string(&theirs).unwrap(), "more");
+        let past = SystemTime::now() - Duration::from_secs(60);
+        File::options()
+            .write(true)
+            .open(&theirs)
+            .unwrap()
+            .set_modified(past)
+            .unwrap();
+        assert_eq!(after("second"), "second");
+    }
+}
