@@ -118,6 +118,7 @@ fn the_example_holds_every_key() {
         "hits",
         "of_frames",
         "lasts_seconds",
+        "narrowest",
         "sure",
         "max_megabytes",
         "days",

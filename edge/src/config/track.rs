@@ -16,6 +16,8 @@ pub struct TrackSection {
     pub lasts_seconds: f64,
     /// Or once with this score.
     pub sure: f64,
+    /// A box that is less wide than this share of the frame is passed over.
+    pub narrowest: f64,
 }
 
 impl Default for TrackSection {
@@ -25,6 +27,7 @@ impl Default for TrackSection {
             of_frames: 5,
             lasts_seconds: 0.3,
             sure: 0.95,
+            narrowest: 0.03,
         }
     }
 }
@@ -37,6 +40,7 @@ impl TrackSection {
             sure: self.sure as f32,
             hits: self.hits,
             of_frames: self.of_frames,
+            narrowest: self.narrowest as f32,
             lasts: (self.lasts_seconds * 1000.0).round() as i64,
             ..TrackRules::default()
         }
@@ -50,6 +54,7 @@ impl TrackSection {
             ("track.of_frames", frames, 1.0, 32.0),
             ("track.lasts_seconds", self.lasts_seconds, 0.0, 10.0),
             ("track.sure", self.sure, 0.01, 1.0),
+            ("track.narrowest", self.narrowest, 0.0, 0.5),
         ];
         let wrong = checked
             .into_iter()

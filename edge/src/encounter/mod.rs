@@ -77,6 +77,8 @@ pub struct Encounters {
     best_crops: usize,
     margin: f32,
     tracker: Tracker,
+    /// The least width of what a detector finds, as a share of the frame's.
+    narrowest: f32,
     open: Vec<Open>,
     assessor: Assessor,
     told: Vec<Detection>,
@@ -96,6 +98,7 @@ impl Encounters {
             best_crops: best_crops.max(1),
             margin,
             tracker: Tracker::new(fitting(TrackRules::default(), grouping)),
+            narrowest: 0.0,
             open: vec![],
             assessor: Assessor::new(USUAL_SIDE),
             told: vec![],
@@ -108,8 +111,10 @@ impl Encounters {
     /// Follows flukes by `rules`, but for the gap, which is the grouping's.
     #[must_use]
     pub fn with_tracks(self, rules: TrackRules) -> Self {
+        let rules = fitting(rules, self.grouping);
         Self {
-            tracker: Tracker::new(fitting(rules, self.grouping)),
+            narrowest: rules.narrowest,
+            tracker: Tracker::new(rules),
             ..self
         }
     }
@@ -156,9 +161,11 @@ impl Encounters {
                 self.tracker.step(&self.told, taken);
             }
             Found::Detected(boxes) => {
+                let narrowest = self.narrowest * width as f32;
                 let inside = boxes.iter().filter_map(|d| {
                     let region = d.region.within(width, height)?;
-                    Some(Detection { region, ..*d })
+                    let wide = region.width() as f32 >= narrowest;
+                    wide.then_some(Detection { region, ..*d })
                 });
                 self.told.clear();
                 self.told.extend(inside);
@@ -258,7 +265,11 @@ fn take(open: &mut Vec<Open>, which: impl Fn(&Open) -> bool) -> Vec<Encounter> {
 fn fitting(rules: TrackRules, grouping: Grouping) -> TrackRules {
     match grouping {
         Grouping::Film { gap, .. } => TrackRules { gap, ..rules },
-        Grouping::Stills => TrackRules { sure: 0.0, ..rules },
+        Grouping::Stills => TrackRules {
+            sure: 0.0,
+            narrowest: 0.0,
+            ..rules
+        },
     }
 }
 

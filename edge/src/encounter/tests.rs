@@ -157,12 +157,46 @@ fn two_flukes_in_a_frame_are_two_encounters() {
 }
 
 #[test]
+fn what_is_too_far_away_to_be_named_is_passed_over_in_films_and_not_in_stills() {
+    let seen = [Detection {
+        region: BOX,
+        score: 0.7,
+    }];
+    let share = BOX.width() as f32 / FRAME.width as f32;
+    for (grouping, narrowest, encounters) in [
+        (FILM, share * 0.99, 1),
+        (FILM, share * 1.01, 0),
+        (Grouping::Stills, share * 1.01, 1),
+    ] {
+        let mut all = Encounters::new(grouping, 3, 0.1).with_tracks(TrackRules {
+            narrowest,
+            ..TrackRules::default()
+        });
+        let mut over = 0;
+        for i in 0..if grouping == FILM { 10 } else { 1 } {
+            let now = Moment::from_millis(i * 100);
+            all.pass(now);
+            all.look(Found::Detected(&seen), FRAME, now);
+            if all.wants_pixels() {
+                all.keep(Pixels::of(&photo(90)));
+            }
+            over += all.complete().len();
+        }
+        over += all.finish().len();
+        assert_eq!(over, encounters, "{narrowest}");
+        if grouping == Grouping::Stills {
+            assert_eq!(all.finish().len(), 0);
+        }
+    }
+}
+
+#[test]
 fn what_a_detector_took_for_a_fluke_once_is_no_encounter() {
     let seen = [Detection {
         region: BOX,
         score: 0.7,
     }];
-    for (frames, encounters) in [(2, 0), (3, 1)] {
+    for (frames, encounters) in [(2, 0), (3, 0), (4, 1)] {
         let mut all = Encounters::new(FILM, 3, 0.1);
         let mut over = vec![];
         for i in 0..40 {

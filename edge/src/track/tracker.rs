@@ -27,6 +27,8 @@ pub struct TrackRules {
     pub of_frames: u32,
     /// ..and so long after the first one, in milliseconds: of many frames a second, several show the same wave.
     pub lasts: i64,
+    /// What a detector finds counts from this width on, as a share of the frame's. Films alone: a still is there because it shows a fluke.
+    pub narrowest: f32,
     /// Without a box for so long a track ends, in milliseconds.
     pub gap: i64,
 }
@@ -39,6 +41,7 @@ impl Default for TrackRules {
             hits: 3,
             of_frames: 5,
             lasts: 300,
+            narrowest: 0.0,
             gap: 2000,
         }
     }
