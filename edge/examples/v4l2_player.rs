@@ -50,7 +50,7 @@ mod player {
     use v4l::{Format, FourCC};
 
     /// How much around a box is shown, as a share of its sides.
-    const SEA: f64 = 0.1;
+    const SEA: f64 = 0.6;
 
     /// A format of frames.
     #[derive(Clone, Copy, ValueEnum)]

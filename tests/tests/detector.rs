@@ -64,7 +64,7 @@ fn a_detector_is_put_in_taken_over_and_taken_out() {
         Some(0.25)
     );
     let shown = run(&["inspect", text(&with)]).succeeded().stdout;
-    assert!(shown.contains("detector     fluke-detector-1"), "{shown}");
+    assert!(shown.contains("detector     fluke-detector-2"), "{shown}");
 }
 
 #[test]

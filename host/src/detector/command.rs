@@ -43,7 +43,7 @@ pub struct TrainDetectorArgs {
     #[arg(long, value_name = "RUN")]
     begin_with: Option<PathBuf>,
     /// Steps, of 16 pieces of frames each, the last fifth of 6 whole frames
-    #[arg(long, default_value_t = 4000, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
+    #[arg(long, default_value_t = 16000, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     steps: u64,
     /// Every draw follows from this number
     #[arg(long, default_value_t = 1, value_name = "N")]

@@ -81,7 +81,7 @@ fn main() {
             })
         })
         .collect();
-    // A sighting that continues another: whether both show one whale.
+    // A sighting that continues another: whether both show one whale. Those on no fluke are told elsewhere.
     let whale_of = |at: usize| shown[at].map(|number| &truth.surfacings[number].whale);
     let returns: Vec<bool> = sightings
         .iter()
@@ -89,7 +89,8 @@ fn main() {
         .filter_map(|(at, s)| {
             let first = s.footage.as_ref()?.encounter;
             let first = sightings.iter().position(|o| o.id == first)?;
-            (first != at).then(|| whale_of(at).is_some() && whale_of(at) == whale_of(first))
+            let (whale, other) = whale_of(at).zip(whale_of(first))?;
+            (first != at).then_some(whale == other)
         })
         .collect();
     let strays: Vec<_> = sightings

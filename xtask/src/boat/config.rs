@@ -21,8 +21,8 @@ pub(super) fn config(sight: Sight, port: u16) -> String {
     let mut toml =
         String::from("# Written by `cargo xtask boat`.\n\n[boat]\nname = \"emulated\"\n");
     let _ = write!(toml, "\n[bundle]\npath = \"{BUNDLE}\"\n");
-    // An emulator is a hundred times slower than what it emulates: time has to be given, and two crops are enough.
-    toml += "\n[engine]\nuse = \"tract\"\n\n[encounter]\nlongest_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";
+    // An emulator is a hundred times slower than what it emulates: frames come seldom, and two crops are enough.
+    toml += "\n[engine]\nuse = \"tract\"\n\n[encounter]\ngap_seconds = 5.0\nlongest_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";
     let _ = match sight {
         Sight::Camera(name) => write!(
             toml,

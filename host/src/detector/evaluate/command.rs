@@ -20,8 +20,9 @@ use std::path::PathBuf;
 /// Measure a bundle's detector of flukes: precision, recall by size, and false alarms on open sea.
 ///
 /// A threshold is sought at which hours of drawn open sea, with birds, boats, fins, backs, blows and weed on it, give no more than one
-/// false alarm an hour; an alarm is a box at one place in three of five consecutive frames, as a boat would count. At that threshold, and
-/// at the bundle's own, it is told what share of flukes is found, by size, and what share of encounters.
+/// false alarm an hour; an alarm is a box of at least 3 % of the frame's width at one place in three of five consecutive frames, about as a
+/// boat would count. Encounters are with flukes of 72 to 700 of 1,920 pixels. At that threshold, and at the bundle's own, it is told what
+/// share of flukes is found, by size, and what share of encounters.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -172,7 +173,7 @@ pub fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     let met = Plan {
         number: 901,
         encounters: args.encounters,
-        fluke_pixels: stills::WIDTHS.0 * scale..=stills::WIDTHS.1 * scale,
+        fluke_pixels: stills::FILM_WIDTHS.0 * scale..=stills::FILM_WIDTHS.1 * scale,
         sea_seconds: 2.0..=6.0,
         return_after: 20.0..=60.0,
         sea_changes: 30.0,

@@ -14,6 +14,8 @@ use image::RgbImage;
 
 /// The widths of flukes, as if a frame had 1,920 pixels across.
 pub const WIDTHS: (f32, f32) = (24.0, 700.0);
+/// Those of films: what a boat makes a sighting of.
+pub const FILM_WIDTHS: (f32, f32) = (72.0, 700.0);
 
 /// Whale `number` of a cast on a sea of its own, standing out of the water, with what else is there.
 ///
