@@ -9,7 +9,7 @@
 //! The kernel's `vivid` driver passes what its HDMI output is given on to its HDMI input while its control 'Loop Video' is set;
 //! `v4l2loopback` needs no such control. vivid joins them only where both have the same size and format: frames have the size that the
 //! output says, and a boat that may choose takes GREY. A picture with a sidecar file, as replays have them, is cut to its largest box
-//! with some sea around.
+//! with the sea around, so that a detector has to find the fluke.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
@@ -35,8 +35,8 @@ mod player {
     use clap::{Parser, ValueEnum};
     use flukewatch_common::pixel_box::PixelBox;
     use flukewatch_edge::source::Sidecar;
-    use image::DynamicImage;
-    use image::imageops::FilterType;
+    use image::imageops::{self, FilterType};
+    use image::{DynamicImage, Rgb, RgbImage};
     use std::error::Error;
     use std::io::{self, ErrorKind};
     use std::path::{Path, PathBuf};
@@ -231,9 +231,28 @@ mod player {
         }
     }
 
+    /// The picture as it is, as large as it fits with some room around, on the colour that it has on the whole.
+    fn on_plain(picture: &DynamicImage, width: u32, height: u32) -> DynamicImage {
+        let room = |side: u32| (side * 9 / 10).max(1);
+        let sized = picture.resize(room(width), room(height), FilterType::Triangle);
+        let sized = sized.into_rgb8();
+        let count = sized.pixels().len().max(1) as u64;
+        let mean = std::array::from_fn(|c| {
+            let sum: u64 = sized.pixels().map(|p| u64::from(p.0[c])).sum();
+            (sum / count) as u8
+        });
+        let mut plain = RgbImage::from_pixel(width, height, Rgb(mean));
+        let (left, top) = (
+            (width - sized.width().min(width)) / 2,
+            (height - sized.height().min(height)) / 2,
+        );
+        imageops::replace(&mut plain, &sized, left.into(), top.into());
+        plain.into()
+    }
+
     /// The picture in this size and format. GREY is of full range, YUYV of limited range by ITU-R BT.601, as the boat reads them.
     fn encoded(picture: &DynamicImage, width: u32, height: u32, format: Letters) -> Vec<u8> {
-        let sized = picture.resize_exact(width, height, FilterType::Triangle);
+        let sized = on_plain(picture, width, height);
         match format {
             Letters::Grey => sized.into_luma8().into_raw(),
             Letters::Yuyv => {

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
+use flukewatch_edge::config::EncounterSection;
 use flukewatch_edge::outbox::{Outbox, Queue};
 use flukewatch_edge::source::{Film, FrameSource, Next, SourceError, Unpaced};
 use flukewatch_edge::stop::Stop;
@@ -120,7 +121,8 @@ fn main() {
         queue,
         began: Instant::now(),
     };
-    let (watch, _) = at_sea::watch(&bundle, Box::new(source), rate, &folder);
+    let within = EncounterSection::default().return_within();
+    let (watch, _) = at_sea::watch(&bundle, Box::new(source), rate, within, &folder);
     watch.run().unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
 }

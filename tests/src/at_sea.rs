@@ -39,11 +39,12 @@ pub fn margin(bundle: &Bundle) -> f32 {
 }
 
 /// A watch by `bundle`, which has a detector, over the one camera of `source`, of `rate` frames a second; and the queue of its outbox, which
-/// lies in `folder`.
+/// lies in `folder`. A whale that comes back `within` this time is the same encounter.
 pub fn watch(
     bundle: &Bundle,
     source: Box<dyn FrameSource>,
     rate: f64,
+    within: Duration,
     folder: &Path,
 ) -> (Watch, Queue) {
     let (encounter, track) = (EncounterSection::default(), TrackSection::default());
@@ -63,7 +64,7 @@ pub fn watch(
     let identifier = Identifier::new(bundle.clone(), embedder);
     let random = Box::new(StdRng::seed_from_u64(1));
     let reporter = Reporter::new(boat, vec!["main".into()], identifier, whereabouts, random)
-        .with_returns(Returns::new(encounter.return_within()));
+        .with_returns(Returns::new(within));
     let grouping = Grouping::Film {
         gap: encounter.gap_millis(rate),
         longest: encounter.longest_millis(),

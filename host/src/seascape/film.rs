@@ -158,13 +158,8 @@ impl Film {
         );
         let width = chance.within(&(low.ln()..=high.ln())).exp();
         let here = place(self.sea(begins), width, begins, chance);
-        self.flukes.push(Surfacing::draw(
-            whale.clone(),
-            here,
-            begins,
-            seconds,
-            chance,
-        ));
+        let first = Surfacing::draw(whale.clone(), here, begins, seconds, chance);
+        self.flukes.push(first.as_photographed());
         if chance.chance(plan.pairs) && cast.len() > 1 {
             let other = cast.whale(number + 1 + chance.random_range(0..cast.len() - 1), chance)?;
             let side = if here.x > self.size.0 as f32 / 2.0 {
@@ -178,16 +173,16 @@ impl Film {
                 ..here
             };
             let later = begins + f64::from(chance.within(&(0.0..=0.6)) * seconds);
-            self.flukes
-                .push(Surfacing::draw(other, beside, later, seconds, chance));
+            let second = Surfacing::draw(other, beside, later, seconds, chance);
+            self.flukes.push(second.as_photographed());
         }
         if chance.chance(plan.returns) {
             let again = begins + f64::from(seconds + chance.within(&plan.return_after));
             if again + f64::from(seconds) < self.seconds {
                 let width = width * chance.within(&(0.8..=1.25));
                 let there = place(self.sea(again), width, again, chance);
-                self.flukes
-                    .push(Surfacing::draw(whale, there, again, seconds, chance));
+                let back = Surfacing::draw(whale, there, again, seconds, chance);
+                self.flukes.push(back.as_photographed());
             }
         }
         Ok(())

@@ -128,6 +128,15 @@ impl Surfacing {
         }
     }
 
+    /// Never mirrors the cut-out: a mirrored fluke is another whale's.
+    #[must_use]
+    pub fn as_photographed(self) -> Self {
+        Self {
+            mirrored: false,
+            ..self
+        }
+    }
+
     /// Seconds from its first moment to its last.
     pub fn seconds(&self) -> f32 {
         self.rises + self.stands + self.sinks

@@ -23,8 +23,12 @@ use flukewatch_tests::at_sea::{self, BEGIN, START};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use truth::Truth;
+
+/// Within which time a whale that comes back is the same encounter. The films show as many whales in ten minutes as a boat meets in days, so that
+/// the ten minutes of the configuration would compare each of them with a hundred others.
+const BACK_WITHIN: Duration = Duration::from_secs(130);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -117,7 +121,7 @@ fn main() {
 fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
     let folder = Scratch::beside(film);
     let source = Film::open(film, BEGIN, rate, Box::new(Unpaced(Stop::default()))).unwrap();
-    let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, &folder.0);
+    let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, BACK_WITHIN, &folder.0);
     watch.run().unwrap();
     at_sea::sightings(&queue)
 }

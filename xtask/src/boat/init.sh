@@ -64,7 +64,7 @@ watch() {
 # Plays the photos into the camera. Before it does so, the camera shows a pattern.
 play() {
   : >played
-  player /dev/video1 --loop-at /dev/video0 --seconds 3600 ./*.jpg >played &
+  player /dev/video1 --loop-at /dev/video0 --seconds 3600 --each 2 ./*.jpg >played &
   player=$!
   until grep -q playing played; do
     kill -0 $player || fault "no pictures can be played into the camera"
