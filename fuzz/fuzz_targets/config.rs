@@ -10,7 +10,7 @@ const EXAMPLE: &str = include_str!("../../edge/edge.example.toml");
 /// What the boat makes of a configuration before it does anything.
 fn take(config: &Config) {
     let (encounter, uplink) = (&config.encounter, &config.uplink);
-    assert!(encounter.gap_millis() > 0 && encounter.longest_millis() > 0);
+    assert!(encounter.gap_millis(10.0) > 0 && encounter.longest_millis() > 0);
     let _ = encounter.return_within();
     assert!(!uplink.receipt_timeout().is_zero() && !uplink.longest_wait().is_zero());
     for camera in config.cameras.iter().filter(|c| c.is_live()) {
