@@ -6,6 +6,10 @@
 pub mod input;
 pub mod maps;
 
+/// Boxes less wide than this share of the frame are passed over, where nothing else is said: nobody can tell whose fluke that is, and most false
+/// alarms are so small.
+pub const NARROWEST: f64 = 0.03;
+
 use crate::bundle::{Bundle, DetectorInfo};
 use crate::detection::Detection;
 use crate::engine::tract::{TractEngine, TractForm};

@@ -7,14 +7,14 @@ use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::detection::Detection;
 use flukewatch_common::embedder::Embedder;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_common::sighting::{Part, Sighting};
+use flukewatch_common::sighting::Sighting;
 use flukewatch_common::wire;
 use flukewatch_edge::detect::{Detect, DetectError};
 use flukewatch_edge::encounter::{Encounters, Grouping};
 use flukewatch_edge::frame::{Frame, FrameName, FramePicture};
 use flukewatch_edge::health::Counters;
 use flukewatch_edge::identify::Identifier;
-use flukewatch_edge::outbox::{Load, Outbox};
+use flukewatch_edge::outbox::Outbox;
 use flukewatch_edge::position::Positions;
 use flukewatch_edge::report::{Reporter, Whereabouts};
 use flukewatch_edge::returns::Returns;
@@ -27,11 +27,10 @@ use flukewatch_host::synth::individual::Individual;
 use flukewatch_host::synth::photograph::portrait;
 use flukewatch_host::synth::seed::{Purpose, generator};
 use flukewatch_host::synth::skin::Skin;
-use flukewatch_tests::bundle;
+use flukewatch_tests::{at_sea, bundle};
 use image::{Rgb, RgbImage, imageops};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -249,14 +248,7 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
     })))
     .run()
     .unwrap();
-    let queued = queue.next(&HashSet::new(), 1000).unwrap();
-    let parts = queued.into_iter().filter(|q| q.key.part == Part::Sighting);
-    parts
-        .map(|q| match queue.load(q.key).unwrap() {
-            Load::Message(message) => wire::decode(&message).unwrap(),
-            other => panic!("{other:?}"),
-        })
-        .collect()
+    at_sea::sightings(&queue)
 }
 
 /// When a sighting's first frame was, in seconds of the script.

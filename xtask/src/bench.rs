@@ -61,6 +61,18 @@ fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
     workshop.run(&mut cargo)
 }
 
+/// The programs and an example, as they are shipped.
+fn build_example(workshop: &Workshop, example: &str) -> anyhow::Result<()> {
+    let mut cargo = workshop.cargo();
+    cargo.args(["build", "--release", "--workspace", "--bins"]);
+    workshop.run(cargo.args(["--example", example]))
+}
+
+/// Whether a target is reached, in a word.
+fn verdict(met: bool) -> &'static str {
+    if met { "met" } else { "missed" }
+}
+
 /// Makes `folder`, without what an earlier measurement left in it.
 fn empty(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {

@@ -2,6 +2,7 @@
 
 use super::{Fault, range, within};
 use crate::track::TrackRules;
+use flukewatch_common::detector::NARROWEST;
 use serde::Deserialize;
 
 /// `[track]`
@@ -27,7 +28,7 @@ impl Default for TrackSection {
             of_frames: 5,
             lasts_seconds: 0.3,
             sure: 0.95,
-            narrowest: 0.03,
+            narrowest: NARROWEST,
         }
     }
 }

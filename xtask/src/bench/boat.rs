@@ -1,7 +1,7 @@
 //! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
 
 use super::measured::look_until;
-use super::{empty, median};
+use super::{build_example, empty, median, verdict};
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use anyhow::{Context, bail};
@@ -47,9 +47,7 @@ const SIGHTINGS: [&str; 3] = ["a known whale", "a new whale", "a whale for revie
 pub(crate) fn run(args: &BenchBoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.take("build the boat's program", || {
-        let mut cargo = workshop.cargo();
-        cargo.args(["build", "--release", "--workspace", "--bins"]);
-        workshop.run(cargo.args(["--example", "bench_search"]))
+        build_example(workshop, "bench_search")
     })?;
     let folder = workshop.target().join("bench/boat");
     empty(&folder)?;
@@ -83,7 +81,6 @@ pub(crate) fn run(args: &BenchBoatArgs, workshop: &Workshop) -> anyhow::Result<E
         bytes.push(peak);
     }
     println!("\n{}\n", steps.summary());
-    let verdict = |met| if met { "met" } else { "missed" };
     let (first, peak) = (median(seconds), bytes.iter().copied().fold(0.0, f64::max));
     println!(
         "first identification: {first:.2} s (at most {SECONDS_TARGET}: {})",

@@ -1,6 +1,6 @@
 //! `cargo xtask bench day`: whether a boat's memory stays flat over a day and a night.
 
-use super::{empty, measured};
+use super::{build_example, empty, measured, verdict};
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use anyhow::Context;
@@ -47,11 +47,7 @@ struct Hour {
 /// Measures; what it writes lies in `target/bench/day`, made anew.
 pub(crate) fn run(args: &BenchDayArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("build the boat's watch", || {
-        let mut cargo = workshop.cargo();
-        cargo.args(["build", "--release", "--workspace", "--bins"]);
-        workshop.run(cargo.args(["--example", "day"]))
-    })?;
+    steps.take("build the boat's watch", || build_example(workshop, "day"))?;
     let folder = workshop.target().join("bench/day");
     empty(&folder)?;
     let film = folder.join("sea.mjpeg");
@@ -96,7 +92,7 @@ pub(crate) fn run(args: &BenchDayArgs, workshop: &Workshop) -> anyhow::Result<Ex
         last.hour,
         100.0 * growth,
         100.0 * FLAT,
-        if growth <= FLAT { "met" } else { "missed" },
+        verdict(growth <= FLAT),
         told.peak as f64 / 1e6
     );
     Ok(ExitCode::SUCCESS)

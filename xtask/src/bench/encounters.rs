@@ -4,7 +4,7 @@
 mod cast;
 mod told;
 
-use super::{empty, measured};
+use super::{build_example, empty, measured};
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use anyhow::Context;
@@ -61,9 +61,7 @@ const FLUKES: &str = "64..480";
 pub(crate) fn run(args: &BenchEncountersArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.take("build the boat and what draws", || {
-        let mut cargo = workshop.cargo();
-        cargo.args(["build", "--release", "--workspace", "--bins"]);
-        workshop.run(cargo.args(["--example", "encounters"]))
+        build_example(workshop, "encounters")
     })?;
     let folder = workshop.target().join("bench/encounters");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;

@@ -1,6 +1,6 @@
 //! `cargo xtask bench pipeline`: where each millisecond goes from a camera's frames to sightings, and whether a boat keeps up with 1080p.
 
-use super::{empty, measured};
+use super::{build_example, empty, measured, verdict};
 use crate::steps::Steps;
 use crate::workshop::Workshop;
 use anyhow::Context;
@@ -73,9 +73,7 @@ impl Frames {
 pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.take("build the boat's program", || {
-        let mut cargo = workshop.cargo();
-        cargo.args(["build", "--release", "--workspace", "--bins"]);
-        workshop.run(cargo.args(["--example", "bench_pipeline"]))
+        build_example(workshop, "bench_pipeline")
     })?;
     let folder = workshop.target().join("bench/pipeline");
     empty(&folder)?;
@@ -121,7 +119,6 @@ pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Resu
         ))
     })?;
     println!("\n{}\n{}", steps.summary(), table(&told));
-    let verdict = |met| if met { "met" } else { "missed" };
     for (what, frames, most) in [
         ("open sea", &told.sea, CORES[0]),
         ("a fluke", &told.flukes, CORES[1]),

@@ -4,14 +4,13 @@ use super::alarms::Alarms;
 use crate::seascape::film::Film;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::detection::Detection;
+use flukewatch_common::detector::NARROWEST;
 use flukewatch_common::pixel_box::PixelBox;
 use image::RgbImage;
 use rayon::prelude::*;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Narrower boxes, as a share of the frame's width, are passed over, as a boat does whose configuration says nothing else.
-pub const NARROWEST: f32 = 0.03;
 /// A box that overlaps a fluke by so much is about it.
 const ABOUT: f64 = 0.3;
 
@@ -57,7 +56,7 @@ pub fn watch(
                     let began = Instant::now();
                     detector.detect(&picture, &mut found)?;
                     let took = began.elapsed();
-                    let narrowest = NARROWEST * width as f32;
+                    let narrowest = NARROWEST as f32 * width as f32;
                     found.retain(|d| d.region.width() as f32 >= narrowest);
                     let truth = seen
                         .iter()

@@ -1,5 +1,6 @@
 //! What the boat made of a film, and its table.
 
+use crate::bench::verdict;
 use serde::Deserialize;
 use std::fmt::Write;
 
@@ -114,7 +115,6 @@ impl Told {
         text += &Row::of(counted().filter(|s| !s.enrolled)).line("new");
         let row = Row::of(counted());
         text += &row.line("all");
-        let verdict = |met| if met { "met" } else { "missed" };
         let off = (row.right - row.still).abs();
         let _ = writeln!(
             text,
@@ -134,7 +134,7 @@ impl Told {
     /// False sightings an hour, of a film that shows no fluke.
     pub(super) fn strays_an_hour(&self, name: &str) -> String {
         let an_hour = self.strays.len() as f64 * 3600.0 / self.seconds.max(1.0);
-        let met = if an_hour <= STRAYS { "met" } else { "missed" };
+        let met = verdict(an_hour <= STRAYS);
         format!(
             "{name}, {:.0} s: {} sightings on no fluke, {an_hour:.2} an hour (at most {STRAYS}: {met})",
             self.seconds,

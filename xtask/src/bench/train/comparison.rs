@@ -1,7 +1,7 @@
 //! Both trainers side by side.
 
 use super::run::Run;
-use crate::bench::median;
+use crate::bench::{median, verdict};
 use std::fmt;
 
 /// At least so many times the peer's photos a second.
@@ -74,10 +74,6 @@ fn speeds(runs: &[Run]) -> Vec<f64> {
 
 fn megabytes(runs: &[Run]) -> Vec<f64> {
     runs.iter().map(|r| r.peak as f64 / 1e6).collect()
-}
-
-fn verdict(met: bool) -> &'static str {
-    if met { "met" } else { "missed" }
 }
 
 /// `41.2 (40.0 to 43.5)`
