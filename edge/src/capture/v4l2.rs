@@ -63,6 +63,7 @@ pub fn paths() -> Vec<(PathBuf, String)> {
 pub fn open(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
     let opened = guarded(|| {
         let device = Device::with_path(path)?;
+        keep_from_children(device.handle().fd())?;
         let capabilities = device.query_caps()?;
         Ok((device, capabilities))
     });
@@ -334,9 +335,35 @@ impl Drop for V4l2Camera {
     }
 }
 
+/// Closes `descriptor` in programs that are started from now on, as `v4l` does not when it opens a device: a pipeline of GStreamer would hold the
+/// camera, and it could not be opened anew.
+fn keep_from_children(descriptor: i32) -> io::Result<()> {
+    #[allow(
+        unsafe_code,
+        reason = "fcntl takes three numbers, the descriptor that of a device which the caller holds open"
+    )]
+    // SAFETY: no memory is passed.
+    let set = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    if set == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_is_started_does_not_hold_the_camera() {
+        use std::os::fd::AsRawFd;
+        let file = std::fs::File::open("/dev/null").unwrap();
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+        keep_from_children(file.as_raw_fd()).unwrap();
+        let flags = rustix::io::fcntl_getfd(&file).unwrap();
+        assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+        assert!(keep_from_children(-1).is_err());
+    }
 
     #[test]
     fn a_camera_that_is_not_there_is_gone() {

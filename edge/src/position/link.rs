@@ -200,7 +200,9 @@ mod tests {
     #[test]
     fn a_serial_line_is_set_up_and_heard_until_it_is_pulled_out() {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        // Closed on exec: a program that another test starts meanwhile would hold the line open.
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
         let path = ptsname(&master, vec![]).unwrap().into_string().unwrap();
