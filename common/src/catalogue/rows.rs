@@ -7,6 +7,9 @@ use std::sync::Arc;
 
 /// Bytes of codes that a sparing search lets lie in memory behind it.
 const SPARED: usize = 1 << 20;
+/// Rows of floats that a sparing search lets lie in memory behind it. Around each the system maps some sixteen pages more, so that this is a few
+/// megabytes.
+const SPARED_ROWS: usize = 128;
 
 /// `[N, D]` embeddings. The first ones may lie in a mapped file; what is added lies in memory.
 #[derive(Clone, Debug)]
@@ -180,12 +183,43 @@ impl Rows {
         self.sparing = sparing;
     }
 
-    /// Tells that a search is over.
-    pub(crate) fn searched(&self) {
-        if self.sparing
-            && let Some(mapped) = &self.mapped
+    /// The floats, for a search that looks at few of them.
+    pub(crate) fn few_floats(&self) -> FewFloats<'_> {
+        FewFloats {
+            rows: self,
+            looked_at: 0,
+        }
+    }
+}
+
+/// Floats of rows here and there; what lies in a file is given back by a sparing search as it goes.
+pub(crate) struct FewFloats<'a> {
+    rows: &'a Rows,
+    looked_at: usize,
+}
+
+impl<'a> FewFloats<'a> {
+    /// `[D]`: a row's numbers.
+    pub(crate) fn of(&mut self, row: usize) -> &'a [f32] {
+        if self.looked_at == SPARED_ROWS {
+            self.give_back();
+            self.looked_at = 0;
+        }
+        self.looked_at += 1;
+        self.rows.floats(row)
+    }
+
+    fn give_back(&self) {
+        if self.rows.sparing
+            && let Some(mapped) = &self.rows.mapped
         {
             mapped.release_floats();
         }
+    }
+}
+
+impl Drop for FewFloats<'_> {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }

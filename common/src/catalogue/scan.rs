@@ -220,10 +220,11 @@ pub(crate) fn search(
     let mut best: Vec<Found> = vec![];
     // Where a whale stands in `best`.
     let mut place = vec![u32::MAX; whale_count];
+    let mut floats = rows.few_floats();
     for Candidate { row, .. } in candidates {
         let (whale, score) = (
             whales[row as usize],
-            dot(query.floats, rows.floats(row as usize)),
+            dot(query.floats, floats.of(row as usize)),
         );
         let place = &mut place[whale as usize];
         match best.get_mut(*place as usize) {
@@ -236,7 +237,6 @@ pub(crate) fn search(
         }
     }
     sort(&mut best, most, &before);
-    rows.searched();
     best
 }
 
@@ -300,6 +300,7 @@ pub(crate) fn search_together(
     let falls_short = |upper: &f32| *upper + slack < floor;
     let candidate: Vec<bool> = upper_sums.iter().map(|upper| !falls_short(upper)).collect();
 
+    let mut floats = rows.few_floats();
     let mut sums: Vec<Together> = vec![Together::default(); whale_count];
     for query in queries {
         let mut seen = vec![(Highest::default(), None::<(f32, u32)>); whale_count];
@@ -307,7 +308,7 @@ pub(crate) fn search_together(
             if !candidate.get(whale as usize).is_some_and(|c| *c) {
                 continue;
             }
-            let cosine = dot(query, rows.floats(row));
+            let cosine = dot(query, floats.of(row));
             let (highest, best) = &mut seen[whale as usize];
             highest.see(cosine, rule.of_top);
             if best.is_none_or(|(b, _)| cosine > b) {
@@ -329,7 +330,6 @@ pub(crate) fn search_together(
         })
         .collect();
     sort(&mut found, most, &before);
-    rows.searched();
     found
 }
 
