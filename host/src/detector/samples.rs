@@ -5,7 +5,7 @@ use super::targets::{Fluke, LEAST_PIXELS};
 use crate::dataset::{DatasetError, LabelledPhoto};
 use crate::seascape::actor::Actor;
 use crate::seascape::cast::{self, Cast};
-use crate::seascape::scene::{LEAST_SHARE, distractors};
+use crate::seascape::scene::{LEAST_SHARE, distractors, light};
 use crate::seascape::sea::Sea;
 use crate::seascape::sprite::{Setting, Sprite};
 use crate::seascape::surfacing::{Look, Surfacing, Whale, place};
@@ -121,6 +121,11 @@ impl Samples {
             let mut surfacing = Surfacing::draw(whale, here, begins, 3.0, chance);
             if chance.chance(0.7) {
                 surfacing.begins += time - surfacing.best();
+            }
+            // In the sea's colours, or the sea in the photo's; what lies on it already would come with it.
+            if flukes.is_empty() && chance.chance(0.5) {
+                surfacing = surfacing.as_photographed();
+                light(&[&surfacing], &level, time, &mut picture);
             }
             if let Some(seen) = surfacing.paint(&level, time, &mut picture) {
                 let fluke = fluke(seen.region, seen.share >= LEAST_SHARE);

@@ -6,6 +6,7 @@ use crate::dataset::{DatasetError, LabelledPhoto};
 use crate::synth::individual::Individual;
 use crate::synth::skin::Skin;
 use flukewatch_common::pixel_box::PixelBox;
+use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::sync::{Arc, OnceLock};
@@ -71,11 +72,32 @@ impl Cast {
         self.len() == 0
     }
 
-    /// Whale `number`, from 0 and around; of photos, one of its photos.
+    /// Whale `number`, from 0 and around; of photos, one of its photos, cut out by one of the ways of [`Sprite::cut`].
     ///
     /// # Errors
     /// When its photo cannot be read.
     pub fn whale(&self, number: usize, chance: &mut ChaCha8Rng) -> Result<Whale, DatasetError> {
+        self.cast(number, chance, cut)
+    }
+
+    /// The same, a photo's fluke whole, with as much of what surrounds it as there is ([`Sprite::whole`]).
+    ///
+    /// # Errors
+    /// When its photo cannot be read.
+    pub fn as_photographed(
+        &self,
+        number: usize,
+        chance: &mut ChaCha8Rng,
+    ) -> Result<Whale, DatasetError> {
+        self.cast(number, chance, |photo, _| cut_by(photo, Sprite::whole))
+    }
+
+    fn cast(
+        &self,
+        number: usize,
+        chance: &mut ChaCha8Rng,
+        cut: impl Fn(&LabelledPhoto, &mut ChaCha8Rng) -> Result<Sprite, DatasetError>,
+    ) -> Result<Whale, DatasetError> {
         let number = number % self.len().max(1);
         match self {
             Self::Drawn { seed, skins } => {
@@ -104,10 +126,19 @@ impl Cast {
 /// # Errors
 /// When the photo cannot be read, or its box lies outside it.
 pub fn cut(photo: &LabelledPhoto, chance: &mut ChaCha8Rng) -> Result<Sprite, DatasetError> {
+    cut_by(photo, |picture, region| {
+        Sprite::cut(picture, region, chance)
+    })
+}
+
+fn cut_by(
+    photo: &LabelledPhoto,
+    by: impl FnOnce(&RgbImage, PixelBox) -> Option<Sprite>,
+) -> Result<Sprite, DatasetError> {
     let picture = photo.decode()?;
     let (width, height) = picture.dimensions();
     let region = photo.region.unwrap_or(PixelBox::whole(width, height));
-    Sprite::cut(&picture, region, chance).ok_or_else(|| DatasetError::Photo {
+    by(&picture, region).ok_or_else(|| DatasetError::Photo {
         path: photo.path.clone(),
         source: flukewatch_common::prepare::PrepareError::BoxOutside {
             region,

@@ -4,7 +4,7 @@ use super::actor::{Actor, Kind};
 use super::cast::Cast;
 use super::scene;
 use super::sea::Sea;
-use super::surfacing::{Place, Seen, Surfacing, place};
+use super::surfacing::{DAWN, Place, Seen, Surfacing, place};
 use crate::dataset::DatasetError;
 use crate::synth::seed::{Draw, Purpose, Span, generator};
 use image::RgbImage;
@@ -151,7 +151,7 @@ impl Film {
         chance: &mut ChaCha8Rng,
     ) -> Result<(), DatasetError> {
         let number = chance.random_range(0..cast.len().max(1));
-        let whale = cast.whale(number, chance)?;
+        let whale = cast.as_photographed(number, chance)?;
         let (low, high) = (
             plan.fluke_pixels.start().max(4.0),
             plan.fluke_pixels.end().max(4.0),
@@ -161,7 +161,8 @@ impl Film {
         let first = Surfacing::draw(whale.clone(), here, begins, seconds, chance);
         self.flukes.push(first.as_photographed());
         if chance.chance(plan.pairs) && cast.len() > 1 {
-            let other = cast.whale(number + 1 + chance.random_range(0..cast.len() - 1), chance)?;
+            let other =
+                cast.as_photographed(number + 1 + chance.random_range(0..cast.len() - 1), chance)?;
             let side = if here.x > self.size.0 as f32 / 2.0 {
                 -1.0
             } else {
@@ -233,10 +234,11 @@ impl Film {
             .iter()
             .filter(|a| a.begins + a.lasts >= time)
             .collect();
-        let begun = self.flukes.partition_point(|f| f.begins <= time);
+        // Those that have just gone and that are about to come have a say in the light.
+        let begun = self.flukes.partition_point(|f| f.begins <= time + DAWN);
         let flukes: Vec<&Surfacing> = self.flukes[..begun]
             .iter()
-            .filter(|f| f.ends() >= time)
+            .filter(|f| f.ends() + DAWN >= time)
             .collect();
         let moment = frame ^ (self.seed as u32).rotate_left(16);
         scene::paint_into(

@@ -11,6 +11,20 @@ use rand_chacha::ChaCha8Rng;
 /// The most pixels across that a cut-out keeps.
 const MOST: u32 = 700;
 
+/// How wide the margin around a box is, as a share of its sides.
+const WIDTHS_OF_MARGIN: std::ops::RangeInclusive<f32> = 0.06..=0.3;
+
+/// How a cut-out ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// Around its box.
+    Box,
+    /// In an oval.
+    Oval,
+    /// By what differs from the water.
+    Close,
+}
+
 /// A cut-out.
 #[derive(Clone, Debug)]
 pub struct Sprite {
@@ -48,11 +62,32 @@ pub struct Setting {
 }
 
 impl Sprite {
-    /// Cuts `region` out of a photo with a margin of some of its surroundings, which fades out. `None` where the box has no
-    /// pixel in the photo.
+    /// Cuts `region` out of a photo with a margin of some of its surroundings, which fades out: by the box, by an oval, or closely by what
+    /// differs from the water, since edges must not give a fluke away to who learns from it. `None` where the box has no pixel in the photo.
     pub fn cut(photo: &RgbImage, region: PixelBox, chance: &mut ChaCha8Rng) -> Option<Self> {
+        let margin = chance.within(&WIDTHS_OF_MARGIN);
+        let style = match chance.within(&(0.0..=3.0)) as u32 {
+            1 => Style::Oval,
+            2 => Style::Close,
+            _ => Style::Box,
+        };
+        Self::cut_by(photo, region, margin, style, chance.within(&(0.0..=0.06)))
+    }
+
+    /// Cuts `region` out of a photo, all of it, with as much of its surroundings as there is, which fades out. `None` where the box has no pixel
+    /// in the photo.
+    pub fn whole(photo: &RgbImage, region: PixelBox) -> Option<Self> {
+        Self::cut_by(photo, region, *WIDTHS_OF_MARGIN.end(), Style::Box, 0.0)
+    }
+
+    fn cut_by(
+        photo: &RgbImage,
+        region: PixelBox,
+        margin: f32,
+        style: Style,
+        inset: f32,
+    ) -> Option<Self> {
         let region = region.within(photo.width(), photo.height())?;
-        let margin = chance.within(&(0.06..=0.3));
         let by = |side: u32| (side as f32 * margin).ceil() as u32 + 1;
         let (dx, dy) = (by(region.width()), by(region.height()));
         let outer = PixelBox {
@@ -72,13 +107,10 @@ impl Sprite {
             (region.y1 - outer.y0) as f32,
         ];
         let (surround, variation) = surroundings(&cut, core);
-        // Cut by the box, by an oval, or closely by what differs from the water: edges must not give a fluke away.
-        let style = chance.within(&(0.0..=3.0)) as u32;
         // A fluke that is hardly told from the water by its colours would vanish with it: it keeps its box.
-        let close = (style == 2)
+        let close = (style == Style::Close)
             .then(|| difference(&cut, surround, variation))
             .filter(|close| mean_within(close, width, core) > 0.5);
-        let inset = chance.within(&(0.0..=0.06));
         let pixels = cut
             .pixels()
             .enumerate()
@@ -86,7 +118,7 @@ impl Sprite {
                 let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
                 let mut cover = ramp(x, core[0], core[2], width as f32, inset)
                     * ramp(y, core[1], core[3], height as f32, inset);
-                if style == 1 {
+                if style == Style::Oval {
                     let (cx, cy) = ((core[0] + core[2]) / 2.0, (core[1] + core[3]) / 2.0);
                     let away =
                         ((x - cx) / (width as f32 * 0.5)).hypot((y - cy) / (height as f32 * 0.5));

@@ -18,6 +18,8 @@ use std::sync::{Arc, OnceLock};
 
 /// The height of water under which every drawn fluke is hidden.
 const UNDER: f32 = 1.0;
+/// Seconds within which the light becomes that of a photo.
+pub(super) const DAWN: f64 = 1.0;
 /// The upper side of a fluke is dark and plain.
 const UPPER_SIDE: [f32; 3] = [26.0, 28.0, 32.0];
 
@@ -78,6 +80,8 @@ pub struct Surfacing {
     leans: [f32; 2],
     turns: f32,
     light: Light,
+    /// Whether the cut-out keeps its colours and sides.
+    faithful: bool,
     /// How the cut-out is mirrored, squeezed and turned.
     mirrored: bool,
     squeeze: f32,
@@ -117,6 +121,7 @@ impl Surfacing {
             leans: [chance.within(&(0.4..=1.0)), chance.within(&(-0.5..=0.1))],
             turns: chance.around_zero(0.9),
             light: Light::draw(&FIELD, chance),
+            faithful: false,
             mirrored: chance.chance(0.5),
             squeeze: chance.within(&(0.85..=1.12)),
             tilt: chance.around_zero(0.2),
@@ -128,13 +133,35 @@ impl Surfacing {
         }
     }
 
-    /// Never mirrors the cut-out: a mirrored fluke is another whale's.
+    /// Shows the cut-out so that the whale can be told by it as by its photo: with the photo's own colours, to which the sea has to come (see
+    /// [`Surfacing::daylight`]), with no spray before it while it stands, and never mirrored, since a mirrored fluke is another whale's.
     #[must_use]
     pub fn as_photographed(self) -> Self {
         Self {
+            faithful: matches!(self.whale.look, Look::Photo(_)),
             mirrored: false,
             ..self
         }
+    }
+
+    /// What to add to a picture's colours so that the sea around this fluke has the colours of that in its photo, and how much of that at `time`:
+    /// 1 while the fluke is seen, coming and going within a second before and after. `None` then, and where it is drawn or takes the sea's colours.
+    pub fn daylight(
+        &self,
+        level: &Level,
+        time: f64,
+        picture: &RgbImage,
+    ) -> Option<([f32; 3], f32)> {
+        let near = (time - self.begins).min(self.ends() - time) + DAWN;
+        let sprite = match &self.whale.look {
+            Look::Photo(sprite) if self.faithful && near > 0.0 => sprite,
+            _ => return None,
+        };
+        let at = self.at(level, time, picture);
+        let (shift, _) = self
+            .fitted(sprite)
+            .match_to(picture, self.around(sprite, at));
+        Some((shift.map(|s| -s), (near / DAWN).min(1.0) as f32))
     }
 
     /// Seconds from its first moment to its last.
@@ -161,8 +188,7 @@ impl Surfacing {
         let up = step(0.0, self.rises, since);
         let down = step(self.rises + self.stands, self.seconds(), since);
         let out = up * (1.0 - down);
-        let x = self.place.x + self.drift * (since - self.seconds() / 2.0);
-        let water = level.at(x, picture.width() as f32 / 2.0) + self.place.below;
+        let [x, water] = self.at(level, time, picture);
         let whole = since / self.seconds() - 0.5;
         let seen = match &self.whale.look {
             Look::Drawn(skin) => {
@@ -250,16 +276,16 @@ impl Surfacing {
         level: &Level,
         picture: &mut RgbImage,
     ) -> Option<(PixelBox, f32)> {
-        let fitted = self
-            .fitted
-            .get_or_init(|| sprite.scaled(self.place.width / sprite.core_width().max(1.0)));
+        let fitted = self.fitted(sprite);
         let high = fitted.core_height() * self.squeeze;
         // It comes up out of the water and goes back into it, and tilts meanwhile.
         let squeeze = self.squeeze * (1.0 - 0.25 * (self.turns * whole).abs());
         let foot = water + (1.0 - out) * high * 1.1;
-        let half = self.place.width * 0.7;
-        let around = [x - half, water - high * 1.3, x + half, water + high * 0.4];
-        let (shift, gain) = fitted.match_to(picture, around);
+        let (shift, gain) = if self.faithful {
+            ([0.0; 3], 1.0)
+        } else {
+            fitted.match_to(picture, self.around(sprite, [x, water]))
+        };
         let setting = Setting {
             foot: [x, foot],
             scale: [if self.mirrored { -1.0 } else { 1.0 }, squeeze],
@@ -271,6 +297,26 @@ impl Surfacing {
             cover: step(0.0, 0.12, out),
         };
         fitted.set(&setting, picture)
+    }
+
+    fn fitted(&self, sprite: &Sprite) -> &Sprite {
+        self.fitted
+            .get_or_init(|| sprite.scaled(self.place.width / sprite.core_width().max(1.0)))
+    }
+
+    /// Its surroundings: left, top, right and bottom.
+    fn around(&self, sprite: &Sprite, [x, water]: [f32; 2]) -> [f32; 4] {
+        let high = self.fitted(sprite).core_height() * self.squeeze;
+        let half = self.place.width * 0.7;
+        [x - half, water - high * 1.3, x + half, water + high * 0.4]
+    }
+
+    /// Where its foot meets the water.
+    fn at(&self, level: &Level, time: f64, picture: &RgbImage) -> [f32; 2] {
+        let since = (time - self.begins) as f32;
+        let x = self.place.x + self.drift * (since - self.seconds() / 2.0);
+        let water = level.at(x, picture.width() as f32 / 2.0) + self.place.below;
+        [x, water]
     }
 
     /// Foam at its foot, and drops that fall from it.
@@ -294,7 +340,8 @@ impl Surfacing {
                 0.75 * strength,
             );
         }
-        let drops = (self.spray * 40.0 * (0.4 + 0.6 * (1.0 - out))) as u32;
+        let always = if self.faithful { 0.0 } else { 0.4 };
+        let drops = (self.spray * 40.0 * mix(always, 1.0, 1.0 - out)) as u32;
         for i in 0..drops {
             // Each falls for a while and begins again above.
             let fall = (since * 1.4 + self.noise.hash(i, 7) as f32 / u32::MAX as f32).fract();

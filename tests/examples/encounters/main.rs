@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Prints one JSON object. `FILM` is one of `flukewatch synth-sea`, its truth beside it; `STILLS` a table of photos with boxes, the first of each
-//! whale of which is named, too.
+//! whale of which is named, too: as it is, and no larger than in the film.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 mod stills;
@@ -21,9 +21,10 @@ use flukewatch_edge::source::{Film, Unpaced};
 use flukewatch_edge::stop::Stop;
 use flukewatch_tests::at_sea::{self, BEGIN, START};
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use stills::Stills;
 use truth::Truth;
 
 /// Within which time a whale that comes back is the same encounter. The films show as many whales in ten minutes as a boat meets in days, so that
@@ -45,14 +46,10 @@ fn main() {
     let sightings = watch(&bundle, film, rate);
     let took = began.elapsed().as_secs_f64();
 
-    let stills = match args.get(3) {
-        Some(table) => {
-            let embedder = Embedder::open(&bundle).unwrap();
-            let mut identifier = Identifier::new(bundle, embedder);
-            stills::verdicts(Path::new(table), &mut identifier, margin)
-        }
-        None => BTreeMap::new(),
-    };
+    let mut stills = args.get(3).map(|table| {
+        let embedder = Embedder::open(&bundle).unwrap();
+        Stills::open(Path::new(table), Identifier::new(bundle, embedder), margin)
+    });
     let right = |whale: &str, verdict: &Verdict| match verdict {
         Verdict::Known { whale: named } => named == whale && enrolled.contains(whale),
         Verdict::New => !enrolled.contains(whale),
@@ -71,6 +68,7 @@ fn main() {
             let of = sightings.iter().zip(&shown);
             let of: Vec<&Sighting> = of.filter(|(_, n)| **n == Some(number)).map(|(s, _)| s).collect();
             let whale = &surfacing.whale;
+            let still = stills.as_mut().and_then(|s| s.verdicts(whale, surfacing.width()));
             json!({
                 "whale": whale,
                 "from": surfacing.places.first().map(|p| p.0),
@@ -81,7 +79,8 @@ fn main() {
                 // The last one rests on all that was seen of it.
                 "right": of.last().map(|s| right(whale, &s.verdict)),
                 "named_another": of.last().map(|s| matches!(&s.verdict, Verdict::Known { whale: n } if n != whale)),
-                "still_right": stills.get(whale).map(|v| right(whale, v)),
+                "still_right": still.as_ref().map(|[whole, _]| right(whale, whole)),
+                "small_still_right": still.as_ref().map(|[_, small]| right(whale, small)),
             })
         })
         .collect();

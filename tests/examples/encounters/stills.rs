@@ -1,34 +1,68 @@
 //! What the boat says of single photos of the same whales, boxes given: what a film's decisions are held against.
 
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_edge::encounter::{Encounters, Found, Grouping};
 use flukewatch_edge::identify::Identifier;
 use flukewatch_edge::time::Moment;
-use flukewatch_host::dataset::Dataset;
+use flukewatch_host::dataset::{Dataset, LabelledPhoto};
+use image::RgbImage;
+use image::imageops::{self, FilterType};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The verdict on the first photo of each whale in `table`.
-pub fn verdicts(
-    table: &Path,
-    identifier: &mut Identifier,
+/// The first photo of each whale of a table, and who names them.
+pub struct Stills {
+    photos: BTreeMap<String, LabelledPhoto>,
+    identifier: Identifier,
     margin: f32,
-) -> BTreeMap<String, Verdict> {
-    let dataset = Dataset::open(table, None).unwrap();
-    let mut verdicts = BTreeMap::new();
-    for photo in &dataset.photos {
-        let whale = photo.whale.clone().unwrap_or_default();
-        if verdicts.contains_key(&whale) {
-            continue;
+}
+
+impl Stills {
+    /// The photos of `table`, to be named by `identifier` as the boat names stills, cut out with `margin`.
+    pub fn open(table: &Path, identifier: Identifier, margin: f32) -> Self {
+        let mut photos = BTreeMap::new();
+        for photo in Dataset::open(table, None).unwrap().photos {
+            let whale = photo.whale.clone().unwrap_or_default();
+            photos.entry(whale).or_insert(photo);
         }
-        let picture = photo.decode().unwrap();
-        let mut encounters = Encounters::new(Grouping::Stills, 1, margin);
-        let boxes = photo.region.map(|region| [region]);
-        let found = boxes.as_ref().map_or(Found::Whole, |b| Found::Told(b));
-        let over = encounters.see(&picture, found, Moment::default());
-        let embedded = identifier.embed(&over[0].crops).unwrap();
-        let identity = identifier.identify(&embedded.embeddings).unwrap();
-        verdicts.insert(whale, identity.verdict);
+        Self {
+            photos,
+            identifier,
+            margin,
+        }
     }
-    verdicts
+
+    /// The verdict on `whale`'s photo as it is, and on the same reduced until its fluke is `across` pixels wide, where it is wider. `None` where there
+    /// is no photo.
+    pub fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
+        let photo = self.photos.get(whale)?;
+        let picture = photo.decode().unwrap();
+        let region = photo
+            .region
+            .unwrap_or(PixelBox::whole(picture.width(), picture.height()));
+        let whole = self.verdict(&picture, region);
+        let scale = f64::from(across) / f64::from(region.width());
+        if scale >= 1.0 {
+            return Some([whole.clone(), whole]);
+        }
+        let side = |pixels: u32| (f64::from(pixels) * scale).round() as u32;
+        let (width, height) = (side(picture.width()), side(picture.height()));
+        let small = imageops::resize(&picture, width, height, FilterType::Triangle);
+        let region = PixelBox {
+            x0: side(region.x0),
+            y0: side(region.y0),
+            x1: side(region.x1),
+            y1: side(region.y1),
+        };
+        Some([whole, self.verdict(&small, region)])
+    }
+
+    fn verdict(&mut self, picture: &RgbImage, region: PixelBox) -> Verdict {
+        let mut encounters = Encounters::new(Grouping::Stills, 1, self.margin);
+        let over = encounters.see(picture, Found::Told(&[region]), Moment::default());
+        let embedded = self.identifier.embed(&over[0].crops).unwrap();
+        let identity = self.identifier.identify(&embedded.embeddings).unwrap();
+        identity.verdict
+    }
 }

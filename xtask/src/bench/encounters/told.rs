@@ -31,6 +31,8 @@ struct Surfacing {
     right: Option<bool>,
     named_another: Option<bool>,
     still_right: Option<bool>,
+    /// The same with the photo no larger than the fluke is in the film.
+    small_still_right: Option<bool>,
 }
 
 /// Sightings that are said to continue another.
@@ -48,6 +50,7 @@ struct Row {
     right: f64,
     another: f64,
     still: f64,
+    small_still: f64,
 }
 
 impl Row {
@@ -64,6 +67,7 @@ impl Row {
             right: share(&seen, |s| s.right == Some(true)),
             another: share(&seen, |s| s.named_another == Some(true)),
             still: share(&seen, |s| s.still_right == Some(true)),
+            small_still: share(&seen, |s| s.small_still_right == Some(true)),
         }
     }
 
@@ -75,9 +79,10 @@ impl Row {
             right,
             another,
             still,
+            small_still,
         } = self;
         format!(
-            "{name:<26}{count:>7}{found:>8.3}{split:>8.3}{right:>8.3}{still:>8.3}{another:>9.3}\n"
+            "{name:<26}{count:>7}{found:>8.3}{split:>8.3}{right:>8.3}{still:>8.3}{small_still:>9.3}{another:>9.3}\n"
         )
     }
 }
@@ -87,7 +92,7 @@ impl Told {
     pub(super) fn table(&self, name: &str) -> String {
         let all = &self.surfacings;
         let mut text = format!(
-            "{name}: {:.0} s of film, {:.0} ms a second of it\n{:<26}{:>7}{:>8}{:>8}{:>8}{:>8}{:>9}\n",
+            "{name}: {:.0} s of film, {:.0} ms a second of it\n{:<26}{:>7}{:>8}{:>8}{:>8}{:>8}{:>9}{:>9}\n",
             self.seconds,
             1000.0 * self.took / self.seconds.max(1.0),
             "flukes, pixels across",
@@ -96,6 +101,7 @@ impl Told {
             "split",
             "right",
             "stills",
+            "as large",
             "another"
         );
         for (number, &from) in WIDTHS.iter().enumerate() {
@@ -108,8 +114,10 @@ impl Told {
             };
             text += &Row::of(of).line(&format!("{from} to {upper}"));
         }
-        let small = all.iter().filter(|s| s.width < WIDTHS[0]);
-        text += &Row::of(small).line(&format!("less than {} (not counted)", WIDTHS[0]));
+        let small = || all.iter().filter(|s| s.width < WIDTHS[0]);
+        if small().count() > 0 {
+            text += &Row::of(small()).line(&format!("less than {} (not counted)", WIDTHS[0]));
+        }
         let counted = || all.iter().filter(|s| s.width >= WIDTHS[0]);
         text += &Row::of(counted().filter(|s| s.enrolled)).line("of the catalogue");
         text += &Row::of(counted().filter(|s| !s.enrolled)).line("new");
@@ -118,12 +126,13 @@ impl Told {
         let off = (row.right - row.still).abs();
         let _ = writeln!(
             text,
-            "found {:.3} (at least {FOUND}: {}); right beside stills {:+.3} (within {BESIDE_STILLS}, or better: {}); {} \
-             sightings on no fluke; returns told: {} right, {} wrong",
+            "found {:.3} (at least {FOUND}: {}); right beside stills {:+.3} (within {BESIDE_STILLS}, or better: {}), beside stills as large \
+             {:+.3}; {} sightings on no fluke; returns told: {} right, {} wrong",
             row.found,
             verdict(row.found >= FOUND),
             row.right - row.still,
             verdict(row.right >= row.still || off <= BESIDE_STILLS),
+            row.right - row.small_still,
             self.strays.len(),
             self.returns.right,
             self.returns.wrong
