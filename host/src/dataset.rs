@@ -147,15 +147,17 @@ impl LabelledPhoto {
     /// Names the file and what is wrong with it or with its box.
     pub fn prepared(&self, preparation: &Preparation) -> Result<Array3<u8>, DatasetError> {
         let picture = self.decode()?;
-        let region = self
-            .region
-            .unwrap_or_else(|| PixelBox::whole(picture.width(), picture.height()));
         preparation
-            .pixels(&picture, region)
+            .pixels(&picture, self.region_of(picture.dimensions()))
             .map_err(|source| DatasetError::Photo {
                 path: self.path.clone(),
                 source,
             })
+    }
+
+    /// The fluke in the photo's pixels, of which there are so many across and down: its box, or all of it where it has none.
+    pub fn region_of(&self, (width, height): (u32, u32)) -> PixelBox {
+        self.region.unwrap_or(PixelBox::whole(width, height))
     }
 
     /// Reads and decodes the file.

@@ -149,7 +149,7 @@ impl Samples {
         let labelled = self.photo(chance);
         let mut photo = labelled.decode()?;
         let (w, h) = photo.dimensions();
-        let mut region = labelled.region.unwrap_or(PixelBox::whole(w, h));
+        let mut region = labelled.region_of((w, h));
         if chance.chance(0.5) {
             imageops::flip_horizontal_in_place(&mut photo);
             (region.x0, region.x1) = (w.saturating_sub(region.x1), w.saturating_sub(region.x0));

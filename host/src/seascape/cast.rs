@@ -137,7 +137,7 @@ fn cut_by(
 ) -> Result<Sprite, DatasetError> {
     let picture = photo.decode()?;
     let (width, height) = picture.dimensions();
-    let region = photo.region.unwrap_or(PixelBox::whole(width, height));
+    let region = photo.region_of((width, height));
     by(&picture, region).ok_or_else(|| DatasetError::Photo {
         path: photo.path.clone(),
         source: flukewatch_common::prepare::PrepareError::BoxOutside {

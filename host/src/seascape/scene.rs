@@ -85,6 +85,7 @@ pub fn light(flukes: &[&Surfacing], level: &Level, time: f64, picture: &mut RgbI
 mod tests {
     use super::*;
     use crate::seascape::sprite::Sprite;
+    use crate::seascape::sprite::tests::photo;
     use crate::seascape::surfacing::{Look, Place, Whale};
     use crate::synth::seed::{Purpose, generator};
     use flukewatch_common::pixel_box::PixelBox;
@@ -95,16 +96,7 @@ mod tests {
 
     /// A fluke of odd colours on bright water, photographed, standing on a dark sea; and the picture before and after.
     fn stands(seconds_away: f64, number: u32) -> (RgbImage, RgbImage, Vec<Seen>) {
-        let region = PixelBox {
-            x0: 40,
-            y0: 30,
-            x1: 140,
-            y1: 70,
-        };
-        let photo = RgbImage::from_fn(180, 100, |x, y| {
-            let within = (40..140).contains(&x) && (30..70).contains(&y);
-            image::Rgb(if within { FLUKE } else { WATER })
-        });
+        let (photo, region) = photo(FLUKE, WATER);
         let whale = Whale {
             name: "odd".into(),
             look: Look::Photo(Arc::new(Sprite::whole(&photo, region).unwrap())),

@@ -390,12 +390,15 @@ fn box_blur(values: &[f32], width: usize, height: usize, reach: usize, across: b
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::synth::seed::{Purpose, generator};
 
-    /// A dark fluke of 60 x 20 pixels on grey water.
-    fn photo() -> (RgbImage, PixelBox) {
+    const DARK: [u8; 3] = [20, 20, 25];
+    const GREY: [u8; 3] = [120, 125, 130];
+
+    /// A fluke of 60 x 20 pixels on water, each of one colour.
+    pub(in super::super) fn photo(fluke: [u8; 3], water: [u8; 3]) -> (RgbImage, PixelBox) {
         let region = PixelBox {
             x0: 30,
             y0: 25,
@@ -404,18 +407,14 @@ mod tests {
         };
         let photo = RgbImage::from_fn(120, 70, |x, y| {
             let within = (30..90).contains(&x) && (25..45).contains(&y);
-            image::Rgb(if within {
-                [20, 20, 25]
-            } else {
-                [120, 125, 130]
-            })
+            image::Rgb(if within { fluke } else { water })
         });
         (photo, region)
     }
 
     #[test]
     fn a_cut_out_is_set_where_it_is_said_to_be() {
-        let (photo, region) = photo();
+        let (photo, region) = photo(DARK, GREY);
         for number in 0..8 {
             let chance = &mut generator(1, Purpose::Placing, number, 0);
             let sprite = Sprite::cut(&photo, region, chance).unwrap();
@@ -449,7 +448,7 @@ mod tests {
 
     #[test]
     fn water_cuts_the_box() {
-        let (photo, region) = photo();
+        let (photo, region) = photo(DARK, GREY);
         let chance = &mut generator(1, Purpose::Placing, 1, 0);
         let sprite = Sprite::cut(&photo, region, chance).unwrap().scaled(0.5);
         let mut sea = RgbImage::new(200, 120);

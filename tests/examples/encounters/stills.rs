@@ -38,9 +38,7 @@ impl Stills {
     pub fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
         let photo = self.photos.get(whale)?;
         let picture = photo.decode().unwrap();
-        let region = photo
-            .region
-            .unwrap_or(PixelBox::whole(picture.width(), picture.height()));
+        let region = photo.region_of(picture.dimensions());
         let whole = self.verdict(&picture, region);
         let scale = f64::from(across) / f64::from(region.width());
         if scale >= 1.0 {

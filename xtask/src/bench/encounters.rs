@@ -29,8 +29,9 @@ Examples:
 
 An encounter is found where a sighting's boxes lie on its fluke; a sighting on no fluke is false. Right is a whale of the catalogue by its name and
 another one as new; a call for review is neither. 'stills' says how many of the same whales are named rightly by a photo, 'as large' by that photo
-reduced to the fluke's width in the film. A photo's fluke keeps its colours in the film, and the sea takes the photo's. The boat is set up as it is where edge.toml says nothing, but for the time within which a whale
-that comes back is the same encounter: two minutes, since the films show in ten what a boat meets in days.
+reduced to the fluke's width in the film. A photo's fluke keeps its colours in the film, and the sea takes the photo's. The boat is set up as it is
+where edge.toml says nothing, but for the time within which a whale that comes back is the same encounter: two minutes, since the films show in ten
+what a boat meets in days.
 
 Exit codes: 0 measured; 1 not; 130 interrupted.")]
 pub(crate) struct BenchEncountersArgs {
