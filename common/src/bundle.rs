@@ -1,8 +1,9 @@
-//! The bundle: all that a boat needs to name a whale, in a folder or in one `.flukebundle` file.
+//! The bundle: everything a boat needs to identify whales, as a folder or a `.flukebundle` file.
 //!
-//! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the decision rule, the model card,
-//! since format 2 what the model must give for drawn flukes, and since format 3 a detector of flukes (ONNX). A single file is an uncompressed tar of the same files, the manifest first. Nothing in a bundle is used
-//! before it is checked.
+//! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the
+//! decision rule, the model card, and optionally the expected embeddings of drawn flukes and a
+//! detector (ONNX). A single file is an uncompressed tar of the same files, the manifest first.
+//! Nothing in a bundle is used before it is checked.
 
 mod archive;
 mod content;
@@ -13,21 +14,24 @@ mod manifest;
 
 pub use error::BundleError;
 pub use manifest::{
-    DETECTOR_PART, DetectorInfo, FORMAT, GOLDEN_PART, MANIFEST_FILE, Manifest, ModelInfo, PARTS,
-    PartInfo, Precision, View,
+    DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, MANIFEST_FILE, Manifest, ModelInfo,
+    PARTS, PartInfo, Precision, View,
 };
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
 use crate::prepare::Preparation;
-use content::{Content, Found};
+use content::{Content, Part};
 use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+
+/// The bundle format that is read and written.
+pub const FORMAT: u32 = 4;
 
 /// The largest part that is read, in bytes; a catalogue apart.
 pub const MAX_PART: u64 = 512 * 1024 * 1024;
@@ -51,7 +55,7 @@ pub struct Bundle {
     pub decision: DecisionRule,
     /// The model card, Markdown.
     pub card: String,
-    /// What the model gave for drawn flukes where the bundle was made ([`crate::golden`]); empty where nobody asked it.
+    /// The model's embeddings of drawn flukes, computed where the bundle was made; may be empty.
     pub golden: Vec<Embedding>,
     /// The ONNX file of the detector, where there is one; the manifest says how it is run.
     pub detector: Option<Vec<u8>>,
@@ -63,179 +67,145 @@ pub struct Bundle {
 struct Files {
     manifest_bytes: Vec<u8>,
     manifest: Manifest,
-    parts: BTreeMap<String, Found>,
+    parts: BTreeMap<String, Part>,
+}
+
+/// What a bundle is made of; golden embeddings and a detector are added with
+/// [`Bundle::with_golden`] and [`Bundle::with_detector`].
+#[derive(Clone, Debug)]
+pub struct NewBundle<'a> {
+    /// The bundle's name, shown to users.
+    pub name: &'a str,
+    /// When it was made, RFC 3339 UTC.
+    pub created: &'a str,
+    /// How a photo becomes the model's input.
+    pub preparation: Preparation,
+    /// The views of a photo that are embedded.
+    pub views: Vec<View>,
+    /// Where the model comes from.
+    pub model_info: ModelInfo,
+    /// The ONNX file.
+    pub model: Vec<u8>,
+    /// The enrolled whales; its dimension becomes the bundle's.
+    pub catalogue: Catalogue,
+    /// When a whale counts as known.
+    pub decision: DecisionRule,
+    /// The model card, Markdown.
+    pub card: String,
 }
 
 impl Bundle {
-    /// Makes a bundle; its dimension is the catalogue's, and its manifest describes the parts as given.
+    /// Makes a bundle; its manifest describes the parts as given.
     ///
     /// # Errors
-    /// [`BundleError::Inconsistent`] when the preparation, views, catalogue or rule make no sense together.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a bundle is these parts, each of another type"
-    )]
-    pub fn new(
-        name: &str,
-        created: &str,
-        preparation: Preparation,
-        views: Vec<View>,
-        model_info: ModelInfo,
-        model: Vec<u8>,
-        mut catalogue: Catalogue,
-        decision: DecisionRule,
-        card: String,
-    ) -> Result<Self, BundleError> {
-        catalogue.modernise();
+    /// [`BundleError::Inconsistent`] when preparation, views, catalogue and rule do not fit together.
+    pub fn new(new: NewBundle<'_>) -> Result<Self, BundleError> {
         let manifest = Manifest {
-            format: 1,
-            name: name.to_owned(),
-            created: created.to_owned(),
-            preparation,
-            views,
-            dimension: catalogue.dimension(),
-            model: model_info,
+            format: FORMAT,
+            name: new.name.to_owned(),
+            created: new.created.to_owned(),
+            preparation: new.preparation,
+            views: new.views,
+            dimension: new.catalogue.dimension(),
+            model: new.model_info,
             detector: None,
             parts: BTreeMap::new(),
         };
-        Self::describe(manifest, model, catalogue, decision, card, vec![], None)
+        Self {
+            manifest,
+            model: new.model,
+            catalogue: new.catalogue,
+            decision: new.decision,
+            card: new.card,
+            golden: vec![],
+            detector: None,
+            manifest_bytes: vec![],
+            id: String::new(),
+        }
+        .described()
     }
 
     /// The same model with other whales and the rule that was fitted on them.
     ///
     /// # Errors
-    /// [`BundleError::Inconsistent`] when the catalogue is another model's or the rule makes no sense.
+    /// [`BundleError::Inconsistent`] when the catalogue has another dimension or the rule is invalid.
     pub fn with_catalogue(
-        self,
-        mut catalogue: Catalogue,
+        mut self,
+        catalogue: Catalogue,
         decision: DecisionRule,
     ) -> Result<Self, BundleError> {
-        catalogue.modernise();
-        Self::describe(
-            self.manifest,
-            self.model,
-            catalogue,
-            decision,
-            self.card,
-            self.golden,
-            self.detector,
-        )
+        self.catalogue = catalogue;
+        self.decision = decision;
+        self.described()
     }
 
-    /// The same bundle with what its model must give for drawn flukes, see [`crate::golden::golden`].
+    /// The same bundle with the embeddings that its model gives for drawn flukes.
     ///
     /// # Errors
     /// [`BundleError::Inconsistent`] when an embedding is not of the bundle's dimension.
-    pub fn with_golden(self, golden: Vec<Embedding>) -> Result<Self, BundleError> {
-        Self::describe(
-            self.manifest,
-            self.model,
-            self.catalogue,
-            self.decision,
-            self.card,
-            golden,
-            self.detector,
-        )
+    pub fn with_golden(mut self, golden: Vec<Embedding>) -> Result<Self, BundleError> {
+        self.golden = golden;
+        self.described()
     }
 
-    /// The same bundle with a detector, an ONNX file and how it is run; or with none.
+    /// The same bundle with another detector, or without one.
     ///
     /// # Errors
-    /// [`BundleError::Inconsistent`] when what is said of it makes no sense.
+    /// [`BundleError::Inconsistent`] when the description of the detector is invalid.
     pub fn with_detector(
         mut self,
         detector: Option<(DetectorInfo, Vec<u8>)>,
     ) -> Result<Self, BundleError> {
-        let (info, model) = detector.unzip();
-        self.manifest.detector = info;
-        Self::describe(
-            self.manifest,
-            self.model,
-            self.catalogue,
-            self.decision,
-            self.card,
-            self.golden,
-            model,
-        )
+        (self.manifest.detector, self.detector) = detector.unzip();
+        self.described()
     }
 
     /// The same bundle with another card.
     ///
     /// # Errors
-    /// [`BundleError::Inconsistent`] when the parts make no sense together.
-    pub fn with_card(self, card: String) -> Result<Self, BundleError> {
-        Self::describe(
-            self.manifest,
-            self.model,
-            self.catalogue,
-            self.decision,
-            card,
-            self.golden,
-            self.detector,
-        )
+    /// [`BundleError::Inconsistent`] when the parts do not fit together.
+    pub fn with_card(mut self, card: String) -> Result<Self, BundleError> {
+        self.card = card;
+        self.described()
     }
 
-    /// The detector and what is said of it, to hand on to another bundle.
+    /// The detector and its description, to hand on to another bundle.
     pub fn detector_part(&self) -> Option<(DetectorInfo, Vec<u8>)> {
         Some((self.manifest.detector.clone()?, self.detector.clone()?))
     }
 
-    fn describe(
-        mut manifest: Manifest,
-        model: Vec<u8>,
-        catalogue: Catalogue,
-        decision: DecisionRule,
-        card: String,
-        golden: Vec<Embedding>,
-        detector: Option<Vec<u8>>,
-    ) -> Result<Self, BundleError> {
-        check(&manifest.name, &manifest, &catalogue, &decision, &golden)?;
-        manifest.format = match (&detector, golden.is_empty()) {
-            (Some(_), _) => 3,
-            (None, false) => 2,
-            (None, true) => 1,
-        };
-        let mut bundle = Self {
-            manifest: manifest.clone(),
-            model,
-            catalogue,
-            decision,
-            card,
-            golden,
-            detector,
-            manifest_bytes: vec![],
-            id: String::new(),
-        };
-        let golden = (!bundle.golden.is_empty()).then_some(GOLDEN_PART);
-        let detector = bundle.detector.as_ref().map(|_| DETECTOR_PART);
-        manifest.parts = PARTS
+    /// Validates the parts and describes them in the manifest.
+    fn described(mut self) -> Result<Self, BundleError> {
+        self.validate(&self.manifest.name)?;
+        let golden = (!self.golden.is_empty()).then_some(GOLDEN_PART);
+        let detector = self.detector.as_ref().map(|_| DETECTOR_PART);
+        self.manifest.parts = PARTS
             .into_iter()
             .chain(golden)
             .chain(detector)
             .map(|(part, file)| {
-                let content = bundle.part(part)?;
+                let content = self.part(part)?;
                 let info = PartInfo {
                     file: file.into(),
                     sha256: content
                         .sha256_hex()
                         .map_err(|e| BundleError::Inconsistent {
-                            bundle: manifest.name.clone(),
-                            why: format!("its {part} cannot be written: {e}"),
+                            bundle: self.manifest.name.clone(),
+                            why: format!("part '{part}' cannot be written: {e}"),
                         })?,
                     bytes: content.len(),
                 };
                 Ok((part.to_owned(), info))
             })
             .collect::<Result<_, BundleError>>()?;
-        bundle.manifest_bytes = manifest.to_bytes()?;
-        bundle.id = id_of(&bundle.manifest_bytes);
-        bundle.manifest = manifest;
-        Ok(bundle)
+        self.manifest_bytes = self.manifest.to_bytes()?;
+        self.id = id_of(&self.manifest_bytes);
+        Ok(self)
     }
 
     /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
     ///
-    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MAPPED_FROM`]): while the bundle is in use nothing may write to
+    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]): while the bundle is in use nothing may write to
     /// that file. [`Bundle::save`] does not: it writes another one and renames it.
     ///
     /// # Errors
@@ -263,36 +233,47 @@ impl Bundle {
             part: part.into(),
             why,
         };
-        let mut take = |part: &str| parts.remove(part).unwrap_or(Found::Read(vec![]));
-        let catalogue = take(CATALOGUE)
-            .catalogue()
+        let mut take = |part: &str| {
+            parts.remove(part).ok_or_else(|| BundleError::MissingPart {
+                path: path.into(),
+                part: part.into(),
+            })
+        };
+        let catalogue = take(CATALOGUE)?
+            .into_catalogue()
             .map_err(|e: CatalogueError| bad(CATALOGUE, e.to_string()))?;
-        let mut take = |part: &str| take(part).bytes();
-        let model = take(MODEL);
+        let mut bytes = |part: &str| {
+            take(part)?
+                .into_bytes()
+                .map_err(|source| BundleError::Read {
+                    path: path.into(),
+                    source,
+                })
+        };
         let decision =
-            serde_json::from_slice(&take(DECISION)).map_err(|e| bad(DECISION, e.to_string()))?;
-        let card = String::from_utf8(take(CARD)).map_err(|e| bad(CARD, e.to_string()))?;
-        let golden = golden::from_bytes(path, &take(GOLDEN), manifest.dimension)?;
-        let detector = manifest.detector.is_some().then(|| take(DETECTOR));
-        check(
-            &path.display().to_string(),
-            &manifest,
-            &catalogue,
-            &decision,
-            &golden,
-        )?;
-        let id = id_of(&manifest_bytes);
-        Ok(Self {
+            serde_json::from_slice(&bytes(DECISION)?).map_err(|e| bad(DECISION, e.to_string()))?;
+        let card = String::from_utf8(bytes(CARD)?).map_err(|e| bad(CARD, e.to_string()))?;
+        let golden = match manifest.parts.contains_key(GOLDEN) {
+            true => golden::from_bytes(path, &bytes(GOLDEN)?, manifest.dimension)?,
+            false => vec![],
+        };
+        let detector = match manifest.detector.is_some() {
+            true => Some(bytes(DETECTOR)?),
+            false => None,
+        };
+        let bundle = Self {
+            model: bytes(MODEL)?,
             manifest,
-            model,
             catalogue,
             decision,
             card,
             golden,
             detector,
+            id: id_of(&manifest_bytes),
             manifest_bytes,
-            id,
-        })
+        };
+        bundle.validate(&path.display().to_string())?;
+        Ok(bundle)
     }
 
     /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder. The same bundle always gives
@@ -336,9 +317,9 @@ impl Bundle {
             MODEL => borrowed(&self.model),
             CATALOGUE => Ok(Content::Catalogue(&self.catalogue)),
             CARD => borrowed(self.card.as_bytes()),
-            DETECTOR => borrowed(self.detector.as_deref().unwrap_or_default()),
+            DETECTOR => borrowed(self.detector.as_deref().ok_or_else(|| self.stale(part))?),
             GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
-            _ => {
+            DECISION => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
                         bundle: self.manifest.name.clone(),
@@ -348,65 +329,62 @@ impl Bundle {
                 bytes.push(b'\n');
                 Ok(Content::Bytes(Cow::Owned(bytes)))
             }
+            _ => Err(self.stale(part)),
         }
     }
-}
 
-/// What must fit together whoever made the bundle.
-fn check(
-    bundle: &str,
-    manifest: &Manifest,
-    catalogue: &Catalogue,
-    decision: &DecisionRule,
-    golden: &[Embedding],
-) -> Result<(), BundleError> {
-    let off = |why: String| {
-        Err(BundleError::Inconsistent {
+    fn stale(&self, part: &str) -> BundleError {
+        BundleError::Stale { part: part.into() }
+    }
+
+    /// What must hold for every bundle; `bundle` is its path or name, for errors.
+    fn validate(&self, bundle: &str) -> Result<(), BundleError> {
+        self.consistent().map_err(|why| BundleError::Inconsistent {
             bundle: bundle.to_owned(),
             why,
         })
-    };
-    if manifest.name.trim().is_empty() {
-        return off("it has no name".into());
     }
-    if let Err(e) = manifest.preparation.check() {
-        return off(e.to_string());
+
+    fn consistent(&self) -> Result<(), String> {
+        let Manifest {
+            name,
+            preparation,
+            views,
+            dimension,
+            detector,
+            ..
+        } = &self.manifest;
+        if name.trim().is_empty() {
+            return Err("its name is empty".into());
+        }
+        preparation.validate().map_err(|e| e.to_string())?;
+        if views.is_empty() || (1..views.len()).any(|i| views[..i].contains(&views[i])) {
+            return Err("its views must be plain, mirrored or both, each once".into());
+        }
+        if *dimension == 0 || !dimension.is_multiple_of(views.len()) {
+            return Err(format!(
+                "embedding dimension {dimension} is not divisible by {} views",
+                views.len()
+            ));
+        }
+        if self.catalogue.dimension() != *dimension {
+            return Err(format!(
+                "its catalogue has embeddings of dimension {}, expected the model's {dimension}",
+                self.catalogue.dimension()
+            ));
+        }
+        if let Some(other) = self.golden.iter().find(|g| g.dimension() != *dimension) {
+            return Err(format!(
+                "its golden embeddings have dimension {}, expected the model's {dimension}",
+                other.dimension()
+            ));
+        }
+        self.decision.validate().map_err(|e| e.to_string())?;
+        if let Some(detector) = detector {
+            detector.validate().map_err(|e| e.to_string())?;
+        }
+        Ok(())
     }
-    let views = &manifest.views;
-    if views.is_empty()
-        || views
-            .iter()
-            .enumerate()
-            .any(|(i, v)| views[..i].contains(v))
-    {
-        return off("its views must be plain, mirrored or both, each once".into());
-    }
-    if manifest.dimension == 0 || !manifest.dimension.is_multiple_of(views.len()) {
-        return off(format!(
-            "an embedding of {} numbers does not divide into {} views",
-            manifest.dimension,
-            views.len()
-        ));
-    }
-    if catalogue.dimension() != manifest.dimension {
-        return off(format!(
-            "its catalogue holds embeddings of {} numbers, its model makes {}",
-            catalogue.dimension(),
-            manifest.dimension
-        ));
-    }
-    if let Some(other) = golden.iter().find(|g| g.dimension() != manifest.dimension) {
-        return off(format!(
-            "its golden embeddings have {} numbers, its model makes {}",
-            other.dimension(),
-            manifest.dimension
-        ));
-    }
-    let detector = manifest.detector.as_ref();
-    if let Some(fault) = decision.fault().or(detector.and_then(DetectorInfo::fault)) {
-        return off(fault);
-    }
-    Ok(())
 }
 
 /// Compares a part of `bytes` bytes with the manifest; `sha256_hex` is asked where the size is right.

@@ -1,8 +1,8 @@
-//! The catalogue: the whales that are known, as embeddings of their photos, and the search in it.
+//! The catalogue: the known whales as embeddings of their photos, and exact search over them.
 //!
-//! The search is exact: it gives the whales, photos and scores that comparing the query with every embedding in floats gives, to the last
-//! bit. It looks at one byte a number, and at the floats of the few photos that may decide only (`scan` tells why that is enough).
-//! A large catalogue stays in its file, which is mapped: [`Catalogue::open`].
+//! Search returns the whales, photos and scores of comparing the query with every embedding in floats, to
+//! the last bit. It reads one byte per number, and floats only for the few photos that can decide; `scan`
+//! says why that is enough. A large catalogue stays in its file, which is mapped: [`Catalogue::open`].
 //!
 //! ```
 //! use flukewatch_common::catalogue::{Catalogue, Enrolled};
@@ -34,7 +34,7 @@ use crate::embedding::Embedding;
 use crate::whale_score::WhaleScore;
 use names::Names;
 use rows::Rows;
-use scan::{Found, NOBODY};
+use scan::{Hit, WITHDRAWN};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
@@ -66,42 +66,54 @@ pub struct Match {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CatalogueError {
     /// An embedding of another model.
-    #[error("an embedding of {got} numbers does not belong in a catalogue of {expected}")]
+    #[error("embedding of dimension {got}; expected the catalogue's {expected}")]
     Dimension {
         /// The catalogue's.
         expected: usize,
         /// The embedding's.
         got: usize,
     },
-    /// A name that says nothing.
-    #[error("a whale needs a name (photo {photo})")]
+    /// An empty name.
+    #[error("photo {photo}: the whale's name is empty")]
     Unnamed {
         /// The photo without one.
         photo: String,
     },
-    /// The disk says no.
+    /// An I/O error.
     #[error("the catalogue file cannot be read: {why}")]
     Read {
         /// What the system says.
         why: String,
     },
-    /// Its checksum is another.
-    #[error("the catalogue file is damaged (its checksum differs): copy it again")]
+    /// The checksum differs.
+    #[error("the catalogue file is damaged (checksum mismatch): copy it again")]
     Damaged,
     /// The mapped file was written to.
     #[error(
-        "the catalogue's file was changed while it was in use: start again; to replace a bundle, write the new one beside it and rename it"
+        "the catalogue file was modified while in use: restart; to replace a bundle, write the new one beside it and rename it"
     )]
     Changed,
     /// Not a catalogue, or cut off.
     #[error("the catalogue file cannot be read: {0}")]
     Format(&'static str),
+    /// Written by an older Flukewatch.
+    #[error(
+        "catalogue format {got} is no longer read; expected format {known}: enrol the whales again"
+    )]
+    Older {
+        /// The file's.
+        got: u16,
+        /// The one that is read.
+        known: u16,
+    },
     /// Written by a newer Flukewatch.
-    #[error("the catalogue has format {got}; this program reads formats up to {known}: update it")]
+    #[error(
+        "catalogue format {got} is newer than this program, which reads format {known}: update the program"
+    )]
     Newer {
         /// The file's.
         got: u16,
-        /// The newest that is read.
+        /// The one that is read.
         known: u16,
     },
 }
@@ -114,11 +126,11 @@ impl From<io::Error> for CatalogueError {
     }
 }
 
-/// From how many bytes on a catalogue's file is mapped. A smaller one is read, so that nobody who overwrites it can disturb a program
-/// that uses it.
-pub const MAPPED_FROM: u64 = 4 << 20;
+/// The size from which a catalogue's file is mapped, in bytes. A smaller one is read, so that overwriting
+/// the file does not disturb a running program.
+pub const MMAP_THRESHOLD: u64 = 4 << 20;
 
-/// What computes the search's scores on this machine, as `AVX2`.
+/// The kernel that computes the scores on this machine, e.g. `AVX2`.
 pub fn search_kernel() -> &'static str {
     kernel::Kernel::best().name()
 }
@@ -128,13 +140,11 @@ pub fn search_kernel() -> &'static str {
 pub struct Catalogue {
     entries: Vec<Enrolled>,
     rows: Rows,
-    /// The whale of each row; [`NOBODY`] where the photo was withdrawn.
+    /// The whale of each row; [`WITHDRAWN`] where the photo was withdrawn.
     whales: Vec<u32>,
     names: Names,
     /// The row of each photo, in ascending order; none where photo and row are always the same.
     rows_by_photo: Option<Vec<u32>>,
-    /// That it is written in.
-    format: u16,
 }
 
 impl PartialEq for Catalogue {
@@ -155,7 +165,6 @@ impl Catalogue {
             whales: vec![],
             names: Names::default(),
             rows_by_photo: None,
-            format: file::FORMAT,
         }
     }
 
@@ -169,7 +178,6 @@ impl Catalogue {
             return Err(CatalogueError::Unnamed { photo: entry.photo });
         }
         self.add(entry, embedding.as_slice());
-        self.modernise();
         Ok(())
     }
 
@@ -184,21 +192,21 @@ impl Catalogue {
         self.entries.push(entry);
     }
 
-    /// Takes out all photos of a whale; tells how many there were.
+    /// Withdraws all photos of a whale and returns how many.
     pub fn withdraw_whale(&mut self, whale: &str) -> usize {
         self.withdraw(|entry| entry.whale == whale)
     }
 
-    /// Takes out the photos of this name, one as a rule; tells how many there were.
+    /// Withdraws the photos of this name, usually one, and returns how many.
     pub fn withdraw_photo(&mut self, photo: &str) -> usize {
         self.withdraw(|entry| entry.photo == photo)
     }
 
-    /// Takes out all photos of which `leaves` is true; tells how many. The others keep their order. Nothing is built anew: an embedding that
-    /// was withdrawn is passed over, and left out when the catalogue is written.
-    pub fn withdraw(&mut self, leaves: impl Fn(&Enrolled) -> bool) -> usize {
+    /// Withdraws all photos for which `matches` is true and returns how many. The others keep their order.
+    /// Nothing is rebuilt: withdrawn embeddings are skipped by searches and not written.
+    pub fn withdraw(&mut self, matches: impl Fn(&Enrolled) -> bool) -> usize {
         let before = self.entries.len();
-        if !self.entries.iter().any(&leaves) {
+        if !self.entries.iter().any(&matches) {
             return 0;
         }
         let mut rows = self
@@ -207,17 +215,16 @@ impl Catalogue {
             .unwrap_or_else(|| (0..before as u32).collect());
         let mut photo = 0;
         rows.retain(|&row| {
-            let goes = leaves(&self.entries[photo]);
+            let goes = matches(&self.entries[photo]);
             photo += 1;
             if goes {
-                let whale = std::mem::replace(&mut self.whales[row as usize], NOBODY);
+                let whale = std::mem::replace(&mut self.whales[row as usize], WITHDRAWN);
                 self.names.remove_photo(whale);
             }
             !goes
         });
-        self.entries.retain(|entry| !leaves(entry));
+        self.entries.retain(|entry| !matches(entry));
         self.rows_by_photo = Some(rows);
-        self.modernise();
         before - self.entries.len()
     }
 
@@ -293,7 +300,7 @@ impl Catalogue {
     ///
     /// # Errors
     /// As [`Catalogue::search`].
-    pub fn search_together(
+    pub fn search_encounter(
         &self,
         queries: &[Embedding],
         rule: WhaleScore,
@@ -304,7 +311,7 @@ impl Catalogue {
         }
         self.expect_unchanged()?;
         let queries: Vec<&[f32]> = queries.iter().map(Embedding::as_slice).collect();
-        let found = scan::search_together(
+        let found = scan::search_encounter(
             &queries,
             rule,
             &self.rows,
@@ -316,7 +323,7 @@ impl Catalogue {
         Ok(self.matches(found))
     }
 
-    /// Opens a catalogue's file. From [`MAPPED_FROM`] bytes on it is not read but mapped: its embeddings take memory only while they are
+    /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is not read but mapped: its embeddings take memory only while they are
     /// looked at. Its checksum is checked all the same.
     ///
     /// The file must not be written to while the catalogue is in use; to replace it, write another and rename it.
@@ -326,7 +333,7 @@ impl Catalogue {
     pub fn open(path: &Path) -> Result<Self, CatalogueError> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
-        Self::open_within(&file, 0, bytes, MAPPED_FROM)
+        Self::open_within(&file, 0, bytes, MMAP_THRESHOLD)
     }
 
     /// As [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from` bytes on.
@@ -344,9 +351,10 @@ impl Catalogue {
         self.rows.is_mapped()
     }
 
-    /// Whether a search in a mapped file gives memory back as it goes: a boat's computer has little, and the few milliseconds.
-    pub fn spare_memory(&mut self, sparing: bool) {
-        self.rows.spare(sparing);
+    /// Whether a search in a mapped file releases its pages as it goes. That costs milliseconds and keeps
+    /// the memory of a boat's computer free.
+    pub fn release_pages(&mut self, release: bool) {
+        self.rows.release_pages(release);
     }
 
     /// Writes the file; `docs/bundle.md` tells its format.
@@ -365,22 +373,16 @@ impl Catalogue {
     /// The file, as [`Catalogue::write_to`] writes it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![];
-        // Memory takes it all.
-        let _ = self.write_to(&mut bytes);
+        self.write_to(&mut bytes).expect("memory takes the file");
         bytes
     }
 
-    /// Reads what [`Catalogue::to_bytes`] wrote, or an earlier Flukewatch.
+    /// Reads what [`Catalogue::to_bytes`] wrote.
     ///
     /// # Errors
     /// For any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CatalogueError> {
         file::read(bytes)
-    }
-
-    /// From now on written in the newest format: read from an older file and not changed, it is written as it was.
-    pub(crate) fn modernise(&mut self) {
-        self.format = file::FORMAT;
     }
 
     fn expect_dimension(&self, got: usize) -> Result<(), CatalogueError> {
@@ -416,8 +418,8 @@ impl Catalogue {
         }
     }
 
-    fn matches(&self, found: Vec<Found>) -> Vec<Match> {
-        let matched = |found: Found| {
+    fn matches(&self, found: Vec<Hit>) -> Vec<Match> {
+        let matched = |found: Hit| {
             let entry = &self.entries[self.photo(found.row)?];
             Some(Match {
                 whale: entry.whale.clone(),

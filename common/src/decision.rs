@@ -1,11 +1,11 @@
 //! Known, new, or for a person to review.
 
-mod chance;
+mod calibrator;
 
-pub use chance::{Chance, Curve, Evidence, MOST_POINTS};
+pub use calibrator::{Calibrator, Curve, MAX_POINTS, RankingFeatures};
 
 use crate::catalogue::Match;
-use crate::whale_score::WhaleScore;
+use crate::whale_score::{MAX_PHOTOS, WhaleScore};
 use serde::{Deserialize, Serialize};
 
 /// What Flukewatch says of an encounter.
@@ -35,39 +35,43 @@ pub struct DecisionRule {
     pub new_below: f32,
     /// What the thresholds were fitted on, for people.
     pub fitted_on: String,
-    /// How a whale is scored; by its most similar photo where the file does not say.
-    #[serde(default = "WhaleScore::unsaid")]
+    /// How a whale is scored.
     pub whale_score: WhaleScore,
-    /// The chance that the first whale is right, if it was fitted.
+    /// The probability that the first whale is right, if it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chance: Option<Chance>,
+    pub calibrator: Option<Calibrator>,
 }
 
 /// What a rule may cost; shares in 0..=1.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
+pub struct ErrorLimits {
     /// Of photos of whales that are not enrolled: the most that may be given a name.
-    pub false_match: f64,
+    pub false_match_rate: f64,
     /// Of photos of enrolled whales: the most that may be called new.
-    pub missed_known: f64,
+    pub false_new_rate: f64,
     /// Of photos of whales that are not enrolled: the most that may not be called new (named or for review). Where it asks for
-    /// more than `missed_known` allows, it wins: who must not miss a new whale takes more known ones for new.
-    pub missed_new: Option<f64>,
+    /// more than `false_new_rate` allows, it wins: who must not miss a new whale takes more known ones for new.
+    pub missed_new_rate: Option<f64>,
 }
 
-impl Default for Limits {
+impl Default for ErrorLimits {
     /// One in twenty for both errors that put a wrong word into the record.
     fn default() -> Self {
         Self {
-            false_match: 0.05,
-            missed_known: 0.05,
-            missed_new: None,
+            false_match_rate: 0.05,
+            false_new_rate: 0.05,
+            missed_new_rate: None,
         }
     }
 }
 
 /// The fewest scores of either kind that a threshold is set on.
-pub const ENOUGH: usize = 20;
+pub const MIN_SAMPLES: usize = 20;
+
+/// A decision rule whose numbers are out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid decision rule: {0}")]
+pub struct InvalidDecision(String);
 
 impl DecisionRule {
     /// The verdict on a ranking, best whale first. An empty ranking (nothing enrolled) is a new whale.
@@ -82,14 +86,14 @@ impl DecisionRule {
         }
     }
 
-    /// A rule of two thresholds, for whales scored by their most similar photo, without a chance.
+    /// A rule of two thresholds, for whales scored by their most similar photo, without a probability.
     pub fn thresholds(known_at: f32, new_below: f32, fitted_on: &str) -> Self {
         Self {
             known_at,
             new_below,
             fitted_on: fitted_on.to_owned(),
             whale_score: WhaleScore::BEST,
-            chance: None,
+            calibrator: None,
         }
     }
 
@@ -101,33 +105,36 @@ impl DecisionRule {
         }
     }
 
-    /// The chance that the first whale of a ranking is right, in 0..=1; `None` where no curve was fitted, and 0 for an empty one.
-    pub fn chance(&self, ranking: &[Match]) -> Option<f64> {
-        let chance = self.chance.as_ref()?;
+    /// The probability that the first whale of a ranking is right, in 0..=1; `None` where no curve was fitted, and 0 for an empty one.
+    pub fn probability(&self, ranking: &[Match]) -> Option<f64> {
+        let calibrator = self.calibrator.as_ref()?;
         Some(
-            Evidence::of(ranking.iter().map(|m| m.score))
-                .map_or(0.0, |evidence| chance.of(&evidence)),
+            RankingFeatures::of(ranking.iter().map(|m| m.score))
+                .map_or(0.0, |features| calibrator.probability(&features)),
         )
     }
 
-    /// Why the rule makes no sense, if it does not.
-    pub fn fault(&self) -> Option<String> {
+    /// # Errors
+    /// When thresholds, whale score or calibrator are out of range.
+    pub fn validate(&self) -> Result<(), InvalidDecision> {
         let (known_at, new_below) = (self.known_at, self.new_below);
         if !known_at.is_finite() || !new_below.is_finite() || new_below > known_at {
-            return Some(format!(
-                "its decision rule says known from {known_at} on and new below {new_below}"
-            ));
+            return Err(InvalidDecision(format!(
+                "new_below {new_below} must not exceed known_at {known_at}"
+            )));
         }
-        if !self.whale_score.makes_sense() {
-            return Some(format!(
-                "its decision rule scores whales by {:?}, which is no weight and number of photos",
-                self.whale_score
-            ));
+        if !self.whale_score.is_valid() {
+            let WhaleScore { best_weight, top_k } = self.whale_score;
+            return Err(InvalidDecision(format!(
+                "whale_score: best_weight {best_weight} must be in [0, 1], top_k {top_k} in 1 to {MAX_PHOTOS}"
+            )));
         }
-        self.chance
-            .as_ref()
-            .and_then(Chance::fault)
-            .map(str::to_owned)
+        match &self.calibrator {
+            Some(calibrator) => calibrator
+                .validate()
+                .map_err(|why| InvalidDecision(format!("calibrator: {why}"))),
+            None => Ok(()),
+        }
     }
 
     /// Sets the thresholds from scores on whales like those to come.
@@ -136,15 +143,15 @@ impl DecisionRule {
     /// out of the catalogue. `known_at` and `new_below` keep within `limits`. Scores over all whales on both sides, since those
     /// are what is decided on: the score of the own whale alone lies far lower, and a threshold set on it would call hardly any
     /// whale new. Where the two groups lie so far apart that the thresholds cross, both become their middle and nothing is left
-    /// for review; a limit on missed new ones holds even then. Returns `None` where either group has fewer than [`ENOUGH`]
+    /// for review; a limit on missed new ones holds even then. Returns `None` where either group has fewer than [`MIN_SAMPLES`]
     /// scores.
     pub fn fit(
         known: &[f32],
         impostor: &[f32],
-        limits: &Limits,
+        limits: &ErrorLimits,
         fitted_on: String,
     ) -> Option<Self> {
-        if known.len() < ENOUGH || impostor.len() < ENOUGH {
+        if known.len() < MIN_SAMPLES || impostor.len() < MIN_SAMPLES {
             return None;
         }
         let sorted = |scores: &[f32]| {
@@ -156,14 +163,14 @@ impl DecisionRule {
         let share = |count: usize, share: f64| {
             ((count as f64 * share.clamp(0.0, 1.0)).floor() as usize).min(count - 1)
         };
-        let allowed = share(impostor.len(), limits.false_match);
+        let allowed = share(impostor.len(), limits.false_match_rate);
         let mut known_at = impostor[impostor.len() - 1 - allowed].next_up();
-        let mut new_below = known[share(known.len(), limits.missed_known)];
+        let mut new_below = known[share(known.len(), limits.false_new_rate)];
         if new_below > known_at {
             known_at = (new_below + known_at) / 2.0;
             new_below = known_at;
         }
-        if let Some(most) = limits.missed_new {
+        if let Some(most) = limits.missed_new_rate {
             let missed = share(impostor.len(), most);
             new_below = new_below.max(impostor[impostor.len() - 1 - missed].next_up());
             known_at = known_at.max(new_below);
@@ -202,7 +209,8 @@ mod tests {
     fn groups_that_overlap_leave_a_band_for_review() {
         let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
-        let rule = DecisionRule::fit(&known, &impostor, &Limits::default(), "test".into()).unwrap();
+        let rule =
+            DecisionRule::fit(&known, &impostor, &ErrorLimits::default(), "test".into()).unwrap();
         let let_through = impostor.iter().filter(|&&s| s >= rule.known_at).count();
         let turned_away = known.iter().filter(|&&s| s < rule.new_below).count();
         assert_eq!((let_through, turned_away), (5, 5));
@@ -211,15 +219,25 @@ mod tests {
 
     #[test]
     fn groups_that_lie_apart_leave_nothing_for_review() {
-        let rule =
-            DecisionRule::fit(&[0.9; 30], &[0.1; 30], &Limits::default(), "test".into()).unwrap();
+        let rule = DecisionRule::fit(
+            &[0.9; 30],
+            &[0.1; 30],
+            &ErrorLimits::default(),
+            "test".into(),
+        )
+        .unwrap();
         assert!((rule.known_at - 0.5).abs() < 1e-6 && rule.known_at == rule.new_below);
     }
 
     #[test]
     fn too_few_scores_set_no_threshold() {
         assert_eq!(
-            DecisionRule::fit(&[0.9; 19], &[0.1; 30], &Limits::default(), "test".into()),
+            DecisionRule::fit(
+                &[0.9; 19],
+                &[0.1; 30],
+                &ErrorLimits::default(),
+                "test".into()
+            ),
             None
         );
     }
@@ -229,9 +247,9 @@ mod tests {
         let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
         for (most, missed) in [(0.2, 20), (0.01, 1)] {
-            let limits = Limits {
-                missed_new: Some(most),
-                ..Limits::default()
+            let limits = ErrorLimits {
+                missed_new_rate: Some(most),
+                ..ErrorLimits::default()
             };
             let rule = DecisionRule::fit(&known, &impostor, &limits, String::new()).unwrap();
             let not_new = impostor.iter().filter(|&&s| s >= rule.new_below).count();
@@ -243,37 +261,42 @@ mod tests {
     }
 
     #[test]
-    fn an_older_file_means_the_most_similar_photo() {
-        let text = r#"{"known_at":0.6,"new_below":0.4,"fitted_on":"x"}"#;
+    fn the_calibrator_is_optional_and_the_whale_score_is_not() {
+        let without = r#"{"known_at":0.6,"new_below":0.4,"fitted_on":"x"}"#;
+        assert!(serde_json::from_str::<DecisionRule>(without).is_err());
+        let text = r#"{"known_at":0.6,"new_below":0.4,"fitted_on":"x","whale_score":{"best_weight":1.0,"top_k":1}}"#;
         let rule: DecisionRule = serde_json::from_str(text).unwrap();
         assert_eq!(rule, DecisionRule::thresholds(0.6, 0.4, "x"));
-        assert_eq!((rule.chance(&ranking(0.5)), rule.fault()), (None, None));
+        assert_eq!(
+            (rule.probability(&ranking(0.5)), rule.validate()),
+            (None, Ok(()))
+        );
     }
 
     #[test]
-    fn rules_that_make_no_sense_are_told() {
+    fn invalid_rules_are_refused() {
         let good = DecisionRule::thresholds(0.6, 0.4, "");
         let mut crossed = good.clone();
         crossed.new_below = 0.7;
         let mut heavy = good.clone();
-        heavy.whale_score.best = 1.5;
+        heavy.whale_score.best_weight = 1.5;
         let mut bent = good.clone();
-        bent.chance = Some(Chance::Isotonic { points: vec![] });
+        bent.calibrator = Some(Calibrator::Isotonic { points: vec![] });
         for bad in [crossed, heavy, bent] {
-            assert!(bad.fault().is_some(), "{bad:?}");
+            assert!(bad.validate().is_err(), "{bad:?}");
         }
         let mut sure = good;
-        sure.chance = Chance::fit(
+        sure.calibrator = Calibrator::fit(
             Curve::Logistic,
             &[(
-                Evidence {
+                RankingFeatures {
                     score: 0.5,
-                    lead: 0.5,
+                    top_margin: 0.5,
                 },
                 true,
             ); 5],
         );
-        assert!(sure.chance(&ranking(0.5)).unwrap() > 0.8);
-        assert_eq!(sure.chance(&[]), Some(0.0));
+        assert!(sure.probability(&ranking(0.5)).unwrap() > 0.8);
+        assert_eq!(sure.probability(&[]), Some(0.0));
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// How many places of the fluke a sighting carries at most.
-pub const MAX_PLACES: usize = 32;
+/// How many boxes of the fluke a sighting carries at most.
+pub const MAX_BOXES: usize = 32;
 /// How many crops a sighting's verdict rests on at most.
 pub const MAX_CROPS: usize = 10;
 /// What is 1 in a crop's quality, in per cent.
@@ -21,8 +21,8 @@ pub struct Footage {
     pub encounter: Uuid,
     /// The size of the camera's frames.
     pub frame: FrameSize,
-    /// Where the fluke was, in order of time; at most [`MAX_PLACES`], the first and the last among them.
-    pub places: Vec<Place>,
+    /// Where the fluke was, in order of time; at most [`MAX_BOXES`], the first and the last among them.
+    pub boxes: Vec<TimedBox>,
     /// The crops that were matched, best first: the picture is the first. At most [`MAX_CROPS`].
     pub crops: Vec<CropQuality>,
     /// Crops of the encounter's earlier sightings that the verdict rests on besides.
@@ -44,7 +44,7 @@ pub struct FrameSize {
 
 /// Where the fluke was at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct TimedBox {
     /// Milliseconds after the sighting's begin.
     pub after: u32,
     /// The box in the frame.
@@ -82,7 +82,7 @@ pub struct ConfigId(pub [u8; 8]);
 /// Why a text is no [`ConfigId`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("'{0}' is no configuration's identity: it has 16 hexadecimal digits")]
-pub struct BadConfigId(pub String);
+pub struct InvalidConfigId(pub String);
 
 impl fmt::Display for ConfigId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -91,9 +91,9 @@ impl fmt::Display for ConfigId {
 }
 
 impl FromStr for ConfigId {
-    type Err = BadConfigId;
-    fn from_str(text: &str) -> Result<Self, BadConfigId> {
-        let bad = || BadConfigId(text.chars().take(64).collect());
+    type Err = InvalidConfigId;
+    fn from_str(text: &str) -> Result<Self, InvalidConfigId> {
+        let bad = || InvalidConfigId(text.chars().take(64).collect());
         if text.len() != 16 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
@@ -104,40 +104,47 @@ impl FromStr for ConfigId {
 }
 
 impl Footage {
-    /// What makes no sense in it, if something does.
-    pub fn fault(&self) -> Option<&'static str> {
+    /// # Errors
+    /// When boxes, crops or scores are missing, too many or out of range.
+    pub fn validate(&self) -> Result<(), InvalidFootage> {
         let FrameSize { width, height } = self.frame;
         let inside =
-            |p: &Place| p.region.area() > 0 && p.region.within(width, height) == Some(p.region);
+            |b: &TimedBox| b.region.area() > 0 && b.region.within(width, height) == Some(b.region);
         let per_cent = |c: &CropQuality| {
             [c.sharpness, c.size, c.angle, c.exposure]
                 .iter()
                 .all(|p| *p <= WHOLE)
         };
-        if self.places.is_empty() || self.places.len() > MAX_PLACES {
-            Some("no place of the fluke, or too many")
-        } else if !self.places.is_sorted_by_key(|p| p.after) {
-            Some("places of the fluke out of order")
-        } else if !self.places.iter().all(inside) {
-            Some("a place of the fluke outside of its frame")
+        let why = if self.boxes.is_empty() || self.boxes.len() > MAX_BOXES {
+            "expected 1 to 32 boxes"
+        } else if !self.boxes.is_sorted_by_key(|b| b.after) {
+            "boxes are not in order of time"
+        } else if !self.boxes.iter().all(inside) {
+            "a box lies outside the frame"
         } else if self.crops.is_empty() || self.crops.len() > MAX_CROPS {
-            Some("no crop, or too many")
+            "expected 1 to 10 crops"
         } else if !self.crops.iter().all(per_cent) {
-            Some("a crop's quality that is over 100 per cent")
+            "a crop's quality exceeds 100 per cent"
         } else if self.detector.is_some_and(|s| !(0.0..=1.0).contains(&s)) {
-            Some("a detector's score that is not in 0 to 1")
+            "detector score outside [0, 1]"
         } else {
-            None
-        }
+            return Ok(());
+        };
+        Err(InvalidFootage(why))
     }
 }
+
+/// Footage that no boat can have recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid footage: {0}")]
+pub struct InvalidFootage(&'static str);
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn footage() -> Footage {
-        let place = |after, x0| Place {
+        let place = |after, x0| TimedBox {
             after,
             region: PixelBox {
                 x0,
@@ -152,7 +159,7 @@ mod tests {
                 width: 640,
                 height: 360,
             },
-            places: vec![place(0, 10), place(100, 30)],
+            boxes: vec![place(0, 10), place(100, 30)],
             crops: vec![CropQuality {
                 after: 100,
                 sharpness: 50,
@@ -190,21 +197,21 @@ mod tests {
     fn what_makes_no_sense_is_told() {
         type Change = fn(&mut Footage);
         let changes: [Change; 9] = [
-            |f| f.places.clear(),
-            |f| f.places = vec![f.places[0]; MAX_PLACES + 1],
-            |f| f.places.reverse(),
-            |f| f.places[1].region.x1 = 641,
-            |f| f.places[1].region.x1 = 0,
+            |f| f.boxes.clear(),
+            |f| f.boxes = vec![f.boxes[0]; MAX_BOXES + 1],
+            |f| f.boxes.reverse(),
+            |f| f.boxes[1].region.x1 = 641,
+            |f| f.boxes[1].region.x1 = 0,
             |f| f.crops.clear(),
             |f| f.crops = vec![f.crops[0]; MAX_CROPS + 1],
             |f| f.crops[0].angle = 101,
             |f| f.detector = Some(f32::NAN),
         ];
-        assert_eq!(footage().fault(), None);
+        assert_eq!(footage().validate(), Ok(()));
         for (i, change) in changes.iter().enumerate() {
             let mut footage = footage();
             change(&mut footage);
-            assert!(footage.fault().is_some(), "change {i}");
+            assert!(footage.validate().is_err(), "change {i}");
         }
     }
 }

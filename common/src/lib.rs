@@ -5,20 +5,20 @@
 //! travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs
 //! to do so; [`embedder`] puts preparation and engine together. [`detector`] finds flukes in frames, each a [`detection`].
 
+pub mod atomic_file;
 pub mod bundle;
 pub mod catalogue;
 pub mod clock;
 pub mod decision;
 pub mod detection;
-pub mod detector;
-pub mod embedder;
 pub mod embedding;
-pub mod engine;
 pub mod footage;
-pub mod golden;
+pub mod jpeg;
 pub mod pixel_box;
 pub mod position;
 pub mod prepare;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;
 pub mod sighting;
 pub mod topic;
 pub mod whale_score;

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FixQuality {
-    /// Satellites alone.
-    Satellites,
-    /// Satellites and corrections (DGPS, SBAS).
+    /// GNSS without corrections.
+    Autonomous,
+    /// GNSS with corrections (DGPS, SBAS).
     Differential,
     /// Real-time kinematic, its ambiguities not settled: some decimetres.
     RtkFloat,
@@ -25,7 +25,7 @@ pub enum FixQuality {
 impl FixQuality {
     /// All there are.
     pub const ALL: [Self; 7] = [
-        Self::Satellites,
+        Self::Autonomous,
         Self::Differential,
         Self::RtkFloat,
         Self::Rtk,
@@ -37,7 +37,7 @@ impl FixQuality {
     /// Its name, as programs read it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Satellites => "satellites",
+            Self::Autonomous => "autonomous",
             Self::Differential => "differential",
             Self::RtkFloat => "rtk-float",
             Self::Rtk => "rtk",
@@ -78,7 +78,7 @@ pub struct Position {
 
 impl Position {
     /// Whether the numbers can be a position on Earth.
-    pub fn makes_sense(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         let within =
             |value: Option<f32>, most: f32| value.is_none_or(|v| (0.0..=most).contains(&v));
         (-90.0..=90.0).contains(&self.latitude)
@@ -94,23 +94,23 @@ impl Position {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSource {
-    /// The boat's computer, which nothing on board checks.
-    Computer,
-    /// Satellites, through the boat's receiver.
-    Satellites,
+    /// The computer's clock, unverified.
+    System,
+    /// The boat's GNSS receiver.
+    Gnss,
     /// A replay: frames are dated from the start of the program on.
     Replay,
 }
 
 impl TimeSource {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Computer, Self::Satellites, Self::Replay];
+    pub const ALL: [Self; 3] = [Self::System, Self::Gnss, Self::Replay];
 
     /// Its name, as programs read it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Computer => "computer",
-            Self::Satellites => "satellites",
+            Self::System => "system",
+            Self::Gnss => "gnss",
             Self::Replay => "replay",
         }
     }
@@ -153,7 +153,7 @@ mod tests {
         let azores = Position {
             latitude: 38.5,
             longitude: -28.6,
-            quality: FixQuality::Satellites,
+            quality: FixQuality::Autonomous,
             age: 0,
             satellites: Some(9),
             hdop: None,
@@ -161,7 +161,7 @@ mod tests {
             course: Some(360.0),
             heading: None,
         };
-        assert!(azores.makes_sense());
+        assert!(azores.is_valid());
         type Change = fn(&mut Position);
         let changes: [Change; 5] = [
             |p| p.latitude = 90.1,
@@ -173,7 +173,7 @@ mod tests {
         for (i, change) in changes.iter().enumerate() {
             let mut position = azores;
             change(&mut position);
-            assert!(!position.makes_sense(), "change {i}");
+            assert!(!position.is_valid(), "change {i}");
         }
     }
 }

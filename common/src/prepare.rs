@@ -1,9 +1,8 @@
 //! From a photo to the numbers that a model takes: once, for training, evaluation and the boat alike.
 //!
-//! decode → crop the box with a margin → grey or colour → stretch or letterbox with antialiasing → normalise.
+//! decode → crop the box with padding → grey or colour → stretch or letterbox with antialiasing → normalise.
 
-mod jpeg;
-
+use crate::jpeg;
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
@@ -37,7 +36,7 @@ pub enum PrepareError {
     },
     /// Cut off or damaged.
     #[error("the picture cannot be decoded: {0}")]
-    Broken(String),
+    Undecodable(String),
     /// A box that touches no pixel of the photo.
     #[error("the box ({}, {})-({}, {}) lies outside the picture of {width} x {height} pixels", .region.x0, .region.y0, .region.x1, .region.y1)]
     BoxOutside {
@@ -50,7 +49,7 @@ pub enum PrepareError {
     },
     /// A preparation that no model can have.
     #[error("the preparation is unusable: {0}")]
-    BadPreparation(String),
+    InvalidPreparation(String),
 }
 
 /// Decodes a JPEG or PNG file to 8-bit RGB, turned upright as its EXIF orientation says.
@@ -61,7 +60,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
     if bytes.is_empty() {
         return Err(PrepareError::Empty);
     }
-    let broken = |e: image::ImageError| PrepareError::Broken(e.to_string());
+    let broken = |e: image::ImageError| PrepareError::Undecodable(e.to_string());
     let reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|_| PrepareError::UnknownFormat)?;
@@ -75,10 +74,10 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
         return Err(PrepareError::TooLarge { width, height });
     }
     if width == 0 || height == 0 {
-        return Err(PrepareError::Broken("it has no pixels".into()));
+        return Err(PrepareError::Undecodable("it has no pixels".into()));
     }
-    if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
-        return Err(PrepareError::Broken("the JPEG file is cut off".into()));
+    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
+        return Err(PrepareError::Undecodable("the JPEG file is cut off".into()));
     }
     let orientation = decoder.orientation().map_err(broken)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
@@ -119,11 +118,11 @@ pub struct Preparation {
     /// How the crop fills the input.
     pub fit: Fit,
     /// How far the box is widened on each side, as a share of its width and height.
-    pub margin: f32,
+    pub padding: f32,
     /// Subtracted from each value 0..=255, a number a channel.
     pub mean: Vec<f32>,
     /// Divides what is left, a number a channel.
-    pub deviation: Vec<f32>,
+    pub std: Vec<f32>,
 }
 
 impl Preparation {
@@ -135,30 +134,28 @@ impl Preparation {
         }
     }
 
-    /// Says whether the numbers make sense together.
-    ///
     /// # Errors
-    /// [`PrepareError::BadPreparation`], naming what is off.
-    pub fn check(&self) -> Result<(), PrepareError> {
-        let bad = |what: &str| Err(PrepareError::BadPreparation(what.to_owned()));
+    /// [`PrepareError::InvalidPreparation`] when the numbers are out of range or do not fit together.
+    pub fn validate(&self) -> Result<(), PrepareError> {
+        let bad = |what: &str| Err(PrepareError::InvalidPreparation(what.to_owned()));
         if !(8..=4096).contains(&self.height) || !(8..=4096).contains(&self.width) {
             return bad("height and width must be 8 to 4096 pixels");
         }
-        if !(0.0..=1.0).contains(&self.margin) {
-            return bad("the margin must be 0 to 1");
+        if !(0.0..=1.0).contains(&self.padding) {
+            return bad("the padding must be 0 to 1");
         }
-        if self.mean.len() != self.channels() || self.deviation.len() != self.channels() {
-            return bad("mean and deviation need one number a channel");
+        if self.mean.len() != self.channels() || self.std.len() != self.channels() {
+            return bad("mean and std need one number a channel");
         }
         if self.mean.iter().any(|m| !m.is_finite())
-            || self.deviation.iter().any(|d| !d.is_finite() || *d <= 0.0)
+            || self.std.iter().any(|d| !d.is_finite() || *d <= 0.0)
         {
-            return bad("mean must be finite and deviation above 0");
+            return bad("mean must be finite and std above 0");
         }
         Ok(())
     }
 
-    /// `region` widened by the margin and cut at the photo's edges.
+    /// `region` widened by the padding and cut at the photo's edges.
     ///
     /// # Errors
     /// [`PrepareError::BoxOutside`] when the box touches no pixel.
@@ -176,8 +173,8 @@ impl Preparation {
         if region.within(width, height).is_none() {
             return Err(outside);
         }
-        let dx = (region.width() as f32 * self.margin).round() as u32;
-        let dy = (region.height() as f32 * self.margin).round() as u32;
+        let dx = (region.width() as f32 * self.padding).round() as u32;
+        let dy = (region.height() as f32 * self.padding).round() as u32;
         PixelBox {
             x0: region.x0.saturating_sub(dx),
             y0: region.y0.saturating_sub(dy),
@@ -225,7 +222,7 @@ impl Preparation {
         let (ih, iw) = (inner_h as usize, inner_w as usize);
         if (ih, iw) == (h, w) {
             return Array3::from_shape_vec((h, w, channels), resized)
-                .map_err(|e| PrepareError::BadPreparation(e.to_string()));
+                .map_err(|e| PrepareError::InvalidPreparation(e.to_string()));
         }
         let (top, left) = ((h - ih) / 2, (w - iw) / 2);
         Ok(Array3::from_shape_fn((h, w, channels), |(y, x, c)| {
@@ -242,7 +239,7 @@ impl Preparation {
         let (h, w, c) = pixels.dim();
         Array3::from_shape_fn((c, h, w), |(c, y, x)| {
             let x = if mirrored { w - 1 - x } else { x };
-            (f32::from(pixels[(y, x, c)]) - self.mean[c]) / self.deviation[c]
+            (f32::from(pixels[(y, x, c)]) - self.mean[c]) / self.std[c]
         })
     }
 }
@@ -275,7 +272,7 @@ fn resize(
     to: (u32, u32),
     pixel_type: fr::PixelType,
 ) -> Result<Vec<u8>, PrepareError> {
-    let bad = |e: &dyn std::fmt::Display| PrepareError::BadPreparation(e.to_string());
+    let bad = |e: &dyn std::fmt::Display| PrepareError::InvalidPreparation(e.to_string());
     let source =
         fr::images::Image::from_vec_u8(from.0, from.1, bytes, pixel_type).map_err(|e| bad(&e))?;
     let mut target = fr::images::Image::new(to.0, to.1, pixel_type);

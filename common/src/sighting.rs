@@ -20,7 +20,7 @@ pub struct BoatId(String);
 /// Why a text is no boat's name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("'{0}' is no boat's name: use 1 to 32 of the characters a-z, 0-9 and -")]
-pub struct BadBoatId(pub String);
+pub struct InvalidBoatId(pub String);
 
 impl BoatId {
     /// The name.
@@ -30,22 +30,22 @@ impl BoatId {
 }
 
 impl FromStr for BoatId {
-    type Err = BadBoatId;
-    fn from_str(s: &str) -> Result<Self, BadBoatId> {
+    type Err = InvalidBoatId;
+    fn from_str(s: &str) -> Result<Self, InvalidBoatId> {
         let good = (1..=32).contains(&s.len())
             && s.bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if good {
             Ok(Self(s.to_owned()))
         } else {
-            Err(BadBoatId(s.chars().take(64).collect()))
+            Err(InvalidBoatId(s.chars().take(64).collect()))
         }
     }
 }
 
 impl TryFrom<String> for BoatId {
-    type Error = BadBoatId;
-    fn try_from(s: String) -> Result<Self, BadBoatId> {
+    type Error = InvalidBoatId;
+    fn try_from(s: String) -> Result<Self, InvalidBoatId> {
         s.parse()
     }
 }
@@ -93,9 +93,9 @@ pub struct Sighting {
     pub bundle: String,
     /// Which engine ran the model, as `tract 0.23.9 f32`.
     pub engine: String,
-    /// The chance that the first candidate is right, in 0..=1; `None` where the bundle has no curve for it. Since version 2 of the
+    /// The probability that the first candidate is right, in 0..=1; `None` where the bundle has no curve for it. Since version 2 of the
     /// message.
-    pub chance: Option<f32>,
+    pub probability: Option<f32>,
     /// Where the boat was; `None` where it did not know. Since version 3 of the message.
     pub position: Option<Position>,
     /// Whose clock [`Sighting::started`] and [`Sighting::ended`] are of; `None` before version 3 of the message.
@@ -133,7 +133,7 @@ pub struct Picture {
 
 /// Which message of a sighting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Part {
+pub enum MessageKind {
     /// The sighting itself.
     Sighting,
     /// Its picture.
@@ -142,11 +142,11 @@ pub enum Part {
 
 /// Shore's word that messages are stored for good; only on it may a boat forget them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct Ack {
     /// Whose messages.
     pub boat: BoatId,
     /// Which: sighting and part.
-    pub stored: Vec<(Uuid, Part)>,
+    pub stored: Vec<(Uuid, MessageKind)>,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! The most similar photo alone is easily led astray: one blurred photo that looks like everything. A second and a third photo
 //! that agree say more, but a whale seen once must not lose by having no others. The blend here takes both:
-//! `best * first + (1 - best) * mean of the highest`, over as many photos as the whale has, at most [`WhaleScore::of_top`].
+//! `best * first + (1 - best) * mean of the highest`, over as many photos as the whale has, at most [`WhaleScore::top_k`].
 //! It is never above the cosine of the most similar photo, and equal to it for a whale of one photo.
 
 use serde::{Deserialize, Serialize};
@@ -10,58 +10,53 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The most photos of a whale that a score looks at.
-pub const MOST_PHOTOS: usize = 5;
+pub const MAX_PHOTOS: usize = 5;
 
 /// The rule; part of a bundle's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhaleScore {
     /// The weight of the most similar photo, in 0..=1; the rest goes to the mean of the most similar ones.
-    pub best: f32,
-    /// Of how many photos that mean is, from 1 to [`MOST_PHOTOS`].
-    pub of_top: usize,
+    pub best_weight: f32,
+    /// Of how many photos that mean is, from 1 to [`MAX_PHOTOS`].
+    pub top_k: usize,
 }
 
 impl WhaleScore {
     /// The most similar photo alone.
     pub const BEST: Self = Self {
-        best: 1.0,
-        of_top: 1,
+        best_weight: 1.0,
+        top_k: 1,
     };
     /// Half the most similar photo, half the mean of the three most similar.
     pub const BLEND: Self = Self {
-        best: 0.5,
-        of_top: 3,
+        best_weight: 0.5,
+        top_k: 3,
     };
 
-    /// [`WhaleScore::BEST`]: what a bundle means that says nothing.
-    pub fn unsaid() -> Self {
-        Self::BEST
-    }
-
     /// Whether the numbers are in their ranges.
-    pub fn makes_sense(&self) -> bool {
-        (0.0..=1.0).contains(&self.best) && (1..=MOST_PHOTOS).contains(&self.of_top)
+    pub fn is_valid(&self) -> bool {
+        (0.0..=1.0).contains(&self.best_weight) && (1..=MAX_PHOTOS).contains(&self.top_k)
     }
 
     /// The score of a whale, in -1..=1.
-    pub fn of(&self, photos: &Highest) -> f32 {
+    pub fn of(&self, photos: &TopScores) -> f32 {
         let highest = photos.as_slice();
         let Some(&first) = highest.first() else {
             return -1.0;
         };
-        let counted = &highest[..highest.len().min(self.of_top)];
+        let counted = &highest[..highest.len().min(self.top_k)];
         if counted.len() <= 1 {
             return first;
         }
         let mean = counted.iter().sum::<f32>() / counted.len() as f32;
         // A bound may be infinite, and nothing times infinity is no number.
-        if self.best <= 0.0 {
+        if self.best_weight <= 0.0 {
             mean
-        } else if self.best >= 1.0 {
+        } else if self.best_weight >= 1.0 {
             first
         } else {
-            self.best * first + (1.0 - self.best) * mean
+            self.best_weight * first + (1.0 - self.best_weight) * mean
         }
     }
 }
@@ -69,40 +64,43 @@ impl WhaleScore {
 /// Why a text is no way of scoring whales.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "'{0}' is no way of scoring whales: use best, mean:K, blend or blend:W:K (W in 0 to 1, K from 1 to {MOST_PHOTOS} photos)"
+    "'{0}' is no way of scoring whales: use best, mean:K, blend or blend:W:K (W in 0 to 1, K from 1 to {MAX_PHOTOS} photos)"
 )]
-pub struct BadWhaleScore(pub String);
+pub struct InvalidWhaleScore(pub String);
 
 impl fmt::Display for WhaleScore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::BEST => f.write_str("best"),
-            Self { best: 0.0, of_top } => write!(f, "mean:{of_top}"),
-            Self { best, of_top } => write!(f, "blend:{best}:{of_top}"),
+            Self {
+                best_weight: 0.0,
+                top_k,
+            } => write!(f, "mean:{top_k}"),
+            Self { best_weight, top_k } => write!(f, "blend:{best_weight}:{top_k}"),
         }
     }
 }
 
 impl FromStr for WhaleScore {
-    type Err = BadWhaleScore;
-    fn from_str(text: &str) -> Result<Self, BadWhaleScore> {
-        let bad = || BadWhaleScore(text.chars().take(64).collect());
+    type Err = InvalidWhaleScore;
+    fn from_str(text: &str) -> Result<Self, InvalidWhaleScore> {
+        let bad = || InvalidWhaleScore(text.chars().take(64).collect());
         let number = |t: &str| t.parse().map_err(|_| bad());
         let parts: Vec<&str> = text.split(':').collect();
         let score = match parts[..] {
             ["best"] => Self::BEST,
             ["blend"] => Self::BLEND,
-            ["mean", of_top] => Self {
-                best: 0.0,
-                of_top: number(of_top)?,
+            ["mean", top_k] => Self {
+                best_weight: 0.0,
+                top_k: number(top_k)?,
             },
-            ["blend", best, of_top] => Self {
-                best: best.parse().map_err(|_| bad())?,
-                of_top: number(of_top)?,
+            ["blend", best, top_k] => Self {
+                best_weight: best.parse().map_err(|_| bad())?,
+                top_k: number(top_k)?,
             },
             _ => return Err(bad()),
         };
-        if score.makes_sense() {
+        if score.is_valid() {
             Ok(score)
         } else {
             Err(bad())
@@ -113,24 +111,24 @@ impl FromStr for WhaleScore {
 /// The highest cosines of a whale's photos, highest first; of fixed size, so that a search holds one for each whale without an
 /// allocation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Highest {
-    cosines: [f32; MOST_PHOTOS],
+pub struct TopScores {
+    cosines: [f32; MAX_PHOTOS],
     count: u8,
 }
 
-impl Default for Highest {
+impl Default for TopScores {
     fn default() -> Self {
         Self {
-            cosines: [f32::NEG_INFINITY; MOST_PHOTOS],
+            cosines: [f32::NEG_INFINITY; MAX_PHOTOS],
             count: 0,
         }
     }
 }
 
-impl Highest {
-    /// Takes in one photo's cosine; of more than `most` photos (at most [`MOST_PHOTOS`]) the highest stay.
-    pub fn see(&mut self, cosine: f32, most: usize) {
-        let most = most.clamp(1, MOST_PHOTOS);
+impl TopScores {
+    /// Takes in one photo's cosine; of more than `most` photos (at most [`MAX_PHOTOS`]) the highest stay.
+    pub fn insert(&mut self, cosine: f32, most: usize) {
+        let most = most.clamp(1, MAX_PHOTOS);
         let count = usize::from(self.count);
         if count == most && cosine <= self.cosines[most - 1] {
             return;
@@ -153,9 +151,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn highest(cosines: &[f32], most: usize) -> Highest {
-        let mut found = Highest::default();
-        cosines.iter().for_each(|&c| found.see(c, most));
+    fn highest(cosines: &[f32], most: usize) -> TopScores {
+        let mut found = TopScores::default();
+        cosines.iter().for_each(|&c| found.insert(c, most));
         found
     }
 
@@ -172,7 +170,7 @@ mod tests {
     #[test]
     fn a_whale_of_one_photo_scores_as_that_photo() {
         assert_eq!(WhaleScore::BLEND.of(&highest(&[0.7], 3)), 0.7);
-        assert_eq!(WhaleScore::BLEND.of(&Highest::default()), -1.0);
+        assert_eq!(WhaleScore::BLEND.of(&TopScores::default()), -1.0);
     }
 
     #[test]
@@ -183,8 +181,8 @@ mod tests {
             (
                 "mean:2",
                 WhaleScore {
-                    best: 0.0,
-                    of_top: 2,
+                    best_weight: 0.0,
+                    top_k: 2,
                 },
             ),
         ] {
@@ -209,7 +207,7 @@ mod tests {
         #[test]
         fn the_highest_are_kept_and_the_score_lies_within(
             cosines in proptest::collection::vec(-1.0f32..1.0, 1..30),
-            most in 1usize..=MOST_PHOTOS,
+            most in 1usize..=MAX_PHOTOS,
             best in 0.0f32..=1.0,
         ) {
             let found = highest(&cosines, most);
@@ -217,7 +215,7 @@ mod tests {
             sorted.sort_by(|a, b| b.total_cmp(a));
             sorted.truncate(most);
             prop_assert_eq!(found.as_slice(), &sorted[..]);
-            let score = WhaleScore { best, of_top: most }.of(&found);
+            let score = WhaleScore { best_weight: best, top_k: most }.of(&found);
             prop_assert!(score <= sorted[0] + 1e-6 && score >= sorted[sorted.len() - 1] - 1e-6);
         }
     }

@@ -3,21 +3,21 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 receipt |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack |
 //! | 2 | version of that kind's payload, little-endian; now 4 for a sighting, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
 //! ```
-//! use flukewatch_common::sighting::Receipt;
+//! use flukewatch_common::sighting::Ack;
 //! use flukewatch_common::wire;
-//! let receipt = Receipt { boat: "balaena".parse().unwrap(), stored: vec![] };
-//! let bytes = wire::encode(&receipt)?;
-//! assert_eq!(wire::decode::<Receipt>(&bytes)?, receipt);
+//! let ack = Ack { boat: "balaena".parse().unwrap(), stored: vec![] };
+//! let bytes = wire::encode(&ack)?;
+//! assert_eq!(wire::decode::<Ack>(&bytes)?, ack);
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
-use crate::sighting::{Picture, Receipt, Sighting};
+use crate::sighting::{Ack, Picture, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// The largest message that is sent or read, envelope included. A sighting is about 2 kB, a picture at most 200 kB.
@@ -95,7 +95,7 @@ impl Message for Sighting {
     const VERSION: u16 = 4;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        // Version 1 ends before the chance, version 2 before position and time, version 3 before the footage. What is absent is one
+        // Version 1 ends before the probability, version 2 before position and time, version 3 before the footage. What is absent is one
         // byte, 0: with these behind, an old payload is a new one.
         let absent: &[u8] = match version {
             1 => &[0; 4],
@@ -113,9 +113,9 @@ impl Message for Picture {
     const VERSION: u16 = 1;
 }
 
-impl Message for Receipt {
+impl Message for Ack {
     const KIND: u8 = 3;
-    const NAME: &'static str = "receipt";
+    const NAME: &'static str = "ack";
     const VERSION: u16 = 1;
 }
 

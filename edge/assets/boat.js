@@ -1,17 +1,20 @@
 "use strict";
-// All that comes from the boat is put in as text, never as markup. Nothing is asked for while nobody looks at the page.
+// Everything from the boat is inserted as text, never as markup. Nothing is requested while the
+// page is hidden.
+
+const API = "/api/v1";
 
 const at = (id) => document.getElementById(id);
-const looking = () => document.visibilityState === "visible";
+const visible = () => document.visibilityState === "visible";
 const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
 let camera = 0;
 let cameras = [];
-let shown = null;
+let lastSightings = null;
 
 async function fetched(path, seconds) {
   const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(seconds * 1000) });
-  if (!answer.ok) throw new Error((await answer.text()).trim() || `the boat answers ${answer.status}`);
+  if (!answer.ok) throw new Error((await answer.text()).trim() || `HTTP status ${answer.status}`);
   return answer;
 }
 
@@ -28,10 +31,10 @@ function ago(seconds) {
 
 function chooseCamera(number) {
   camera = number;
-  at("snapshot").href = `/cameras/${number}/snapshot.jpg`;
+  at("snapshot").href = `${API}/cameras/${number}/snapshot.jpg`;
   for (const button of at("cameras").children) button.setAttribute("aria-pressed", button.dataset.number === String(number));
-  at("view").hidden = true;
-  put(at("no-view"), "no picture yet");
+  at("preview").hidden = true;
+  put(at("no-preview"), "no frame yet");
 }
 
 function showCameras(names) {
@@ -48,54 +51,53 @@ function showCameras(names) {
   chooseCamera(Math.min(camera, Math.max(names.length - 1, 0)));
 }
 
-function showCondition(condition) {
-  put(at("boat"), condition.boat);
-  document.title = `${condition.boat} · Flukewatch on board`;
-  at("top").dataset.level = condition.level;
-  const troubles = condition.lines.filter((line) => line.level !== "good");
-  const well = { good: "all is well", warning: "works; look at", fault: "fault:" }[condition.level];
-  put(at("summary"), troubles.length ? `${well} ${troubles.map((line) => line.about).join(", ")}` : well);
-  at("lines").replaceChildren(...condition.lines.map((line) => {
+function showStatus(status) {
+  put(at("boat"), status.boat);
+  document.title = `${status.boat} · Flukewatch on board`;
+  at("top").dataset.severity = status.severity;
+  const problems = status.items.filter((entry) => entry.severity !== "ok");
+  const summary = { ok: "everything works", warning: "working, needs attention:", critical: "critical:" }[status.severity];
+  put(at("summary"), problems.length ? `${summary} ${problems.map((entry) => entry.subject).join(", ")}` : summary);
+  at("items").replaceChildren(...status.items.map((entry) => {
     const item = document.createElement("li");
-    item.dataset.level = line.level;
-    const about = item.appendChild(document.createElement("strong"));
-    about.textContent = line.about;
-    item.appendChild(document.createElement("span")).textContent = line.words;
+    item.dataset.severity = entry.severity;
+    item.appendChild(document.createElement("strong")).textContent = entry.subject;
+    item.appendChild(document.createElement("span")).textContent = entry.message;
     return item;
   }));
-  put(at("version"), `Flukewatch ${condition.version}, written ${condition.written}`);
-  showCameras(condition.cameras);
+  put(at("version"), `Flukewatch ${status.version}, updated ${status.written_at}`);
+  showCameras(status.cameras);
 }
 
 function sightingItem(s, now) {
   const item = at("sighting").content.cloneNode(true).firstElementChild;
   const find = (selector) => item.querySelector(selector);
-  const picture = `/sightings/${s.id}.jpg`;
+  const picture = `${API}/sightings/${s.id}.jpg`;
   find(".crop").href = picture;
   find("img").src = picture;
-  find("img").alt = `the fluke of sighting ${s.sequence}`;
-  put(find("strong"), s.whale ?? { new: "a new whale", review: "for a person to say" }[s.verdict] ?? s.verdict);
+  find("img").alt = `fluke of sighting ${s.sequence}`;
+  put(find("strong"), s.whale ?? { new: "a new whale", review: "needs review" }[s.verdict] ?? s.verdict);
   const verdict = find(".verdict");
   put(verdict, s.verdict);
   verdict.dataset.is = s.verdict;
-  const chance = s.chance === null ? "" : `, chance ${Math.round(s.chance * 100)} %`;
+  const probability = s.probability === null ? "" : `, probability ${Math.round(s.probability * 100)} %`;
   const candidates = s.candidates.slice(0, 3).map((c) => `${c.whale} ${c.score.toFixed(2)}`).join(", ");
-  put(find(".candidates"), candidates ? `nearest: ${candidates}${chance}` : "nothing to compare with");
-  const place = s.position ? `${s.position[0].toFixed(4)}, ${s.position[1].toFixed(4)}` : "place not known";
-  const seconds = (now - Date.parse(s.started)) / 1000;
-  const date = s.started.replace("T", " ").replace(/\.\d+Z$/, " UTC");
+  put(find(".candidates"), candidates ? `nearest: ${candidates}${probability}` : "no candidates");
+  const place = s.position ? `${s.position[0].toFixed(4)}, ${s.position[1].toFixed(4)}` : "no position";
+  const seconds = (now - Date.parse(s.started_at)) / 1000;
+  const date = s.started_at.replace("T", " ").replace(/\.\d+Z$/, " UTC");
   put(find(".where"), `#${s.sequence} · ${date} (${ago(seconds)}) · ${s.seconds.toFixed(1)} s, ${s.frames} frames · ${s.camera} · ${place}`);
   const shore = find(".shore");
-  const there = s.receipted && s.picture_receipted;
-  put(shore, there ? "✓ shore has it" : s.receipted ? "shore has it, its picture waits" : "waits for shore");
-  shore.dataset.is = there ? "there" : "waits";
+  const delivered = s.acknowledged && s.picture_acknowledged;
+  put(shore, delivered ? "✓ delivered" : s.acknowledged ? "delivered, picture pending" : "pending");
+  shore.dataset.is = delivered ? "delivered" : "pending";
   return item;
 }
 
 function showSightings(all) {
   const now = JSON.stringify(all);
-  if (now === shown) return;
-  shown = now;
+  if (now === lastSightings) return;
+  lastSightings = now;
   at("none").hidden = all.length > 0;
   const moment = Date.now();
   at("sightings").replaceChildren(...all.map((s) => sightingItem(s, moment)));
@@ -103,39 +105,39 @@ function showSightings(all) {
 
 async function every(seconds, work) {
   for (;;) {
-    if (looking()) await work();
+    if (visible()) await work();
     await sleep(seconds * 1000);
   }
 }
 
 every(2, async () => {
   try {
-    showCondition(await (await fetched("/condition.json", 5)).json());
+    showStatus(await (await fetched(`${API}/status`, 5)).json());
   } catch (error) {
-    at("top").dataset.level = "fault";
-    put(at("summary"), `no word from the boat: ${error.message}`);
+    at("top").dataset.severity = "critical";
+    put(at("summary"), `no connection to the boat: ${error.message}`);
   }
 });
 
 every(4, async () => {
   try {
-    showSightings(await (await fetched("/sightings.json", 5)).json());
-  } catch { /* the line above says what is wrong */ }
+    showSightings(await (await fetched(`${API}/sightings`, 5)).json());
+  } catch { /* the status above reports it */ }
 });
 
 every(0.5, async () => {
   const number = camera;
   try {
-    const picture = await (await fetched(`/cameras/${number}/view.jpg`, 8)).blob();
+    const picture = await (await fetched(`${API}/cameras/${number}/preview.jpg`, 8)).blob();
     if (number !== camera) return;
-    const view = at("view");
-    const before = view.src;
-    view.src = URL.createObjectURL(picture);
-    view.hidden = false;
-    put(at("no-view"), "");
+    const preview = at("preview");
+    const before = preview.src;
+    preview.src = URL.createObjectURL(picture);
+    preview.hidden = false;
+    put(at("no-preview"), "");
     if (before.startsWith("blob:")) URL.revokeObjectURL(before);
   } catch (error) {
-    if (number === camera) put(at("no-view"), error.message);
+    if (number === camera) put(at("no-preview"), error.message);
     await sleep(1500);
   }
 });

@@ -9,18 +9,18 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::detector::Detector;
-use flukewatch_common::embedder::Embedder;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::sighting::MAX_CANDIDATES;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::config::{EncounterSection, TrackSection};
-use flukewatch_edge::detect::Reduced;
-use flukewatch_edge::encounter::{Encounter, Encounters, Found, Grouping};
-use flukewatch_edge::gate::{Gate, GateSettings, Verdict};
-use flukewatch_edge::pixels::Developer;
-use flukewatch_edge::source::{FrameSource, Next, Unpaced, film::Film};
-use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::Moment;
+use flukewatch_edge::detect::DownscaledFrame;
+use flukewatch_edge::encounter::{Encounter, Encounters, FlukeBoxes, Grouping};
+use flukewatch_edge::gate::{Gate, GateDecision, GateSettings};
+use flukewatch_edge::pixels::Decoder;
+use flukewatch_edge::source::{FrameSource, SourceEvent, Unpaced, VideoFile};
+use flukewatch_edge::time::MonotonicTimestamp;
+use flukewatch_inference::detector::Detector;
+use flukewatch_inference::embedder::Embedder;
 use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::path::Path;
@@ -49,7 +49,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn told(&self) -> serde_json::Value {
+    fn json(&self) -> serde_json::Value {
         let each = |sum: &f64| sum / f64::from(self.frames.max(1));
         let stages: Vec<f64> = self.stages.iter().map(each).collect();
         json!({"frames": self.frames, "milliseconds": stages})
@@ -67,26 +67,26 @@ fn main() {
         .expect("a detector in the bundle");
     let mut embedder = Embedder::open(&bundle).unwrap();
     let preparation = &bundle.manifest.preparation;
-    let mut developer = Developer::new(true);
+    let mut decoder = Decoder::new(true);
     let mut gate = Gate::new(GateSettings::default());
-    let grouping = Grouping::Film {
+    let grouping = Grouping::Video {
         gap: EncounterSection::default().gap_millis(rate.parse().unwrap()),
         longest: 300_000,
     };
-    let mut encounters = Encounters::new(grouping, 5, preparation.margin.max(0.1))
+    let mut encounters = Encounters::new(grouping, 5, preparation.padding.max(0.1))
         .with_tracks(TrackSection::default().rules(detector.threshold()))
         .for_model(preparation.height, preparation.width);
-    let start = Moment::default();
-    let mut film = Film::open(
+    let start = MonotonicTimestamp::default();
+    let mut video = VideoFile::open(
         Path::new(film),
         start,
         rate.parse().unwrap(),
-        Box::new(Unpaced(Stop::default())),
+        Box::new(Unpaced(CancellationToken::default())),
     )
     .unwrap();
     let (mut sea, mut flukes) = (Sums::default(), Sums::default());
-    let (mut reduced, mut found) = (Reduced::default(), vec![]);
-    let mut over: Vec<Encounter> = vec![];
+    let (mut downscaled, mut detections) = (DownscaledFrame::default(), vec![]);
+    let mut ended: Vec<Encounter> = vec![];
     let mut looked_at = 0;
     loop {
         let mut at = worked();
@@ -96,43 +96,42 @@ fn main() {
             took[stage] = now - at;
             at = now;
         };
-        let frame = match film.next().unwrap() {
-            Next::Frame(frame) => frame,
-            Next::Over => break,
-            Next::Quiet | Next::CameraOver(_) => continue,
+        let frame = match video.next().unwrap() {
+            SourceEvent::Frame(frame) => frame,
+            SourceEvent::Ended => break,
+            SourceEvent::Idle | SourceEvent::CameraEnded(_) => continue,
         };
         lap(0);
-        let (photo, _) = developer.look(frame.picture).unwrap();
+        let decoded = decoder.decode(frame.image).unwrap();
         lap(1);
-        let pixels = photo.pixels();
+        let pixels = decoded.image.pixels();
         let size = FrameSize {
             width: pixels.width(),
             height: pixels.height(),
         };
-        let small = reduced.of(&photo);
+        let small = downscaled.downscale(&decoded.image);
         lap(2);
         let moment = frame.taken.since(start);
-        let verdict = gate.look(small, moment);
+        let decision = gate.check(small, moment);
         lap(3);
-        found.clear();
-        if verdict.is_worth_it() {
+        detections.clear();
+        if decision.opens() {
             looked_at += 1;
-            detector.detect(small, &mut found).unwrap();
-            reduced.in_photo(&mut found);
-            if !found.is_empty() {
-                gate.saw_fluke(moment);
+            detector.detect(small, &mut detections).unwrap();
+            downscaled.upscale_detections(&mut detections);
+            if !detections.is_empty() {
+                gate.hold(moment);
             }
         }
         lap(4);
-        over.extend(encounters.pass(frame.taken));
-        encounters.look(Found::Detected(&found), size, frame.taken);
-        if encounters.wants_pixels() {
-            encounters.keep(photo.pixels());
+        let boxes = FlukeBoxes::Detected(&detections);
+        let mut observed = encounters.observe(boxes, size, frame.taken);
+        if observed.wants_pixels() {
+            observed.keep_crops(pixels);
         }
-        over.extend(encounters.complete());
+        ended.extend(observed.complete());
         lap(5);
-        developer.take_back(photo);
-        let sums = if verdict == Verdict::Lately || !found.is_empty() {
+        let sums = if decision == GateDecision::Held || !detections.is_empty() {
             &mut flukes
         } else {
             &mut sea
@@ -142,9 +141,9 @@ fn main() {
             *sum += took;
         }
     }
-    over.extend(encounters.finish());
+    ended.extend(encounters.finish());
     let (mut crops, mut embed, mut match_) = (0, 0.0, 0.0);
-    for encounter in &over {
+    for encounter in &ended {
         let before = worked();
         let embeddings: Vec<_> = encounter
             .crops
@@ -155,23 +154,23 @@ fn main() {
         let rule = bundle.decision.whale_score;
         bundle
             .catalogue
-            .search_together(&embeddings, rule, MAX_CANDIDATES)
+            .search_encounter(&embeddings, rule, MAX_CANDIDATES)
             .unwrap();
         embed += embedded - before;
         match_ += worked() - embedded;
         crops += embeddings.len();
     }
-    let each = |sum: f64| sum / over.len().max(1) as f64;
-    let told = json!({
+    let each = |sum: f64| sum / ended.len().max(1) as f64;
+    let result = json!({
         "stages": STAGES,
-        "sea": sea.told(),
-        "flukes": flukes.told(),
+        "sea": sea.json(),
+        "flukes": flukes.json(),
         "looked_at": looked_at,
-        "encounters": over.len(),
+        "encounters": ended.len(),
         "enrolled": bundle.catalogue.len(),
-        "crops": crops as f64 / over.len().max(1) as f64,
+        "crops": crops as f64 / ended.len().max(1) as f64,
         "embed": each(embed),
         "match": each(match_),
     });
-    println!("{told}");
+    println!("{result}");
 }

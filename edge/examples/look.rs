@@ -4,11 +4,11 @@
 use flukewatch_common::detection::Detection;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_edge::encounter::{Encounters, Found, Grouping};
-use flukewatch_edge::frame::{FramePicture, RawFormat, RawPicture};
-use flukewatch_edge::pixels::{Developer, Photo};
-use flukewatch_edge::source::Buffers;
-use flukewatch_edge::time::Moment;
+use flukewatch_edge::buffers::BufferPool;
+use flukewatch_edge::encounter::{Encounters, FlukeBoxes, Grouping};
+use flukewatch_edge::frame::{FrameImage, RawFormat, RawImage};
+use flukewatch_edge::pixels::{DecodedImage, Decoder};
+use flukewatch_edge::time::MonotonicTimestamp;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 use rustix::time::{ClockId, clock_gettime};
@@ -69,36 +69,38 @@ fn main() {
         FRAME.height,
         file.len() / 1000
     );
-    let buffers = Buffers::default();
+    let buffers = BufferPool::default();
     let frame = || {
-        let mut bytes = buffers.empty();
+        let mut bytes = buffers.take();
         bytes.extend_from_slice(&file);
-        RawPicture {
-            bytes: buffers.lend(bytes),
+        RawImage {
+            bytes,
             format: RawFormat::Jpeg,
         }
     };
-    let mut developer = Developer::new(true);
-    measure("brightness", || {
-        let (photo, _) = developer.look(FramePicture::Raw(frame())).unwrap();
-        developer.take_back(photo);
+    let mut decoder = Decoder::new(true);
+    measure("luma", || {
+        drop(decoder.decode(FrameImage::Raw(frame())).unwrap());
     });
-    let mut colours = Developer::new(false);
-    measure("colours", || {
-        let photo = colours.colours(&frame()).unwrap();
-        colours.take_back(photo);
+    let mut colour = Decoder::new(false);
+    measure("colour", || {
+        drop(colour.decode_colour(&frame()).unwrap());
     });
-    let (photo, _) = developer.look(FramePicture::Raw(frame())).unwrap();
+    let decoded = decoder.decode(FrameImage::Raw(frame())).unwrap();
     let mut small = RgbImage::default();
-    measure("reduced for the detector", || {
-        photo.pixels().reduce(2, &mut small);
+    measure("downscaled for the detector", || {
+        decoded.image.pixels().downscale(2, &mut small);
     });
-    follow("tracks and crops of two flukes", &photo, &[300, 1200]);
-    follow("tracks over open sea", &photo, &[]);
+    follow(
+        "tracks and crops of two flukes",
+        &decoded.image,
+        &[300, 1200],
+    );
+    follow("tracks over open sea", &decoded.image, &[]);
 }
 
-fn follow(what: &str, photo: &Photo, flukes: &[u32]) {
-    let grouping = Grouping::Film {
+fn follow(what: &str, image: &DecodedImage, flukes: &[u32]) {
+    let grouping = Grouping::Video {
         gap: 2000,
         longest: 300_000,
     };
@@ -115,12 +117,11 @@ fn follow(what: &str, photo: &Photo, flukes: &[u32]) {
             let (x1, y0, y1) = (x0 + 400, 500, 650);
             found.region = PixelBox { x0, y0, x1, y1 };
         }
-        let found = Found::Detected(&found[..flukes.len()]);
-        encounters.pass(Moment(now));
-        encounters.look(found, FRAME, Moment(now));
-        if encounters.wants_pixels() {
-            encounters.keep(photo.pixels());
+        let found = FlukeBoxes::Detected(&found[..flukes.len()]);
+        let mut observed = encounters.observe(found, FRAME, MonotonicTimestamp(now));
+        if observed.wants_pixels() {
+            observed.keep_crops(image.pixels());
         }
-        encounters.complete();
+        observed.complete();
     });
 }

@@ -131,7 +131,7 @@ mod player {
         Ok(played)
     }
 
-    /// Buffers of the driver.
+    /// BufferPool of the driver.
     const BUFFERS: u32 = 4;
     /// How long it may take until it is done with one.
     const PATIENCE: Duration = Duration::from_secs(10);

@@ -21,10 +21,12 @@ fn main() {
 #[cfg(target_os = "linux")]
 mod trial {
     use clap::Parser;
-    use flukewatch_edge::capture::device::{Camera, Controls, DeviceError, Encoding, Mode, Stamp};
+    use flukewatch_edge::capture::device::{
+        Camera, Controls, DeviceError, Encoding, FrameMetadata, Mode,
+    };
     use flukewatch_edge::capture::v4l2;
     use flukewatch_edge::frame::RawFormat;
-    use flukewatch_edge::time::{MachineSteadyClock, SteadyClock};
+    use flukewatch_edge::time::{MonotonicClock, SystemMonotonicClock};
     use std::error::Error;
     use std::path::{Path, PathBuf};
     use std::process::ExitCode;
@@ -44,7 +46,7 @@ mod trial {
         unplug: bool,
     }
 
-    const PATIENCE: Duration = Duration::from_secs(3);
+    const TIMEOUT: Duration = Duration::from_secs(3);
     const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
     const DEVICE: &str = "vivid.0";
 
@@ -52,7 +54,7 @@ mod trial {
     pub fn all(arguments: &Arguments) -> ExitCode {
         let path = arguments.camera.as_path();
         let mut good = true;
-        let mut told = |what: &str, outcome: Outcome| match outcome {
+        let mut report = |what: &str, outcome: Outcome| match outcome {
             Ok(said) => println!("ok     {what}: {said}"),
             Err(e) => {
                 println!("FAILED {what}: {e}");
@@ -60,22 +62,22 @@ mod trial {
             }
         };
         for encoding in [Encoding::Grey, Encoding::Nv12, Encoding::Yuyv] {
-            told(&format!("frames of {encoding}"), frames(path, encoding));
+            report(&format!("frames of {encoding}"), frames(path, encoding));
         }
-        told("a size between the driver's steps", odd_size(path));
-        told("controls that the camera lacks", lacking_controls(path));
-        told("a damaged frame", damaged(path));
-        told("a camera that sends nothing", stalled(path));
+        report("a size between the driver's steps", odd_size(path));
+        report("controls that the camera lacks", lacking_controls(path));
+        report("a damaged frame", damaged(path));
+        report("a camera that sends nothing", stalled(path));
         for fault in [
             "Inject VIDIOC_STREAMON Error",
             "Inject VIDIOC_REQBUFS Error",
             "Inject Fatal Streaming Error",
         ] {
-            told(fault, refused(path, fault));
+            report(fault, refused(path, fault));
         }
-        told("a camera that is in use", busy(path));
+        report("a camera that is in use", busy(path));
         if arguments.unplug {
-            told("a camera that is unplugged and comes back", unplugged(path));
+            report("a camera that is unplugged and comes back", unplugged(path));
         }
         if good {
             ExitCode::SUCCESS
@@ -100,10 +102,10 @@ mod trial {
         Ok(camera)
     }
 
-    fn next(camera: &mut dyn Camera) -> Result<(Vec<u8>, Stamp), DeviceError> {
+    fn next(camera: &mut dyn Camera) -> Result<(Vec<u8>, FrameMetadata), DeviceError> {
         let mut bytes = vec![];
-        let stamp = camera.frame(PATIENCE, &mut bytes)?;
-        Ok((bytes, stamp))
+        let metadata = camera.read_frame(TIMEOUT, &mut bytes)?;
+        Ok((bytes, metadata))
     }
 
     /// Sets one of vivid's own controls.
@@ -127,12 +129,12 @@ mod trial {
         }
     }
 
-    /// Frames are as long as format and stride say, stamped by the steady clock, and counted.
+    /// Frames are as long as format and stride say, stamped by the monotonic clock, and counted.
     fn frames(path: &Path, encoding: Encoding) -> Outcome {
-        let clock = MachineSteadyClock;
+        let clock = SystemMonotonicClock;
         let mut camera = v4l2::open(path)?;
         let agreed = camera.start(&mode(encoding), &Controls::default())?;
-        let RawFormat::Plain { layout, shape, .. } = agreed.format() else {
+        let RawFormat::Uncompressed { layout, shape, .. } = agreed.raw_format() else {
             return Err(format!("it agreed to {}", agreed.mode).into());
         };
         let rows = match encoding {
@@ -140,31 +142,33 @@ mod trial {
             _ => shape.height as usize,
         };
         let wanted = shape.stride as usize * rows;
-        let mut last: Option<Stamp> = None;
+        let mut last: Option<FrameMetadata> = None;
         let mut oldest = Duration::ZERO;
         // The first frames of a stream may bear the same count.
         let mut held = 0;
         for _ in 0..10 {
-            let (bytes, stamp) = next(&mut *camera)?;
+            let (bytes, metadata) = next(&mut *camera)?;
             demand(
                 bytes.len() == wanted,
                 format!("{} bytes of {layout:?}, not {wanted}", bytes.len()),
             )?;
-            let taken = stamp.taken.ok_or("it is not stamped by the steady clock")?;
-            oldest = oldest.max(taken.apart(clock.now()));
+            let taken = metadata
+                .taken
+                .ok_or("no timestamp of the monotonic clock")?;
+            oldest = oldest.max(taken.abs_diff(clock.now()));
             if let Some(last) = last {
-                held += u32::from(stamp.sequence <= last.sequence);
-                demand(Some(taken) > last.taken, "its stamps run backwards")?;
+                held += u32::from(metadata.sequence <= last.sequence);
+                demand(Some(taken) > last.taken, "timestamps run backwards")?;
             }
-            last = Some(stamp);
+            last = Some(metadata);
         }
-        demand(held < 5, format!("its count stood still {held} times"))?;
+        demand(held < 5, format!("its {held} repeated sequence numbers"))?;
         demand(
             oldest < Duration::from_secs(2),
-            format!("a stamp is {oldest:?} from its arrival"),
+            format!("a timestamp is {oldest:?} from its arrival"),
         )?;
         Ok(format!(
-            "{}, stride {}, {wanted} bytes a frame, stamps within {} ms of their arrival, count stood still {held} times",
+            "{}, stride {}, {wanted} bytes a frame, timestamps within {} ms of their arrival, {held} repeated sequence numbers",
             agreed.mode,
             agreed.stride,
             oldest.as_millis()
@@ -190,7 +194,7 @@ mod trial {
                 agreed.stride
             ),
         )?;
-        let RawFormat::Plain { layout, shape, .. } = agreed.format() else {
+        let RawFormat::Uncompressed { layout, shape, .. } = agreed.raw_format() else {
             return Err(format!("it agreed to {given}").into());
         };
         demand(
@@ -207,11 +211,11 @@ mod trial {
         let mut camera = v4l2::open(path)?;
         let controls = Controls {
             exposure: Some(Duration::from_millis(2)),
-            hold_rate: true,
+            dynamic_framerate: false,
         };
         camera.start(&mode(Encoding::Grey), &controls)?;
         next(&mut *camera)?;
-        Ok("passed over".into())
+        Ok("ignored".into())
     }
 
     fn damaged(path: &Path) -> Outcome {
@@ -230,19 +234,23 @@ mod trial {
     fn stalled(path: &Path) -> Outcome {
         let mut camera = started(path)?;
         next(&mut *camera)?;
-        set(path, "Percentage of Dropped Buffers", Value::Integer(100))?;
+        set(
+            path,
+            "Percentage of Dropped BufferPool",
+            Value::Integer(100),
+        )?;
         let stalled = (0..30).find_map(|_| next(&mut *camera).err());
-        set(path, "Percentage of Dropped Buffers", Value::Integer(0))?;
+        set(path, "Percentage of Dropped BufferPool", Value::Integer(0))?;
         demand(
-            matches!(stalled, Some(DeviceError::Stalled(_))),
+            matches!(stalled, Some(DeviceError::TimedOut(_))),
             format!("it ended with {stalled:?}"),
         )?;
         camera.start(&mode(Encoding::Grey), &Controls::default())?;
         next(&mut *camera)?;
-        Ok("a stall, and frames again once the stream is made anew".into())
+        Ok("a stall, and frames again once the stream is restarted".into())
     }
 
-    /// The next call fails with an error that is told, and a camera opened anew serves.
+    /// The next call fails with an error, and a reopened camera works.
     fn refused(path: &Path, fault: &str) -> Outcome {
         let mut camera = v4l2::open(path)?;
         let fatal = fault.contains("Fatal");
@@ -260,7 +268,7 @@ mod trial {
         let error = error.ok_or("nothing failed")?;
         drop(camera);
         next(&mut *started(path)?)?;
-        Ok(format!("'{error}', and a camera opened anew serves"))
+        Ok(format!("'{error}', and a reopened camera works"))
     }
 
     fn busy(path: &Path) -> Outcome {
@@ -285,11 +293,11 @@ mod trial {
         drop(camera);
         tell("bind")?;
         demand(
-            matches!(error, Some(DeviceError::Gone(_))),
+            matches!(error, Some(DeviceError::Disconnected(_))),
             format!("it ended with {error:?}"),
         )?;
         demand(
-            matches!(absent, Some(DeviceError::Gone(_))),
+            matches!(absent, Some(DeviceError::Disconnected(_))),
             format!("opening one that is not there gave {absent:?}"),
         )?;
         for _ in 0..50 {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the example configuration, given as $1, with the paths of an installed boat: data in /var/lib/flukewatch, the page on all of the
-# boat's networks, and a camera instead of a replay.
+# Prints the example configuration, given as $1, adapted to an installed boat: data in /var/lib/flukewatch, the page on all networks, a
+# camera instead of a replay.
 set -eu
 sed -e 's|^path = "whales.flukebundle"$|path = "/var/lib/flukewatch/whales.flukebundle"|' \
     -e 's|^path = "outbox"$|path = "/var/lib/flukewatch/outbox"|' \

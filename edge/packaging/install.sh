@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs the boat's program as a service of systemd, or takes it away again. May be run as often as you like: what is there is
-# brought up to date, and a configuration that is there is left as it is.
+# Installs or uninstalls the boat's program as a systemd service. Can be repeated: an installation is updated, an existing configuration
+# is kept.
 #
 #   sudo ./install.sh                      the program beside this script or in target/release
 #   sudo ./install.sh --binary FILE        this program
-#   sudo ./install.sh --uninstall          removes program and service; configuration and sightings stay
-#   DESTDIR=image ./install.sh             into a folder, as for an image: no user is made and no service started
+#   sudo ./install.sh --uninstall          remove program and service; keep configuration and sightings
+#   DESTDIR=image ./install.sh             install into a folder, e.g. an image: no user, no service start
 set -eu
 
 usage() {
@@ -49,7 +49,7 @@ while [ $# -gt 0 ]; do
 done
 
 if [ -z "$destdir" ] && [ "$(id -u)" -ne 0 ]; then
-    fail "this changes the system and must be run by root: sudo $0"
+    fail "must be run by root: sudo $0"
 fi
 if [ -n "$destdir" ]; then
     case $destdir in
@@ -58,7 +58,7 @@ if [ -n "$destdir" ]; then
     esac
 fi
 
-# Whether the running system, and not a folder, is meant, and has systemd at work.
+# Whether this installs into the running system, under systemd.
 with_systemd() {
     [ -z "$destdir" ] && [ -d /run/systemd/system ]
 }
@@ -73,7 +73,7 @@ if [ "$uninstall" = yes ]; then
     if with_systemd; then
         systemctl daemon-reload
     fi
-    say "removed. /etc/flukewatch, /var/lib/flukewatch with the outbox, and the user $user stay; remove them by hand once shore has everything"
+    say "removed. /etc/flukewatch, /var/lib/flukewatch with the outbox, and the user $user are kept; remove them by hand once everything is delivered"
     exit 0
 fi
 
@@ -85,8 +85,8 @@ if [ -z "$binary" ]; then
         fi
     done
 fi
-[ -n "$binary" ] || fail "there is no program beside this script nor in target/release: build it with 'cargo build --release -p flukewatch-edge', or name it with --binary"
-[ -f "$binary" ] || fail "$binary is not there"
+[ -n "$binary" ] || fail "no program beside this script or in target/release: build it with 'cargo build --release -p flukewatch-edge', or pass --binary"
+[ -f "$binary" ] || fail "$binary does not exist"
 
 example=
 for candidate in "$here/edge.example.toml" "$here/../edge.example.toml"; do
@@ -95,12 +95,12 @@ for candidate in "$here/edge.example.toml" "$here/../edge.example.toml"; do
         break
     fi
 done
-[ -n "$example" ] || fail "edge.example.toml is not beside this script"
-[ -f "$here/$unit" ] || fail "$unit is not beside this script"
+[ -n "$example" ] || fail "edge.example.toml is missing beside this script"
+[ -f "$here/$unit" ] || fail "$unit is missing beside this script"
 
-# A program for another processor would fail only when the boat is at sea.
+# A program for another processor would otherwise fail only at the first start.
 if [ -z "$destdir" ] && ! "$binary" --version >/dev/null 2>&1; then
-    fail "$binary does not run on this computer ($(uname -m)): is it built for another one?"
+    fail "$binary does not run on this computer ($(uname -m)): was it built for another one?"
 fi
 
 if [ -z "$destdir" ]; then
@@ -120,12 +120,12 @@ fi
 
 install -d -m 0755 "$destdir/usr/bin" "$destdir/lib/systemd/system" "$destdir/usr/share/doc/flukewatch-edge"
 install -m 0755 "$binary" "$destdir/usr/bin/flukewatch-edge.new"
-# In one step, so that a power cut leaves the old one or the new one.
+# In one step: a power cut leaves the old or the new program.
 mv -f "$destdir/usr/bin/flukewatch-edge.new" "$destdir/usr/bin/flukewatch-edge"
 install -m 0644 "$here/$unit" "$destdir/lib/systemd/system/$unit"
 install -m 0644 "$example" "$destdir/usr/share/doc/flukewatch-edge/edge.example.toml"
 
-# The broker's password stands in the configuration: others may not read it.
+# The configuration holds the broker's password.
 install -d -m 0750 "$destdir/etc/flukewatch" "$destdir/var/lib/flukewatch"
 config=$destdir/etc/flukewatch/edge.toml
 fresh=no
@@ -145,7 +145,7 @@ if with_systemd; then
     systemctl enable "$unit"
     if systemctl is-active --quiet "$unit"; then
         systemctl restart "$unit"
-        say "$unit is restarted with the new program"
+        say "$unit restarted with the new program"
     fi
 fi
 
@@ -154,5 +154,5 @@ if [ "$fresh" = yes ]; then
     say "  sudo -u $user flukewatch-edge check --config /etc/flukewatch/edge.toml"
     say "  sudo systemctl start flukewatch-edge"
 else
-    say "done; /etc/flukewatch/edge.toml is as it was"
+    say "done; /etc/flukewatch/edge.toml is unchanged"
 fi

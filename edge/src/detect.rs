@@ -1,20 +1,20 @@
-//! What finds flukes in a frame.
+//! The interface of a detector, and what it gets to see.
 
-use crate::pixels::Photo;
+use crate::pixels::DecodedImage;
 use flukewatch_common::detection::Detection;
 use image::RgbImage;
 
-/// How wide a frame is that a detector sees, at least, in pixels: from twice this width on frames are reduced. A fluke that is narrower than 16
-/// pixels then tells nothing anyway.
-const WIDTH: u32 = 960;
+/// The least width of a downscaled frame, in pixels. Flukes narrower than 16 pixels in it cannot be
+/// identified anyway.
+const MIN_WIDTH: u32 = 960;
 
-/// Why a frame could not be searched.
+/// An error of a detector.
 #[derive(Debug, thiserror::Error)]
-#[error("the detector fails: {0}")]
+#[error("detector failed: {0}")]
 pub struct DetectError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
 impl DetectError {
-    /// A detector's own error.
+    /// Wraps the detector's own error.
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
@@ -22,37 +22,41 @@ impl DetectError {
 
 /// Finds flukes in frames.
 pub trait Detect: Send {
-    /// Puts what it takes for flukes into `found`, which it empties first; boxes in pixels of `frame`.
+    /// Replaces `detections` by the flukes in `frame`, in its pixels.
     ///
     /// # Errors
-    /// When the frame could not be searched.
-    fn detect(&mut self, frame: &RgbImage, found: &mut Vec<Detection>) -> Result<(), DetectError>;
+    /// When the detector fails.
+    fn detect(
+        &mut self,
+        frame: &RgbImage,
+        detections: &mut Vec<Detection>,
+    ) -> Result<(), DetectError>;
 }
 
-/// Frames as a detector sees them: reduced by whole numbers where they are large, in memory that is kept for the next.
+/// A frame for a detector: large ones are downscaled by whole numbers, in memory that is reused.
 #[derive(Debug, Default)]
-pub struct Reduced {
-    picture: RgbImage,
+pub struct DownscaledFrame {
+    image: RgbImage,
     step: u32,
 }
 
-impl Reduced {
-    /// `photo` in colours (grey ones where it has none), 960 pixels wide or more unless it is narrower itself.
-    pub fn of<'a>(&'a mut self, photo: &'a Photo) -> &'a RgbImage {
-        let pixels = photo.pixels();
-        self.step = (pixels.width() / WIDTH).max(1);
-        match photo {
-            Photo::Colour(photo) if self.step == 1 => photo,
+impl DownscaledFrame {
+    /// `frame` as RGB, at least 960 pixels wide unless it is narrower itself.
+    pub fn downscale<'a>(&'a mut self, frame: &'a DecodedImage) -> &'a RgbImage {
+        let pixels = frame.pixels();
+        self.step = (pixels.width() / MIN_WIDTH).max(1);
+        match frame {
+            DecodedImage::Colour(image) if self.step == 1 => image,
             _ => {
-                pixels.reduce(self.step, &mut self.picture);
-                &self.picture
+                pixels.downscale(self.step, &mut self.image);
+                &self.image
             }
         }
     }
 
-    /// Boxes in the photo that was reduced last, for those that were found in what became of it.
-    pub fn in_photo(&self, found: &mut [Detection]) {
-        for Detection { region: r, .. } in found {
+    /// Converts detections in the last downscaled frame to the pixels of the original.
+    pub fn upscale_detections(&self, detections: &mut [Detection]) {
+        for Detection { region: r, .. } in detections {
             for edge in [&mut r.x0, &mut r.y0, &mut r.x1, &mut r.y1] {
                 *edge = edge.saturating_mul(self.step);
             }
@@ -66,21 +70,22 @@ mod tests {
     use flukewatch_common::pixel_box::PixelBox;
 
     #[test]
-    fn large_frames_are_reduced_and_boxes_are_those_of_the_frame() {
+    fn large_frames_are_downscaled_and_boxes_upscaled() {
         for (width, step) in [(960, 1), (1919, 1), (1920, 2), (3840, 4)] {
-            let photo = Photo::Colour(RgbImage::new(width, 12));
-            let mut reduced = Reduced::default();
-            assert_eq!(reduced.of(&photo).dimensions(), (width / step, 12 / step));
+            let frame = DecodedImage::Colour(RgbImage::new(width, 12).into());
+            let mut downscaled = DownscaledFrame::default();
+            let size = downscaled.downscale(&frame).dimensions();
+            assert_eq!(size, (width / step, 12 / step));
             let region = PixelBox {
                 x0: 1,
                 y0: 0,
                 x1: 3,
                 y1: 2,
             };
-            let mut found = [Detection { region, score: 0.5 }];
-            reduced.in_photo(&mut found);
+            let mut detections = [Detection { region, score: 0.5 }];
+            downscaled.upscale_detections(&mut detections);
             let edges = [step, 0, 3 * step, 2 * step];
-            let r = found[0].region;
+            let r = detections[0].region;
             assert_eq!([r.x0, r.y0, r.x1, r.y1], edges);
         }
     }

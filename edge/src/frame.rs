@@ -1,36 +1,36 @@
-//! A frame: one picture of a camera, with its time and the boxes of the flukes in it.
+//! A frame: one image of a camera, with its time and the boxes of the flukes in it.
 
-use crate::pixels::{Layout, Range, Shape};
-use crate::source::Recycled;
-use crate::time::{Moment, Timing};
+use crate::buffers::PooledBuffer;
+use crate::pixel_format::{ColourRange, PixelLayout, Shape};
+use crate::time::{MonotonicTimestamp, Timing};
 use flukewatch_common::pixel_box::PixelBox;
 use image::RgbImage;
 use std::fmt;
 use std::path::PathBuf;
 
-/// One picture of a camera.
+/// One image of a camera.
 #[derive(Debug)]
 pub struct Frame {
-    /// Which of the boat's cameras took it, counted from 0.
+    /// Index of the camera.
     pub camera: usize,
-    /// What logs call it.
+    /// Its name in logs.
     pub name: FrameName,
     /// When it was taken.
-    pub taken: Moment,
+    pub taken: MonotonicTimestamp,
     /// How that is known.
     pub timing: Timing,
-    /// The picture; decoded only where somebody looks into it.
-    pub picture: FramePicture,
-    /// The flukes in it; `None` where nobody has looked for them, so that the whole frame counts as one.
+    /// The image, decoded only where it is analysed.
+    pub image: FrameImage,
+    /// The flukes in it, where the source knows them; `None` where a detector has to look.
     pub boxes: Option<Vec<PixelBox>>,
 }
 
 /// What logs call a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameName {
-    /// A picture file.
+    /// An image file.
     File(PathBuf),
-    /// A camera's or film's frame, by its number.
+    /// The number of a camera's or video's frame.
     Number(u64),
 }
 
@@ -43,38 +43,38 @@ impl fmt::Display for FrameName {
     }
 }
 
-/// A picture as its source has it.
+/// An image as its source provides it.
 #[derive(Debug)]
-pub enum FramePicture {
+pub enum FrameImage {
     /// A JPEG or PNG file.
     Encoded(Vec<u8>),
-    /// A camera's or film's bytes.
-    Raw(RawPicture),
-    /// Pixels, 8-bit RGB.
+    /// The bytes of a camera or video.
+    Raw(RawImage),
+    /// 8-bit RGB.
     Pixels(RgbImage),
 }
 
-/// A camera's or film's bytes, in memory that is used again once they are dropped.
+/// The bytes of a camera or video.
 #[derive(Debug)]
-pub struct RawPicture {
-    /// The bytes: a whole picture, or less where the driver or the film cut it off.
-    pub bytes: Recycled,
-    /// What they are.
+pub struct RawImage {
+    /// A whole image, or less where the driver or the file truncated it.
+    pub bytes: PooledBuffer,
+    /// How to read them.
     pub format: RawFormat,
 }
 
-/// What the bytes of a picture are.
+/// How to read the bytes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawFormat {
     /// One JPEG.
     Jpeg,
     /// Uncompressed.
-    Plain {
-        /// How brightness and colour lie.
-        layout: Layout,
+    Uncompressed {
+        /// The order of luma and chroma in memory.
+        layout: PixelLayout,
         /// The size in memory.
         shape: Shape,
-        /// What black and white are.
-        range: Range,
+        /// The values of black and white.
+        range: ColourRange,
     },
 }

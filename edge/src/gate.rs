@@ -1,9 +1,9 @@
-//! Whether a frame is worth the detector: most frames are sea.
+//! Decides whether a frame goes to the detector: most frames are open sea.
 //!
-//! A picture of 160 x 90 brightnesses is held against what each of its cells usually shows and how far it usually departs from that, so
-//! that swell, glitter and a swaying horizon become usual, and what stands out of them in a patch is not. How much must stand out
-//! adapts until open sea seldom opens the gate. A fluke that was seen lately holds it open, and every so many frames one is
-//! looked at whatever it shows, so that a fluke that the gate overlooks is not lost.
+//! Each of 160 x 90 cells is compared with a running mean and mean deviation of its brightness, so that
+//! swell, glitter and a swaying horizon become background and a patch that stands out does not. The
+//! threshold adapts until open sea rarely opens the gate. A recent detection holds the gate open, and
+//! every n-th frame passes whatever it shows, so that a fluke that the gate misses is not lost.
 
 use image::RgbImage;
 use std::time::Duration;
@@ -12,60 +12,60 @@ use std::time::Duration;
 const CELLS: (usize, usize) = (160, 90);
 /// Cells of a patch along each side.
 const PATCH: usize = 5;
-/// Patches begin this many cells apart.
+/// Cells between the starts of patches.
 const STEP: usize = 2;
-/// How many of its usual departures a cell must be off to count.
-const OFF: f32 = 2.5;
-/// In grey levels, added to every usual departure: the sensor's noise.
-const FLOOR: f32 = 2.0;
-/// More than this, in usual departures, no cell counts for: one glint is no fluke.
-const MOST: f32 = 6.0;
-/// In frames, how long what is usual is learned at first.
+/// A cell counts from this many deviations on.
+const MIN_DEVIATIONS: f32 = 2.5;
+/// Sensor noise in grey levels, added to every deviation.
+const NOISE: f32 = 2.0;
+/// The largest contribution of a cell, in deviations: one glint is not a fluke.
+const MAX_DEVIATIONS: f32 = 6.0;
+/// Frames to learn the background first.
 const LEARNING: u32 = 12;
 
-/// How a gate works.
+/// The settings of a gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GateSettings {
-    /// Every so many frames, one is worth the detector whatever it shows; 1 for each.
-    pub every: u32,
-    /// How long a fluke that was seen holds the gate open.
+    /// Every n-th frame passes whatever it shows; 1 for all.
+    pub every_n_frames: u32,
+    /// How long a detection holds the gate open.
     pub hold: Duration,
-    /// Over how many frames what is usual is averaged.
+    /// The time constant of the background, in frames.
     pub memory: f32,
-    /// The share of frames of open sea that may open the gate by what they show.
-    pub openings: f32,
+    /// The target fraction of open-sea frames that pass as changed.
+    pub target_rate: f32,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
         Self {
-            every: 6,
+            every_n_frames: 6,
             hold: Duration::from_secs(3),
             memory: 90.0,
-            openings: 0.05,
+            target_rate: 0.05,
         }
     }
 }
 
-/// What became of a frame at the gate.
+/// The gate's decision on a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Worth the detector: what is usual is not known yet.
+pub enum GateDecision {
+    /// Passes: the background is not known yet.
     Learning,
-    /// Worth the detector: something stands out.
-    Change,
-    /// Worth the detector: a fluke was seen lately.
-    Lately,
-    /// Worth the detector: its turn has come.
-    Turn,
-    /// Sea.
-    Sea,
+    /// Passes: something stands out.
+    Changed,
+    /// Passes: a fluke was detected recently.
+    Held,
+    /// Passes: the n-th frame.
+    Periodic,
+    /// Open sea; does not pass.
+    Closed,
 }
 
-impl Verdict {
-    /// Whether the detector should look.
-    pub fn is_worth_it(self) -> bool {
-        self != Self::Sea
+impl GateDecision {
+    /// Whether the frame goes to the detector.
+    pub fn opens(self) -> bool {
+        self != Self::Closed
     }
 }
 
@@ -75,117 +75,112 @@ pub struct Gate {
     settings: GateSettings,
     size: (u32, u32),
     frames: u32,
-    /// Frames since the detector looked.
-    passed: u32,
-    seen: Option<Duration>,
+    /// Frames since the last one that passed.
+    skipped: u32,
+    last_fluke: Option<Duration>,
     now: Vec<f32>,
-    usual: Vec<f32>,
-    departure: Vec<f32>,
-    /// How far each cell stands out now, as the sum over the row up to it.
-    off: Vec<f32>,
-    /// What a patch must show to open the gate.
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+    /// How far each cell stands out, as prefix sums of its row.
+    excess: Vec<f32>,
+    /// The excess of a patch that opens the gate.
     threshold: f32,
 }
 
 impl Gate {
-    /// A gate that has seen nothing.
+    /// A gate without background.
     pub fn new(settings: GateSettings) -> Self {
         let cells = || vec![0.0; CELLS.0 * CELLS.1];
         Self {
             settings,
             size: (0, 0),
             frames: 0,
-            passed: 0,
-            seen: None,
+            skipped: 0,
+            last_fluke: None,
             now: cells(),
-            usual: cells(),
-            departure: cells(),
-            off: cells(),
+            mean: cells(),
+            deviation: cells(),
+            excess: cells(),
             threshold: 4.0,
         }
     }
 
-    /// Looks at a frame taken at `at`, by any clock that runs on: whether it is worth the detector. Nothing is allocated.
-    pub fn look(&mut self, frame: &RgbImage, at: Duration) -> Verdict {
+    /// Decides on a frame taken at `at` of any monotonic clock. Allocates nothing.
+    pub fn check(&mut self, frame: &RgbImage, at: Duration) -> GateDecision {
         if frame.width() == 0 || frame.height() == 0 {
-            return Verdict::Sea;
+            return GateDecision::Closed;
         }
         if frame.dimensions() != self.size {
-            // Another camera mode: all is new.
+            // Another camera mode: learn again.
             self.size = frame.dimensions();
             self.frames = 0;
         }
         reduce(frame, &mut self.now);
         let peak = self.learn();
         self.frames = self.frames.saturating_add(1);
-        self.passed = self.passed.saturating_add(1);
-        let lately = self
-            .seen
-            .is_some_and(|seen| at.saturating_sub(seen) <= self.settings.hold);
-        let change = peak > self.threshold;
-        if !lately && self.frames > LEARNING {
-            // Up by much where it opens, down by little where it does not: at rest, it opens for the share that is allowed.
-            let share = self.settings.openings.clamp(0.001, 0.999);
+        self.skipped = self.skipped.saturating_add(1);
+        let held = self
+            .last_fluke
+            .is_some_and(|last| at.saturating_sub(last) <= self.settings.hold);
+        let changed = peak > self.threshold;
+        if !held && self.frames > LEARNING {
+            // In equilibrium, the gate opens at the target rate.
+            let rate = self.settings.target_rate.clamp(0.001, 0.999);
             let step = 0.02 * self.threshold + 0.02;
-            self.threshold += step * if change { 1.0 - share } else { -share };
+            self.threshold += step * if changed { 1.0 - rate } else { -rate };
             self.threshold = self.threshold.clamp(1.0, 60.0);
         }
-        let verdict = if self.frames <= LEARNING {
-            Verdict::Learning
-        } else if lately {
-            Verdict::Lately
-        } else if change {
-            Verdict::Change
-        } else if self.passed >= self.settings.every {
-            Verdict::Turn
+        let decision = if self.frames <= LEARNING {
+            GateDecision::Learning
+        } else if held {
+            GateDecision::Held
+        } else if changed {
+            GateDecision::Changed
+        } else if self.skipped >= self.settings.every_n_frames {
+            GateDecision::Periodic
         } else {
-            Verdict::Sea
+            GateDecision::Closed
         };
-        if verdict.is_worth_it() {
-            self.passed = 0;
+        if decision.opens() {
+            self.skipped = 0;
         }
-        verdict
+        decision
     }
 
-    /// The detector saw a fluke in a frame taken at `at`.
-    pub fn saw_fluke(&mut self, at: Duration) {
-        self.seen = Some(at);
+    /// Reports a detection in a frame taken at `at`.
+    pub fn hold(&mut self, at: Duration) {
+        self.last_fluke = Some(at);
     }
 
-    /// Takes the frame into what is usual; how much the patch that stands out most does so.
+    /// Updates the background; returns the excess of the patch that stands out most.
     fn learn(&mut self) -> f32 {
         if self.frames == 0 {
-            self.usual.copy_from_slice(&self.now);
-            self.departure.fill(FLOOR);
+            self.mean.copy_from_slice(&self.now);
+            self.deviation.fill(NOISE);
             return 0.0;
         }
         let memory = self.settings.memory.max(1.0);
         let rate = 1.0 / memory.min(self.frames as f32 + 1.0);
-        let cells = self
-            .now
-            .iter()
-            .zip(&mut self.usual)
-            .zip(&mut self.departure);
-        for (((&now, usual), departure), off) in cells.zip(&mut self.off) {
-            let away = now - *usual;
-            let size = away.abs();
-            let in_usual = size / (*departure + FLOOR);
-            *off = (in_usual - OFF).clamp(0.0, MOST);
-            // What stands out becomes usual slowly: a fluke is gone before it does, a mooring is not.
-            let rate = if *off > 0.0 { rate * 0.25 } else { rate };
-            *usual += rate * away;
-            *departure += rate * (1.25 * size - *departure);
+        let cells = self.now.iter().zip(&mut self.mean).zip(&mut self.deviation);
+        for (((&now, mean), deviation), excess) in cells.zip(&mut self.excess) {
+            let difference = now - *mean;
+            let deviations = difference.abs() / (*deviation + NOISE);
+            *excess = (deviations - MIN_DEVIATIONS).clamp(0.0, MAX_DEVIATIONS);
+            // What stands out becomes background slowly: after a fluke has gone, but not for a mooring.
+            let rate = if *excess > 0.0 { rate * 0.25 } else { rate };
+            *mean += rate * difference;
+            *deviation += rate * (1.25 * difference.abs() - *deviation);
         }
         self.strongest_patch()
     }
 
     fn strongest_patch(&mut self) -> f32 {
         let (width, height) = CELLS;
-        for row in self.off.chunks_exact_mut(width) {
+        for row in self.excess.chunks_exact_mut(width) {
             let mut sum = 0.0;
-            for off in row {
-                sum += *off;
-                *off = sum;
+            for excess in row {
+                sum += *excess;
+                *excess = sum;
             }
         }
         let mut most = 0f32;
@@ -193,7 +188,7 @@ impl Gate {
             for x in (0..=width - PATCH).step_by(STEP) {
                 let sum: f32 = (y..y + PATCH)
                     .map(|y| {
-                        let row = &self.off[y * width..(y + 1) * width];
+                        let row = &self.excess[y * width..(y + 1) * width];
                         row[x + PATCH - 1] - if x > 0 { row[x - 1] } else { 0.0 }
                     })
                     .sum();
@@ -222,8 +217,8 @@ fn reduce(frame: &RgbImage, cells: &mut [f32]) {
                 }
             }
         }
-        let share = 1.0 / (4 * SPOTS * SPOTS) as f32;
-        line.iter_mut().for_each(|c| *c *= share);
+        let weight = 1.0 / (4 * SPOTS * SPOTS) as f32;
+        line.iter_mut().for_each(|c| *c *= weight);
     }
 }
 
@@ -264,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn open_sea_seldom_opens_it_but_in_its_turn() {
+    fn open_sea_rarely_opens_the_gate_except_periodically() {
         for rough in [2.0, 10.0, 25.0] {
             let mut gate = Gate::new(GateSettings::default());
             let (mut by_change, mut longest, mut since) = (0, 0, 0);
             for frame in 0..500 {
-                let verdict = gate.look(&sea(frame, rough), at(frame));
-                by_change += u32::from(frame >= 150 && verdict == Verdict::Change);
-                since = if verdict.is_worth_it() { 0 } else { since + 1 };
+                let decision = gate.check(&sea(frame, rough), at(frame));
+                by_change += u32::from(frame >= 150 && decision == GateDecision::Changed);
+                since = if decision.opens() { 0 } else { since + 1 };
                 longest = longest.max(since);
             }
             assert!(by_change <= 35, "{by_change} of 350 at roughness {rough}");
@@ -280,32 +275,35 @@ mod tests {
     }
 
     #[test]
-    fn a_fluke_opens_it_at_once_and_one_that_was_seen_holds_it_open() {
+    fn a_fluke_opens_the_gate_and_a_detection_holds_it_open() {
         for (rough, width) in [(2.0, 12), (10.0, 24), (25.0, 60)] {
             let settings = GateSettings {
-                every: 1000,
+                every_n_frames: 1000,
                 ..GateSettings::default()
             };
             let mut gate = Gate::new(settings);
             for frame in 0..300 {
-                gate.look(&sea(frame, rough), at(frame));
+                gate.check(&sea(frame, rough), at(frame));
             }
             let opened = (300..303).any(|frame| {
                 let picture = with_fluke(sea(frame, rough), width);
-                gate.look(&picture, at(frame)) == Verdict::Change
+                gate.check(&picture, at(frame)) == GateDecision::Changed
             });
             assert!(opened, "a fluke of {width} pixels at roughness {rough}");
-            gate.saw_fluke(at(303));
+            gate.hold(at(303));
             for frame in 304..=333 {
-                assert_eq!(gate.look(&sea(frame, rough), at(frame)), Verdict::Lately);
+                assert_eq!(
+                    gate.check(&sea(frame, rough), at(frame)),
+                    GateDecision::Held
+                );
             }
-            let after = (334..344).filter(|&f| gate.look(&sea(f, rough), at(f)).is_worth_it());
+            let after = (334..344).filter(|&f| gate.check(&sea(f, rough), at(f)).opens());
             assert!(after.count() < 5, "it closes again");
         }
     }
 
     #[test]
-    fn a_mooring_becomes_usual() {
+    fn a_mooring_becomes_background() {
         let mut gate = Gate::new(GateSettings::default());
         let mut late = 0;
         for frame in 0..900 {
@@ -313,20 +311,23 @@ mod tests {
             if frame >= 100 {
                 picture = with_fluke(picture, 60);
             }
-            let verdict = gate.look(&picture, at(frame));
-            late += u32::from(frame >= 700 && verdict == Verdict::Change);
+            let decision = gate.check(&picture, at(frame));
+            late += u32::from(frame >= 700 && decision == GateDecision::Changed);
         }
         assert!(late < 30, "{late} of 200");
     }
 
     #[test]
-    fn another_size_is_learned_anew_and_no_pixels_are_sea() {
+    fn another_size_is_learned_again_and_an_empty_frame_is_skipped() {
         let mut gate = Gate::new(GateSettings::default());
         for frame in 0..40 {
-            gate.look(&sea(frame, 5.0), at(frame));
+            gate.check(&sea(frame, 5.0), at(frame));
         }
         let small = RgbImage::from_pixel(7, 5, image::Rgb([9; 3]));
-        assert_eq!(gate.look(&small, at(41)), Verdict::Learning);
-        assert_eq!(gate.look(&RgbImage::new(0, 0), at(42)), Verdict::Sea);
+        assert_eq!(gate.check(&small, at(41)), GateDecision::Learning);
+        assert_eq!(
+            gate.check(&RgbImage::new(0, 0), at(42)),
+            GateDecision::Closed
+        );
     }
 }

@@ -1,58 +1,59 @@
-//! Which whale an encounter shows: its best crops, embedded and matched one by one, speak together.
+//! Identifies the individual of an encounter from its best crops.
 //!
-//! A whale's score for the encounter is the **mean of its scores for the crops**. The alternative, matching the mean of the
-//! embeddings, ranks about as well but gives higher scores the more crops there are (averaging shortens the vector, normalising
-//! lengthens it again), and the decision rule's thresholds are fitted on single photos. The mean of scores stays on their scale.
+//! An individual's score for the encounter is the **mean of its scores for the crops**. Matching the mean
+//! of the embeddings ranks about as well, but its scores grow with the number of crops (averaging shortens
+//! the vector, normalising lengthens it again), while the decision rule's thresholds are fitted on single
+//! photos. The mean of scores stays on their scale.
 
 use crate::encounter::Crop;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::catalogue::{Catalogue, CatalogueError, Match};
 use flukewatch_common::decision::{DecisionRule, Verdict};
-use flukewatch_common::embedder::{Embedder, EmbedderError};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::prepare::Colour;
 use flukewatch_common::sighting::MAX_CANDIDATES;
+use flukewatch_inference::embedder::{Embedder, EmbedderError};
 
-/// Why an encounter has no identity.
+/// An encounter that cannot be identified.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
-    /// The model makes nothing of any crop.
-    #[error("the model makes nothing of the encounter's crops: {0}")]
+    /// No crop could be embedded.
+    #[error("cannot embed any crop of the encounter: {0}")]
     Embed(#[from] EmbedderError),
-    /// Catalogue and model do not belong together.
+    /// The catalogue cannot be searched.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
     /// The embeddings cancel each other out.
-    #[error("the crops' embeddings have no mean: {0}")]
+    #[error("the embeddings of the crops have no mean: {0}")]
     Mean(#[from] EmbeddingError),
     /// An encounter without a crop.
     #[error("the encounter has no crop")]
     NoCrop,
 }
 
-/// What the boat says of an encounter.
+/// The identity of an encounter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Identity {
     /// Known, new or review.
     pub verdict: Verdict,
-    /// The whales that it may be, best first, at most [`MAX_CANDIDATES`].
+    /// The candidates, best first, at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Match>,
-    /// The chance that the first of them is right, in 0..=1, if the bundle has a curve for it.
-    pub chance: Option<f32>,
+    /// The probability that the first candidate is right, where the bundle is calibrated.
+    pub probability: Option<f32>,
     /// The mean of the embeddings, normalised.
     pub embedding: Embedding,
 }
 
 /// Crops and their embeddings, in the same order.
 #[derive(Debug, Default)]
-pub struct Embedded<'c> {
-    /// The crops that speak.
+pub struct EmbeddedCrops<'c> {
+    /// The crops that could be embedded.
     pub crops: Vec<&'c Crop>,
-    /// What they say.
+    /// Their embeddings.
     pub embeddings: Vec<Embedding>,
 }
 
-/// Names whales by a bundle.
+/// Identifies individuals with a bundle.
 pub struct Identifier {
     embedder: Embedder,
     catalogue: Catalogue,
@@ -62,12 +63,12 @@ pub struct Identifier {
 }
 
 impl Identifier {
-    /// Names whales by `bundle`, its model run by `embedder`.
+    /// Identifies with `bundle`, whose model `embedder` runs.
     pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
         let id = bundle.id().to_owned();
         let grey = bundle.manifest.preparation.colour == Colour::Grey;
         let mut catalogue = bundle.catalogue;
-        catalogue.spare_memory(true);
+        catalogue.release_pages(true);
         Self {
             embedder,
             catalogue,
@@ -77,8 +78,8 @@ impl Identifier {
         }
     }
 
-    /// Whether the model looks at brightness alone.
-    pub fn sees_grey(&self) -> bool {
+    /// Whether the model uses luma only.
+    pub fn is_grey(&self) -> bool {
         self.grey
     }
 
@@ -87,22 +88,22 @@ impl Identifier {
         &self.bundle
     }
 
-    /// What runs the model.
+    /// The name of the inference engine.
     pub fn engine(&self) -> &str {
         self.embedder.engine_name()
     }
 
-    /// How the bundle decides.
+    /// The bundle's decision rule.
     pub fn rule(&self) -> &DecisionRule {
         &self.decision
     }
 
-    /// The embeddings of `crops`, each beside its crop. A crop of which the model makes nothing is passed over where another speaks.
+    /// Embeds `crops`. Crops that cannot be embedded are skipped.
     ///
     /// # Errors
-    /// When no crop speaks.
-    pub fn embed<'c>(&mut self, crops: &'c [Crop]) -> Result<Embedded<'c>, IdentifyError> {
-        let mut embedded = Embedded::default();
+    /// When no crop can be embedded.
+    pub fn embed<'c>(&mut self, crops: &'c [Crop]) -> Result<EmbeddedCrops<'c>, IdentifyError> {
+        let mut embedded = EmbeddedCrops::default();
         let mut failed = None;
         for crop in crops {
             match self.embedder.embed(&crop.pixels, Some(crop.region)) {
@@ -111,7 +112,7 @@ impl Identifier {
                     embedded.embeddings.push(embedding);
                 }
                 Err(e) => {
-                    tracing::warn!("a crop is passed over: {e}");
+                    tracing::warn!(error = %e, "skipping crop that cannot be embedded");
                     failed = Some(e);
                 }
             }
@@ -122,24 +123,24 @@ impl Identifier {
         Ok(embedded)
     }
 
-    /// Names the whale that `embeddings` are of, all together.
+    /// Identifies the individual of `embeddings`, all together.
     ///
     /// # Errors
-    /// When there is none, or they are not this bundle's.
+    /// When there are none, or they are of another model.
     pub fn identify(&self, embeddings: &[Embedding]) -> Result<Identity, IdentifyError> {
         if embeddings.is_empty() {
             return Err(IdentifyError::NoCrop);
         }
-        let candidates = self.catalogue.search_together(
+        let candidates = self.catalogue.search_encounter(
             embeddings,
             self.decision.whale_score,
             MAX_CANDIDATES,
         )?;
-        let chance = self.decision.chance(&candidates).map(|c| c as f32);
+        let probability = self.decision.probability(&candidates).map(|c| c as f32);
         Ok(Identity {
             verdict: self.decision.decide(&candidates),
             candidates,
-            chance,
+            probability,
             embedding: mean(embeddings)?,
         })
     }

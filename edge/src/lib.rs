@@ -1,41 +1,57 @@
-//! The boat: frames of a camera become sightings of whales, and sightings reach shore.
+//! The boat: camera frames become sightings of whales, and sightings reach shore.
 //!
-//! [`capture`] and [`source`] give frames, [`pixels`] decodes them, [`detect`] finds flukes where no sidecar tells them, [`track`] follows them, [`encounter`] keeps each one's best crops, [`identify`] names the whale, [`returns`] knows one that came back, [`report`] makes the
-//! sighting with its date ([`time`]) and place ([`position`]), [`outbox`] keeps it safe and [`uplink`] carries it to shore. [`run`] puts them together; [`check`] tells beforehand
-//! whether it will work, [`selftest`] whether the engine's numbers can be trusted. [`service`] keeps it at work unattended, and [`page`] shows it on the boat's own network.
+//! The path of a frame: [`capture`], [`video`] and [`source`] provide frames, [`pixels`] decodes them, [`gate`]
+//! and [`detect`] find flukes in those without a sidecar, [`track`] follows them, [`encounter`] keeps each
+//! one's best crops, [`identify`] names the individual, [`recent_encounters`] recognises one that
+//! resurfaced, [`report`] makes the sighting with its time ([`time`]) and position ([`position`]).
+//! [`pipeline`] is the loop around it.
+//!
+//! From there on: [`outbox`] stores sightings durably, [`uplink`] sends them to shore.
+//!
+//! Around it, from the bottom up: [`app_state`] outlives a reload, [`models`] opens a bundle,
+//! [`session`] runs the parts with one configuration, `page` serves health and previews,
+//! [`service`] runs one session after the other. [`check`] and [`selftest`] tell beforehand whether
+//! it will work.
 
+pub mod app_state;
 pub mod backoff;
+pub mod buffers;
+pub mod cancellation;
 pub mod capture;
 pub mod check;
-pub mod condition;
 pub mod config;
+pub mod crop_jpeg;
 pub mod detect;
 pub mod encounter;
 pub mod frame;
 pub mod gate;
 pub mod health;
+pub mod heartbeat;
 pub mod identify;
 pub mod logging;
 pub mod machine;
-pub mod metrics;
+mod metrics;
+pub mod models;
 pub mod outbox;
-pub mod page;
-pub mod picture;
+mod page;
+pub mod pipeline;
+pub mod pixel_format;
 pub mod pixels;
 pub mod position;
+pub mod preview;
 pub mod quality;
+pub mod recent_encounters;
 pub mod report;
-pub mod returns;
-pub mod run;
 pub mod selftest;
 pub mod service;
+pub mod session;
 pub mod source;
-pub mod stop;
+mod status;
+pub mod systemd;
 pub mod time;
 pub mod track;
 pub mod uplink;
-pub mod viewfinder;
-pub mod watch;
+pub mod video;
 
 #[cfg(test)]
 mod sample;

@@ -1,4 +1,4 @@
-//! The log: how much it says and how it looks.
+//! The log: filter and format.
 
 use crate::config::{LogFormat, LogSection};
 use std::fmt;
@@ -12,32 +12,32 @@ use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-/// What other people's crates may say, unless the filter is given in full.
+/// Levels of other crates, unless the filter is given in full.
 const OTHERS: &str = "rumqttc=error,tract=error,hyper=warn";
 
-/// What the command line says of the log.
+/// The command line's options for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogOrders {
-    /// A level, or a filter as `RUST_LOG` has it.
+pub struct LogArgs {
+    /// A level, or a filter in the syntax of `RUST_LOG`.
     pub filter: Option<String>,
-    /// How lines look.
+    /// The format of lines.
     pub format: Option<LogFormat>,
 }
 
-/// The log at work.
+/// The running log.
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
-    /// Whether command line or environment say how much; then the configuration does not.
+    /// Whether command line or environment set the filter, which the configuration then does not.
     fixed: bool,
 }
 
 impl Logs {
-    /// Starts it: `orders` go before `RUST_LOG`, which goes before `section`.
+    /// Starts the log. `args` override `RUST_LOG`, which overrides `section`.
     ///
     /// # Errors
-    /// When a filter cannot be read.
-    pub fn start(orders: &LogOrders, section: &LogSection) -> Result<Self, String> {
-        let given = orders
+    /// When a filter is invalid.
+    pub fn start(args: &LogArgs, section: &LogSection) -> Result<Self, String> {
+        let given = args
             .filter
             .clone()
             .or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok())
@@ -45,8 +45,8 @@ impl Logs {
         let fixed = given.is_some();
         let filter = filter(given.as_deref().unwrap_or(section.level.as_str()))?;
         let (layer, handle) = reload::Layer::new(filter);
-        let format = match orders.format.unwrap_or(section.format) {
-            LogFormat::Auto if journal_reads() => LogFormat::Journal,
+        let format = match args.format.unwrap_or(section.format) {
+            LogFormat::Auto if stderr_is_journal() => LogFormat::Journal,
             LogFormat::Auto => LogFormat::Text,
             other => other,
         };
@@ -60,13 +60,13 @@ impl Logs {
         })
     }
 
-    /// Says as much as `section` wants from now on, unless somebody else has decided on it. How lines look stays as it is.
+    /// Sets the level of `section`, unless it was overridden. The format does not change.
     pub fn set(&self, section: &LogSection) {
         if self.fixed {
             return;
         }
         if let Ok(filter) = filter(section.level.as_str()) {
-            // Fails only where the log has ended.
+            // Fails only after the log has ended.
             let _ = self.filter.reload(filter);
         }
     }
@@ -79,7 +79,7 @@ fn filter(text: &str) -> Result<EnvFilter, String> {
     } else {
         text.to_owned()
     };
-    EnvFilter::try_new(&full).map_err(|e| format!("'{text}' is no filter for the log: {e}"))
+    EnvFilter::try_new(&full).map_err(|e| format!("invalid log filter '{text}': {e}"))
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
@@ -98,14 +98,15 @@ where
     }
 }
 
-/// Whether stderr goes to systemd's journal, which then says so.
-fn journal_reads() -> bool {
-    let said = std::env::var("JOURNAL_STREAM").unwrap_or_default();
+/// Whether stderr is connected to systemd's journal.
+fn stderr_is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     rustix::fs::fstat(std::io::stderr())
-        .is_ok_and(|stderr| said == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+        .is_ok_and(|stderr| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
 }
 
-/// A line for the journal, which has the time anyway and takes the level from `<6>` in front.
+/// Formats a line for the journal, which adds the time itself and takes the level from a prefix,
+/// e.g. `<6>`.
 struct Journal(Format<Full, ()>);
 
 impl Journal {
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_the_journal_begins_with_its_level() {
+    fn a_journal_line_starts_with_its_level() {
         let written = Written::default();
         let to = written.clone();
         let layer = tracing_subscriber::fmt::layer()
@@ -170,20 +171,20 @@ mod tests {
             .with_ansi(false)
             .event_format(Journal::new());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
-            tracing::error!("a camera is lost");
-            tracing::warn!(camera = "bow", "it stalls");
-            tracing::info!("all is well");
-            tracing::debug!("said");
+            tracing::error!("camera disconnected");
+            tracing::warn!(camera = "bow", "camera stalled");
+            tracing::info!("started");
+            tracing::debug!("sent");
         });
         let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         assert_eq!(
             text,
-            "<3>a camera is lost\n<4>it stalls camera=\"bow\"\n<6>all is well\n<7>said\n"
+            "<3>camera disconnected\n<4>camera stalled camera=\"bow\"\n<6>started\n<7>sent\n"
         );
     }
 
     #[test]
-    fn a_level_or_a_whole_filter_is_read() {
+    fn a_level_or_a_whole_filter_is_parsed() {
         assert!(
             filter("debug")
                 .unwrap()
@@ -192,13 +193,13 @@ mod tests {
         );
         let whole = filter("warn,flukewatch_edge=trace").unwrap().to_string();
         assert!(!whole.contains("rumqttc"), "{whole}");
-        let said = filter("flukewatch=loud").unwrap_err();
-        assert!(said.starts_with("'flukewatch=loud' is no filter"), "{said}");
+        let error = filter("flukewatch=loud").unwrap_err();
+        assert!(error.contains("flukewatch=loud"), "{error}");
     }
 
     #[test]
-    fn nobody_but_the_journal_gets_its_lines() {
+    fn without_a_journal_lines_are_not_for_it() {
         // Tests have no journal.
-        assert!(!journal_reads());
+        assert!(!stderr_is_journal());
     }
 }

@@ -1,25 +1,28 @@
 //! The boat's program.
 
 use clap::{Args, Parser, Subcommand};
-use flukewatch_common::engine::choice::EngineChoice;
+use flukewatch_edge::app_state::AppState;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture;
-use flukewatch_edge::check::{self, Finding};
+use flukewatch_edge::check::{self, CheckResult};
 use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
-use flukewatch_edge::logging::{LogOrders, Logs};
+use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{Listed, Listing};
-use flukewatch_edge::run::RunOptions;
 use flukewatch_edge::selftest;
-use flukewatch_edge::service::{self, Aboard, Orders, Reload, Systemd};
-use flukewatch_edge::stop::Stop;
+use flukewatch_edge::service::{self, Reload, RunArgs};
+use flukewatch_edge::session::RunOptions;
+use flukewatch_edge::systemd::Systemd;
+use flukewatch_inference::engine::choice::EngineChoice;
 use std::error::Error;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Recognises whales on board and reports them to shore.
+/// Identify humpback whales on board and report them to shore.
 ///
-/// Frames become encounters, encounters become sightings, and sightings wait in an outbox on disk until shore has receipted them.
+/// Frames become encounters, encounters become sightings. Sightings are stored in an outbox on disk
+/// until shore has acknowledged them.
 #[derive(Parser)]
 #[command(
     name = "flukewatch-edge",
@@ -33,13 +36,14 @@ Examples:
   flukewatch-edge run --config edge.toml --until-delivered 60
   flukewatch-edge outbox --config edge.toml --json
 
-Logs go to stderr; --log debug says more, --log warn less, and so does RUST_LOG."
+Logs go to stderr. Set their level with --log or RUST_LOG."
 )]
 struct Cli {
-    /// How much the log says: error, warn, info, debug or trace, or a filter as RUST_LOG has it; instead of what the configuration says.
+    /// Log level (error, warn, info, debug, trace) or filter in the syntax of RUST_LOG [default:
+    /// from the configuration]
     #[arg(long, value_name = "LEVEL", global = true)]
     log: Option<String>,
-    /// How its lines look; instead of what the configuration says.
+    /// Format of log lines [default: from the configuration]
     #[arg(long, value_name = "FORMAT", value_enum, global = true)]
     log_format: Option<LogFormat>,
     #[command(subcommand)]
@@ -48,79 +52,98 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch, recognise and report.
+    /// Watch the cameras, identify whales and report them.
     ///
-    /// Goes on sending after the last frame, until Ctrl-C or SIGTERM: the encounter that is going on is then reported and saved,
-    /// and what shore has not receipted waits in the outbox for the next run. `health.json` in the outbox's folder says every 10
-    /// seconds how the boat is doing; its last state is printed on stdout at the end, as one line of JSON. SIGHUP has the configuration
-    /// read anew: the encounter that is going on is reported and saved, and the boat goes on as it says; one at fault changes nothing.
+    /// Runs until Ctrl-C or SIGTERM, also after the last frame. On shutdown the open encounter is
+    /// reported and saved; messages that are not acknowledged stay in the outbox for the next run.
+    /// A second signal exits immediately. The health document is written to health.json in the
+    /// outbox's folder every 10 seconds, and printed to stdout at the end as one line of JSON.
+    ///
+    /// SIGHUP reloads the configuration: the open encounter is reported and saved, then the new
+    /// configuration is applied. An invalid one changes nothing.
     #[command(after_help = "\
-Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (stderr says why); 2 wrong command line; \
-3 with --until-delivered: something still waits in the outbox.")]
+Exit codes:
+  0  shut down as requested
+  1  startup failed, or a sighting could not be saved
+  2  invalid command line
+  3  --until-delivered: messages are still pending")]
     Run {
         #[command(flatten)]
         config: ConfigFile,
-        /// End once the frames are over and shore has receipted everything, or this many seconds after the last frame.
+        /// Exit once the source has ended and everything is acknowledged, or this long after the
+        /// source's end
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         until_delivered: Option<Duration>,
-        /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
-        #[arg(long, value_name = "ENGINE")]
+        /// Backend of the embedding network: auto, tract or tensorrt [default: from the
+        /// configuration]
+        #[arg(long, value_name = "BACKEND")]
         engine: Option<EngineChoice>,
     },
-    /// List live cameras with what they offer.
+    /// List live cameras with their formats.
     ///
-    /// Sizes and rates of each way of sending that is read (GREY, NV12, YUYV, MJPEG), and why a camera cannot be used. Cameras that only
-    /// GStreamer reaches are not listed; it says whether the program that does is there. May be used while the boat works.
-    #[command(
-        after_help = "Exit codes: 0 listed, if only that there is none; 2 wrong command line."
-    )]
+    /// Lists sizes and rates of each supported format (GREY, NV12, YUYV, MJPEG), and why a camera
+    /// cannot be used. Cameras that only GStreamer reaches are not listed; whether GStreamer is
+    /// installed is. Can be used while the boat works.
+    #[command(after_help = "\
+Exit codes:
+  0  success, even if there are no cameras
+  2  invalid command line")]
     Cameras {
-        /// Print JSON: a list of {path, name, offers, trouble}.
+        /// Print JSON: a list of {path, name, offers, trouble}
         #[arg(long)]
         json: bool,
     },
-    /// Say whether a configuration and its bundle will work.
+    /// Check whether a configuration and its bundle will work.
     ///
-    /// Reads the configuration, verifies every part of the bundle, runs its model once, looks at the cameras and the outbox, and listens
-    /// to the receiver for a moment. A pipeline of GStreamer is run up to its first frame, so not while the boat runs it. What is at fault is named with its line or its part.
-    #[command(
-        after_help = "Exit codes: 0 all is well; 1 something is at fault; 2 wrong command line."
-    )]
+    /// Validates the configuration, verifies every part of the bundle, runs its model once, opens
+    /// the cameras and the outbox, and reads from the GNSS receiver. A GStreamer pipeline is run up
+    /// to its first frame, so stop the boat first. Faults are reported with their line or part.
+    #[command(after_help = "\
+Exit codes:
+  0  everything passed
+  1  something failed
+  2  invalid command line")]
     Check {
         #[command(flatten)]
         subject: Subject,
-        /// Print JSON: a list of {part, good, says}.
+        /// Print JSON: a list of {part, ok, message}
         #[arg(long)]
         json: bool,
     },
-    /// Say whether the engine's embeddings can be trusted.
+    /// Verify the embeddings of the configured engine.
     ///
-    /// Embeds drawn flukes with the bundle's model in tract, with and without the rounding of the quantised file, and in the engine that
-    /// is configured, and compares them with each other and with what the model gave where its bundle was made. Where TensorRT is wanted its plan is built first, which takes minutes on a small machine, once;
-    /// the next run of the boat finds it.
-    #[command(
-        after_help = "Exit codes: 0 yes; 1 no, or something is at fault; 2 wrong command line."
-    )]
+    /// Embeds drawn flukes with tract, with quantised and with dequantised weights, and with the
+    /// configured engine, and compares the embeddings with each other and with those stored in the
+    /// bundle. Where TensorRT is allowed its plan is built first, which takes minutes on a small
+    /// machine; the boat uses the same plan afterwards.
+    #[command(after_help = "\
+Exit codes:
+  0  passed
+  1  failed, or could not run
+  2  invalid command line")]
     Selftest {
         #[command(flatten)]
         subject: Subject,
-        /// What runs the model: auto, tract or tensorrt; instead of what the configuration says.
-        #[arg(long, value_name = "ENGINE")]
+        /// Backend of the embedding network: auto, tract or tensorrt [default: from the
+        /// configuration]
+        #[arg(long, value_name = "BACKEND")]
         engine: Option<EngineChoice>,
-        /// Print JSON: {passed, engine, detector, why_not_tensorrt, comparisons}.
+        /// Print JSON: {passed, engine, tensorrt_error, detector, comparisons}
         #[arg(long)]
         json: bool,
     },
-    /// List what waits for shore and what can never be sent.
+    /// List pending messages and dead letters.
     ///
-    /// May be used while the boat works.
-    #[command(
-        after_help = "Exit codes: 0 listed; 1 the configuration or the outbox cannot be read; 2 wrong command line."
-    )]
+    /// Can be used while the boat works.
+    #[command(after_help = "\
+Exit codes:
+  0  success
+  1  the configuration or the outbox cannot be read
+  2  invalid command line")]
     Outbox {
         #[command(flatten)]
         config: ConfigFile,
-        /// Print JSON: {accepted, queued, dead}.
+        /// Print JSON: {accepted, pending, dead_letters}
         #[arg(long)]
         json: bool,
     },
@@ -128,7 +151,7 @@ Exit codes: 0 ended as asked; 1 cannot work, or a sighting could not be saved (s
 
 #[derive(Args)]
 struct ConfigFile {
-    /// The boat's configuration; edge.example.toml explains every key.
+    /// Configuration of the boat; edge.example.toml explains every key
     #[arg(long = "config", value_name = "FILE")]
     file: PathBuf,
 }
@@ -137,10 +160,10 @@ struct ConfigFile {
 #[derive(Args)]
 #[group(required = true, multiple = false)]
 struct Subject {
-    /// The boat's configuration.
+    /// Configuration of the boat
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// A bundle alone, with the usual settings.
+    /// Bundle to use with default settings
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
 }
@@ -148,24 +171,24 @@ struct Subject {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
         .parse()
-        .map_err(|_| format!("'{text}' is no number of seconds"))?;
+        .map_err(|_| format!("invalid number of seconds '{text}'"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
 
-/// `run --until-delivered` ended with something in the outbox.
+/// Exit code of `run --until-delivered` with pending messages.
 const UNDELIVERED: u8 = 3;
 
 fn main() -> ExitCode {
     let Cli {
         log,
         log_format,
-        command: asked,
+        command,
     } = Cli::parse();
-    let orders = LogOrders {
+    let log = LogArgs {
         filter: log,
         format: log_format,
     };
-    match command(asked, &orders) {
+    match execute(command, &log) {
         Ok(code) => code,
         Err(e) => {
             eprintln!("error: {e}");
@@ -174,7 +197,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>> {
+fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
     if !matches!(command, Command::Run { .. }) {
         Logs::start(log, &LogSection::default())?;
     }
@@ -183,8 +206,8 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
             config,
             until_delivered,
             engine,
-        } => work(
-            &Orders {
+        } => run(
+            &RunArgs {
                 file: config.file,
                 engine,
                 options: RunOptions { until_delivered },
@@ -197,7 +220,7 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
                 println!("{}", serde_json::to_string_pretty(&cameras)?);
             } else {
                 if cameras.is_empty() {
-                    println!("no camera is there: no /dev/video*");
+                    println!("no cameras: no /dev/video* exists");
                 }
                 print!("{}", capture::text(&cameras));
                 let version = capture::gstreamer::version();
@@ -207,17 +230,17 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
         }
         Command::Check { subject, json } => {
             let Subject { config, bundle } = subject;
-            let mut findings = vec![];
-            findings.extend(config.iter().flat_map(|file| check::check_config(file)));
-            findings.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
+            let mut results = vec![];
+            results.extend(config.iter().flat_map(|file| check::check_config(file)));
+            results.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
             if json {
-                println!("{}", serde_json::to_string_pretty(&findings)?);
+                println!("{}", serde_json::to_string_pretty(&results)?);
             } else {
-                for Finding { part, good, says } in &findings {
-                    println!("{} {part}: {says}", if *good { "ok   " } else { "FAULT" });
+                for CheckResult { part, ok, message } in &results {
+                    println!("{} {part}: {message}", if *ok { "ok   " } else { "ERROR" });
                 }
             }
-            Ok(if findings.iter().all(|f| f.good) {
+            Ok(if results.iter().all(|r| r.ok) {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -234,10 +257,10 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
                     (config.bundle.path, config.engine)
                 }
                 (None, Some(bundle)) => (bundle, EngineSection::default()),
-                // clap demands one of them.
+                // clap requires one of them.
                 (None, None) => return Ok(ExitCode::from(2)),
             };
-            section.choice = engine.unwrap_or(section.choice);
+            section.backend = engine.unwrap_or(section.backend);
             let found = selftest::selftest(&path, &section)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&found)?);
@@ -263,21 +286,20 @@ fn command(command: Command, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>
     }
 }
 
-/// The boat at work, until it is asked to end.
-fn work(orders: &Orders, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>> {
-    let config = orders.read()?;
+/// Runs the boat until a signal or its options end it.
+fn run(args: &RunArgs, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
+    let config = args.load()?;
     let logs = Logs::start(log, &config.log)?;
-    let aboard = Aboard::new(Systemd::from_environment());
-    let (stop, reload) = (Stop::default(), Reload::default());
-    on_signals(stop.clone(), reload.clone(), aboard.systemd)?;
-    let finished = service::operate(orders, config, &stop, &reload, &logs, &aboard)?;
+    let state = AppState::new(Systemd::from_environment());
+    let (stop, reload) = (CancellationToken::default(), Reload::default());
+    on_signals(stop.clone(), reload.clone(), state.systemd)?;
+    let finished = service::run(args, config, &stop, &reload, &logs, &state)?;
     println!("{}", serde_json::to_string(&finished.health)?);
     if finished.undelivered {
-        let waiting = finished.health.queued_sightings + finished.health.queued_pictures;
-        let outbox = aboard.bulletin.outbox().unwrap_or_default();
+        let health = &finished.health;
         eprintln!(
-            "{waiting} messages still wait in the outbox {}",
-            outbox.display()
+            "{} messages are still pending in the outbox",
+            health.pending_sightings + health.pending_pictures
         );
         return Ok(ExitCode::from(UNDELIVERED));
     }
@@ -287,35 +309,40 @@ fn work(orders: &Orders, log: &LogOrders) -> Result<ExitCode, Box<dyn Error>> {
 fn show(listing: &Listing) {
     let Listing {
         accepted,
-        queued,
-        dead,
+        pending,
+        dead_letters,
     } = listing;
     println!(
-        "{accepted} sightings ever, {} messages wait, {} dead letters",
-        queued.len(),
-        dead.len()
+        "{accepted} sightings accepted, {} messages pending, {} dead letters",
+        pending.len(),
+        dead_letters.len()
     );
-    for (state, messages) in [("waits", queued), ("dead", dead)] {
+    for (state, messages) in [("pending", pending), ("dead", dead_letters)] {
         for Listed {
             sighting,
             sequence,
             part,
             bytes,
-            dead_because,
+            reason,
         } in messages
         {
-            let why = dead_because
+            let why = reason
                 .as_ref()
                 .map(|reason| format!(": {reason}"))
                 .unwrap_or_default();
-            println!("{state:<5}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
+            println!("{state:<7}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
         }
     }
 }
 
-/// Asks all to stop at the first Ctrl-C or SIGTERM; a second one ends the program at once, which loses nothing that is accepted.
-/// SIGHUP asks for the configuration to be read anew, but where a terminal hangs up: then it asks to stop.
-fn on_signals(stop: Stop, reload: Reload, systemd: Systemd) -> Result<(), Box<dyn Error>> {
+/// Shuts down on the first Ctrl-C or SIGTERM, and exits immediately on a second one, which loses
+/// nothing that is accepted. SIGHUP reloads, except where stderr is a terminal: there it shuts
+/// down.
+fn on_signals(
+    stop: CancellationToken,
+    reload: Reload,
+    systemd: Systemd,
+) -> Result<(), Box<dyn Error>> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -338,16 +365,16 @@ fn on_signals(stop: Stop, reload: Reload, systemd: Systemd) -> Result<(), Box<dy
                         _ = interrupt.recv() => {}
                         _ = terminate.recv() => {}
                         _ = hang_up.recv() => if !hang_up_stops {
-                            reload.ask();
+                            reload.request();
                             continue;
                         },
                     }
-                    if stop.asked() {
+                    if stop.is_cancelled() {
                         std::process::exit(130);
                     }
-                    tracing::info!("stopping: the encounter that is going on is saved first");
+                    tracing::info!("shutting down; saving the open encounter");
                     systemd.stopping();
-                    stop.ask();
+                    stop.cancel();
                 }
             });
         })?;

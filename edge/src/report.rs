@@ -1,11 +1,11 @@
-//! From an encounter to the sighting that the boat reports.
+//! Turns an encounter into a sighting.
 
+use crate::crop_jpeg::{self, CropJpegError, MAX_JPEG};
 use crate::encounter::Encounter;
-use crate::identify::{Embedded, Identifier, IdentifyError};
-use crate::picture::{self, MAX_JPEG, PictureError};
-use crate::position::Positions;
-use crate::returns::Returns;
-use crate::time::{Dated, Moment, Timekeeper, Timing};
+use crate::identify::{EmbeddedCrops, Identifier, IdentifyError};
+use crate::position::PositionHistory;
+use crate::recent_encounters::RecentEncounters;
+use crate::time::{MonotonicTimestamp, Timing, UtcClock, UtcTime};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::footage::{ConfigId, Footage};
 use flukewatch_common::sighting::{BoatId, PictureInfo, Sighting};
@@ -15,35 +15,35 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::{Builder, Uuid};
 
-/// Why an encounter has no sighting.
+/// An encounter that cannot be reported.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// It could not be matched.
+    /// It could not be identified.
     #[error(transparent)]
     Identify(#[from] IdentifyError),
-    /// Its picture could not be made.
+    /// Its JPEG could not be encoded.
     #[error(transparent)]
-    Picture(#[from] PictureError),
+    Jpeg(#[from] CropJpegError),
 }
 
-/// A sighting and its picture, ready for the outbox, which numbers it.
+/// A sighting and its JPEG, ready for the outbox, which numbers it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The sighting; its sequence number is still 0.
+    /// The sighting, whose sequence number is still 0.
     pub sighting: Sighting,
-    /// The picture file.
+    /// The JPEG file.
     pub jpeg: Vec<u8>,
     /// When the last frame with the fluke was taken.
-    pub ended: Moment,
+    pub ended: MonotonicTimestamp,
 }
 
-/// What tells where and when a sighting was.
+/// Where the time and position of a sighting come from.
 #[derive(Clone)]
-pub struct Whereabouts {
-    /// Dates moments.
-    pub keeper: Arc<Timekeeper>,
-    /// The boat's last positions.
-    pub positions: Arc<Positions>,
+pub struct TimeAndPosition {
+    /// UTC time.
+    pub utc_clock: Arc<UtcClock>,
+    /// The boat's recent positions.
+    pub positions: Arc<PositionHistory>,
 }
 
 /// Makes sightings of encounters.
@@ -51,100 +51,112 @@ pub struct Reporter {
     boat: BoatId,
     cameras: Vec<String>,
     identifier: Identifier,
-    whereabouts: Whereabouts,
+    time_and_position: TimeAndPosition,
     random: Box<dyn Rng + Send>,
-    returns: Returns,
+    recent_encounters: RecentEncounters,
     config: ConfigId,
 }
 
 impl Reporter {
-    /// Reports what the cameras of `boat` with these names see; `random` makes the sightings' ids unique.
+    /// Reports encounters of the cameras of `boat`; `random` makes the ids of sightings unique.
     pub fn new(
         boat: BoatId,
         cameras: Vec<String>,
         identifier: Identifier,
-        whereabouts: Whereabouts,
+        time_and_position: TimeAndPosition,
         random: Box<dyn Rng + Send>,
     ) -> Self {
         Self {
             boat,
             cameras,
             identifier,
-            whereabouts,
+            time_and_position,
             random,
-            returns: Returns::new(Duration::ZERO),
+            recent_encounters: RecentEncounters::new(Duration::ZERO),
             config: ConfigId::default(),
         }
     }
 
-    /// Takes a whale that comes back within the time of `returns` for the same encounter.
+    /// Lets a whale that resurfaces continue one of `recent_encounters`.
     #[must_use]
-    pub fn with_returns(self, returns: Returns) -> Self {
-        Self { returns, ..self }
+    pub fn with_recent_encounters(self, recent_encounters: RecentEncounters) -> Self {
+        Self {
+            recent_encounters,
+            ..self
+        }
     }
 
-    /// Names the boat's configuration in each sighting.
+    /// Includes the id of the boat's configuration in each sighting.
     #[must_use]
-    pub fn configured(self, config: ConfigId) -> Self {
+    pub fn with_config(self, config: ConfigId) -> Self {
         Self { config, ..self }
     }
 
-    /// Whether the model looks at brightness alone.
-    pub fn sees_grey(&self) -> bool {
-        self.identifier.sees_grey()
+    /// Whether the model uses luma only.
+    pub fn is_grey(&self) -> bool {
+        self.identifier.is_grey()
     }
 
-    /// Names the whale and makes the sighting of what camera number `camera` saw, by frames that were timed by `timing`. Its dates are
-    /// those of the best clock that is known now.
+    /// Identifies the individual and makes the sighting of an encounter of a camera, whose frames were
+    /// timed by `timing`. Times are by the best source known now.
     ///
     /// # Errors
-    /// When the model or the picture fails.
+    /// When the individual cannot be identified, or the JPEG cannot be encoded.
     pub fn report(
         &mut self,
         camera: usize,
         encounter: &Encounter,
         timing: Timing,
     ) -> Result<Report, ReportError> {
-        let Embedded { crops, embeddings } = self.identifier.embed(&encounter.crops)?;
+        let EmbeddedCrops { crops, embeddings } = self.identifier.embed(&encounter.crops)?;
         let best = *crops.first().ok_or(IdentifyError::NoCrop)?;
         let mut identity = self.identifier.identify(&embeddings)?;
         let rule = self.identifier.rule();
-        let returns = &self.returns;
-        let earlier = returns.continued(camera, encounter, &embeddings, &identity.verdict, rule);
+        let recent_encounters = &self.recent_encounters;
+        let earlier = recent_encounters.find_continued(
+            camera,
+            encounter,
+            &embeddings,
+            &identity.verdict,
+            rule,
+        );
         let mut earlier_crops = 0;
         if let Some(earlier) = earlier {
-            // One decision for the encounter: all its crops speak together, as those of one part do.
+            // One decision for the whole encounter, from the crops of all parts.
             let all = [earlier.embeddings.as_slice(), &embeddings].concat();
             identity = self.identifier.identify(&all)?;
             earlier_crops = earlier.embeddings.len();
         }
         let earlier = earlier.map(|e| e.encounter);
-        let jpeg = picture::fit(&best.pixels, MAX_JPEG)?;
+        let jpeg = crop_jpeg::encode_within(&best.pixels, MAX_JPEG)?;
         let picture = PictureInfo {
             sha256: Sha256::digest(&jpeg.file).into(),
             bytes: jpeg.file.len() as u32,
             width: jpeg.width,
             height: jpeg.height,
         };
-        let Whereabouts { keeper, positions } = &self.whereabouts;
-        let Dated { time, basis } = keeper.date(encounter.started, timing);
+        let TimeAndPosition {
+            utc_clock,
+            positions,
+        } = &self.time_and_position;
+        let UtcTime { time, basis } = utc_clock.to_utc(encounter.started, timing);
         let position = positions.near(encounter.started);
-        let id = self.new_id(keeper.now());
+        let id = self.new_id(utc_clock.now());
         let footage = Footage {
             encounter: earlier.unwrap_or(id),
             frame: encounter.frame,
-            places: encounter.places.clone(),
+            boxes: encounter.boxes.clone(),
             crops: crops
                 .iter()
-                .map(|crop| crop.quality.compact(encounter.after(crop)))
+                .map(|crop| crop.quality.compact(encounter.millis_after_start(crop)))
                 .collect(),
             earlier_crops: earlier_crops as u8,
             detector: encounter.detector,
             config: self.config,
         };
         let verdict = identity.verdict.clone();
-        let returns = &mut self.returns;
-        returns.remember(footage.encounter, camera, encounter, embeddings, verdict);
+        let recent_encounters = &mut self.recent_encounters;
+        recent_encounters.remember(footage.encounter, camera, encounter, embeddings, verdict);
         let sighting = Sighting {
             id,
             boat: self.boat.clone(),
@@ -160,7 +172,7 @@ impl Reporter {
             region: best.frame_region,
             bundle: self.identifier.bundle().to_owned(),
             engine: self.identifier.engine().to_owned(),
-            chance: identity.chance,
+            probability: identity.probability,
             position,
             time: Some(basis),
             footage: Some(footage),

@@ -1,22 +1,20 @@
-//! Once it is at work, looking at frames takes no new memory.
+//! In steady state, processing frames allocates nothing.
 #![allow(clippy::unwrap_used)]
-#![allow(
-    unsafe_code,
-    reason = "an allocator that counts can only be written so"
-)]
+#![allow(unsafe_code, reason = "a counting allocator needs it")]
 
 use flukewatch_common::detection::Detection;
 use flukewatch_common::footage::FrameSize;
 use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_edge::buffers::BufferPool;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture::device::Controls;
-use flukewatch_edge::capture::gstreamer::{self, Tools};
-use flukewatch_edge::capture::negotiate::{Wanted, best};
-use flukewatch_edge::encounter::{Encounters, Found, Grouping};
-use flukewatch_edge::frame::{FramePicture, RawFormat, RawPicture};
-use flukewatch_edge::pixels::{Developer, Layout, Range, Shape};
-use flukewatch_edge::source::Buffers;
-use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::{MachineSteadyClock, Moment};
+use flukewatch_edge::capture::gstreamer::{self, PipelineOptions};
+use flukewatch_edge::capture::negotiate::{RequestedMode, best_mode};
+use flukewatch_edge::encounter::{Encounters, FlukeBoxes, Grouping};
+use flukewatch_edge::frame::{FrameImage, RawFormat, RawImage};
+use flukewatch_edge::pixel_format::{ColourRange, PixelLayout, Shape};
+use flukewatch_edge::pixels::Decoder;
+use flukewatch_edge::time::{MonotonicTimestamp, SystemMonotonicClock};
 use image::RgbImage;
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
@@ -24,16 +22,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 thread_local! {
-    static TAKEN: Cell<usize> = const { Cell::new(0) };
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts what the present thread takes.
+/// Counts the allocations of the current thread.
 struct Counting;
 
-// SAFETY: all is left to the system's allocator; a counter without a destructor is all there is besides.
+// SAFETY: it forwards to the system's allocator; the counter has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
-        let _ = TAKEN.try_with(|taken| taken.set(taken.get() + 1));
+        let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         // SAFETY: as the caller promises.
         unsafe { System.alloc(memory) }
     }
@@ -53,51 +51,51 @@ const SHAPE: Shape = Shape {
     stride: 1280,
 };
 
-/// The boat's way of a frame, up to its crops.
-struct Way {
-    buffers: Buffers,
-    developer: Developer,
+/// The processing of a frame up to its crops.
+struct Stages {
+    buffers: BufferPool,
+    decoder: Decoder,
     small: RgbImage,
     encounters: Encounters,
     frame: i64,
 }
 
-impl Way {
-    fn look(&mut self, found: &[Detection]) {
-        let mut bytes = self.buffers.empty();
-        let light = |i: usize| (i * 7 % 251) as u8;
-        bytes.extend((0..1280 * 360).map(light));
-        let raw = RawPicture {
-            bytes: self.buffers.lend(bytes),
-            format: RawFormat::Plain {
-                layout: Layout::Yuyv,
+impl Stages {
+    fn process(&mut self, detections: &[Detection]) {
+        let mut bytes = self.buffers.take();
+        let shade = |i: usize| (i * 7 % 251) as u8;
+        bytes.extend((0..1280 * 360).map(shade));
+        let raw = RawImage {
+            bytes,
+            format: RawFormat::Uncompressed {
+                layout: PixelLayout::Yuyv,
                 shape: SHAPE,
-                range: Range::Limited,
+                range: ColourRange::Limited,
             },
         };
-        let (photo, raw) = self.developer.look(FramePicture::Raw(raw)).unwrap();
-        assert!(raw.is_none(), "nobody wants colours");
-        photo.pixels().reduce(2, &mut self.small);
+        let decoded = self.decoder.decode(FrameImage::Raw(raw)).unwrap();
+        assert!(decoded.raw.is_none(), "colour is not needed");
+        let pixels = decoded.image.pixels();
+        pixels.downscale(2, &mut self.small);
         self.frame += 1;
-        let now = Moment(self.frame * 33_333);
-        assert!(self.encounters.pass(now).is_empty());
+        let now = MonotonicTimestamp(self.frame * 33_333);
         let frame = FrameSize {
             width: SHAPE.width,
             height: SHAPE.height,
         };
-        self.encounters.look(Found::Detected(found), frame, now);
-        if self.encounters.wants_pixels() {
-            self.encounters.keep(photo.pixels());
+        let flukes = FlukeBoxes::Detected(detections);
+        let mut observed = self.encounters.observe(flukes, frame, now);
+        if observed.wants_pixels() {
+            observed.keep_crops(pixels);
         }
-        assert!(self.encounters.complete().is_empty());
-        self.developer.take_back(photo);
+        assert!(observed.complete().is_empty());
     }
 
-    /// How often memory is taken for so many frames.
-    fn takes(&mut self, frames: usize, found: &[Detection]) -> usize {
-        let before = TAKEN.get();
-        (0..frames).for_each(|_| self.look(found));
-        TAKEN.get() - before
+    /// The allocations of so many frames.
+    fn allocations(&mut self, frames: usize, detections: &[Detection]) -> usize {
+        let before = ALLOCATIONS.get();
+        (0..frames).for_each(|_| self.process(detections));
+        ALLOCATIONS.get() - before
     }
 }
 
@@ -110,54 +108,55 @@ fn fluke(x0: u32) -> Detection {
 }
 
 #[test]
-fn neither_open_sea_nor_an_encounter_takes_memory_for_each_frame() {
-    let grouping = Grouping::Film {
+fn neither_open_sea_nor_an_encounter_allocates_per_frame() {
+    let grouping = Grouping::Video {
         gap: 2000,
         longest: 300_000,
     };
-    let mut way = Way {
-        buffers: Buffers::default(),
-        developer: Developer::new(true),
+    let mut stages = Stages {
+        buffers: BufferPool::default(),
+        decoder: Decoder::new(true),
         small: RgbImage::default(),
         encounters: Encounters::new(grouping, 5, 0.1),
         frame: 0,
     };
-    assert!(way.takes(1, &[]) > 0, "it counts");
-    assert_eq!(way.takes(60, &[]), 0, "open sea");
+    assert!(stages.allocations(1, &[]) > 0, "allocations are counted");
+    assert_eq!(stages.allocations(60, &[]), 0, "open sea");
     let one = [fluke(100)];
-    assert!(way.takes(30, &one) > 0, "an encounter begins");
-    assert_eq!(way.takes(120, &one), 0, "one fluke");
+    assert!(stages.allocations(30, &one) > 0, "an encounter starts");
+    assert_eq!(stages.allocations(120, &one), 0, "one fluke");
     let two = [fluke(100), fluke(400)];
-    way.takes(30, &two);
-    assert_eq!(way.takes(120, &two), 0, "two flukes");
-    assert_eq!(way.takes(30, &[]), 0, "spray");
+    stages.allocations(30, &two);
+    assert_eq!(stages.allocations(120, &two), 0, "two flukes");
+    assert_eq!(stages.allocations(30, &[]), 0, "spray");
 }
 
 #[test]
-fn frames_of_a_pipeline_take_no_memory() {
-    let tools = Tools {
+fn frames_of_a_pipeline_allocate_nothing() {
+    let options = PipelineOptions {
         program: concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in/gst-launch-1.0").into(),
-        ..Tools::new(Arc::new(MachineSteadyClock), Stop::default())
+        ..PipelineOptions::new(Arc::new(SystemMonotonicClock), CancellationToken::default())
     };
     let pipeline = "head:640x360 frames:40 hang".parse().unwrap();
-    let mut camera = gstreamer::open(&pipeline, tools);
-    let wanted = Wanted {
+    let mut camera = gstreamer::open(&pipeline, options);
+    let requested = RequestedMode {
         width: 640,
         height: 360,
         rate: 30.0,
     };
-    let mode = best(&camera.offers().unwrap(), wanted).unwrap();
+    let mode = best_mode(&camera.formats().unwrap(), requested).unwrap();
     camera.start(&mode, &Controls::default()).unwrap();
-    let buffers = Buffers::default();
-    let mut takes = |frames: usize| {
-        let before = TAKEN.get();
+    let buffers = BufferPool::default();
+    let mut allocations = |frames: usize| {
+        let before = ALLOCATIONS.get();
         for _ in 0..frames {
-            let mut bytes = buffers.empty();
-            camera.frame(Duration::from_secs(20), &mut bytes).unwrap();
-            drop(buffers.lend(bytes));
+            let mut bytes = buffers.take();
+            camera
+                .read_frame(Duration::from_secs(20), &mut bytes)
+                .unwrap();
         }
-        TAKEN.get() - before
+        ALLOCATIONS.get() - before
     };
-    assert!(takes(5) > 0, "it counts");
-    assert_eq!(takes(30), 0);
+    assert!(allocations(5) > 0, "allocations are counted");
+    assert_eq!(allocations(30), 0);
 }

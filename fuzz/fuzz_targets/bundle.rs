@@ -3,16 +3,16 @@
 #![no_main]
 
 use flukewatch_common::bundle::{
-    Bundle, DETECTOR_PART, DetectorInfo, GOLDEN_PART, MANIFEST_FILE, ModelInfo, PARTS, Precision,
-    View,
+    Bundle, DETECTOR_PART, DetectorInfo, GOLDEN_PART, MANIFEST_FILE, ModelInfo, NewBundle, PARTS,
+    Precision, View,
 };
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
-use flukewatch_common::decision::{Chance, DecisionRule};
+use flukewatch_common::decision::{Calibrator, DecisionRule};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_fuzz::{mended, seeds};
+use flukewatch_fuzz::{repair, seeds};
 use image::RgbImage;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn joined(manifest: &[u8], parts: &[Vec<u8>; 6]) -> Vec<u8> {
 
 /// A tar of the parts, named as the manifest says; its sizes and checksums are those of the parts.
 fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 6]) -> io::Result<Vec<u8>> {
-    mended::catalogue(&mut parts[1]);
+    repair::catalogue(&mut parts[1]);
     let mut said: Value = serde_json::from_slice(manifest).unwrap_or_default();
     let mut tar = tar::Builder::new(vec![]);
     let add = |tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]| {
@@ -131,11 +131,11 @@ fn use_it(bundle: Bundle) {
     let queries = (0..catalogue.len())
         .filter_map(|i| Embedding::normalised(catalogue.embedding(i).to_vec()).ok());
     let queries: Vec<Embedding> = queries.chain(bundle.golden.clone()).take(3).collect();
-    let ranking = catalogue.search_together(&queries, bundle.decision.whale_score, 5);
+    let ranking = catalogue.search_encounter(&queries, bundle.decision.whale_score, 5);
     let ranking = ranking.unwrap_or_else(|e| panic!("{e}"));
     let _ = (
         bundle.decision.decide(&ranking),
-        bundle.decision.chance(&ranking),
+        bundle.decision.probability(&ranking),
     );
     let preparation = &bundle.manifest.preparation;
     if preparation.width * preparation.height <= 1 << 14 {
@@ -154,9 +154,9 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
         width: 16,
         colour: Colour::Grey,
         fit: Fit::Letterbox,
-        margin: 0.0,
+        padding: 0.0,
         mean: vec![127.0],
-        deviation: vec![128.0],
+        std: vec![128.0],
     };
     let model = || ModelInfo {
         architecture: "tiny".into(),
@@ -185,7 +185,7 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
     }
     let rule = DecisionRule {
         whale_score: WhaleScore::BLEND,
-        chance: Some(Chance::Isotonic {
+        calibrator: Some(Calibrator::Isotonic {
             points: vec![(0.2, 0.1), (0.9, 1.0)],
         }),
         ..DecisionRule::thresholds(0.6, 0.4, "nothing")
@@ -198,17 +198,17 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
         threshold: 0.5,
         model: model(),
     };
-    let bundle = Bundle::new(
-        "whales",
+    let bundle = Bundle::new(NewBundle {
+        name: "whales",
         created,
         preparation,
         views,
-        model(),
-        b"m".to_vec(),
+        model_info: model(),
+        model: b"m".to_vec(),
         catalogue,
-        rule,
-        "# Card".to_owned(),
-    );
+        decision: rule,
+        card: "# Card".to_owned(),
+    });
     let bundle = bundle.ok()?.with_golden(vec![embedding(1.0)?]).ok()?;
     let bundle = bundle.with_detector(Some((info, b"d".to_vec()))).ok()?;
     let golden = bundle.golden.iter().flat_map(|g| g.as_slice());
@@ -223,33 +223,16 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
     Some((bundle, parts))
 }
 
-/// A catalogue as the first format has it.
-fn first_format() -> Vec<u8> {
-    let list = b"\x04\x01\x04HW-1\x05a.jpg\x04test";
-    let numbers = [0.5f32; 4].map(f32::to_le_bytes).concat();
-    [
-        b"FLKC\x01\0".as_slice(),
-        &(list.len() as u32).to_le_bytes(),
-        list,
-        &numbers,
-    ]
-    .concat()
-}
-
-fn make_seeds() -> Option<[Vec<u8>; 3]> {
+fn make_seeds() -> Option<[Vec<u8>; 2]> {
     let (bundle, mut parts) = sample()?;
     let manifest = serde_json::to_vec(&bundle.manifest).ok()?;
-    let newest = joined(&manifest, &parts);
+    let separate = joined(&manifest, &parts);
     let whole = pack(&manifest, &mut parts).ok()?;
-    // Both are read as what a boat can use, or the search begins with nothing.
+    // It is read as what a boat can use, or the search starts with nothing.
     use_it(open(&whole)?);
-    parts[1] = first_format();
-    let first = joined(&manifest, &parts);
-    use_it(open(&pack(&manifest, &mut parts).ok()?)?);
     Some([
         [b"W".as_slice(), &whole].concat(),
-        [b"P".as_slice(), &newest].concat(),
-        [b"P".as_slice(), &first].concat(),
+        [b"P".as_slice(), &separate].concat(),
     ])
 }
 

@@ -1,4 +1,4 @@
-//! `edge.toml`: read, or refused with a word on what is wrong and where.
+//! `edge.toml`: read, or rejected with what is wrong and where.
 #![no_main]
 
 use flukewatch_edge::config::{Config, ConfigError};
@@ -10,17 +10,17 @@ const EXAMPLE: &str = include_str!("../../edge/edge.example.toml");
 /// What the boat makes of a configuration before it does anything.
 fn take(config: &Config) {
     let (encounter, uplink) = (&config.encounter, &config.uplink);
-    assert!(encounter.gap_millis(10.0) > 0 && encounter.longest_millis() > 0);
+    assert!(encounter.gap_millis(10.0) > 0 && encounter.max_millis() > 0);
     let _ = encounter.return_within();
-    assert!(!uplink.receipt_timeout().is_zero() && !uplink.longest_wait().is_zero());
+    assert!(!uplink.ack_timeout().is_zero() && !uplink.max_backoff().is_zero());
     for camera in config.cameras.iter().filter(|c| c.is_live()) {
         let _ = camera.live();
     }
-    let _ = config.engine.place();
+    let _ = config.engine.tensorrt();
     let _ = (
         config.position.receiver(),
-        config.position.silent_after(),
-        config.position.longest_age(),
+        config.position.timeout(),
+        config.position.max_fix_age(),
     );
     let _ = (config.page.address(), config.archive.limits());
     let _ = (config.machine.thermal(), config.machine.disk());
@@ -43,7 +43,7 @@ libfuzzer_sys::fuzz_target!(
         match Config::parse(text, Path::new("edge.toml")) {
             Ok(config) => take(&config),
             Err(e) => {
-                assert!(e.to_string().starts_with("edge.toml, "));
+                assert!(e.to_string().starts_with("edge.toml:"));
                 let ConfigError::Faults { faults, .. } = e else {
                     panic!("{e}");
                 };

@@ -1,4 +1,4 @@
-//! What gpsd says, line by line.
+//! The output of gpsd, line by line.
 #![no_main]
 
 use flukewatch_edge::position::gpsd;
@@ -17,6 +17,6 @@ libfuzzer_sys::fuzz_target!(
         });
     },
     |bytes: &[u8]| {
-        receiver::hear(bytes, |line| gpsd::parse(line).into_iter().collect());
+        receiver::receive(bytes, |line| gpsd::parse(line).into_iter().collect());
     }
 );

@@ -1,4 +1,4 @@
-//! A JPEG of a camera, in colours, in grey and as brightness alone; and the same bytes as a photo's file.
+//! A camera's JPEG in RGB, in grey and as luma; and the same bytes as an image file.
 #![no_main]
 
 use flukewatch_common::prepare;
@@ -16,12 +16,12 @@ libfuzzer_sys::fuzz_target!(
         seeds(|| [BASELINE, HALVED, PROGRESSIVE, GREY, RESTARTED].map(<[u8]>::to_vec));
     },
     |bytes: &[u8]| {
-        let (mut light, mut scratch) = (vec![], vec![]);
-        let size = decode_grey(bytes, &mut light, &mut scratch);
+        let (mut luma, mut scratch) = (vec![], vec![]);
+        let size = decode_grey(bytes, &mut luma, &mut scratch);
         let grey = decode(bytes, true, vec![], &mut scratch);
         assert_eq!(size, grey.as_ref().map(|g| g.dimensions()).map_err(Clone::clone));
         if let Ok(grey) = &grey {
-            assert!(grey.pixels().zip(&light).all(|(p, l)| p.0 == [*l; 3]));
+            assert!(grey.pixels().zip(&luma).all(|(p, l)| p.0 == [*l; 3]));
         }
         if let (Ok(colour), Ok(grey)) = (decode(bytes, false, vec![], &mut scratch), grey) {
             assert_eq!(colour.dimensions(), grey.dimensions());

@@ -1,4 +1,4 @@
-//! What comes over a serial line: each line of it, and each line with the checksum that it should have.
+//! The bytes of a serial device: each line, and each line with a valid checksum.
 #![no_main]
 
 use flukewatch_edge::position::sentence;
@@ -32,7 +32,7 @@ libfuzzer_sys::fuzz_target!(
         });
     },
     |bytes: &[u8]| {
-        receiver::hear(bytes, |line| {
+        receiver::receive(bytes, |line| {
             [sentence::parse(line), sentence::parse(&sound(line))]
                 .into_iter()
                 .flatten()

@@ -1,20 +1,20 @@
 //! A camera's uncompressed frame, of any size and stride that a driver may announce.
 #![no_main]
 
+use flukewatch_edge::pixel_format::{ColourRange, PixelLayout, Shape};
 use flukewatch_edge::pixels::convert::{to_grey, to_rgb};
-use flukewatch_edge::pixels::{Layout, Range, Shape};
 use flukewatch_fuzz::seeds;
 
-const LAYOUTS: [Layout; 6] = [
-    Layout::Grey,
-    Layout::Yuyv,
-    Layout::Nv12,
-    Layout::Planar420,
-    Layout::Planar422,
-    Layout::Planar444,
+const LAYOUTS: [PixelLayout; 6] = [
+    PixelLayout::Grey,
+    PixelLayout::Yuyv,
+    PixelLayout::Nv12,
+    PixelLayout::Planar420,
+    PixelLayout::Planar422,
+    PixelLayout::Planar444,
 ];
 
-/// Layout and range in a byte, width and height in two each, stride in four; then the frame.
+/// PixelLayout and range in a byte, width and height in two each, stride in four; then the frame.
 fn seed(layout: u8, width: u16, height: u16, stride: u32) -> Vec<u8> {
     let mut bytes = vec![layout];
     bytes.extend(
@@ -43,7 +43,7 @@ libfuzzer_sys::fuzz_target!(
         let Some((&[layout, w0, w1, h0, h1, s0, s1, s2, s3], frame)) = bytes.split_first_chunk::<9>() else {
             return;
         };
-        let range = if layout / 6 % 2 == 0 { Range::Limited } else { Range::Full };
+        let range = if layout / 6 % 2 == 0 { ColourRange::Limited } else { ColourRange::Full };
         let layout = LAYOUTS[usize::from(layout % 6)];
         let shape = Shape {
             width: u16::from_le_bytes([w0, w1]).into(),
@@ -51,15 +51,16 @@ libfuzzer_sys::fuzz_target!(
             stride: u32::from_le_bytes([s0, s1, s2, s3]),
         };
         let pixels = shape.width as usize * shape.height as usize;
-        let light = to_grey(layout, frame, shape, range, vec![]);
-        if let Ok(light) = &light {
-            assert_eq!(light.len(), pixels);
+        let mut luma = vec![];
+        let decoded = to_grey(layout, frame, shape, range, &mut luma);
+        if decoded.is_ok() {
+            assert_eq!(luma.len(), pixels);
         }
         for grey in [false, true] {
-            let photo = to_rgb(layout, frame, shape, range, grey, vec![]);
-            assert_eq!(photo.is_ok(), light.is_ok());
-            if let (Ok(photo), Ok(light), true) = (photo, &light, grey) {
-                assert!(photo.pixels().zip(light).all(|(p, l)| p.0 == [*l; 3]));
+            let rgb = to_rgb(layout, frame, shape, range, grey, vec![]);
+            assert_eq!(rgb.is_ok(), decoded.is_ok());
+            if let (Ok(rgb), true) = (rgb, grey) {
+                assert!(rgb.pixels().zip(&luma).all(|(p, l)| p.0 == [*l; 3]));
             }
         }
     }

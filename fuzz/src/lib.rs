@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-pub mod mended;
 pub mod receiver;
+pub mod repair;
 
 /// The environment variable that names the folder where a target writes its seeds, in the place of a search.
 pub const SEEDS: &str = "FLUKEWATCH_SEEDS";

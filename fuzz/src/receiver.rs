@@ -1,36 +1,40 @@
-//! A boat that hears a receiver: its lines, and what becomes of them.
+//! A boat with a GNSS receiver.
 
 use flukewatch_common::clock::{ManualClock, Timestamp};
-use flukewatch_edge::position::{Heard, Lines, Navigator, Positions};
-use flukewatch_edge::time::{ManualSteadyClock, Moment, SteadyClock, Timekeeper, Timing};
+use flukewatch_edge::position::{FixAssembler, Lines, NavUpdate, PositionHistory};
+use flukewatch_edge::time::{
+    ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, Timing, UtcClock,
+};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears `bytes`, line by line; `read` makes of a line what was heard in it. A line comes every 300 ms.
+/// Receives `bytes` line by line, one every 300 ms; `read` parses a line.
 ///
 /// # Panics
-/// When the boat would report a place that is nowhere on Earth.
-pub fn hear(bytes: &[u8], read: impl Fn(&[u8]) -> Vec<Heard>) {
-    let clock = Arc::new(ManualSteadyClock::new(Moment::from_millis(50_000)));
+/// When the boat would report an invalid position.
+pub fn receive(bytes: &[u8], read: impl Fn(&[u8]) -> Vec<NavUpdate>) {
+    let clock = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
+        50_000,
+    )));
     let computer = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
-    let keeper = Arc::new(Timekeeper::new(computer, clock.clone()));
-    let positions = Arc::new(Positions::new(Duration::from_secs(60), true));
-    let mut navigator = Navigator::new(positions.clone(), keeper.clone());
+    let utc_clock = Arc::new(UtcClock::new(computer, clock.clone()));
+    let positions = Arc::new(PositionHistory::new(Duration::from_secs(60), true));
+    let mut fix_assembler = FixAssembler::new(positions.clone(), utc_clock.clone());
     let mut lines = Lines::default();
     // In two pieces, as a line gives them.
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     for piece in [first, rest, b"\n"] {
         lines.push(piece, |line| {
-            for heard in read(line) {
-                navigator.take(&heard, clock.now());
+            for update in read(line) {
+                fix_assembler.push(&update, clock.now());
             }
             clock.advance(Duration::from_millis(300));
         });
     }
     if let Some(position) = positions.near(clock.now()) {
-        assert!(position.makes_sense(), "{position:?}");
+        assert!(position.is_valid(), "{position:?}");
     }
     let _ = positions.health(&*clock);
-    let _ = keeper.date(clock.now(), Timing::Driver);
-    let _ = keeper.status();
+    let _ = utc_clock.to_utc(clock.now(), Timing::Driver);
+    let _ = utc_clock.status();
 }

@@ -2,10 +2,10 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_host::network::head::Head;
-use flukewatch_host::network::weights::{Values, Weights};
-use flukewatch_host::network::{Backbone, Network, Node, Op, Pooling};
-use flukewatch_host::train::forward::{Mode, Running, TorchNetwork};
+use flukewatch_network::head::Head;
+use flukewatch_network::weights::{Values, Weights};
+use flukewatch_network::{Backbone, Network, Node, Op, Pooling};
+use flukewatch_train::embedding::network::{Mode, NetworkOptions, SavedActivations, TorchNetwork};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tch::Tensor;
@@ -99,7 +99,7 @@ fn convolved(network: &Network, weights: &Weights, images: &[f32], count: usize)
 }
 
 #[test]
-fn statistics_move_and_divide_as_the_package_has_it() {
+fn statistics_are_updated_and_applied_as_in_the_package() {
     tch::set_num_threads(1);
     let count = 3;
     let mut rng = ChaCha8Rng::seed_from_u64(6);
@@ -122,7 +122,7 @@ fn statistics_move_and_divide_as_the_package_has_it() {
         );
         let (scale, shift) = (part(&weights, "weight"), part(&weights, "bias"));
         let maps = convolved(&network, &weights, &images, count);
-        let torch = TorchNetwork::new(network, &weights, Running::default());
+        let torch = TorchNetwork::new(network, &weights, NetworkOptions::default());
 
         // With running statistics: epsilon.
         let output = tch::no_grad(|| torch.features(&batch, Mode::Evaluate));
@@ -130,9 +130,9 @@ fn statistics_move_and_divide_as_the_package_has_it() {
         let mut worst = 0f64;
         for (c, map) in maps.iter().enumerate() {
             for (i, v) in map.iter().enumerate() {
-                let deviation = (f64::from(variance[c]) + epsilon).sqrt();
+                let std = (f64::from(variance[c]) + epsilon).sqrt();
                 let expected =
-                    f64::from(scale[c]) * f64::from(v - mean[c]) / deviation + f64::from(shift[c]);
+                    f64::from(scale[c]) * f64::from(v - mean[c]) / std + f64::from(shift[c]);
                 worst = worst.max(
                     (f64::from(got[c * map.len() + i]) - expected).abs() / (1.0 + expected.abs()),
                 );
@@ -143,7 +143,7 @@ fn statistics_move_and_divide_as_the_package_has_it() {
         // With those of the batch: momentum.
         let mode = Mode::Train {
             random: &mut rng,
-            uses: &mut vec![],
+            saved: &mut SavedActivations::default(),
         };
         let _ = tch::no_grad(|| torch.features(&batch, mode));
         let moved = torch.weights();

@@ -1,9 +1,10 @@
-//! A run that is killed leaves a checkpoint that loads, and goes on (feature `train`).
+//! A run that is killed leaves a valid checkpoint and can be resumed (feature `train`).
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_host::synth::characters::Characters;
-use flukewatch_host::train::checkpoint::{CHECKPOINT, Checkpoint};
+use flukewatch_synth::characters::Characters;
+use flukewatch_train::embedding::checkpoint::{EmbeddingCheckpoint, EmbeddingTask};
+use flukewatch_train::trainer::checkpoint::Task;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -38,7 +39,7 @@ fn end_within(mut command: Command, wait: Duration) -> Option<ExitStatus> {
 }
 
 #[test]
-fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
+fn killed_at_any_moment_it_resumes_from_a_valid_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let (data, run) = (dir.path().join("data"), dir.path().join("run"));
     let characters = Characters {
@@ -55,9 +56,9 @@ fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
             assert!(status.success(), "{status}");
             break;
         }
-        let path = run.join(CHECKPOINT);
+        let path = run.join(EmbeddingTask::FILE);
         if path.exists() {
-            let checkpoint = Checkpoint::read(&path).unwrap();
+            let checkpoint = EmbeddingCheckpoint::read(&path).unwrap();
             assert!(checkpoint.progress.steps >= steps, "it went back");
             steps = checkpoint.progress.steps;
             loaded += 1;
@@ -66,6 +67,6 @@ fn killed_at_any_moment_it_goes_on_from_a_whole_checkpoint() {
     assert!(loaded >= 3, "killed after a checkpoint {loaded} times only");
     let status = train(&data, &run).status().unwrap();
     assert!(status.success(), "{status}");
-    let end = Checkpoint::read(&run.join(CHECKPOINT)).unwrap();
+    let end = EmbeddingCheckpoint::read(&run.join(EmbeddingTask::FILE)).unwrap();
     assert_eq!((end.progress.epochs, end.progress.batches), (40, 0));
 }

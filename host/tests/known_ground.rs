@@ -1,17 +1,18 @@
-//! Known ground (feature `train`): every loss must teach a small network, within seconds, to tell drawings apart of made-up
-//! characters that it never saw. A loss that is wrong, or a loop that does not hand it on, does not get there.
+//! Known ground (feature `train`): with every loss, a small network must learn within seconds to
+//! distinguish drawings of synthetic characters that it never saw. A wrong loss, or a loop that does not
+//! apply it, does not get there.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_host::dataset::{Dataset, LabelledPhoto};
-use flukewatch_host::network::Network;
-use flukewatch_host::network::weights::Weights;
-use flukewatch_host::synth::characters::Characters;
-use flukewatch_host::train::checkpoint::Checkpoint;
-use flukewatch_host::train::forward::{Part, Running, TorchNetwork};
-use flukewatch_host::train::recipe::Recipe;
-use flukewatch_host::train::run::{Job, run};
-use flukewatch_host::train::{loader, validation};
+use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_network::Network;
+use flukewatch_network::weights::Weights;
+use flukewatch_synth::characters::Characters;
+use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
+use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
+use flukewatch_train::embedding::recipe::Recipe;
+use flukewatch_train::embedding::run::{Job, run};
+use flukewatch_train::embedding::{batches, validation};
 use ndarray::Array3;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -29,13 +30,13 @@ const PIXELS_AT_MOST: (f64, f64) = (0.4, 0.7);
 const AT_LEAST: f64 = 0.9;
 
 /// For losses over pairs.
-const PAIRS: &str = r#"sampler={kind="pk",photos_per_whale=4}"#;
+const PAIRS: &str = r#"sampler={kind="pk",photos_per_identity=4}"#;
 
 /// For a loss that needs more time.
 const LONGER: &str = "stages=[{epochs=16,height=32,width=32}]";
 
 /// Four learners for half of the time, then the whole embedding; of the longer schedule.
-const DIVIDED: &str = "divide={learners=4,every=2,whole_epochs=8,single_epochs=2}";
+const DIVIDED: &str = "divide={learners=4,cluster_every_n_epochs=2,whole_epochs=8,single_epochs=2}";
 
 /// A test for each line: a name, and settings over `recipes/known-ground.toml`.
 macro_rules! reaches {
@@ -135,9 +136,15 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         let preparation = recipe(overrides).preparation();
         let (drawings, characters) = prepared(dataset, overrides);
         let drawings: Vec<_> = drawings.iter().collect();
-        validation::retrieve(&network, Part::Whole, &drawings, &characters, &preparation)
-            .unwrap()
-            .recall_at_1
+        validation::retrieve(
+            &network,
+            EmbeddingPart::Whole,
+            &drawings,
+            &characters,
+            &preparation,
+        )
+        .unwrap()
+        .recall_at_1
     };
     let found = Found {
         unseen_drawings: recall(&GROUND.unseen_drawings),
@@ -148,16 +155,16 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
 }
 
 fn trained(checkpoint: &Path) -> TorchNetwork {
-    let checkpoint = Checkpoint::read(checkpoint).unwrap();
+    let checkpoint = EmbeddingCheckpoint::read(checkpoint).unwrap();
     let recipe = &checkpoint.recipe;
     let network = Network::new(recipe.backbone, 1, &recipe.head);
-    TorchNetwork::new(network, &checkpoint.tensors, Running::default())
+    TorchNetwork::new(network, &checkpoint.tensors, NetworkOptions::default())
 }
 
 /// Drawings `[32, 32, 1] u8` as the network sees them, each with its character.
 fn prepared(dataset: &Dataset, overrides: &[&str]) -> (Vec<Array3<u8>>, Vec<String>) {
     let photos: Vec<&LabelledPhoto> = dataset.photos.iter().collect();
-    let drawings = loader::cache(&photos, &recipe(overrides).preparation(), || ()).unwrap();
+    let drawings = batches::decode(&photos, &recipe(overrides).preparation(), || ()).unwrap();
     let characters = photos.iter().map(|p| p.whale.clone().unwrap()).collect();
     (drawings, characters)
 }
@@ -201,18 +208,18 @@ fn pixels_do_not_reach_it() {
     );
 }
 
-/// The embedding must come from learning: the same network does not reach it untrained.
+/// The embedding must come from training: the untrained network does not reach it.
 #[test]
-fn a_network_that_never_learned_does_not_reach_it() {
+fn an_untrained_network_does_not_reach_it() {
     tch::set_num_threads(1);
     let recipe = recipe(&[]);
     let network = Network::new(recipe.backbone, 1, &recipe.head);
-    let network = TorchNetwork::new(network, &Weights::new(), Running::default());
+    let network = TorchNetwork::new(network, &Weights::new(), NetworkOptions::default());
     let (drawings, characters) = prepared(&GROUND.unseen_characters, &[]);
     let drawings: Vec<_> = drawings.iter().collect();
     let found = validation::retrieve(
         &network,
-        Part::Whole,
+        EmbeddingPart::Whole,
         &drawings,
         &characters,
         &recipe.preparation(),

@@ -1,19 +1,19 @@
-//! The trainer and what is exported from it, on small drawn flukes (feature `train`).
+//! The trainer and what is exported from it, on small synthetic pictures (feature `train`).
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_common::engine::Engine;
-use flukewatch_common::engine::tract::{TractEngine, TractForm};
-use flukewatch_host::dataset::{Dataset, LabelledPhoto};
-use flukewatch_host::export::{float_model, int8_model};
-use flukewatch_host::network::head::Head;
-use flukewatch_host::network::weights::{Values, Weights};
-use flukewatch_host::network::{Backbone, Network, Pooling, Role};
-use flukewatch_host::train::checkpoint::Checkpoint;
-use flukewatch_host::train::error::TrainError;
-use flukewatch_host::train::forward::{Part, Running, TorchNetwork};
-use flukewatch_host::train::recipe::Recipe;
-use flukewatch_host::train::run::{Job, Outcome, run};
+use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_inference::engine::Engine;
+use flukewatch_inference::engine::tract::{TractEngine, TractForm};
+use flukewatch_network::head::Head;
+use flukewatch_network::weights::{Values, Weights};
+use flukewatch_network::{Backbone, Network, Pooling, Role};
+use flukewatch_onnx::export::{float_model, int8_model};
+use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
+use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
+use flukewatch_train::embedding::recipe::Recipe;
+use flukewatch_train::embedding::run::{Job, Outcome, run};
+use flukewatch_train::trainer::error::TrainError;
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 use rand::{RngExt, SeedableRng};
@@ -23,7 +23,7 @@ use tch::Tensor;
 
 const RECIPE: [&str; 6] = [
     "stages=[{epochs=2,height=32,width=64}]",
-    "batch=6",
+    "batch_size=6",
     "frozen_blocks=2",
     "head.dimension=16",
     "threads=1",
@@ -74,27 +74,27 @@ fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
 }
 
 const MARGIN: [&str; 2] = [
-    "sampler={kind=\"pk\",photos_per_whale=3}",
+    "sampler={kind=\"pk\",photos_per_identity=3}",
     "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}",
 ];
 
-/// Divided, averaged, with rounding in the end: everything that a checkpoint must remember.
+/// Divided, averaged, with quantisation-aware training at the end: everything that a checkpoint holds.
 const DIVIDED: [&str; 5] = [
     "stages=[{epochs=4,height=32,width=64}]",
-    "divide={learners=4,every=1,whole_epochs=2,single_epochs=1}",
+    "divide={learners=4,cluster_every_n_epochs=1,whole_epochs=2,single_epochs=1}",
     "average={kind=\"ema\",decay=0.9}",
-    "rounded_epochs=2",
+    "qat_epochs=2",
     "workers=2",
 ];
 
-/// Slices that learn from mixed batches, whales kept together.
+/// Slices trained on mixed batches, identities kept together.
 const MIXED: [&str; 2] = [
     "stages=[{epochs=3,height=32,width=64}]",
-    "divide={learners=4,every=1,whole_epochs=1,batches=\"mixed\",unit=\"whale\"}",
+    "divide={learners=4,cluster_every_n_epochs=1,whole_epochs=1,batches=\"mixed\",cluster_unit=\"identity\"}",
 ];
 
 #[test]
-fn a_resumed_run_equals_an_unbroken_one() {
+fn a_resumed_run_equals_an_uninterrupted_one() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 6, 3);
     for (name, overrides) in [
@@ -109,7 +109,7 @@ fn a_resumed_run_equals_an_unbroken_one() {
         let cut = at("cut");
         let mut cuts = 0;
         let resumed = loop {
-            let last = Checkpoint::read(&cut.join("checkpoint.safetensors"))
+            let last = EmbeddingCheckpoint::read(&cut.join("checkpoint.safetensors"))
                 .map_or(0, |c| c.progress.steps);
             let mut job = job(data.clone(), &cut, overrides);
             job.stop = Box::new(move |steps| steps > last);
@@ -117,12 +117,12 @@ fn a_resumed_run_equals_an_unbroken_one() {
                 Outcome::Interrupted(_) => cuts += 1,
                 outcome => break outcome,
             }
-            assert!(cuts < 100, "it never ends");
+            assert!(cuts < 100, "it does not end");
         };
         assert!(cuts >= 5, "{name}: cut {cuts} times only");
         let (whole, resumed) = (
-            Checkpoint::read(whole.checkpoint()).unwrap(),
-            Checkpoint::read(resumed.checkpoint()).unwrap(),
+            EmbeddingCheckpoint::read(whole.checkpoint()).unwrap(),
+            EmbeddingCheckpoint::read(resumed.checkpoint()).unwrap(),
         );
         assert_eq!(whole.progress.epochs, resumed.progress.epochs);
         assert_eq!(whole.progress.steps, resumed.progress.steps);
@@ -140,7 +140,7 @@ fn a_resumed_run_equals_an_unbroken_one() {
 }
 
 #[test]
-fn an_epochs_end_is_a_place_to_go_on_from() {
+fn a_run_can_be_resumed_after_an_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 6, 3);
     let whole = run(&job(data.clone(), &dir.path().join("whole"), &[])).unwrap();
@@ -149,12 +149,12 @@ fn an_epochs_end_is_a_place_to_go_on_from() {
     run(&cut).unwrap();
     cut.until_epoch = None;
     let resumed = run(&cut).unwrap();
-    let tensors = |o: &Outcome| Checkpoint::read(o.checkpoint()).unwrap().tensors;
+    let tensors = |o: &Outcome| EmbeddingCheckpoint::read(o.checkpoint()).unwrap().tensors;
     assert!(tensors(&whole) == tensors(&resumed));
 }
 
-/// Of a run divided in four, the slices that each step moved.
-fn movers(divide: &str) -> Vec<Vec<usize>> {
+/// The slices that each step of a run with four learners updated.
+fn updated(divide: &str) -> Vec<Vec<usize>> {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 8, 4);
     let folder = dir.path().join("run");
@@ -163,14 +163,14 @@ fn movers(divide: &str) -> Vec<Vec<usize>> {
         divide,
         "optimiser.weight_decay=0.1",
     ];
-    let mut before: Option<Checkpoint> = None;
-    let mut movers = vec![];
+    let mut before: Option<EmbeddingCheckpoint> = None;
+    let mut updated = vec![];
     loop {
         let last = before.as_ref().map_or(0, |c| c.progress.steps);
         let mut job = job(data.clone(), &folder, &settings);
         job.stop = Box::new(move |steps| steps > last);
         let outcome = run(&job).unwrap();
-        let after = Checkpoint::read(outcome.checkpoint()).unwrap();
+        let after = EmbeddingCheckpoint::read(outcome.checkpoint()).unwrap();
         if let Some(before) = &before {
             if after.progress.steps == before.progress.steps {
                 break;
@@ -178,7 +178,7 @@ fn movers(divide: &str) -> Vec<Vec<usize>> {
             // Everything that has a slice's number: its rows of the last layer, its loss, their moments and counters.
             let moved = |k: usize| {
                 let rows = 16 / 4 * (1280 + 1);
-                let of_slice = |c: &Checkpoint| -> Vec<f32> {
+                let of_slice = |c: &EmbeddingCheckpoint| -> Vec<f32> {
                     let weight = &c.tensors["embedding.linear.weight"].data;
                     let bias = &c.tensors["embedding.linear.bias"].data;
                     let mut all = weight[k * 4 * 1280..(k + 1) * 4 * 1280].to_vec();
@@ -200,29 +200,31 @@ fn movers(divide: &str) -> Vec<Vec<usize>> {
                 assert!(a.len() > 3 * rows, "moments and centres are there");
                 a != b
             };
-            movers.push((0..4).filter(|&k| moved(k)).collect());
+            updated.push((0..4).filter(|&k| moved(k)).collect());
         }
         before = Some(after);
         if outcome != Outcome::Interrupted(outcome.checkpoint().to_owned()) {
             break;
         }
     }
-    movers
+    updated
 }
 
 #[test]
-fn a_learners_step_moves_its_slice_and_no_other() {
-    let movers = movers("divide={learners=4,every=1}");
-    assert!(movers.iter().all(|m| m.len() == 1), "{movers:?}");
-    assert!(movers.iter().any(|m| *m != movers[0]), "{movers:?}");
+fn a_learners_step_updates_its_slice_and_no_other() {
+    let updated = updated("divide={learners=4,cluster_every_n_epochs=1}");
+    assert!(updated.iter().all(|m| m.len() == 1), "{updated:?}");
+    assert!(updated.iter().any(|m| *m != updated[0]), "{updated:?}");
 }
 
 #[test]
-fn a_mixed_batch_moves_the_slices_that_it_has_photos_of() {
-    let movers = movers("divide={learners=4,every=1,batches=\"mixed\",unit=\"whale\"}");
-    assert!(movers.iter().all(|m| !m.is_empty()), "{movers:?}");
-    assert!(movers.iter().any(|m| m.len() > 1), "{movers:?}");
-    assert!(movers.iter().any(|m| m.len() < 4), "{movers:?}");
+fn a_mixed_batch_updates_the_slices_that_it_has_photos_of() {
+    let updated = updated(
+        "divide={learners=4,cluster_every_n_epochs=1,batches=\"mixed\",cluster_unit=\"identity\"}",
+    );
+    assert!(updated.iter().all(|m| !m.is_empty()), "{updated:?}");
+    assert!(updated.iter().any(|m| m.len() > 1), "{updated:?}");
+    assert!(updated.iter().any(|m| m.len() < 4), "{updated:?}");
 }
 
 #[test]
@@ -252,17 +254,13 @@ fn every_way_of_training_ends_in_finite_weights() {
         &["average={kind=\"swa\",epochs=2}"],
         &["frozen_norm=true"],
         &["precision=\"bf16\""],
-        &[
-            "frozen_blocks=none",
-            "head.pooling=\"gem\"",
-            "rounded_epochs=1",
-        ],
-        &["divide={learners=2,by=\"features\",spherical=true}"],
+        &["frozen_blocks=none", "head.pooling=\"gem\"", "qat_epochs=1"],
+        &["divide={learners=2,cluster_by=\"features\"}"],
         &["colour=\"rgb\"", "fit=\"letterbox\"", "backbone=resnet18"],
     ];
     for (i, way) in ways.iter().enumerate() {
         let outcome = run(&job(data.clone(), &dir.path().join(i.to_string()), way)).unwrap();
-        let tensors = Checkpoint::read(outcome.checkpoint())
+        let tensors = EmbeddingCheckpoint::read(outcome.checkpoint())
             .unwrap()
             .for_export()
             .tensors;
@@ -285,7 +283,9 @@ fn frozen_statistics_stay_and_averages_differ_from_the_last_weights() {
     let data = stripes(dir.path(), 6, 3);
     let tensors = |name: &str, way: &[&str]| {
         let outcome = run(&job(data.clone(), &dir.path().join(name), way)).unwrap();
-        Checkpoint::read(outcome.checkpoint()).unwrap().tensors
+        EmbeddingCheckpoint::read(outcome.checkpoint())
+            .unwrap()
+            .tensors
     };
     let frozen = tensors("frozen", &["frozen_norm=true"]);
     let free = tensors("free", &[]);
@@ -298,15 +298,40 @@ fn frozen_statistics_stay_and_averages_differ_from_the_last_weights() {
 }
 
 #[test]
+fn swa_measures_the_statistics_of_its_average() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let way = ["average={kind=\"swa\",epochs=2}"];
+    let outcome = run(&job(data, &dir.path().join("run"), &way)).unwrap();
+    let tensors = EmbeddingCheckpoint::read(outcome.checkpoint())
+        .unwrap()
+        .tensors;
+    // The average over the last of two epochs is the mean of both ends, whose running statistics are
+    // still close to their initial values after six steps; measured ones are not.
+    let name = "_blocks.9._bn1.running_var";
+    let mean = |v: &Values| v.data.iter().sum::<f32>() / v.data.len() as f32;
+    let (running, measured) = (&tensors[name], &tensors[&format!("average.{name}")]);
+    assert!(
+        (mean(measured) - mean(running)).abs() > 0.1 * mean(running),
+        "{} {}",
+        mean(measured),
+        mean(running)
+    );
+    // Frozen blocks keep theirs.
+    let frozen = "_blocks.0._bn1.running_var";
+    assert_eq!(tensors[frozen], tensors[&format!("average.{frozen}")]);
+}
+
+#[test]
 fn it_stops_early_and_keeps_the_best() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("run");
     let settings = [
         "stages=[{epochs=30,height=32,width=64}]",
-        "validation_whales=3",
+        "validation_identities=3",
         "patience=2",
         // No step changes anything, so that the second epoch is no better than the first.
-        "optimiser={backbone_rate=0.0,head_rate=0.0,loss_rate=0.0}",
+        "optimiser={backbone_lr=0.0,head_lr=0.0,loss_lr=0.0}",
         "frozen_norm=true",
         "frozen_blocks=16",
     ];
@@ -315,38 +340,41 @@ fn it_stops_early_and_keeps_the_best() {
         outcome,
         Outcome::StoppedEarly(folder.join("best.safetensors"))
     );
-    let best = Checkpoint::read(outcome.checkpoint()).unwrap();
-    let last = Checkpoint::read(&folder.join("checkpoint.safetensors")).unwrap();
+    let best = EmbeddingCheckpoint::read(outcome.checkpoint()).unwrap();
+    let last = EmbeddingCheckpoint::read(&folder.join("checkpoint.safetensors")).unwrap();
     let (at, stopped) = (best.progress.epochs, last.progress.epochs);
     assert_eq!(stopped, at + 2, "{at} {stopped}");
-    assert_eq!(Checkpoint::find(&folder), folder.join("best.safetensors"));
+    assert_eq!(
+        EmbeddingCheckpoint::find(&folder),
+        folder.join("best.safetensors")
+    );
 }
 
 #[test]
-fn a_loss_that_is_no_number_names_the_batch() {
+fn a_loss_that_is_not_finite_names_the_batch() {
     let dir = tempfile::tempdir().unwrap();
-    let settings = ["optimiser.head_rate=1e38", "optimiser.warm_up=0.0"];
+    let settings = ["optimiser.head_lr=1e38", "optimiser.warm_up_fraction=0.0"];
     let error = run(&job(
         stripes(dir.path(), 6, 3),
         &dir.path().join("run"),
         &settings,
     ))
     .unwrap_err();
-    let TrainError::NotFinite { photos, batch, .. } = &error else {
+    let TrainError::NotFinite { photos, step, .. } = &error else {
         panic!("{error}")
     };
-    assert!(*batch >= 2 && photos.split(' ').count() == 6, "{error}");
-    assert!(photos.split(' ').all(|p| p.ends_with(".png")));
+    assert!(*step >= 2 && photos.len() == 6, "{error}");
+    assert!(photos.iter().all(|p| p.ends_with(".png")));
 }
 
 #[test]
-fn a_run_goes_on_only_with_its_own_recipe() {
+fn a_run_is_resumed_only_with_its_own_recipe() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 4, 3);
     run(&job(data.clone(), &dir.path().join("run"), &[])).unwrap();
     let error = run(&job(data, &dir.path().join("run"), &["seed=5"])).unwrap_err();
     assert!(
-        matches!(&error, TrainError::OtherRecipe { reason, .. } if reason == "seed was 4"),
+        matches!(&error, TrainError::RecipeMismatch { reason, .. } if reason == "seed was 4"),
         "{error}"
     );
 }
@@ -359,7 +387,7 @@ fn it_learns_to_tell_stripes_apart() {
         "stages=[{epochs=12,height=32,width=64}]",
         "backbone=resnet18",
         "frozen_blocks=0",
-        "mirror_is_another=false",
+        "mirror_as_new_identity=false",
         "head.dropout=0.0",
         "loss={kind=\"arcface\",scale=8.0,margin=0.1}",
         "augmentation={rotation=0.0,shear=0.0,erasing=0.0,blur=0.0}",
@@ -383,23 +411,18 @@ fn it_learns_to_tell_stripes_apart() {
 #[test]
 fn too_few_whales_or_pairs_say_so() {
     let dir = tempfile::tempdir().unwrap();
-    let error = run(&job(stripes(dir.path(), 1, 3), &dir.path().join("a"), &[]))
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("at least two are needed"), "{error}");
+    let error = run(&job(stripes(dir.path(), 1, 3), &dir.path().join("a"), &[])).unwrap_err();
+    assert!(matches!(error, TrainError::TooFewPhotos(_)), "{error}");
     let single = stripes(dir.path(), 5, 1);
     let error = run(&job(single.clone(), &dir.path().join("b"), &MARGIN))
         .unwrap_err()
         .to_string();
-    assert!(
-        error.contains("train with sampler.kind = \"shuffled\""),
-        "{error}"
-    );
-    run(&job(single, &dir.path().join("c"), &["batch=5"])).unwrap();
+    assert!(error.contains("sampler.kind = \"shuffled\""), "{error}");
+    run(&job(single, &dir.path().join("c"), &["batch_size=5"])).unwrap();
 }
 
-/// Weights with statistics that are not those of the start, so that folding them is put to the test.
-fn lively_weights(network: &Network) -> Weights {
+/// Weights with statistics other than the initial ones, so that folding is tested.
+fn random_weights(network: &Network) -> Weights {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
     network
         .parameters()
@@ -456,8 +479,8 @@ fn the_exported_model_is_the_trained_network() {
                 dimension: 64,
             },
         );
-        let weights = lively_weights(&network);
-        let torch = TorchNetwork::new(network.clone(), &weights, Running::default());
+        let weights = random_weights(&network);
+        let torch = TorchNetwork::new(network.clone(), &weights, NetworkOptions::default());
         let mut rng = ChaCha8Rng::seed_from_u64(8);
         let photos: Vec<Array3<f32>> = (0..4)
             .map(|_| Array3::from_shape_fn((1, 64, 96), |_| rng.random_range(-1.0..1.0f32)))
@@ -477,25 +500,25 @@ fn the_exported_model_is_the_trained_network() {
             int8.len(),
             float.len()
         );
-        let mut plain = TractEngine::load(&float, TractForm::Stripped).unwrap();
-        let mut stripped = TractEngine::load(&int8, TractForm::Stripped).unwrap();
-        let mut rounded = TractEngine::load(&int8, TractForm::AsIs).unwrap();
+        let mut plain = TractEngine::load(&float, TractForm::Dequantised).unwrap();
+        let mut stripped = TractEngine::load(&int8, TractForm::Dequantised).unwrap();
+        let mut quantised = TractEngine::load(&int8, TractForm::AsIs).unwrap();
         for photo in &photos {
             let numbers: Vec<f32> = photo.iter().copied().collect();
             let image = Tensor::from_slice(&numbers).reshape([1, 1, 64, 96]);
-            let expected: Vec<f32> = tch::no_grad(|| torch.embed(&image, Part::Whole))
+            let expected: Vec<f32> = tch::no_grad(|| torch.embed(&image, EmbeddingPart::Whole))
                 .flatten(0, 1)
                 .try_into()
                 .unwrap();
             let f32_cosine = cosine(&plain.run(photo.view()).unwrap(), &expected);
             assert!(f32_cosine > 0.99999, "{backbone} {pooling:?}: {f32_cosine}");
-            // Random weights are no network that int8 was made for: the trained one is held to more, on photos.
-            // Hard-swish and gates pass more of the rounding on than ReLU6 does.
+            // Random weights quantise badly; the trained model is held to more, on photos. Hard-swish
+            // and gates propagate more of the error than ReLU6.
             let least = match backbone {
                 Backbone::MobilenetV3Large => 0.9,
                 _ => 0.97,
             };
-            for engine in [&mut stripped, &mut rounded] {
+            for engine in [&mut stripped, &mut quantised] {
                 let c = cosine(&engine.run(photo.view()).unwrap(), &expected);
                 assert!(c > least, "{backbone} {pooling:?}, {}: {c}", engine.name());
             }
@@ -511,16 +534,16 @@ fn a_divided_embedding_is_exported_slice_by_slice() {
         dimension: 64,
     };
     let network = Network::new(Backbone::EfficientnetLite0, 1, &head).in_slices(4);
-    let weights = lively_weights(&network);
-    let running = Running {
+    let weights = random_weights(&network);
+    let options = NetworkOptions {
         learners: 4,
-        ..Running::default()
+        ..NetworkOptions::default()
     };
-    let torch = TorchNetwork::new(network.clone(), &weights, running);
+    let torch = TorchNetwork::new(network.clone(), &weights, options);
     let mut rng = ChaCha8Rng::seed_from_u64(8);
     let photo = Array3::from_shape_fn((1, 32, 64), |_| rng.random_range(-1.0..1.0f32));
     let model = float_model(&network, &weights, 32, 64).unwrap();
-    let got = TractEngine::load(&model, TractForm::Stripped)
+    let got = TractEngine::load(&model, TractForm::Dequantised)
         .unwrap()
         .run(photo.view())
         .unwrap();
@@ -532,13 +555,13 @@ fn a_divided_embedding_is_exported_slice_by_slice() {
             .try_into()
             .unwrap()
     };
-    assert!(cosine(&got, &of(Part::Slices)) > 0.99999);
+    assert!(cosine(&got, &of(EmbeddingPart::Slices)) > 0.99999);
     for slice in got.chunks(16) {
         let length = slice.iter().map(|v| v * v).sum::<f32>();
         assert!((length - 0.25).abs() < 1e-4, "{length}");
     }
-    // A learner's own answer is its slice, at length 1.
-    let own = of(Part::Learner(2));
+    // A learner's own embedding is its slice, at length 1.
+    let own = of(EmbeddingPart::Learner(2));
     assert!(
         own.iter()
             .zip(&got[32..48])

@@ -1,20 +1,20 @@
-// Fetches this page again every few seconds and puts its live part in place when it has changed.
+// Fetches this page every few seconds and replaces its live part when it has changed.
 "use strict";
 (() => {
-  const EVERY = 4000;
+  const INTERVAL_MS = 4000;
   const live = document.getElementById("live");
   if (!live) return;
-  let last = null;
+  let previous = null;
   const refresh = async () => {
     try {
       if (document.visibilityState === "visible") {
-        const answer = await fetch(location.href, { headers: { accept: "text/html" } });
-        if (answer.ok) {
-          const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const response = await fetch(location.href, { headers: { accept: "text/html" } });
+        if (response.ok) {
+          const page = new DOMParser().parseFromString(await response.text(), "text/html");
           const fresh = page.getElementById("live");
-          // The first answer is compared with the page as served, which the browser may have normalised: hence parsed, not raw.
-          if (fresh && fresh.innerHTML !== (last ?? live.innerHTML)) {
-            last = fresh.innerHTML;
+          // The first response is compared with the page as served, which the browser may have normalised: hence parsed, not raw.
+          if (fresh && fresh.innerHTML !== (previous ?? live.innerHTML)) {
+            previous = fresh.innerHTML;
             const focused = document.activeElement?.getAttribute?.("href");
             live.replaceChildren(...fresh.childNodes);
             if (focused) live.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -22,9 +22,9 @@
         }
       }
     } catch {
-      // Shore is away for a moment; the page stays as it is and tries again.
+      // Shore is unreachable; keep the page as it is and retry.
     }
-    setTimeout(refresh, EVERY);
+    setTimeout(refresh, INTERVAL_MS);
   };
-  setTimeout(refresh, EVERY);
+  setTimeout(refresh, INTERVAL_MS);
 })();

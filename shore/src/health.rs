@@ -1,73 +1,72 @@
-//! Whether shore hears the boats and can store what they send.
+//! Whether shore receives what boats send and can store it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
-/// What stands in the way.
 #[derive(Debug, Default)]
-struct Trouble {
+struct Issues {
     broker: Option<String>,
     store: Option<String>,
 }
 
-/// Shared between ingest, which tells, and the pages, which show.
+/// Written by ingest, read by the API and the pages.
 #[derive(Debug)]
 pub struct Health {
     connected: watch::Sender<bool>,
-    trouble: Mutex<Trouble>,
+    issues: Mutex<Issues>,
 }
 
 impl Default for Health {
     fn default() -> Self {
         Self {
             connected: watch::Sender::new(false),
-            trouble: Mutex::default(),
+            issues: Mutex::default(),
         }
     }
 }
 
 impl Health {
-    fn told(&self) -> MutexGuard<'_, Trouble> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    fn issues(&self) -> MutexGuard<'_, Issues> {
+        self.issues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ingest is subscribed.
-    pub fn connected(&self) {
-        self.told().broker = None;
+    pub(crate) fn broker_connected(&self) {
+        self.issues().broker = None;
         self.connected.send_replace(true);
     }
 
     /// Ingest lost the broker.
-    pub fn disconnected(&self, why: &str) {
-        self.told().broker = Some(why.to_owned());
+    pub(crate) fn broker_disconnected(&self, error: &str) {
+        self.issues().broker = Some(error.to_owned());
         self.connected.send_replace(false);
     }
 
     /// A batch is on disk.
-    pub fn stored(&self) {
-        self.told().store = None;
+    pub(crate) fn store_succeeded(&self) {
+        self.issues().store = None;
     }
 
-    /// A batch could not be written, and the session was given up for that. It stays told until one can, since being connected
-    /// again says nothing of the disk.
-    pub fn not_stored(&self, why: &str) {
-        self.told().store = Some(why.to_owned());
+    /// A batch could not be written, which ended the session. The issue remains until a batch is
+    /// written: a new connection says nothing about the disk.
+    pub(crate) fn store_failed(&self, error: &str) {
+        self.issues().store = Some(error.to_owned());
         self.connected.send_replace(false);
     }
 
-    /// Whether ingest is subscribed now.
+    /// Whether ingest is subscribed.
     pub fn is_connected(&self) -> bool {
         *self.connected.borrow()
     }
 
-    /// What stands in the way of the boats' sightings, as far as shore has noticed.
-    pub fn trouble(&self) -> Option<String> {
-        let told = self.told();
-        told.store.clone().or_else(|| told.broker.clone())
+    /// What prevents ingest, if anything is known to.
+    pub fn issue(&self) -> Option<String> {
+        let issues = self.issues();
+        issues.store.clone().or_else(|| issues.broker.clone())
     }
 
     /// Waits until ingest is subscribed.
-    pub async fn wait_until_connected(&self) {
+    pub(crate) async fn wait_until_connected(&self) {
         // The sender lives in `self`, so that waiting cannot fail.
         let _ = self.connected.subscribe().wait_for(|c| *c).await;
     }

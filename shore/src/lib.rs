@@ -1,13 +1,19 @@
 //! The station on shore: it collects what boats see.
 //!
-//! Boats publish sightings and pictures to an MQTT broker ([`broker`], or one that runs already); [`ingest`] puts them into the
-//! [`store`] and sends a receipt; [`pages`] show them. [`serve`] puts the parts together.
+//! Boats publish sightings and pictures to an MQTT broker ([`broker`], or an external one);
+//! [`ingest`] validates them, puts them into the [`store`] and acknowledges them; [`api`] and the
+//! pages show them. [`station`] puts the parts together.
 
+pub mod api;
 pub mod broker;
+mod catalogue_photos;
 pub mod health;
+mod http;
 pub mod ingest;
-pub mod pages;
+mod pages;
+mod request;
+pub mod station;
+pub mod store;
+
 #[cfg(test)]
 mod sample;
-pub mod serve;
-pub mod store;

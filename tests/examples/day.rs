@@ -5,15 +5,15 @@
 //! cargo run --release -p flukewatch-tests --example day -- BUNDLE FILM RATE HOURS
 //! ```
 //!
-//! The film is shown again and again while time goes on. Now and then shore receipts all that waits. Prints a JSON object for each hour.
+//! The film is shown again and again while time goes on. Now and then shore acks all that waits. Prints a JSON object for each hour.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::config::EncounterSection;
 use flukewatch_edge::outbox::{Outbox, Queue};
-use flukewatch_edge::source::{Film, FrameSource, Next, SourceError, Unpaced};
-use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::Moment;
+use flukewatch_edge::source::{FrameSource, SourceError, SourceEvent, Unpaced, VideoFile};
+use flukewatch_edge::time::MonotonicTimestamp;
 use flukewatch_tests::at_sea::{self, BEGIN};
 use serde_json::json;
 use std::collections::HashSet;
@@ -27,32 +27,38 @@ struct Again {
     film: PathBuf,
     rate: f64,
     hours: u32,
-    showing: Film,
-    last: Moment,
+    showing: VideoFile,
+    last: MonotonicTimestamp,
     /// Hours that are over.
     over: u32,
     frames: u64,
-    receipted: usize,
+    acknowledged: usize,
     queue: Queue,
     began: Instant,
 }
 
 impl Again {
-    fn open(film: &Path, rate: f64, start: Moment) -> Film {
-        Film::open(film, start, rate, Box::new(Unpaced(Stop::default()))).unwrap()
+    fn open(film: &Path, rate: f64, start: MonotonicTimestamp) -> VideoFile {
+        VideoFile::open(
+            film,
+            start,
+            rate,
+            Box::new(Unpaced(CancellationToken::default())),
+        )
+        .unwrap()
     }
 
-    /// An hour is over: shore has receipted all, and how much memory is held is told.
+    /// An hour is over: shore has acknowledged all, and how much memory is held is told.
     fn hour(&mut self) {
         self.over += 1;
         let queued = self.queue.next(&HashSet::new(), 1_000_000).unwrap();
         let keys: Vec<_> = queued.iter().map(|q| q.key).collect();
-        self.receipted += self.queue.receipted(&keys).unwrap();
+        self.acknowledged += self.queue.acknowledge(&keys).unwrap();
         let told = json!({
             "hour": self.over,
             "frames": self.frames,
-            "receipted": self.receipted,
-            "waiting": self.queue.counts().unwrap().queued(),
+            "acknowledged": self.acknowledged,
+            "waiting": self.queue.counts().unwrap().pending(),
             "resident": resident(),
             "took": self.began.elapsed().as_secs_f64(),
         });
@@ -61,23 +67,23 @@ impl Again {
 }
 
 impl FrameSource for Again {
-    fn next(&mut self) -> Result<Next, SourceError> {
+    fn next(&mut self) -> Result<SourceEvent, SourceError> {
         loop {
             match self.showing.next()? {
-                Next::Over => {
+                SourceEvent::Ended => {
                     let start = self.last.plus(Duration::from_secs_f64(1.0 / self.rate));
                     self.showing = Self::open(&self.film, self.rate, start);
                 }
-                Next::Frame(frame) => {
+                SourceEvent::Frame(frame) => {
                     self.last = frame.taken;
                     self.frames += 1;
                     if self.last.since(BEGIN) >= HOUR * (self.over + 1) {
                         self.hour();
                     }
                     if self.over == self.hours {
-                        return Ok(Next::Over);
+                        return Ok(SourceEvent::Ended);
                     }
-                    return Ok(Next::Frame(frame));
+                    return Ok(SourceEvent::Frame(frame));
                 }
                 other => return Ok(other),
             }
@@ -104,7 +110,7 @@ fn main() {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).unwrap();
     let boat = "simulated".parse().unwrap();
-    // Opened a second time, as the courier does, to receipt.
+    // Opened a second time, as the uploader does, to acknowledge.
     let queue = Outbox::open(&folder, &boat, 1 << 34)
         .unwrap()
         .queue()
@@ -117,7 +123,7 @@ fn main() {
         last: BEGIN,
         over: 0,
         frames: 0,
-        receipted: 0,
+        acknowledged: 0,
         queue,
         began: Instant::now(),
     };

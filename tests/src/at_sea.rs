@@ -3,23 +3,24 @@
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::{ManualClock, Timestamp};
-use flukewatch_common::embedder::Embedder;
-use flukewatch_common::sighting::{BoatId, Part, Sighting};
+use flukewatch_common::sighting::{BoatId, MessageKind, Sighting};
 use flukewatch_common::wire;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::config::{DetectorSection, EncounterSection, TrackSection};
 use flukewatch_edge::encounter::{Encounters, Grouping};
 use flukewatch_edge::gate::{Gate, GateSettings};
 use flukewatch_edge::health::Counters;
 use flukewatch_edge::identify::Identifier;
+use flukewatch_edge::models::open_detector;
 use flukewatch_edge::outbox::{Load, Outbox, Queue};
-use flukewatch_edge::position::Positions;
-use flukewatch_edge::report::{Reporter, Whereabouts};
-use flukewatch_edge::returns::Returns;
-use flukewatch_edge::run::{PICTURE_MARGIN, detector};
+use flukewatch_edge::pipeline::{Pipeline, PipelineCamera, PipelineParts};
+use flukewatch_edge::position::PositionHistory;
+use flukewatch_edge::recent_encounters::RecentEncounters;
+use flukewatch_edge::report::{Reporter, TimeAndPosition};
+use flukewatch_edge::session::PICTURE_PADDING;
 use flukewatch_edge::source::FrameSource;
-use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::{ManualSteadyClock, Moment, Timekeeper};
-use flukewatch_edge::watch::{Watch, Watched};
+use flukewatch_edge::time::{ManualMonotonicClock, MonotonicTimestamp, UtcClock};
+use flukewatch_inference::embedder::Embedder;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::collections::HashSet;
@@ -31,11 +32,11 @@ use tokio::sync::Notify;
 /// What the clock says at [`BEGIN`].
 pub const START: Timestamp = Timestamp(1_795_450_800_000);
 /// The moment at which a source should begin.
-pub const BEGIN: Moment = Moment(60_000_000);
+pub const BEGIN: MonotonicTimestamp = MonotonicTimestamp(60_000_000);
 
 /// How much sea the boat keeps around a fluke, as a share of its box's sides.
 pub fn margin(bundle: &Bundle) -> f32 {
-    bundle.manifest.preparation.margin.max(PICTURE_MARGIN)
+    bundle.manifest.preparation.padding.max(PICTURE_PADDING)
 }
 
 /// A watch by `bundle`, which has a detector, over the one camera of `source`, of `rate` frames a second; and the queue of its outbox, which
@@ -46,56 +47,64 @@ pub fn watch(
     rate: f64,
     within: Duration,
     folder: &Path,
-) -> (Watch, Queue) {
+) -> (Pipeline, Queue) {
     let (encounter, track) = (EncounterSection::default(), TrackSection::default());
-    let detector = detector(bundle, 0.0)
+    let detector = open_detector(bundle, 0.0)
         .unwrap()
         .expect("a detector in the bundle");
     let boat: BoatId = "simulated".parse().unwrap();
     let outbox = Outbox::open(folder, &boat, 1 << 34).unwrap();
     let queue = outbox.queue().unwrap();
     let clock = Arc::new(ManualClock::new(START));
-    let steady = Arc::new(ManualSteadyClock::new(BEGIN));
-    let whereabouts = Whereabouts {
-        keeper: Arc::new(Timekeeper::new(clock.clone(), steady.clone())),
-        positions: Arc::new(Positions::new(Duration::from_secs(60), false)),
+    let steady = Arc::new(ManualMonotonicClock::new(BEGIN));
+    let time_and_position = TimeAndPosition {
+        utc_clock: Arc::new(UtcClock::new(clock.clone(), steady.clone())),
+        positions: Arc::new(PositionHistory::new(Duration::from_secs(60), false)),
     };
     let embedder = Embedder::open(bundle).unwrap();
     let identifier = Identifier::new(bundle.clone(), embedder);
     let random = Box::new(StdRng::seed_from_u64(1));
-    let reporter = Reporter::new(boat, vec!["main".into()], identifier, whereabouts, random)
-        .with_returns(Returns::new(within));
-    let grouping = Grouping::Film {
+    let reporter = Reporter::new(
+        boat,
+        vec!["main".into()],
+        identifier,
+        time_and_position,
+        random,
+    )
+    .with_recent_encounters(RecentEncounters::new(within));
+    let grouping = Grouping::Video {
         gap: encounter.gap_millis(rate),
-        longest: encounter.longest_millis(),
+        longest: encounter.max_millis(),
     };
     let preparation = &bundle.manifest.preparation;
     let encounters = Encounters::new(grouping, encounter.best_crops, margin(bundle))
         .with_tracks(track.rules(detector.threshold()))
         .for_model(preparation.height, preparation.width);
     let gate = Gate::new(GateSettings {
-        every: DetectorSection::default().every,
+        every_n_frames: DetectorSection::default().detect_every_n_frames,
         ..GateSettings::default()
     });
-    let watch = Watch::new(
+    let pipeline = Pipeline::new(PipelineParts {
         source,
-        vec![Watched::new(encounters, false).gated(Some(gate))],
+        cameras: vec![PipelineCamera::new(encounters, false).with_gate(Some(gate))],
+        detector: Some(Box::new(detector)),
         reporter,
         outbox,
         clock,
-        steady,
-        Arc::new(Counters::default()),
-        Arc::new(Notify::new()),
-        Stop::default(),
-    )
-    .detecting(Some(Box::new(detector)));
-    (watch, queue)
+        monotonic: steady,
+        counters: Arc::new(Counters::default()),
+        accepted: Arc::new(Notify::new()),
+        stop: CancellationToken::default(),
+    });
+    (pipeline, queue)
 }
 
 /// The sightings that wait in an outbox, in order.
 pub fn sightings(queue: &Queue) -> Vec<Sighting> {
     let queued = queue.next(&HashSet::new(), 1_000_000).unwrap();
-    let parts = queued.into_iter().filter(|q| q.key.part == Part::Sighting);
+    let parts = queued
+        .into_iter()
+        .filter(|q| q.key.part == MessageKind::Sighting);
     parts
         .map(|q| match queue.load(q.key).unwrap() {
             Load::Message(message) => wire::decode(&message).unwrap(),

@@ -48,15 +48,15 @@ impl Boat {
     /// # Panics
     /// When it cannot be written.
     pub fn configure(&self, name: &str, camera: Camera, port: u16) {
-        let (source, rate, pace) = match camera {
+        let (source, rate, playback) = match camera {
             Camera::Stills(rate) => ("stills", rate, "real-time"),
             Camera::Film => ("replay", 10.0, "fast"),
         };
         let text = format!(
             "[boat]\nname = \"{name}\"\n\n[bundle]\npath = \"whales.flukebundle\"\n\n\
-             [camera]\nsource = \"{source}\"\npath = \"frames\"\nframes_per_second = {rate:?}\npace = \"{pace}\"\n\n\
+             [camera]\nsource = \"{source}\"\npath = \"frames\"\nframes_per_second = {rate:?}\nplayback = \"{playback}\"\n\n\
              [encounter]\ngap_seconds = 1.0\n\n[outbox]\npath = \"outbox\"\n\n\
-             [uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"\nreceipt_timeout_seconds = 1.0\nlongest_wait_seconds = 0.5\n"
+             [uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"\nack_timeout_seconds = 1.0\nmax_backoff_seconds = 0.5\n"
         );
         fs::write(self.config(), text).unwrap();
     }
@@ -142,7 +142,7 @@ impl Boat {
         self.start(until_delivered).finish()
     }
 
-    /// What is in the outbox: `{accepted, queued, dead}`.
+    /// The outbox's messages: `{accepted, pending, dead_letters}`.
     pub fn listing(&self) -> Value {
         Program::Edge
             .run(&["outbox", "--config", text(&self.config()), "--json"])
@@ -158,14 +158,14 @@ impl Boat {
         self.listing()["accepted"].as_u64().unwrap()
     }
 
-    /// Everything was receipted: nothing waits and nothing is dead.
+    /// Everything is acknowledged: nothing is pending, and there are no dead letters.
     ///
     /// # Panics
     /// When something is left.
     pub fn is_empty(&self) {
         let listing = self.listing();
         assert_eq!(
-            (&listing["queued"], &listing["dead"]),
+            (&listing["pending"], &listing["dead_letters"]),
             (&json!([]), &json!([]))
         );
         let left = fs::read_dir(self.outbox().join("pictures"))

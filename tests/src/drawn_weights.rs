@@ -1,7 +1,7 @@
 //! Weights that nobody trained: for a network that computes something, and knows nothing.
 
-use flukewatch_host::network::weights::{Values, Weights};
-use flukewatch_host::network::{Network, Role};
+use flukewatch_network::weights::{Values, Weights};
+use flukewatch_network::{Network, Role};
 
 /// Every parameter of `network`, drawn from `seed`: kernels as a start of training has them, normalisations that move and scale.
 pub fn drawn(network: &Network, seed: u64) -> Weights {

@@ -2,12 +2,12 @@
 
 use crate::program::repository;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_host::dataset::Dataset;
-use flukewatch_host::synth::album::Album;
-use flukewatch_host::synth::difficulty::FIELD;
-use flukewatch_host::synth::individual::Individual;
-use flukewatch_host::synth::seed::Purpose;
-use flukewatch_host::synth::skin::Skin;
+use flukewatch_dataset::Dataset;
+use flukewatch_synth::fluke::album::Album;
+use flukewatch_synth::fluke::difficulty::FIELD;
+use flukewatch_synth::fluke::individual::Individual;
+use flukewatch_synth::fluke::skin::Skin;
+use flukewatch_synth::seed::Purpose;
 use image::RgbImage;
 
 /// `count` photos with the box of the fluke, spread over the real ones where there are any.

@@ -30,7 +30,7 @@ impl Program {
             Self::Edge => "flukewatch-edge",
             Self::Shore => "flukewatch-shore",
         };
-        // A test's own file is target/debug/deps/NAME-HASH.
+        // A test's own file is target/release/deps/NAME-HASH.
         let test = std::env::current_exe().unwrap();
         let file = test
             .parent()
@@ -69,7 +69,7 @@ pub fn plain(mut command: Command, arguments: &[&str]) -> Command {
 /// Builds what cargo did not build for this test, with the features of this test.
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--workspace", "--bins"]);
+    cargo.args(["build", "--release", "--workspace", "--bins"]);
     if cfg!(feature = "train") {
         cargo.args(["--features", "flukewatch-tests/train"]);
     }

@@ -1,4 +1,4 @@
-//! A station on shore, its program run as a process.
+//! A station on shore, run as a process.
 
 use crate::boat::text;
 use crate::program::{Program, Running};
@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-/// A station that serves.
+/// A running station.
 #[derive(Debug)]
 pub struct Station {
     data: PathBuf,
@@ -18,7 +18,7 @@ pub struct Station {
 }
 
 impl Station {
-    /// Starts one on free ports, with its data in `data`, and waits until it is ready.
+    /// Starts a station on free ports and waits until it is ready.
     ///
     /// # Panics
     /// When it does not start.
@@ -27,7 +27,7 @@ impl Station {
         Self::start_at(data, any, any)
     }
 
-    /// Starts one on these ports.
+    /// Starts a station on these addresses and waits until it is ready.
     ///
     /// # Panics
     /// When it does not start.
@@ -52,7 +52,7 @@ impl Station {
         }
     }
 
-    /// Where boats publish.
+    /// The address of its broker.
     pub fn mqtt(&self) -> SocketAddr {
         self.mqtt
     }
@@ -62,16 +62,16 @@ impl Station {
         &mut self.program
     }
 
-    /// SIGKILL. Returns what it takes to start it again where it was.
+    /// Kills it with SIGKILL. RecentEncounters the arguments of [`Station::start_at`] to start it again.
     pub fn kill(self) -> (PathBuf, SocketAddr, SocketAddr) {
         self.program.kill();
         (self.data, self.http, self.mqtt)
     }
 
-    /// The answer to `GET path`, which must be JSON.
+    /// The JSON response to `GET path`.
     ///
     /// # Panics
-    /// When it is none.
+    /// When the response is not JSON.
     pub fn get(&self, path: &str) -> Value {
         let mut stream = TcpStream::connect(self.http).unwrap();
         write!(
@@ -80,21 +80,21 @@ impl Station {
             self.http
         )
         .unwrap();
-        let mut answer = vec![];
-        stream.read_to_end(&mut answer).unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        assert!(head.starts_with("HTTP/1.1 200"), "{answer}");
+        let mut response = vec![];
+        stream.read_to_end(&mut response).unwrap();
+        let response = String::from_utf8(response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{response}");
         serde_json::from_str(body).unwrap()
     }
 
-    /// All sightings, in the order of their boats and sequence numbers.
+    /// All sightings, ordered by boat and sequence number.
     ///
     /// # Panics
-    /// When the answer has another form.
+    /// When the response has another form.
     pub fn sightings(&self) -> Vec<Value> {
         let mut all = self
-            .get("/api/sightings?limit=10000")
+            .get("/api/v1/sightings?limit=10000")
             .as_array()
             .unwrap()
             .clone();
@@ -102,28 +102,29 @@ impl Station {
         all
     }
 
-    /// How many sightings there are.
+    /// The number of stored sightings.
     ///
     /// # Panics
-    /// When the answer has another form.
+    /// When the response has another form.
     pub fn count(&self) -> u64 {
-        self.get("/api/health")["sightings"].as_u64().unwrap()
+        self.get("/api/v1/health")["sightings"].as_u64().unwrap()
     }
 
-    /// How many messages were refused for `reason`.
-    pub fn refused(&self, reason: &str) -> u64 {
-        let refused = self.get("/api/refused");
-        let counts = refused["counts"].as_array().into_iter().flatten();
+    /// How many messages were rejected for `reason`.
+    pub fn rejected(&self, reason: &str) -> u64 {
+        let rejected = self.get("/api/v1/rejected");
+        let counts = rejected["counts"].as_array().into_iter().flatten();
         counts
             .filter(|c| c["reason"] == reason)
             .filter_map(|c| c["total"].as_u64())
             .sum()
     }
 
-    /// Exactly `expected` sightings of `boat` are stored: each once, numbered from 1 without a gap, each with its picture.
+    /// Asserts that exactly `expected` sightings of `boat` are stored: each once, numbered from 1
+    /// without gaps, and with its picture.
     ///
     /// # Panics
-    /// When something is missing or there twice.
+    /// When something is missing or duplicated.
     pub fn has_all(&self, boat: &str, expected: u64) -> Vec<Value> {
         let mut all = self.sightings();
         all.retain(|s| s["boat"] == boat);
@@ -131,15 +132,15 @@ impl Station {
         assert_eq!(
             numbers,
             (1..=expected).collect::<Vec<_>>(),
-            "lost, or there twice"
+            "missing or duplicate"
         );
         let ids: BTreeSet<&str> = all.iter().filter_map(|s| s["id"].as_str()).collect();
         assert_eq!(ids.len() as u64, expected, "two sightings share an id");
         for sighting in &all {
             assert_eq!(sighting["picture"], "stored", "{sighting}");
         }
-        let gaps = Program::Shore.run(&["gaps", "--data", text(&self.data), "--json"]);
-        let boats = gaps.succeeded().json();
+        let missing = Program::Shore.run(&["missing", "--data", text(&self.data), "--json"]);
+        let boats = missing.succeeded().json();
         let status = boats
             .as_array()
             .into_iter()
@@ -148,9 +149,9 @@ impl Station {
             .unwrap();
         for key in [
             "missing",
-            "repeated",
+            "duplicate_sequences",
             "pictures_missing",
-            "pictures_waiting",
+            "pictures_without_sighting",
         ] {
             assert_eq!(status[key], 0, "{key}: {status}");
         }

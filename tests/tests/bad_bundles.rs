@@ -30,7 +30,7 @@ fn refused(bundle: &Path, words: &[&str]) {
         .failed(1, words);
     let check = Program::Edge.run(&["check", "--bundle", text(bundle)]);
     assert_eq!(check.code, Some(1), "{check:?}");
-    for word in [&["FAULT bundle: "], words].concat() {
+    for word in [&["ERROR bundle: "], words].concat() {
         assert!(
             check.stdout.contains(word),
             "'{word}' is not in {}",

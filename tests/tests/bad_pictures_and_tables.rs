@@ -1,4 +1,4 @@
-//! Pictures that are none and tables that are wrong, through the programs: each is named, the good ones go on.
+//! Invalid pictures and tables: the programs name each and continue with the valid ones.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, text};
@@ -16,7 +16,7 @@ const TRUNCATED: &str = "the JPEG file is cut off";
 const EMPTY: &str = "the picture file is empty (0 bytes)";
 const ENORMOUS: &str = "the picture is 20000 x 20000 pixels";
 
-/// The three, and a text with a picture's name.
+/// The three, and a text file named like a picture.
 fn bad_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
     [
         ("cut.jpg", truncated(), TRUNCATED),
@@ -147,8 +147,8 @@ impl Table {
         Program::Host.run(&[&arguments, more].concat())
     }
 
-    /// Both commands end with 1 and these words, and nothing is written.
-    fn refused(&self, words: &[&str]) {
+    /// Both commands fail with these words, and nothing is written.
+    fn rejected(&self, words: &[&str]) {
         self.evaluate().failed(1, words);
         self.enroll(&[]).failed(1, words);
         assert!(!self.path("out").exists());
@@ -156,7 +156,7 @@ impl Table {
 }
 
 #[test]
-fn a_good_table_is_measured_and_enrolled() {
+fn a_valid_table_is_evaluated_and_enrolled() {
     let table = Table::new("image,identity\na.jpg,A\nb.jpg,A\nc.jpg,B\n");
     let found = table.evaluate().succeeded().json();
     assert_eq!(
@@ -171,22 +171,22 @@ fn a_good_table_is_measured_and_enrolled() {
 #[test]
 fn a_missing_column_is_named() {
     Table::new("image,width\na.jpg,128\n")
-        .refused(&["t.csv: no column 'identity' in the first line (image,width)"]);
-    Table::new("image,identity,x0,y0,x1\na.jpg,A,1,2,30\n").refused(&["t.csv: no column 'y1'"]);
+        .rejected(&["t.csv:1: no column 'identity' in the header 'image,width'"]);
+    Table::new("image,identity,x0,y0,x1\na.jpg,A,1,2,30\n").rejected(&["t.csv:1: no column 'y1'"]);
 }
 
 #[test]
 fn a_missing_photo_is_named_with_its_line() {
     Table::new("image,identity\na.jpg,A\nnowhere.jpg,A\n")
-        .refused(&["t.csv, line 3: the photo nowhere.jpg is not there"]);
+        .rejected(&["t.csv:3: photo nowhere.jpg not found"]);
 }
 
 #[test]
-fn a_bad_photo_is_named_and_left_out_where_asked() {
+fn a_bad_photo_is_named_and_can_be_skipped() {
     for (file, bytes, why) in bad_pictures() {
         let table = Table::new(&format!("image,identity\na.jpg,A\nb.jpg,A\n{file},A\n"));
         fs::write(table.path("t").join(file), bytes).unwrap();
-        table.refused(&[file, why]);
+        table.rejected(&[file, why]);
         let skipped = table.enroll(&["--skip-broken"]).succeeded();
         assert!(
             skipped.stderr.contains(why) && skipped.stderr.contains(file),
@@ -202,11 +202,11 @@ fn a_bad_photo_is_named_and_left_out_where_asked() {
 }
 
 #[test]
-fn one_photo_of_each_whale_can_be_enrolled_and_not_measured() {
+fn single_photos_can_be_enrolled_but_not_evaluated() {
     let table = Table::new("image,identity\na.jpg,A\nc.jpg,B\n");
     table
         .evaluate()
-        .failed(1, &["t.csv has no whale with two photos"]);
+        .failed(1, &["t.csv: no whale has two photos"]);
     let said = table.enroll(&[]).succeeded().stdout;
     assert!(
         said.contains("enrolled 2 photos of 2 whales") && said.contains("thresholds kept"),
@@ -216,7 +216,7 @@ fn one_photo_of_each_whale_can_be_enrolled_and_not_measured() {
 
 #[cfg(feature = "train")]
 #[test]
-fn one_photo_of_each_whale_makes_no_pairs_to_train_on() {
+fn single_photos_give_no_pairs_to_train_on() {
     let table = Table::new("image,identity\na.jpg,A\nc.jpg,B\n");
     let train = |table: &Path, more: &[&str]| {
         let run = table.with_file_name("run");
@@ -229,13 +229,13 @@ fn one_photo_of_each_whale_makes_no_pairs_to_train_on() {
             "--cpu",
             "--quiet",
             "--set",
-            "batch=4",
+            "batch_size=4",
         ];
         Program::Host.run(&[&arguments, more].concat())
     };
-    let pairs = ["--set", "sampler={kind=\"pk\", photos_per_whale=2}"];
+    let pairs = ["--set", "sampler={kind=\"pk\", photos_per_identity=2}"];
     train(&table.path("t.csv"), &pairs).failed(1, &["0 whale(s) with two photos or more"]);
     fs::write(table.path("one.csv"), "image,identity\na.jpg,A\n").unwrap();
     fs::rename(table.path("t"), table.path("one")).unwrap();
-    train(&table.path("one.csv"), &[]).failed(1, &["at least two are needed"]);
+    train(&table.path("one.csv"), &[]).failed(1, &["at least two are required"]);
 }

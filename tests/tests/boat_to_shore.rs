@@ -35,7 +35,11 @@ fn a_film_becomes_sightings_on_shore() {
     ]);
     let health = boat.run(40).succeeded().json();
     assert_eq!(
-        (&health["frames"], &health["encounters"], &health["dead"]),
+        (
+            &health["frames"],
+            &health["encounters"],
+            &health["dead_letters"]
+        ),
         (&json!(68), &json!(3), &json!(0))
     );
     boat.is_empty();

@@ -1,34 +1,34 @@
-//! The detector of flukes from the command line, and the shipped one on drawn seas.
+//! The detector's commands, and the shipped detector on synthetic seas.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_common::bundle::Bundle;
-use flukewatch_common::detector::Detector;
-use flukewatch_host::detector::evaluate::figures::{average_precision, recall};
-use flukewatch_host::detector::evaluate::stills::{judge, scene};
-use flukewatch_host::seascape::cast::Cast;
+use flukewatch_common::bundle::{Bundle, FORMAT};
+use flukewatch_eval::detector::images::{detect, scene};
+use flukewatch_eval::detector::metrics::{average_precision, recall};
+use flukewatch_inference::detector::Detector;
+use flukewatch_synth::sea::cast::Cast;
 use flukewatch_tests::boat::text;
 use flukewatch_tests::program::{Program, repository};
 
 #[test]
-fn the_shipped_detector_finds_flukes_on_seas_that_it_never_saw() {
+fn the_shipped_detector_finds_flukes_on_unseen_seas() {
     let bundle = Bundle::open(&repository().join("models/humpback-lite0")).unwrap();
     let mut detector = Detector::open(&bundle).unwrap().unwrap();
     let threshold = detector.threshold();
     let cast = Cast::drawn(77, 8);
-    let judged: Vec<_> = (0..60)
+    let images: Vec<_> = (0..60)
         .map(|number| {
-            let (picture, truth) = scene(&cast, 77, number, (640, 360)).unwrap();
-            judge(&mut detector, &picture, truth).unwrap()
+            let (image, flukes) = scene(&cast, 77, number, (640, 360)).unwrap();
+            detect(&mut detector, &image, flukes).unwrap()
         })
         .collect();
-    let precision = average_precision(&judged).unwrap();
-    let (found, sizes) = recall(&judged, threshold);
-    eprintln!("AP50 {precision:.3}, recall {found:?}, by size {sizes:?}");
+    let precision = average_precision(&images).unwrap();
+    let (all, sizes) = recall(&images, threshold);
+    eprintln!("AP50 {precision:.3}, recall {all:?}, by size {sizes:?}");
     assert!(precision > 0.15, "AP50 {precision:.3}");
 }
 
 #[test]
-fn a_detector_is_put_in_taken_over_and_taken_out() {
+fn a_detector_is_added_copied_and_removed() {
     let folder = tempfile::tempdir().unwrap();
     let shipped = repository().join("models/humpback-lite0");
     let path = |name: &str| folder.path().join(name);
@@ -43,7 +43,7 @@ fn a_detector_is_put_in_taken_over_and_taken_out() {
     ])
     .succeeded();
     let opened = Bundle::open(&without).unwrap();
-    assert!(opened.detector.is_none() && opened.manifest.format == 2);
+    assert!(opened.detector.is_none() && opened.manifest.format == FORMAT);
     run(&["evaluate-detector", text(&without), "--quiet"])
         .failed(1, &["has no detector", "bundle-detector"]);
     run(&[
@@ -68,21 +68,21 @@ fn a_detector_is_put_in_taken_over_and_taken_out() {
 }
 
 #[test]
-fn a_detector_is_measured() {
+fn a_detector_is_evaluated() {
     let shipped = repository().join("models/humpback-lite0");
     let small = [
         "--hours",
         "0.005",
         "--encounters",
         "2",
-        "--pictures",
+        "--images",
         "6",
         "--size",
         "320x180",
         "--fps",
         "4",
     ];
-    let found = Program::Host
+    let result = Program::Host
         .run(
             &[
                 &["evaluate-detector", text(&shipped), "--json", "--quiet"][..],
@@ -92,10 +92,10 @@ fn a_detector_is_measured() {
         )
         .succeeded()
         .json();
-    assert!(found["milliseconds_a_frame"].as_f64().unwrap() > 0.0);
-    assert_eq!(found["precision"][0]["pictures"], 6);
+    assert!(result["milliseconds_per_frame"].as_f64().unwrap() > 0.0);
+    assert_eq!(result["precision"][0]["images"], 6);
     assert!(
-        found["at_its_own"]["films"][0]["encounters"]
+        result["at_bundle_threshold"]["videos"][0]["encounters"]
             .as_u64()
             .unwrap()
             >= 1

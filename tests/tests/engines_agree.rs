@@ -3,18 +3,18 @@
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
-use flukewatch_common::engine::Engine;
-use flukewatch_common::engine::tract::{TractEngine, TractForm};
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
-use flukewatch_host::export::{float_model, int8_model};
-use flukewatch_host::network::head::Head;
-use flukewatch_host::network::weights::Weights;
-use flukewatch_host::network::{Backbone, Network, Pooling};
-use flukewatch_host::train::checkpoint::Checkpoint;
+use flukewatch_inference::engine::Engine;
+use flukewatch_inference::engine::tract::{TractEngine, TractForm};
+use flukewatch_network::head::Head;
+use flukewatch_network::weights::Weights;
+use flukewatch_network::{Backbone, Network, Pooling};
+use flukewatch_onnx::export::{float_model, int8_model};
 use flukewatch_tests::drawn_weights::drawn;
 use flukewatch_tests::onnx_runtime::Form;
 use flukewatch_tests::program::repository;
 use flukewatch_tests::{flukes, onnx_runtime};
+use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use ndarray::Array3;
 
 /// Float against float.
@@ -56,7 +56,8 @@ impl Subject {
     /// The network of the shipped bundle, in floats as it was trained.
     fn shipped() -> Self {
         let checkpoint =
-            Checkpoint::read(&repository().join("models/humpback-lite0.safetensors")).unwrap();
+            EmbeddingCheckpoint::read(&repository().join("models/humpback-lite0.safetensors"))
+                .unwrap();
         let preparation = checkpoint.recipe.preparation();
         let network = Network::new(
             checkpoint.recipe.backbone,
@@ -86,9 +87,9 @@ impl Subject {
             width: 128,
             colour: Colour::Grey,
             fit: Fit::Stretch,
-            margin: 0.04,
+            padding: 0.04,
             mean: vec![127.0],
-            deviation: vec![128.0],
+            std: vec![128.0],
         };
         Self::new(network, weights, preparation)
     }
@@ -135,12 +136,17 @@ impl Subject {
 
     #[cfg(feature = "train")]
     fn trained(&self) -> Vec<Embedding> {
-        use flukewatch_host::train::forward::{Part, Running, TorchNetwork};
-        use flukewatch_host::train::{device, validation};
+        use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
+        use flukewatch_train::embedding::validation;
+        use flukewatch_train::trainer::device;
         device::choose(true);
-        let network = TorchNetwork::new(self.network.clone(), &self.weights, Running::default());
+        let network = TorchNetwork::new(
+            self.network.clone(),
+            &self.weights,
+            NetworkOptions::default(),
+        );
         let pixels: Vec<_> = self.pixels.iter().collect();
-        let outputs = validation::embed(&network, Part::Whole, &pixels, &self.preparation);
+        let outputs = validation::embed(&network, EmbeddingPart::Whole, &pixels, &self.preparation);
         outputs
             .into_iter()
             .map(|o| Embedding::normalised(o).unwrap())
@@ -221,7 +227,7 @@ fn the_shipped_model_is_the_trained_network() {
     let float = subject.tract(&subject.float(), TractForm::AsIs);
     let bundle = Bundle::open(&repository().join("models/humpback-lite0")).unwrap();
     assert_eq!(bundle.manifest.preparation, subject.preparation);
-    for form in [TractForm::Stripped, TractForm::AsIs] {
+    for form in [TractForm::Dequantised, TractForm::AsIs] {
         agree(
             &format!("int8 in tract ({form:?}) and f32"),
             &subject.tract(&bundle.model, form),

@@ -1,4 +1,4 @@
-//! A boat that nobody looks after: the service manager, a new configuration while it works, its page, its computer.
+//! Unattended operation: systemd, reload, the page, the computer's health.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// systemd's side of `NOTIFY_SOCKET`.
 struct Manager {
     socket: UnixDatagram,
-    heard: Vec<String>,
+    received: Vec<String>,
 }
 
 impl Manager {
@@ -28,22 +28,25 @@ impl Manager {
             .unwrap();
         Self {
             socket,
-            heard: vec![],
+            received: vec![],
         }
     }
 
-    /// Everything that was said so far, a line each.
-    fn heard(&mut self) -> &[String] {
+    /// Everything received so far, a line each.
+    fn received(&mut self) -> &[String] {
         let mut bytes = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut bytes) {
             let text = String::from_utf8(bytes[..length].to_vec()).unwrap();
-            self.heard.extend(text.lines().map(str::to_owned));
+            self.received.extend(text.lines().map(str::to_owned));
         }
-        &self.heard
+        &self.received
     }
 
     fn count(&mut self, line: &str) -> usize {
-        self.heard().iter().filter(|l| l.starts_with(line)).count()
+        self.received()
+            .iter()
+            .filter(|l| l.starts_with(line))
+            .count()
     }
 
     fn wait_for(&mut self, line: &str, times: usize) {
@@ -51,14 +54,14 @@ impl Manager {
     }
 }
 
-/// A boat without a broker, whose camera takes a still every 100 s.
+/// A boat without a broker, with a still every 100 s.
 fn idle_boat(folder: &Path) -> Boat {
     let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Stills(0.01), 1);
     boat.takes_stills(3);
     boat
 }
 
-/// A film of one whale without an end in sight, ten frames a second in real time.
+/// A long video of one whale, ten frames a second in real time.
 fn filming_boat(folder: &Path, port: u16) -> Boat {
     let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Film, port);
     boat.rewrite(|text| text.replace("\"fast\"", "\"real-time\""));
@@ -66,9 +69,9 @@ fn filming_boat(folder: &Path, port: u16) -> Boat {
     boat
 }
 
-/// Where the page is, as the log says.
+/// The page's address, from the log.
 fn page(running: &mut Running) -> SocketAddr {
-    const WORDS: &str = "the boat's page is at http://";
+    const WORDS: &str = "page started url=http://";
     running.hear(WORDS);
     let said = running.said();
     let after = said.split(WORDS).last().unwrap();
@@ -77,7 +80,7 @@ fn page(running: &mut Running) -> SocketAddr {
 }
 
 #[test]
-fn systemd_hears_how_the_boat_fares_and_its_watchdog_is_fed() {
+fn systemd_is_notified_and_its_watchdog_pinged() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let mut manager = Manager::listen(&socket);
@@ -88,9 +91,9 @@ fn systemd_hears_how_the_boat_fares_and_its_watchdog_is_fed() {
     let running = Running::start(command);
     manager.wait_for("READY=1", 1);
     manager.wait_for("STATUS=", 1);
-    let (fed, since) = (manager.count("WATCHDOG=1"), Instant::now());
-    manager.wait_for("WATCHDOG=1", fed + 5);
-    // Four times in the time that it has, so that one may come late.
+    let (pinged, since) = (manager.count("WATCHDOG=1"), Instant::now());
+    manager.wait_for("WATCHDOG=1", pinged + 5);
+    // Four times per timeout, so that one may be late.
     assert!(
         since.elapsed() < Duration::from_secs(10),
         "{:?}",
@@ -101,17 +104,17 @@ fn systemd_hears_how_the_boat_fares_and_its_watchdog_is_fed() {
     manager.wait_for("STOPPING=1", 1);
     running.finish().succeeded();
     assert_eq!(manager.count("READY=1"), 1);
-    let status = manager.heard.iter().find(|l| l.starts_with("STATUS="));
+    let status = manager.received.iter().find(|l| l.starts_with("STATUS="));
     assert!(
         status.unwrap().contains("frames"),
         "{status:?}: {:?}",
-        manager.heard
+        manager.received
     );
 }
 
-/// A boat that hangs says nothing more, which is what the watchdog is there for.
+/// A stopped process sends no pings.
 #[test]
-fn a_boat_that_stands_still_does_not_feed() {
+fn a_stopped_boat_does_not_ping_the_watchdog() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("notify");
     let mut manager = Manager::listen(&socket);
@@ -132,9 +135,9 @@ fn a_boat_that_stands_still_does_not_feed() {
     running.finish().succeeded();
 }
 
-/// Nobody but systemd is told anything; without it the boat works as ever.
+/// A socket without a listener changes nothing.
 #[test]
-fn a_manager_that_is_gone_stops_nothing() {
+fn a_missing_service_manager_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = idle_boat(folder.path()).command();
     command
@@ -147,7 +150,7 @@ fn a_manager_that_is_gone_stops_nothing() {
 }
 
 #[test]
-fn a_new_configuration_loses_no_sighting_and_a_faulty_one_changes_nothing() {
+fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
     let boat = filming_boat(folder.path(), station.mqtt().port());
@@ -162,8 +165,8 @@ fn a_new_configuration_loses_no_sighting_and_a_faulty_one_changes_nothing() {
     // Faults: a key that is out of range, a bundle that is damaged.
     boat.rewrite(|text| text.replace("gap_seconds = 1.0", "gap_seconds = -1.0"));
     running.signal("HUP");
-    running.hear("line 14, encounter.gap_seconds: must be 0.1 to 3600, not -1");
-    running.hear("the old configuration goes on");
+    running.hear(":14: [encounter] gap_seconds: must be 0.1 to 3600, not -1");
+    running.hear("keeping the current configuration");
     manager.wait_for("RELOADING=1", 1);
     manager.wait_for("READY=1", 2);
     boat.rewrite(|_| good.clone());
@@ -178,40 +181,44 @@ fn a_new_configuration_loses_no_sighting_and_a_faulty_one_changes_nothing() {
     assert_eq!(
         running
             .said()
-            .matches("the old configuration goes on")
+            .matches("keeping the current configuration")
             .count(),
         2
     );
     std::fs::write(boat.bundle(), bundle).unwrap();
-    assert_eq!(boat.accepted(), 0, "the encounter still goes on");
+    assert_eq!(boat.accepted(), 0, "the encounter is still open");
 
-    // A good one: the encounter that goes on is saved, and the next bears the camera's new name.
+    // A valid one: the open encounter is saved, and the next has the camera's new name.
     boat.rewrite(|text| {
         text.replace("[camera]", "[camera]\nname = \"mast\"") + "\n[log]\nlevel = \"debug\"\n"
     });
     running.signal("HUP");
-    running.hear("the new configuration is at work");
+    running.hear("configuration applied");
     manager.wait_for("READY=1", 4);
     until("the first is accepted", || boat.accepted() == 1);
 
-    // One that reads well and does not work after all: the outbox cannot be there.
+    // A valid one that cannot start: its outbox cannot be created.
     let mast = std::fs::read_to_string(boat.config()).unwrap();
     std::fs::write(folder.path().join("boat/taken"), "no folder").unwrap();
     boat.rewrite(|text| text.replace("path = \"outbox\"", "path = \"taken\""));
     running.signal("HUP");
-    running.hear("the new configuration does not work: ");
+    running.hear("cannot apply the new configuration");
     manager.wait_for("READY=1", 5);
     boat.rewrite(|_| mast);
     std::thread::sleep(Duration::from_millis(500));
-    // The log says more, as the second configuration wants it.
+    // The second configuration sets the level.
     running.hear("DEBUG");
     running.signal("TERM");
     let health = running.finish().succeeded().json();
     assert_eq!(
-        (&health["accepted"], &health["reloads"], &health["given_up"]),
+        (
+            &health["accepted"],
+            &health["reloads"],
+            &health["dropped_sightings"]
+        ),
         (&json!(3), &json!(1), &json!(0))
     );
-    // What the last run could not send any more.
+    // Sends what the last run could not.
     boat.takes_film(&[(None, 1)]);
     boat.run(40).succeeded();
     boat.is_empty();
@@ -258,8 +265,9 @@ fn served() -> Served {
 
 /// How many sightings are on board that shore has.
 fn archived(page: SocketAddr) -> u64 {
-    let answer = get(page, "/health.json");
-    let known = (answer.status == 200).then(|| answer.json()["outbox"]["archived"].as_u64());
+    let answer = get(page, "/api/v1/health");
+    let known =
+        (answer.status == 200).then(|| answer.json()["outbox"]["archived_sightings"].as_u64());
     known.flatten().unwrap_or(0)
 }
 
@@ -292,31 +300,34 @@ fn the_page_shows_view_sightings_health_and_metrics() {
     }
 
     until("shore has the first sighting and its picture", || {
-        let all = get(page, "/sightings.json").json();
-        all[0]["picture_receipted"] == json!(true)
+        let all = get(page, "/api/v1/sightings").json();
+        all[0]["picture_acknowledged"] == json!(true)
     });
-    let all = ok(get(page, "/sightings.json"), "application/json").json();
+    let all = ok(get(page, "/api/v1/sightings"), "application/json").json();
     let first = &all[0];
     assert_eq!(
-        (&first["sequence"], &first["whale"], &first["receipted"]),
+        (&first["sequence"], &first["whale"], &first["acknowledged"]),
         (&json!(1), &json!("W03"), &json!(true))
     );
     assert!(first["candidates"].as_array().unwrap().len() > 1);
     let id = first["id"].as_str().unwrap();
-    let crop = ok(get(page, &format!("/sightings/{id}.jpg")), "image/jpeg");
+    let crop = ok(
+        get(page, &format!("/api/v1/sightings/{id}.jpg")),
+        "image/jpeg",
+    );
     assert!(image::load_from_memory(&crop.body).unwrap().width() >= 128);
 
-    // Sea without boxes is not even decoded, but for who looks.
-    let view = ok(get(page, "/cameras/0/view.jpg"), "image/jpeg");
+    // A frame without boxes is only decoded for a preview.
+    let view = ok(get(page, "/api/v1/cameras/0/preview.jpg"), "image/jpeg");
     let view = image::load_from_memory(&view.body).unwrap().to_rgb8();
     assert_eq!(view.dimensions(), (208, 104));
     until("a frame with the second whale has its box drawn", || {
-        let view = get(page, "/cameras/0/view.jpg");
+        let view = get(page, "/api/v1/cameras/0/preview.jpg");
         let view = image::load_from_memory(&view.body).unwrap().to_rgb8();
         let [red, green, blue] = view.get_pixel(41, 50).0;
         red > 150 && green < 130 && blue < 110
     });
-    let snapshot = ok(get(page, "/cameras/0/snapshot.jpg"), "image/jpeg");
+    let snapshot = ok(get(page, "/api/v1/cameras/0/snapshot.jpg"), "image/jpeg");
     assert!(
         snapshot
             .head
@@ -329,31 +340,31 @@ fn the_page_shows_view_sightings_health_and_metrics() {
     until("the document has the first sighting", || {
         archived(page) == 1
     });
-    let condition = ok(get(page, "/condition.json"), "application/json").json();
-    assert_eq!(condition["boat"], "balaena");
-    assert_eq!(condition["cameras"], json!(["main"]));
-    assert_eq!(condition["level"], "good", "{condition}");
-    let health = ok(get(page, "/health.json"), "application/json").json();
+    let status = ok(get(page, "/api/v1/status"), "application/json").json();
+    assert_eq!(status["boat"], "balaena");
+    assert_eq!(status["cameras"], json!(["main"]));
+    assert_eq!(status["severity"], "ok", "{status}");
+    let health = ok(get(page, "/api/v1/health"), "application/json").json();
     assert_eq!(health["machine"]["temperatures"][0]["celsius"], 61.5);
-    assert_eq!(health["outbox"]["archived"], 1);
+    assert_eq!(health["outbox"]["archived_sightings"], 1);
     assert_eq!(get(page, "/healthz").text(), "ok\n");
     let metrics = ok(get(page, "/metrics"), "text/plain; version=0.0.4").text();
     for line in [
         "flukewatch_temperature_celsius{sensor=\"cpu-thermal\"} 61.5",
         "flukewatch_sightings_accepted_total 1",
-        "flukewatch_link_up 1",
+        "flukewatch_broker_connected 1",
         "flukewatch_camera_state{camera=\"main\",state=\"replaying\"} 1",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line}:\n{metrics}");
     }
 
     for nothing in [
-        "/cameras/1/view.jpg",
-        "/cameras/-1/view.jpg",
-        "/cameras/99999999999999999999/view.jpg",
-        "/sightings/../../edge.toml",
-        "/sightings/%2e%2e%2foutbox.lock.jpg",
-        "/sightings/00000000-0000-0000-0000-000000000000.jpg",
+        "/api/v1/cameras/1/preview.jpg",
+        "/api/v1/cameras/-1/preview.jpg",
+        "/api/v1/cameras/99999999999999999999/preview.jpg",
+        "/api/v1/sightings/../../edge.toml",
+        "/api/v1/sightings/%2e%2e%2foutbox.lock.jpg",
+        "/api/v1/sightings/00000000-0000-0000-0000-000000000000.jpg",
         "/edge.toml",
     ] {
         let answer = get(page, nothing);
@@ -365,7 +376,7 @@ fn the_page_shows_view_sightings_health_and_metrics() {
 }
 
 #[test]
-fn strangers_cannot_stop_the_boat() {
+fn hostile_clients_cannot_stop_the_boat() {
     let mut at_sea = served();
     let page = at_sea.page;
     let host = format!("Host: {page}\r\n");
@@ -386,7 +397,7 @@ fn strangers_cannot_stop_the_boat() {
             &[405],
         ),
         (
-            format!("DELETE /sightings.json HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
+            format!("DELETE /api/v1/sightings HTTP/1.1\r\n{host}Connection: close\r\n\r\n"),
             &[405],
         ),
         ("\0\u{1}\u{2}\r\n\r\n".to_owned(), &[400]),
@@ -396,7 +407,7 @@ fn strangers_cannot_stop_the_boat() {
             assert!(allowed.contains(&answer.status), "{shown}: {answer:?}");
         }
     }
-    // Connections that say nothing, or half of something, wait their turn; then they are thrown out.
+    // Idle and half-sent requests wait for a free connection, then they time out.
     let mut slow: Vec<TcpStream> = (0..40)
         .map(|i| {
             let mut stream = TcpStream::connect(page).unwrap();
@@ -416,14 +427,14 @@ fn strangers_cannot_stop_the_boat() {
     let ended = slow[0].read_to_end(&mut left).map_err(|e| e.kind());
     assert!(
         !matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
-        "it may stay for ever"
+        "an idle connection is never closed"
     );
     at_sea.running.signal("TERM");
     at_sea.running.finish().succeeded();
 }
 
 #[test]
-fn heat_and_a_filling_disk_are_told() {
+fn heat_and_a_full_disk_are_reported() {
     let mut at_sea = served();
     let page = at_sea.page;
     let temp = at_sea
@@ -431,18 +442,14 @@ fn heat_and_a_filling_disk_are_told() {
         .config()
         .with_file_name("sensors/thermal_zone0/temp");
     std::fs::write(&temp, "97000\n").unwrap();
-    until("scripts hear of the heat", || {
+    until("healthz reports the heat", || {
         let answer = get(page, "/healthz");
-        answer.status == 503 && answer.text().contains("temperature: 97 °C at cpu-thermal")
+        answer.status == 503 && answer.text().contains("temperature: cpu-thermal: 97 °C")
     });
-    at_sea
-        .running
-        .hear("the computer is hot and will slow down or stop: 97 °C at cpu-thermal");
+    at_sea.running.hear("computer overheating");
     std::fs::write(&temp, "50000\n").unwrap();
-    until("scripts hear that it is over", || {
-        get(page, "/healthz").status == 200
-    });
-    at_sea.running.hear("the computer has cooled down");
+    until("healthz recovers", || get(page, "/healthz").status == 200);
+    at_sea.running.hear("computer temperature normal");
     until("shore has the first sighting", || archived(page) > 0);
     // No disk is this large.
     at_sea
@@ -452,15 +459,15 @@ fn heat_and_a_filling_disk_are_told() {
         .boat
         .rewrite(|text| text.replace("critical_megabytes = 0", "critical_megabytes = 900000000"));
     at_sea.running.signal("HUP");
-    at_sea.running.hear("the outbox's disk is nearly full: ");
+    at_sea.running.hear("disk nearly full");
     until("the archive is emptied first", || archived(page) == 0);
     at_sea.running.signal("TERM");
     at_sea.running.finish().succeeded();
 }
 
-/// A receiver that is there and says nothing: that stands in health, and the sighting comes without a place.
+/// A receiver that sends nothing: health says so, and sightings have no position.
 #[test]
-fn a_silent_receiver_costs_no_sighting() {
+fn a_silent_receiver_loses_no_sighting() {
     let folder = tempfile::tempdir().unwrap();
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
     let station = Station::start(&folder.path().join("shore"));
@@ -469,18 +476,18 @@ fn a_silent_receiver_costs_no_sighting() {
     let address = receiver.local_addr().unwrap();
     boat.rewrite(|text| {
         text + &format!(
-            "\n[position]\nsource = \"nmea-tcp\"\naddress = \"{address}\"\nsilent_seconds = 1.0\n"
+            "\n[position]\nsource = \"nmea-tcp\"\naddress = \"{address}\"\ntimeout_seconds = 1.0\n"
         )
     });
     let health = boat.run(40).succeeded().json();
-    assert_eq!(health["position"]["state"], "silent", "{health}");
+    assert_eq!(health["position"]["state"], "timed_out", "{health}");
     for sighting in station.has_all("balaena", 2) {
         assert_eq!(sighting["position"], Value::Null, "{sighting}");
     }
 }
 
 #[test]
-fn the_log_speaks_as_it_is_told() {
+fn the_log_has_its_level_and_format() {
     let folder = tempfile::tempdir().unwrap();
     let boat = idle_boat(folder.path());
     boat.rewrite(|text| text + "\n[log]\nlevel = \"warn\"\nformat = \"json\"\n");
@@ -492,19 +499,22 @@ fn the_log_speaks_as_it_is_told() {
         Running::start(command).finish().stderr
     };
     let json = ended(&["--log", "info"]);
-    let watching = json.lines().find(|l| l.contains("watching")).unwrap();
-    let watching: Value = serde_json::from_str(watching).unwrap();
-    assert_eq!(watching["level"], "INFO");
-    assert_eq!(watching["boat"], "balaena");
-    assert!(!ended(&[]).contains("watching"));
+    let started = json
+        .lines()
+        .find(|l| l.contains("session started"))
+        .unwrap();
+    let started: Value = serde_json::from_str(started).unwrap();
+    assert_eq!(started["level"], "INFO");
+    assert_eq!(started["boat"], "balaena");
+    assert!(!ended(&[]).contains("session started"));
     let journal = ended(&["--log", "info", "--log-format", "journal"]);
     assert!(
-        journal.lines().any(|l| l.starts_with("<6>watching")),
+        journal.lines().any(|l| l.starts_with("<6>session started")),
         "{journal}"
     );
     let refused = ended(&["--log", "flukewatch=loud"]);
     assert!(
-        refused.starts_with("error: 'flukewatch=loud' is no filter"),
+        refused.starts_with("error: invalid log filter 'flukewatch=loud'"),
         "{refused}"
     );
 }
@@ -541,7 +551,7 @@ fn seen(browser: &Path, page: SocketAddr) -> String {
 }
 
 #[test]
-fn a_browser_shows_the_boat_and_takes_names_for_text() {
+fn a_browser_shows_the_boat_and_escapes_names() {
     let Some(browser) = chromium() else {
         eprintln!("skipped: chromium not installed");
         return;
@@ -549,7 +559,7 @@ fn a_browser_shows_the_boat_and_takes_names_for_text() {
     let at_sea = served();
     let before = at_sea.page;
     until("shore has the first sighting and its picture", || {
-        get(before, "/sightings.json").json()[0]["picture_receipted"] == json!(true)
+        get(before, "/api/v1/sightings").json()[0]["picture_acknowledged"] == json!(true)
     });
     at_sea.running.signal("TERM");
     at_sea.running.finish().succeeded();
@@ -561,10 +571,10 @@ fn a_browser_shows_the_boat_and_takes_names_for_text() {
     for words in [
         "balaena",
         "<strong>W03</strong>",
-        "✓ shore has it",
+        "✓ delivered",
         "camera &lt;i id='evil'&gt;",
-        "is a replay",
-        "62 °C at cpu-thermal",
+        "replay",
+        "cpu-thermal: 62 °C",
         "src=\"blob:http://127.0.0.1:",
     ] {
         assert!(dom.contains(words), "{words}: {dom}");

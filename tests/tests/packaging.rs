@@ -1,4 +1,4 @@
-//! What is installed on a boat, into a folder.
+//! The installation of a boat, into a folder.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::program::{Program, repository};
@@ -40,13 +40,13 @@ fn an_installed_boat_checks_its_own_configuration() {
         .args(["check", "--json", "--config", config.to_str().unwrap()])
         .output()
         .unwrap();
-    // No bundle is there yet; all else in the configuration is as it should be.
+    // Only the bundle is missing.
     let said = String::from_utf8(checked.stdout).unwrap();
     assert!(
-        said.contains("bundle.path: /var/lib/flukewatch/whales.flukebundle"),
+        said.contains("[bundle] path: /var/lib/flukewatch/whales.flukebundle"),
         "{said}"
     );
-    assert_eq!(said.matches("edge.toml, line").count(), 1, "{said}");
+    assert_eq!(said.matches("edge.toml:").count(), 1, "{said}");
     let text = std::fs::read_to_string(&config).unwrap();
     for line in [
         "path = \"/var/lib/flukewatch/outbox\"",
@@ -80,19 +80,19 @@ fn installing_again_keeps_the_configuration_and_uninstalling_the_sightings() {
 }
 
 #[test]
-fn a_wrong_command_line_or_program_is_refused() {
+fn an_invalid_command_line_or_program_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
     assert_eq!(install(&image, &["--force"]).status.code(), Some(2));
     let output = install(&image, &["--binary", "/no/such/program"]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("/no/such/program is not there"), "{said}");
+    assert!(said.contains("/no/such/program does not exist"), "{said}");
     assert!(!image.exists());
 }
 
 #[test]
-fn who_is_not_root_is_told_so() {
+fn the_installer_requires_root() {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--clear-groups"]);
     command
@@ -111,10 +111,10 @@ fn who_is_not_root_is_told_so() {
 }
 
 #[test]
-fn the_unit_is_one() {
+fn the_unit_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let unit = std::fs::read_to_string(packaging().join("flukewatch-edge.service")).unwrap();
-    // The program that is built, so that it can be found.
+    // The program that was built.
     let program = Program::Edge.path();
     let text = unit.replace("/usr/bin/flukewatch-edge", program.to_str().unwrap());
     for line in ["Type=notify", "WatchdogSec=60", "StateDirectory=flukewatch"] {
@@ -137,7 +137,7 @@ fn the_unit_is_one() {
 }
 
 #[test]
-fn scripts_are_clean() {
+fn scripts_pass_shellcheck() {
     let scripts = std::fs::read_dir(packaging()).unwrap().flatten();
     let scripts: Vec<PathBuf> = scripts
         .map(|e| e.path())
@@ -154,7 +154,7 @@ fn scripts_are_clean() {
     }
 }
 
-/// The package, where cargo-deb is there and the program is built for release.
+/// The package, where cargo-deb is installed and the program is built.
 #[test]
 fn the_package_holds_what_a_boat_needs() {
     let there = Command::new("cargo").args(["deb", "--version"]).output();

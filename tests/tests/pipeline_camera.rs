@@ -39,8 +39,9 @@ fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind
         let (reel, pids) = (reel.display(), pids.display());
         let pipeline =
             format!("pid:{pids} print:GST_ARGUS file:{reel} say:'ERROR: the sensor is stuck' hang");
-        let camera =
-            format!("source = \"gstreamer\"\npipeline = \"{pipeline}\"\nstall_seconds = 2.0");
+        let camera = format!(
+            "source = \"gstreamer\"\npipeline = \"{pipeline}\"\nstall_timeout_seconds = 2.0"
+        );
         text.replace("source = \"replay\"\npath = \"frames\"", &camera)
     });
     let config = boat.config();
@@ -49,7 +50,7 @@ fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind
         .output()
         .unwrap();
     let said = String::from_utf8(checked.stdout).unwrap();
-    let expected = "hang: GStreamer, 128 x 64 I420 at 10 a second";
+    let expected = "hang: GStreamer, 128x64 I420 at 10 fps";
     assert!(
         checked.status.success() && said.contains(expected),
         "{said}"
@@ -63,7 +64,7 @@ fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind
     running.signal("TERM");
     let health = running.finish().succeeded().json();
     let camera = &health["cameras"][0];
-    assert_eq!(camera["mode"], "128 x 64 I420 at 10 a second");
+    assert_eq!(camera["mode"], "128x64 I420 at 10 fps");
     assert!(camera["restarts"].as_u64() >= Some(1), "{camera}");
     let left: Vec<String> = fs::read_to_string(&pids)
         .unwrap()
@@ -88,6 +89,6 @@ fn a_boat_without_the_program_says_what_to_install() {
     let said = String::from_utf8(checked.stdout).unwrap();
     assert_eq!(checked.status.code(), Some(1));
     let expected =
-        "FAULT camera: gst-launch-1.0 is not installed: sudo apt install gstreamer1.0-tools";
+        "ERROR camera: gst-launch-1.0 is not installed; run: sudo apt install gstreamer1.0-tools";
     assert!(said.contains(expected), "{said}");
 }

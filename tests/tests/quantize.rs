@@ -1,14 +1,14 @@
-//! `flukewatch quantize`, as a person runs it: on a bundle, and on a file from elsewhere.
+//! `flukewatch quantize` on a bundle and on a file of another exporter.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_common::bundle::{Bundle, ModelInfo, Precision, View};
+use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::DecisionRule;
-use flukewatch_common::golden::golden;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
-use flukewatch_host::export::float_model;
-use flukewatch_host::network::head::Head;
-use flukewatch_host::network::{Backbone, Network, Pooling};
+use flukewatch_inference::golden::golden;
+use flukewatch_network::head::Head;
+use flukewatch_network::{Backbone, Network, Pooling};
+use flukewatch_onnx::export::float_model;
 use flukewatch_tests::boat::text;
 use flukewatch_tests::drawn_weights::drawn;
 use flukewatch_tests::drawn_whales::drawn_whales;
@@ -16,7 +16,7 @@ use flukewatch_tests::program::Program;
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-/// A float bundle of a small network that nobody trained, and synthetic photos of eight whales.
+/// A float bundle of a small network with random weights, and synthetic photos of eight whales.
 struct Workplace {
     folder: TempDir,
 }
@@ -51,9 +51,9 @@ impl Workplace {
             width: 64,
             colour: Colour::Grey,
             fit: Fit::Stretch,
-            margin: 0.04,
+            padding: 0.04,
             mean: vec![127.0],
-            deviation: vec![128.0],
+            std: vec![128.0],
         };
         let info = ModelInfo {
             architecture: "tiny".into(),
@@ -67,17 +67,17 @@ impl Workplace {
             "# float\n\nDrawn.\n".to_owned(),
         );
         let created = "2026-11-26T02:24:00.000Z";
-        Bundle::new(
-            "float",
+        Bundle::new(NewBundle {
+            name: "float",
             created,
             preparation,
             views,
-            info,
+            model_info: info,
             model,
-            Catalogue::new(32),
-            rule,
+            catalogue: Catalogue::new(32),
+            decision: rule,
             card,
-        )
+        })
         .unwrap()
     }
 
@@ -96,7 +96,7 @@ impl Workplace {
         let arguments = [
             "quantize",
             text(&model),
-            "--calibrate",
+            "--quantisation-photos",
             text(&table),
             "--out",
             text(&out),
@@ -108,27 +108,24 @@ impl Workplace {
 #[test]
 fn a_float_bundle_becomes_an_int8_one() {
     let place = Workplace::new();
-    let all = [
-        "--json",
-        "--equalise",
-        "--correct-bias",
-        "--keep-float",
-        "1",
-        "--calibration",
-        "entropy",
-    ];
+    let all = ["--json", "--gptq", "--keep-float", "1"];
     let found = place
         .quantize("float.flukebundle", "int8.flukebundle", &all)
         .succeeded()
         .json();
     assert_eq!(
-        (found["layers"].as_u64(), found["rounded"].as_u64()),
+        (found["layers"].as_u64(), found["quantised"].as_u64()),
         (Some(5), Some(4))
     );
     assert_eq!(found["sensitivity"].as_array().unwrap().len(), 5);
-    assert_eq!(found["kept"][0]["layer"], found["sensitivity"][0]["layer"]);
-    assert_eq!(found["corrected"].as_array().unwrap().len(), 4);
-    assert_eq!(found["equalised"]["pairs"].as_array().unwrap().len(), 3);
+    assert_eq!(found["float"][0]["layer"], found["sensitivity"][0]["layer"]);
+    for layer in found["gptq"].as_array().unwrap() {
+        assert!(
+            layer["gptq"].as_f64() < layer["nearest"].as_f64(),
+            "{layer}"
+        );
+    }
+    assert_eq!(found["gptq"].as_array().unwrap().len(), 4);
     let int8 = &found["compared"]["int8"];
     assert!(int8["lowest"].as_f64().unwrap() > 0.9, "{int8}");
     assert!(found["compared"]["float_recall_at_1"].is_number());
@@ -160,16 +157,20 @@ fn a_float_bundle_becomes_an_int8_one() {
     // Not twice.
     place
         .quantize("int8.flukebundle", "again.flukebundle", &[])
-        .failed(1, &["QuantizeLinear", "quantised already"]);
+        .failed(1, &["QuantizeLinear", "already quantised"]);
     assert!(!place.path("again.flukebundle").exists());
 }
 
 #[test]
-fn a_rule_is_fitted_on_the_photos_to_compare_on() {
+fn a_rule_is_fitted_on_the_eval_photos() {
     let place = Workplace::new();
     let table = place.path("flukes/catalogue.csv");
     place
-        .quantize("float.flukebundle", "int8", &["--compare", text(&table)])
+        .quantize(
+            "float.flukebundle",
+            "int8",
+            &["--eval-photos", text(&table)],
+        )
         .succeeded();
     let bundle = Bundle::open(&place.path("int8")).unwrap();
     assert!(
@@ -181,10 +182,10 @@ fn a_rule_is_fitted_on_the_photos_to_compare_on() {
         .quantize("float.flukebundle", "int8.onnx", &["--sensitivity"])
         .succeeded();
     for words in [
-        "that layer alone in int8",
+        "layer alone in int8",
         "R@1 lost",
         "5 of 5 layers in int8",
-        "tract: keeps every rule",
+        "tract: no findings",
     ] {
         assert!(shown.stdout.contains(words), "{}", shown.stdout);
     }
@@ -192,12 +193,12 @@ fn a_rule_is_fitted_on_the_photos_to_compare_on() {
 }
 
 #[test]
-fn a_file_from_elsewhere_is_told_how_photos_are_prepared() {
+fn a_file_of_another_exporter_needs_its_preparation() {
     let place = Workplace::new();
     place
         .quantize("float.onnx", "int8.onnx", &[])
         .failed(1, &["--mean", "grey"]);
-    let prepared = ["--mean", "127", "--deviation", "128", "--margin", "0.04"];
+    let prepared = ["--mean", "127", "--std", "128", "--padding", "0.04"];
     place
         .quantize("float.onnx", "int8.onnx", &prepared)
         .succeeded();
@@ -208,19 +209,13 @@ fn a_file_from_elsewhere_is_told_how_photos_are_prepared() {
         .failed(1, &["manifest"]);
     place
         .quantize("float.flukebundle", "b.flukebundle", &prepared)
-        .failed(1, &["says itself"]);
+        .failed(1, &["defines its own preparation"]);
     let named = [&prepared[..], &["--keep-float", "STEP1"]].concat();
     place
         .quantize("float.onnx", "b.onnx", &named)
-        .failed(1, &["no layer 'STEP1'", "step1"]);
+        .failed(1, &["unknown layer 'STEP1'", "step1"]);
     place
-        .quantize("float.onnx", "b.onnx", &["--calibration", "guess"])
-        .failed(2, &["entropy"]);
-    place
-        .quantize("float.onnx", "b.onnx", &["--percentile", "101"])
-        .failed(2, &["at most 100"]);
-    place
-        .quantize("float.onnx", "b.onnx", &["--open-clips"])
-        .failed(2, &["--equalise"]);
+        .quantize("float.onnx", "b.onnx", &["--max-eval-photos", "0"])
+        .failed(2, &["above 0"]);
     assert!(!place.path("b.onnx").exists());
 }

@@ -1,11 +1,11 @@
-//! The bundle in `models/`: whole, without anybody's whales, and far better than chance on whales that it has never seen.
+//! The bundle in `models/`: complete, without enrolled whales, and far better than random weights.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
-use flukewatch_common::bundle::{Bundle, Precision};
-use flukewatch_common::embedder::Embedder;
-use flukewatch_host::export::float_model;
-use flukewatch_host::network::head::Head;
-use flukewatch_host::network::{Backbone, Network, Pooling};
+use flukewatch_common::bundle::{Bundle, NewBundle, Precision};
+use flukewatch_inference::embedder::Embedder;
+use flukewatch_network::head::Head;
+use flukewatch_network::{Backbone, Network, Pooling};
+use flukewatch_onnx::export::float_model;
 use flukewatch_tests::boat::text;
 use flukewatch_tests::drawn_weights::drawn;
 use flukewatch_tests::drawn_whales::drawn_whales;
@@ -17,7 +17,7 @@ fn shipped() -> PathBuf {
 }
 
 #[test]
-fn it_opens_and_runs_and_names_nobody() {
+fn it_opens_and_runs_and_has_no_whales_enrolled() {
     let bundle = Bundle::open(&shipped()).unwrap();
     assert_eq!(bundle.manifest.model.precision, Precision::Int8);
     assert!(bundle.catalogue.is_empty(), "users enrol their own whales");
@@ -39,7 +39,7 @@ fn recall_at_1(bundle: &Path, table: &Path) -> f64 {
     found["recall_at_1"].as_f64().unwrap()
 }
 
-/// On synthetic flukes, drawn so hard that an embedding of random weights fails.
+/// On synthetic flukes that are too difficult for random weights.
 #[test]
 fn it_finds_synthetic_whales_where_random_weights_do_not() {
     let folder = tempfile::tempdir().unwrap();
@@ -60,7 +60,7 @@ fn it_finds_synthetic_whales_where_random_weights_do_not() {
     );
 }
 
-/// The same bundle with a model of the same kind that nobody trained.
+/// The same bundle with an untrained model of the same architecture.
 fn random_weights(shipped: &Bundle) -> Bundle {
     let manifest = &shipped.manifest;
     let preparation = &manifest.preparation;
@@ -76,16 +76,16 @@ fn random_weights(shipped: &Bundle) -> Bundle {
     info.precision = Precision::F32;
     let (catalogue, decision) = (shipped.catalogue.clone(), shipped.decision.clone());
     let (preparation, views) = (preparation.clone(), manifest.views.clone());
-    Bundle::new(
-        "random",
-        &manifest.created,
+    Bundle::new(NewBundle {
+        name: "random",
+        created: &manifest.created,
         preparation,
         views,
-        info,
+        model_info: info,
         model,
         catalogue,
         decision,
-        String::new(),
-    )
+        card: String::new(),
+    })
     .unwrap()
 }

@@ -5,28 +5,30 @@
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::detection::Detection;
-use flukewatch_common::embedder::Embedder;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::sighting::Sighting;
 use flukewatch_common::wire;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::detect::{Detect, DetectError};
 use flukewatch_edge::encounter::{Encounters, Grouping};
-use flukewatch_edge::frame::{Frame, FrameName, FramePicture};
+use flukewatch_edge::frame::{Frame, FrameImage, FrameName};
 use flukewatch_edge::health::Counters;
 use flukewatch_edge::identify::Identifier;
 use flukewatch_edge::outbox::Outbox;
-use flukewatch_edge::position::Positions;
-use flukewatch_edge::report::{Reporter, Whereabouts};
-use flukewatch_edge::returns::Returns;
-use flukewatch_edge::source::{FrameSource, Next, SourceError};
-use flukewatch_edge::stop::Stop;
-use flukewatch_edge::time::{ManualSteadyClock, Moment, SteadyClock, Timekeeper, Timing};
-use flukewatch_edge::watch::{Watch, Watched};
-use flukewatch_host::synth::difficulty::FIELD;
-use flukewatch_host::synth::individual::Individual;
-use flukewatch_host::synth::photograph::portrait;
-use flukewatch_host::synth::seed::{Purpose, generator};
-use flukewatch_host::synth::skin::Skin;
+use flukewatch_edge::pipeline::{Pipeline, PipelineCamera, PipelineParts};
+use flukewatch_edge::position::PositionHistory;
+use flukewatch_edge::recent_encounters::RecentEncounters;
+use flukewatch_edge::report::{Reporter, TimeAndPosition};
+use flukewatch_edge::source::{FrameSource, SourceError, SourceEvent};
+use flukewatch_edge::time::{
+    ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, Timing, UtcClock,
+};
+use flukewatch_inference::embedder::Embedder;
+use flukewatch_synth::fluke::difficulty::FIELD;
+use flukewatch_synth::fluke::individual::Individual;
+use flukewatch_synth::fluke::photograph::portrait;
+use flukewatch_synth::fluke::skin::Skin;
+use flukewatch_synth::seed::{Purpose, generator};
 use flukewatch_tests::{at_sea, bundle};
 use image::{Rgb, RgbImage, imageops};
 use rand::SeedableRng;
@@ -99,14 +101,14 @@ struct Camera {
     flukes: Vec<RgbImage>,
     frame: u64,
     frames: u64,
-    steady: Arc<ManualSteadyClock>,
+    steady: Arc<ManualMonotonicClock>,
     clock: Arc<ManualClock>,
 }
 
 impl FrameSource for Camera {
-    fn next(&mut self) -> Result<Next, SourceError> {
+    fn next(&mut self) -> Result<SourceEvent, SourceError> {
         if self.frame == self.frames {
-            return Ok(Next::Over);
+            return Ok(SourceEvent::Ended);
         }
         let time = self.frame as f64 / RATE;
         self.frame += 1;
@@ -125,12 +127,12 @@ impl FrameSource for Camera {
                 imageops::replace(&mut picture, &shown, i64::from(b.x0), i64::from(b.y0));
             }
         }
-        Ok(Next::Frame(Frame {
+        Ok(SourceEvent::Frame(Frame {
             camera: 0,
             name: FrameName::Number(self.frame),
             taken: self.steady.now(),
             timing: Timing::Driver,
-            picture: FramePicture::Pixels(picture),
+            image: FrameImage::Pixels(picture),
             boxes: None,
         }))
     }
@@ -206,16 +208,24 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
     let outbox = Outbox::open(folder.path(), &boat, 1 << 30).unwrap();
     let queue = outbox.queue().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
-    let steady = Arc::new(ManualSteadyClock::new(Moment::from_millis(60_000)));
-    let whereabouts = Whereabouts {
-        keeper: Arc::new(Timekeeper::new(clock.clone(), steady.clone())),
-        positions: Arc::new(Positions::new(Duration::from_secs(60), false)),
+    let steady = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
+        60_000,
+    )));
+    let time_and_position = TimeAndPosition {
+        utc_clock: Arc::new(UtcClock::new(clock.clone(), steady.clone())),
+        positions: Arc::new(PositionHistory::new(Duration::from_secs(60), false)),
     };
     let embedder = Embedder::open(&bundle).unwrap();
     let identifier = Identifier::new(bundle, embedder);
     let random = Box::new(StdRng::seed_from_u64(1));
-    let reporter = Reporter::new(boat, vec!["bow".into()], identifier, whereabouts, random)
-        .with_returns(Returns::new(Duration::from_secs(600)));
+    let reporter = Reporter::new(
+        boat,
+        vec!["bow".into()],
+        identifier,
+        time_and_position,
+        random,
+    )
+    .with_recent_encounters(RecentEncounters::new(Duration::from_secs(600)));
     let last = script.iter().map(|s| s.to).fold(0.0, f64::max);
     let camera = Camera {
         script: script.to_vec(),
@@ -225,27 +235,27 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
         steady: steady.clone(),
         clock: clock.clone(),
     };
-    let grouping = Grouping::Film {
+    let grouping = Grouping::Video {
         gap: 2000,
         longest: 300_000,
     };
     let encounters = Encounters::new(grouping, 5, 0.1).for_model(160, 320);
-    Watch::new(
-        Box::new(camera),
-        vec![Watched::new(encounters, true)],
+    Pipeline::new(PipelineParts {
+        source: Box::new(camera),
+        cameras: vec![PipelineCamera::new(encounters, true)],
+        detector: Some(Box::new(Scripted {
+            script: script.to_vec(),
+            flukes,
+            frame: 0,
+        })),
         reporter,
         outbox,
         clock,
-        steady,
-        Arc::new(Counters::default()),
-        Arc::new(Notify::new()),
-        Stop::default(),
-    )
-    .detecting(Some(Box::new(Scripted {
-        script: script.to_vec(),
-        flukes,
-        frame: 0,
-    })))
+        monotonic: steady,
+        counters: Arc::new(Counters::default()),
+        accepted: Arc::new(Notify::new()),
+        stop: CancellationToken::default(),
+    })
     .run()
     .unwrap();
     at_sea::sightings(&queue)
@@ -264,7 +274,7 @@ fn each_surfacing_is_one_sighting_with_its_boxes_and_its_best_moment() {
     let flukes: Vec<RgbImage> = (0..3).map(fluke).collect();
     for (s, surfacing) in seen.iter().zip(&script) {
         let footage = s.footage.as_ref().unwrap();
-        assert_eq!(footage.fault(), None);
+        assert_eq!(footage.validate(), Ok(()));
         assert!(
             (began(s) - surfacing.from).abs() < 0.45,
             "{} {}",
@@ -276,7 +286,7 @@ fn each_surfacing_is_one_sighting_with_its_boxes_and_its_best_moment() {
             (lasted - (surfacing.to - surfacing.from)).abs() < 0.6,
             "{lasted}"
         );
-        for place in &footage.places {
+        for place in &footage.boxes {
             let time = began(s) + f64::from(place.after) / 1000.0;
             let truth = surfacing.region(&flukes[surfacing.whale as usize], time + 0.001);
             let truth = truth.unwrap();

@@ -1,7 +1,7 @@
 //! Debian's packages for aarch64: downloaded and unpacked below `.tools/arm64`, never installed.
 
+use crate::checkout::Checkout;
 use crate::setup::debian;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -53,10 +53,10 @@ impl Kernel {
 ///
 /// # Errors
 /// Where there is no Debian, or the package cannot be fetched.
-pub(crate) fn package(workshop: &Workshop, package: &str) -> anyhow::Result<PathBuf> {
-    let folder = workshop.path(FOLDER).join(package);
+pub(crate) fn package(checkout: &Checkout, package: &str) -> anyhow::Result<PathBuf> {
+    let folder = checkout.path(FOLDER).join(package);
     if !folder.is_dir() {
-        unpack(workshop, package, &folder)?;
+        unpack(checkout, package, &folder)?;
     }
     Ok(folder)
 }
@@ -65,16 +65,16 @@ pub(crate) fn package(workshop: &Workshop, package: &str) -> anyhow::Result<Path
 ///
 /// # Errors
 /// As [`package`].
-pub(crate) fn kernel(workshop: &Workshop) -> anyhow::Result<Kernel> {
-    let folder = workshop.path(FOLDER).join(NEWEST_KERNEL);
+pub(crate) fn kernel(checkout: &Checkout) -> anyhow::Result<Kernel> {
+    let folder = checkout.path(FOLDER).join(NEWEST_KERNEL);
     if !folder.is_dir() {
-        update(workshop)?;
-        let shown = workshop
-            .ask(apt(workshop, "apt-cache").args(["show", &format!("{NEWEST_KERNEL}:arm64")]))
+        update(checkout)?;
+        let shown = checkout
+            .ask(apt(checkout, "apt-cache").args(["show", &format!("{NEWEST_KERNEL}:arm64")]))
             .unwrap_or_default();
         let name = image_of(&shown)
             .with_context(|| format!("Debian's package {NEWEST_KERNEL} names no kernel"))?;
-        unpack(workshop, name, &folder)?;
+        unpack(checkout, name, &folder)?;
     }
     let kernel = Kernel::in_folder(&folder)?;
     let listed = folder
@@ -83,8 +83,8 @@ pub(crate) fn kernel(workshop: &Workshop) -> anyhow::Result<Kernel> {
         .join("modules.dep");
     if !listed.is_file() {
         let depmod = debian::find("depmod").context("there is no depmod")?;
-        workshop.run(
-            workshop
+        checkout.run(
+            checkout
                 .program(depmod)
                 .arg("-b")
                 .arg(&folder)
@@ -99,16 +99,16 @@ pub(crate) fn kernel(workshop: &Workshop) -> anyhow::Result<Kernel> {
 /// # Errors
 /// When the kernel lacks one.
 pub(crate) fn modules(
-    workshop: &Workshop,
+    checkout: &Checkout,
     kernel: &Kernel,
     wanted: &[&str],
 ) -> anyhow::Result<Vec<PathBuf>> {
     let modprobe = debian::find("modprobe").context("there is no modprobe")?;
     let mut files: Vec<PathBuf> = vec![];
     for module in wanted {
-        let shown = workshop
+        let shown = checkout
             .ask(
-                workshop
+                checkout
                     .program(&modprobe)
                     .arg("-d")
                     .arg(&kernel.folder)
@@ -145,11 +145,11 @@ fn image_of(shown: &str) -> Option<&str> {
 }
 
 /// An apt of our own beside the system's: it has the system's sources and knows packages of both processors.
-fn apt(workshop: &Workshop, program: &str) -> Command {
-    let state = workshop.path(FOLDER).join("apt");
-    let mut command = workshop.program(program);
-    let native = workshop
-        .ask(workshop.program("dpkg").arg("--print-architecture"))
+fn apt(checkout: &Checkout, program: &str) -> Command {
+    let state = checkout.path(FOLDER).join("apt");
+    let mut command = checkout.program(program);
+    let native = checkout
+        .ask(checkout.program("dpkg").arg("--print-architecture"))
         .unwrap_or_default();
     command.arg("-qq");
     for processor in [native.trim(), "arm64"] {
@@ -168,22 +168,22 @@ fn apt(workshop: &Workshop, program: &str) -> Command {
 }
 
 /// Fetches the lists of packages, which takes seconds.
-fn update(workshop: &Workshop) -> anyhow::Result<()> {
+fn update(checkout: &Checkout) -> anyhow::Result<()> {
     if debian::find("apt-get").is_none() || debian::find("dpkg-deb").is_none() {
         bail!(
             "Debian's packages for aarch64 are needed, and this is no Debian: apt-get or dpkg-deb is missing"
         );
     }
     for folder in ["apt/lists/partial", "apt/cache/archives/partial"] {
-        let folder = workshop.path(FOLDER).join(folder);
+        let folder = checkout.path(FOLDER).join(folder);
         fs::create_dir_all(&folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))?;
+            .with_context(|| format!("{} cannot be created", folder.display()))?;
     }
-    workshop.run(apt(workshop, "apt-get").arg("update"))
+    checkout.run(apt(checkout, "apt-get").arg("update"))
 }
 
 /// Whole or not at all: it is unpacked beside its place and then moved there.
-fn unpack(workshop: &Workshop, package: &str, folder: &Path) -> anyhow::Result<()> {
+fn unpack(checkout: &Checkout, package: &str, folder: &Path) -> anyhow::Result<()> {
     println!("    apt-get fetches {package} for aarch64");
     let part = folder.with_extension("part");
     if part.exists() {
@@ -191,11 +191,11 @@ fn unpack(workshop: &Workshop, package: &str, folder: &Path) -> anyhow::Result<(
     }
     let unpacked = part.join("unpacked");
     fs::create_dir_all(&unpacked)
-        .with_context(|| format!("{} cannot be made", unpacked.display()))?;
-    update(workshop)?;
+        .with_context(|| format!("{} cannot be created", unpacked.display()))?;
+    update(checkout)?;
     let name = format!("{package}:arm64");
-    workshop.run(
-        apt(workshop, "apt-get")
+    checkout.run(
+        apt(checkout, "apt-get")
             .args(["download", &name])
             .current_dir(&part),
     )?;
@@ -204,15 +204,15 @@ fn unpack(workshop: &Workshop, package: &str, folder: &Path) -> anyhow::Result<(
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|e| e == "deb"))
         .with_context(|| format!("apt-get fetched no {package}"))?;
-    workshop.run(
-        workshop
+    checkout.run(
+        checkout
             .program("dpkg-deb")
             .arg("-x")
             .arg(file)
             .arg(&unpacked),
     )?;
     fs::rename(&unpacked, folder)
-        .with_context(|| format!("{} cannot be made", folder.display()))?;
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     fs::remove_dir_all(&part)?;
     Ok(())
 }

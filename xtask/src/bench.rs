@@ -12,8 +12,8 @@ mod recipes;
 mod search;
 mod train;
 
+use crate::checkout::Checkout;
 use crate::test::WITH_TRAINER;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::fs;
@@ -40,32 +40,32 @@ enum Bench {
 }
 
 /// Runs the measurement that was asked for.
-pub(crate) fn run(args: &BenchArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &BenchArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     match &args.bench {
-        Bench::Train(args) => train::run(args, workshop),
-        Bench::Recipes(args) => recipes::run(args, workshop),
-        Bench::Search(args) => search::run(args, workshop),
-        Bench::Infer(args) => infer::run(args, workshop),
-        Bench::Boat(args) => boat::run(args, workshop),
-        Bench::Pipeline(args) => pipeline::run(args, workshop),
-        Bench::Encounters(args) => encounters::run(args, workshop),
-        Bench::Day(args) => day::run(args, workshop),
+        Bench::Train(args) => train::run(args, checkout),
+        Bench::Recipes(args) => recipes::run(args, checkout),
+        Bench::Search(args) => search::run(args, checkout),
+        Bench::Infer(args) => infer::run(args, checkout),
+        Bench::Boat(args) => boat::run(args, checkout),
+        Bench::Pipeline(args) => pipeline::run(args, checkout),
+        Bench::Encounters(args) => encounters::run(args, checkout),
+        Bench::Day(args) => day::run(args, checkout),
     }
 }
 
 /// `flukewatch` with the trainer.
-fn build(workshop: &Workshop, profile: &str) -> anyhow::Result<()> {
-    let mut cargo = workshop.cargo();
-    cargo.args(["build", "--workspace", "--bin", "flukewatch"]);
-    cargo.args(["--features", WITH_TRAINER, "--profile", profile]);
-    workshop.run(&mut cargo)
+fn build(checkout: &Checkout) -> anyhow::Result<()> {
+    let mut cargo = checkout.cargo();
+    cargo.args(["build", "--release", "--workspace", "--bin", "flukewatch"]);
+    cargo.args(["--features", WITH_TRAINER]);
+    checkout.run(&mut cargo)
 }
 
 /// The programs and an example, as they are shipped.
-fn build_example(workshop: &Workshop, example: &str) -> anyhow::Result<()> {
-    let mut cargo = workshop.cargo();
+fn build_example(checkout: &Checkout, example: &str) -> anyhow::Result<()> {
+    let mut cargo = checkout.cargo();
     cargo.args(["build", "--release", "--workspace", "--bins"]);
-    workshop.run(cargo.args(["--example", example]))
+    checkout.run(cargo.args(["--example", example]))
 }
 
 /// Whether a target is reached, in a word.
@@ -79,7 +79,7 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(folder)
             .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))
 }
 
 /// The middle of `values`, or the mean of the two middle ones; not a number where there is none.

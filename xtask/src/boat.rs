@@ -2,27 +2,27 @@
 
 mod config;
 mod console;
+mod encounter;
 mod guest;
 mod outcome;
-mod voyage;
 
+use crate::checkout::Checkout;
 use crate::cross;
 use crate::demo::folder::DemoFolder;
 use crate::demo::shore::Shore;
 use crate::demo::sighting::Sighting;
 use crate::setup::debian::{self, Tool};
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use console::Told;
+use console::Report;
+use encounter::Encounter;
 use guest::{Aboard, Debian};
 use outcome::Outcome;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use voyage::Voyage;
 
 /// Boot an emulated boat with a camera, and see its sightings reach shore.
 ///
@@ -77,17 +77,17 @@ const TAIL: usize = 40;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Builds, boots and compares.
-pub(crate) fn run(args: &BoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &BoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let model = args
         .bundle
         .clone()
-        .unwrap_or_else(|| workshop.path(SHIPPED));
+        .unwrap_or_else(|| checkout.path(SHIPPED));
     let model = model
         .canonicalize()
         .with_context(|| format!("there is no bundle {}", model.display()))?;
-    let folder = DemoFolder::claim(&workshop.path(FOLDER))?;
+    let folder = DemoFolder::claim(&checkout.path(FOLDER))?;
     let mut steps = Steps::new();
-    let outcome = play(&mut steps, workshop, &folder, &model, args)?;
+    let outcome = play(&mut steps, checkout, &folder, &model, args)?;
     println!("\n{}\n", steps.summary());
     let faults = outcome.faults();
     for fault in &faults {
@@ -103,69 +103,69 @@ pub(crate) fn run(args: &BoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
 
 fn play(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     folder: &DemoFolder,
     model: &Path,
     args: &BoatArgs,
 ) -> anyhow::Result<Outcome> {
-    steps.take("QEMU and what packs a kernel's first file system", || {
-        debian::demand(workshop, &TOOLS)
+    steps.required("QEMU and what packs a kernel's first file system", || {
+        debian::require(checkout, &TOOLS)
     })?;
-    let edge = cross::build(steps, workshop)?;
-    let examples = steps.take(
+    let edge = cross::build(steps, checkout)?;
+    let examples = steps.required(
         "what plays pictures into a camera and tries its driver, for aarch64",
         || {
-            let mut cargo = cross::zigbuild(workshop, "zigbuild");
+            let mut cargo = cross::zigbuild(checkout, "zigbuild");
             cargo.args(["--package", "flukewatch-edge"]);
             cargo.args(["--example", "v4l2_player", "--example", "v4l2_trial"]);
-            workshop.run(&mut cargo)?;
-            Ok(cross::built(workshop, "examples"))
+            checkout.run(&mut cargo)?;
+            Ok(cross::built(checkout, "examples"))
         },
     )?;
-    let [workstation, station] = programs(steps, workshop, args)?;
-    let debian = steps.take("Debian's kernel for aarch64", || Debian::fetch(workshop))?;
+    let [workstation, station] = programs(steps, checkout, args)?;
+    let debian = steps.required("Debian's kernel for aarch64", || Debian::fetch(checkout))?;
     let (whales, bundle) = (folder.path("whales"), folder.path("whales.flukebundle"));
-    let voyages = steps.take("draw whales and enrol them with the bundle", || {
-        voyage::draw(workshop, &workstation, &whales)?;
-        voyage::enrol(workshop, &workstation, &whales, model, &bundle)?;
-        voyage::voyages(&whales)
+    let encounters = steps.required("draw whales and enrol them with the bundle", || {
+        encounter::draw(checkout, &workstation, &whales)?;
+        encounter::enrol(checkout, &workstation, &whales, model, &bundle)?;
+        encounter::encounters(&whales)
     })?;
-    let mut shore = steps.take("start shore with its broker", || {
+    let mut shore = steps.required("start shore with its broker", || {
         let photos = whales.join("catalogue");
-        Shore::start(workshop, &station, folder, &bundle, &photos)
+        Shore::start(checkout, &station, folder, &bundle, &photos)
     })?;
-    let memory = steps.take("pack the emulated computer", || {
+    let memory = steps.required("pack the emulated computer", || {
         let aboard = Aboard {
             edge: &edge,
             examples: &examples,
             bundle: &bundle,
             whales: &whales,
-            voyages: &voyages,
+            encounters: &encounters,
             port: shore.mqtt().port(),
         };
-        guest::pack(workshop, &folder.path(""), &debian, &aboard)
+        guest::pack(checkout, &folder.path(""), &debian, &aboard)
     })?;
-    let told = steps.take("let the emulated boat watch, and shore listen", || {
+    let report = steps.required("let the emulated boat watch, and shore listen", || {
         let limit = Duration::from_secs(args.patience);
         let log = folder.path("console.log");
-        boot(workshop, &debian, &memory, &log, &mut shore, limit).inspect_err(|_| {
+        boot(checkout, &debian, &memory, &log, &mut shore, limit).inspect_err(|_| {
             let console = read(&log).unwrap_or_default();
             let tail = console::tail(&console, TAIL);
             eprintln!("The end of {}:\n{tail}", log.display());
         })
     })?;
-    steps.take("compare what the boat says with what shore has", || {
-        for line in told.lines() {
+    steps.required("compare what the boat says with what shore has", || {
+        for line in report.lines() {
             println!("    {line}");
         }
         let sightings = shore.sightings()?;
         for sighting in &sightings {
-            println!("    {}", judged(sighting, &voyages));
+            println!("    {}", judged(sighting, &encounters));
         }
         Ok(Outcome::new(
-            told.frames(),
-            told.made()?,
-            told.undelivered(),
+            report.frames(),
+            report.made()?,
+            report.undelivered(),
             &sightings,
         ))
     })
@@ -174,7 +174,7 @@ fn play(
 /// The workstation's and shore's programs, for this machine.
 fn programs(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     args: &BoatArgs,
 ) -> anyhow::Result<[PathBuf; 2]> {
     const NAMES: [&str; 2] = ["flukewatch", "flukewatch-shore"];
@@ -185,34 +185,34 @@ fn programs(
         }
         return Ok(programs);
     }
-    steps.take(
+    steps.required(
         "shore's and the workstation's programs, for this machine",
         || {
-            println!("    (the first time takes minutes, nearly all of it other people's crates)");
-            let mut cargo = workshop.cargo();
+            println!("    (takes minutes the first time)");
+            let mut cargo = checkout.cargo();
             cargo.args(["build", "--workspace"]);
             for name in NAMES {
                 cargo.args(["--bin", name]);
             }
-            workshop.run(&mut cargo)
+            checkout.run(&mut cargo)
         },
     )?;
-    Ok(NAMES.map(|name| workshop.built(name)))
+    Ok(NAMES.map(|name| checkout.built(name)))
 }
 
 /// Boots and waits for the end, which the boat brings about itself.
 fn boot(
-    workshop: &Workshop,
+    checkout: &Checkout,
     debian: &Debian,
     memory: &Path,
     log: &Path,
     shore: &mut Shore,
     limit: Duration,
-) -> anyhow::Result<Told> {
-    let mut qemu = guest::qemu(workshop, &debian.kernel, memory);
+) -> anyhow::Result<Report> {
+    let mut qemu = guest::qemu(checkout, &debian.kernel, memory);
     qemu.stdout(File::create(log)?);
     let (began, mut looked, mut shown) = (Instant::now(), Instant::now(), 0);
-    let status = workshop.start(&mut qemu)?.wait(|| {
+    let status = checkout.start(&mut qemu)?.wait(|| {
         if looked.elapsed() < LOOK {
             return Ok(());
         }
@@ -236,9 +236,9 @@ fn boot(
         bail!("QEMU failed ({status})");
     }
     shore.show_new()?;
-    let told = Told::read(&read(log)?)?;
-    told.made()?;
-    Ok(told)
+    let report = Report::read(&read(log)?)?;
+    report.made()?;
+    Ok(report)
 }
 
 /// A console may hold bytes that are no text.
@@ -248,8 +248,8 @@ fn read(log: &Path) -> anyhow::Result<String> {
 }
 
 /// A sighting beside the whale that was shown; its camera bears the whale's name.
-fn judged(sighting: &Sighting, voyages: &[Voyage]) -> String {
-    let shown = voyages.iter().find(|v| v.whale == sighting.camera);
+fn judged(sighting: &Sighting, encounters: &[Encounter]) -> String {
+    let shown = encounters.iter().find(|v| v.whale == sighting.camera);
     let kind = match shown.map(|v| v.enrolled) {
         Some(true) => "enrolled",
         Some(false) => "new",

@@ -1,14 +1,15 @@
-//! Programs that xtask starts and that never outlive it.
+//! Child processes that never outlive xtask.
 
 use crate::interrupt::Interrupt;
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often a running program is looked at.
+/// How often a running program is polled.
 const LOOK: Duration = Duration::from_millis(30);
-/// How long a program that is told to end may take, before it is killed.
+/// How long a program may take to end after SIGTERM, before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A program at work, in a process group of its own, so that it is ended together with what it started. Dropped, it is ended.
@@ -57,7 +58,7 @@ impl Child {
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.process
             .try_wait()
-            .with_context(|| format!("{} is lost", self.name))
+            .with_context(|| format!("cannot wait for {}", self.name))
     }
 
     /// Waits until it ends, and calls `meanwhile` again and again. An interrupt ends both.
@@ -80,27 +81,21 @@ impl Child {
         if !matches!(self.process.try_wait(), Ok(None)) {
             return;
         }
-        self.tell_group("TERM");
-        let told = Instant::now();
-        while told.elapsed() < GRACE {
+        self.signal_group(Signal::TERM);
+        let asked = Instant::now();
+        while asked.elapsed() < GRACE {
             if !matches!(self.process.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(LOOK);
         }
-        self.tell_group("KILL");
-        // The process itself, should there be no shell to tell its group.
-        let _ = self.process.kill();
+        self.signal_group(Signal::KILL);
         let _ = self.process.wait();
     }
 
-    /// Sends a signal to the process group. The standard library cannot, the shell's own `kill` can.
-    fn tell_group(&self, signal: &str) {
-        let group = format!("-{}", self.process.id());
-        let _ = Command::new("sh")
-            .args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, &group])
-            .stderr(Stdio::null())
-            .status();
+    /// The process may have ended meanwhile, which is what the signal is for.
+    fn signal_group(&self, signal: Signal) {
+        let _ = kill_process_group(Pid::from_child(&self.process), signal);
     }
 }
 

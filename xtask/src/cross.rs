@@ -1,11 +1,11 @@
-//! `cargo xtask cross`: the boat's program for aarch64, and tests of it in an emulator.
+//! `cargo xtask cross`: build the boat's program for aarch64 and test it in an emulator.
 
 mod emulated;
 
-use crate::elf::Demands;
+use crate::checkout::Checkout;
+use crate::elf::Requirements;
 use crate::steps::Steps;
-use crate::test::Tally;
-use crate::workshop::Workshop;
+use crate::test::TestCounts;
 use crate::zig::{GLIBC, SYSTEM, ZIG, ZIG_STEP};
 use anyhow::{Context, bail, ensure};
 use clap::Args;
@@ -13,18 +13,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-/// Build the boat's program for aarch64, and try its parts in an emulator.
+/// Build the boat's program for aarch64, and test it in an emulator.
 ///
-/// The program goes to target/aarch64-unknown-linux-gnu/boat/flukewatch-edge, stripped, and is held against its promise: for aarch64,
+/// The program goes to target/aarch64-unknown-linux-gnu/boat/flukewatch-edge, stripped, and is checked: for aarch64,
 /// no library but the system's, no glibc newer than 2.31, that of JetPack 5, and at most 30 MB. Cargo links with zig, from PyPI into
 /// .tools/zig; Rust's standard library for aarch64 comes from rustup. Then unit tests of `common` and `edge` run in QEMU's user mode
 /// (Debian's qemu-user-static, with a glibc for aarch64 in .tools/arm64), but for those that an emulator is too slow for; the
 /// last lines say which.
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 built, and all tests passed; 1 something failed, and the summary says what; 130 interrupted.")]
+Exit codes: 0 built, and all tests passed; 1 failure, named in the summary; 130 interrupted.")]
 pub(crate) struct CrossArgs {
-    /// Only build and look at what came out
+    /// Only build and check the program
     #[arg(long)]
     no_tests: bool,
 }
@@ -45,19 +45,19 @@ const OTHERS: [&str; 4] = [
     "AR_aarch64_unknown_linux_gnu",
 ];
 
-/// Builds, looks and tests.
-pub(crate) fn run(args: &CrossArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Builds, checks and tests.
+pub(crate) fn run(args: &CrossArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    build(&mut steps, workshop)?;
-    let mut tally = Tally::default();
+    build(&mut steps, checkout)?;
+    let mut counts = TestCounts::default();
     if !args.no_tests {
-        emulated::test(&mut steps, workshop, &mut tally)?;
+        emulated::test(&mut steps, checkout, &mut counts)?;
     }
     println!("\n{}", steps.summary());
     if !args.no_tests {
-        println!("\ntests in the emulator: {tally}\n{}", emulated::LEFT_OUT);
+        println!("\ntests in the emulator: {counts}\n{}", emulated::LEFT_OUT);
     }
-    let good = !steps.any_failed() && (args.no_tests || tally.any_passed());
+    let good = !steps.any_failed() && (args.no_tests || counts.any_passed());
     Ok(if good {
         ExitCode::SUCCESS
     } else {
@@ -66,17 +66,17 @@ pub(crate) fn run(args: &CrossArgs, workshop: &Workshop) -> anyhow::Result<ExitC
 }
 
 /// The steps that build the boat's program; gives where it is.
-pub(crate) fn build(steps: &mut Steps, workshop: &Workshop) -> anyhow::Result<PathBuf> {
-    steps.take("Rust's standard library for aarch64", || {
-        standard_library(workshop)
+pub(crate) fn build(steps: &mut Steps, checkout: &Checkout) -> anyhow::Result<PathBuf> {
+    steps.required("Rust's standard library for aarch64", || {
+        standard_library(checkout)
     })?;
-    steps.take(ZIG_STEP, || ZIG.install(workshop))?;
-    let program = built(workshop, "flukewatch-edge");
-    steps.take("the boat's program for aarch64", || {
-        println!("    (the first time takes minutes, nearly all of it other people's crates)");
-        let mut cargo = zigbuild(workshop, "zigbuild");
+    steps.required(ZIG_STEP, || ZIG.install(checkout))?;
+    let program = built(checkout, "flukewatch-edge");
+    steps.required("build the boat's program for aarch64", || {
+        println!("    (takes minutes the first time)");
+        let mut cargo = zigbuild(checkout, "zigbuild");
         cargo.args(["--package", "flukewatch-edge", "--bin", "flukewatch-edge"]);
-        workshop.run(&mut cargo)?;
+        checkout.run(&mut cargo)?;
         println!("    {}", look(&program)?);
         Ok(())
     })?;
@@ -84,14 +84,14 @@ pub(crate) fn build(steps: &mut Steps, workshop: &Workshop) -> anyhow::Result<Pa
 }
 
 /// Where Cargo puts what it builds for the boat.
-pub(crate) fn built(workshop: &Workshop, inside: &str) -> PathBuf {
-    workshop.target().join(TARGET).join(PROFILE).join(inside)
+pub(crate) fn built(checkout: &Checkout, inside: &str) -> PathBuf {
+    checkout.target().join(TARGET).join(PROFILE).join(inside)
 }
 
 /// A command of Cargo that builds for the boat and links with zig.
-pub(crate) fn zigbuild(workshop: &Workshop, command: &str) -> Command {
-    let programs = workshop.path(ZIG.folder).join("bin");
-    let mut cargo = workshop.program(programs.join("cargo-zigbuild"));
+pub(crate) fn zigbuild(checkout: &Checkout, command: &str) -> Command {
+    let programs = checkout.path(ZIG.folder).join("bin");
+    let mut cargo = checkout.program(programs.join("cargo-zigbuild"));
     let target = format!("{TARGET}.{}.{}", GLIBC.0, GLIBC.1);
     cargo.args([command, "--profile", PROFILE, "--target", &target]);
     // It looks for the Python that has zig.
@@ -107,9 +107,9 @@ pub(crate) fn zigbuild(workshop: &Workshop, command: &str) -> Command {
 }
 
 /// Rust's own part of every program, which Rust installs for one processor at first.
-fn standard_library(workshop: &Workshop) -> anyhow::Result<()> {
+fn standard_library(checkout: &Checkout) -> anyhow::Result<()> {
     let there = || {
-        let folder = workshop.ask(workshop.program("rustc").args([
+        let folder = checkout.ask(checkout.program("rustc").args([
             "--print",
             "target-libdir",
             "--target",
@@ -122,12 +122,12 @@ fn standard_library(workshop: &Workshop) -> anyhow::Result<()> {
         println!("    in {}", folder.display());
         return Ok(());
     }
-    if workshop
-        .ask(workshop.program("rustup").arg("--version"))
+    if checkout
+        .ask(checkout.program("rustup").arg("--version"))
         .is_some()
     {
         println!("    rustup installs it");
-        workshop.run(workshop.program("rustup").args(["target", "add", TARGET]))?;
+        checkout.run(checkout.program("rustup").args(["target", "add", TARGET]))?;
     }
     if there().is_none() {
         bail!(
@@ -146,12 +146,12 @@ fn has_std(folder: &Path) -> bool {
     })
 }
 
-/// Holds the program against its promise, and says what it is.
+/// Checks the program; returns a description.
 fn look(program: &Path) -> anyhow::Result<String> {
     let named = || program.display().to_string();
     let bytes = fs::read(program).with_context(|| format!("{} cannot be read", named()))?;
-    let demands = Demands::read(&bytes).with_context(named)?;
-    let (major, minor) = check(&demands, bytes.len() as u64).with_context(named)?;
+    let requirements = Requirements::read(&bytes).with_context(named)?;
+    let (major, minor) = check(&requirements, bytes.len() as u64).with_context(named)?;
     Ok(format!(
         "{}: aarch64, needs glibc {major}.{minor}, {:.1} MB",
         named(),
@@ -160,13 +160,13 @@ fn look(program: &Path) -> anyhow::Result<String> {
 }
 
 /// Gives the glibc that is needed.
-fn check(demands: &Demands, bytes: u64) -> anyhow::Result<(u32, u32)> {
+fn check(requirements: &Requirements, bytes: u64) -> anyhow::Result<(u32, u32)> {
     ensure!(
-        demands.machine == MACHINE,
+        requirements.machine == MACHINE,
         "it is for processor {}, not {MACHINE}",
-        demands.machine
+        requirements.machine
     );
-    let glibc = demands
+    let glibc = requirements
         .glibc()?
         .context("it needs no glibc, so it is no usual program")?;
     ensure!(
@@ -177,7 +177,7 @@ fn check(demands: &Demands, bytes: u64) -> anyhow::Result<(u32, u32)> {
         GLIBC.0,
         GLIBC.1
     );
-    let foreign = demands
+    let foreign = requirements
         .libraries
         .iter()
         .find(|l| !SYSTEM.contains(&l.as_str()));
@@ -202,8 +202,8 @@ mod tests {
         names.iter().map(|&n| n.to_owned()).collect()
     }
 
-    fn good() -> Demands {
-        Demands {
+    fn good() -> Requirements {
+        Requirements {
             machine: 183,
             versions: set(&["GLIBC_2.17", "GLIBC_2.30"]),
             libraries: set(&["libc.so.6", "libm.so.6"]),
@@ -214,16 +214,16 @@ mod tests {
     #[test]
     fn a_program_that_a_boat_cannot_run_is_refused() {
         assert_eq!(check(&good(), MOST).unwrap(), (2, 30));
-        let refusal = |change: fn(&mut Demands), bytes| {
-            let mut demands = good();
-            change(&mut demands);
-            check(&demands, bytes).unwrap_err().to_string()
+        let refusal = |change: fn(&mut Requirements), bytes| {
+            let mut requirements = good();
+            change(&mut requirements);
+            check(&requirements, bytes).unwrap_err().to_string()
         };
-        let newer = |d: &mut Demands| {
+        let newer = |d: &mut Requirements| {
             d.versions.insert("GLIBC_2.34".into());
         };
         assert_eq!(refusal(newer, 1), "it needs glibc 2.34, JetPack 5 has 2.31");
-        let linked = |d: &mut Demands| {
+        let linked = |d: &mut Requirements| {
             d.libraries.insert("libssl.so.3".into());
         };
         assert!(refusal(linked, 1).contains("links to libssl.so.3"));

@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: a boat, a shore station and synthetic whales on this machine.
 //!
-//! Everything that it writes lies in the folder `demo`, which is made anew each time.
+//! It writes to the folder `demo`, which it empties first.
 
 mod boat;
 pub(crate) mod folder;
@@ -12,9 +12,9 @@ pub(crate) mod shore;
 pub(crate) mod sighting;
 mod truth;
 
+use crate::checkout::Checkout;
 use crate::interrupt::Interrupted;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use boat::Boat;
 use clap::Args;
@@ -25,7 +25,7 @@ use shore::Shore;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Show the whole way on this machine: whales, boat, shore, and a page to look at.
+/// Run the whole pipeline on this machine: whales, boat, shore, and the station's page.
 ///
 /// Draws synthetic whales, enrols half of them with the shipped bundle, starts shore with its own broker, lets a boat meet known and new
 /// whales, shows each sighting as it reaches shore, and compares all of them with the truth. Needs no libtorch and no network once
@@ -47,22 +47,24 @@ pub(crate) struct DemoArgs {
 }
 
 /// The bundle that comes with Flukewatch.
-const SHIPPED: &str = "models/humpback-lite0";
+pub(crate) const SHIPPED: &str = "models/humpback-lite0";
 
 /// Runs the demo. Shore is ended however this ends.
-pub(crate) fn run(args: &DemoArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &DemoArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let model = args
         .bundle
         .clone()
-        .unwrap_or_else(|| workshop.path(SHIPPED));
+        .unwrap_or_else(|| checkout.path(SHIPPED));
     let model = model
         .canonicalize()
         .with_context(|| format!("there is no bundle {}", model.display()))?;
-    let folder = DemoFolder::claim(&workshop.path("demo"))?;
-    println!("The demo needs Rust and a C compiler, which are here; there is nothing to install.");
+    let folder = DemoFolder::claim(&checkout.path("demo"))?;
+    println!(
+        "Demo: builds the programs, draws whales, runs a boat and a shore station. Nothing has to be installed."
+    );
 
     let mut steps = Steps::new();
-    let (shore, outcome) = play(&mut steps, workshop, &folder, &model)?;
+    let (shore, outcome) = play(&mut steps, checkout, &folder, &model)?;
     println!("\n{}\n\n{}", steps.summary(), outcome.verdict());
     let code = if outcome.is_good() {
         ExitCode::SUCCESS
@@ -87,42 +89,41 @@ pub(crate) fn run(args: &DemoArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
     }
 }
 
-fn play(
+/// Runs all steps. The station still runs when this returns.
+pub(crate) fn play(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     folder: &DemoFolder,
     model: &Path,
 ) -> anyhow::Result<(Shore, Outcome)> {
-    steps.take("build the three programs", || {
-        println!("    (the first time takes minutes, nearly all of it other people's crates)");
-        let mut cargo = workshop.cargo();
-        cargo.args(["build", "--workspace"]);
-        for program in ["flukewatch", "flukewatch-edge", "flukewatch-shore"] {
-            cargo.args(["--bin", program]);
-        }
-        workshop.run(&mut cargo)
+    steps.required("build the programs (minutes, the first time)", || {
+        // The selection of `cargo xtask test` and of the README: nothing that is built here is built again there.
+        let build = ["build", "--release", "--workspace", "--bins"];
+        checkout.run(checkout.cargo().args(build))?;
+        println!("    flukewatch, flukewatch-edge and flukewatch-shore are in target/release");
+        Ok(())
     })?;
     let population = Population::in_folder(&folder.path("flukes"));
-    steps.take(
-        "draw synthetic whales, their catalogue and what a camera sees",
-        || population.draw(workshop),
+    steps.required(
+        "draw synthetic whales, their catalogue and camera frames",
+        || population.draw(checkout),
     )?;
     let bundle = folder.path("demo.flukebundle");
-    steps.take("enrol the catalogue's whales with the bundle", || {
-        population.enrol(workshop, model, &bundle)
+    steps.required("enrol the catalogue", || {
+        population.enrol(checkout, model, &bundle)
     })?;
-    let mut shore = steps.take("start shore with its broker", || {
-        let program = workshop.built("flukewatch-shore");
-        Shore::start(workshop, &program, folder, &bundle, &population.photos())
+    let mut shore = steps.required("start shore with its broker", || {
+        let program = checkout.built("flukewatch-shore");
+        Shore::start(checkout, &program, folder, &bundle, &population.photos())
     })?;
     let sequences = population.sequences()?;
     let mut boat = Boat::new(folder, &bundle, shore.mqtt());
-    steps.take("let the boat watch, and shore listen", || {
+    steps.required("run the boat", || {
         sequences
             .iter()
-            .try_for_each(|sequence| boat.watch(workshop, sequence, &mut shore))
+            .try_for_each(|sequence| boat.watch(checkout, sequence, &mut shore))
     })?;
-    let outcome = steps.take("compare with the truth", || {
+    let outcome = steps.required("compare with the truth", || {
         let sightings = shore.sightings()?;
         let judged = judge::judge(&sequences, &sightings)?;
         judged.iter().for_each(|row| println!("    {row}"));

@@ -1,11 +1,11 @@
-//! What a program or a shared library demands of the system that loads it, read from its ELF file.
+//! What a program or a shared library requirements of the system that loads it, read from its ELF file.
 
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeSet;
 
 /// What stands in the file's tables.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Demands {
+pub(crate) struct Requirements {
     /// `EM_X86_64` (62) or `EM_AARCH64` (183).
     pub(crate) machine: u16,
     /// Versions of symbols, as `GLIBC_2.17`.
@@ -21,7 +21,7 @@ const DYNSYM: u32 = 11;
 const VERNEED: u32 = 0x6fff_fffe;
 const NEEDED: u64 = 1;
 
-impl Demands {
+impl Requirements {
     /// Reads a 64-bit little-endian ELF file.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl Demands {
             file.starts_with(b"\x7fELF\x02\x01"),
             "it is no 64-bit little-endian ELF file"
         );
-        let mut demands = Self {
+        let mut requirements = Self {
             machine: u16_at(file, 18)?,
             ..Self::default()
         };
@@ -47,7 +47,7 @@ impl Demands {
                 DYNAMIC => {
                     for entry in section.bytes(file)?.chunks_exact(16) {
                         if u64_at(entry, 0)? == NEEDED {
-                            demands
+                            requirements
                                 .libraries
                                 .insert(text_at(strings()?, usize_of(u64_at(entry, 8)?)?)?);
                         }
@@ -57,17 +57,19 @@ impl Demands {
                     for entry in section.bytes(file)?.chunks_exact(24) {
                         // Defined here, and global or weak.
                         if u16_at(entry, 6)? != 0 && entry[4] >> 4 != 0 {
-                            demands
+                            requirements
                                 .functions
                                 .insert(text_at(strings()?, u32_at(entry, 0)? as usize)?);
                         }
                     }
                 }
-                VERNEED => read_versions(section.bytes(file)?, strings()?, &mut demands.versions)?,
+                VERNEED => {
+                    read_versions(section.bytes(file)?, strings()?, &mut requirements.versions)?
+                }
                 _ => {}
             }
         }
-        Ok(demands)
+        Ok(requirements)
     }
 
     /// The highest version of glibc that is demanded, as `(2, 17)`.
@@ -183,16 +185,16 @@ mod tests {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn this_very_program_is_read() {
         let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-        let demands = Demands::read(&file).unwrap();
+        let requirements = Requirements::read(&file).unwrap();
         assert!(
-            demands.libraries.contains("libc.so.6"),
+            requirements.libraries.contains("libc.so.6"),
             "{:?}",
-            demands.libraries
+            requirements.libraries
         );
-        let (major, minor) = demands.glibc().unwrap().unwrap();
+        let (major, minor) = requirements.glibc().unwrap().unwrap();
         assert!(major == 2 && minor >= 17, "{major}.{minor}");
         for end in [0, 3, 20, 63, file.len() / 2] {
-            assert!(Demands::read(&file[..end]).is_err(), "cut at {end}");
+            assert!(Requirements::read(&file[..end]).is_err(), "cut at {end}");
         }
     }
 
@@ -200,9 +202,9 @@ mod tests {
     fn versions_are_compared_as_numbers() {
         let glibc = |versions: &[&str]| {
             let versions = versions.iter().map(|&v| v.to_owned()).collect();
-            Demands {
+            Requirements {
                 versions,
-                ..Demands::default()
+                ..Requirements::default()
             }
             .glibc()
         };

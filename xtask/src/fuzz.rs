@@ -5,9 +5,9 @@ mod log;
 mod search;
 mod target;
 
+use crate::checkout::Checkout;
+use crate::duration::format_duration;
 use crate::steps::Steps;
-use crate::wording::duration;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use clap::Args;
 use search::{Search, Searched};
@@ -29,16 +29,16 @@ use std::time::Duration;
 Targets:
   bundle    a bundle in one file, with all its parts; also with sizes and checksums made right
   config    the boat's configuration
-  film      MJPEG, Y4M and AVI
+  video     MJPEG, Y4M and AVI
   gpsd      what gpsd says
   jpeg      a camera's JPEG, and a photo's file
-  message   what shore takes from its broker, and the boat's receipts
+  message   what shore takes from its broker, and the boat's acks
   nmea      what comes over a receiver's serial line
   pixels    a camera's uncompressed frame
 
 Examples:
   cargo xtask fuzz                         all of them, a minute each
-  cargo xtask fuzz jpeg film --seconds 3600
+  cargo xtask fuzz jpeg video --seconds 3600
   cargo xtask fuzz nmea --seed 7           the same search each time, as long as fuzz/corpus/nmea is empty
 
 Exit codes: 0 nothing was found; 1 something was, and the last lines say what and how to run it again; 130 interrupted.")]
@@ -58,27 +58,27 @@ pub(crate) struct FuzzArgs {
 }
 
 /// Builds and searches.
-pub(crate) fn run(args: &FuzzArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
-    let targets = target::chosen(workshop, &args.targets)?;
+pub(crate) fn run(args: &FuzzArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
+    let targets = target::chosen(checkout, &args.targets)?;
     let mut steps = Steps::new();
-    steps.take("fuzz targets", || {
-        println!("    (the first time takes minutes, nearly all of it other people's crates)");
-        build::build(workshop, &targets)
+    steps.required("fuzz targets", || {
+        println!("    (takes minutes the first time)");
+        build::build(checkout, &targets)
     })?;
     let jobs = args.jobs.map_or_else(cores, NonZero::get);
     let long = Duration::from_secs(args.seconds.into());
-    let what = format!("{} searches of {}", targets.len(), duration(long));
-    let done = steps.take(&what, || {
+    let what = format!("{} searches of {}", targets.len(), format_duration(long));
+    let done = steps.required(&what, || {
         let search = Search {
             seconds: args.seconds,
             seed: args.seed,
         };
-        search.all(workshop, &targets, jobs, |searched| {
+        search.all(checkout, &targets, jobs, |searched| {
             println!("    {searched}")
         })
     })?;
     println!("\n{}\n", steps.summary());
-    Ok(told(&done))
+    Ok(report(&done))
 }
 
 fn cores() -> usize {
@@ -86,7 +86,7 @@ fn cores() -> usize {
 }
 
 /// Says what came of it all.
-fn told(done: &[Searched]) -> ExitCode {
+fn report(done: &[Searched]) -> ExitCode {
     let runs: u64 = done.iter().map(|s| s.log.runs).sum();
     let bad: Vec<&Searched> = done.iter().filter(|s| !s.is_good()).collect();
     for searched in &bad {
@@ -102,9 +102,10 @@ fn told(done: &[Searched]) -> ExitCode {
 }
 
 /// A folder for files of ours, made where it is missing.
-fn folder(workshop: &Workshop, inside: &str) -> anyhow::Result<std::path::PathBuf> {
-    let path = workshop.path("fuzz").join(inside);
-    std::fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+fn folder(checkout: &Checkout, inside: &str) -> anyhow::Result<std::path::PathBuf> {
+    let path = checkout.path("fuzz").join(inside);
+    std::fs::create_dir_all(&path)
+        .with_context(|| format!("{} cannot be created", path.display()))?;
     Ok(path)
 }
 
@@ -122,9 +123,9 @@ mod tests {
 
     #[test]
     fn the_help_names_every_target() {
-        let workshop = Workshop::new(Interrupt::default()).unwrap();
+        let checkout = Checkout::new(Interrupt::default()).unwrap();
         let help = Cli::command().render_long_help().to_string();
-        let targets = target::chosen(&workshop, &[]).unwrap();
+        let targets = target::chosen(&checkout, &[]).unwrap();
         assert!(targets.len() >= 8);
         for target::Target { name } in targets {
             assert!(help.contains(&format!("\n  {name:<9} ")), "{name}");

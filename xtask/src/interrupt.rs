@@ -1,21 +1,21 @@
-//! Ctrl-C and its kin: a request to stop that every wait looks at, so that what was started is ended before xtask is.
+//! Interrupts (Ctrl-C, SIGTERM, SIGHUP): a flag that every wait checks, so that child processes end before xtask does.
 
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Whether somebody asked xtask to stop.
+/// Whether xtask was asked to stop.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
-/// Somebody did.
+/// xtask was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interrupted;
 
 impl std::fmt::Display for Interrupted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("interrupted; everything that was started has ended")
+        f.write_str("interrupted; all child processes have ended")
     }
 }
 

@@ -1,27 +1,27 @@
 //! `cargo xtask`: set-up, tests, demo and measurements of Flukewatch, one command each.
 //!
-//! It runs the other crates' programs and depends on none of them, so that it starts within seconds on a machine where nothing is
-//! built.
+//! It runs the other crates' programs and depends on none of them, so that it starts within seconds on a fresh clone.
 
 mod arm64;
 mod bench;
 mod boat;
+mod checkout;
 mod child;
 mod cross;
 mod demo;
+mod duration;
 mod elf;
 mod fuzz;
+mod images;
 mod interrupt;
 mod setup;
 mod shim;
 mod steps;
 mod test;
-mod wording;
-mod workshop;
 mod zig;
 
+use crate::checkout::Checkout;
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::workshop::Workshop;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -33,17 +33,18 @@ use std::process::ExitCode;
     max_term_width = 100,
     after_help = "\
 Examples:
-  cargo xtask demo      a boat, a shore station and synthetic whales on this machine, and a page to look at
-  cargo xtask test      all tests; installs what they need where it is missing
-  cargo xtask setup     only that: libtorch for the trainer, ONNX Runtime and mosquitto for tests
-  cargo xtask cross     the boat's program for aarch64, and tests of it in an emulator
-  cargo xtask boat      that program on an emulated boat with a camera, and shore beside it
-  cargo xtask shim      the shims for TensorRT, for boats with an NVIDIA GPU
-  cargo xtask fuzz      input that what reads bytes from outside does not survive: a minute's search for each reader
-  cargo xtask bench train    speed and memory of training, beside PyTorch in Python
-  cargo xtask bench search   speed of the search in the catalogue, beside faiss and usearch
+  cargo xtask demo      run a boat, a shore station and synthetic whales on this machine
+  cargo xtask test      run all tests; installs missing tools
+  cargo xtask setup     install libtorch for the trainer, and tools for tests
+  cargo xtask cross     build the boat's program for aarch64 and test it in an emulator
+  cargo xtask boat      run that program on an emulated boat with a camera
+  cargo xtask shim      build the TensorRT shims for boats with an NVIDIA GPU
+  cargo xtask fuzz      fuzz everything that parses untrusted bytes, a minute for each target
+  cargo xtask images    the screenshots of the documents, taken from a run of the demo
+  cargo xtask bench train    compare training speed and memory with PyTorch
+  cargo xtask bench search   compare catalogue search with faiss and usearch
 
-Exit codes: 0 all is well; 1 something is not, and the last lines say what; 2 wrong command line; 130 interrupted."
+Exit codes: 0 success; 1 failure, explained by the last lines; 2 invalid arguments; 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -60,21 +61,23 @@ enum Command {
     Cross(cross::CrossArgs),
     Boat(boat::BoatArgs),
     Fuzz(fuzz::FuzzArgs),
+    Images(images::ImagesArgs),
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = Interrupt::on_signals().and_then(|interrupt| {
-        let workshop = Workshop::new(interrupt)?;
+        let checkout = Checkout::new(interrupt)?;
         match &cli.command {
-            Command::Setup(args) => setup::run(args, &workshop),
-            Command::Test(args) => test::run(args, &workshop),
-            Command::Demo(args) => demo::run(args, &workshop),
-            Command::Bench(args) => bench::run(args, &workshop),
-            Command::Shim(args) => shim::run(args, &workshop),
-            Command::Cross(args) => cross::run(args, &workshop),
-            Command::Boat(args) => boat::run(args, &workshop),
-            Command::Fuzz(args) => fuzz::run(args, &workshop),
+            Command::Setup(args) => setup::run(args, &checkout),
+            Command::Test(args) => test::run(args, &checkout),
+            Command::Demo(args) => demo::run(args, &checkout),
+            Command::Bench(args) => bench::run(args, &checkout),
+            Command::Shim(args) => shim::run(args, &checkout),
+            Command::Cross(args) => cross::run(args, &checkout),
+            Command::Boat(args) => boat::run(args, &checkout),
+            Command::Fuzz(args) => fuzz::run(args, &checkout),
+            Command::Images(args) => images::run(args, &checkout),
         }
     });
     match done {

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: what Cargo cannot fetch.
+//! `cargo xtask setup`: installs what Cargo cannot fetch.
 
 pub(crate) mod debian;
 pub(crate) mod environment;
@@ -8,8 +8,8 @@ pub(crate) mod onnx_runtime;
 mod python;
 pub(crate) mod tensorrt_rtx;
 
+use crate::checkout::Checkout;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use clap::Args;
 use std::process::ExitCode;
 
@@ -22,13 +22,13 @@ pub(crate) struct SetupArgs {
     /// libtorch with everything that training on an NVIDIA GPU needs: 4.7 GB instead of 1.2 GB
     #[arg(long, conflicts_with = "no_torch")]
     cuda: bool,
-    /// Leave libtorch out; without it everything but training works
+    /// Skip libtorch; everything but training works without it
     #[arg(long)]
     no_torch: bool,
 }
 
 /// Installs what is missing.
-pub(crate) fn run(args: &SetupArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &SetupArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     if !args.no_torch {
         let form = if args.cuda {
@@ -36,9 +36,9 @@ pub(crate) fn run(args: &SetupArgs, workshop: &Workshop) -> anyhow::Result<ExitC
         } else {
             libtorch::Form::Light
         };
-        libtorch_step(&mut steps, workshop, form)?;
+        libtorch_step(&mut steps, checkout, form)?;
     }
-    test_tools(&mut steps, workshop)?;
+    test_tools(&mut steps, checkout)?;
     println!("\n{}", steps.summary());
     Ok(if steps.all_done() {
         ExitCode::SUCCESS
@@ -50,24 +50,24 @@ pub(crate) fn run(args: &SetupArgs, workshop: &Workshop) -> anyhow::Result<ExitC
 /// The step that installs libtorch where it is missing.
 pub(crate) fn libtorch_step(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     form: libtorch::Form,
 ) -> anyhow::Result<()> {
-    steps.take("libtorch, for the trainer", || {
-        libtorch::install(workshop, form)
+    steps.required("libtorch, for the trainer", || {
+        libtorch::install(checkout, form)
     })
 }
 
 /// The steps that install what only tests use. Each may fail: then tests are skipped.
-pub(crate) fn test_tools(steps: &mut Steps, workshop: &Workshop) -> anyhow::Result<()> {
-    steps.wish("ONNX Runtime, to compare inference engines with", || {
-        onnx_runtime::ONNX_RUNTIME.install(workshop)
+pub(crate) fn test_tools(steps: &mut Steps, checkout: &Checkout) -> anyhow::Result<()> {
+    steps.optional("ONNX Runtime, for comparing inference engines", || {
+        onnx_runtime::ONNX_RUNTIME.install(checkout)
     })?;
-    steps.wish("TensorRT-RTX, to ask what TensorRT makes of models", || {
-        tensorrt_rtx::TENSORRT_RTX.install(workshop)
+    steps.optional("TensorRT-RTX, for checking models", || {
+        tensorrt_rtx::TENSORRT_RTX.install(checkout)
     })?;
-    steps.wish("mosquitto, a broker that is not ours", || {
-        mosquitto::install(workshop)
+    steps.optional("mosquitto, an external broker", || {
+        mosquitto::install(checkout)
     })?;
     Ok(())
 }

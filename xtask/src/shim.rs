@@ -2,9 +2,9 @@
 
 mod headers;
 
-use crate::elf::Demands;
+use crate::checkout::Checkout;
+use crate::elf::Requirements;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use crate::zig::{GLIBC, SYSTEM, ZIG, ZIG_STEP};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -32,14 +32,14 @@ pub(crate) struct ShimArgs {
 /// The processors of boats, and their numbers in ELF files.
 const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
 /// Compiles the shims.
-pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    let all = steps.take("TensorRT's headers", || look(workshop))?;
+    let all = steps.required("TensorRT's headers", || look(checkout))?;
     if args.native {
-        steps.attempt("shims for this machine", || native(workshop, &all))?;
+        steps.check("shims for this machine", || native(checkout, &all))?;
     } else {
-        steps.take(ZIG_STEP, || ZIG.install(workshop))?;
-        for_boats(&mut steps, workshop, &all)?;
+        steps.required(ZIG_STEP, || ZIG.install(checkout))?;
+        for_boats(&mut steps, checkout, &all)?;
     }
     println!("\n{}", steps.summary());
     Ok(if steps.any_failed() {
@@ -52,14 +52,14 @@ pub(crate) fn run(args: &ShimArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
 /// With zig, for both processors.
 fn for_boats(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     all: &[Headers],
 ) -> Result<(), crate::interrupt::Interrupted> {
     for (processor, machine) in PROCESSORS {
-        steps.attempt(&format!("shims for {processor}"), || {
+        steps.check(&format!("shims for {processor}"), || {
             println!("    (the first time zig compiles its C++ library, which takes minutes)");
             all.iter()
-                .try_for_each(|headers| cross(workshop, headers, processor, machine))
+                .try_for_each(|headers| cross(checkout, headers, processor, machine))
         })?;
     }
     Ok(())
@@ -68,34 +68,34 @@ fn for_boats(
 /// For `cargo xtask test`: the shims for this machine and for boats. Gives why there are none, where headers or a compiler are missing.
 pub(crate) fn test_step(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
 ) -> Result<Option<String>, crate::interrupt::Interrupted> {
     let mut found = vec![];
     let mut skipped = None;
-    steps.wish("TensorRT's headers, to compile its shims", || {
-        let looked = look(workshop);
+    steps.optional("TensorRT's headers, to compile its shims", || {
+        let looked = look(checkout);
         skipped = looked.as_ref().err().map(|e| format!("{e:#}"));
         found = looked?;
         Ok(())
     })?;
     if skipped.is_none() {
-        steps.attempt("shims for TensorRT, for this machine", || {
-            native(workshop, &found)
+        steps.check("shims for TensorRT, for this machine", || {
+            native(checkout, &found)
         })?;
-        steps.wish(ZIG_STEP, || {
-            let zig = ZIG.install(workshop);
+        steps.optional(ZIG_STEP, || {
+            let zig = ZIG.install(checkout);
             skipped = zig.as_ref().err().map(|e| format!("{e:#}"));
             zig
         })?;
         if skipped.is_none() {
-            for_boats(steps, workshop, &found)?;
+            for_boats(steps, checkout, &found)?;
         }
     }
     Ok(skipped)
 }
 
-fn look(workshop: &Workshop) -> anyhow::Result<Vec<Headers>> {
-    let all = headers::all(workshop)?;
+fn look(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
+    let all = headers::all(checkout)?;
     for Headers {
         version, folder, ..
     } in &all
@@ -106,14 +106,14 @@ fn look(workshop: &Workshop) -> anyhow::Result<Vec<Headers>> {
 }
 
 /// With the machine's own compiler, whose C++ library and glibc are then the shim's too.
-fn native(workshop: &Workshop, all: &[Headers]) -> anyhow::Result<()> {
+fn native(checkout: &Checkout, all: &[Headers]) -> anyhow::Result<()> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     for headers in all {
-        let file = place(workshop, std::env::consts::ARCH, headers.major)?;
-        let mut command = workshop.program(PathBuf::from(&compiler));
-        workshop.run(compile(workshop, &mut command, headers, &file))?;
-        let demands = read(&file)?;
-        demand_functions(&demands, &functions(workshop)?)
+        let file = place(checkout, std::env::consts::ARCH, headers.major)?;
+        let mut command = checkout.program(PathBuf::from(&compiler));
+        checkout.run(compile(checkout, &mut command, headers, &file))?;
+        let requirements = read(&file)?;
+        check_functions(&requirements, &functions(checkout)?)
             .with_context(|| file.display().to_string())?;
         println!("    {}", file.display());
     }
@@ -121,19 +121,20 @@ fn native(workshop: &Workshop, all: &[Headers]) -> anyhow::Result<()> {
 }
 
 fn cross(
-    workshop: &Workshop,
+    checkout: &Checkout,
     headers: &Headers,
     processor: &str,
     machine: u16,
 ) -> anyhow::Result<()> {
-    let file = place(workshop, processor, headers.major)?;
-    let mut command = workshop.program(ZIG.python(workshop));
+    let file = place(checkout, processor, headers.major)?;
+    let mut command = checkout.program(ZIG.python(checkout));
     let target = format!("{processor}-linux-gnu.{}.{}", GLIBC.0, GLIBC.1);
     command.args(["-m", "ziglang", "c++", "-target", &target, "-s"]);
-    workshop.run(compile(workshop, &mut command, headers, &file))?;
-    let demands = read(&file)?;
-    check(&demands, machine, &functions(workshop)?).with_context(|| file.display().to_string())?;
-    let (major, minor) = demands.glibc()?.unwrap_or_default();
+    checkout.run(compile(checkout, &mut command, headers, &file))?;
+    let requirements = read(&file)?;
+    check(&requirements, machine, &functions(checkout)?)
+        .with_context(|| file.display().to_string())?;
+    let (major, minor) = requirements.glibc()?.unwrap_or_default();
     println!(
         "    {}: for TensorRT {} with the headers of {}, needs glibc {major}.{minor}",
         file.display(),
@@ -144,19 +145,20 @@ fn cross(
 }
 
 /// Where a shim goes.
-fn place(workshop: &Workshop, processor: &str, major: u32) -> anyhow::Result<PathBuf> {
-    let folder = workshop.target().join("shims").join(processor);
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
+fn place(checkout: &Checkout, processor: &str, major: u32) -> anyhow::Result<PathBuf> {
+    let folder = checkout.target().join("shims").join(processor);
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
     Ok(folder.join(format!("libflukewatch_trt{major}.so")))
 }
 
 fn compile<'a>(
-    workshop: &Workshop,
+    checkout: &Checkout,
     compiler: &'a mut Command,
     headers: &Headers,
     file: &Path,
 ) -> &'a mut Command {
-    let source = workshop.path("common/shim");
+    let source = checkout.path("common/inference/shim");
     compiler
         .args([
             "-std=c++17",
@@ -182,14 +184,14 @@ fn compile<'a>(
         .arg("-ldl")
 }
 
-fn read(file: &Path) -> anyhow::Result<Demands> {
+fn read(file: &Path) -> anyhow::Result<Requirements> {
     let bytes = fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    Demands::read(&bytes).with_context(|| file.display().to_string())
+    Requirements::read(&bytes).with_context(|| file.display().to_string())
 }
 
 /// The functions that the header declares.
-fn functions(workshop: &Workshop) -> anyhow::Result<BTreeSet<String>> {
-    let file = workshop.path("common/shim/flukewatch_trt.h");
+fn functions(checkout: &Checkout) -> anyhow::Result<BTreeSet<String>> {
+    let file = checkout.path("common/inference/shim/flukewatch_trt.h");
     let text =
         fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
     Ok(declared(&text))
@@ -206,29 +208,39 @@ fn declared(header: &str) -> BTreeSet<String> {
         .collect()
 }
 
-fn check(demands: &Demands, machine: u16, functions: &BTreeSet<String>) -> anyhow::Result<()> {
-    if demands.machine != machine {
-        bail!("it is for processor {}, not {machine}", demands.machine);
+fn check(
+    requirements: &Requirements,
+    machine: u16,
+    functions: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    if requirements.machine != machine {
+        bail!(
+            "it is for processor {}, not {machine}",
+            requirements.machine
+        );
     }
-    if let Some((major, minor)) = demands.glibc()?.filter(|&glibc| glibc > GLIBC) {
+    if let Some((major, minor)) = requirements.glibc()?.filter(|&glibc| glibc > GLIBC) {
         bail!(
             "it needs glibc {major}.{minor}, JetPack 5 has {}.{}",
             GLIBC.0,
             GLIBC.1
         );
     }
-    if let Some(library) = demands
+    if let Some(library) = requirements
         .libraries
         .iter()
         .find(|l| !SYSTEM.contains(&l.as_str()))
     {
         bail!("it links to {library}, which a boat may not have");
     }
-    demand_functions(demands, functions)
+    check_functions(requirements, functions)
 }
 
-fn demand_functions(demands: &Demands, functions: &BTreeSet<String>) -> anyhow::Result<()> {
-    let ours: BTreeSet<String> = demands
+fn check_functions(
+    requirements: &Requirements,
+    functions: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let ours: BTreeSet<String> = requirements
         .functions
         .iter()
         .filter(|name| name.starts_with("flukewatch_"))
@@ -248,8 +260,8 @@ mod tests {
         names.iter().map(|&n| n.to_owned()).collect()
     }
 
-    fn good() -> Demands {
-        Demands {
+    fn good() -> Requirements {
+        Requirements {
             machine: 183,
             versions: set(&["GLIBC_2.17", "GLIBC_2.4"]),
             libraries: set(&["libc.so.6", "libdl.so.2"]),
@@ -257,10 +269,10 @@ mod tests {
         }
     }
 
-    fn refusal(change: impl FnOnce(&mut Demands)) -> String {
-        let mut demands = good();
-        change(&mut demands);
-        check(&demands, 183, &set(&["flukewatch_trt_abi"]))
+    fn refusal(change: impl FnOnce(&mut Requirements)) -> String {
+        let mut requirements = good();
+        change(&mut requirements);
+        check(&requirements, 183, &set(&["flukewatch_trt_abi"]))
             .unwrap_err()
             .to_string()
     }
@@ -283,7 +295,7 @@ mod tests {
 
     #[test]
     fn the_header_declares_our_functions() {
-        let header = include_str!("../../common/shim/flukewatch_trt.h");
+        let header = include_str!("../../common/inference/shim/flukewatch_trt.h");
         let names = declared(header);
         assert_eq!(names.len(), 10, "{names:?}");
         assert!(names.contains("flukewatch_trt_shape_of"), "{names:?}");

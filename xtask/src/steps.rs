@@ -1,7 +1,7 @@
-//! Steps of a command: each says what it does before and how long it took after, and a summary closes.
+//! Steps of a command: prints a title before each and its duration after, and a summary at the end.
 
+use crate::duration::format_duration;
 use crate::interrupt::Interrupted;
-use crate::wording::duration;
 use std::time::{Duration, Instant};
 
 /// What has been done so far.
@@ -20,8 +20,8 @@ struct Done {
 enum Outcome {
     Done,
     Failed,
-    /// It failed, and the command can do without.
-    DoneWithout,
+    /// It failed, and the command can continue without it.
+    Skipped,
 }
 
 impl Steps {
@@ -33,16 +33,16 @@ impl Steps {
         }
     }
 
-    /// Does `what`; its failure is for the caller.
-    pub(crate) fn take<T>(
+    /// Runs a step; returns its failure to the caller.
+    pub(crate) fn required<T>(
         &mut self,
         what: &str,
         step: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        self.take_or(Outcome::Failed, what, step)
+        self.record(Outcome::Failed, what, step)
     }
 
-    fn take_or<T>(
+    fn record<T>(
         &mut self,
         failure: Outcome,
         what: &str,
@@ -53,9 +53,9 @@ impl Steps {
         let result = step();
         let took = began.elapsed();
         match &result {
-            Ok(_) => println!("    done in {}", duration(took)),
+            Ok(_) => println!("    done in {}", format_duration(took)),
             Err(e) if e.is::<Interrupted>() => println!("    interrupted"),
-            Err(e) => println!("    failed after {}: {e:#}", duration(took)),
+            Err(e) => println!("    failed after {}: {e:#}", format_duration(took)),
         }
         self.done.push(Done {
             what: what.to_owned(),
@@ -69,22 +69,22 @@ impl Steps {
         result
     }
 
-    /// Does `what`; a failure is remembered and the next step can follow. Only an interrupt ends all.
-    pub(crate) fn attempt(
+    /// Runs a step; a failure is recorded and the next step can follow. Only an interrupt is returned.
+    pub(crate) fn check(
         &mut self,
         what: &str,
         step: impl FnOnce() -> anyhow::Result<()>,
     ) -> Result<(), Interrupted> {
-        go_on(self.take(what, step))
+        continue_unless_interrupted(self.required(what, step))
     }
 
-    /// Does `what`, which may fail for want of something that the command can do without.
-    pub(crate) fn wish(
+    /// Runs a step whose failure does not fail the command.
+    pub(crate) fn optional(
         &mut self,
         what: &str,
         step: impl FnOnce() -> anyhow::Result<()>,
     ) -> Result<(), Interrupted> {
-        go_on(self.take_or(Outcome::DoneWithout, what, step))
+        continue_unless_interrupted(self.record(Outcome::Skipped, what, step))
     }
 
     /// How long it has been.
@@ -92,12 +92,12 @@ impl Steps {
         self.began.elapsed()
     }
 
-    /// Whether a step failed; wishes do not count.
+    /// Whether a step failed; optional ones do not count.
     pub(crate) fn any_failed(&self) -> bool {
         self.done.iter().any(|d| d.outcome == Outcome::Failed)
     }
 
-    /// Whether every step was done, wishes too.
+    /// Whether every step succeeded, optional ones too.
     pub(crate) fn all_done(&self) -> bool {
         self.done.iter().all(|d| d.outcome == Outcome::Done)
     }
@@ -114,15 +114,19 @@ impl Steps {
             let outcome = match outcome {
                 Outcome::Done => "ok",
                 Outcome::Failed => "FAILED",
-                Outcome::DoneWithout => "none",
+                Outcome::Skipped => "none",
             };
-            text += &format!("  {outcome:<6}  {:>12}  {what}\n", duration(*took));
+            text += &format!("  {outcome:<6}  {:>12}  {what}\n", format_duration(*took));
         }
-        text + &format!("  {:<6}  {:>12}  in all", "", duration(self.elapsed()))
+        text + &format!(
+            "  {:<6}  {:>12}  in all",
+            "",
+            format_duration(self.elapsed())
+        )
     }
 }
 
-fn go_on(result: anyhow::Result<()>) -> Result<(), Interrupted> {
+fn continue_unless_interrupted(result: anyhow::Result<()>) -> Result<(), Interrupted> {
     match result {
         Err(e) if e.is::<Interrupted>() => Err(Interrupted),
         Ok(()) | Err(_) => Ok(()),
@@ -136,10 +140,10 @@ mod tests {
     #[test]
     fn a_failure_is_remembered_and_others_follow() {
         let mut steps = Steps::new();
-        assert_eq!(steps.take("one", || Ok(1)).unwrap(), 1);
+        assert_eq!(steps.required("one", || Ok(1)).unwrap(), 1);
         assert!(!steps.any_failed());
-        assert_eq!(steps.attempt("two", || anyhow::bail!("no")), Ok(()));
-        assert_eq!(steps.attempt("three", || Ok(())), Ok(()));
+        assert_eq!(steps.check("two", || anyhow::bail!("no")), Ok(()));
+        assert_eq!(steps.check("three", || Ok(())), Ok(()));
         assert!(steps.any_failed() && !steps.all_done());
         let summary = steps.summary();
         let outcomes: Vec<&str> = summary
@@ -150,18 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn a_wish_that_fails_is_no_failure() {
+    fn an_optional_step_that_fails_is_not_a_failure() {
         let mut steps = Steps::new();
-        assert_eq!(steps.wish("one", || anyhow::bail!("not here")), Ok(()));
+        assert_eq!(steps.optional("one", || anyhow::bail!("not here")), Ok(()));
         assert!(!steps.any_failed() && !steps.all_done());
         assert!(steps.summary().starts_with("  none "));
     }
 
     #[test]
-    fn an_interrupt_is_no_failure_to_go_on_after() {
+    fn an_interrupt_ends_the_command() {
         let mut steps = Steps::new();
         assert_eq!(
-            steps.attempt("one", || Err(Interrupted.into())),
+            steps.check("one", || Err(Interrupted.into())),
             Err(Interrupted)
         );
     }

@@ -1,57 +1,66 @@
-//! `cargo xtask test`: everything that can be checked on this machine.
+//! `cargo xtask test`: all checks that this machine can run.
 
+mod circles;
+mod counts;
 mod graph;
-mod missing;
-mod tally;
+mod prerequisites;
 
+use crate::checkout::Checkout;
 use crate::interrupt::Interrupted;
 use crate::setup::{self, libtorch};
 use crate::shim;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use clap::Args;
+pub(crate) use counts::TestCounts;
 use std::process::{Command, ExitCode};
-pub(crate) use tally::Tally;
 
 /// The trainer and its tests.
 pub(crate) const WITH_TRAINER: &str = "flukewatch-host/train,flukewatch-tests/train";
 
-/// Run all tests: format, lints, unit tests, end-to-end tests, and that only the trainer needs libtorch.
+/// Run all checks: format, dependencies between crates, module graph, lints, unit tests, end-to-end tests.
 ///
-/// Installs what tests need and this machine lacks (see `cargo xtask setup --help`), and says which tests are skipped for want of
-/// data or tools.
+/// Installs missing tools (see `cargo xtask setup --help`), and lists the tests that are skipped because data or tools are missing.
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 all is well; 1 something failed, and the summary says what; 130 interrupted.")]
+Exit codes: 0 success; 1 failure, named in the summary; 130 interrupted.")]
 pub(crate) struct TestArgs {
-    /// Leave out what needs libtorch: the trainer and its tests
+    /// Skip what needs libtorch: the trainer and its tests
     #[arg(long)]
     no_torch: bool,
+    /// Check only what needs no build: format, dependencies between crates, circles in the module graph
+    #[arg(long)]
+    no_build: bool,
 }
 
-/// Goes on after a failure, so that one run tells all.
-pub(crate) fn run(args: &TestArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Continues after a failure, so that one run reports everything.
+pub(crate) fn run(args: &TestArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    if !args.no_torch {
-        setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
+    if args.no_build {
+        check_sources(&mut steps, checkout)?;
+        println!("\n{}", steps.summary());
+        return Ok(ExitCode::from(u8::from(steps.any_failed())));
     }
-    setup::test_tools(&mut steps, workshop)?;
-    let mut missing = missing::look(workshop, !args.no_torch);
-    if let Some(why) = shim::test_step(&mut steps, workshop)? {
+    if !args.no_torch {
+        setup::libtorch_step(&mut steps, checkout, libtorch::Form::Light)?;
+    }
+    setup::test_tools(&mut steps, checkout)?;
+    let mut missing = prerequisites::missing(checkout, !args.no_torch);
+    if let Some(why) = shim::test_step(&mut steps, checkout)? {
         missing.push(format!("TensorRT's headers, to compile its shims: {why}"));
     }
-    let mut tally = Tally::default();
-    check(&mut steps, workshop, !args.no_torch, &mut tally)?;
+    let mut counts = TestCounts::default();
+    check_sources(&mut steps, checkout)?;
+    check_builds(&mut steps, checkout, !args.no_torch, &mut counts)?;
 
     println!("\n{}", steps.summary());
     for line in &missing {
         println!("  missing: {line}");
     }
-    println!("\ntests: {tally}");
-    let good = !steps.any_failed() && tally.any_passed();
+    println!("\ntests: {counts}");
+    let good = !steps.any_failed() && counts.any_passed();
     println!(
         "cargo xtask test: {}",
-        if good { "all is well" } else { "FAILED" }
+        if good { "passed" } else { "FAILED" }
     );
     Ok(if good {
         ExitCode::SUCCESS
@@ -60,40 +69,54 @@ pub(crate) fn run(args: &TestArgs, workshop: &Workshop) -> anyhow::Result<ExitCo
     })
 }
 
-fn check(
+/// What needs no build.
+fn check_sources(steps: &mut Steps, checkout: &Checkout) -> Result<(), Interrupted> {
+    steps.check("format", || {
+        checkout.run(checkout.cargo().args(["fmt", "--all", "--check"]))?;
+        let targets = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
+        checkout.run(checkout.cargo().args(targets))
+    })?;
+    steps.check("dependencies between crates", || graph::check(checkout))?;
+    steps.check("no circle in the module graph", || circles::check(checkout))
+}
+
+fn check_builds(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     trainer: bool,
-    tally: &mut Tally,
+    counts: &mut TestCounts,
 ) -> Result<(), Interrupted> {
-    // One selection of packages and features for all, so that each dependency is compiled once.
-    let cargo = |command: &str| -> Command {
-        let mut cargo = workshop.cargo();
-        cargo.args([command, "--workspace"]);
+    // One profile and one selection of packages for all, so that each dependency is compiled once.
+    let cargo = |command: &str, trainer: bool| -> Command {
+        let mut cargo = checkout.cargo();
+        cargo.args([command, "--release", "--workspace"]);
         if trainer {
             cargo.args(["--features", WITH_TRAINER]);
         }
         cargo
     };
-    steps.attempt("format", || {
-        workshop.run(workshop.cargo().args(["fmt", "--all", "--check"]))?;
-        let targets = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
-        workshop.run(workshop.cargo().args(targets))
+    let strict = ["--", "-D", "warnings"];
+    if trainer {
+        steps.check("lints, with the trainer", || {
+            let mut clippy = cargo("clippy", true);
+            checkout.run(clippy.arg("--all-targets").args(strict))
+        })?;
+    }
+    steps.check("lints, without the trainer", || {
+        let mut clippy = cargo("clippy", false);
+        checkout.run(clippy.arg("--all-targets").args(strict))
     })?;
-    steps.attempt("boat, shore and workstation do without libtorch", || {
-        graph::without_libtorch(workshop)
+    steps.check("lints, the boat's program alone", || {
+        let clippy = ["clippy", "--release", "--package", "flukewatch-edge"];
+        checkout.run(checkout.cargo().args(clippy).args(strict))
     })?;
-    steps.attempt("lints", || {
-        let mut clippy = cargo("clippy");
-        workshop.run(clippy.args(["--all-targets", "--", "-D", "warnings"]))
+    steps.check("programs for the end-to-end tests", || {
+        checkout.run(cargo("build", trainer).arg("--bins"))
     })?;
-    steps.attempt("programs, which end-to-end tests run", || {
-        workshop.run(cargo("build").arg("--bins"))
-    })?;
-    steps.attempt("tests", || {
-        workshop.run_lines(cargo("test").arg("--no-fail-fast"), |line| {
+    steps.check("tests", || {
+        checkout.run_lines(cargo("test", trainer).arg("--no-fail-fast"), |line| {
             println!("{line}");
-            tally.read(line);
+            counts.read(line);
         })
     })
 }

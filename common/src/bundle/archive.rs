@@ -1,6 +1,6 @@
 //! A bundle as one file: an uncompressed tar, the manifest first.
 
-use super::content::{Content, Found, Lying};
+use super::content::{Content, FileRange, Part};
 use super::folder::{open_file, parent_of, sibling, sync_folder, write_file};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::{BundleError, Files, MAX_MANIFEST};
@@ -66,14 +66,14 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
         if offset.saturating_add(blocks) > length {
             return Err(ends_within(path, part));
         }
-        let found = if Found::lies(part, info.bytes) {
-            Found::Lies(Lying {
+        let found = if Part::stays_on_disk(part, info.bytes) {
+            Part::OnDisk(FileRange {
                 file: file.try_clone().map_err(reading)?,
                 offset,
                 bytes: info.bytes,
             })
         } else {
-            Found::Read(read_entry(path, part, &mut entry, info.bytes)?)
+            Part::InMemory(read_entry(path, part, &mut entry, info.bytes)?)
         };
         parts.insert(part.clone(), found);
     }

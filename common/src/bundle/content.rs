@@ -1,6 +1,6 @@
-//! What a part of a bundle holds, in memory or still in its file: a large catalogue is never in memory as a whole.
+//! Parts of a bundle, in memory or on disk: a large catalogue is never read as a whole.
 
-use crate::catalogue::{Catalogue, CatalogueError, MAPPED_FROM};
+use crate::catalogue::{Catalogue, CatalogueError, MMAP_THRESHOLD};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -37,42 +37,41 @@ impl Content<'_> {
     }
 }
 
-/// A part that was found.
-pub(super) enum Found {
-    Read(Vec<u8>),
-    /// Not read yet.
-    Lies(Lying),
+/// A part that was read or located.
+pub(super) enum Part {
+    InMemory(Vec<u8>),
+    /// Too large to read as a whole.
+    OnDisk(FileRange),
 }
 
-/// A part as a piece of a file.
-pub(super) struct Lying {
+pub(super) struct FileRange {
     pub(super) file: File,
     pub(super) offset: u64,
     pub(super) bytes: u64,
 }
 
-impl Found {
-    /// Whether a part is left in its file.
-    pub(super) fn lies(part: &str, bytes: u64) -> bool {
-        part == super::manifest::CATALOGUE && bytes >= MAPPED_FROM
+impl Part {
+    /// Whether a part of this size is left on disk.
+    pub(super) fn stays_on_disk(part: &str, bytes: u64) -> bool {
+        part == super::manifest::CATALOGUE && bytes >= MMAP_THRESHOLD
     }
 
     pub(super) fn len(&self) -> u64 {
         match self {
-            Self::Read(bytes) => bytes.len() as u64,
-            Self::Lies(lying) => lying.bytes,
+            Self::InMemory(bytes) => bytes.len() as u64,
+            Self::OnDisk(range) => range.bytes,
         }
     }
 
-    /// Reads what is not read yet piece by piece, so that it takes no memory.
+    /// Reads what is on disk in pieces, so that it takes no memory.
     pub(super) fn sha256_hex(&self) -> io::Result<String> {
-        let Lying {
+        let FileRange {
             file,
             offset,
             bytes,
         } = match self {
-            Self::Read(bytes) => return Ok(super::sha256_hex(bytes)),
-            Self::Lies(lying) => lying,
+            Self::InMemory(bytes) => return Ok(super::sha256_hex(bytes)),
+            Self::OnDisk(range) => range,
         };
         let mut file: &File = file;
         file.seek(SeekFrom::Start(*offset))?;
@@ -86,21 +85,28 @@ impl Found {
         Ok(Hash(hash).hex())
     }
 
-    /// The catalogue that it is.
-    pub(super) fn catalogue(self) -> Result<Catalogue, CatalogueError> {
+    pub(super) fn into_catalogue(self) -> Result<Catalogue, CatalogueError> {
         match self {
-            Self::Read(bytes) => Catalogue::from_bytes(&bytes),
-            Self::Lies(lying) => {
-                Catalogue::open_within(&lying.file, lying.offset, lying.bytes, MAPPED_FROM)
+            Self::InMemory(bytes) => Catalogue::from_bytes(&bytes),
+            Self::OnDisk(range) => {
+                Catalogue::open_within(&range.file, range.offset, range.bytes, MMAP_THRESHOLD)
             }
         }
     }
 
-    /// Its bytes; of any part but a large catalogue.
-    pub(super) fn bytes(self) -> Vec<u8> {
+    pub(super) fn into_bytes(self) -> io::Result<Vec<u8>> {
         match self {
-            Self::Read(bytes) => bytes,
-            Self::Lies(_) => vec![],
+            Self::InMemory(bytes) => Ok(bytes),
+            Self::OnDisk(FileRange {
+                mut file,
+                offset,
+                bytes,
+            }) => {
+                file.seek(SeekFrom::Start(offset))?;
+                let mut all = vec![];
+                file.take(bytes).read_to_end(&mut all)?;
+                Ok(all)
+            }
         }
     }
 }

@@ -32,8 +32,16 @@ pub enum BundleError {
         why: String,
     },
     /// Written by a newer Flukewatch.
-    #[error("bundle {}: bundle format {got}; this program reads up to {FORMAT}: update it", .path.display())]
+    #[error("bundle {}: format {got} is newer than this program, which reads format {FORMAT}: update the program", .path.display())]
     Newer {
+        /// The bundle.
+        path: PathBuf,
+        /// Its format.
+        got: u64,
+    },
+    /// Written by an older Flukewatch.
+    #[error("bundle {}: format {got} is no longer read; expected format {FORMAT}: export the bundle again", .path.display())]
+    Older {
         /// The bundle.
         path: PathBuf,
         /// Its format.

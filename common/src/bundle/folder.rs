@@ -1,6 +1,6 @@
 //! A bundle as a folder.
 
-use super::content::{Content, Found, Lying};
+use super::content::{Content, FileRange, Part};
 use super::manifest::{DETECTOR_PART, GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
     })
 }
 
-fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Found, BundleError> {
+fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Part, BundleError> {
     let file = path.join(&info.file);
     match fs::metadata(&file) {
         Ok(found) if found.len() != info.bytes => Err(BundleError::WrongSize {
@@ -54,9 +54,9 @@ fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Found, BundleEr
             path: path.into(),
             part: part.into(),
         }),
-        _ if Found::lies(part, info.bytes) => open_file(&file)
+        _ if Part::stays_on_disk(part, info.bytes) => open_file(&file)
             .map(|opened| {
-                Found::Lies(Lying {
+                Part::OnDisk(FileRange {
                     file: opened,
                     offset: 0,
                     bytes: info.bytes,
@@ -64,7 +64,7 @@ fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Found, BundleEr
             })
             .map_err(|source| BundleError::Read { path: file, source }),
         _ => read_file(&file, info.bytes)
-            .map(Found::Read)
+            .map(Part::InMemory)
             .map_err(|source| BundleError::Read { path: file, source }),
     }
 }

@@ -1,22 +1,18 @@
 //! The manifest: what a bundle says of itself.
 
-use super::BundleError;
+use super::{BundleError, FORMAT};
 use crate::prepare::{Colour, Fit, Preparation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The newest bundle format that is read: 2 may hold the part `golden`, 3 the part `detector` as well. What holds no more than an
-/// older format did is written as that, for older boats.
-pub const FORMAT: u32 = 3;
-
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
 
-/// The part that a bundle of format 2 may have besides.
+/// The optional part with the expected embeddings of drawn flukes.
 pub const GOLDEN_PART: (&str, &str) = (GOLDEN, "golden.f32");
 
-/// The part that a bundle of format 3 may have besides.
+/// The optional part with the detector.
 pub const DETECTOR_PART: (&str, &str) = (DETECTOR, "detector.onnx");
 
 /// The parts of every bundle and the files that they are written to.
@@ -33,12 +29,13 @@ pub(super) const DECISION: &str = "decision";
 pub(super) const CARD: &str = "card";
 pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
+const OPTIONAL: [&str; 2] = [GOLDEN, DETECTOR];
 
 /// `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// The format of the bundle, at most [`FORMAT`].
+    /// The format of the bundle: [`FORMAT`].
     pub format: u32,
     /// The bundle's name, for people.
     pub name: String,
@@ -52,7 +49,7 @@ pub struct Manifest {
     pub dimension: usize,
     /// Where the model comes from.
     pub model: ModelInfo,
-    /// What finds flukes in frames, since format 3 and where the bundle holds it.
+    /// What finds flukes in frames, if the bundle has a detector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<DetectorInfo>,
     /// The files: `model`, `catalogue`, `decision`, `card`, and perhaps `golden` and `detector`.
@@ -97,42 +94,50 @@ pub struct ModelInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorInfo {
-    /// How a whole frame becomes its input: grey, letterboxed, without margin.
+    /// How a whole frame becomes its input: grey, letterboxed, without padding.
     pub preparation: Preparation,
     /// The pixels of its input from cell to cell of its maps, in the order of its output ([`crate::detector::maps`]).
     pub strides: Vec<u32>,
-    /// A box of this score or more is told as a fluke.
+    /// The lowest score of a detection.
     pub threshold: f32,
     /// Where it comes from.
     pub model: ModelInfo,
 }
 
 impl DetectorInfo {
-    /// What makes no sense in it, if anything.
-    pub fn fault(&self) -> Option<String> {
+    /// # Errors
+    /// When preparation, strides or threshold are out of range.
+    pub fn validate(&self) -> Result<(), InvalidDetector> {
+        self.check().map_err(InvalidDetector)
+    }
+
+    fn check(&self) -> Result<(), String> {
         let p = &self.preparation;
-        if let Err(e) = p.check() {
-            return Some(format!("its detector: {e}"));
-        }
-        if p.colour != Colour::Grey || p.fit != Fit::Letterbox || p.margin != 0.0 {
-            return Some(
-                "its detector must take frames grey, letterboxed and without margin".into(),
-            );
+        p.validate().map_err(|e| e.to_string())?;
+        if p.colour != Colour::Grey || p.fit != Fit::Letterbox || p.padding != 0.0 {
+            return Err("expected colour grey, fit letterbox and padding 0".into());
         }
         let strides = &self.strides;
-        let fine = (1..=8).contains(&strides.len())
+        let valid = (1..=8).contains(&strides.len())
             && strides.iter().all(|s| (1..=256).contains(s))
-            && strides.windows(2).all(|pair| pair[0] < pair[1]);
-        if !fine {
-            return Some(
-                "its detector's strides must be 1 to 8 numbers of 1 to 256, rising".into(),
-            );
+            && strides.is_sorted_by(|a, b| a < b);
+        if !valid {
+            return Err("expected 1 to 8 strides of 1 to 256, ascending".into());
         }
         let threshold = self.threshold;
-        (!(0.0..=1.0).contains(&threshold))
-            .then(|| format!("its detector's threshold is {threshold}, not 0 to 1"))
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(format!(
+                "threshold {threshold}; expected a fraction in [0, 1]"
+            ));
+        }
+        Ok(())
     }
 }
+
+/// A detector whose description is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid detector: {0}")]
+pub struct InvalidDetector(String);
 
 /// What the manifest says of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,10 +169,10 @@ impl Manifest {
                 got: head.format,
             });
         }
-        if head.format == 0 {
-            return Err(BundleError::Manifest {
+        if head.format < u64::from(FORMAT) {
+            return Err(BundleError::Older {
                 path: path.into(),
-                why: "there is no format 0".into(),
+                got: head.format,
             });
         }
         let manifest: Self = serde_json::from_slice(bytes).map_err(bad)?;
@@ -177,17 +182,11 @@ impl Manifest {
 
     /// The parts must be the known ones, each in a file of its own beside the manifest.
     fn check_parts(&self, path: &Path) -> Result<(), BundleError> {
-        let optional = || {
-            [(2, GOLDEN), (3, DETECTOR)]
-                .into_iter()
-                .filter(|(since, _)| self.format >= *since)
-                .map(|(_, part)| part)
-        };
         let known = |part: &str| PARTS.iter().any(|(known, _)| *known == part);
         if let Some(part) = self
             .parts
             .keys()
-            .find(|p| !known(p) && optional().all(|part| part != p.as_str()))
+            .find(|p| !known(p) && !OPTIONAL.contains(&p.as_str()))
         {
             return Err(BundleError::UnknownPart {
                 path: path.into(),
@@ -197,11 +196,13 @@ impl Manifest {
         if self.detector.is_some() != self.parts.contains_key(DETECTOR) {
             return Err(BundleError::Manifest {
                 path: path.into(),
-                why: "a detector and the part 'detector' belong together, since format 3".into(),
+                why: "the field 'detector' and the part 'detector' must be present together".into(),
             });
         }
         let mut files = vec![MANIFEST_FILE];
-        let there = optional().filter(|part| self.parts.contains_key(*part));
+        let there = OPTIONAL
+            .into_iter()
+            .filter(|part| self.parts.contains_key(*part));
         for part in PARTS.iter().map(|(part, _)| *part).chain(there) {
             let Some(info) = self.parts.get(part) else {
                 return Err(BundleError::MissingPart {

@@ -2,7 +2,7 @@ mod damage;
 
 use super::*;
 use crate::catalogue::Enrolled;
-use crate::decision::{Chance, Curve, Evidence};
+use crate::decision::{Calibrator, Curve, RankingFeatures};
 use crate::embedding::Embedding;
 use crate::prepare::{Colour, Fit};
 use crate::whale_score::WhaleScore;
@@ -16,9 +16,9 @@ fn preparation() -> Preparation {
         width: 256,
         colour: Colour::Grey,
         fit: Fit::Letterbox,
-        margin: 0.05,
+        padding: 0.05,
         mean: vec![127.0],
-        deviation: vec![128.0],
+        std: vec![128.0],
     }
 }
 
@@ -59,17 +59,17 @@ fn made(
 ) -> Result<Bundle, BundleError> {
     let (name, created) = ("humpback", "2026-11-23T16:20:00.000Z");
     let card = "# Card\nWhat it is.\n".to_owned();
-    Bundle::new(
+    Bundle::new(NewBundle {
         name,
         created,
         preparation,
         views,
-        info(),
-        b"a model".to_vec(),
+        model_info: info(),
+        model: b"a model".to_vec(),
         catalogue,
-        rule,
+        decision: rule,
         card,
-    )
+    })
 }
 
 fn bundle() -> Bundle {
@@ -145,13 +145,12 @@ fn folder_and_file_hold_the_same_bundle() {
 }
 
 #[test]
-fn what_the_model_must_give_travels_in_format_2() {
+fn golden_embeddings_come_back_and_survive_another_catalogue() {
     let golden = |dimension: usize| {
         let row = (1..=dimension).map(|i| i as f32).collect();
         vec![Embedding::normalised(row).unwrap(); 2]
     };
     let with = bundle().with_golden(golden(8)).unwrap();
-    assert_eq!((bundle().manifest.format, with.manifest.format), (1, 2));
     assert_ne!(with.id(), bundle().id());
     let dir = TempDir::new().unwrap();
     for name in ["whales", "whales.flukebundle"] {
@@ -167,16 +166,7 @@ fn what_the_model_must_give_travels_in_format_2() {
         assert_eq!(Bundle::open(&path).unwrap().golden, []);
     }
     let error = bundle().with_golden(golden(4)).unwrap_err();
-    assert!(error.to_string().contains("4 numbers"), "{error}");
-    // A bundle of format 1 has no such part.
-    let folder = dir.path().join("old");
-    with.save(&folder).unwrap();
-    edit(&folder, |m| m["format"] = 1.into());
-    let error = Bundle::open(&folder).unwrap_err();
-    assert!(
-        matches!(&error, BundleError::UnknownPart { part, .. } if part == "golden"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("dimension 4"), "{error}");
 }
 
 #[test]
@@ -208,7 +198,7 @@ fn equal_bundles_are_equal_bytes() {
 #[test]
 fn the_manifest_reads_as_documented() {
     let manifest: serde_json::Value = serde_json::from_slice(&bundle().manifest_bytes).unwrap();
-    assert_eq!(manifest["format"], 1);
+    assert_eq!(manifest["format"], FORMAT);
     assert_eq!(manifest["views"], serde_json::json!(["plain", "mirrored"]));
     assert_eq!(manifest["dimension"], 8);
     assert_eq!(manifest["model"]["precision"], "f32");
@@ -289,7 +279,7 @@ fn parts_that_contradict_each_other_are_refused() {
         ))
         .contains("views")
     );
-    assert!(why(made(preparation(), both(), catalogue(7), rule(0.6, 0.4))).contains("7 numbers"));
+    assert!(why(made(preparation(), both(), catalogue(7), rule(0.6, 0.4))).contains("dimension 7"));
     assert!(
         why(made(preparation(), both(), catalogue(8), rule(0.4, 0.6))).contains("decision rule")
     );
@@ -306,7 +296,7 @@ fn parts_that_contradict_each_other_are_refused() {
     assert!(
         error
             .to_string()
-            .contains("embeddings of 8 numbers, its model makes 16"),
+            .contains("embeddings of dimension 8, expected the model's 16"),
         "{error}"
     );
 }
@@ -363,7 +353,7 @@ fn folders_on_the_way_are_made() {
     assert_eq!(Bundle::open(&path).unwrap(), bundle());
 }
 
-/// With 2,000 photos of random directions: more than [`crate::catalogue::MAPPED_FROM`].
+/// With 2,000 photos of random directions: more than [`crate::catalogue::MMAP_THRESHOLD`].
 fn large() -> Bundle {
     let mut catalogue = Catalogue::new(512);
     let mut state = 1u32;
@@ -432,7 +422,7 @@ fn a_large_catalogue_is_checked_as_a_small_one_is() {
 }
 
 #[test]
-fn a_bundle_with_a_catalogue_of_the_first_format_stays_as_it_is() {
+fn the_shipped_bundle_saves_to_the_same_bytes() {
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/humpback-lite0");
     let opened = Bundle::open(&shipped).unwrap();
     let dir = TempDir::new().unwrap();
@@ -443,26 +433,21 @@ fn a_bundle_with_a_catalogue_of_the_first_format_stays_as_it_is() {
         fs::read(shipped.join("catalogue.bin")).unwrap()
     );
     assert_eq!(Bundle::open(&copy).unwrap().id(), opened.id());
-    // Given other whales it is written anew.
     let catalogue = opened.catalogue.clone();
     let other = opened.with_catalogue(catalogue, rule(0.6, 0.4)).unwrap();
     other.save(&copy).unwrap();
-    assert_eq!(
-        &fs::read(copy.join("catalogue.bin")).unwrap()[..6],
-        b"FLKC\x02\x00"
-    );
     assert_eq!(Bundle::open(&copy).unwrap(), other);
 }
 
 #[test]
-fn a_rule_with_a_chance_comes_back_as_it_was_and_can_be_saved_again() {
+fn a_rule_with_a_calibrator_comes_back_and_can_be_saved_again() {
     let looks: Vec<_> = (0..200)
         .map(|i| {
             let score = (i as f32 * 0.37).fract();
             (
-                Evidence {
+                RankingFeatures {
                     score,
-                    lead: score / 3.0,
+                    top_margin: score / 3.0,
                 },
                 (i * 7) % 10 < (score * 10.0) as i32,
             )
@@ -472,7 +457,7 @@ fn a_rule_with_a_chance_comes_back_as_it_was_and_can_be_saved_again() {
         let dir = TempDir::new().unwrap();
         let decision = DecisionRule {
             whale_score: WhaleScore::BLEND,
-            chance: Chance::fit(curve, &looks),
+            calibrator: Calibrator::fit(curve, &looks),
             ..rule(0.6, 0.4)
         };
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/humpback-lite0");
@@ -491,7 +476,7 @@ fn a_rule_with_a_chance_comes_back_as_it_was_and_can_be_saved_again() {
 fn detector() -> (DetectorInfo, Vec<u8>) {
     let info_of_detector = DetectorInfo {
         preparation: Preparation {
-            margin: 0.0,
+            padding: 0.0,
             ..preparation()
         },
         strides: vec![8, 16],
@@ -502,12 +487,11 @@ fn detector() -> (DetectorInfo, Vec<u8>) {
 }
 
 #[test]
-fn a_detector_travels_in_format_3_and_without_one_nothing_changes() {
+fn a_detector_comes_back_and_without_one_nothing_changes() {
     let dir = TempDir::new().unwrap();
     let golden = vec![Embedding::normalised((1..=8).map(|i| i as f32).collect()).unwrap()];
     let without = bundle().with_golden(golden.clone()).unwrap();
     let with = without.clone().with_detector(Some(detector())).unwrap();
-    assert_eq!((without.manifest.format, with.manifest.format), (2, 3));
     assert_ne!(with.id(), without.id());
     for name in ["whales", "whales.flukebundle"] {
         let path = dir.path().join(name);
@@ -536,7 +520,7 @@ fn a_detector_travels_in_format_3_and_without_one_nothing_changes() {
 }
 
 #[test]
-fn a_detector_that_makes_no_sense_is_refused() {
+fn an_invalid_detector_is_refused() {
     let refused = |change: fn(&mut DetectorInfo)| {
         let (mut info, model) = detector();
         change(&mut info);
@@ -545,15 +529,15 @@ fn a_detector_that_makes_no_sense_is_refused() {
             .unwrap_err()
             .to_string()
     };
-    assert!(refused(|d| d.strides = vec![16, 8]).contains("rising"));
+    assert!(refused(|d| d.strides = vec![16, 8]).contains("ascending"));
     assert!(refused(|d| d.strides = vec![0]).contains("strides"));
     assert!(refused(|d| d.threshold = f32::NAN).contains("threshold"));
-    assert!(refused(|d| d.preparation.fit = Fit::Stretch).contains("letterboxed"));
+    assert!(refused(|d| d.preparation.fit = Fit::Stretch).contains("letterbox"));
     assert!(refused(|d| d.preparation.height = 0).contains("height"));
 }
 
 #[test]
-fn a_detector_and_its_part_belong_together_since_format_3() {
+fn a_detector_and_its_part_belong_together() {
     let with = bundle().with_detector(Some(detector())).unwrap();
     let dir = TempDir::new().unwrap();
     let refusal = |change: fn(&mut serde_json::Value)| {
@@ -562,15 +546,10 @@ fn a_detector_and_its_part_belong_together_since_format_3() {
         edit(&folder, change);
         Bundle::open(&folder).unwrap_err()
     };
-    let error = refusal(|m| m["format"] = 2.into());
-    assert!(
-        matches!(&error, BundleError::UnknownPart { part, .. } if part == "detector"),
-        "{error}"
-    );
     let error = refusal(|m| drop(m.as_object_mut().unwrap().remove("detector")));
-    assert!(error.to_string().contains("belong together"), "{error}");
+    assert!(matches!(&error, BundleError::Manifest { .. }), "{error}");
     let error = refusal(|m| drop(m["parts"].as_object_mut().unwrap().remove("detector")));
-    assert!(error.to_string().contains("belong together"), "{error}");
+    assert!(matches!(&error, BundleError::Manifest { .. }), "{error}");
     let error = refusal(|m| m["parts"]["detector"]["file"] = "../x".into());
     assert!(matches!(&error, BundleError::PartName { .. }), "{error}");
     let error = refusal(|m| m["parts"]["detector"]["file"] = "model.onnx".into());

@@ -5,11 +5,11 @@ use super::kernel::{CHUNK, Chunk, chunks};
 use super::mapped::Mapped;
 use std::sync::Arc;
 
-/// Bytes of codes that a sparing search lets lie in memory behind it.
-const SPARED: usize = 1 << 20;
-/// Rows of floats that a sparing search lets lie in memory behind it. Around each the system maps some sixteen pages more, so that this is a few
-/// megabytes.
-const SPARED_ROWS: usize = 128;
+/// Bytes of codes between two releases.
+const RETAINED: usize = 1 << 20;
+/// Rows of floats between two releases. The system maps some sixteen pages around each, so that this is a
+/// few megabytes.
+const RETAINED_ROWS: usize = 128;
 
 /// `[N, D]` embeddings. The first ones may lie in a mapped file; what is added lies in memory.
 #[derive(Clone, Debug)]
@@ -22,21 +22,21 @@ pub(crate) struct Rows {
     errors: Vec<f32>,
     longest: f32,
     worst: f32,
-    sparing: bool,
+    releasing: bool,
 }
 
-/// Rows that lie one behind the other.
-pub(crate) struct Part<'a> {
+/// Consecutive rows.
+pub(crate) struct Segment<'a> {
     /// `[n, width]`.
     pub(crate) codes: &'a [Chunk],
-    spared: Option<&'a Mapped>,
+    released: Option<&'a Mapped>,
 }
 
-impl Part<'_> {
-    /// Tells that a search has passed the first `done` chunks, of which the last `block` are new.
+impl Segment<'_> {
+    /// Releases what a search has passed: the first `done` chunks, of which the last `block` are new.
     pub(crate) fn passed(&self, done: usize, block: usize) {
-        let step = SPARED / CHUNK;
-        if let Some(mapped) = self.spared
+        let step = RETAINED / CHUNK;
+        if let Some(mapped) = self.released
             && (done / step > (done - block) / step || done == self.codes.len())
         {
             let from = (done - block) / step * step;
@@ -57,7 +57,7 @@ impl Rows {
             errors: vec![],
             longest: 0.0,
             worst: 0.0,
-            sparing: false,
+            releasing: false,
         }
     }
 
@@ -137,15 +137,15 @@ impl Rows {
     }
 
     /// All codes, in order.
-    pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    pub(crate) fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
         let mapped = self.mapped.as_deref();
-        let file = mapped.map(|m| Part {
+        let file = mapped.map(|m| Segment {
             codes: m.codes(),
-            spared: self.sparing.then_some(m),
+            released: self.releasing.then_some(m),
         });
-        let memory = Part {
+        let memory = Segment {
             codes: &self.codes,
-            spared: None,
+            released: None,
         };
         file.into_iter().chain([memory])
     }
@@ -178,39 +178,39 @@ impl Rows {
         self.mapped.is_some()
     }
 
-    /// Whether a search gives the pages of a mapped file back as it goes.
-    pub(crate) fn spare(&mut self, sparing: bool) {
-        self.sparing = sparing;
+    /// Whether a search releases the pages of a mapped file as it goes.
+    pub(crate) fn release_pages(&mut self, release: bool) {
+        self.releasing = release;
     }
 
-    /// The floats, for a search that looks at few of them.
-    pub(crate) fn few_floats(&self) -> FewFloats<'_> {
-        FewFloats {
+    /// The floats for reranking: a search reads few of them.
+    pub(crate) fn rerank_rows(&self) -> RerankRows<'_> {
+        RerankRows {
             rows: self,
-            looked_at: 0,
+            read: 0,
         }
     }
 }
 
-/// Floats of rows here and there; what lies in a file is given back by a sparing search as it goes.
-pub(crate) struct FewFloats<'a> {
+/// Floats of scattered rows; pages of a mapped file are released along the way.
+pub(crate) struct RerankRows<'a> {
     rows: &'a Rows,
-    looked_at: usize,
+    read: usize,
 }
 
-impl<'a> FewFloats<'a> {
+impl<'a> RerankRows<'a> {
     /// `[D]`: a row's numbers.
     pub(crate) fn of(&mut self, row: usize) -> &'a [f32] {
-        if self.looked_at == SPARED_ROWS {
-            self.give_back();
-            self.looked_at = 0;
+        if self.read == RETAINED_ROWS {
+            self.release();
+            self.read = 0;
         }
-        self.looked_at += 1;
+        self.read += 1;
         self.rows.floats(row)
     }
 
-    fn give_back(&self) {
-        if self.rows.sparing
+    fn release(&self) {
+        if self.rows.releasing
             && let Some(mapped) = &self.rows.mapped
         {
             mapped.release_floats();
@@ -218,8 +218,8 @@ impl<'a> FewFloats<'a> {
     }
 }
 
-impl Drop for FewFloats<'_> {
+impl Drop for RerankRows<'_> {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }

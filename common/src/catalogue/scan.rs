@@ -10,7 +10,7 @@ use super::codes::{self, Rounding};
 use super::kernel::{Chunk, Kernel};
 use super::rows::Rows;
 use crate::embedding::dot;
-use crate::whale_score::{Highest, WhaleScore};
+use crate::whale_score::{TopScores, WhaleScore};
 use std::cmp::Ordering;
 
 /// Rows whose bounds are computed at a time: their sums and bounds stay in the first-level cache.
@@ -24,11 +24,11 @@ const TINY: f32 = 1e-25;
 /// Scores below this are far from what floats cannot hold.
 const HUGE: f32 = 1e25;
 /// Marks a row that was withdrawn, in place of its whale.
-pub(crate) const NOBODY: u32 = u32::MAX;
+pub(crate) const WITHDRAWN: u32 = u32::MAX;
 
 /// A whale found: its score, and the row that has it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct Hit {
     pub(crate) whale: u32,
     pub(crate) score: f32,
     pub(crate) row: u32,
@@ -95,7 +95,7 @@ impl Floors {
     }
 
     /// A row of `whale` scores at least `lower`.
-    fn see(&mut self, whale: u32, lower: f32) {
+    fn add(&mut self, whale: u32, lower: f32) {
         let best = &mut self.best[whale as usize];
         if lower > *best {
             // A whale is among the leaders from when its bound first passes the floor.
@@ -136,9 +136,9 @@ fn bound_all(
     let width = rows.width();
     let (mut sums, mut upper, mut lower) = ([0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
     let mut first = 0;
-    for part in rows.parts() {
+    for segment in rows.segments() {
         let mut done = 0;
-        for block in part.codes.chunks(BLOCK * width) {
+        for block in segment.codes.chunks(BLOCK * width) {
             let count = block.len() / width;
             let sums = &mut sums[..count];
             let scales = &rows.scales()[first..first + count];
@@ -158,7 +158,7 @@ fn bound_all(
             }
             first += count;
             done += block.len();
-            part.passed(done, block.len());
+            segment.passed(done, block.len());
         }
     }
 }
@@ -166,7 +166,7 @@ fn bound_all(
 /// The `most` best whales, each by its best row among those that `takes_part` lets in (asked of few rows), best first; equal scores
 /// by `before` and a whale's equal rows by their order.
 ///
-/// `whales[row]` is below `whale_count`, or [`NOBODY`].
+/// `whales[row]` is below `whale_count`, or [`WITHDRAWN`].
 pub(crate) fn search(
     query: &[f32],
     rows: &Rows,
@@ -175,7 +175,7 @@ pub(crate) fn search(
     most: usize,
     takes_part: impl Fn(usize) -> bool,
     before: impl Fn(u32, u32) -> Ordering,
-) -> Vec<Found> {
+) -> Vec<Hit> {
     if most == 0 || rows.is_empty() {
         return vec![];
     }
@@ -200,10 +200,11 @@ pub(crate) fn search(
                     }
                     let row = first + group * GROUP + at;
                     let whale = whales[row];
-                    if whale == NOBODY || upper < floors.best[whale as usize] || !takes_part(row) {
+                    if whale == WITHDRAWN || upper < floors.best[whale as usize] || !takes_part(row)
+                    {
                         continue;
                     }
-                    floors.see(whale, lower);
+                    floors.add(whale, lower);
                     candidates.push(Candidate {
                         row: row as u32,
                         upper,
@@ -217,10 +218,10 @@ pub(crate) fn search(
         let own = floors.best[whales[c.row as usize] as usize];
         !(c.upper < floors.floor || c.upper < own)
     });
-    let mut best: Vec<Found> = vec![];
+    let mut best: Vec<Hit> = vec![];
     // Where a whale stands in `best`.
     let mut place = vec![u32::MAX; whale_count];
-    let mut floats = rows.few_floats();
+    let mut floats = rows.rerank_rows();
     for Candidate { row, .. } in candidates {
         let (whale, score) = (
             whales[row as usize],
@@ -230,7 +231,7 @@ pub(crate) fn search(
         match best.get_mut(*place as usize) {
             None => {
                 *place = best.len() as u32;
-                best.push(Found { whale, score, row });
+                best.push(Hit { whale, score, row });
             }
             Some(found) if score > found.score => (found.score, found.row) = (score, row),
             Some(_) => {}
@@ -242,7 +243,7 @@ pub(crate) fn search(
 
 /// The `most` best whales for several queries that show one whale, in floats and as `rule` scores a whale by its rows: its score is
 /// the mean of its scores for each query, its row the one that matched best.
-pub(crate) fn search_together(
+pub(crate) fn search_encounter(
     queries: &[&[f32]],
     rule: WhaleScore,
     rows: &Rows,
@@ -250,14 +251,14 @@ pub(crate) fn search_together(
     whale_count: usize,
     most: usize,
     before: impl Fn(u32, u32) -> std::cmp::Ordering,
-) -> Vec<Found> {
+) -> Vec<Hit> {
     if most == 0 || rows.is_empty() || queries.is_empty() {
         return vec![];
     }
     let coded: Vec<Query<'_>> = queries.iter().map(|q| Query::new(q, rows)).collect();
     // `[query, whale]`: the highest bounds of each whale's rows. A score rises with each cosine in it, so that the score of the
     // bounds bounds the score.
-    let nothing = vec![Highest::default(); queries.len() * whale_count];
+    let nothing = vec![TopScores::default(); queries.len() * whale_count];
     let (mut uppers, mut lowers) = (nothing.clone(), nothing);
     bound_all(&coded, rows, |query, first, upper, lower| {
         let own = query * whale_count..(query + 1) * whale_count;
@@ -268,13 +269,13 @@ pub(crate) fn search_together(
                 let or = |bound: f32, else_bound| {
                     if bound.is_nan() { else_bound } else { bound }
                 };
-                highest.see(or(upper, f32::INFINITY), rule.of_top);
-                lowers[whale as usize].see(or(lower, f32::NEG_INFINITY), rule.of_top);
+                highest.insert(or(upper, f32::INFINITY), rule.top_k);
+                lowers[whale as usize].insert(or(lower, f32::NEG_INFINITY), rule.top_k);
             }
         }
     });
     // A mean of bounds bounds the mean.
-    let sum = |bounds: &[Highest]| {
+    let sum = |bounds: &[TopScores]| {
         let mut sums = vec![0f32; whale_count];
         for of_query in bounds.chunks_exact(whale_count) {
             sums.iter_mut()
@@ -300,17 +301,17 @@ pub(crate) fn search_together(
     let falls_short = |upper: &f32| *upper + slack < floor;
     let candidate: Vec<bool> = upper_sums.iter().map(|upper| !falls_short(upper)).collect();
 
-    let mut floats = rows.few_floats();
-    let mut sums: Vec<Together> = vec![Together::default(); whale_count];
+    let mut floats = rows.rerank_rows();
+    let mut sums: Vec<EncounterScore> = vec![EncounterScore::default(); whale_count];
     for query in queries {
-        let mut seen = vec![(Highest::default(), None::<(f32, u32)>); whale_count];
+        let mut seen = vec![(TopScores::default(), None::<(f32, u32)>); whale_count];
         for (row, &whale) in whales.iter().enumerate() {
             if !candidate.get(whale as usize).is_some_and(|c| *c) {
                 continue;
             }
             let cosine = dot(query, floats.of(row));
             let (highest, best) = &mut seen[whale as usize];
-            highest.see(cosine, rule.of_top);
+            highest.insert(cosine, rule.top_k);
             if best.is_none_or(|(b, _)| cosine > b) {
                 *best = Some((cosine, row as u32));
             }
@@ -321,12 +322,12 @@ pub(crate) fn search_together(
             }
         }
     }
-    let mut found: Vec<Found> = (0..)
+    let mut found: Vec<Hit> = (0..)
         .zip(sums)
         .filter_map(|(whale, sum)| {
             let (_, row) = sum.best?;
             let score = sum.sum / queries.len() as f32;
-            Some(Found { whale, score, row })
+            Some(Hit { whale, score, row })
         })
         .collect();
     sort(&mut found, most, &before);
@@ -334,7 +335,7 @@ pub(crate) fn search_together(
 }
 
 /// The score of a whale; of one without rows, less than any.
-fn score(rule: WhaleScore, highest: &Highest) -> f32 {
+fn score(rule: WhaleScore, highest: &TopScores) -> f32 {
     if highest.as_slice().is_empty() {
         f32::NEG_INFINITY
     } else {
@@ -344,12 +345,12 @@ fn score(rule: WhaleScore, highest: &Highest) -> f32 {
 
 /// A whale's scores for several queries.
 #[derive(Clone, Copy, Default)]
-struct Together {
+struct EncounterScore {
     sum: f32,
     best: Option<(f32, u32)>,
 }
 
-impl Together {
+impl EncounterScore {
     fn add(&mut self, score: f32, cosine: f32, row: u32) {
         self.sum += score;
         if self.best.is_none_or(|(b, _)| cosine > b) {
@@ -359,8 +360,8 @@ impl Together {
 }
 
 /// Best first, cut off after `most`.
-fn sort(found: &mut Vec<Found>, most: usize, before: impl Fn(u32, u32) -> Ordering) {
-    let order = |a: &Found, b: &Found| {
+fn sort(found: &mut Vec<Hit>, most: usize, before: impl Fn(u32, u32) -> Ordering) {
+    let order = |a: &Hit, b: &Hit| {
         b.score
             .total_cmp(&a.score)
             .then_with(|| before(a.whale, b.whale))

@@ -4,7 +4,7 @@ mod on_disk;
 
 use super::*;
 use crate::embedding::dot;
-use crate::whale_score::{Highest, MOST_PHOTOS};
+use crate::whale_score::{MAX_PHOTOS, TopScores};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -109,12 +109,12 @@ fn together_in_floats(
     // Sum of the scores, best cosine and its photo.
     let mut whales: HashMap<&str, (f32, f32, &str)> = HashMap::new();
     for query in queries {
-        let mut seen: HashMap<&str, (Highest, f32, &str)> = HashMap::new();
+        let mut seen: HashMap<&str, (TopScores, f32, &str)> = HashMap::new();
         for (at, entry) in catalogue.entries().iter().enumerate() {
             let cosine = dot(query.as_slice(), catalogue.embedding(at));
-            let nothing = (Highest::default(), cosine, entry.photo.as_str());
+            let nothing = (TopScores::default(), cosine, entry.photo.as_str());
             let (highest, best, photo) = seen.entry(&entry.whale).or_insert(nothing);
-            highest.see(cosine, rule.of_top);
+            highest.insert(cosine, rule.top_k);
             if cosine > *best {
                 (*best, *photo) = (cosine, &entry.photo);
             }
@@ -215,11 +215,11 @@ proptest! {
         (catalogue, queries) in any_catalogue(),
         most in 0usize..14,
         best in prop_oneof![Just(0.0f32), Just(0.5), Just(1.0)],
-        of_top in 1usize..=MOST_PHOTOS,
+        top_k in 1usize..=MAX_PHOTOS,
     ) {
-        let rule = WhaleScore { best, of_top };
+        let rule = WhaleScore { best_weight: best, top_k };
         let queries: Vec<Embedding> = queries.into_iter().filter_map(|q| Embedding::normalised(q).ok()).collect();
-        let found = catalogue.search_together(&queries, rule, most).unwrap();
+        let found = catalogue.search_encounter(&queries, rule, most).unwrap();
         if !catalogue.rows.longest().is_finite() || catalogue.rows.longest() < 1e6 {
             same(&found, &together_in_floats(&catalogue, &queries, rule, most))?;
         }
@@ -317,7 +317,7 @@ fn a_wrong_dimension_is_refused_everywhere() {
         got: 3,
     };
     assert_eq!(
-        three().search_together(
+        three().search_encounter(
             &[embedding(&[1.0, 0.0]), wrong.clone()],
             WhaleScore::BEST,
             1
@@ -335,7 +335,7 @@ fn a_whale_is_scored_by_the_mean_over_what_shows_it() {
     c.enrol(entry("B", "b1"), &right).unwrap();
     c.enrol(entry("B", "b2"), &embedding(&[-1.0, 0.0])).unwrap();
     let found = c
-        .search_together(&[right.clone(), up.clone()], WhaleScore::BEST, 5)
+        .search_encounter(&[right.clone(), up.clone()], WhaleScore::BEST, 5)
         .unwrap();
     let places: Vec<_> = found
         .iter()
@@ -346,18 +346,18 @@ fn a_whale_is_scored_by_the_mean_over_what_shows_it() {
     // One scores as a search for it does; none shows nobody.
     let one = std::slice::from_ref(&up);
     assert_eq!(
-        c.search_together(one, WhaleScore::BEST, 5),
+        c.search_encounter(one, WhaleScore::BEST, 5),
         c.search(&up, 5)
     );
     // Half of B's best photo, half of the mean of both, which look away from each other.
     let blend = c
-        .search_together(std::slice::from_ref(&right), WhaleScore::BLEND, 5)
+        .search_encounter(std::slice::from_ref(&right), WhaleScore::BLEND, 5)
         .unwrap();
     assert_eq!((blend[0].whale.as_str(), blend[0].score), ("A", 0.8));
     assert!((blend[1].score - 0.5).abs() < 1e-6);
-    assert_eq!(c.search_together(&[], WhaleScore::BEST, 5), Ok(vec![]));
+    assert_eq!(c.search_encounter(&[], WhaleScore::BEST, 5), Ok(vec![]));
     assert_eq!(
-        Catalogue::new(2).search_together(one, WhaleScore::BEST, 5),
+        Catalogue::new(2).search_encounter(one, WhaleScore::BEST, 5),
         Ok(vec![])
     );
 }

@@ -8,9 +8,9 @@ fn preparation(colour: Colour, fit: Fit) -> Preparation {
         width: 64,
         colour,
         fit,
-        margin: 0.0,
+        padding: 0.0,
         mean: vec![127.0; n],
-        deviation: vec![128.0; n],
+        std: vec![128.0; n],
     }
 }
 
@@ -43,7 +43,7 @@ fn bad_files_say_what_is_wrong() {
     }));
     assert!(matches!(
         decode(&whole[..whole.len() / 2]),
-        Err(PrepareError::Broken(_))
+        Err(PrepareError::Undecodable(_))
     ));
 }
 
@@ -186,7 +186,7 @@ fn a_box_outside_is_named() {
 #[test]
 fn a_margin_stops_at_the_edge() {
     let mut p = preparation(Colour::Grey, Fit::Stretch);
-    p.margin = 0.1;
+    p.padding = 0.1;
     let widened = p
         .widened(
             PixelBox {

@@ -1,112 +1,7 @@
 use super::*;
-use crate::catalogue::Match;
-use crate::clock::Timestamp;
-use crate::decision::Verdict;
-use crate::embedding::CompactEmbedding;
-use crate::footage::{ConfigId, CropQuality, Footage, FrameSize, Place};
-use crate::pixel_box::PixelBox;
-use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
-use crate::sighting::{Part, PictureInfo};
+use crate::samples::sighting;
+use crate::sighting::MessageKind;
 use proptest::prelude::*;
-use uuid::Uuid;
-
-fn sighting() -> Sighting {
-    Sighting {
-        id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
-        boat: "balaena".parse().unwrap(),
-        sequence: 300,
-        camera: "bow".into(),
-        started: Timestamp(1_795_450_800_000),
-        ended: Timestamp(1_795_450_803_500),
-        frames: 35,
-        verdict: Verdict::Known {
-            whale: "HW-0042".into(),
-        },
-        candidates: vec![
-            Match {
-                whale: "HW-0042".into(),
-                score: 0.75,
-                photo: "a.jpg".into(),
-            },
-            Match {
-                whale: "HW-0007".into(),
-                score: 0.5,
-                photo: "b.jpg".into(),
-            },
-        ],
-        embedding: CompactEmbedding {
-            scale: 0.0078125,
-            values: vec![-128, -1, 0, 1, 127],
-        },
-        picture: PictureInfo {
-            sha256: [0xab; 32],
-            bytes: 48_000,
-            width: 640,
-            height: 320,
-        },
-        region: PixelBox {
-            x0: 100,
-            y0: 50,
-            x1: 740,
-            y1: 370,
-        },
-        bundle: "0123456789ab".into(),
-        engine: "tract 0.23.9 f32".into(),
-        chance: Some(0.875),
-        position: Some(Position {
-            latitude: 38.5,
-            longitude: -28.625,
-            quality: FixQuality::Differential,
-            age: 300,
-            satellites: Some(9),
-            hdop: Some(0.75),
-            speed: Some(6.5),
-            course: Some(270.0),
-            heading: None,
-        }),
-        time: Some(TimeBasis {
-            source: TimeSource::Satellites,
-            uncertainty: Some(500),
-        }),
-        footage: Some(Footage {
-            encounter: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000),
-            frame: FrameSize {
-                width: 1920,
-                height: 1080,
-            },
-            places: vec![
-                Place {
-                    after: 0,
-                    region: PixelBox {
-                        x0: 100,
-                        y0: 50,
-                        x1: 740,
-                        y1: 370,
-                    },
-                },
-                Place {
-                    after: 3500,
-                    region: PixelBox {
-                        x0: 110,
-                        y0: 60,
-                        x1: 750,
-                        y1: 300,
-                    },
-                },
-            ],
-            crops: vec![CropQuality {
-                after: 400,
-                sharpness: 62,
-                size: 80,
-                angle: 100,
-                exposure: 97,
-            }],
-            earlier_crops: 5,
-            detector: Some(0.75),
-            config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
-        }),
-    }
-}
 
 fn picture(bytes: usize) -> Picture {
     Picture {
@@ -116,11 +11,11 @@ fn picture(bytes: usize) -> Picture {
     }
 }
 
-fn receipt() -> Receipt {
+fn ack() -> Ack {
     let id = sighting().id;
-    Receipt {
+    Ack {
         boat: sighting().boat,
-        stored: vec![(id, Part::Sighting), (id, Part::Picture)],
+        stored: vec![(id, MessageKind::Sighting), (id, MessageKind::Picture)],
     }
 }
 
@@ -148,10 +43,7 @@ fn every_kind_comes_back_as_it_went() {
         decode::<Picture>(&encode(&picture(200_000)).unwrap()).unwrap(),
         picture(200_000)
     );
-    assert_eq!(
-        decode::<Receipt>(&encode(&receipt()).unwrap()).unwrap(),
-        receipt()
-    );
+    assert_eq!(decode::<Ack>(&encode(&ack()).unwrap()).unwrap(), ack());
 }
 
 /// Boats at sea speak this form: where this test fails, the version must go up.
@@ -177,7 +69,7 @@ fn a_known_sighting_has_known_bytes() {
         "0c303132333435363738396162",           // bundle
         "10747261637420302e32332e3920663332",   // engine
     );
-    let second = "010000603f"; // chance 0.875
+    let second = "010000603f"; // probability 0.875
     let third = concat!(
         "010000000000404340",   // latitude 38.5
         "0000000000a03cc0",     // longitude -28.625
@@ -191,7 +83,7 @@ fn a_known_sighting_has_known_bytes() {
         "01",                                 // footage
         "1001900000000070008000000000000000", // encounter
         "800fb808",                           // frames of 1920 x 1080
-        "02",                                 // places
+        "02",                                 // boxes
         "006432e405f202",                     // at the begin
         "ac1b6e3cee05ac02",                   // 3.5 s later
         "01",                                 // crops
@@ -229,7 +121,7 @@ fn a_known_sighting_has_known_bytes() {
     let with_chance = [payload, second].concat();
     assert_eq!(older(SECOND_VERSION_HEAD, &with_chance), as_second);
     let as_first = Sighting {
-        chance: None,
+        probability: None,
         ..as_second
     };
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
@@ -254,7 +146,7 @@ fn an_older_version_of_a_sighting_ends_where_it_ends() {
 #[test]
 fn the_other_kinds_have_known_bytes() {
     assert_eq!(
-        hex(&encode(&receipt()).unwrap()),
+        hex(&encode(&ack()).unwrap()),
         "464c4b57030100bc7733960762616c61656e6102100190000000007000800000000000000100100190000000007000800000000000000101"
     );
     assert_eq!(
@@ -282,22 +174,22 @@ fn a_newer_version_is_refused_by_name() {
     );
     // Whatever a newer version may change behind it: the version is read first.
     assert_eq!(
-        decode::<Receipt>(&envelope(3, 2, b"\xff")),
+        decode::<Ack>(&envelope(3, 2, b"\xff")),
         Err(WireError::Newer {
-            kind: "receipt",
+            kind: "ack",
             got: 2,
             known: 1
         })
     );
     assert_eq!(
-        decode::<Receipt>(&envelope(3, 0, b"")),
-        Err(WireError::Payload("receipt"))
+        decode::<Ack>(&envelope(3, 0, b"")),
+        Err(WireError::Payload("ack"))
     );
 }
 
 #[test]
 fn another_kind_is_refused_by_name() {
-    let error = decode::<Sighting>(&encode(&receipt()).unwrap()).unwrap_err();
+    let error = decode::<Sighting>(&encode(&ack()).unwrap()).unwrap_err();
     assert_eq!(
         error,
         WireError::WrongKind {
@@ -322,11 +214,11 @@ fn a_message_cut_anywhere_is_refused() {
 
 #[test]
 fn a_bit_flipped_anywhere_is_noticed() {
-    let whole = encode(&receipt()).unwrap();
+    let whole = encode(&ack()).unwrap();
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
-        assert!(decode::<Receipt>(&bytes).is_err(), "bit {bit}");
+        assert!(decode::<Ack>(&bytes).is_err(), "bit {bit}");
     }
 }
 
@@ -341,11 +233,11 @@ fn foreign_bytes_are_called_foreign() {
 
 #[test]
 fn bytes_after_the_message_are_refused() {
-    let whole = encode(&receipt()).unwrap();
+    let whole = encode(&ack()).unwrap();
     let longer = [&whole[HEADER..], b"\0"].concat();
     assert_eq!(
-        decode::<Receipt>(&envelope(3, 1, &longer)),
-        Err(WireError::Payload("receipt"))
+        decode::<Ack>(&envelope(3, 1, &longer)),
+        Err(WireError::Payload("ack"))
     );
 }
 
@@ -353,8 +245,8 @@ fn bytes_after_the_message_are_refused() {
 fn a_boat_with_a_bad_name_is_refused() {
     let payload = postcard::to_stdvec(&("a/b", 0u8)).unwrap();
     assert_eq!(
-        decode::<Receipt>(&envelope(3, 1, &payload)),
-        Err(WireError::Payload("receipt"))
+        decode::<Ack>(&envelope(3, 1, &payload)),
+        Err(WireError::Payload("ack"))
     );
 }
 
@@ -373,12 +265,12 @@ fn large_messages_are_neither_sent_nor_read() {
 
 #[test]
 fn a_message_that_lies_about_its_length_takes_no_memory() {
-    // A receipt that announces 2^63 entries.
+    // An ack that announces 2^63 entries.
     let mut payload = postcard::to_stdvec("balaena").unwrap();
     payload.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
     assert_eq!(
-        decode::<Receipt>(&envelope(3, 1, &payload)),
-        Err(WireError::Payload("receipt"))
+        decode::<Ack>(&envelope(3, 1, &payload)),
+        Err(WireError::Payload("ack"))
     );
 }
 
@@ -394,7 +286,7 @@ proptest! {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        let _ = decode::<Receipt>(&envelope(3, 1, &payload));
+        let _ = decode::<Ack>(&envelope(3, 1, &payload));
     }
 
     #[test]

@@ -1,33 +1,33 @@
-//! What a camera is to the rest of the boat.
+//! The interface of a camera.
 
 use crate::frame::RawFormat;
-use crate::pixels::{Layout, Range, Shape};
-use crate::time::{Moment, Timing};
+use crate::pixel_format::{ColourRange, PixelLayout, Shape};
+use crate::time::{MonotonicTimestamp, Timing};
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
 
-/// How a camera can send pictures, of the ways that Flukewatch reads.
+/// The encodings that Flukewatch decodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Encoding {
-    /// Brightness alone.
+    /// Luma only.
     Grey,
-    /// Brightness, then colours for each 2x2 pixels.
+    /// A plane of luma, then interleaved chroma for every 2x2 pixels.
     Nv12,
-    /// Brightness and colours in turn, colours for each two pixels.
+    /// Interleaved luma and chroma, chroma for every two pixels.
     Yuyv,
-    /// A JPEG a frame.
+    /// One JPEG per frame.
     Mjpeg,
-    /// Brightness, then the one colour for each 2x2 pixels, then the other: what pipelines of GStreamer are asked for.
+    /// A plane of luma and two of chroma for every 2x2 pixels: what GStreamer pipelines send.
     I420,
 }
 
 impl Encoding {
-    /// All that a driver of Video4Linux2 is asked for, those first that cost least to read.
+    /// Those that a Video4Linux2 driver is asked for, cheapest to decode first.
     pub const ALL: [Self; 4] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Mjpeg];
 
-    /// V4L2's four letters for it.
+    /// Its V4L2 code.
     pub fn fourcc(self) -> [u8; 4] {
         *match self {
             Self::Grey => b"GREY",
@@ -38,15 +38,18 @@ impl Encoding {
         }
     }
 
-    /// The one with these four letters, if it is read.
-    pub fn from_fourcc(letters: [u8; 4]) -> Option<Self> {
-        match &letters {
-            // Some drivers say JPEG for what they send a frame at a time.
+    /// The encoding with this V4L2 code, if it is supported.
+    pub fn from_fourcc(code: [u8; 4]) -> Option<Self> {
+        match &code {
+            // Some drivers report MJPEG as JPEG.
             b"JPEG" => Some(Self::Mjpeg),
-            _ => Self::ALL.into_iter().find(|e| e.fourcc() == letters),
+            _ => Self::ALL.into_iter().find(|e| e.fourcc() == code),
         }
     }
 }
+
+/// The names of [`Encoding::ALL`], for messages.
+pub(crate) const SUPPORTED_ENCODINGS: &str = "GREY, NV12, YUYV or MJPEG";
 
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,70 +63,70 @@ impl fmt::Display for Encoding {
     }
 }
 
-/// Sizes or rates that a camera offers in one way of sending.
+/// A range of widths or heights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Span {
-    /// The least.
-    pub least: u32,
-    /// The most; the same as the least where there is no choice.
-    pub most: u32,
-    /// From one to the next; at least 1.
+pub struct SizeRange {
+    /// The smallest.
+    pub min: u32,
+    /// The largest; equal to `min` where there is no choice.
+    pub max: u32,
+    /// The step, at least 1.
     pub step: u32,
 }
 
-impl Span {
-    /// One value.
+impl SizeRange {
+    /// A single value.
     pub fn one(value: u32) -> Self {
         Self {
-            least: value,
-            most: value,
+            min: value,
+            max: value,
             step: 1,
         }
     }
 
-    /// The value next to `wanted`: not less, where there is one.
-    pub fn nearest(self, wanted: u32) -> u32 {
+    /// The value nearest to `requested`, not less where there is one.
+    pub fn nearest(self, requested: u32) -> u32 {
         let step = self.step.max(1);
-        let steps = wanted.saturating_sub(self.least).div_ceil(step);
-        let most = self.most.saturating_sub(self.least) / step;
-        self.least
-            .saturating_add(steps.min(most).saturating_mul(step))
+        let steps = requested.saturating_sub(self.min).div_ceil(step);
+        let last = self.max.saturating_sub(self.min) / step;
+        self.min
+            .saturating_add(steps.min(last).saturating_mul(step))
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for SizeRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.least == self.most {
-            write!(f, "{}", self.least)
+        if self.min == self.max {
+            write!(f, "{}", self.min)
         } else {
-            write!(f, "{}-{}", self.least, self.most)
+            write!(f, "{}-{}", self.min, self.max)
         }
     }
 }
 
-/// One thing that a camera offers.
+/// A format that a camera supports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Offer {
-    /// How it sends pictures.
+pub struct SupportedFormat {
+    /// The encoding.
     pub encoding: Encoding,
-    /// Pixels across.
-    pub width: Span,
-    /// Pixels down.
-    pub height: Span,
-    /// Frames a second, the highest first; empty where the driver does not say.
+    /// Width in pixels.
+    pub width: SizeRange,
+    /// Height in pixels.
+    pub height: SizeRange,
+    /// Frames per second, highest first; empty where the driver does not list them.
     pub rates: Vec<f64>,
 }
 
-/// What a camera is asked for.
+/// A mode of a camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mode {
-    /// How it shall send pictures.
+    /// The encoding.
     pub encoding: Encoding,
-    /// Pixels across.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// Height in pixels.
     pub height: u32,
-    /// Frames a second.
+    /// Frames per second.
     pub rate: f64,
 }
 
@@ -137,55 +140,55 @@ impl fmt::Display for Mode {
         } = self;
         write!(
             f,
-            "{width} x {height} {encoding} at {} a second",
+            "{width}x{height} {encoding} at {} fps",
             (rate * 10.0).round() / 10.0
         )
     }
 }
 
-/// Settings of a camera beside its mode.
+/// Exposure settings of a camera.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Controls {
-    /// How long a frame is exposed; `None` leaves it to the camera.
+    /// Exposure time; `None` for automatic exposure.
     pub exposure: Option<Duration>,
-    /// Whether the camera must keep its rate when light is poor, rather than expose for longer.
-    pub hold_rate: bool,
+    /// Whether the camera may reduce its frame rate in poor light to expose for longer.
+    pub dynamic_framerate: bool,
 }
 
-/// What a camera agreed to send. Drivers may give another size, stride or rate than they were asked for.
+/// What a camera sends, which may differ from what it was asked for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Agreed {
-    /// What it sends.
+pub struct NegotiatedFormat {
+    /// Encoding, size and rate.
     pub mode: Mode,
-    /// Bytes from one row to the next; of no meaning for [`Encoding::Mjpeg`].
+    /// Bytes from one row to the next; unused for [`Encoding::Mjpeg`].
     pub stride: u32,
-    /// What black and white are; of no meaning for [`Encoding::Mjpeg`].
-    pub range: Range,
+    /// The values of black and white; unused for [`Encoding::Mjpeg`].
+    pub range: ColourRange,
 }
 
-impl Agreed {
-    /// What the bytes of its frames are.
-    pub fn format(&self) -> RawFormat {
+impl NegotiatedFormat {
+    /// How to read the bytes of its frames.
+    pub fn raw_format(&self) -> RawFormat {
         let layout = match self.mode.encoding {
             Encoding::Mjpeg => return RawFormat::Jpeg,
-            Encoding::Grey => Layout::Grey,
-            Encoding::Nv12 => Layout::Nv12,
-            Encoding::Yuyv => Layout::Yuyv,
-            Encoding::I420 => Layout::Planar420,
+            Encoding::Grey => PixelLayout::Grey,
+            Encoding::Nv12 => PixelLayout::Nv12,
+            Encoding::Yuyv => PixelLayout::Yuyv,
+            Encoding::I420 => PixelLayout::Planar420,
         };
         let Mode { width, height, .. } = self.mode;
-        // A driver that says nothing of its rows packs them.
+        // A driver that reports no stride packs its rows.
         let stride = if self.stride == 0 {
             u32::try_from(layout.row(width)).unwrap_or(u32::MAX)
         } else {
             self.stride
         };
-        // Colours come for two pixels each, and a driver that gives an odd number of them may end the row in the middle of a pair.
+        // With an odd width, the row may end in the middle of a pair of pixels that share chroma.
         let width = [width, width.saturating_sub(1)]
             .into_iter()
             .find(|w| layout.row(*w) <= stride as usize)
             .unwrap_or(width);
-        RawFormat::Plain {
+        RawFormat::Uncompressed {
             layout,
             shape: Shape {
                 width,
@@ -197,60 +200,65 @@ impl Agreed {
     }
 }
 
-/// What comes with a frame's bytes.
+/// What a camera reports with a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Stamp {
-    /// When it was taken, where the camera says so by the steady clock.
-    pub taken: Option<Moment>,
+pub struct FrameMetadata {
+    /// When it was taken, where the camera reports it on the monotonic clock.
+    pub taken: Option<MonotonicTimestamp>,
     /// How that is known.
     pub timing: Timing,
-    /// The driver's count of frames; what it lost itself is missing in it.
+    /// The driver's sequence number, with gaps where it lost frames.
     pub sequence: u32,
-    /// Whether the driver says that the bytes are damaged.
+    /// Whether the driver marked the frame as damaged.
     pub damaged: bool,
-    /// What is sent from this frame on, where that has changed.
-    pub changed: Option<Agreed>,
+    /// The format from this frame on, where it changed.
+    pub changed: Option<NegotiatedFormat>,
 }
 
-/// Why a camera does not do what it is asked for.
+/// An error of a camera.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// There is none, or it was unplugged.
-    #[error("it is not there: {0}")]
-    Gone(String),
-    /// No frame came in time. The stream must be started anew.
-    #[error("no frame came for {:.1} s", .0.as_secs_f64())]
-    Stalled(Duration),
-    /// It is there and refuses.
+    /// Not found, or unplugged.
+    #[error("camera not found: {0}")]
+    Disconnected(String),
+    /// No frame within the timeout. The stream must be restarted.
+    #[error("no frame within {:.1} s", .0.as_secs_f64())]
+    TimedOut(Duration),
+    /// It cannot be used.
     #[error("{0}")]
-    Refused(String),
-    /// It sent frames, or was about to, and will send no more.
+    Unusable(String),
+    /// Its stream ended.
     #[error("{0}")]
     Ended(String),
 }
 
 /// An open camera.
 pub trait Camera: Send {
-    /// Its name, as its maker gives it.
+    /// The name that its maker gave it.
     fn name(&self) -> String;
 
-    /// All that it offers, of what is read.
+    /// The supported formats that Flukewatch can decode.
     ///
     /// # Errors
-    /// When it cannot be asked.
-    fn offers(&mut self) -> Result<Vec<Offer>, DeviceError>;
+    /// When it cannot be queried.
+    fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError>;
 
-    /// Starts sending frames, after a stall anew. Settings that it does not have are passed over, with a line in the log.
+    /// Starts the stream, or restarts it after a timeout. Controls that it lacks are logged and
+    /// ignored.
     ///
     /// # Errors
-    /// When it cannot.
-    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<Agreed, DeviceError>;
+    /// When the stream cannot be started.
+    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<NegotiatedFormat, DeviceError>;
 
-    /// Waits for the next frame and appends its bytes, no more than the driver filled, to `into`.
+    /// Waits for the next frame and appends its bytes, as many as the driver filled, to `into`.
     ///
     /// # Errors
-    /// [`DeviceError::Stalled`] when none comes within `patience`; otherwise when there will be none.
-    fn frame(&mut self, patience: Duration, into: &mut Vec<u8>) -> Result<Stamp, DeviceError>;
+    /// [`DeviceError::TimedOut`] when none arrives within `timeout`; any other error ends the stream.
+    fn read_frame(
+        &mut self,
+        timeout: Duration,
+        into: &mut Vec<u8>,
+    ) -> Result<FrameMetadata, DeviceError>;
 }
 
 #[cfg(test)]
@@ -258,13 +266,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_of_a_span_is_not_less_where_possible() {
-        let span = Span {
-            least: 100,
-            most: 200,
+    fn the_nearest_of_a_range_is_not_less_where_possible() {
+        let range = SizeRange {
+            min: 100,
+            max: 200,
             step: 16,
         };
-        for (wanted, nearest) in [
+        for (requested, nearest) in [
             (0, 100),
             (100, 100),
             (101, 116),
@@ -272,20 +280,20 @@ mod tests {
             (190, 196),
             (999, 196),
         ] {
-            assert_eq!(span.nearest(wanted), nearest, "{wanted}");
+            assert_eq!(range.nearest(requested), nearest, "{requested}");
         }
-        assert_eq!(Span::one(640).nearest(1920), 640);
-        let broken = Span {
-            least: 5,
-            most: 1,
+        assert_eq!(SizeRange::one(640).nearest(1920), 640);
+        let broken = SizeRange {
+            min: 5,
+            max: 1,
             step: 0,
         };
         assert_eq!(broken.nearest(9), 5);
     }
 
     #[test]
-    fn a_driver_that_names_no_stride_packs_its_rows() {
-        let agreed = |stride| Agreed {
+    fn a_driver_without_stride_packs_its_rows() {
+        let format = |stride| NegotiatedFormat {
             mode: Mode {
                 encoding: Encoding::Yuyv,
                 width: 641,
@@ -293,18 +301,18 @@ mod tests {
                 rate: 30.0,
             },
             stride,
-            range: Range::Limited,
+            range: ColourRange::Limited,
         };
-        let stride = |stride| match agreed(stride).format() {
-            RawFormat::Plain { shape, .. } => shape.stride,
-            RawFormat::Jpeg => panic!("YUYV is plain"),
+        let stride = |stride| match format(stride).raw_format() {
+            RawFormat::Uncompressed { shape, .. } => shape.stride,
+            RawFormat::Jpeg => panic!("YUYV is uncompressed"),
         };
         assert_eq!((stride(0), stride(1408)), (1284, 1408));
     }
 
     #[test]
-    fn half_a_pair_of_pixels_at_a_rows_end_is_left_out() {
-        // As the kernel's vivid gives it where it is asked for 333 pixels.
+    fn half_a_pair_of_pixels_at_the_end_of_a_row_is_left_out() {
+        // The kernel's vivid does so when asked for 333 pixels.
         let width = |width, stride| {
             let mode = Mode {
                 encoding: Encoding::Yuyv,
@@ -312,14 +320,14 @@ mod tests {
                 height: 201,
                 rate: 60.0,
             };
-            let agreed = Agreed {
+            let format = NegotiatedFormat {
                 mode,
                 stride,
-                range: Range::Limited,
+                range: ColourRange::Limited,
             };
-            match agreed.format() {
-                RawFormat::Plain { shape, .. } => shape.width,
-                RawFormat::Jpeg => panic!("YUYV is plain"),
+            match format.raw_format() {
+                RawFormat::Uncompressed { shape, .. } => shape.width,
+                RawFormat::Jpeg => panic!("YUYV is uncompressed"),
             }
         };
         assert_eq!(width(333, 666), 332);
@@ -327,7 +335,7 @@ mod tests {
         assert_eq!(
             width(332, 600),
             332,
-            "rows that overlap are a fault of the driver's"
+            "overlapping rows are a fault of the driver"
         );
     }
 }

@@ -1,53 +1,57 @@
-//! A camera that does not exist, and does whatever a test wants.
+//! A fake camera that follows a test's script.
 
-use super::device::{Agreed, Camera, Controls, DeviceError, Encoding, Mode, Offer, Span, Stamp};
-use crate::pixels::Range;
-use crate::time::{Moment, Timing};
+use super::device::{
+    Camera, Controls, DeviceError, Encoding, FrameMetadata, Mode, NegotiatedFormat, SizeRange,
+    SupportedFormat,
+};
+use crate::pixel_format::ColourRange;
+use crate::time::{MonotonicTimestamp, Timing};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What happens when the next frame is waited for.
+/// What the next read does.
 #[derive(Clone, Debug)]
-pub(crate) enum Happens {
-    /// A frame with these bytes and this stamp.
-    Frame(Vec<u8>, Stamp),
-    /// Nothing, for as long as the camera is waited for.
-    Stall,
-    /// The cable is pulled. [`World::plugged`] says whether it is back.
-    Unplugged,
+pub(crate) enum ReadEvent {
+    /// RecentEncounters a frame.
+    Frame(Vec<u8>, FrameMetadata),
+    /// Times out.
+    Timeout,
+    /// The camera is unplugged.
+    Unplug,
 }
 
-/// All that a test can change about the camera.
+/// The state of the fake camera.
 #[derive(Debug)]
-pub(crate) struct Inside {
+pub(crate) struct FakeState {
     pub(crate) plugged: bool,
-    pub(crate) offers: Vec<Offer>,
+    pub(crate) formats: Vec<SupportedFormat>,
     pub(crate) stride: Option<u32>,
-    pub(crate) script: VecDeque<Happens>,
-    /// How often it was opened and how often started.
+    pub(crate) script: VecDeque<ReadEvent>,
+    /// How often it was opened.
     pub(crate) opened: u32,
+    /// How it was started.
     pub(crate) started: Vec<(Mode, Controls)>,
 }
 
-/// The world in which the camera is.
+/// Controls the fake camera.
 #[derive(Clone, Debug)]
-pub(crate) struct World(Arc<Mutex<Inside>>);
+pub(crate) struct FakeControl(Arc<Mutex<FakeState>>);
 
-impl World {
-    /// With a camera that offers 8 x 4 YUYV and 32 x 16 MJPEG.
+impl FakeControl {
+    /// A camera with 8x4 YUYV and 32x16 MJPEG.
     pub(crate) fn plugged_in() -> Self {
-        let offer = |encoding, width, height, rates: &[f64]| Offer {
+        let format = |encoding, width, height, rates: &[f64]| SupportedFormat {
             encoding,
-            width: Span::one(width),
-            height: Span::one(height),
+            width: SizeRange::one(width),
+            height: SizeRange::one(height),
             rates: rates.to_vec(),
         };
-        Self(Arc::new(Mutex::new(Inside {
+        Self(Arc::new(Mutex::new(FakeState {
             plugged: true,
-            offers: vec![
-                offer(Encoding::Yuyv, 8, 4, &[30.0, 15.0]),
-                offer(Encoding::Mjpeg, 32, 16, &[30.0]),
+            formats: vec![
+                format(Encoding::Yuyv, 8, 4, &[30.0, 15.0]),
+                format(Encoding::Mjpeg, 32, 16, &[30.0]),
             ],
             stride: None,
             script: VecDeque::new(),
@@ -56,40 +60,40 @@ impl World {
         })))
     }
 
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Inside) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut FakeState) -> T) -> T {
         change(&mut self.0.lock().unwrap())
     }
 
-    pub(crate) fn then(&self, what: Happens) {
-        self.change(|w| w.script.push_back(what));
+    pub(crate) fn push(&self, event: ReadEvent) {
+        self.change(|s| s.script.push_back(event));
     }
 }
 
-/// A whole frame.
-pub(crate) fn frame(bytes: Vec<u8>, taken: Option<Moment>, sequence: u32) -> Happens {
-    let stamp = Stamp {
+/// An undamaged frame.
+pub(crate) fn frame(bytes: Vec<u8>, taken: Option<MonotonicTimestamp>, sequence: u32) -> ReadEvent {
+    let metadata = FrameMetadata {
         taken,
         timing: Timing::Driver,
         sequence,
         damaged: false,
         changed: None,
     };
-    Happens::Frame(bytes, stamp)
+    ReadEvent::Frame(bytes, metadata)
 }
 
-pub(crate) struct FakeCamera(World);
+pub(crate) struct FakeCamera(FakeControl);
 
 impl FakeCamera {
-    pub(crate) fn open(world: &World) -> Result<Box<dyn Camera>, DeviceError> {
-        world.change(|w| {
-            w.opened += 1;
-            if w.plugged {
+    pub(crate) fn open(control: &FakeControl) -> Result<Box<dyn Camera>, DeviceError> {
+        control.change(|s| {
+            s.opened += 1;
+            if s.plugged {
                 Ok(())
             } else {
-                Err(DeviceError::Gone("No such device".into()))
+                Err(DeviceError::Disconnected("No such device".into()))
             }
         })?;
-        Ok(Box::new(Self(world.clone())))
+        Ok(Box::new(Self(control.clone())))
     }
 }
 
@@ -98,37 +102,41 @@ impl Camera for FakeCamera {
         "Fake Camera".into()
     }
 
-    fn offers(&mut self) -> Result<Vec<Offer>, DeviceError> {
-        Ok(self.0.change(|w| w.offers.clone()))
+    fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError> {
+        Ok(self.0.change(|s| s.formats.clone()))
     }
 
-    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<Agreed, DeviceError> {
-        self.0.change(|w| {
-            w.started.push((*mode, *controls));
-            Ok(Agreed {
+    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<NegotiatedFormat, DeviceError> {
+        self.0.change(|s| {
+            s.started.push((*mode, *controls));
+            Ok(NegotiatedFormat {
                 mode: *mode,
-                stride: w.stride.unwrap_or(0),
-                range: Range::Full,
+                stride: s.stride.unwrap_or(0),
+                range: ColourRange::Full,
             })
         })
     }
 
-    fn frame(&mut self, patience: Duration, into: &mut Vec<u8>) -> Result<Stamp, DeviceError> {
-        let next = self.0.change(|w| w.script.pop_front());
+    fn read_frame(
+        &mut self,
+        timeout: Duration,
+        into: &mut Vec<u8>,
+    ) -> Result<FrameMetadata, DeviceError> {
+        let next = self.0.change(|s| s.script.pop_front());
         match next {
-            Some(Happens::Frame(bytes, stamp)) => {
+            Some(ReadEvent::Frame(bytes, metadata)) => {
                 into.extend_from_slice(&bytes);
-                Ok(stamp)
+                Ok(metadata)
             }
-            Some(Happens::Stall) => Err(DeviceError::Stalled(patience)),
-            Some(Happens::Unplugged) => {
-                self.0.change(|w| w.plugged = false);
-                Err(DeviceError::Gone("No such device".into()))
+            Some(ReadEvent::Timeout) => Err(DeviceError::TimedOut(timeout)),
+            Some(ReadEvent::Unplug) => {
+                self.0.change(|s| s.plugged = false);
+                Err(DeviceError::Disconnected("No such device".into()))
             }
-            // With nothing in the script it sends nothing; a little real time passes, so that nobody spins.
+            // Without a script it times out; some real time passes, so that tests do not spin.
             None => {
                 std::thread::sleep(Duration::from_millis(1));
-                Err(DeviceError::Stalled(patience))
+                Err(DeviceError::TimedOut(timeout))
             }
         }
     }

@@ -1,94 +1,94 @@
-//! `flukewatch-edge cameras`: what is there, and what it can do.
+//! `flukewatch-edge cameras`: the cameras of this machine and their formats.
 
-use super::device::{Camera, DeviceError, Offer};
+use super::device::{Camera, DeviceError, SUPPORTED_ENCODINGS, SupportedFormat};
 use serde::Serialize;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// One node that may be a camera.
+/// A node that may be a camera.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ListedCamera {
-    /// Where it is, for `camera.path`.
+    /// Its path, for `camera.path`.
     pub path: PathBuf,
-    /// Its name, as its maker or the kernel gives it.
+    /// Its name, given by its maker or the kernel.
     pub name: String,
-    /// What it offers, of what is read.
-    pub offers: Vec<Offer>,
+    /// Its supported formats.
+    pub formats: Vec<SupportedFormat>,
     /// Why it cannot be used, if it cannot.
-    pub trouble: Option<String>,
+    pub error: Option<String>,
 }
 
-/// Asks the camera at `path`, which the kernel calls `name`.
+/// Queries the camera at `path`, whose name in the kernel is `name`.
 pub(super) fn list(
     path: PathBuf,
     name: String,
     open: impl FnOnce(&Path) -> Result<Box<dyn Camera>, DeviceError>,
 ) -> ListedCamera {
-    let asked = open(&path).and_then(|mut camera| Ok((camera.name(), camera.offers()?)));
-    match asked {
-        Ok((name, offers)) => ListedCamera {
+    let queried = open(&path).and_then(|mut camera| Ok((camera.name(), camera.formats()?)));
+    match queried {
+        Ok((name, formats)) => ListedCamera {
             path,
             name,
-            trouble: offers
+            error: formats
                 .is_empty()
-                .then(|| "it sends nothing that is read: GREY, NV12, YUYV or MJPEG".to_owned()),
-            offers,
+                .then(|| format!("no supported format; expected {SUPPORTED_ENCODINGS}")),
+            formats,
         },
         Err(e) => ListedCamera {
             path,
             name,
-            offers: vec![],
-            trouble: Some(e.to_string()),
+            formats: vec![],
+            error: Some(e.to_string()),
         },
     }
 }
 
-/// The list for people.
+/// The list as text.
 pub fn text(cameras: &[ListedCamera]) -> String {
     let mut out = String::new();
     for camera in cameras {
         let _ = writeln!(out, "{}  {}", camera.path.display(), camera.name);
-        for Offer {
+        for SupportedFormat {
             encoding,
             width,
             height,
             rates,
-        } in &camera.offers
+        } in &camera.formats
         {
             let rates: Vec<String> = rates
                 .iter()
                 .map(|r| format!("{}", (r * 10.0).round() / 10.0))
                 .collect();
             let rates = if rates.is_empty() {
-                "rates not said".to_owned()
+                "rates unknown".to_owned()
             } else {
-                format!("{} a second", rates.join(", "))
+                format!("{} fps", rates.join(", "))
             };
             let _ = writeln!(
                 out,
-                "  {:<5}  {width} x {height}  {rates}",
+                "  {:<5}  {width}x{height}  {rates}",
                 encoding.to_string()
             );
         }
-        if let Some(trouble) = &camera.trouble {
-            // The line above says where it is.
-            let place = format!("{}: ", camera.path.display());
-            let trouble = trouble.strip_prefix(&place).unwrap_or(trouble);
-            let _ = writeln!(out, "  cannot be used: {trouble}");
+        if let Some(error) = &camera.error {
+            // The line above has the path.
+            let path = format!("{}: ", camera.path.display());
+            let error = error.strip_prefix(&path).unwrap_or(error);
+            let _ = writeln!(out, "  error: {error}");
         }
     }
     out
 }
 
-/// What the list says of cameras that only GStreamer reaches: whether the program that does is there, and how to try one.
+/// The line about cameras that need GStreamer: whether it is installed, and how to try a pipeline.
 pub fn pipelines(version: &Result<String, DeviceError>) -> String {
-    let how = match version {
+    let status = match version {
         Ok(version) => format!(
-            "gst-launch-1.0 {version} is there. Try a pipeline with: gst-launch-1.0 PIPELINE ! videoconvert ! fakesink"
+            "gst-launch-1.0 {version} is installed. Try a pipeline with: gst-launch-1.0 PIPELINE ! videoconvert ! fakesink"
         ),
         Err(e) => e.to_string(),
     };
-    format!("other cameras, as those at a CSI connector, through source = \"gstreamer\": {how}\n")
+    format!("other cameras, e.g. CSI, need source = \"gstreamer\": {status}\n")
 }
 
 #[cfg(test)]
@@ -96,47 +96,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_way_to_other_cameras_is_told() {
-        let there = pipelines(&Ok("1.20.3".into()));
+    fn the_gstreamer_line_states_whether_it_is_installed() {
+        let installed = pipelines(&Ok("1.20.3".into()));
         assert!(
-            there.contains("gst-launch-1.0 1.20.3 is there. Try"),
-            "{there}"
+            installed.contains("gst-launch-1.0 1.20.3 is installed. Try"),
+            "{installed}"
         );
-        let not = pipelines(&Err(DeviceError::Refused("sudo apt install it".into())));
+        let missing = pipelines(&Err(DeviceError::Unusable("sudo apt install it".into())));
         assert!(
-            not.ends_with("\"gstreamer\": sudo apt install it\n"),
-            "{not}"
+            missing.ends_with("\"gstreamer\": sudo apt install it\n"),
+            "{missing}"
         );
     }
-    use crate::capture::fake::{FakeCamera, World};
+    use crate::capture::fake::{FakeCamera, FakeControl};
 
     #[test]
-    fn a_camera_is_listed_with_what_it_offers_and_one_without_says_why() {
-        let world = World::plugged_in();
+    fn a_camera_is_listed_with_its_formats_or_an_error() {
+        let control = FakeControl::plugged_in();
         let good = list("/dev/video0".into(), "kernel's name".into(), |_| {
-            FakeCamera::open(&world)
+            FakeCamera::open(&control)
         });
         let forbidden = list("/dev/video1".into(), "Other".into(), |_| {
-            Err(DeviceError::Refused(
+            Err(DeviceError::Unusable(
                 "/dev/video1: Permission denied".into(),
             ))
         });
-        world.change(|w| w.offers.clear());
-        let useless = list("/dev/video2".into(), String::new(), |_| {
-            FakeCamera::open(&world)
+        control.change(|s| s.formats.clear());
+        let unsupported = list("/dev/video2".into(), String::new(), |_| {
+            FakeCamera::open(&control)
         });
-        let text = text(&[good.clone(), forbidden, useless]);
+        let text = text(&[good.clone(), forbidden, unsupported]);
         assert_eq!(
             text,
-            "/dev/video0  Fake Camera\n  YUYV   8 x 4  30, 15 a second\n  MJPEG  32 x 16  30 a second\n\
-             /dev/video1  Other\n  cannot be used: Permission denied\n\
-             /dev/video2  Fake Camera\n  cannot be used: it sends nothing that is read: GREY, NV12, YUYV or MJPEG\n"
+            "/dev/video0  Fake Camera\n  YUYV   8x4  30, 15 fps\n  MJPEG  32x16  30 fps\n\
+             /dev/video1  Other\n  error: Permission denied\n\
+             /dev/video2  Fake Camera\n  error: no supported format; expected GREY, NV12, YUYV or MJPEG\n"
         );
         let json = serde_json::to_value(good).unwrap();
-        assert_eq!(json["offers"][0]["encoding"], "YUYV");
+        assert_eq!(json["formats"][0]["encoding"], "YUYV");
         assert_eq!(
-            json["offers"][1]["width"],
-            serde_json::json!({"least": 32, "most": 32, "step": 1})
+            json["formats"][1]["width"],
+            serde_json::json!({"min": 32, "max": 32, "step": 1})
         );
     }
 }

@@ -1,30 +1,29 @@
-//! Live cameras.
+//! Access to live cameras.
 //!
-//! [`device`] says what a camera is to the rest: what it offers, and frames as bytes. [`v4l2`] is the only implementation that
-//! touches the kernel, [`gstreamer`] the only one that starts a program; everything above them ([`negotiate`], [`live`], [`listing`]) is tested with cameras that do not exist and that
-//! can be unplugged at will.
+//! [`device`] is the interface: what a camera supports, and frames as bytes. Only [`v4l2`] talks to the
+//! kernel and only [`gstreamer`] starts a program; everything above them is tested with fake cameras
+//! that can be unplugged at any time.
 
+mod address;
 pub mod device;
 pub mod gstreamer;
 mod listing;
-pub mod live;
 pub mod negotiate;
-mod place;
 mod state;
 #[cfg(target_os = "linux")]
 pub mod v4l2;
 
+pub use address::CameraAddress;
 pub use listing::{ListedCamera, pipelines, text};
-pub use place::Place;
 pub use state::{CameraHealth, CameraState};
 
-use crate::stop::Stop;
-use crate::time::SteadyClock;
+use crate::cancellation::CancellationToken;
+use crate::time::MonotonicClock;
 use device::{Camera, DeviceError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The cameras of this machine, as `flukewatch-edge cameras` lists them.
+/// The cameras of this machine, for `flukewatch-edge cameras`.
 pub fn list() -> Vec<ListedCamera> {
     paths()
         .into_iter()
@@ -32,21 +31,21 @@ pub fn list() -> Vec<ListedCamera> {
         .collect()
 }
 
-/// Opens the camera at `place`, whose frames are timed by `clock` where nothing else times them, and whose waits end with `stop` where
-/// they can.
+/// Opens the camera at `address`. `clock` stamps frames that the camera does not stamp; `stop` ends
+/// its waits where possible.
 ///
 /// # Errors
-/// When there is none, or it may not be used.
+/// When there is no camera, or it may not be used.
 pub fn open(
-    place: &Place,
-    clock: &Arc<dyn SteadyClock>,
-    stop: &Stop,
+    address: &CameraAddress,
+    clock: &Arc<dyn MonotonicClock>,
+    stop: &CancellationToken,
 ) -> Result<Box<dyn Camera>, DeviceError> {
-    match place {
-        Place::Device(path) => device(path),
-        Place::Pipeline(pipeline) => {
-            let tools = gstreamer::Tools::new(clock.clone(), stop.clone());
-            Ok(gstreamer::open(pipeline, tools))
+    match address {
+        CameraAddress::Device(path) => device(path),
+        CameraAddress::Pipeline(pipeline) => {
+            let options = gstreamer::PipelineOptions::new(clock.clone(), stop.clone());
+            Ok(gstreamer::open(pipeline, options))
         }
     }
 }
@@ -58,7 +57,7 @@ fn device(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
 
 #[cfg(not(target_os = "linux"))]
 fn device(_path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
-    Err(DeviceError::Refused("Video4Linux2 needs Linux".into()))
+    Err(DeviceError::Unusable("Video4Linux2 requires Linux".into()))
 }
 
 #[cfg(target_os = "linux")]

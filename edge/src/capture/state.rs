@@ -1,48 +1,49 @@
-//! How a camera is doing, for health.
+//! The state of a camera, for health.
 
-use crate::time::{Moment, SteadyClock};
+use crate::time::{MonotonicClock, MonotonicTimestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// What health says of a camera. Counts are since the program started.
+/// A camera in the health document. Counts are since the program started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CameraHealth {
     /// Its name in the configuration.
     pub name: String,
-    /// `waiting` (not opened yet), `streaming`, `stalled`, `lost`, `replaying`, `over` or `failed`.
+    /// `connecting` (not opened yet), `streaming`, `stalled`, `disconnected`, `replaying`, `ended` or
+    /// `failed`.
     pub state: String,
-    /// What is wrong, where something is.
+    /// The last error, while it lasts.
     pub trouble: Option<String>,
-    /// What it sends, as `1920 x 1080 MJPEG at 30 a second`.
+    /// What it sends, e.g. `1920x1080 MJPEG at 30 fps`.
     pub mode: Option<String>,
-    /// Frames that a live camera gave.
+    /// Frames received of a live camera.
     pub frames: u64,
-    /// Frames that were replaced by newer ones before anybody could look at them.
+    /// Frames replaced by newer ones before they were processed.
     pub dropped: u64,
-    /// Frames that never left the driver, by the gaps in its count.
+    /// Frames lost in the driver, by the gaps in its sequence numbers.
     pub missed: u64,
-    /// Frames that the driver called damaged, or that were empty.
+    /// Frames that the driver marked as damaged, or that were empty.
     pub damaged: u64,
-    /// How often it was lost and came back, or was started anew after a stall.
+    /// Reconnections, and restarts after a stall.
     pub restarts: u64,
-    /// How long ago its last frame was taken, in milliseconds.
+    /// The age of its last frame, in milliseconds.
     pub last_frame_milliseconds_ago: Option<u64>,
 }
 
 /// Written by the camera's thread, read by the monitor.
 #[derive(Debug, Default)]
 pub struct CameraState {
-    held: Mutex<(CameraHealth, Option<Moment>)>,
+    held: Mutex<(CameraHealth, Option<MonotonicTimestamp>)>,
     steps: AtomicU64,
 }
 
 impl CameraState {
-    /// The state of the camera `name`, from which nothing has come yet.
+    /// The state of the camera `name` before it is opened.
     pub fn new(name: &str) -> Self {
         let health = CameraHealth {
             name: name.to_owned(),
-            state: "waiting".to_owned(),
+            state: "connecting".to_owned(),
             ..CameraHealth::default()
         };
         Self {
@@ -51,41 +52,41 @@ impl CameraState {
         }
     }
 
-    /// Its thread lives: whatever it was told to do last, it has come back from.
-    pub fn lives(&self) {
+    /// Counts a sign of life of the camera's thread.
+    pub fn beat(&self) {
         self.steps.fetch_add(1, Relaxed);
     }
 
-    /// A number that counts on while its thread lives.
+    /// Increases while the camera's thread is alive.
     pub fn steps(&self) -> u64 {
         self.steps.load(Relaxed)
     }
 
-    /// Whether it is over, or has failed for good.
+    /// Whether it has ended or failed.
     pub fn has_ended(&self) -> bool {
-        matches!(self.held().0.state.as_str(), "over" | "failed")
+        matches!(self.lock().0.state.as_str(), "ended" | "failed")
     }
 
-    /// Changes what health will say.
+    /// Changes the health document.
     pub fn update(&self, change: impl FnOnce(&mut CameraHealth)) {
-        change(&mut self.held().0);
+        change(&mut self.lock().0);
     }
 
-    /// A frame came that was taken at `taken`.
-    pub fn frame(&self, taken: Moment) {
-        let mut held = self.held();
+    /// Counts a frame taken at `taken`.
+    pub fn count_frame(&self, taken: MonotonicTimestamp) {
+        let mut held = self.lock();
         held.0.frames += 1;
         held.1 = Some(taken);
     }
 
-    /// A frame was replaced by a newer one.
-    pub fn dropped(&self) {
-        self.held().0.dropped += 1;
+    /// Counts a frame replaced by a newer one.
+    pub fn count_dropped(&self) {
+        self.lock().0.dropped += 1;
     }
 
-    /// What health says now.
-    pub fn health(&self, clock: &dyn SteadyClock) -> CameraHealth {
-        let held = self.held();
+    /// The camera in the health document now.
+    pub fn health(&self, clock: &dyn MonotonicClock) -> CameraHealth {
+        let held = self.lock();
         let (health, last) = &*held;
         let ago = last.map(|l| u64::try_from(clock.now().millis_since(l)).unwrap_or(0));
         CameraHealth {
@@ -94,7 +95,7 @@ impl CameraState {
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, (CameraHealth, Option<Moment>)> {
+    fn lock(&self) -> MutexGuard<'_, (CameraHealth, Option<MonotonicTimestamp>)> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,12 +1,16 @@
-//! Cameras of Linux, through Video4Linux2 and the crate `v4l`.
+//! Linux cameras, through Video4Linux2 and the crate `v4l`.
 //!
-//! The crate panics where a driver says what it does not know (a colour space, a name that is no UTF-8) and when it cannot let go
-//! of a camera. Each call therefore goes through [`guarded`], which makes an error of it.
+//! The crate panics on unknown answers of a driver (a colour space, a name that is not UTF-8) and when
+//! it cannot release a camera. Therefore each call goes through [`guarded`], which returns an error.
 
-use super::device::{Agreed, Camera, Controls, DeviceError, Encoding, Mode, Offer, Span, Stamp};
-use crate::pixels::Range;
-use crate::time::{Moment, Timing};
+use super::device::{
+    Camera, Controls, DeviceError, Encoding, FrameMetadata, Mode, NegotiatedFormat, SizeRange,
+    SupportedFormat,
+};
+use crate::pixel_format::ColourRange;
+use crate::time::{MonotonicTimestamp, Timing};
 use std::io::{self, ErrorKind};
+use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,20 +27,20 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC, Fraction};
 
-/// Buffers of the driver: one is filled, one is copied, two wait.
+/// BufferPool of the driver: one being filled, one being copied, two queued.
 const BUFFERS: u32 = 4;
 
 // `linux/v4l2-controls.h`
 const EXPOSURE_AUTO: u32 = 0x009a_0901;
 const EXPOSURE_MANUAL: i64 = 1;
-/// All automatic, and time automatic with a given aperture: a camera has one or the other.
+/// Fully automatic, and automatic with a fixed aperture: a camera supports one or the other.
 const EXPOSURE_AUTOMATIC: [i64; 2] = [3, 0];
 const EXPOSURE_ABSOLUTE: u32 = 0x009a_0902;
-/// Its unit, in microseconds.
+/// The unit of exposure time, in microseconds.
 const EXPOSURE_UNIT: u128 = 100;
 const EXPOSURE_AUTO_PRIORITY: u32 = 0x009a_0903;
 
-/// The nodes under `/dev` that may be cameras, in order, with the names that the kernel gives them.
+/// The nodes under `/dev` that may be cameras, in order, with their names in the kernel.
 pub fn paths() -> Vec<(PathBuf, String)> {
     let mut numbers: Vec<u32> = std::fs::read_dir("/dev")
         .into_iter()
@@ -59,23 +63,25 @@ pub fn paths() -> Vec<(PathBuf, String)> {
 /// Opens the camera at `path`.
 ///
 /// # Errors
-/// When there is none, it is no camera, or it may not be used.
+/// When there is none, it is not a camera, or it may not be used.
 pub fn open(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
     let opened = guarded(|| {
         let device = Device::with_path(path)?;
-        keep_from_children(device.handle().fd())?;
+        close_on_exec(&device)?;
         let capabilities = device.query_caps()?;
         Ok((device, capabilities))
     });
     let (device, capabilities) = opened.map_err(|e| match e {
-        DeviceError::Refused(why) => DeviceError::Refused(format!("{}: {why}", path.display())),
-        DeviceError::Gone(why) => DeviceError::Gone(format!("{}: {why}", path.display())),
+        DeviceError::Unusable(why) => DeviceError::Unusable(format!("{}: {why}", path.display())),
+        DeviceError::Disconnected(why) => {
+            DeviceError::Disconnected(format!("{}: {why}", path.display()))
+        }
         other => other,
     })?;
     let needed = capability::Flags::VIDEO_CAPTURE | capability::Flags::STREAMING;
     if !capabilities.capabilities.contains(needed) {
-        return Err(DeviceError::Refused(format!(
-            "{}: this node of '{}' gives no video frames; another node of the same camera may",
+        return Err(DeviceError::Unusable(format!(
+            "{}: this node of '{}' provides no video frames; try another node of the camera",
             path.display(),
             capabilities.card
         )));
@@ -89,36 +95,36 @@ pub fn open(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
 
 struct V4l2Camera {
     name: String,
-    /// `None` only while it is let go of.
+    /// `None` only while it is closed.
     device: Option<Device>,
     stream: Option<Stream<'static>>,
 }
 
-/// A panic of the crate `v4l` is an error of the camera.
+/// Turns a panic of the crate `v4l` into an error.
 fn guarded<T>(call: impl FnOnce() -> io::Result<T>) -> Result<T, DeviceError> {
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(e)) => Err(told(&e)),
-        Err(_) => Err(DeviceError::Refused(
-            "its driver says what the v4l crate does not know".into(),
+        Ok(Err(e)) => Err(device_error(&e)),
+        Err(_) => Err(DeviceError::Unusable(
+            "the v4l crate panicked on the driver's answer".into(),
         )),
     }
 }
 
-fn told(error: &io::Error) -> DeviceError {
+fn device_error(error: &io::Error) -> DeviceError {
     const NO_DEVICE: i32 = 19;
     const NO_SUCH_DEVICE: i32 = 6;
     match (error.kind(), error.raw_os_error()) {
         (_, Some(NO_DEVICE | NO_SUCH_DEVICE)) | (ErrorKind::NotFound, _) => {
-            DeviceError::Gone(error.to_string())
+            DeviceError::Disconnected(error.to_string())
         }
-        (ErrorKind::PermissionDenied, _) => DeviceError::Refused(format!(
-            "{error}: the user that runs flukewatch-edge must be in the group 'video'"
+        (ErrorKind::PermissionDenied, _) => DeviceError::Unusable(format!(
+            "{error}: add the user that runs flukewatch-edge to the group 'video'"
         )),
         (ErrorKind::ResourceBusy, _) => {
-            DeviceError::Refused(format!("{error}: another program uses the camera"))
+            DeviceError::Unusable(format!("{error}: another program is using the camera"))
         }
-        _ => DeviceError::Refused(error.to_string()),
+        _ => DeviceError::Unusable(error.to_string()),
     }
 }
 
@@ -126,7 +132,7 @@ impl V4l2Camera {
     fn device(&self) -> Result<&Device, DeviceError> {
         self.device
             .as_ref()
-            .ok_or_else(|| DeviceError::Gone("it was closed".into()))
+            .ok_or_else(|| DeviceError::Disconnected("the camera was closed".into()))
     }
 
     fn stop(&mut self) {
@@ -135,47 +141,56 @@ impl V4l2Camera {
             drop(stream);
             Ok(())
         }) {
-            tracing::debug!("camera '{}' was not let go of cleanly: {e}", self.name);
+            tracing::debug!(camera = self.name, "cannot release camera stream: {e}");
         }
     }
 
-    fn set(&self, what: &str, id: u32, value: Value) -> bool {
+    fn set(&self, control: &str, id: u32, value: Value) -> bool {
         let Ok(device) = self.device() else {
             return false;
         };
         match guarded(|| device.set_control(Control { id, value })) {
             Ok(()) => true,
             Err(e) => {
-                tracing::debug!("camera '{}' does not take {what}: {e}", self.name);
+                tracing::debug!(
+                    camera = self.name,
+                    control,
+                    "cannot set camera control: {e}"
+                );
                 false
             }
         }
     }
 
-    fn control(&self, controls: &Controls) {
+    fn apply(&self, controls: &Controls) {
         if let Some(exposure) = controls.exposure {
             let units = (exposure.as_micros() / EXPOSURE_UNIT).max(1);
             let units = i64::try_from(units).unwrap_or(i64::MAX);
             let manual = self.set(
-                "manual exposure",
+                "exposure_auto",
                 EXPOSURE_AUTO,
                 Value::Integer(EXPOSURE_MANUAL),
             );
-            if !self.set("an exposure", EXPOSURE_ABSOLUTE, Value::Integer(units)) || !manual {
+            if !self.set(
+                "exposure_time_absolute",
+                EXPOSURE_ABSOLUTE,
+                Value::Integer(units),
+            ) || !manual
+            {
                 tracing::warn!(
-                    "camera '{}' cannot be told how long to expose; it decides itself",
-                    self.name
+                    camera = self.name,
+                    "exposure time not supported; using automatic exposure"
                 );
             }
         } else {
             let _ = EXPOSURE_AUTOMATIC
                 .into_iter()
-                .any(|mode| self.set("automatic exposure", EXPOSURE_AUTO, Value::Integer(mode)));
+                .any(|mode| self.set("exposure_auto", EXPOSURE_AUTO, Value::Integer(mode)));
         }
         self.set(
-            "a word on its rate in poor light",
+            "exposure_dynamic_framerate",
             EXPOSURE_AUTO_PRIORITY,
-            Value::Boolean(!controls.hold_rate),
+            Value::Boolean(controls.dynamic_framerate),
         );
     }
 
@@ -183,7 +198,7 @@ impl V4l2Camera {
         let Ok(device) = self.device() else {
             return vec![];
         };
-        // Many drivers do not say; then any rate may be asked for.
+        // Many drivers do not list rates; then any may be asked for.
         let intervals = guarded(|| device.enum_frameintervals(fourcc, width, height));
         let mut rates: Vec<f64> = intervals
             .unwrap_or_default()
@@ -209,58 +224,60 @@ impl Camera for V4l2Camera {
         self.name.clone()
     }
 
-    fn offers(&mut self) -> Result<Vec<Offer>, DeviceError> {
+    fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError> {
         let device = self.device()?;
-        let formats = guarded(|| device.enum_formats())?;
-        let mut offers = vec![];
-        for format in formats {
+        let described = guarded(|| device.enum_formats())?;
+        let mut formats = vec![];
+        for format in described {
             let Some(encoding) = Encoding::from_fourcc(format.fourcc.repr) else {
                 continue;
             };
             let sizes = guarded(|| device.enum_framesizes(format.fourcc))?;
             for size in sizes {
                 let (width, height) = match size.size {
-                    FrameSizeEnum::Discrete(one) => (Span::one(one.width), Span::one(one.height)),
+                    FrameSizeEnum::Discrete(one) => {
+                        (SizeRange::one(one.width), SizeRange::one(one.height))
+                    }
                     FrameSizeEnum::Stepwise(s) => {
-                        let span = |least, most, step| Span { least, most, step };
+                        let range = |min, max, step| SizeRange { min, max, step };
                         (
-                            span(s.min_width, s.max_width, s.step_width),
-                            span(s.min_height, s.max_height, s.step_height),
+                            range(s.min_width, s.max_width, s.step_width),
+                            range(s.min_height, s.max_height, s.step_height),
                         )
                     }
                 };
-                offers.push(Offer {
+                formats.push(SupportedFormat {
                     encoding,
                     width,
                     height,
-                    rates: self.rates(format.fourcc, width.most, height.most),
+                    rates: self.rates(format.fourcc, width.max, height.max),
                 });
             }
         }
-        Ok(offers)
+        Ok(formats)
     }
 
-    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<Agreed, DeviceError> {
-        // After a stall the driver's queue is in no known state: the old stream must go before a new one is made.
+    fn start(&mut self, mode: &Mode, controls: &Controls) -> Result<NegotiatedFormat, DeviceError> {
+        // After a timeout the driver's queue is in an unknown state: drop the old stream first.
         self.stop();
         let device = self.device()?;
-        let wanted = Format::new(
+        let requested = Format::new(
             mode.width,
             mode.height,
             FourCC::new(&mode.encoding.fourcc()),
         );
-        let format = guarded(|| device.set_format(&wanted))?;
+        let format = guarded(|| device.set_format(&requested))?;
         let encoding = Encoding::from_fourcc(format.fourcc.repr).ok_or_else(|| {
-            DeviceError::Refused(format!(
-                "it insists on the format {}, which is not read",
+            DeviceError::Unusable(format!(
+                "the driver insists on the unsupported format {}",
                 format.fourcc
             ))
         })?;
         let interval = Fraction::new(1000, (mode.rate * 1000.0).round().max(1.0) as u32);
-        // Some cameras have one rate and refuse to be told.
-        let told = guarded(|| device.set_params(&Parameters::new(interval)));
-        let told = told.map(|p| rate(p.interval)).ok();
-        self.control(controls);
+        // Some cameras have a single rate and reject any request.
+        let actual = guarded(|| device.set_params(&Parameters::new(interval)));
+        let actual = actual.map(|p| rate(p.interval)).ok();
+        self.apply(controls);
         let device = self.device()?;
         let stream = guarded(|| Stream::with_buffers(device, Type::VideoCapture, BUFFERS))?;
         self.stream = Some(stream);
@@ -271,40 +288,48 @@ impl Camera for V4l2Camera {
                 encoding == Encoding::Grey || matches!(format.colorspace, Colorspace::JPEG)
             }
         };
-        Ok(Agreed {
+        Ok(NegotiatedFormat {
             mode: Mode {
                 encoding,
                 width: format.width,
                 height: format.height,
-                rate: told
+                rate: actual
                     .filter(|r| r.is_finite() && *r > 0.0)
                     .unwrap_or(mode.rate),
             },
             stride: format.stride,
-            range: if full { Range::Full } else { Range::Limited },
+            range: if full {
+                ColourRange::Full
+            } else {
+                ColourRange::Limited
+            },
         })
     }
 
-    fn frame(&mut self, patience: Duration, into: &mut Vec<u8>) -> Result<Stamp, DeviceError> {
+    fn read_frame(
+        &mut self,
+        timeout: Duration,
+        into: &mut Vec<u8>,
+    ) -> Result<FrameMetadata, DeviceError> {
         let Some(stream) = &mut self.stream else {
-            return Err(DeviceError::Refused("it was not started".into()));
+            return Err(DeviceError::Unusable("the camera is not started".into()));
         };
-        let next = catch_unwind(AssertUnwindSafe(|| -> io::Result<Stamp> {
-            stream.set_timeout(patience);
+        let next = catch_unwind(AssertUnwindSafe(|| -> io::Result<FrameMetadata> {
+            stream.set_timeout(timeout);
             let (bytes, meta) = stream.next()?;
             let used = bytes.len().min(meta.bytesused as usize);
             into.extend_from_slice(bytes.get(..used).unwrap_or_default());
             let kind = meta.flags & Flags::TIMESTAMP_MASK;
             let stamp = meta.timestamp;
             let taken = (kind == Flags::TIMESTAMP_MONOTONIC).then(|| {
-                Moment(
+                MonotonicTimestamp(
                     stamp
                         .sec
                         .saturating_mul(1_000_000)
                         .saturating_add(stamp.usec),
                 )
             });
-            Ok(Stamp {
+            Ok(FrameMetadata {
                 taken,
                 timing: Timing::Driver,
                 sequence: meta.sequence,
@@ -314,12 +339,12 @@ impl Camera for V4l2Camera {
         }));
         match next {
             Ok(Ok(stamp)) => Ok(stamp),
-            // A signal may interrupt the wait; the buffers are then as after a stall.
+            // A signal may interrupt the wait, which leaves the buffers as after a timeout.
             Ok(Err(e)) if matches!(e.kind(), ErrorKind::TimedOut | ErrorKind::Interrupted) => {
-                Err(DeviceError::Stalled(patience))
+                Err(DeviceError::TimedOut(timeout))
             }
-            Ok(Err(e)) => Err(told(&e)),
-            Err(_) => Err(DeviceError::Refused("the v4l crate gave up".into())),
+            Ok(Err(e)) => Err(device_error(&e)),
+            Err(_) => Err(DeviceError::Unusable("the v4l crate panicked".into())),
         }
     }
 }
@@ -335,19 +360,20 @@ impl Drop for V4l2Camera {
     }
 }
 
-/// Closes `descriptor` in programs that are started from now on, as `v4l` does not when it opens a device: a pipeline of GStreamer would hold the
-/// camera, and it could not be opened anew.
-fn keep_from_children(descriptor: i32) -> io::Result<()> {
-    #[allow(
-        unsafe_code,
-        reason = "fcntl takes three numbers, the descriptor that of a device which the caller holds open"
-    )]
-    // SAFETY: no memory is passed.
-    let set = unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
-    if set == -1 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+/// Sets close-on-exec, which `v4l` does not: a GStreamer pipeline that is started later would hold the
+/// camera open, and it could not be reopened.
+fn close_on_exec(device: &Device) -> io::Result<()> {
+    #[allow(unsafe_code, reason = "v4l offers the descriptor as a number only")]
+    // SAFETY: `device` holds the descriptor open while it is borrowed.
+    let descriptor = unsafe { BorrowedFd::borrow_raw(device.handle().fd()) };
+    set_close_on_exec(descriptor)
+}
+
+fn set_close_on_exec(descriptor: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(
+        descriptor,
+        rustix::io::FdFlags::CLOEXEC,
+    )?)
 }
 
 #[cfg(test)]
@@ -355,50 +381,49 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_that_is_started_does_not_hold_the_camera() {
-        use std::os::fd::AsRawFd;
+    fn a_child_process_does_not_inherit_the_camera() {
+        use std::os::fd::AsFd;
         let file = std::fs::File::open("/dev/null").unwrap();
         rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
-        keep_from_children(file.as_raw_fd()).unwrap();
+        set_close_on_exec(file.as_fd()).unwrap();
         let flags = rustix::io::fcntl_getfd(&file).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
-        assert!(keep_from_children(-1).is_err());
     }
 
     #[test]
-    fn a_camera_that_is_not_there_is_gone() {
-        let Err(DeviceError::Gone(said)) = open(Path::new("/dev/video-none")) else {
+    fn a_missing_camera_is_disconnected() {
+        let Err(DeviceError::Disconnected(message)) = open(Path::new("/dev/video-none")) else {
             panic!("there is no such camera");
         };
-        assert!(said.contains("/dev/video-none"), "{said}");
+        assert!(message.contains("/dev/video-none"), "{message}");
     }
 
     #[test]
-    fn what_is_no_camera_is_refused() {
-        let Err(DeviceError::Refused(said)) = open(Path::new("/dev/null")) else {
-            panic!("the null device is no camera");
+    fn a_device_that_is_not_a_camera_is_unusable() {
+        let Err(DeviceError::Unusable(message)) = open(Path::new("/dev/null")) else {
+            panic!("the null device is not a camera");
         };
-        assert!(said.starts_with("/dev/null: "), "{said}");
+        assert!(message.starts_with("/dev/null: "), "{message}");
     }
 
     #[test]
     fn a_panic_of_the_crate_is_an_error() {
-        let said = guarded::<()>(|| panic!("Invalid colorspace")).unwrap_err();
-        assert!(matches!(said, DeviceError::Refused(_)), "{said}");
+        let error = guarded::<()>(|| panic!("Invalid colorspace")).unwrap_err();
+        assert!(matches!(error, DeviceError::Unusable(_)), "{error}");
     }
 
     #[test]
     fn errors_say_what_to_do() {
-        let busy = told(&io::Error::from_raw_os_error(16));
+        let busy = device_error(&io::Error::from_raw_os_error(16));
         assert!(busy.to_string().contains("another program"), "{busy}");
-        let forbidden = told(&io::Error::from_raw_os_error(13));
+        let forbidden = device_error(&io::Error::from_raw_os_error(13));
         assert!(
             forbidden.to_string().contains("group 'video'"),
             "{forbidden}"
         );
         assert!(matches!(
-            told(&io::Error::from_raw_os_error(19)),
-            DeviceError::Gone(_)
+            device_error(&io::Error::from_raw_os_error(19)),
+            DeviceError::Disconnected(_)
         ));
     }
 }

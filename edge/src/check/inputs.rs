@@ -1,76 +1,77 @@
-//! Whether cameras and receiver are there.
+//! Checks the cameras and the GNSS receiver.
 
-use super::Finding;
+use super::outcome::CheckResult;
 use crate::backoff::Backoff;
-use crate::capture::{self, Place, device::DeviceError, negotiate};
+use crate::cancellation::CancellationToken;
+use crate::capture::{self, CameraAddress, device::DeviceError, negotiate};
 use crate::config::{CameraSection, Config, SourceKind};
-use crate::position::{Fix, Navigator, Positions, Receiver};
-use crate::source::{Film, PictureFiles, SourceError, Unpaced, film};
-use crate::stop::Stop;
-use crate::time::{MachineSteadyClock, Moment, SteadyClock, Timekeeper};
+use crate::position::{Fix, FixAssembler, GnssClient, PositionHistory};
+use crate::source::{ImageFiles, SourceError, Unpaced, VideoFile};
+use crate::time::{MonotonicClock, MonotonicTimestamp, SystemMonotonicClock, UtcClock};
+use crate::video;
 use flukewatch_common::clock::SystemClock;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a receiver is listened to: it says everything about once a second.
+/// How long the receiver is read: it repeats every sentence about once a second.
 const LISTEN: Duration = Duration::from_secs(4);
-const NAP: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(20);
 
-/// Looks at each camera.
-pub(super) fn cameras(config: &Config) -> Vec<Finding> {
+/// Checks each camera.
+pub(super) fn cameras(config: &Config) -> Vec<CheckResult> {
     let several = config.cameras.len() > 1;
-    let named = |camera: &CameraSection, says: String| {
+    let named = |camera: &CameraSection, message: String| {
         if several {
-            format!("'{}': {says}", camera.name)
+            format!("'{}': {message}", camera.name)
         } else {
-            says
+            message
         }
     };
-    let looked_at = config.cameras.iter().map(|camera| {
+    let results = config.cameras.iter().map(|camera| {
         let found = if camera.is_live() {
             live(camera).map_err(|e| e.to_string())
         } else {
             replay(camera).map_err(|e| e.to_string())
         };
         match found {
-            Ok(says) => Finding::good("camera", named(camera, says)),
-            Err(says) => Finding::fault("camera", named(camera, says)),
+            Ok(message) => CheckResult::pass("camera", named(camera, message)),
+            Err(message) => CheckResult::fail("camera", named(camera, message)),
         }
     });
-    looked_at.collect()
+    results.collect()
 }
 
 fn live(camera: &CameraSection) -> Result<String, DeviceError> {
     let settings = camera.live();
-    let clock: Arc<dyn SteadyClock> = Arc::new(MachineSteadyClock);
-    let mut device = capture::open(&settings.place, &clock, &Stop::default())?;
-    let mode = negotiate::best(&device.offers()?, settings.wanted).ok_or_else(|| {
-        DeviceError::Refused(
-            "it sends nothing that is read; `flukewatch-edge cameras` lists those that do".into(),
+    let clock: Arc<dyn MonotonicClock> = Arc::new(SystemMonotonicClock);
+    let mut device = capture::open(&settings.address, &clock, &CancellationToken::default())?;
+    let mode = negotiate::best_mode(&device.formats()?, settings.requested).ok_or_else(|| {
+        DeviceError::Unusable(
+            "none of its formats is supported; `flukewatch-edge cameras` lists them".into(),
         )
     })?;
-    // What a pipeline sends is not known before it does.
-    let mode = match settings.place {
-        Place::Pipeline(_) => device.start(&mode, &settings.controls)?.mode,
-        Place::Device(_) => mode,
+    // A pipeline's format is unknown until it runs.
+    let mode = match settings.address {
+        CameraAddress::Pipeline(_) => device.start(&mode, &settings.controls)?.mode,
+        CameraAddress::Device(_) => mode,
     };
-    Ok(format!("{}: {}, {mode}", settings.place, device.name()))
+    Ok(format!("{}: {}, {mode}", settings.address, device.name()))
 }
 
 fn replay(camera: &CameraSection) -> Result<String, SourceError> {
-    let ticker = Box::new(Unpaced(Stop::default()));
+    let pacer = Box::new(Unpaced(CancellationToken::default()));
     let (path, rate) = (&camera.path, camera.frames_per_second);
-    if camera.source == SourceKind::Replay && film::is_film(path)? {
-        let film = Film::open(path, Moment(0), rate, ticker)?;
+    if camera.source == SourceKind::Replay && video::is_video(path).is_ok_and(|video| video) {
+        let film = VideoFile::open(path, MonotonicTimestamp(0), rate, pacer)?;
         return Ok(format!(
-            "{}: a film of {} frames a second",
+            "{}: video of {} frames/s",
             path.display(),
             film.rate()
         ));
     }
-    let pictures = PictureFiles::open(path, Moment(0), rate, ticker)?;
+    let pictures = ImageFiles::open(path, MonotonicTimestamp(0), rate, pacer)?;
     Ok(format!(
         "{}: {} frames",
         path.display(),
@@ -78,27 +79,27 @@ fn replay(camera: &CameraSection) -> Result<String, SourceError> {
     ))
 }
 
-/// Listens to the receiver for a moment.
-pub(super) fn position(config: &Config) -> Finding {
-    let Some((dial, protocol)) = config.position.receiver() else {
-        return Finding::good(
+/// Reads from the receiver for a moment.
+pub(super) fn position(config: &Config) -> CheckResult {
+    let Some((connector, protocol)) = config.position.receiver() else {
+        return CheckResult::pass(
             "position",
-            "none is configured: sightings say when, and not where".into(),
+            "no GNSS receiver configured: sightings have no position",
         );
     };
-    let name = dial.to_string();
-    let clock: Arc<dyn SteadyClock> = Arc::new(MachineSteadyClock);
-    let keeper = Arc::new(Timekeeper::new(Arc::new(SystemClock), clock.clone()));
-    let positions = Arc::new(Positions::new(config.position.longest_age(), true));
-    let stop = Stop::default();
-    let receiver = Receiver {
-        dial,
+    let name = connector.to_string();
+    let clock: Arc<dyn MonotonicClock> = Arc::new(SystemMonotonicClock);
+    let utc_clock = Arc::new(UtcClock::new(Arc::new(SystemClock), clock.clone()));
+    let positions = Arc::new(PositionHistory::new(config.position.max_fix_age(), true));
+    let stop = CancellationToken::default();
+    let receiver = GnssClient {
+        connector,
         protocol,
-        silent_after: LISTEN,
-        navigator: Navigator::new(positions.clone(), keeper),
+        timeout: LISTEN,
+        fix_assembler: FixAssembler::new(positions.clone(), utc_clock),
         positions: positions.clone(),
         clock: clock.clone(),
-        // One attempt is enough: after it, it waits until the check is over.
+        // One attempt: the backoff outlasts the check.
         backoff: Backoff::new(LISTEN, Box::new(StdRng::seed_from_u64(0))),
         stop: stop.clone(),
     };
@@ -108,21 +109,21 @@ pub(super) fn position(config: &Config) -> Finding {
         if positions.health(&*clock).trouble.is_some() {
             break;
         }
-        std::thread::sleep(NAP);
+        std::thread::sleep(POLL);
     }
-    stop.ask();
+    stop.cancel();
     let health = positions.health(&*clock);
     drop(listening);
     match (positions.last(), health.trouble) {
-        (Some(fix), _) => Finding::good("position", format!("{name}: {}", told(&fix))),
-        (None, Some(trouble)) => Finding::fault("position", trouble),
-        (None, None) if health.sentences > 0 => Finding::good(
+        (Some(fix), _) => CheckResult::pass("position", format!("{name}: {}", describe(&fix))),
+        (None, Some(trouble)) => CheckResult::fail("position", trouble),
+        (None, None) if health.sentences > 0 => CheckResult::pass(
             "position",
-            format!("{name}: it is heard, and does not know yet where it is"),
+            format!("{name}: sentences received, no fix yet"),
         ),
         (None, None) => {
             let seconds = LISTEN.as_secs();
-            Finding::fault(
+            CheckResult::fail(
                 "position",
                 format!("{name}: no sentence within {seconds} s"),
             )
@@ -130,7 +131,7 @@ pub(super) fn position(config: &Config) -> Finding {
     }
 }
 
-fn told(fix: &Fix) -> String {
+fn describe(fix: &Fix) -> String {
     let Fix {
         latitude,
         longitude,
@@ -138,7 +139,7 @@ fn told(fix: &Fix) -> String {
         ..
     } = fix;
     format!(
-        "a fix at latitude {latitude:.4}, longitude {longitude:.4} ({})",
+        "fix at {latitude:.4}, {longitude:.4} ({})",
         quality.as_str()
     )
 }

@@ -1,19 +1,19 @@
 //! `[detector]`
 
-use super::{Fault, range, within};
+use super::checks::Checks;
 use serde::Deserialize;
 
 /// `[detector]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorSection {
-    /// Whether the bundle's detector looks at frames that come without boxes.
-    #[serde(rename = "use")]
+    /// Whether the bundle's detector searches frames that come without boxes.
     pub enabled: bool,
-    /// The score from which a box may be a fluke; 0 for the bundle's own.
+    /// The lowest score of a detection; 0 for the bundle's own.
     pub threshold: f64,
-    /// Of so many frames in which nothing stands out of the sea, one is looked at nevertheless; 1 for each.
-    pub every: u32,
+    /// The detector runs on one of this many frames in which nothing stands out from the sea; 1 for
+    /// each.
+    pub detect_every_n_frames: u32,
 }
 
 impl Default for DetectorSection {
@@ -21,22 +21,15 @@ impl Default for DetectorSection {
         Self {
             enabled: true,
             threshold: 0.0,
-            every: 6,
+            detect_every_n_frames: 6,
         }
     }
 }
 
 impl DetectorSection {
-    /// What makes no sense in it.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        let mut faults = vec![];
-        let (threshold, every) = (self.threshold, f64::from(self.every));
-        if !within(threshold, 0.0, 1.0) {
-            faults.push(Fault::of("detector.threshold", range(threshold, 0.0, 1.0)));
-        }
-        if !within(every, 1.0, 1000.0) {
-            faults.push(Fault::of("detector.every", range(every, 1.0, 1000.0)));
-        }
-        faults
+    pub(super) fn check(&self, checks: &mut Checks<'_>) {
+        checks.range("threshold", self.threshold, 0.0, 1.0);
+        let every = f64::from(self.detect_every_n_frames);
+        checks.range("detect_every_n_frames", every, 1.0, 1000.0);
     }
 }

@@ -1,21 +1,22 @@
 //! What can be wrong with a configuration.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// One thing that is wrong.
+/// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The line, counted from 1; `None` where the key is not written at all.
+    /// The line, counted from 1; `None` where the key is not in the file.
     pub line: Option<usize>,
-    /// The key with its section, as `camera.frames_per_second`; empty where the file as a whole is at fault.
+    /// The key with its section, e.g. `camera.frames_per_second`; the section alone, or empty for
+    /// the file as a whole.
     pub key: String,
-    /// What is wrong with it.
+    /// What is wrong.
     pub problem: String,
 }
 
 impl Fault {
-    /// A fault of `key`, whose line is still to be found.
+    /// A fault of `key`, whose line is not known yet.
     pub(super) fn of(key: &str, problem: impl Into<String>) -> Self {
         Self {
             line: None,
@@ -23,45 +24,49 @@ impl Fault {
             problem: problem.into(),
         }
     }
+
+    /// As `FILE:LINE: [SECTION] KEY: PROBLEM`, without what is not known.
+    fn describe(&self, file: &Path) -> String {
+        let place = match self.line {
+            Some(line) => format!("{}:{line}", file.display()),
+            None => file.display().to_string(),
+        };
+        let problem = &self.problem;
+        match self.key.split_once('.') {
+            Some((section, key)) => format!("{place}: [{section}] {key}: {problem}"),
+            None if self.key.is_empty() => format!("{place}: {problem}"),
+            None => format!("{place}: [{}]: {problem}", self.key),
+        }
+    }
 }
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file is not there, is no UTF-8, or may not be read.
+    /// The file cannot be read.
     #[error("cannot read the configuration {}: {source}", .file.display())]
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// The file says what cannot be.
-    #[error("{}", faults_in(.file, .faults))]
+    /// The file is invalid.
+    #[error("{}", Lines(.file, .faults))]
     Faults {
         /// The file.
         file: PathBuf,
-        /// What is wrong in it, at least one.
+        /// Its faults, at least one.
         faults: Vec<Fault>,
     },
 }
 
-fn faults_in(file: &std::path::Path, faults: &[Fault]) -> String {
-    faults
-        .iter()
-        .map(|fault| format!("{}, {fault}", file.display()))
-        .collect::<Vec<_>>()
-        .join("\n")
-}
+/// A line for each fault.
+struct Lines<'a>(&'a Path, &'a [Fault]);
 
-impl fmt::Display for Fault {
+impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(line) = self.line {
-            write!(f, "line {line}, ")?;
-        }
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
-        }
-        f.write_str(&self.problem)
+        let lines: Vec<String> = self.1.iter().map(|fault| fault.describe(self.0)).collect();
+        f.write_str(&lines.join("\n"))
     }
 }

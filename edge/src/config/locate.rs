@@ -1,13 +1,13 @@
-//! Which line and key a place in a TOML file belongs to.
+//! Finds the line and the key of a fault in a TOML file.
 
-use super::Fault;
+use super::fault::Fault;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
-/// A TOML text and where its keys stand.
+/// A TOML text and the places of its keys.
 pub(super) struct Document<'a> {
     text: &'a str,
-    /// Each key with its section, where key and value stand; the outer before the inner.
+    /// Outer keys before inner ones.
     keys: Vec<Key>,
 }
 
@@ -18,7 +18,7 @@ struct Key {
 }
 
 impl<'a> Document<'a> {
-    /// Finds the keys of `text`; of one that is no TOML, those that can be made out.
+    /// Finds the keys of `text`; in malformed TOML, those that can be recovered.
     pub(super) fn new(text: &'a str) -> Self {
         let (table, _) = DeTable::parse_recoverable(text);
         let mut keys = vec![];
@@ -26,14 +26,14 @@ impl<'a> Document<'a> {
         Self { text, keys }
     }
 
-    /// What the parser complains of, with its line and key.
+    /// A parser's error with its line and key.
     pub(super) fn fault(&self, error: &toml::de::Error) -> Fault {
-        let problem = error.message().replace('\n', " ");
+        let message = error.message().replace('\n', " ");
         let Some(span) = error.span() else {
             return Fault {
                 line: None,
                 key: String::new(),
-                problem,
+                problem: plain(&message, ""),
             };
         };
         let inside = |place: &Range<usize>| place.start <= span.start && span.end <= place.end;
@@ -42,14 +42,16 @@ impl<'a> Document<'a> {
             .iter()
             .rev()
             .find(|k| inside(&k.key) || inside(&k.value));
+        // None where the file as a whole is at fault.
+        let key = key.map_or("", |k| k.path.as_str());
         Fault {
             line: Some(self.line_at(span.start)),
-            key: key.map(|k| k.path.clone()).unwrap_or_default(),
-            problem,
+            key: key.to_owned(),
+            problem: plain(&message, key),
         }
     }
 
-    /// The line of a key like `camera.path`; `None` where it is not written.
+    /// The line of a key, e.g. `camera.path`; `None` where it is not in the file.
     pub(super) fn line_of(&self, path: &str) -> Option<usize> {
         self.keys
             .iter()
@@ -105,7 +107,36 @@ fn collect(table: &DeTable<'_>, section: &str, keys: &mut Vec<Key>) {
     }
 }
 
-/// What the table `number`, counted from 1, of several `[[section]]` is called.
+/// The name of table `number`, counted from 1, of several `[[section]]`.
 pub(super) fn element(section: &str, number: usize) -> String {
     format!("{section}[{number}]")
+}
+
+/// serde's message about `key` in the words of this program.
+fn plain(message: &str, key: &str) -> String {
+    let quoted = |rest: &str| rest.split('`').next().unwrap_or(rest).to_owned();
+    let expected = |rest: &str| match rest.split_once(", expected ") {
+        Some((_, expected)) => {
+            let expected = expected.trim_start_matches("one of ").replace('`', "\"");
+            format!("; expected {expected}")
+        }
+        None => String::new(),
+    };
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        return format!("unknown value '{}'{}", quoted(rest), expected(rest));
+    }
+    if let Some(rest) = message.strip_prefix("unknown field `") {
+        let expected = expected(rest).replace('"', "");
+        // A key's name stands in front of the message; a section's does not.
+        return if key.is_empty() || !key.ends_with(&quoted(rest)) {
+            format!("unknown key '{}'{expected}", quoted(rest))
+        } else {
+            format!("unknown key{expected}")
+        };
+    }
+    if let Some(rest) = message.strip_prefix("missing field `") {
+        let what = if key.is_empty() { "section" } else { "key" };
+        return format!("missing {what} '{}'", quoted(rest));
+    }
+    message.to_owned()
 }

@@ -1,67 +1,61 @@
 //! `[track]`
 
-use super::{Fault, range, within};
+use super::checks::Checks;
 use crate::track::TrackRules;
-use flukewatch_common::detector::NARROWEST;
+use flukewatch_inference::detector::MIN_WIDTH_FRACTION;
 use serde::Deserialize;
 
 /// `[track]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackSection {
-    /// A fluke must be found in so many frames..
-    pub hits: u32,
-    /// ..of so many in a row..
-    pub of_frames: u32,
-    /// ..and so many seconds after it was found first.
-    pub lasts_seconds: f64,
-    /// Or once with this score.
-    pub sure: f64,
-    /// A box that is less wide than this share of the frame is passed over.
-    pub narrowest: f64,
+    /// A track is confirmed after this many detections ..
+    pub min_detections: u32,
+    /// .. within this many consecutive frames ..
+    pub window_frames: u32,
+    /// .. and this many seconds after its first detection.
+    pub min_seconds: f64,
+    /// A single detection of this score confirms a track.
+    pub confirm_score: f64,
+    /// Detections that are narrower than this fraction of the frame's width are ignored.
+    pub min_width_fraction: f64,
 }
 
 impl Default for TrackSection {
     fn default() -> Self {
         Self {
-            hits: 3,
-            of_frames: 5,
-            lasts_seconds: 0.3,
-            sure: 0.95,
-            narrowest: NARROWEST,
+            min_detections: 3,
+            window_frames: 5,
+            min_seconds: 0.3,
+            confirm_score: 0.95,
+            min_width_fraction: MIN_WIDTH_FRACTION,
         }
     }
 }
 
 impl TrackSection {
-    /// These rules for boxes that begin a track from the score `threshold` on; the gap is the encounter's.
+    /// The tracker's rules for detections from the score `threshold` on.
     pub fn rules(&self, threshold: f32) -> TrackRules {
         TrackRules {
             threshold,
-            sure: self.sure as f32,
-            hits: self.hits,
-            of_frames: self.of_frames,
-            narrowest: self.narrowest as f32,
-            lasts: (self.lasts_seconds * 1000.0).round() as i64,
+            confirm_score: self.confirm_score as f32,
+            min_hits: self.min_detections,
+            window: self.window_frames,
+            min_width_fraction: self.min_width_fraction as f32,
+            min_age: (self.min_seconds * 1000.0).round() as i64,
             ..TrackRules::default()
         }
     }
 
-    /// What makes no sense in it.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        let (hits, frames) = (f64::from(self.hits), f64::from(self.of_frames));
-        let checked = [
-            ("track.hits", hits, 1.0, frames.clamp(1.0, 32.0)),
-            ("track.of_frames", frames, 1.0, 32.0),
-            ("track.lasts_seconds", self.lasts_seconds, 0.0, 10.0),
-            ("track.sure", self.sure, 0.01, 1.0),
-            ("track.narrowest", self.narrowest, 0.0, 0.5),
-        ];
-        let wrong = checked
-            .into_iter()
-            .filter(|(_, value, low, high)| !within(*value, *low, *high));
-        wrong
-            .map(|(key, value, low, high)| Fault::of(key, range(value, low, high)))
-            .collect()
+    pub(super) fn check(&self, checks: &mut Checks<'_>) {
+        let (detections, window) = (
+            f64::from(self.min_detections),
+            f64::from(self.window_frames),
+        );
+        checks.range("min_detections", detections, 1.0, window.clamp(1.0, 32.0));
+        checks.range("window_frames", window, 1.0, 32.0);
+        checks.range("min_seconds", self.min_seconds, 0.0, 10.0);
+        checks.range("confirm_score", self.confirm_score, 0.01, 1.0);
+        checks.range("min_width_fraction", self.min_width_fraction, 0.0, 0.5);
     }
 }

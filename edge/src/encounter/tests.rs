@@ -1,8 +1,15 @@
-use super::open::{LONGEST_SIDE, cut};
+use super::open_encounter::{MAX_CROP_SIDE, cut_out};
 use super::*;
+use crate::pixels::Pixels;
+use crate::time::MonotonicTimestamp;
+use crate::track::TrackRules;
+use flukewatch_common::detection::Detection;
+use flukewatch_common::footage::{FrameSize, TimedBox};
+use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use image::RgbImage;
 
-const FILM: Grouping = Grouping::Film {
+const VIDEO: Grouping = Grouping::Video {
     gap: 1000,
     longest: 5000,
 };
@@ -26,19 +33,21 @@ fn photo(contrast: u8) -> RgbImage {
 
 /// Plays frames 100 ms apart: `Some(contrast)` shows a fluke, `None` open sea.
 fn play(encounters: &mut Encounters, frames: &[Option<u8>]) -> Vec<Encounter> {
-    let mut over = vec![];
+    let mut ended = vec![];
     for (i, frame) in frames.iter().enumerate() {
-        let now = Moment::from_millis(i as i64 * 100);
-        over.extend(encounters.pass(now));
-        match frame {
+        let now = MonotonicTimestamp::from_millis(i as i64 * 100);
+        let completed = match frame {
             Some(contrast) => {
-                over.extend(encounters.see(&photo(*contrast), Found::Told(&[BOX]), now));
+                encounters.observe_image(&photo(*contrast), FlukeBoxes::Given(&[BOX]), now)
             }
-            None => encounters.look(Found::Told(&[]), FRAME, now),
-        }
+            None => encounters
+                .observe(FlukeBoxes::Given(&[]), FRAME, now)
+                .complete(),
+        };
+        ended.extend(completed);
     }
-    over.extend(encounters.finish());
-    over
+    ended.extend(encounters.finish());
+    ended
 }
 
 fn spans(encounters: &[Encounter]) -> Vec<(i64, i64, u32)> {
@@ -56,33 +65,34 @@ fn a_gap_ends_an_encounter_and_a_flicker_does_not() {
     frames.extend([Some(90); 2]);
     frames.extend([None; 10]);
     frames.extend([Some(90); 3]);
-    let over = play(&mut Encounters::new(FILM, 3, 0.1), &frames);
+    let over = play(&mut Encounters::new(VIDEO, 3, 0.1), &frames);
     assert_eq!(spans(&over), [(500, 1800, 6), (2900, 3100, 3)]);
     assert_ne!(over[0].track, over[1].track);
 }
 
 #[test]
 fn a_long_encounter_is_reported_in_parts_of_one_track() {
-    let over = play(&mut Encounters::new(FILM, 3, 0.1), &[Some(90); 60]);
+    let over = play(&mut Encounters::new(VIDEO, 3, 0.1), &[Some(90); 60]);
     assert_eq!(spans(&over), [(0, 5000, 51), (5100, 5900, 9)]);
     assert_eq!(over[0].track, over[1].track);
-    assert_eq!(
-        over[1].places[0].after, 0,
-        "each part counts from its own begin"
-    );
+    assert_eq!(over[1].boxes[0].after, 0, "each part has its own start");
 }
 
 #[test]
-fn a_moment_far_back_ends_an_encounter() {
-    let mut encounters = Encounters::new(FILM, 3, 0.1);
-    let then = Moment::from_millis(1_000_000);
+fn a_jump_back_in_time_ends_an_encounter() {
+    let mut encounters = Encounters::new(VIDEO, 3, 0.1);
+    let then = MonotonicTimestamp::from_millis(1_000_000);
     assert!(
         encounters
-            .see(&photo(90), Found::Told(&[BOX]), then)
+            .observe_image(&photo(90), FlukeBoxes::Given(&[BOX]), then)
             .is_empty()
     );
-    assert!(encounters.pass(Moment::from_millis(999_500)).is_empty());
-    assert_eq!(encounters.pass(Moment(0)).len(), 1);
+    assert!(
+        encounters
+            .expire(MonotonicTimestamp::from_millis(999_500))
+            .is_empty()
+    );
+    assert_eq!(encounters.expire(MonotonicTimestamp(0)).len(), 1);
 }
 
 #[test]
@@ -90,23 +100,31 @@ fn each_still_is_an_encounter() {
     let stills = &mut Encounters::new(Grouping::Stills, 3, 0.1);
     let over = play(stills, &[Some(90), None, Some(90)]);
     assert_eq!(spans(&over), [(0, 0, 1), (200, 200, 1)]);
-    // Moments do not matter, and each fluke in it counts.
+    // Times are ignored, and each fluke counts.
     let far = PixelBox {
         x0: 55,
         y0: 30,
         x1: 79,
         y1: 44,
     };
-    let over = stills.see(&photo(90), Found::Told(&[BOX, far]), Moment(0));
+    let over = stills.observe_image(
+        &photo(90),
+        FlukeBoxes::Given(&[BOX, far]),
+        MonotonicTimestamp(0),
+    );
     assert_eq!(over.len(), 2);
     let found = [Detection {
         region: BOX,
         score: 0.6,
     }];
-    let over = stills.see(&photo(90), Found::Detected(&found), Moment(0));
+    let over = stills.observe_image(
+        &photo(90),
+        FlukeBoxes::Detected(&found),
+        MonotonicTimestamp(0),
+    );
     assert_eq!((over.len(), over[0].detector), (1, Some(0.6)));
-    for found in [Found::Whole, Found::Detected(&[])] {
-        let over = stills.see(&photo(90), found, Moment(0));
+    for found in [FlukeBoxes::WholeFrame, FlukeBoxes::Detected(&[])] {
+        let over = stills.observe_image(&photo(90), found, MonotonicTimestamp(0));
         assert_eq!(over[0].crops[0].frame_region, PixelBox::whole(80, 60));
     }
 }
@@ -114,14 +132,18 @@ fn each_still_is_an_encounter() {
 #[test]
 fn the_best_crops_are_kept_best_first() {
     let contrasts = [40, 200, 90, 10, 225, 120];
-    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    let mut encounters = Encounters::new(VIDEO, 3, 0.1);
     let mut over = vec![];
     for (i, contrast) in contrasts.into_iter().enumerate() {
-        let now = Moment::from_millis(i as i64 * 500);
-        over.extend(encounters.see(&photo(contrast), Found::Told(&[BOX]), now));
+        let now = MonotonicTimestamp::from_millis(i as i64 * 500);
+        over.extend(encounters.observe_image(&photo(contrast), FlukeBoxes::Given(&[BOX]), now));
     }
     over.extend(encounters.finish());
-    let kept: Vec<u32> = over[0].crops.iter().map(|c| over[0].after(c)).collect();
+    let kept: Vec<u32> = over[0]
+        .crops
+        .iter()
+        .map(|c| over[0].millis_after_start(c))
+        .collect();
     assert_eq!(kept, [2000, 500, 2500]);
     let totals: Vec<f32> = over[0].crops.iter().map(|c| c.quality.total()).collect();
     assert!(
@@ -138,18 +160,17 @@ fn two_flukes_in_a_frame_are_two_encounters() {
         x1: 79,
         y1: 22,
     };
-    let mut encounters = Encounters::new(FILM, 3, 0.1);
+    let mut encounters = Encounters::new(VIDEO, 3, 0.1);
     let mut over = vec![];
     for i in 0..30 {
-        let now = Moment::from_millis(i * 100);
-        over.extend(encounters.pass(now));
+        let now = MonotonicTimestamp::from_millis(i * 100);
         let boxes: &[PixelBox] = match i {
             0..5 => &[BOX],
             5..12 => &[other, BOX],
             12..15 => &[other],
             _ => &[],
         };
-        over.extend(encounters.see(&photo(90), Found::Told(boxes), now));
+        over.extend(encounters.observe_image(&photo(90), FlukeBoxes::Given(boxes), now));
     }
     assert_eq!(spans(&over), [(0, 1100, 12), (500, 1400, 10)]);
     let boxes: Vec<PixelBox> = over.iter().map(|e| e.crops[0].frame_region).collect();
@@ -157,33 +178,32 @@ fn two_flukes_in_a_frame_are_two_encounters() {
 }
 
 #[test]
-fn what_is_too_far_away_to_be_named_is_passed_over_in_films_and_not_in_stills() {
+fn narrow_flukes_are_ignored_in_videos_and_not_in_stills() {
     let seen = [Detection {
         region: BOX,
         score: 0.7,
     }];
-    let share = BOX.width() as f32 / FRAME.width as f32;
-    for (grouping, narrowest, encounters) in [
-        (FILM, share * 0.99, 1),
-        (FILM, share * 1.01, 0),
-        (Grouping::Stills, share * 1.01, 1),
+    let fraction = BOX.width() as f32 / FRAME.width as f32;
+    for (grouping, min_width_fraction, encounters) in [
+        (VIDEO, fraction * 0.99, 1),
+        (VIDEO, fraction * 1.01, 0),
+        (Grouping::Stills, fraction * 1.01, 1),
     ] {
         let mut all = Encounters::new(grouping, 3, 0.1).with_tracks(TrackRules {
-            narrowest,
+            min_width_fraction,
             ..TrackRules::default()
         });
         let mut over = 0;
-        for i in 0..if grouping == FILM { 10 } else { 1 } {
-            let now = Moment::from_millis(i * 100);
-            all.pass(now);
-            all.look(Found::Detected(&seen), FRAME, now);
-            if all.wants_pixels() {
-                all.keep(Pixels::of(&photo(90)));
+        for i in 0..if grouping == VIDEO { 10 } else { 1 } {
+            let now = MonotonicTimestamp::from_millis(i * 100);
+            let mut observed = all.observe(FlukeBoxes::Detected(&seen), FRAME, now);
+            if observed.wants_pixels() {
+                observed.keep_crops(Pixels::of(&photo(90)));
             }
-            over += all.complete().len();
+            over += observed.complete().len();
         }
         over += all.finish().len();
-        assert_eq!(over, encounters, "{narrowest}");
+        assert_eq!(over, encounters, "{min_width_fraction}");
         if grouping == Grouping::Stills {
             assert_eq!(all.finish().len(), 0);
         }
@@ -191,68 +211,73 @@ fn what_is_too_far_away_to_be_named_is_passed_over_in_films_and_not_in_stills() 
 }
 
 #[test]
-fn what_a_detector_took_for_a_fluke_once_is_no_encounter() {
+fn a_false_alarm_is_not_an_encounter() {
     let seen = [Detection {
         region: BOX,
         score: 0.7,
     }];
     for (frames, encounters) in [(2, 0), (3, 0), (4, 1)] {
-        let mut all = Encounters::new(FILM, 3, 0.1);
+        let mut all = Encounters::new(VIDEO, 3, 0.1);
         let mut over = vec![];
         for i in 0..40 {
-            let now = Moment::from_millis(i * 100);
-            over.extend(all.pass(now));
+            let now = MonotonicTimestamp::from_millis(i * 100);
             let found: &[Detection] = if i < frames { &seen } else { &[] };
-            all.look(Found::Detected(found), FRAME, now);
-            assert_eq!(all.wants_pixels(), i < frames);
-            if all.wants_pixels() {
-                all.keep(Pixels::of(&photo(90)));
+            let mut observed = all.observe(FlukeBoxes::Detected(found), FRAME, now);
+            assert_eq!(observed.wants_pixels(), i < frames);
+            if observed.wants_pixels() {
+                observed.keep_crops(Pixels::of(&photo(90)));
             }
-            over.extend(all.complete());
+            over.extend(observed.complete());
         }
         over.extend(all.finish());
         assert_eq!(over.len(), encounters, "{frames} frames");
         for e in over {
             assert_eq!((e.crops.len(), e.detector), (3, Some(0.7)));
-            assert_eq!(e.started, Moment(0), "it began when it was first seen");
+            assert_eq!(
+                e.started,
+                MonotonicTimestamp(0),
+                "it started when it was first seen"
+            );
         }
     }
 }
 
 #[test]
-fn pixels_are_wanted_only_where_they_may_be_worth_it() {
-    let mut encounters = Encounters::new(FILM, 2, 0.1);
+fn pixels_are_requested_only_for_promising_crops() {
+    let mut encounters = Encounters::new(VIDEO, 2, 0.1);
     let mut wanted = 0;
     // Thirty frames a second, of which the first second is the best.
     for i in 0..150 {
-        let now = Moment(i * 33_333);
+        let now = MonotonicTimestamp(i * 33_333);
         let height = if i < 30 { 20 } else { 6 };
         let region = PixelBox {
             y1: BOX.y0 + height,
             ..BOX
         };
-        encounters.look(Found::Told(&[region]), FRAME, now);
-        if encounters.wants_pixels() {
+        let mut observed = encounters.observe(FlukeBoxes::Given(&[region]), FRAME, now);
+        if observed.wants_pixels() {
             wanted += 1;
-            encounters.keep(Pixels::of(&photo(90)));
+            observed.keep_crops(Pixels::of(&photo(90)));
         }
+        drop(observed);
     }
     assert!((2..=17).contains(&wanted), "{wanted} of 150");
 }
 
 #[test]
-fn an_encounter_of_which_nothing_could_be_decoded_has_no_crop() {
-    let mut encounters = Encounters::new(FILM, 2, 0.1);
-    encounters.look(Found::Told(&[BOX]), FRAME, Moment(0));
+fn an_encounter_without_decoded_frames_has_no_crop() {
+    let mut encounters = Encounters::new(VIDEO, 2, 0.1);
+    let observed = encounters.observe(FlukeBoxes::Given(&[BOX]), FRAME, MonotonicTimestamp(0));
+    assert!(observed.complete().is_empty());
     let over = encounters.finish();
     assert_eq!(
-        (over.len(), over[0].crops.len(), over[0].places.len()),
+        (over.len(), over[0].crops.len(), over[0].boxes.len()),
         (1, 0, 1)
     );
 }
 
 #[test]
-fn a_box_outside_the_frame_is_no_fluke() {
+fn a_box_outside_the_frame_is_ignored() {
     let mut encounters = Encounters::new(Grouping::Stills, 3, 0.1);
     let outside = PixelBox {
         x0: 100,
@@ -262,25 +287,33 @@ fn a_box_outside_the_frame_is_no_fluke() {
     };
     assert!(
         encounters
-            .see(&photo(90), Found::Told(&[outside]), Moment(0))
+            .observe_image(
+                &photo(90),
+                FlukeBoxes::Given(&[outside]),
+                MonotonicTimestamp(0)
+            )
             .is_empty()
     );
     assert!(encounters.finish().is_empty());
 }
 
 #[test]
-fn frames_of_other_sizes_that_nobody_looked_at_are_one_encounter() {
-    let mut encounters = Encounters::new(FILM, 3, 0.1);
+fn undetected_frames_of_other_sizes_are_one_encounter() {
+    let mut encounters = Encounters::new(VIDEO, 3, 0.1);
     for (i, side) in [80, 640, 30].into_iter().enumerate() {
         let photo = RgbImage::new(side, side);
-        let over = encounters.see(&photo, Found::Whole, Moment::from_millis(i as i64 * 100));
+        let over = encounters.observe_image(
+            &photo,
+            FlukeBoxes::WholeFrame,
+            MonotonicTimestamp::from_millis(i as i64 * 100),
+        );
         assert!(over.is_empty());
     }
     let over = encounters.finish();
     assert_eq!(spans(&over), [(0, 200, 3)]);
     let FrameSize { width, height } = over[0].frame;
-    let inside = |p: &Place| p.region.within(width, height) == Some(p.region);
-    assert!(over[0].places.iter().all(inside), "{over:?}");
+    let inside = |p: &TimedBox| p.region.within(width, height) == Some(p.region);
+    assert!(over[0].boxes.iter().all(inside), "{over:?}");
 }
 
 #[test]
@@ -299,9 +332,9 @@ fn a_crop_prepares_as_its_frame_does() {
             width: 32,
             colour: Colour::Rgb,
             fit,
-            margin,
+            padding: margin,
             mean,
-            deviation,
+            std: deviation,
         };
         for region in [
             BOX,
@@ -318,7 +351,7 @@ fn a_crop_prepares_as_its_frame_does() {
                 y1: 20,
             },
         ] {
-            let (pixels, inside) = cut(Pixels::of(&photo), region, margin, vec![7; 5]);
+            let (pixels, inside) = cut_out(Pixels::of(&photo), region, margin, vec![7; 5]);
             assert_eq!(
                 p.pixels(&photo, region).unwrap(),
                 p.pixels(&pixels, inside).unwrap()
@@ -328,7 +361,7 @@ fn a_crop_prepares_as_its_frame_does() {
 }
 
 #[test]
-fn a_crop_of_very_many_pixels_is_reduced() {
+fn a_large_crop_is_downscaled() {
     let dark = PixelBox {
         x0: 300,
         y0: 90,
@@ -339,8 +372,8 @@ fn a_crop_of_very_many_pixels_is_reduced() {
         let inside = (300..4800).contains(&x) && (90..290).contains(&y);
         image::Rgb([if inside { 20 } else { 200 }; 3])
     });
-    let (pixels, inside) = cut(Pixels::of(&photo), dark, 0.02, vec![]);
-    assert!(pixels.width() <= LONGEST_SIDE && pixels.width() > LONGEST_SIDE / 2);
+    let (pixels, inside) = cut_out(Pixels::of(&photo), dark, 0.02, vec![]);
+    assert!(pixels.width() <= MAX_CROP_SIDE && pixels.width() > MAX_CROP_SIDE / 2);
     assert_eq!(inside.within(pixels.width(), pixels.height()), Some(inside));
     let light = |x: u32, y: u32| pixels.get_pixel(x, y).0[0];
     assert_eq!(light(inside.x0 + 1, inside.y0 + 1), 20);

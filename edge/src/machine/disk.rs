@@ -1,28 +1,28 @@
-//! Room on the disk.
+//! Free space on the disk.
 
-use super::Level;
+use super::severity::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
-/// From when on there is too little room, in bytes.
+/// Free space below which the disk is reported, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskLimits {
-    /// A warning.
+    /// Below this: a warning.
     pub low: u64,
-    /// A fault.
+    /// Below this: critical.
     pub critical: u64,
 }
 
-/// What the disk has.
+/// The disk's space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskHealth {
-    /// Bytes that the boat's program may still use.
+    /// Bytes available to the program.
     pub free_bytes: u64,
-    /// Bytes in all.
+    /// Bytes in total.
     pub total_bytes: u64,
-    /// Whether that is too little.
-    pub level: Level,
+    /// How serious that is.
+    pub severity: Severity,
 }
 
 impl fmt::Display for DiskHealth {
@@ -30,35 +30,35 @@ impl fmt::Display for DiskHealth {
         let megabytes = |bytes: u64| bytes / 1_000_000;
         write!(
             f,
-            "{} of {} MB free",
+            "{} MB free of {} MB",
             megabytes(self.free_bytes),
             megabytes(self.total_bytes)
         )
     }
 }
 
-/// The disk that holds `folder`; `None` where it does not say.
+/// Reads the disk that holds `folder`; `None` where that fails.
 pub(super) fn read(folder: &Path, limits: DiskLimits) -> Option<DiskHealth> {
-    let said = rustix::fs::statvfs(folder).ok()?;
-    Some(judged(
-        said.f_bavail.saturating_mul(said.f_frsize),
-        said.f_blocks.saturating_mul(said.f_frsize),
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(rate(
+        stat.f_bavail.saturating_mul(stat.f_frsize),
+        stat.f_blocks.saturating_mul(stat.f_frsize),
         limits,
     ))
 }
 
-fn judged(free_bytes: u64, total_bytes: u64, limits: DiskLimits) -> DiskHealth {
-    let level = if free_bytes < limits.critical {
-        Level::Fault
+fn rate(free_bytes: u64, total_bytes: u64, limits: DiskLimits) -> DiskHealth {
+    let severity = if free_bytes < limits.critical {
+        Severity::Critical
     } else if free_bytes < limits.low {
-        Level::Warning
+        Severity::Warning
     } else {
-        Level::Good
+        Severity::Ok
     };
     DiskHealth {
         free_bytes,
         total_bytes,
-        level,
+        severity,
     }
 }
 
@@ -67,21 +67,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn little_room_is_told_by_its_limits() {
+    fn limits_give_the_severity() {
         let limits = DiskLimits {
             low: 1_000_000_000,
             critical: 200_000_000,
         };
-        let level = |free| judged(free, 1 << 40, limits).level;
-        assert_eq!(level(1_000_000_000), Level::Good);
-        assert_eq!(level(999_999_999), Level::Warning);
-        assert_eq!(level(199_999_999), Level::Fault);
-        let said = judged(123_456_789, 1_000_000_000, limits).to_string();
-        assert_eq!(said, "123 of 1000 MB free");
+        let severity = |free| rate(free, 1 << 40, limits).severity;
+        assert_eq!(severity(1_000_000_000), Severity::Ok);
+        assert_eq!(severity(999_999_999), Severity::Warning);
+        assert_eq!(severity(199_999_999), Severity::Critical);
+        let text = rate(123_456_789, 1_000_000_000, limits).to_string();
+        assert_eq!(text, "123 MB free of 1000 MB");
     }
 
     #[test]
-    fn a_real_disk_says_how_large_it_is() {
+    fn a_real_disk_can_be_read() {
         let limits = DiskLimits {
             low: 0,
             critical: 0,
@@ -89,7 +89,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let disk = read(folder.path(), limits).unwrap();
         assert!(disk.total_bytes > 0 && disk.free_bytes <= disk.total_bytes);
-        assert_eq!(disk.level, Level::Good);
+        assert_eq!(disk.severity, Severity::Ok);
         assert_eq!(read(Path::new("/no/such/folder"), limits), None);
     }
 }

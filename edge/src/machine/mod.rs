@@ -1,47 +1,37 @@
-//! The computer under the boat's program: how hot it is, and how much room its disk has.
+//! The computer: its temperatures and the free space on its disk.
 
 mod disk;
+mod severity;
 mod thermal;
 
 pub use disk::{DiskHealth, DiskLimits};
+pub use severity::Severity;
 pub use thermal::{Temperature, ThermalLimits};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// How far something has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// As it should be.
-    #[default]
-    Good,
-    /// Somebody should look at it.
-    Warning,
-    /// It costs sightings, or soon will.
-    Fault,
-}
-
-/// What health says of the computer.
+/// The computer's part of the health document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MachineHealth {
     /// Each sensor.
     pub temperatures: Vec<Temperature>,
-    /// The disk with the outbox; null where it cannot be asked.
+    /// The disk that holds the outbox; null where it cannot be read.
     pub disk: Option<DiskHealth>,
 }
 
-/// Looks at the computer, and tells the log when something changes.
-pub struct MachineWatch {
+/// Measures the computer, and logs each change of severity.
+pub struct MachineMonitor {
     sensors: PathBuf,
     outbox: PathBuf,
     thermal: ThermalLimits,
     disk: DiskLimits,
-    told: (Level, Level),
+    logged: (Severity, Severity),
 }
 
-impl MachineWatch {
-    /// Reads the sensors in the folder `sensors`, which is `/sys/class/thermal`, and the disk that holds the folder `outbox`.
+impl MachineMonitor {
+    /// Reads the sensors in the folder `sensors`, usually `/sys/class/thermal`, and the disk that
+    /// holds the folder `outbox`.
     pub fn new(
         sensors: PathBuf,
         outbox: PathBuf,
@@ -53,45 +43,41 @@ impl MachineWatch {
             outbox,
             thermal,
             disk,
-            told: (Level::Good, Level::Good),
+            logged: (Severity::Ok, Severity::Ok),
         }
     }
 
-    /// How it is now.
-    pub fn look(&mut self) -> MachineHealth {
+    /// Measures now.
+    pub fn measure(&mut self) -> MachineHealth {
         let health = MachineHealth {
             temperatures: thermal::read(&self.sensors, self.thermal),
             disk: disk::read(&self.outbox, self.disk),
         };
         let hottest = hottest(&health.temperatures);
-        let heat = hottest.map_or(Level::Good, |t| t.level);
-        let room = health.disk.map_or(Level::Good, |d| d.level);
-        if heat != self.told.0 {
-            let words = hottest.map(ToString::to_string).unwrap_or_default();
+        let heat = hottest.map_or(Severity::Ok, |t| t.severity);
+        let space = health.disk.map_or(Severity::Ok, |d| d.severity);
+        if heat != self.logged.0 {
+            let hottest = hottest.map(ToString::to_string).unwrap_or_default();
             match heat {
-                Level::Good => tracing::info!("the computer has cooled down: {words}"),
-                Level::Warning => tracing::warn!("the computer is warm: {words}"),
-                Level::Fault => tracing::error!(
-                    "the computer is hot and will slow down or stop: {words}. Give it shade and air"
-                ),
+                Severity::Ok => tracing::info!(hottest, "computer temperature normal"),
+                Severity::Warning => tracing::warn!(hottest, "computer warm"),
+                Severity::Critical => tracing::error!(hottest, "computer overheating"),
             }
         }
-        if room != self.told.1 {
-            let words = health.disk.map(|d| d.to_string()).unwrap_or_default();
-            match room {
-                Level::Good => tracing::info!("the outbox's disk has room again: {words}"),
-                Level::Warning => tracing::warn!("the outbox's disk is filling up: {words}"),
-                Level::Fault => tracing::error!(
-                    "the outbox's disk is nearly full: {words}. Free some of it or let the boat reach shore"
-                ),
+        if space != self.logged.1 {
+            let disk = health.disk.map(|d| d.to_string()).unwrap_or_default();
+            match space {
+                Severity::Ok => tracing::info!(disk, "disk space normal"),
+                Severity::Warning => tracing::warn!(disk, "disk space low"),
+                Severity::Critical => tracing::error!(disk, "disk nearly full"),
             }
         }
-        self.told = (heat, room);
+        self.logged = (heat, space);
         health
     }
 }
 
-/// The hottest of them.
+/// The hottest sensor.
 pub fn hottest(temperatures: &[Temperature]) -> Option<&Temperature> {
     temperatures
         .iter()

@@ -1,42 +1,42 @@
-//! Temperatures, as the kernel gives them.
+//! Temperatures from the kernel's thermal zones.
 
-use super::Level;
+use super::severity::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
-/// From when on it is too warm, in degrees Celsius.
+/// Temperatures from which a sensor is reported, in degrees Celsius.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThermalLimits {
-    /// A warning.
+    /// From here: a warning.
     pub warm: f64,
-    /// A fault.
+    /// From here: critical.
     pub hot: f64,
 }
 
-/// What a sensor says.
+/// A sensor's reading.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Temperature {
-    /// Its name, as `cpu-thermal`; sensors of the same name have a number behind it.
+    /// Its name, e.g. `cpu-thermal`; a second sensor of the same name has its number appended.
     pub sensor: String,
     /// Degrees Celsius.
     pub celsius: f64,
-    /// Whether that is too warm.
-    pub level: Level,
+    /// How serious that is.
+    pub severity: Severity,
 }
 
 impl fmt::Display for Temperature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.0} °C at {}", self.celsius, self.sensor)
+        write!(f, "{}: {:.0} °C", self.sensor, self.celsius)
     }
 }
 
-/// Of what is beyond, a sensor says nothing true: a switched-off one gives -256 °C.
-const BELIEVED: std::ops::RangeInclusive<f64> = -60.0..=200.0;
-/// No computer has more sensors.
-const MOST: usize = 64;
+/// Plausible temperatures: a switched-off sensor gives -256 °C.
+const PLAUSIBLE: std::ops::RangeInclusive<f64> = -60.0..=200.0;
+/// The most sensors that are read.
+const MAX_SENSORS: usize = 64;
 
-/// The sensors in `folder`, in the order of their folders; none where it cannot be read. A sensor that fails is left out.
+/// Reads the sensors in `folder`, ordered by their number. Sensors that cannot be read are skipped.
 pub(super) fn read(folder: &Path, limits: ThermalLimits) -> Vec<Temperature> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut zones: Vec<(u32, std::path::PathBuf)> = entries
@@ -50,7 +50,7 @@ pub(super) fn read(folder: &Path, limits: ThermalLimits) -> Vec<Temperature> {
         })
         .collect();
     zones.sort_unstable();
-    zones.truncate(MOST);
+    zones.truncate(MAX_SENSORS);
     let mut all: Vec<Temperature> = vec![];
     for (number, zone) in zones {
         let text = |file: &str| std::fs::read_to_string(zone.join(file)).unwrap_or_default();
@@ -58,7 +58,7 @@ pub(super) fn read(folder: &Path, limits: ThermalLimits) -> Vec<Temperature> {
             continue;
         };
         let celsius = thousandths / 1000.0;
-        if !BELIEVED.contains(&celsius) {
+        if !PLAUSIBLE.contains(&celsius) {
             continue;
         }
         let kind = text("type");
@@ -74,19 +74,19 @@ pub(super) fn read(folder: &Path, limits: ThermalLimits) -> Vec<Temperature> {
                 kind.to_owned()
             },
             celsius,
-            level: level(celsius, limits),
+            severity: severity(celsius, limits),
         });
     }
     all
 }
 
-fn level(celsius: f64, limits: ThermalLimits) -> Level {
+fn severity(celsius: f64, limits: ThermalLimits) -> Severity {
     if celsius >= limits.hot {
-        Level::Fault
+        Severity::Critical
     } else if celsius >= limits.warm {
-        Level::Warning
+        Severity::Warning
     } else {
-        Level::Good
+        Severity::Ok
     }
 }
 
@@ -107,26 +107,29 @@ mod tests {
     }
 
     #[test]
-    fn sensors_are_read_by_number_and_judged() {
+    fn sensors_are_read_by_number_and_rated() {
         let folder = tempfile::tempdir().unwrap();
         sensor(folder.path(), 10, "gpu-thermal\n", "80000\n");
         sensor(folder.path(), 2, "cpu-thermal\n", "54250\n");
         sensor(folder.path(), 3, "cpu-thermal\n", "95100\n");
         std::fs::create_dir(folder.path().join("cooling_device0")).unwrap();
-        let said: Vec<_> = read(folder.path(), LIMITS)
+        let read_sensors: Vec<_> = read(folder.path(), LIMITS)
             .into_iter()
-            .map(|t| (t.to_string(), t.level))
+            .map(|t| (t.to_string(), t.severity))
             .collect();
         let expected = [
-            ("54 °C at cpu-thermal", Level::Good),
-            ("95 °C at cpu-thermal-3", Level::Fault),
-            ("80 °C at gpu-thermal", Level::Warning),
+            ("cpu-thermal: 54 °C", Severity::Ok),
+            ("cpu-thermal-3: 95 °C", Severity::Critical),
+            ("gpu-thermal: 80 °C", Severity::Warning),
         ];
-        assert_eq!(said, expected.map(|(words, level)| (words.into(), level)));
+        assert_eq!(
+            read_sensors,
+            expected.map(|(text, severity)| (text.into(), severity))
+        );
     }
 
     #[test]
-    fn what_a_sensor_cannot_mean_is_left_out() {
+    fn implausible_readings_are_skipped() {
         let folder = tempfile::tempdir().unwrap();
         for (number, temp) in ["-256000", "", "warm", "nan", "1e300", "inf"]
             .iter()
@@ -135,9 +138,9 @@ mod tests {
             sensor(folder.path(), number as u32, "odd", temp);
         }
         sensor(folder.path(), 9, "", "20000");
-        let said = read(folder.path(), LIMITS);
-        assert_eq!(said.len(), 1, "{said:?}");
-        assert_eq!(said[0].sensor, "thermal");
+        let read_sensors = read(folder.path(), LIMITS);
+        assert_eq!(read_sensors.len(), 1, "{read_sensors:?}");
+        assert_eq!(read_sensors[0].sensor, "thermal");
         assert!(read(Path::new("/no/such/folder"), LIMITS).is_empty());
     }
 }

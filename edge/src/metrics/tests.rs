@@ -1,16 +1,16 @@
 use super::*;
-use crate::capture::CameraHealth;
-use crate::health::{Counters, Inputs};
+use crate::health::{Counters, HealthSources, InputHealth, OutboxHealth};
 use crate::machine::{DiskHealth, MachineHealth, Temperature};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_inference::engine::status::EngineStatus;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 fn health() -> Health {
     let counters = Counters::default();
     (0..7).for_each(|_| counters.frame());
     counters.broken_frame();
-    counters.set_under_way(4);
-    counters.set_link(true);
+    counters.set_connected(true);
     let camera = |name: &str, state: &str| CameraHealth {
         name: name.into(),
         state: state.into(),
@@ -20,37 +20,53 @@ fn health() -> Health {
         last_frame_milliseconds_ago: (state == "streaming").then_some(250),
         ..CameraHealth::default()
     };
-    let mut inputs = Inputs {
-        // A name that would break the format, were it not written with care.
-        cameras: vec![camera("bow", "streaming"), camera("a \"b\" \\ \n#", "lost")],
+    let mut inputs = InputHealth {
+        // A name that would break the format if it were not escaped.
+        cameras: vec![
+            camera("bow", "streaming"),
+            camera("a \"b\" \\ \n#", CAMERA_STATES[3]),
+        ],
+        ..InputHealth::default()
+    };
+    inputs.position.state = "no_fix".into();
+    Health::collect(HealthSources {
+        boat: "balaena",
+        bundle: "abc",
+        engine: &EngineStatus::default(),
+        counters: &counters,
+        pending: Default::default(),
+        now: Timestamp(0),
+        uptime: Duration::ZERO,
+        inputs,
         machine: MachineHealth {
             temperatures: vec![Temperature {
                 sensor: "cpu-thermal".into(),
                 celsius: 54.25,
-                level: Level::Good,
+                severity: Severity::Ok,
             }],
             disk: Some(DiskHealth {
                 free_bytes: 123_456_789_012,
                 total_bytes: 1 << 40,
-                level: Level::Warning,
+                severity: Severity::Warning,
             }),
         },
-        ..Inputs::default()
-    };
-    inputs.position.state = "no-fix".into();
-    let (status, counts) = Default::default();
-    counters.health("balaena", "abc", &status, counts, Timestamp(0), inputs)
+        outbox: OutboxHealth {
+            in_flight: 4,
+            ..OutboxHealth::default()
+        },
+    })
 }
 
-/// A metric as a reader of the format has it: its type and samples, each with its labels.
+/// A metric as parsed: its type and samples, each with its labels.
 #[derive(Debug, Default)]
 struct Metric {
     kind: String,
     samples: Vec<(BTreeMap<String, String>, f64)>,
 }
 
-/// Reads the text format by its grammar, and refuses what `promtool check metrics` would: samples without HELP and TYPE before
-/// them, a metric in two places, names that are none, a label or a series twice, counters that do not end in `_total`.
+/// Parses the text format, and rejects what `promtool check metrics` rejects: samples without HELP
+/// and TYPE before them, a metric in two places, invalid names, a label or a series twice, counters
+/// that do not end in `_total`.
 fn read(text: &str) -> BTreeMap<String, Metric> {
     assert!(text.ends_with('\n'), "the last line has no end");
     let mut all: BTreeMap<String, Metric> = BTreeMap::new();
@@ -145,9 +161,9 @@ fn all_that_health_counts_can_be_read() {
     for (name, labels, expected) in [
         ("flukewatch_frames_total", &[][..], 7.0),
         ("flukewatch_broken_frames_total", &[], 1.0),
-        ("flukewatch_link_up", &[], 1.0),
-        ("flukewatch_outbox_in_flight", &[], 4.0),
-        ("flukewatch_outbox_commits", &[], 1.0),
+        ("flukewatch_broker_connected", &[], 1.0),
+        ("flukewatch_outbox_in_flight_messages", &[], 4.0),
+        ("flukewatch_outbox_writable", &[], 1.0),
         (
             "flukewatch_camera_dropped_frames_total",
             &[("camera", "bow")],
@@ -165,7 +181,7 @@ fn all_that_health_counts_can_be_read() {
         ),
         (
             "flukewatch_camera_state",
-            &[("camera", "bow"), ("state", "lost")],
+            &[("camera", "bow"), ("state", CAMERA_STATES[3])],
             0.0,
         ),
         (
@@ -173,14 +189,14 @@ fn all_that_health_counts_can_be_read() {
             &[("camera", "bow")],
             0.25,
         ),
-        ("flukewatch_position_state", &[("state", "no-fix")], 1.0),
+        ("flukewatch_position_state", &[("state", "no_fix")], 1.0),
         (
             "flukewatch_temperature_celsius",
             &[("sensor", "cpu-thermal")],
             54.25,
         ),
         ("flukewatch_disk_free_bytes", &[], 123_456_789_012.0),
-        ("flukewatch_disk_level", &[], 1.0),
+        ("flukewatch_disk_severity", &[], 1.0),
     ] {
         assert_eq!(value(&all, name, labels), expected, "{name} {labels:?}");
     }
@@ -189,10 +205,8 @@ fn all_that_health_counts_can_be_read() {
 }
 
 #[test]
-fn what_is_not_known_is_left_out() {
-    let (status, counts) = Default::default();
-    let bare =
-        Counters::default().health("b", "b", &status, counts, Timestamp(0), Inputs::default());
+fn unknown_values_are_left_out() {
+    let bare = Health::of(&Counters::default(), InputHealth::default());
     let all = read(&text(&bare).unwrap());
     for unknown in [
         "flukewatch_position_fix_age_seconds",
@@ -202,5 +216,8 @@ fn what_is_not_known_is_left_out() {
     ] {
         assert!(!all.contains_key(unknown), "{unknown}");
     }
-    assert_eq!(value(&all, "flukewatch_outbox_oldest_seconds", &[]), 0.0);
+    assert_eq!(
+        value(&all, "flukewatch_outbox_oldest_pending_seconds", &[]),
+        0.0
+    );
 }

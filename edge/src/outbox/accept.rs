@@ -1,21 +1,23 @@
-//! Taking sightings in.
+//! Accepts sightings.
 
+use super::error::OutboxError;
+use super::key::{Key, part_number};
 use super::pictures::Pictures;
-use super::queue::{Key, part_number};
+use super::queue::Queue;
 use super::reserve::Reserve;
-use super::{OutboxError, Queue, schema};
+use super::schema;
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{BoatId, Part, Picture, Sighting};
+use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// How much of the archive is deleted at once when the disk is full, in bytes: several sightings' worth.
+/// How much of the archive is deleted at once when the disk is full, in bytes: several sightings.
 const ARCHIVE_STEP: u64 = 2_000_000;
 
-/// The outbox, opened to take sightings in; one program at a time.
+/// The outbox, opened to accept sightings; by one process at a time.
 pub struct Outbox {
     folder: PathBuf,
     boat: BoatId,
@@ -23,19 +25,20 @@ pub struct Outbox {
     connection: Connection,
     pictures: Pictures,
     reserve: Reserve,
-    /// Held as long as the outbox is open; the system lets go of it when the program dies.
+    /// Held while the outbox is open; the operating system releases it when the process dies.
     _lock: File,
 }
 
 impl Outbox {
-    /// Opens the outbox of `boat` in `folder`, or makes one; takes messages in up to `max_bytes`. Removes what a power cut left
-    /// half-written.
+    /// Opens the outbox of `boat` in `folder`, or creates it; it holds up to `max_bytes`. Removes
+    /// what a power cut left half-written.
     ///
     /// # Errors
-    /// When the folder cannot be used, is in use, or holds another boat's, a newer or a foreign outbox.
+    /// When the folder cannot be used, is in use, or holds the outbox of another boat or another
+    /// version, or another database.
     pub fn open(folder: &Path, boat: &BoatId, max_bytes: u64) -> Result<Self, OutboxError> {
         let pictures = Pictures::of(folder);
-        pictures.make_folder()?;
+        pictures.create_folder()?;
         let lock_path = folder.join("outbox.lock");
         let lock = File::create(&lock_path).map_err(OutboxError::disk(&lock_path))?;
         lock.try_lock().map_err(|e| match e {
@@ -52,23 +55,23 @@ impl Outbox {
             reserve: Reserve::of(folder),
             _lock: lock,
         };
-        outbox.refuse_other_boats()?;
-        let waiting = "SELECT picture FROM outbox WHERE picture IS NOT NULL
+        outbox.reject_other_boats()?;
+        let pending = "SELECT picture FROM pending WHERE picture IS NOT NULL
                        UNION SELECT picture FROM dead_letter WHERE picture IS NOT NULL";
         let archived = "SELECT picture FROM archive WHERE picture IS NOT NULL";
-        let (named, archived) = (outbox.named(waiting)?, outbox.named(archived)?);
+        let (named, archived) = (outbox.named(pending)?, outbox.named(archived)?);
         let removed = outbox.pictures.keep_only(&named, &archived)?;
         if removed > 0 {
             tracing::info!(
                 removed,
-                "removed pictures that were never accepted or that shore already has"
+                "removed pictures that were never accepted, or are acknowledged"
             );
         }
-        // A disk that is full already must not keep the boat from sending.
+        // A full disk must not keep the boat from sending.
         if let Err(e) = outbox.reserve.keep() {
-            tracing::warn!("{e}");
+            tracing::warn!(error = %e, "cannot reserve disk space");
         }
-        // The new folder, database and lock file must outlive a power cut as well.
+        // New folders, database and lock file must survive a power cut, too.
         for made in [
             Some(folder),
             folder.parent().filter(|p| !p.as_os_str().is_empty()),
@@ -91,11 +94,12 @@ impl Outbox {
         Queue::open(&self.folder, self.boat.clone())
     }
 
-    /// Takes a sighting and its picture in and returns its sequence number, which this call assigns (the one in `sighting` does not
-    /// count). Once this returns, both survive a power cut. A sighting that was taken in before keeps its number.
+    /// Stores a sighting and its picture, and returns the sequence number that it assigns (the one
+    /// in `sighting` is ignored). Once this returns, both survive a power cut. A sighting that was
+    /// accepted before keeps its number.
     ///
     /// # Errors
-    /// [`OutboxError::Full`] when there is no room; any error leaves the outbox as it was.
+    /// [`OutboxError::Full`] when there is no space; any error leaves the outbox unchanged.
     pub fn accept(
         &mut self,
         sighting: &Sighting,
@@ -113,33 +117,32 @@ impl Outbox {
             boat: self.boat.clone(),
             jpeg: jpeg.to_vec(),
         };
-        let picture_fault = too_large(wire::encode(&picture).map(drop))?;
-        self.check_room(jpeg.len() as u64)?;
+        let picture_error = too_large(wire::encode(&picture).map(drop))?;
+        self.check_space(jpeg.len() as u64)?;
         loop {
-            match self.take_in(sighting, jpeg, picture_fault.as_deref(), now) {
-                // What shore has makes room for what it has not.
+            match self.store(sighting, jpeg, picture_error.as_deref(), now) {
+                // Acknowledged pictures make room for new ones.
                 Err(OutboxError::Full { .. }) if self.pictures.free_archive(ARCHIVE_STEP) > 0 => {
-                    tracing::warn!(
-                        "the disk is full: pictures that shore has are deleted from the archive"
-                    );
+                    tracing::warn!("disk full; deleting archived pictures");
                 }
                 done => return done,
             }
         }
     }
 
-    /// Picture and transaction, on a disk that may be full.
-    fn take_in(
+    /// Writes picture and transaction, on a disk that may be full.
+    fn store(
         &mut self,
         sighting: &Sighting,
         jpeg: &[u8],
-        picture_fault: Option<&str>,
+        picture_error: Option<&str>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
-        let accepted = self.insert(sighting, &file, jpeg, picture_fault, now);
-        // A commit that failed may have happened all the same; a picture that nobody names goes when the outbox is next opened.
+        let accepted = self.insert(sighting, &file, jpeg, picture_error, now);
+        // A failed commit may have happened all the same. An orphaned picture is removed when the
+        // outbox is next opened.
         if accepted.is_err() && matches!(self.sequence_of(sighting), Ok(None)) {
             self.pictures.remove(&file);
         }
@@ -152,7 +155,7 @@ impl Outbox {
         sighting: &Sighting,
         file: &str,
         jpeg: &[u8],
-        picture_fault: Option<&str>,
+        picture_error: Option<&str>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         let folder = self.folder.clone();
@@ -171,7 +174,7 @@ impl Outbox {
         let id = sighting.id.as_bytes().as_slice();
         transaction
             .execute(
-                "INSERT INTO sighting (boat, sequence, id, started, committed) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO sighting (boat, sequence, id, started_at, accepted_at) VALUES (?, ?, ?, ?, ?)",
                 params![self.boat.as_str(), sequence, id, sighting.started.0, now.0],
             )
             .map_err(&failed)?;
@@ -186,15 +189,15 @@ impl Outbox {
         match wire::encode(&numbered) {
             Ok(message) => enqueue(
                 &transaction,
-                key(Part::Sighting),
+                key(MessageKind::Sighting),
                 Content::Message(&message),
             ),
             Err(e @ WireError::TooLarge(_)) => {
-                // No envelope takes it, so it is kept in a form that a person can read.
-                let json = serde_json::to_vec(&numbered).unwrap_or_default();
-                bury(
+                // It does not fit on the wire, and is kept in a readable form.
+                let json = serde_json::to_vec(&numbered).map_err(OutboxError::Json)?;
+                dead_letter(
                     &transaction,
-                    key(Part::Sighting),
+                    key(MessageKind::Sighting),
                     Content::Message(&json),
                     &e.to_string(),
                     now,
@@ -208,9 +211,15 @@ impl Outbox {
             jpeg,
             sha256: sighting.picture.sha256,
         };
-        match picture_fault {
-            None => enqueue(&transaction, key(Part::Picture), picture),
-            Some(reason) => bury(&transaction, key(Part::Picture), picture, reason, now),
+        match picture_error {
+            None => enqueue(&transaction, key(MessageKind::Picture), picture),
+            Some(reason) => dead_letter(
+                &transaction,
+                key(MessageKind::Picture),
+                picture,
+                reason,
+                now,
+            ),
         }
         .map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
@@ -229,20 +238,20 @@ impl Outbox {
             .map_err(OutboxError::database(&self.folder))
     }
 
-    fn check_room(&self, more: u64) -> Result<(), OutboxError> {
-        let waiting: i64 = self
+    fn check_space(&self, more: u64) -> Result<(), OutboxError> {
+        let pending: i64 = self
             .connection
             .query_row(
-                "SELECT (SELECT coalesce(sum(bytes), 0) FROM outbox) + (SELECT coalesce(sum(bytes), 0) FROM dead_letter)",
+                "SELECT (SELECT coalesce(sum(bytes), 0) FROM pending) + (SELECT coalesce(sum(bytes), 0) FROM dead_letter)",
                 [],
                 |r| r.get(0),
             )
             .map_err(OutboxError::database(&self.folder))?;
-        if waiting.unsigned_abs() + more <= self.max_bytes {
+        if pending.unsigned_abs() + more <= self.max_bytes {
             return Ok(());
         }
         let reason = format!(
-            "{waiting} bytes wait in it, and outbox.max_megabytes allows {} bytes",
+            "{pending} bytes are pending, and outbox.max_megabytes allows {} bytes",
             self.max_bytes
         );
         Err(OutboxError::Full {
@@ -251,7 +260,7 @@ impl Outbox {
         })
     }
 
-    /// The picture files that `query` gives.
+    /// The picture files that `query` selects.
     fn named(&self, query: &str) -> Result<HashSet<String>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
         let mut statement = self.connection.prepare(query).map_err(&failed)?;
@@ -259,8 +268,8 @@ impl Outbox {
         names.collect::<Result<_, _>>().map_err(&failed)
     }
 
-    fn refuse_other_boats(&self) -> Result<(), OutboxError> {
-        let query = "SELECT s.boat FROM outbox o JOIN sighting s ON s.id = o.sighting WHERE s.boat <> ? LIMIT 1";
+    fn reject_other_boats(&self) -> Result<(), OutboxError> {
+        let query = "SELECT s.boat FROM pending o JOIN sighting s ON s.id = o.sighting WHERE s.boat <> ? LIMIT 1";
         let theirs: Option<String> = self
             .connection
             .query_row(query, [self.boat.as_str()], |r| r.get(0))
@@ -277,7 +286,7 @@ impl Outbox {
         }
     }
 
-    /// Lets the database grow to `pages` only, as a full disk would.
+    /// Limits the database to `pages`, like a full disk.
     #[cfg(test)]
     pub(super) fn limit_pages(&self, pages: u32) {
         self.connection
@@ -286,7 +295,7 @@ impl Outbox {
     }
 }
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Clone, Copy)]
 enum Content<'a> {
     Message(&'a [u8]),
@@ -335,10 +344,10 @@ fn enqueue(
     key: Key,
     content: Content<'_>,
 ) -> rusqlite::Result<usize> {
-    // Identities first: a thin link carries them before any picture.
+    // Sightings first: a slow link carries them before any picture.
     let priority = part_number(key.part);
     transaction.execute(
-        "INSERT INTO outbox (sighting, part, priority, bytes, message, picture, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO pending (sighting, part, priority, bytes, message, picture, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)",
         params![
             key.sighting.as_bytes().as_slice(),
             part_number(key.part),
@@ -351,16 +360,16 @@ fn enqueue(
     )
 }
 
-fn bury(
+fn dead_letter(
     transaction: &Transaction<'_>,
     key: Key,
     content: Content<'_>,
     reason: &str,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
-    tracing::error!(sighting = %key.sighting, part = ?key.part, "a message can never be sent and is kept as a dead letter: {reason}");
+    tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message stored as dead letter");
     transaction.execute(
-        "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, died) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         params![
             key.sighting.as_bytes().as_slice(),
             part_number(key.part),
@@ -373,7 +382,7 @@ fn bury(
     )
 }
 
-/// The reason where a message is too large, `None` where it is not.
+/// The reason where a message is too large.
 fn too_large(encoded: Result<(), WireError>) -> Result<Option<String>, WireError> {
     match encoded {
         Ok(()) => Ok(None),

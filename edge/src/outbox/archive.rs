@@ -1,61 +1,47 @@
-//! What shore has receipted and people on board may still want to see. Nothing in it matters for delivery: it is pruned as its limits
-//! say, and first of all where the disk is full.
+//! The archive of acknowledged sightings, for people on board. Delivery does not need it: it is
+//! pruned to its limits, and emptied when the disk is full.
 
-use super::{OutboxError, Queue};
+use super::error::OutboxError;
+use super::queue::Queue;
 use flukewatch_common::clock::Timestamp;
-use rusqlite::{Transaction, TransactionBehavior, params};
+use rusqlite::{TransactionBehavior, params};
 use std::time::Duration;
 
-/// What may be kept of what shore has.
+/// The archive's limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimits {
-    /// How long after a sighting was taken in, by the computer's clock.
-    pub longest: Duration,
-    /// How much in all.
+    /// Maximum age since a sighting was accepted, by the computer's clock.
+    pub max_age: Duration,
+    /// Maximum size.
     pub max_bytes: u64,
 }
 
-/// Adds a part of a sighting.
-pub(super) fn put(
-    transaction: &Transaction<'_>,
-    sighting: &[u8],
-    bytes: i64,
-    message: Option<&[u8]>,
-    picture: Option<&str>,
-) -> rusqlite::Result<usize> {
-    let query = "INSERT INTO archive (sighting, bytes, message, picture) VALUES (?, ?, ?, ?)
-                 ON CONFLICT (sighting) DO UPDATE SET bytes = bytes + excluded.bytes,
-                 message = coalesce(excluded.message, message), picture = coalesce(excluded.picture, picture)";
-    transaction
-        .prepare_cached(query)?
-        .execute(params![sighting, bytes, message, picture])
-}
-
 impl Queue {
-    /// Deletes from the archive what is beyond `limits`, oldest first. Returns how many sightings that were.
+    /// Deletes what exceeds `limits` from the archive, oldest first. Returns how many sightings
+    /// were deleted.
     ///
     /// # Errors
-    /// When the database fails; what then stays is deleted another time.
+    /// When the database fails.
     pub fn prune(&mut self, limits: ArchiveLimits, now: Timestamp) -> Result<usize, OutboxError> {
         let folder = self.folder().to_owned();
         let failed = OutboxError::database(&folder);
-        let longest = i64::try_from(limits.longest.as_millis()).unwrap_or(i64::MAX);
+        let max_age = i64::try_from(limits.max_age.as_millis()).unwrap_or(i64::MAX);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        // Summed from the newest: what is in front of it has room.
-        let query = "WITH kept AS (SELECT a.sighting, s.committed,
+        // Summed from the newest.
+        let query = "WITH kept AS (SELECT a.sighting, s.accepted_at,
                        sum(a.bytes) OVER (ORDER BY s.rowid DESC) AS upto
                        FROM archive a JOIN sighting s ON s.id = a.sighting)
-                     DELETE FROM archive WHERE sighting IN (SELECT sighting FROM kept WHERE upto > ? OR committed < ?)
+                     DELETE FROM archive WHERE sighting IN (SELECT sighting FROM kept WHERE upto > ? OR accepted_at < ?)
                      RETURNING picture";
-        let most = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
+        let max_bytes = i64::try_from(limits.max_bytes).unwrap_or(i64::MAX);
         let pictures: Vec<Option<String>> = {
             let mut statement = transaction.prepare(query).map_err(&failed)?;
-            let oldest = now.0.saturating_sub(longest);
+            let oldest = now.0.saturating_sub(max_age);
             let rows = statement
-                .query_map(params![most, oldest], |row| row.get(0))
+                .query_map(params![max_bytes, oldest], |row| row.get(0))
                 .map_err(&failed)?;
             rows.collect::<Result<_, _>>().map_err(&failed)?
         };
@@ -72,14 +58,14 @@ mod tests {
     use super::*;
     use crate::outbox::{Key, Outbox, recent, recent_picture};
     use crate::sample;
-    use flukewatch_common::sighting::Part;
+    use flukewatch_common::sighting::MessageKind;
     use std::path::Path;
     use uuid::Uuid;
 
     const NOW: Timestamp = Timestamp(1_795_450_800_000);
     const DAY: i64 = 86_400_000;
     const ALL: ArchiveLimits = ArchiveLimits {
-        longest: Duration::from_secs(1_000_000),
+        max_age: Duration::from_secs(1_000_000),
         max_bytes: 1 << 30,
     };
 
@@ -94,7 +80,7 @@ mod tests {
     }
 
     fn both(number: u64) -> [Key; 2] {
-        [Part::Sighting, Part::Picture].map(|part| Key {
+        [MessageKind::Sighting, MessageKind::Picture].map(|part| Key {
             sighting: id(number),
             part,
         })
@@ -105,22 +91,28 @@ mod tests {
         outbox.accept(&sighting, &jpeg, at).unwrap();
     }
 
-    /// Numbers of the last sightings, and how far they have come.
+    /// The last sightings' numbers, and whether sighting and picture are acknowledged.
     fn seen(folder: &Path) -> Vec<(u64, bool, bool)> {
         let all = recent(folder, 10).unwrap();
         let number = |id: Uuid| u64::try_from(id.as_u128()).unwrap();
         all.iter()
-            .map(|r| (number(r.sighting.id), r.receipted, r.picture_receipted))
+            .map(|r| {
+                (
+                    number(r.sighting.id),
+                    r.acknowledged,
+                    r.picture_acknowledged,
+                )
+            })
             .collect()
     }
 
     #[test]
-    fn what_is_receipted_can_still_be_looked_at() {
+    fn acknowledged_sightings_can_still_be_read() {
         let folder = tempfile::tempdir().unwrap();
         let (mut outbox, mut queue) = open(folder.path());
         (1..=3).for_each(|n| take_in(&mut outbox, n, NOW));
-        assert_eq!(queue.receipted(&both(1)).unwrap(), 2);
-        assert_eq!(queue.receipted(&both(2)[..1]).unwrap(), 1);
+        assert_eq!(queue.acknowledge(&both(1)).unwrap(), 2);
+        assert_eq!(queue.acknowledge(&both(2)[..1]).unwrap(), 1);
         assert_eq!(
             seen(folder.path()),
             [(3, false, false), (2, true, false), (1, true, true)]
@@ -135,18 +127,18 @@ mod tests {
         assert_eq!((backlog.archived, backlog.oldest), (2, Some(NOW)));
         assert!(backlog.archived_bytes > 5000 && backlog.bytes > 10_000);
         assert_eq!(
-            queue.counts().unwrap().queued(),
+            queue.counts().unwrap().pending(),
             3,
-            "the archive waits for nobody"
+            "the archive is not pending"
         );
     }
 
     #[test]
-    fn a_power_cut_between_receipt_and_archive_loses_no_picture() {
+    fn a_power_cut_between_ack_and_archive_loses_no_picture() {
         let folder = tempfile::tempdir().unwrap();
         let (mut outbox, mut queue) = open(folder.path());
         take_in(&mut outbox, 1, NOW);
-        queue.receipted(&both(1)).unwrap();
+        queue.acknowledge(&both(1)).unwrap();
         drop((outbox, queue));
         let at = |place: &str| folder.path().join(place).join(format!("{}.jpg", id(1)));
         std::fs::rename(at("archive"), at("pictures")).unwrap();
@@ -157,17 +149,17 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_pruned_and_what_waits_is_not() {
+    fn the_oldest_is_pruned_and_pending_messages_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let (mut outbox, mut queue) = open(folder.path());
         for number in 1..=5 {
             take_in(&mut outbox, number, NOW.plus_millis(DAY * number as i64));
         }
-        (2..=5).for_each(|n| assert_eq!(queue.receipted(&both(n)).unwrap(), 2));
+        (2..=5).for_each(|n| assert_eq!(queue.acknowledge(&both(n)).unwrap(), 2));
         let now = NOW.plus_millis(DAY * 5);
         assert_eq!(queue.prune(ALL, now).unwrap(), 0);
         let days = |days: u64| ArchiveLimits {
-            longest: Duration::from_secs(86_400 * days + 60),
+            max_age: Duration::from_secs(86_400 * days + 60),
             ..ALL
         };
         assert_eq!(queue.prune(days(2), now).unwrap(), 1);
@@ -188,40 +180,24 @@ mod tests {
         assert!(recent_picture(folder.path(), id(1)).unwrap().is_some());
         let left = std::fs::read_dir(folder.path().join("archive")).unwrap();
         assert_eq!(left.count(), 0);
-        // A clock that jumped by a year costs what shore has, and nothing else.
+        // A clock that jumps by a year costs archived sightings alone.
         assert_eq!(queue.prune(days(2), now.plus_millis(DAY * 365)).unwrap(), 0);
-        assert_eq!(queue.counts().unwrap().queued(), 2);
+        assert_eq!(queue.counts().unwrap().pending(), 2);
     }
 
     #[test]
-    fn an_outbox_of_before_gets_its_archive() {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut outbox, queue) = open(folder.path());
-        take_in(&mut outbox, 1, NOW);
-        drop((outbox, queue));
-        let raw = rusqlite::Connection::open(folder.path().join("outbox.sqlite3")).unwrap();
-        raw.execute_batch("DROP TABLE archive; PRAGMA user_version = 1")
-            .unwrap();
-        drop(raw);
-        let (mut outbox, mut queue) = open(folder.path());
-        take_in(&mut outbox, 2, NOW);
-        assert_eq!(queue.receipted(&both(1)).unwrap(), 2);
-        assert_eq!(seen(folder.path()), [(2, false, false), (1, true, true)]);
-    }
-
-    #[test]
-    fn a_proof_writes_to_the_disk_and_changes_nothing() {
+    fn a_write_probe_writes_to_the_disk_and_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let (mut outbox, mut queue) = open(folder.path());
         take_in(&mut outbox, 1, NOW);
         let log = folder.path().join("outbox.sqlite3-wal");
         let content = || std::fs::read(&log).unwrap();
         let before = content();
-        queue.prove().unwrap();
+        queue.probe_write().unwrap();
         assert_ne!(content(), before, "the log has another commit");
         assert_eq!(seen(folder.path()), [(1, false, false)]);
         outbox.limit_pages(1);
-        queue.prove().unwrap();
+        queue.probe_write().unwrap();
     }
 
     #[test]
@@ -229,8 +205,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (mut outbox, mut queue) = open(folder.path());
         (1..=3).for_each(|n| take_in(&mut outbox, n, NOW));
-        queue.receipted(&both(1)).unwrap();
-        // The database may not grow any more, as on a disk without room.
+        queue.acknowledge(&both(1)).unwrap();
+        // The database may not grow any more, as on a full disk.
         outbox.limit_pages(1);
         let refused = (10..200).find_map(|number| {
             let (sighting, jpeg) = sample::sighting(number, 5000);
@@ -241,10 +217,10 @@ mod tests {
             "{refused:?}"
         );
         assert_eq!(recent_picture(folder.path(), id(1)).unwrap(), None);
-        let told = seen(folder.path());
+        let listed = seen(folder.path());
         assert!(
-            told.len() >= 3,
-            "the sighting itself is still told: {told:?}"
+            listed.len() >= 3,
+            "the sighting itself is still listed: {listed:?}"
         );
         for waiting in [2, 3] {
             let picture = recent_picture(folder.path(), id(waiting)).unwrap();

@@ -1,17 +1,18 @@
-//! What can go wrong with the outbox.
+//! Errors of the outbox.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// Why the outbox cannot do what it was asked to.
+/// Why an operation on the outbox failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// No room: the disk's, or what `outbox.max_megabytes` allows. Nothing was taken in and nothing was lost.
-    #[error("there is no room in {}: {reason}. Free disk space or let the boat reach shore; nothing in the outbox is deleted before shore has it", .path.display())]
+    /// The disk is full, or `outbox.max_megabytes` is reached. Nothing was stored and nothing was
+    /// lost.
+    #[error("no space in {}: {reason}. Free disk space, or connect the boat to shore so that the outbox empties", .path.display())]
     Full {
         /// The outbox's folder, or the file that could not be written.
         path: PathBuf,
-        /// Which limit.
+        /// The limit.
         reason: String,
     },
     /// The folder or a picture cannot be read or written.
@@ -19,46 +20,49 @@ pub enum OutboxError {
     Disk {
         /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
     /// The database fails.
-    #[error("the outbox's database in {}: {source}", .path.display())]
+    #[error("database of the outbox {}: {source}", .path.display())]
     Database {
         /// The outbox's folder.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: rusqlite::Error,
     },
-    /// Another program has the outbox open.
-    #[error("the outbox {} is in use by another flukewatch-edge: stop that one first", .0.display())]
+    /// Another process has the outbox open.
+    #[error("the outbox {} is in use by another flukewatch-edge; stop that one first", .0.display())]
     InUse(PathBuf),
-    /// Written by a newer Flukewatch.
-    #[error("the outbox {} has version {got}; this program knows versions up to {known}: update it", .path.display())]
-    Newer {
+    /// Written by another version of Flukewatch.
+    #[error("the outbox {} has format version {got}; this program supports version {supported}. Send its messages with the program that wrote it, or choose another folder", .path.display())]
+    Version {
         /// The outbox's folder.
         path: PathBuf,
         /// The database's version.
         got: i64,
-        /// The newest that is known.
-        known: i64,
+        /// The version that is supported.
+        supported: i64,
     },
-    /// A database of something else.
-    #[error("{} holds a database that is no Flukewatch outbox: choose another folder", .0.display())]
+    /// Another program's database.
+    #[error("the database in {} is not a Flukewatch outbox; choose another folder", .0.display())]
     Foreign(PathBuf),
-    /// What waits is another boat's.
-    #[error("messages of the boat '{theirs}' wait in the outbox {}, but this boat is '{ours}': send them under the old name first, or choose another folder", .path.display())]
+    /// The pending messages are another boat's.
+    #[error("the outbox {} holds messages of the boat '{theirs}', and this boat is '{ours}'; send them under the old name first, or choose another folder", .path.display())]
     OtherBoat {
         /// The outbox's folder.
         path: PathBuf,
-        /// Whose messages wait.
+        /// The boat that the messages belong to.
         theirs: String,
-        /// Who asks.
+        /// The boat that opens the outbox.
         ours: String,
     },
-    /// A message has no wire form.
-    #[error("a message cannot be written: {0}")]
+    /// A message cannot be encoded.
+    #[error("cannot encode a message: {0}")]
     Wire(#[from] flukewatch_common::wire::WireError),
+    /// A dead letter cannot be encoded.
+    #[error("cannot encode a dead letter: {0}")]
+    Json(serde_json::Error),
 }
 
 impl OutboxError {
@@ -66,7 +70,7 @@ impl OutboxError {
         move |source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full {
                 path: path.to_owned(),
-                reason: "no space left for its database".into(),
+                reason: "no space left for the database".into(),
             },
             Some(rusqlite::ErrorCode::NotADatabase) => Self::Foreign(path.to_owned()),
             _ => Self::Database {

@@ -1,8 +1,10 @@
-//! What is in the outbox, for people and programs that look at it while the boat works.
+//! Lists the outbox's messages, also while the boat works.
 
+use super::error::OutboxError;
+use super::key;
 use super::queue::{self, Counts};
-use super::{OutboxError, schema};
-use flukewatch_common::sighting::Part;
+use super::schema;
+use flukewatch_common::sighting::MessageKind;
 use rusqlite::Connection;
 use serde::Serialize;
 use std::path::Path;
@@ -11,31 +13,32 @@ use uuid::Uuid;
 /// A message in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Of which sighting.
+    /// The sighting's id.
     pub sighting: Uuid,
-    /// That sighting's number.
+    /// The sighting's sequence number.
     pub sequence: u64,
     /// `sighting` or `picture`.
     pub part: &'static str,
-    /// How large, in bytes.
+    /// The size in bytes.
     pub bytes: u64,
-    /// Why it is dead; `None` where it waits to be sent.
-    pub dead_because: Option<String>,
+    /// Why it can never be sent; `None` where it is pending.
+    pub reason: Option<String>,
 }
 
-/// All that is in the outbox.
+/// All messages of an outbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Listing {
-    /// Sightings ever taken in.
+    /// Sightings ever accepted.
     pub accepted: u64,
-    /// What waits for its receipt, in the order in which it is sent.
-    pub queued: Vec<Listed>,
-    /// What can never be sent.
-    pub dead: Vec<Listed>,
+    /// Pending messages, in the order in which they are sent.
+    pub pending: Vec<Listed>,
+    /// Messages that can never be sent.
+    pub dead_letters: Vec<Listed>,
 }
 
 impl Listing {
-    /// Reads the outbox in `folder`, also while a boat works with it. A folder without one is an empty outbox.
+    /// Reads the outbox in `folder`, also while a boat works with it. A folder without one lists as
+    /// empty.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -48,14 +51,15 @@ impl Listing {
 
     fn from(connection: &Connection) -> rusqlite::Result<Self> {
         let Counts { accepted, .. } = queue::count(connection)?;
-        let queued = "SELECT o.sighting, s.sequence, o.part, o.bytes, NULL FROM outbox o
+        let pending = "SELECT o.sighting, s.sequence, o.part, o.bytes, NULL FROM pending o
                       JOIN sighting s ON s.id = o.sighting ORDER BY o.priority, o.number";
-        let dead = "SELECT d.sighting, s.sequence, d.part, d.bytes, d.reason FROM dead_letter d
+        let dead_letters =
+            "SELECT d.sighting, s.sequence, d.part, d.bytes, d.reason FROM dead_letter d
                     JOIN sighting s ON s.id = d.sighting ORDER BY s.sequence, d.part";
         Ok(Self {
             accepted,
-            queued: list(connection, queued)?,
-            dead: list(connection, dead)?,
+            pending: list(connection, pending)?,
+            dead_letters: list(connection, dead_letters)?,
         })
     }
 }
@@ -64,14 +68,14 @@ fn list(connection: &Connection, query: &str) -> rusqlite::Result<Vec<Listed>> {
     let mut statement = connection.prepare(query)?;
     let rows = statement.query_map([], |row| {
         Ok(Listed {
-            sighting: queue::uuid(row, 0)?,
+            sighting: key::uuid(row, 0)?,
             sequence: row.get::<_, i64>(1)?.unsigned_abs(),
-            part: match queue::part(row, 2)? {
-                Part::Sighting => "sighting",
-                Part::Picture => "picture",
+            part: match key::part(row, 2)? {
+                MessageKind::Sighting => "sighting",
+                MessageKind::Picture => "picture",
             },
             bytes: row.get::<_, i64>(3)?.unsigned_abs(),
-            dead_because: row.get(4)?,
+            reason: row.get(4)?,
         })
     })?;
     rows.collect()

@@ -1,18 +1,23 @@
-//! The outbox: where sightings wait on the boat until shore has them, so that neither a power cut nor a dead link loses one.
+//! The outbox: holds sightings on the boat until shore has acknowledged them, through power cuts
+//! and disconnections.
 //!
-//! A folder with the database `outbox.sqlite3` (WAL, `synchronous=FULL`), the folder `pictures` and a lock file. What
-//! [`Outbox::accept`] has returned from is on the disk for good; it leaves only on shore's receipt ([`Queue::receipted`]) or, when
-//! it can never be sent, for the table of dead letters, where a person finds it.
+//! A folder with the database `outbox.sqlite3` (WAL, `synchronous=FULL`), the folder `pictures` and
+//! a lock file. What [`Outbox::accept`] has returned from is durable. It leaves only when shore
+//! acknowledges it ([`Queue::acknowledge`]), or, where it can never be sent, for the table of dead
+//! letters, which `flukewatch-edge outbox` lists.
 //!
-//! Two connections, one thread each: [`Outbox`] writes, [`Queue`] sends and deletes. Half a megabyte of disk is kept back for deleting:
-//! on a full disk [`Outbox`] refuses while [`Queue`] can still make room.
+//! Two connections, one thread each: [`Outbox`] writes, [`Queue`] sends and deletes. Half a
+//! megabyte of disk is reserved for deleting: on a full disk [`Outbox`] rejects sightings while
+//! [`Queue`] can still free space.
 //!
-//! What shore has receipted may stay for a while in the archive, for people on board ([`Queue::archives`]); it goes first where the disk
-//! has no room for a new sighting.
+//! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
+//! full disk empties the archive before it rejects a sighting.
 
 mod accept;
 mod archive;
+mod archive_row;
 mod error;
+mod key;
 mod listing;
 mod pictures;
 mod queue;
@@ -23,8 +28,9 @@ mod schema;
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
 pub use error::OutboxError;
+pub use key::Key;
 pub use listing::{Listed, Listing};
-pub use queue::{Backlog, Counts, Key, Load, Queue, Queued};
+pub use queue::{Backlog, Counts, Load, Pending, Queue};
 pub use recent::{Recent, recent, recent_picture};
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The folder of pictures that wait: a file is whole and on the disk before a row names it.
+//! The folder of pending pictures: a file is complete and durable before a row names it.
 
-use super::OutboxError;
+use super::error::OutboxError;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 pub(super) struct Pictures {
     folder: PathBuf,
-    /// Those of the archive; made where it is first needed.
+    /// The archived pictures; created when it is first needed.
     archive: PathBuf,
 }
 
@@ -22,13 +22,13 @@ impl Pictures {
         }
     }
 
-    /// Makes the folder where it is missing.
-    pub(super) fn make_folder(&self) -> Result<(), OutboxError> {
+    /// Creates the folder where it is missing.
+    pub(super) fn create_folder(&self) -> Result<(), OutboxError> {
         std::fs::create_dir_all(&self.folder).map_err(OutboxError::disk(&self.folder))
     }
 
-    /// Writes the picture of `sighting` under its final name and makes sure that it is on the disk; returns that name. On an
-    /// error nothing is left behind.
+    /// Writes the picture of `sighting` durably and returns its file name. On an error nothing is
+    /// left behind.
     pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
         let name = format!("{sighting}.jpg");
         let (path, part) = (
@@ -51,7 +51,7 @@ impl Pictures {
         Ok(name)
     }
 
-    /// The picture file; `None` where it is gone.
+    /// Reads a picture; `None` where the file is missing.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, OutboxError> {
         let path = self.folder.join(name);
         match std::fs::read(&path) {
@@ -61,39 +61,37 @@ impl Pictures {
         }
     }
 
-    /// Deletes a picture that no row names any more. What fails is left for [`Pictures::keep_only`].
+    /// Deletes a picture that no row names any more. A failure is left to [`Pictures::keep_only`].
     pub(super) fn remove(&self, name: &str) {
         if let Err(e) = std::fs::remove_file(self.folder.join(name))
             && e.kind() != ErrorKind::NotFound
         {
-            tracing::warn!(
-                picture = name,
-                "a picture that shore has cannot be deleted: {e}"
-            );
+            tracing::warn!(picture = name, error = %e, "cannot delete an acknowledged picture");
         }
     }
 
-    /// Moves a picture that shore has to the archive, where it may be lost; one that cannot be moved is deleted.
+    /// Moves an acknowledged picture to the archive; one that cannot be moved is deleted.
     pub(super) fn archive(&self, name: &str) {
         let moved = std::fs::create_dir_all(&self.archive)
             .and_then(|()| std::fs::rename(self.folder.join(name), self.archive.join(name)));
         if let Err(e) = moved {
             if e.kind() != ErrorKind::NotFound {
-                tracing::warn!(picture = name, "a picture cannot be archived: {e}");
+                tracing::warn!(picture = name, error = %e, "cannot archive a picture");
             }
             self.remove(name);
         }
     }
 
-    /// Deletes a picture of the archive.
+    /// Deletes an archived picture.
     pub(super) fn remove_archived(&self, name: &str) {
         let _ = std::fs::remove_file(self.archive.join(name));
     }
 
-    /// Deletes the oldest pictures of the archive until `bytes` are freed or none is left. Returns how many bytes were freed.
+    /// Deletes the oldest archived pictures until `bytes` are freed or none is left. Returns how
+    /// many bytes were freed.
     pub(super) fn free_archive(&self, bytes: u64) -> u64 {
         let entries = std::fs::read_dir(&self.archive).into_iter().flatten();
-        // Their names begin with the time at which they were made.
+        // Their names begin with their time.
         let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
         files.sort_unstable();
         let mut freed = 0;
@@ -109,8 +107,8 @@ impl Pictures {
         freed
     }
 
-    /// Deletes the files of a write or a delete that a power cut interrupted: those that `named` does not hold. Returns how many. Those
-    /// that are `archived` are moved instead.
+    /// Cleans up after a power cut: deletes files that are not in `named`, and moves those in
+    /// `archived` to the archive. Returns how many were deleted.
     pub(super) fn keep_only(
         &self,
         named: &HashSet<String>,

@@ -1,62 +1,55 @@
-//! Giving messages out, and forgetting them on shore's receipt.
+//! Gives out pending messages, and deletes those that shore acknowledges.
 
+use super::archive_row;
+use super::error::OutboxError;
+use super::key::{Key, part, part_number, uuid};
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::{OutboxError, archive, schema};
+use super::schema;
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{BoatId, Part, Picture};
+use flukewatch_common::sighting::{BoatId, Picture};
 use flukewatch_common::wire::{self, WireError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use uuid::Uuid;
 
-/// Which message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// Of which sighting.
-    pub sighting: Uuid,
-    /// Which part of it.
-    pub part: Part,
-}
-
-/// A message that waits.
+/// A pending message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Queued {
-    /// Which.
+pub struct Pending {
+    /// Its key.
     pub key: Key,
-    /// About how large, in bytes.
+    /// Its approximate size in bytes.
     pub bytes: u64,
 }
 
-/// What a message turned out to be when it was to be sent.
+/// A loaded message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Load {
-    /// The envelope.
+    /// Its content on the wire.
     Message(Vec<u8>),
-    /// Receipted meanwhile.
-    Gone,
+    /// It is not pending any more.
+    AlreadyAcknowledged,
     /// It can never be sent, for this reason.
     Unsendable(String),
 }
 
-/// How many messages there are.
+/// Numbers of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Sightings that wait for their receipt.
+    /// Pending sightings.
     pub sightings: u64,
-    /// Pictures that do.
+    /// Pending pictures.
     pub pictures: u64,
     /// Dead letters.
-    pub dead: u64,
-    /// Sightings ever taken in.
+    pub dead_letters: u64,
+    /// Sightings ever accepted.
     pub accepted: u64,
 }
 
 impl Counts {
-    /// All messages that wait.
-    pub fn queued(&self) -> u64 {
+    /// All pending messages.
+    pub fn pending(&self) -> u64 {
         self.sightings + self.pictures
     }
 }
@@ -71,12 +64,12 @@ pub struct Queue {
     archives: bool,
 }
 
-/// How much waits, and for how long.
+/// The size and age of what is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// Bytes of what waits for its receipt.
+    /// Bytes of the pending messages.
     pub bytes: u64,
-    /// When the oldest of it was taken in, by the computer's clock of that time.
+    /// When the oldest of them was accepted, by the computer's clock at that time.
     pub oldest: Option<Timestamp>,
     /// Sightings in the archive.
     pub archived: u64,
@@ -97,7 +90,7 @@ impl Queue {
         })
     }
 
-    /// From now on what is receipted goes to the archive.
+    /// Moves acknowledged sightings to the archive from now on.
     pub fn archives(mut self) -> Self {
         self.archives = true;
         self
@@ -108,23 +101,23 @@ impl Queue {
         &self.folder
     }
 
-    /// Commits a change that changes nothing, which shows that the disk takes commits.
+    /// Commits a change without an effect, to probe whether commits work.
     ///
     /// # Errors
-    /// When it does not.
-    pub fn prove(&mut self) -> Result<(), OutboxError> {
+    /// When they do not.
+    pub fn probe_write(&mut self) -> Result<(), OutboxError> {
         self.connection
             .pragma_update(None, "user_version", schema::VERSION)
             .map_err(OutboxError::database(&self.folder))
     }
 
-    /// How much waits, and for how long.
+    /// The size and age of what is stored.
     ///
     /// # Errors
     /// When the database fails.
     pub fn backlog(&self) -> Result<Backlog, OutboxError> {
-        let query = "SELECT (SELECT coalesce(sum(bytes), 0) FROM outbox),
-                     (SELECT min(s.committed) FROM outbox o JOIN sighting s ON s.id = o.sighting),
+        let query = "SELECT (SELECT coalesce(sum(bytes), 0) FROM pending),
+                     (SELECT min(s.accepted_at) FROM pending o JOIN sighting s ON s.id = o.sighting),
                      (SELECT count(*) FROM archive), (SELECT coalesce(sum(bytes), 0) FROM archive)";
         let number = |row: &rusqlite::Row<'_>, i| row.get::<_, i64>(i).map(i64::unsigned_abs);
         self.connection
@@ -139,45 +132,46 @@ impl Queue {
             .map_err(OutboxError::database(&self.folder))
     }
 
-    /// Whose messages these are.
+    /// The boat that sends these messages.
     pub fn boat(&self) -> &BoatId {
         &self.boat
     }
 
-    /// Up to `most` messages to send next that are not `under_way`: sightings before pictures, older before newer.
+    /// Up to `max` messages to send next that are not `in_flight`: sightings before pictures, older
+    /// before newer.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn next(&self, under_way: &HashSet<Key>, most: usize) -> Result<Vec<Queued>, OutboxError> {
+    pub fn next(&self, in_flight: &HashSet<Key>, max: usize) -> Result<Vec<Pending>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT sighting, part, bytes FROM outbox ORDER BY priority, number LIMIT ?";
+        let query = "SELECT sighting, part, bytes FROM pending ORDER BY priority, number LIMIT ?";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
-        let limit = i64::try_from(under_way.len() + most).unwrap_or(i64::MAX);
+        let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
         let rows = statement
             .query_map([limit], |row| {
                 let key = Key {
                     sighting: uuid(row, 0)?,
                     part: part(row, 1)?,
                 };
-                Ok(Queued {
+                Ok(Pending {
                     key,
                     bytes: row.get::<_, i64>(2)?.unsigned_abs(),
                 })
             })
             .map_err(&failed)?;
-        let mut queued = rows.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
-        queued.retain(|q| !under_way.contains(&q.key));
-        queued.truncate(most);
-        Ok(queued)
+        let mut pending = rows.collect::<Result<Vec<_>, _>>().map_err(&failed)?;
+        pending.retain(|q| !in_flight.contains(&q.key));
+        pending.truncate(max);
+        Ok(pending)
     }
 
-    /// The message as it goes out.
+    /// Loads a message.
     ///
     /// # Errors
     /// When the database or the disk fails.
     pub fn load(&self, key: Key) -> Result<Load, OutboxError> {
         type Row = (Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
-        let query = "SELECT message, picture, sha256 FROM outbox WHERE sighting = ? AND part = ?";
+        let query = "SELECT message, picture, sha256 FROM pending WHERE sighting = ? AND part = ?";
         let row: Option<Row> = self
             .connection
             .prepare_cached(query)
@@ -190,7 +184,7 @@ impl Queue {
             })
             .map_err(OutboxError::database(&self.folder))?;
         let (file, sha256) = match row {
-            None => return Ok(Load::Gone),
+            None => return Ok(Load::AlreadyAcknowledged),
             Some((Some(message), ..)) if message.len() > wire::MAX_MESSAGE => {
                 return Ok(Load::Unsendable(
                     WireError::TooLarge(message.len()).to_string(),
@@ -200,11 +194,11 @@ impl Queue {
             Some((None, file, sha256)) => (file.unwrap_or_default(), sha256.unwrap_or_default()),
         };
         let Some(jpeg) = self.pictures.read(&file)? else {
-            return Ok(Load::Unsendable(format!("the picture file {file} is gone")));
+            return Ok(Load::Unsendable(format!("picture file {file} is missing")));
         };
         if Sha256::digest(&jpeg).as_slice() != sha256 {
             return Ok(Load::Unsendable(format!(
-                "the picture file {file} is damaged: its SHA-256 is another"
+                "picture file {file} is damaged: SHA-256 mismatch"
             )));
         }
         let picture = Picture {
@@ -219,28 +213,29 @@ impl Queue {
         }
     }
 
-    /// Shore has stored these: forgets them. Keys that do not wait here are passed over. Returns how many did.
+    /// Deletes messages that shore acknowledged. Keys that are not pending are ignored. Returns how
+    /// many were.
     ///
     /// # Errors
-    /// When the database fails; then all of them still wait.
-    pub fn receipted(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
-        match self.forget(keys, self.archives) {
-            Err(OutboxError::Full { .. }) if self.archives => self.receipted_on_full_disk(keys),
-            // The disk is full: this is what its reserve is for. [`Outbox`](super::Outbox) keeps it back again.
-            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys, false),
+    /// When the database fails; then all of them are still pending.
+    pub fn acknowledge(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
+        match self.delete(keys, self.archives) {
+            Err(OutboxError::Full { .. }) if self.archives => self.acknowledge_on_full_disk(keys),
+            // The reserve is for this. [`Outbox`](super::Outbox) restores it.
+            Err(OutboxError::Full { .. }) if self.reserve.release() => self.delete(keys, false),
             done => done,
         }
     }
 
-    /// Nothing is archived where there is no room.
-    fn receipted_on_full_disk(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
-        match self.forget(keys, false) {
-            Err(OutboxError::Full { .. }) if self.reserve.release() => self.forget(keys, false),
+    /// Without the archive, for which there is no space.
+    fn acknowledge_on_full_disk(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
+        match self.delete(keys, false) {
+            Err(OutboxError::Full { .. }) if self.reserve.release() => self.delete(keys, false),
             done => done,
         }
     }
 
-    fn forget(&mut self, keys: &[Key], archive: bool) -> Result<usize, OutboxError> {
+    fn delete(&mut self, keys: &[Key], archive: bool) -> Result<usize, OutboxError> {
         type Row = (i64, Option<Vec<u8>>, Option<String>);
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
@@ -249,9 +244,9 @@ impl Queue {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
         let mut pictures = vec![];
-        let mut forgotten = 0;
+        let mut deleted = 0;
         {
-            let query = "DELETE FROM outbox WHERE sighting = ? AND part = ? RETURNING bytes, message, picture";
+            let query = "DELETE FROM pending WHERE sighting = ? AND part = ? RETURNING bytes, message, picture";
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
                 let id = key.sighting.as_bytes().as_slice();
@@ -264,9 +259,9 @@ impl Queue {
                 let Some((bytes, message, picture)) = row else {
                     continue;
                 };
-                forgotten += 1;
+                deleted += 1;
                 if archive {
-                    archive::put(
+                    archive_row::put(
                         &transaction,
                         id,
                         bytes,
@@ -286,14 +281,20 @@ impl Queue {
                 self.pictures.remove(&picture);
             }
         }
-        Ok(forgotten)
+        Ok(deleted)
     }
 
     /// Moves a message that can never be sent to the dead letters.
     ///
     /// # Errors
-    /// When the database fails; then it still waits.
-    pub fn bury(&mut self, key: Key, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
+    /// When the database fails; then it is still pending.
+    pub fn move_to_dead_letters(
+        &mut self,
+        key: Key,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), OutboxError> {
+        tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message moved to dead letters");
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self
@@ -303,21 +304,21 @@ impl Queue {
         let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
         transaction
             .execute(
-                "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, died)
-                 SELECT sighting, part, bytes, message, picture, ?, ? FROM outbox WHERE sighting = ? AND part = ?",
+                "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, moved_at)
+                 SELECT sighting, part, bytes, message, picture, ?, ? FROM pending WHERE sighting = ? AND part = ?",
                 params![reason, now.0, id, part],
             )
             .map_err(&failed)?;
         transaction
             .execute(
-                "DELETE FROM outbox WHERE sighting = ? AND part = ?",
+                "DELETE FROM pending WHERE sighting = ? AND part = ?",
                 params![id, part],
             )
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
 
-    /// How many messages there are.
+    /// The numbers of messages.
     ///
     /// # Errors
     /// When the database fails.
@@ -327,35 +328,15 @@ impl Queue {
 }
 
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Counts> {
-    let query = "SELECT (SELECT count(*) FROM outbox WHERE part = 0), (SELECT count(*) FROM outbox WHERE part = 1),
+    let query = "SELECT (SELECT count(*) FROM pending WHERE part = 0), (SELECT count(*) FROM pending WHERE part = 1),
                  (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM sighting)";
     connection.query_row(query, [], |row| {
         let number = |i| row.get::<_, i64>(i).map(i64::unsigned_abs);
         Ok(Counts {
             sightings: number(0)?,
             pictures: number(1)?,
-            dead: number(2)?,
+            dead_letters: number(2)?,
             accepted: number(3)?,
         })
     })
-}
-
-pub(super) fn part_number(part: Part) -> i64 {
-    match part {
-        Part::Sighting => 0,
-        Part::Picture => 1,
-    }
-}
-
-pub(super) fn part(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Part> {
-    match row.get(column)? {
-        0 => Ok(Part::Sighting),
-        1 => Ok(Part::Picture),
-        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
-    }
-}
-
-pub(super) fn uuid(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
-    let bytes: [u8; 16] = row.get(column)?;
-    Ok(Uuid::from_bytes(bytes))
 }

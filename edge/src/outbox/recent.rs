@@ -1,62 +1,64 @@
-//! The last sightings, waiting or receipted, for people on board.
+//! The last sightings, pending or acknowledged, for people on board.
 
-use super::{OutboxError, schema};
+use super::error::OutboxError;
+use super::schema;
 use flukewatch_common::sighting::Sighting;
 use flukewatch_common::wire;
 use std::io::ErrorKind;
 use std::path::Path;
 use uuid::Uuid;
 
-/// A sighting and how far it has come.
+/// A sighting and its delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recent {
     /// The sighting.
     pub sighting: Sighting,
-    /// Whether shore has it.
-    pub receipted: bool,
-    /// Whether shore has its picture.
-    pub picture_receipted: bool,
+    /// Whether shore has acknowledged it.
+    pub acknowledged: bool,
+    /// Whether shore has acknowledged its picture.
+    pub picture_acknowledged: bool,
 }
 
-/// The last `most` sightings of the outbox in `folder` that are still on board, newest first; may be read while the boat works.
+/// The last `max` sightings in `folder` that are still on board, newest first; also while the boat
+/// works.
 ///
 /// # Errors
 /// When the database cannot be read.
-pub fn recent(folder: &Path, most: usize) -> Result<Vec<Recent>, OutboxError> {
+pub fn recent(folder: &Path, max: usize) -> Result<Vec<Recent>, OutboxError> {
     let Some(connection) = schema::open_to_read(folder)? else {
         return Ok(vec![]);
     };
     let failed = OutboxError::database(folder);
     let query = "SELECT coalesce(w.message, a.message, d.message), w.sighting IS NULL AND d.sighting IS NULL,
-                   NOT EXISTS (SELECT 1 FROM outbox p WHERE p.sighting = s.id AND p.part = 1)
+                   NOT EXISTS (SELECT 1 FROM pending p WHERE p.sighting = s.id AND p.part = 1)
                      AND NOT EXISTS (SELECT 1 FROM dead_letter p WHERE p.sighting = s.id AND p.part = 1)
                  FROM sighting s
-                 LEFT JOIN outbox w ON w.sighting = s.id AND w.part = 0
+                 LEFT JOIN pending w ON w.sighting = s.id AND w.part = 0
                  LEFT JOIN archive a ON a.sighting = s.id
                  LEFT JOIN dead_letter d ON d.sighting = s.id AND d.part = 0
                  ORDER BY s.rowid DESC LIMIT ?";
     let mut statement = connection.prepare(query).map_err(&failed)?;
     let rows = statement
-        .query_map([i64::try_from(most).unwrap_or(i64::MAX)], |row| {
+        .query_map([i64::try_from(max).unwrap_or(i64::MAX)], |row| {
             Ok((row.get::<_, Option<Vec<u8>>>(0)?, row.get(1)?, row.get(2)?))
         })
         .map_err(&failed)?;
     let mut all = vec![];
     for row in rows {
-        let (message, receipted, picture_receipted) = row.map_err(&failed)?;
-        // One that was pruned, or that no envelope took, has nothing to show.
+        let (message, acknowledged, picture_acknowledged) = row.map_err(&failed)?;
+        // Pruned sightings and dead letters cannot be shown.
         if let Some(sighting) = message.and_then(|m| wire::decode(&m).ok()) {
             all.push(Recent {
                 sighting,
-                receipted,
-                picture_receipted,
+                acknowledged,
+                picture_acknowledged,
             });
         }
     }
     Ok(all)
 }
 
-/// The picture of a sighting that is still on board; `None` where it is not.
+/// The picture of a sighting; `None` where it is not on board.
 ///
 /// # Errors
 /// When the disk fails.

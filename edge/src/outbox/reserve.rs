@@ -1,6 +1,6 @@
-//! Disk space kept back, so that a full disk can still be emptied: the database needs a little room even to delete.
+//! Reserved disk space: on a full disk the database needs some even to delete.
 
-use super::OutboxError;
+use super::error::OutboxError;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ impl Reserve {
         }
     }
 
-    /// Sees to it that the space is kept back.
+    /// Reserves the space.
     ///
     /// # Errors
-    /// When there is no room for it; then there is none for sightings either.
+    /// When there is none; then there is none for sightings either.
     pub(super) fn keep(&self) -> Result<(), OutboxError> {
         if self.file.exists() {
             return Ok(());
@@ -41,13 +41,13 @@ impl Reserve {
         })
     }
 
-    /// Frees the space for the work that empties the outbox; whether there was any to free.
+    /// Frees the space for deleting. Returns whether it was reserved.
     pub(super) fn release(&self) -> bool {
         std::fs::remove_file(&self.file).is_ok()
     }
 }
 
-/// Bytes without a pattern: some file systems store no zeros.
+/// Random bytes: some file systems do not store zeros.
 fn filling() -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {

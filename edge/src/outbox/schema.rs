@@ -1,25 +1,27 @@
-//! The database's tables and how a connection to it is set up.
+//! The database's tables, and how a connection to it is set up.
 
-use super::OutboxError;
+use super::error::OutboxError;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Raised with every change of the tables.
-pub(super) const VERSION: i64 = 2;
+/// Raised with every change of the tables or of the messages in them. Other versions are rejected.
+pub(super) const VERSION: i64 = 3;
 
-/// `sighting` logs every sighting ever made, and so counts them without a gap; `outbox` holds the messages that shore has not
-/// receipted, `dead_letter` those that cannot be sent. A message is either bytes or the name of a picture file.
+/// `sighting` has a row for every sighting ever accepted, and so numbers them without a gap.
+/// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
+/// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
+/// name of a picture file.
 const TABLES: &str = "
 CREATE TABLE sighting (
-    boat      TEXT NOT NULL,
-    sequence  INTEGER NOT NULL,
-    id        BLOB NOT NULL UNIQUE,
-    started   INTEGER NOT NULL,
-    committed INTEGER NOT NULL,
+    boat        TEXT NOT NULL,
+    sequence    INTEGER NOT NULL,
+    id          BLOB NOT NULL UNIQUE,
+    started_at  INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
     PRIMARY KEY (boat, sequence)
 ) STRICT;
-CREATE TABLE outbox (
+CREATE TABLE pending (
     number   INTEGER PRIMARY KEY,
     sighting BLOB NOT NULL REFERENCES sighting (id),
     part     INTEGER NOT NULL,
@@ -31,7 +33,7 @@ CREATE TABLE outbox (
     UNIQUE (sighting, part),
     CHECK ((message IS NULL) <> (picture IS NULL))
 ) STRICT;
-CREATE INDEX outbox_order ON outbox (priority, number);
+CREATE INDEX pending_order ON pending (priority, number);
 CREATE TABLE dead_letter (
     sighting BLOB NOT NULL REFERENCES sighting (id),
     part     INTEGER NOT NULL,
@@ -39,13 +41,9 @@ CREATE TABLE dead_letter (
     message  BLOB,
     picture  TEXT,
     reason   TEXT NOT NULL,
-    died     INTEGER NOT NULL,
+    moved_at INTEGER NOT NULL,
     PRIMARY KEY (sighting, part)
 ) STRICT;
-";
-
-/// Since version 2: `archive` holds what shore has receipted, for people on board, as long as there is room.
-const ARCHIVE: &str = "
 CREATE TABLE archive (
     sighting BLOB PRIMARY KEY NOT NULL REFERENCES sighting (id),
     bytes    INTEGER NOT NULL,
@@ -58,14 +56,14 @@ pub(super) fn database(folder: &Path) -> PathBuf {
     folder.join("outbox.sqlite3")
 }
 
-/// A connection that commits durably; makes the tables in a new database.
+/// A connection that commits durably; creates the tables in a new database.
 pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     let failed = OutboxError::database(folder);
     let mut connection = Connection::open(database(folder)).map_err(&failed)?;
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    let version = check_version(&connection, folder)?;
+    let is_new = check_version(&connection, folder)?.is_none();
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(&failed)?;
@@ -75,23 +73,20 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     connection
         .pragma_update(None, "foreign_keys", true)
         .map_err(&failed)?;
-    // 400 kB: well within the reserve, so that a full disk cannot be filled by the log of its emptying.
+    // 400 kB, less than the reserve: deleting on a full disk must not fill it with its log.
     connection
         .pragma_update(None, "wal_autocheckpoint", 100)
         .map_err(&failed)?;
-    if version < VERSION {
+    if is_new {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        // Another connection may have been faster.
+        // Another connection may have been first.
         let version: i64 = transaction
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(&failed)?;
-        if version < 1 {
+        if version == 0 {
             transaction.execute_batch(TABLES).map_err(&failed)?;
-        }
-        if version < 2 {
-            transaction.execute_batch(ARCHIVE).map_err(&failed)?;
         }
         transaction
             .pragma_update(None, "user_version", VERSION)
@@ -101,7 +96,7 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     Ok(connection)
 }
 
-/// A connection that only looks; `None` where there is no database yet.
+/// A read-only connection; `None` where there is no database yet.
 pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxError> {
     let file = database(folder);
     if !file.exists() {
@@ -113,11 +108,11 @@ pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxEr
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    Ok((check_version(&connection, folder)? > 0).then_some(connection))
+    Ok(check_version(&connection, folder)?.map(|()| connection))
 }
 
-/// The version of the tables; 0 where there are none yet.
-fn check_version(connection: &Connection, folder: &Path) -> Result<i64, OutboxError> {
+/// Rejects foreign databases and other versions; `None` for an empty database.
+fn check_version(connection: &Connection, folder: &Path) -> Result<Option<()>, OutboxError> {
     let failed = OutboxError::database(folder);
     let version: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -128,16 +123,16 @@ fn check_version(connection: &Connection, folder: &Path) -> Result<i64, OutboxEr
                 .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
                 .map_err(&failed)?;
             if tables == 0 {
-                Ok(0)
+                Ok(None)
             } else {
                 Err(OutboxError::Foreign(folder.to_owned()))
             }
         }
-        1..=VERSION => Ok(version),
-        got => Err(OutboxError::Newer {
+        VERSION => Ok(Some(())),
+        got => Err(OutboxError::Version {
             path: folder.to_owned(),
             got,
-            known: VERSION,
+            supported: VERSION,
         }),
     }
 }

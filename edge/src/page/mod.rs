@@ -1,22 +1,23 @@
-//! The boat's page on its own network: live view, last sightings, health, metrics. It reads and changes nothing.
+//! The boat's page on its own network: live preview, last sightings, health, metrics. It is
+//! read-only.
 //!
-//! | address | what |
+//! | path | content |
 //! |---|---|
-//! | `/` | the page, for people |
-//! | `/condition.json` | what the page says of the boat: level and words of each part |
-//! | `/sightings.json` | the last sightings, newest first |
-//! | `/sightings/{id}.jpg` | the picture of one, while it is on board |
-//! | `/cameras/{number}/view.jpg` | what a camera sees, made smaller, with boxes |
-//! | `/cameras/{number}/snapshot.jpg` | the same in full and without boxes, to keep |
-//! | `/health.json` | the health document |
-//! | `/healthz` | 200 where all is well enough, 503 and why otherwise |
-//! | `/metrics` | for Prometheus |
+//! | `/` | the page |
+//! | `/api/v1/status` | the status of each part: severity and message |
+//! | `/api/v1/sightings` | the last sightings, newest first |
+//! | `/api/v1/sightings/{id}.jpg` | a sighting's picture, while it is on board |
+//! | `/api/v1/cameras/{number}/preview.jpg` | a camera's current frame, downscaled, with boxes |
+//! | `/api/v1/cameras/{number}/snapshot.jpg` | the same at full size and without boxes |
+//! | `/api/v1/health` | the health document |
+//! | `/healthz` | 200, or 503 and what is critical |
+//! | `/metrics` | Prometheus |
 //!
-//! It is served by a thread of its own. What strangers can make it do is bounded: connections, the length of a request and the time
-//! for it, and how often a camera's frame is encoded, however many look.
+//! It runs on its own thread. What clients can cause is bounded: connections, the size and duration
+//! of a request, and how often a frame is encoded, however many clients there are.
 
-mod look;
+mod preview;
 mod routes;
 mod serve;
 
-pub use serve::Page;
+pub(crate) use serve::Page;

@@ -1,12 +1,12 @@
-//! What is answered to which request.
+//! The page's routes.
 
-use super::look::{EVERY, Kind, Looks};
-use crate::condition::{self, Line};
+use super::preview::{INTERVAL, Kind, Previews};
+use crate::app_state::{AppState, StatusBoard};
 use crate::health::Health;
-use crate::machine::Level;
+use crate::machine::Severity;
 use crate::metrics;
 use crate::outbox::{self, Recent};
-use crate::service::{Aboard, Bulletin};
+use crate::status::{self, StatusItem};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,40 +19,42 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How many of the last sightings are told.
+/// How many sightings are listed.
 const SIGHTINGS: usize = 30;
-/// A health document that is older says nothing any more.
+/// A health document of this age means that the program hangs.
 const STALE: Duration = Duration::from_secs(45);
-/// Everything comes from here, and nothing is inline.
+/// Everything comes from this server, and nothing is inline.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' blob: data:; \
     form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
-/// What answers are made of.
+/// What responses are made of.
 #[derive(Clone)]
 struct Boat {
-    bulletin: Arc<Bulletin>,
-    looks: Arc<Looks>,
+    status: Arc<StatusBoard>,
+    previews: Arc<Previews>,
 }
 
 /// All routes.
-pub(super) fn router(aboard: &Aboard) -> Router {
+pub(super) fn router(state: &AppState) -> Router {
     let boat = Boat {
-        bulletin: aboard.bulletin.clone(),
-        looks: Arc::new(Looks::new(aboard.viewfinder.clone())),
+        status: state.status.clone(),
+        previews: Arc::new(Previews::new(state.preview.clone())),
     };
+    let api = Router::new()
+        .route("/status", get(status))
+        .route("/health", get(health))
+        .route("/sightings", get(sightings))
+        .route("/sightings/{file}", get(picture))
+        .route("/cameras/{number}/preview.jpg", get(preview))
+        .route("/cameras/{number}/snapshot.jpg", get(snapshot));
     Router::new()
         .route("/", get(page))
         .route("/boat.css", get(css))
         .route("/boat.js", get(script))
-        .route("/condition.json", get(condition))
-        .route("/sightings.json", get(sightings))
-        .route("/sightings/{file}", get(picture))
-        .route("/cameras/{number}/view.jpg", get(view))
-        .route("/cameras/{number}/snapshot.jpg", get(snapshot))
-        .route("/health.json", get(health))
+        .nest("/api/v1", api)
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
-        .fallback(|| async { told(StatusCode::NOT_FOUND, "there is nothing at this address") })
+        .fallback(|| async { text(StatusCode::NOT_FOUND, "not found") })
         .layer(middleware::from_fn(protect))
         .with_state(boat)
 }
@@ -74,40 +76,40 @@ async fn protect(request: Request, next: Next) -> Response {
     response
 }
 
-/// Why there is no answer.
+/// Why a request fails.
 #[derive(Debug, thiserror::Error)]
 enum PageError {
     #[error("the boat is starting")]
     Starting,
     #[error("{0}")]
-    Missing(&'static str),
-    #[error("camera '{camera}' gives no picture: {state}")]
-    NoPicture { camera: String, state: String },
-    /// What exactly stays in the log.
-    #[error("that cannot be read; the log says why")]
-    Failed,
+    NotFound(&'static str),
+    #[error("camera '{camera}' has no frame: {state}")]
+    NoFrame { camera: String, state: String },
+    /// The log has the details.
+    #[error("internal error; see the log")]
+    Internal,
 }
 
 impl PageError {
-    fn failed(error: impl std::fmt::Display) -> Self {
-        tracing::warn!("the boat's page cannot answer: {error}");
-        Self::Failed
+    fn internal(error: impl std::fmt::Display) -> Self {
+        tracing::warn!(%error, "page request failed");
+        Self::Internal
     }
 }
 
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
         let status = match self {
-            Self::Starting | Self::NoPicture { .. } => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Missing(_) => StatusCode::NOT_FOUND,
-            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Starting | Self::NoFrame { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        told(status, self.to_string())
+        text(status, self.to_string())
     }
 }
 
-fn told(status: StatusCode, words: impl Into<String>) -> Response {
-    (status, format!("{}\n", words.into())).into_response()
+fn text(status: StatusCode, body: impl Into<String>) -> Response {
+    (status, format!("{}\n", body.into())).into_response()
 }
 
 fn asset(kind: &'static str, content: &'static str) -> Response {
@@ -135,99 +137,98 @@ async fn script() -> Response {
     )
 }
 
-/// The health document and its age, or why there is none.
-fn newest(boat: &Boat) -> Result<(Arc<Health>, Duration), PageError> {
-    boat.bulletin.read().ok_or(PageError::Starting)
+/// The latest health document and its age.
+fn latest(boat: &Boat) -> Result<(Arc<Health>, Duration), PageError> {
+    boat.status.latest().ok_or(PageError::Starting)
 }
 
-/// What the page says of the boat.
 #[derive(Serialize)]
-struct Condition<'a> {
+struct Status<'a> {
     boat: &'a str,
     version: &'static str,
-    level: Level,
-    written: &'a str,
-    seconds_ago: u64,
+    severity: Severity,
+    written_at: &'a str,
+    age_seconds: u64,
     frames: u64,
     sightings: u64,
     cameras: Vec<&'a str>,
-    lines: Vec<Line>,
+    items: Vec<StatusItem>,
 }
 
-/// Lines on the boat, and one on the document itself where it is old.
-fn lines(health: &Health, age: Duration) -> Vec<Line> {
-    let mut lines = condition::lines(health);
+/// The status of each part, and of the program where the document is stale.
+fn items(health: &Health, age: Duration) -> Vec<StatusItem> {
+    let mut items = status::items(health);
     if age > STALE {
-        lines.insert(
+        items.insert(
             0,
-            Line {
-                level: Level::Fault,
-                about: "program".into(),
-                words: format!("has said nothing for {} s", age.as_secs()),
+            StatusItem {
+                severity: Severity::Critical,
+                subject: "program".into(),
+                message: format!("no status for {} s", age.as_secs()),
             },
         );
     }
-    lines
+    items
 }
 
-async fn condition(State(boat): State<Boat>) -> Result<Response, PageError> {
-    let (health, age) = newest(&boat)?;
-    let lines = lines(&health, age);
-    let condition = Condition {
+async fn status(State(boat): State<Boat>) -> Result<Response, PageError> {
+    let (health, age) = latest(&boat)?;
+    let items = items(&health, age);
+    let status = Status {
         boat: &health.boat,
         version: env!("CARGO_PKG_VERSION"),
-        level: condition::worst(&lines),
-        written: &health.written,
-        seconds_ago: age.as_secs(),
+        severity: status::worst(&items),
+        written_at: &health.written_at,
+        age_seconds: age.as_secs(),
         frames: health.frames,
         sightings: health.accepted,
         cameras: health.cameras.iter().map(|c| c.name.as_str()).collect(),
-        lines,
+        items,
     };
-    Ok(Json(condition).into_response())
+    Ok(Json(status).into_response())
 }
 
 async fn health(State(boat): State<Boat>) -> Result<Response, PageError> {
-    let (health, _) = newest(&boat)?;
+    let (health, _) = latest(&boat)?;
     Ok(Json(&*health).into_response())
 }
 
 async fn healthz(State(boat): State<Boat>) -> Result<Response, PageError> {
-    let (health, age) = newest(&boat)?;
-    let faults: Vec<String> = lines(&health, age)
+    let (health, age) = latest(&boat)?;
+    let critical: Vec<String> = items(&health, age)
         .into_iter()
-        .filter(|l| l.level == Level::Fault)
-        .map(|l| format!("{}: {}", l.about, l.words))
+        .filter(|i| i.severity == Severity::Critical)
+        .map(|i| format!("{}: {}", i.subject, i.message))
         .collect();
-    Ok(if faults.is_empty() {
-        told(StatusCode::OK, "ok")
+    Ok(if critical.is_empty() {
+        text(StatusCode::OK, "ok")
     } else {
-        told(StatusCode::SERVICE_UNAVAILABLE, faults.join("\n"))
+        text(StatusCode::SERVICE_UNAVAILABLE, critical.join("\n"))
     })
 }
 
 async fn metrics_text(State(boat): State<Boat>) -> Result<Response, PageError> {
-    let (health, _) = newest(&boat)?;
-    let text = metrics::text(&health).map_err(PageError::failed)?;
+    let (health, _) = latest(&boat)?;
+    let text = metrics::text(&health).map_err(PageError::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// A sighting as the page shows it.
+/// A sighting in the API.
 #[derive(Serialize)]
-struct Shown {
+struct ListedSighting {
     id: Uuid,
     sequence: u64,
     camera: String,
-    started: String,
+    started_at: String,
     seconds: f64,
     frames: u32,
     verdict: &'static str,
     whale: Option<String>,
-    chance: Option<f32>,
+    probability: Option<f32>,
     candidates: Vec<Candidate>,
     position: Option<[f64; 2]>,
-    receipted: bool,
-    picture_receipted: bool,
+    acknowledged: bool,
+    picture_acknowledged: bool,
 }
 
 #[derive(Serialize)]
@@ -236,27 +237,27 @@ struct Candidate {
     score: f32,
 }
 
-fn shown(recent: Recent) -> Shown {
+fn listed(recent: Recent) -> ListedSighting {
     let Recent {
         sighting: s,
-        receipted,
-        picture_receipted,
+        acknowledged,
+        picture_acknowledged,
     } = recent;
     let (verdict, whale) = match s.verdict {
         Verdict::Known { whale } => ("known", Some(whale)),
         Verdict::New => ("new", None),
         Verdict::Review => ("review", None),
     };
-    Shown {
+    ListedSighting {
         id: s.id,
         sequence: s.sequence,
         camera: s.camera,
-        started: s.started.to_string(),
+        started_at: s.started.to_string(),
         seconds: s.ended.millis_since(s.started) as f64 / 1000.0,
         frames: s.frames,
         verdict,
         whale,
-        chance: s.chance,
+        probability: s.probability,
         candidates: s
             .candidates
             .into_iter()
@@ -266,21 +267,21 @@ fn shown(recent: Recent) -> Shown {
             })
             .collect(),
         position: s.position.map(|p| [p.latitude, p.longitude]),
-        receipted,
-        picture_receipted,
+        acknowledged,
+        picture_acknowledged,
     }
 }
 
 async fn sightings(State(boat): State<Boat>) -> Result<Response, PageError> {
-    let Some(folder) = boat.bulletin.outbox() else {
-        return Ok(Json::<[Shown; 0]>([]).into_response());
+    let Some(folder) = boat.status.outbox() else {
+        return Ok(Json::<[ListedSighting; 0]>([]).into_response());
     };
     let read = tokio::task::spawn_blocking(move || outbox::recent(&folder, SIGHTINGS));
     let all = read
         .await
-        .map_err(PageError::failed)?
-        .map_err(PageError::failed)?;
-    let all: Vec<Shown> = all.into_iter().map(shown).collect();
+        .map_err(PageError::internal)?
+        .map_err(PageError::internal)?;
+    let all: Vec<ListedSighting> = all.into_iter().map(listed).collect();
     Ok(Json(all).into_response())
 }
 
@@ -292,18 +293,18 @@ async fn picture(
     State(boat): State<Boat>,
     Path(file): Path<String>,
 ) -> Result<Response, PageError> {
-    let missing = PageError::Missing("this picture is not on board");
+    let missing = PageError::NotFound("picture not on board");
     let id = file
         .strip_suffix(".jpg")
         .and_then(|id| id.parse::<Uuid>().ok());
-    let (Some(id), Some(folder)) = (id, boat.bulletin.outbox()) else {
+    let (Some(id), Some(folder)) = (id, boat.status.outbox()) else {
         return Err(missing);
     };
     let read = tokio::task::spawn_blocking(move || outbox::recent_picture(&folder, id));
     let picture = read
         .await
-        .map_err(PageError::failed)?
-        .map_err(PageError::failed)?;
+        .map_err(PageError::internal)?
+        .map_err(PageError::internal)?;
     let mut response = jpeg(picture.ok_or(missing)?);
     response.headers_mut().insert(
         header::CACHE_CONTROL,
@@ -312,24 +313,29 @@ async fn picture(
     Ok(response)
 }
 
-const NO_CAMERA: PageError = PageError::Missing("there is no such camera");
+const NO_CAMERA: PageError = PageError::NotFound("unknown camera");
 
-async fn look(boat: &Boat, number: &str, kind: Kind) -> Result<(String, Response), PageError> {
-    let (health, _) = newest(boat)?;
+async fn frame(boat: &Boat, number: &str, kind: Kind) -> Result<(String, Response), PageError> {
+    let (health, _) = latest(boat)?;
     let number: usize = number.parse().map_err(|_| NO_CAMERA)?;
     let camera = health.cameras.get(number).ok_or(NO_CAMERA)?;
-    let picture = boat.looks.picture(number, kind).await;
-    let picture = picture.ok_or_else(|| PageError::NoPicture {
+    let image = boat.previews.jpeg(number, kind).await;
+    let image = image.ok_or_else(|| PageError::NoFrame {
         camera: camera.name.clone(),
         state: camera.state.clone(),
     })?;
-    Ok((camera.name.clone(), jpeg(picture)))
+    Ok((camera.name.clone(), jpeg(image)))
 }
 
-async fn view(State(boat): State<Boat>, Path(number): Path<String>) -> Result<Response, PageError> {
-    let (_, mut response) = look(&boat, &number, Kind::View).await?;
-    if let Ok(value) = HeaderValue::from_str(&EVERY.as_millis().to_string()) {
-        response.headers_mut().insert("x-next-milliseconds", value);
+async fn preview(
+    State(boat): State<Boat>,
+    Path(number): Path<String>,
+) -> Result<Response, PageError> {
+    let (_, mut response) = frame(&boat, &number, Kind::Preview).await?;
+    if let Ok(value) = HeaderValue::from_str(&INTERVAL.as_millis().to_string()) {
+        response
+            .headers_mut()
+            .insert("x-interval-milliseconds", value);
     }
     Ok(response)
 }
@@ -338,8 +344,8 @@ async fn snapshot(
     State(boat): State<Boat>,
     Path(number): Path<String>,
 ) -> Result<Response, PageError> {
-    let (name, mut response) = look(&boat, &number, Kind::Snapshot).await?;
-    // Of the name only what no header and no file system minds.
+    let (name, mut response) = frame(&boat, &number, Kind::Snapshot).await?;
+    // Only characters that are safe in headers and file names.
     let name: String = name
         .chars()
         .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })

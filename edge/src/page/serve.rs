@@ -1,8 +1,8 @@
-//! The page's thread: listens, and holds strangers to their bounds.
+//! The page's thread: listens, and enforces limits on clients.
 
 use super::routes::router;
+use crate::app_state::AppState;
 use crate::config::PageSection;
-use crate::service::Aboard;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,72 +14,73 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 
-/// Connections at once; more wait.
+/// Maximum concurrent connections; more wait.
 const MAX_CONNECTIONS: usize = 32;
-/// The longest head of a request, in bytes.
+/// Maximum size of a request's head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// The most lines in it.
+/// Maximum number of its lines.
 const MAX_HEADERS: usize = 48;
-/// How long a request's head may take to arrive, the wait between two requests included.
-const HEAD_PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may last.
-const CONNECTION_PATIENCE: Duration = Duration::from_secs(120);
-/// An address that is not there yet, as of a network that comes up later, is tried again after so long.
-const AGAIN: Duration = Duration::from_secs(5);
+/// Timeout for a request's head, including the idle time before it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum duration of a connection.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(120);
+/// Time between two attempts to listen, e.g. while the network comes up.
+const RETRY: Duration = Duration::from_secs(5);
 
-/// The page, served or not; it ends when this is dropped.
-pub struct Page {
-    wanted: Option<SocketAddr>,
-    served: Option<(watch::Sender<bool>, JoinHandle<()>)>,
+/// The page; it stops when this is dropped.
+pub(crate) struct Page {
+    address: Option<SocketAddr>,
+    server: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
 impl Page {
-    /// Serves the page of `aboard` where `section` says. An address that cannot be used is told and tried again, and stops nothing.
-    pub fn start(section: &PageSection, aboard: &Aboard) -> Self {
-        let wanted = section.address();
-        let served = wanted.and_then(|address| {
+    /// Serves the page at the address of `section`, if there is one. Listening is retried until it
+    /// works.
+    pub(crate) fn start(section: &PageSection, state: &AppState) -> Self {
+        let address = section.address();
+        let server = address.and_then(|address| {
             let (stop, stopped) = watch::channel(false);
-            let router = router(aboard);
+            let router = router(state);
             let thread = std::thread::Builder::new()
                 .name("page".into())
-                .spawn(move || work(address, router, stopped));
+                .spawn(move || serve(address, router, stopped));
             match thread {
                 Ok(thread) => Some((stop, thread)),
                 Err(e) => {
-                    tracing::error!("the boat's page is not served: {e}");
+                    tracing::error!(error = %e, "cannot serve the page");
                     None
                 }
             }
         });
-        Self { wanted, served }
+        Self { address, server }
     }
 
-    /// The same, or another one where `section` says something else.
-    pub fn as_told(self, section: &PageSection, aboard: &Aboard) -> Self {
-        if self.wanted == section.address() {
+    /// Restarts the page where its address has changed.
+    pub(crate) fn reconfigured(self, section: &PageSection, state: &AppState) -> Self {
+        if self.address == section.address() {
             return self;
         }
         self.stop();
-        Self::start(section, aboard)
+        Self::start(section, state)
     }
 
-    /// Ends it and frees its port.
-    pub fn stop(self) {
+    /// Stops the page and frees its port.
+    pub(crate) fn stop(self) {
         drop(self);
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.served.take() {
+        if let Some((stop, thread)) = self.server.take() {
             stop.send_replace(true);
-            // A thread that died has said so already.
+            // A panic of the thread is logged already.
             let _ = thread.join();
         }
     }
 }
 
-fn work(address: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
+fn serve(address: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(4)
@@ -96,30 +97,28 @@ fn work(address: SocketAddr, router: Router, mut stopped: watch::Receiver<bool>)
             });
             runtime.shutdown_timeout(Duration::from_secs(1));
         }
-        Err(e) => tracing::error!("the boat's page is not served: {e}"),
+        Err(e) => tracing::error!(error = %e, "cannot serve the page"),
     }
 }
 
 async fn listen(address: SocketAddr, router: Router) {
-    let mut told = false;
+    let mut warned = false;
     let listener = loop {
         match TcpListener::bind(address).await {
             Ok(listener) => break listener,
-            Err(e) if told => tracing::debug!("{address}: {e}"),
+            Err(e) if warned => tracing::debug!(%address, error = %e, "cannot listen; retrying"),
             Err(e) => {
-                told = true;
-                tracing::warn!(
-                    "the boat's page cannot be served at {address}, which is tried again and again: {e}"
-                );
+                warned = true;
+                tracing::warn!(%address, error = %e, "cannot listen; retrying");
             }
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(RETRY).await;
     };
     let address = listener.local_addr().unwrap_or(address);
-    tracing::info!("the boat's page is at http://{address}");
+    tracing::info!(url = %format_args!("http://{address}"), "page started");
     let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else {
+        let Ok(permit) = room.clone().acquire_owned().await else {
             return;
         };
         match listener.accept().await {
@@ -127,12 +126,12 @@ async fn listen(address: SocketAddr, router: Router) {
                 let router = router.clone();
                 tokio::spawn(async move {
                     answer(stream, router).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
-            // Too many open files, or a stranger who is gone already.
+            // Too many open files, or a client that has disconnected already.
             Err(e) => {
-                tracing::debug!("a connection to the boat's page failed: {e}");
+                tracing::debug!(error = %e, "page connection failed");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -142,12 +141,12 @@ async fn listen(address: SocketAddr, router: Router) {
 async fn answer(stream: TcpStream, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(MAX_HEADERS)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_PATIENCE, connection).await {
+    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
         Ok(Ok(())) | Err(_) => {}
-        Ok(Err(e)) => tracing::debug!("a connection to the boat's page ended: {e}"),
+        Ok(Err(e)) => tracing::debug!(error = %e, "page connection ended"),
     }
 }

@@ -1,5 +1,6 @@
-//! JPEG as cameras and films have it: one after the other, without tables, cut off.
+//! JPEG as cameras and videos send it: concatenated, without Huffman tables, truncated.
 
+use flukewatch_common::jpeg::{END_OF_IMAGE, HUFFMAN_TABLES, Marker, START_OF_IMAGE, markers};
 use flukewatch_common::prepare::{MAX_PIXELS, MAX_SIDE};
 use image::RgbImage;
 use zune_core::bytestream::ZCursor;
@@ -7,104 +8,84 @@ use zune_core::colorspace::ColorSpace;
 use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
-/// What every JPEG starts with.
-pub const START: [u8; 2] = [0xff, 0xd8];
-const END: u8 = 0xd9;
-const TABLES: u8 = 0xc4;
-const SCAN: u8 = 0xda;
-/// An empty segment with the mark of AVI: a decoder that sees it takes the standard's Huffman tables where there are none.
+pub use flukewatch_common::jpeg::START;
+/// An empty AVI1 segment: decoders that see it use the standard's Huffman tables where there are none.
 const STANDARD_TABLES: [u8; 11] = *b"\xff\xe0\x00\x09AVI1\x00\x00\x00";
 
-/// Why a JPEG is no picture.
+/// A JPEG that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JpegError {
-    /// Not the start of one.
-    #[error("not a JPEG picture: it does not start with FF D8")]
-    NoJpeg,
+    /// Not a JPEG.
+    #[error("not a JPEG image: it does not start with FF D8")]
+    NotJpeg,
     /// Its end is missing.
-    #[error("the JPEG picture is cut off")]
-    CutOff,
+    #[error("truncated JPEG image")]
+    Truncated,
     /// Its end is missing, and another one starts.
-    #[error("the JPEG picture is cut off: another one starts at byte {at} of it")]
+    #[error("truncated JPEG image: another image starts at byte {at}")]
     Interrupted {
-        /// Where, from its own start.
+        /// The offset of the other one.
         at: usize,
     },
-    /// More pixels than are read.
+    /// Too many pixels.
     #[error(
-        "the picture is {width} x {height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read"
+        "invalid image size {width} x {height}; expected at most {MAX_SIDE} pixels a side and {MAX_PIXELS} pixels"
     )]
     Size {
-        /// Pixels across.
+        /// Width in pixels.
         width: usize,
-        /// Pixels down.
+        /// Height in pixels.
         height: usize,
     },
-    /// The decoder makes nothing of it.
-    #[error("the JPEG picture cannot be decoded: {0}")]
-    Broken(String),
+    /// The decoder failed.
+    #[error("damaged JPEG image: {0}")]
+    Damaged(String),
 }
 
-/// What the markers of a JPEG say.
+/// The extent of a JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outline {
-    /// Where it ends: the offset behind its end marker.
+    /// The offset behind its end marker.
     pub end: usize,
-    /// Whether it brings its own Huffman tables.
+    /// Whether it has Huffman tables.
     pub tables: bool,
 }
 
-/// Follows the markers of the JPEG that `bytes` start with: a preview within a segment has an end marker too, which is passed over.
+/// Follows the markers of the JPEG at the start of `bytes`. The end marker of a preview within a segment
+/// is skipped.
 ///
 /// # Errors
-/// [`JpegError::NoJpeg`] where it is none, [`JpegError::CutOff`] where `bytes` end first, [`JpegError::Interrupted`] where another
-/// picture starts first.
+/// [`JpegError::NotJpeg`] where it is not a JPEG, [`JpegError::Truncated`] where `bytes` end first,
+/// [`JpegError::Interrupted`] where another image starts first.
 pub fn outline(bytes: &[u8]) -> Result<Outline, JpegError> {
     if !bytes.starts_with(&START) {
         return Err(if START.starts_with(bytes) {
-            JpegError::CutOff
+            JpegError::Truncated
         } else {
-            JpegError::NoJpeg
+            JpegError::NotJpeg
         });
     }
     let mut tables = false;
-    let mut at = START.len();
-    loop {
-        // The next marker; between segments nothing else should stand, after the start of a scan its data do.
-        let rest = bytes.get(at..).unwrap_or_default();
-        let found = rest
-            .windows(2)
-            .position(|w| w[0] == 0xff && is_marker(w[1]));
-        let start = at + found.ok_or(JpegError::CutOff)?;
-        let marker = bytes.get(start + 1).copied().unwrap_or_default();
-        at = start + 2;
-        match marker {
-            END => return Ok(Outline { end: at, tables }),
+    for Marker { code, start } in markers(bytes) {
+        match code {
+            END_OF_IMAGE => {
+                let end = start + 2;
+                return Ok(Outline { end, tables });
+            }
             // The start of another picture: this one was never ended.
-            0xd8 => return Err(JpegError::Interrupted { at: start }),
-            TABLES => tables = true,
+            START_OF_IMAGE => return Err(JpegError::Interrupted { at: start }),
+            HUFFMAN_TABLES => tables = true,
             _ => {}
         }
-        let Some(&[high, low]) = bytes.get(at..at + 2) else {
-            return Err(JpegError::CutOff);
-        };
-        at += usize::from(u16::from_be_bytes([high, low]));
-        if marker == SCAN && at > bytes.len() {
-            return Err(JpegError::CutOff);
-        }
     }
+    Err(JpegError::Truncated)
 }
 
-/// Not a stuffed zero, filling, or a marker that belongs to the picture's data.
-fn is_marker(byte: u8) -> bool {
-    !matches!(byte, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)
-}
-
-/// The pixels of the JPEG that `bytes` start with, in the memory of `reused`. With `grey` only its brightness is decoded. `scratch`
-/// is memory of which nothing is expected.
+/// Decodes the JPEG at the start of `bytes` to RGB in the memory of `reused`; with `grey` only its
+/// luma. `scratch` is working memory.
 ///
 /// # Errors
-/// For anything but a whole picture that is small enough.
+/// When the image is truncated, damaged or too large.
 pub fn decode(
     bytes: &[u8],
     grey: bool,
@@ -113,13 +94,14 @@ pub fn decode(
 ) -> Result<RgbImage, JpegError> {
     let channels = if grey { 1 } else { 3 };
     let mut out = reused;
-    // Grey is decoded to the end of the memory and spread from its start: what is read is never yet written over.
+    // Luma is decoded to the end of the memory and expanded from its start, never overwriting
+    // what is still to be read.
     let (width, height) = decode_channels(bytes, channels, 3, &mut out, scratch)?;
     if grey {
         let pixels = out.len() / 3;
         for i in 0..pixels {
-            let light = out[2 * pixels + i];
-            out[i * 3..i * 3 + 3].fill(light);
+            let luma = out[2 * pixels + i];
+            out[i * 3..i * 3 + 3].fill(luma);
         }
     }
     let (wide, high) = (width as usize, height as usize);
@@ -130,11 +112,11 @@ pub fn decode(
     RgbImage::from_raw(width, height, out).ok_or(size)
 }
 
-/// The brightness of the JPEG that `bytes` start with, a byte a pixel, in the memory of `out`, and its size. `scratch` is memory of which
-/// nothing is expected.
+/// Decodes the luma of the JPEG at the start of `bytes` to `out`, one byte per pixel; returns the
+/// size. `scratch` is working memory.
 ///
 /// # Errors
-/// For anything but a whole picture that is small enough.
+/// When the image is truncated, damaged or too large.
 pub fn decode_grey(
     bytes: &[u8],
     out: &mut Vec<u8>,
@@ -143,7 +125,7 @@ pub fn decode_grey(
     decode_channels(bytes, 1, 1, out, scratch)
 }
 
-/// Decodes 1 or 3 channels to the end of `out`, which gets `room` bytes for each pixel.
+/// Decodes 1 or 3 channels to the end of `out`, which gets `room` bytes per pixel.
 fn decode_channels(
     bytes: &[u8],
     channels: usize,
@@ -172,9 +154,9 @@ fn decode_channels(
         .set_max_height(MAX_SIDE as usize)
         .jpeg_set_out_colorspace(colour);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(whole), options);
-    let broken = |e: &dyn std::fmt::Debug| JpegError::Broken(format!("{e:?}"));
+    let broken = |e: &dyn std::fmt::Debug| JpegError::Damaged(format!("{e:?}"));
     decoder.decode_headers().map_err(|e| broken(&e))?;
-    let (width, height) = decoder.dimensions().ok_or(JpegError::CutOff)?;
+    let (width, height) = decoder.dimensions().ok_or(JpegError::Truncated)?;
     let pixels = width * height;
     if pixels == 0 || pixels as u64 > MAX_PIXELS {
         return Err(JpegError::Size { width, height });
@@ -189,6 +171,7 @@ fn decode_channels(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flukewatch_common::jpeg::START_OF_SCAN;
     use image::codecs::jpeg::JpegEncoder;
     use proptest::prelude::*;
 
@@ -211,9 +194,9 @@ mod tests {
         let file = jpeg();
         let mut short = file[..2].to_vec();
         let mut at = 2;
-        while file[at + 1] != SCAN {
+        while file[at + 1] != START_OF_SCAN {
             let length = usize::from(u16::from_be_bytes([file[at + 2], file[at + 3]]));
-            if file[at + 1] != TABLES {
+            if file[at + 1] != HUFFMAN_TABLES {
                 short.extend_from_slice(&file[at..at + 2 + length]);
             }
             at += 2 + length;
@@ -273,7 +256,7 @@ mod tests {
         for end in 0..file.len() {
             assert_eq!(
                 of(&file[..end], false),
-                Err(JpegError::CutOff),
+                Err(JpegError::Truncated),
                 "cut at {end}"
             );
         }
@@ -289,10 +272,10 @@ mod tests {
 
     #[test]
     fn garbage_is_refused() {
-        assert_eq!(of(b"hello", false), Err(JpegError::NoJpeg));
+        assert_eq!(of(b"hello", false), Err(JpegError::NotJpeg));
         assert!(matches!(
             of(b"\xff\xd8\xff\xd9", true),
-            Err(JpegError::Broken(_))
+            Err(JpegError::Damaged(_))
         ));
         let mut huge = jpeg();
         let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();

@@ -1,14 +1,14 @@
-//! From a camera's bytes to the pixels that encounters are cut from.
+//! From a camera's bytes to pixels.
 //!
-//! [`convert`] knows how cameras and films lay out brightness and colour, [`jpeg`] decodes what is compressed, and [`Developer`]
-//! puts both behind one call and keeps the memory between frames. Where the bundle's model is grey, only brightness is decoded, a byte
-//! a pixel; only of the crops that are kept colours are made, all three the same, and preparation makes of them the very grey that it would make of the colours.
+//! [`convert`] reads uncompressed images, [`jpeg`] compressed ones, and [`Decoder`] is the front of
+//! both and reuses memory between frames. Where the bundle's model is grey, only luma is decoded,
+//! one byte per pixel. Only kept crops are expanded to RGB with equal channels, which preparation
+//! turns back into the same grey.
 
 pub mod convert;
-mod developer;
+mod decoded_image;
+mod decoder;
 pub mod jpeg;
-mod photo;
 
-pub use convert::{Layout, PixelError, Range, Shape};
-pub use developer::{Developer, PictureError};
-pub use photo::{Photo, Pixels};
+pub use decoded_image::{DecodedImage, Pixels};
+pub use decoder::{DecodeError, DecodedFrame, Decoder};

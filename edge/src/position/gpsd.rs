@@ -1,21 +1,21 @@
 //! gpsd's JSON: `{"class":"TPV","mode":3,"time":"2026-11-23T16:20:00.000Z","lat":38.5,"lon":-28.6,"speed":3.3,"track":270.0}`.
 
-use super::heard::{FASTEST, Heard, Place, WORST_HDOP, sensible};
+use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, in_range};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::position::FixQuality;
 use serde::Deserialize;
 
-/// What gpsd must be told before it says anything.
-pub const WATCH: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n";
-/// Metres a second in a knot.
+/// The command that makes gpsd report.
+pub const WATCH_COMMAND: &[u8] = b"?WATCH={\"enable\":true,\"json\":true};\n";
+/// Metres per second in a knot.
 const KNOT: f32 = 0.514_444;
 
-/// A line that is none of gpsd's.
+/// A line that is not from gpsd.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no line of gpsd's: {0}")]
-pub struct NotGpsd(pub String);
+#[error("invalid gpsd line: {0}")]
+pub struct InvalidLine(pub String);
 
-/// What is read of a line; the rest is passed over.
+/// The fields that are read.
 #[derive(Deserialize)]
 struct Line {
     class: String,
@@ -41,25 +41,25 @@ struct Satellite {
     used: bool,
 }
 
-/// What `line` says; nothing where it is of a class that is passed over.
+/// Parses `line`; an empty update for a class that is ignored.
 ///
 /// # Errors
-/// When it is no line of gpsd's.
-pub fn parse(line: &[u8]) -> Result<Heard, NotGpsd> {
-    let line: Line = serde_json::from_slice(line).map_err(|e| NotGpsd(e.to_string()))?;
+/// When it is not a line of gpsd.
+pub fn parse(line: &[u8]) -> Result<NavUpdate, InvalidLine> {
+    let line: Line = serde_json::from_slice(line).map_err(|e| InvalidLine(e.to_string()))?;
     Ok(match line.class.as_str() {
-        "TPV" => position(&line),
-        "SKY" => sky(&line),
-        "ATT" => Heard {
-            heading: sensible(line.heading, 360.0),
-            ..Heard::default()
+        "TPV" => parse_tpv(&line),
+        "SKY" => parse_sky(&line),
+        "ATT" => NavUpdate {
+            heading: in_range(line.heading, 360.0),
+            ..NavUpdate::default()
         },
-        _ => Heard::default(),
+        _ => NavUpdate::default(),
     })
 }
 
-fn position(line: &Line) -> Heard {
-    let known = line.mode >= 2;
+fn parse_tpv(line: &Line) -> NavUpdate {
+    let has_fix = line.mode >= 2;
     let quality = match line.status {
         2 => Some(FixQuality::Differential),
         3 => Some(FixQuality::Rtk),
@@ -68,33 +68,33 @@ fn position(line: &Line) -> Heard {
         8 => Some(FixQuality::Simulated),
         _ => None,
     };
-    let place = match line.lat.zip(line.lon).filter(|_| known) {
-        Some((latitude, longitude)) => Place::at(latitude, longitude, quality),
-        None => Place::Unknown,
+    let position = match line.lat.zip(line.lon).filter(|_| has_fix) {
+        Some((latitude, longitude)) => ReportedPosition::at(latitude, longitude, quality),
+        None => ReportedPosition::NoFix,
     };
     let time = line
         .time
         .as_deref()
         .and_then(|t| t.parse::<jiff::Timestamp>().ok());
-    Heard {
+    NavUpdate {
         time: time.map(|t| Timestamp(t.as_millisecond())),
-        time_is_checked: known,
-        place: Some(place),
-        speed: sensible(line.speed.map(|s| s / KNOT), FASTEST).filter(|_| known),
-        course: sensible(line.track, 360.0).filter(|_| known),
-        ..Heard::default()
+        time_is_valid: has_fix,
+        position: Some(position),
+        speed: in_range(line.speed.map(|s| s / KNOT), MAX_SPEED).filter(|_| has_fix),
+        course: in_range(line.track, 360.0).filter(|_| has_fix),
+        ..NavUpdate::default()
     }
 }
 
-fn sky(line: &Line) -> Heard {
+fn parse_sky(line: &Line) -> NavUpdate {
     let listed = line
         .satellites
         .as_ref()
         .map(|all| all.iter().filter(|s| s.used).count() as i64);
-    Heard {
+    NavUpdate {
         satellites: line.used.or(listed).and_then(|n| u8::try_from(n).ok()),
-        hdop: sensible(line.hdop, WORST_HDOP),
-        ..Heard::default()
+        hdop: in_range(line.hdop, MAX_HDOP),
+        ..NavUpdate::default()
     }
 }
 
@@ -103,63 +103,66 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn heard(line: &str) -> Heard {
+    fn update(line: &str) -> NavUpdate {
         parse(line.as_bytes()).unwrap()
     }
 
     #[test]
-    fn tpv_gives_time_place_speed_and_course() {
-        let s = heard(
+    fn tpv_has_time_position_speed_and_course() {
+        let s = update(
             r#"{"class":"TPV","device":"/dev/ttyUSB0","mode":3,"status":2,"time":"2026-11-23T16:20:00.250Z","ept":0.005,"lat":38.5123,"lon":-28.625,"alt":12.1,"track":270.0,"speed":3.343886,"climb":0.0}"#,
         );
         assert_eq!(
-            (s.time, s.time_is_checked),
+            (s.time, s.time_is_valid),
             (Some(Timestamp(1_795_450_800_250)), true)
         );
-        let place = Place::At {
+        let position = ReportedPosition::At {
             latitude: 38.5123,
             longitude: -28.625,
             quality: Some(FixQuality::Differential),
         };
-        assert_eq!((s.place, s.course), (Some(place), Some(270.0)));
+        assert_eq!((s.position, s.course), (Some(position), Some(270.0)));
         assert!((s.speed.unwrap() - 6.5).abs() < 1e-4, "{:?}", s.speed);
     }
 
     #[test]
-    fn without_a_fix_nothing_is_invented() {
+    fn without_a_fix_there_is_no_position() {
         for mode in [0, 1] {
-            let s = heard(&format!(
+            let s = update(&format!(
                 r#"{{"class":"TPV","mode":{mode},"time":"2026-11-23T16:20:00Z","lat":1.0,"lon":2.0,"speed":1.0}}"#
             ));
             assert_eq!(
-                (s.place, s.time_is_checked, s.speed),
-                (Some(Place::Unknown), false, None)
+                (s.position, s.time_is_valid, s.speed),
+                (Some(ReportedPosition::NoFix), false, None)
             );
         }
     }
 
     #[test]
     fn sky_and_att_add_to_it() {
-        let s = heard(
+        let s = update(
             r#"{"class":"SKY","hdop":0.9,"satellites":[{"PRN":1,"used":true},{"PRN":2,"used":false},{"PRN":3,"used":true}]}"#,
         );
-        assert_eq!((s.satellites, s.hdop, s.place), (Some(2), Some(0.9), None));
         assert_eq!(
-            heard(r#"{"class":"SKY","uSat":11,"hdop":1.1}"#).satellites,
+            (s.satellites, s.hdop, s.position),
+            (Some(2), Some(0.9), None)
+        );
+        assert_eq!(
+            update(r#"{"class":"SKY","uSat":11,"hdop":1.1}"#).satellites,
             Some(11)
         );
         assert_eq!(
-            heard(r#"{"class":"ATT","heading":12.5}"#).heading,
+            update(r#"{"class":"ATT","heading":12.5}"#).heading,
             Some(12.5)
         );
         assert_eq!(
-            heard(r#"{"class":"VERSION","release":"3.25"}"#),
-            Heard::default()
+            update(r#"{"class":"VERSION","release":"3.25"}"#),
+            NavUpdate::default()
         );
     }
 
     #[test]
-    fn what_is_none_of_gpsd_s_is_refused() {
+    fn invalid_lines_are_rejected() {
         for line in [
             "",
             "$GPRMC,",
@@ -170,23 +173,23 @@ mod tests {
             assert!(parse(line.as_bytes()).is_err(), "{line}");
         }
         let nowhere =
-            heard(r#"{"class":"TPV","mode":3,"lat":1e300,"lon":5.0,"speed":-1.0,"track":1e9}"#);
+            update(r#"{"class":"TPV","mode":3,"lat":1e300,"lon":5.0,"speed":-1.0,"track":1e9}"#);
         assert_eq!(
-            (nowhere.place, nowhere.speed, nowhere.course),
-            (Some(Place::Unknown), None, None)
+            (nowhere.position, nowhere.speed, nowhere.course),
+            (Some(ReportedPosition::NoFix), None, None)
         );
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_are_parsed_or_rejected(line in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = parse(&line);
         }
 
         #[test]
-        fn any_numbers_are_read_and_make_sense(lat in any::<f64>(), lon in any::<f64>(), speed in any::<f32>(), mode in -3i64..9) {
+        fn any_numbers_give_a_valid_position(lat in any::<f64>(), lon in any::<f64>(), speed in any::<f32>(), mode in -3i64..9) {
             let line = serde_json::json!({"class": "TPV", "mode": mode, "lat": lat, "lon": lon, "speed": speed});
-            if let Ok(Heard { place: Some(Place::At { latitude, longitude, .. }), .. }) = parse(line.to_string().as_bytes()) {
+            if let Ok(NavUpdate { position: Some(ReportedPosition::At { latitude, longitude, .. }), .. }) = parse(line.to_string().as_bytes()) {
                 prop_assert!((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude));
             }
         }

@@ -1,35 +1,36 @@
-//! Bytes as they come, to lines.
+//! Splits received bytes into lines.
 
-/// The longest line that is read, in bytes: gpsd tells of all satellites in one.
-pub const LONGEST: usize = 64 << 10;
+/// The longest line, in bytes: gpsd lists all satellites in one.
+const MAX_LINE: usize = 64 << 10;
 
-/// Puts lines together. One that is too long is passed over, to its end.
+/// Assembles lines. One that is too long is skipped to its end.
 #[derive(Debug, Default)]
 pub struct Lines {
-    begun: Vec<u8>,
+    partial: Vec<u8>,
     overlong: bool,
 }
 
 impl Lines {
-    /// Takes `bytes` and hands each line that they complete, without its end, to `each`. Empty lines do not count.
+    /// Adds `bytes` and calls `each` for every completed line, without its end. Empty lines are
+    /// ignored.
     pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|b| matches!(b, b'\n' | b'\r')) {
             let (piece, ended) = match piece.split_last() {
                 Some((b'\n' | b'\r', line)) => (line, true),
                 _ => (piece, false),
             };
-            if self.begun.len() + piece.len() > LONGEST {
+            if self.partial.len() + piece.len() > MAX_LINE {
                 self.overlong = true;
-                self.begun.clear();
+                self.partial.clear();
             } else if !self.overlong {
-                self.begun.extend_from_slice(piece);
+                self.partial.extend_from_slice(piece);
             }
             if ended {
-                if !self.overlong && !self.begun.is_empty() {
-                    each(&self.begun);
+                if !self.overlong && !self.partial.is_empty() {
+                    each(&self.partial);
                 }
                 self.overlong = false;
-                self.begun.clear();
+                self.partial.clear();
             }
         }
     }
@@ -51,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_put_together_from_pieces() {
+    fn lines_are_assembled_from_pieces() {
         assert_eq!(
             lines(&[b"$GP", b"RMC\r", b"\n$GPGGA\n\n\rrest"]),
             ["$GPRMC", "$GPGGA"]
@@ -59,8 +60,8 @@ mod tests {
     }
 
     #[test]
-    fn an_overlong_line_is_passed_over_to_its_end() {
-        let long = vec![b'x'; LONGEST - 1];
+    fn an_overlong_line_is_skipped_to_its_end() {
+        let long = vec![b'x'; MAX_LINE - 1];
         assert_eq!(lines(&[b"a\n", &long, b"yz", &long, b"\nb\n"]), ["a", "b"]);
     }
 

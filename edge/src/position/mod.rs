@@ -1,20 +1,21 @@
-//! Where the boat is, and what time it really is.
+//! GNSS position and time.
 //!
-//! A receiver is heard over a serial line or a network ([`link`]), in NMEA 0183 ([`sentence`]) or gpsd's JSON ([`gpsd`]). The
-//! [`Navigator`] makes fixes of what it says, [`Positions`] keep the last minutes of them for sightings, and the time goes to
-//! the [`crate::time::Timekeeper`]. [`Receiver`] holds the connection.
+//! A [`GnssClient`] reads a receiver over a serial line or a network ([`transport`]), in NMEA 0183
+//! ([`sentence`]) or gpsd's JSON ([`gpsd`]). A [`FixAssembler`] combines its sentences into fixes,
+//! [`PositionHistory`] keeps those of the last minutes for sightings, and the time goes to the
+//! [`crate::time::UtcClock`].
 
+mod fix_assembler;
+mod gnss_client;
 pub mod gpsd;
-mod heard;
+mod history;
 mod lines;
-pub mod link;
-mod navigator;
-mod positions;
-mod receiver;
+mod nav_update;
 pub mod sentence;
+pub mod transport;
 
-pub use heard::{Heard, Place};
+pub use fix_assembler::FixAssembler;
+pub use gnss_client::{GnssClient, Protocol};
+pub use history::{Fix, PositionHealth, PositionHistory};
 pub use lines::Lines;
-pub use navigator::Navigator;
-pub use positions::{Fix, PositionHealth, Positions};
-pub use receiver::{Protocol, Receiver};
+pub use nav_update::{NavUpdate, ReportedPosition};

@@ -1,6 +1,6 @@
-//! A real broker that can be killed, and a small shore behind it.
+//! A mosquitto that can be killed, and a small shore behind it.
 
-use flukewatch_common::sighting::{Part, Picture, Receipt, Sighting};
+use flukewatch_common::sighting::{Ack, MessageKind, Picture, Sighting};
 use flukewatch_common::{topic, wire};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 
-/// A mosquitto on a loopback port of its own.
+/// A mosquitto on a free loopback port.
 pub(crate) struct Mosquitto {
     program: PathBuf,
     folder: tempfile::TempDir,
@@ -21,7 +21,7 @@ pub(crate) struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// `None`, and a line that says so, where mosquitto is not installed.
+    /// `None` where mosquitto is not installed.
     pub(crate) fn start() -> Option<Self> {
         let places = [
             "/usr/sbin/mosquitto",
@@ -71,7 +71,7 @@ impl Mosquitto {
         }
     }
 
-    /// As a power cut: nothing is flushed, nobody is told.
+    /// Like a power cut: nothing is flushed.
     pub(crate) fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.kill().unwrap();
@@ -90,23 +90,23 @@ impl Drop for Mosquitto {
     }
 }
 
-/// What a shore has stored.
+/// What shore has stored.
 #[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) sightings: HashMap<Uuid, Sighting>,
     /// SHA-256 of each picture.
     pub(crate) pictures: HashMap<Uuid, [u8; 32]>,
-    /// All messages that came, those that came again included.
+    /// All messages received, including retries.
     pub(crate) messages: usize,
 }
 
-/// A shore that stores in memory and loses every third receipt.
+/// A shore that stores in memory and loses every third ack.
 pub(crate) struct Shore {
     pub(crate) stored: Arc<Mutex<Stored>>,
 }
 
 impl Shore {
-    /// Listens on the broker at `port` until the test ends.
+    /// Subscribes to the broker at `port` until the test ends.
     pub(crate) fn start(port: u16) -> Self {
         let stored = Arc::new(Mutex::new(Stored::default()));
         let theirs = stored.clone();
@@ -132,16 +132,16 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
                 }
             }
             Ok(Event::Incoming(Packet::Publish(message))) => {
-                let (boat, part) = topic::parse_part(&message.topic).unwrap();
+                let (boat, part) = topic::parse(&message.topic).unwrap();
                 let mut stored = stored.lock().unwrap();
                 let id = match part {
-                    Part::Sighting => {
+                    MessageKind::Sighting => {
                         let sighting: Sighting = wire::decode(&message.payload).unwrap();
                         let id = sighting.id;
                         stored.sightings.insert(id, sighting);
                         id
                     }
-                    Part::Picture => {
+                    MessageKind::Picture => {
                         let picture: Picture = wire::decode(&message.payload).unwrap();
                         stored
                             .pictures
@@ -151,17 +151,12 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
                 };
                 stored.messages += 1;
                 if !stored.messages.is_multiple_of(3) {
-                    let receipt = Receipt {
+                    let ack = Ack {
                         boat: boat.clone(),
                         stored: vec![(id, part)],
                     };
-                    let receipt = wire::encode(&receipt).unwrap();
-                    let _ = client.try_publish(
-                        topic::of_receipts(&boat),
-                        QoS::AtLeastOnce,
-                        false,
-                        receipt,
-                    );
+                    let ack = wire::encode(&ack).unwrap();
+                    let _ = client.try_publish(topic::of_acks(&boat), QoS::AtLeastOnce, false, ack);
                 }
             }
             Ok(_) => {}

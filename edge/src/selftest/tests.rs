@@ -1,7 +1,7 @@
 use super::*;
 use crate::sample;
 use crate::sample::fake::FakeShim;
-use flukewatch_common::golden::golden;
+use flukewatch_inference::golden::golden;
 
 fn bundle() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -10,9 +10,9 @@ fn bundle() -> (tempfile::TempDir, PathBuf) {
     (folder, path)
 }
 
-fn section(fake: &FakeShim, choice: EngineChoice) -> EngineSection {
+fn section(fake: &FakeShim, backend: EngineChoice) -> EngineSection {
     EngineSection {
-        choice,
+        backend,
         shims: fake.shims(),
         plans: fake.plans(),
         ..EngineSection::default()
@@ -20,24 +20,24 @@ fn section(fake: &FakeShim, choice: EngineChoice) -> EngineSection {
 }
 
 #[test]
-fn tract_alone_says_yes() {
+fn tract_alone_passes() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[]);
     let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
     assert!(found.passed, "{found}");
     assert_eq!(found.engine, "tract 0.23.9 f32");
-    assert_eq!(found.why_not_tensorrt, None);
-    assert_eq!(found.comparisons.len(), 1, "a float model has no rounding");
+    assert_eq!(found.tensorrt_error, None);
+    assert_eq!(found.comparisons.len(), 1, "a float model has one form");
     assert!(
         found
             .to_string()
-            .ends_with("yes: tract 0.23.9 f32 on 8 drawn flukes\n"),
+            .ends_with("passed: tract 0.23.9 f32 on 8 drawn flukes\n"),
         "{found}"
     );
 }
 
 #[test]
-fn what_the_model_gave_elsewhere_is_held_against_it() {
+fn golden_embeddings_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("whales.flukebundle");
     let fake = FakeShim::new(&[]);
@@ -51,9 +51,13 @@ fn what_the_model_gave_elsewhere_is_held_against_it() {
         bundle.save(&path).unwrap();
         let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
         assert_eq!(found.passed, passed, "{found}");
-        let beside = found.comparisons.iter();
-        let beside = beside.filter(|c| c.other.contains("golden"));
-        assert_eq!(beside.filter(|c| c.passed == passed).count(), 3, "{found}");
+        let compared = found.comparisons.iter();
+        let compared = compared.filter(|c| c.reference.contains("golden"));
+        assert_eq!(
+            compared.filter(|c| c.passed == passed).count(),
+            3,
+            "{found}"
+        );
     }
     let few = golden(&whales).unwrap()[..7].to_vec();
     whales.with_golden(few).unwrap().save(&path).unwrap();
@@ -65,8 +69,8 @@ fn what_the_model_gave_elsewhere_is_held_against_it() {
 fn tensorrt_is_compared_and_its_plan_kept() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[]);
-    for choice in [EngineChoice::Auto, EngineChoice::TensorRt] {
-        let found = selftest(&path, &section(&fake, choice)).unwrap();
+    for backend in [EngineChoice::Auto, EngineChoice::TensorRt] {
+        let found = selftest(&path, &section(&fake, backend)).unwrap();
         assert!(found.passed, "{found}");
         assert_eq!(found.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
         assert_eq!(found.comparisons.len(), 4);
@@ -75,7 +79,7 @@ fn tensorrt_is_compared_and_its_plan_kept() {
 }
 
 #[test]
-fn an_engine_that_cannot_be_trusted_gets_a_no() {
+fn a_wrong_engine_fails() {
     let (_folder, path) = bundle();
     for wrong in ["(i % 3 ? v : -v)", "v + (run % 2)"] {
         let fake = FakeShim::new(&[("FAKE_NUMBER", wrong)]);
@@ -83,19 +87,19 @@ fn an_engine_that_cannot_be_trusted_gets_a_no() {
         assert!(!found.passed, "{found}");
         let said = found.to_string();
         assert!(
-            said.contains("FAULT TensorRT 10.3.0.72") && said.contains("\nno: TensorRT"),
+            said.contains("ERROR TensorRT 10.3.0.72") && said.contains("\nfailed: TensorRT"),
             "{said}"
         );
     }
 }
 
 #[test]
-fn tensorrt_that_does_not_start_is_told_or_an_error() {
+fn tensorrt_that_cannot_start_is_reported_or_an_error() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DRIVER")]);
     let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
     assert!(found.passed && found.engine.starts_with("tract"), "{found}");
-    assert!(found.why_not_tensorrt.unwrap().contains("told not to open"));
+    assert!(found.tensorrt_error.unwrap().contains("told not to open"));
     let error = selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap_err();
-    assert!(matches!(error, SelftestError::Demanded(_)), "{error}");
+    assert!(matches!(error, SelftestError::Required(_)), "{error}");
 }

@@ -1,28 +1,28 @@
-//! Several cameras, or one live one, as one source.
+//! Several cameras as one source.
 //!
-//! Each camera works on a thread of its own and leaves its frames in a slot that holds one. A live camera never waits: its newest
-//! frame takes the place of one that nobody has looked at yet, which is counted, so that what is looked at is never old and memory
-//! never grows. A replay waits instead, and loses nothing.
+//! Each camera has its own thread and a slot for one frame. A live camera never waits: its newest
+//! frame replaces one that was not processed yet and counts it as dropped, so that frames are never
+//! stale and memory is bounded. A replay waits for the slot instead and drops nothing.
 
-use super::{FrameSource, Next, SourceError};
+use super::frame_source::{FrameSource, SourceError, SourceEvent};
+use crate::cancellation::CancellationToken;
 use crate::capture::CameraState;
 use crate::frame::Frame;
-use crate::stop::Stop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How long the slots are waited for before [`Next::Quiet`] is said.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long to wait for a frame before [`SourceEvent::Idle`].
+const IDLE_AFTER: Duration = Duration::from_millis(200);
 
-/// One camera that is to be watched.
-pub struct Feed {
+/// A camera and its source.
+pub struct CameraFeed {
     /// Its name.
     pub name: String,
-    /// What gives its frames.
+    /// Where its frames come from.
     pub source: Box<dyn FrameSource>,
-    /// Whether its newest frame replaces older ones.
+    /// Whether its newest frame replaces one that was not processed yet.
     pub live: bool,
     /// Where dropped frames are counted.
     pub state: Arc<CameraState>,
@@ -30,44 +30,43 @@ pub struct Feed {
 
 #[derive(Default)]
 struct Slot {
-    waiting: Option<Result<Frame, SourceError>>,
-    over: bool,
-    /// Whether its end was said.
-    told: bool,
-    failed: Option<SourceError>,
+    pending: Option<Result<Frame, SourceError>>,
+    ended: bool,
+    end_reported: bool,
+    error: Option<SourceError>,
 }
 
 struct Shared {
     slots: Mutex<Vec<Slot>>,
     changed: Condvar,
-    closing: Stop,
+    closing: CancellationToken,
 }
 
 impl Shared {
-    fn held(&self) -> MutexGuard<'_, Vec<Slot>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Cameras at work.
+/// Running cameras.
 pub struct Cameras {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Whose turn it is, so that no camera starves another.
+    /// The camera to look at first, so that none starves another.
     turn: usize,
 }
 
 impl Cameras {
-    /// Starts a thread for each of `feeds`; their frames bear the number that they have in it. They end when this is dropped, or with
-    /// their sources.
+    /// Starts a thread for each of `feeds`, whose index their frames get. Threads end when this is
+    /// dropped, or with their sources.
     ///
     /// # Errors
-    /// When the machine gives no thread.
-    pub fn start(feeds: Vec<Feed>) -> std::io::Result<Self> {
+    /// When a thread cannot be started.
+    pub fn start(feeds: Vec<CameraFeed>) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             slots: Mutex::new(feeds.iter().map(|_| Slot::default()).collect()),
             changed: Condvar::new(),
-            closing: Stop::default(),
+            closing: CancellationToken::default(),
         });
         let mut cameras = Self {
             shared: shared.clone(),
@@ -78,100 +77,99 @@ impl Cameras {
             let shared = shared.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("camera {}", feed.name))
-                .spawn(move || work(number, feed, &shared))?;
+                .spawn(move || run_camera(number, feed, &shared))?;
             cameras.threads.push(thread);
         }
         Ok(cameras)
     }
 }
 
-/// A camera's thread: from its source to its slot.
-fn work(number: usize, mut feed: Feed, shared: &Shared) {
+/// A camera's thread: moves frames from its source to its slot.
+fn run_camera(number: usize, mut feed: CameraFeed, shared: &Shared) {
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        while !shared.closing.asked() {
+        while !shared.closing.is_cancelled() {
             match feed.source.next() {
-                Ok(Next::Frame(frame)) => put(number, Ok(frame), &feed, shared),
-                Err(broken @ SourceError::Broken { .. }) => put(number, Err(broken), &feed, shared),
-                Ok(Next::Quiet | Next::CameraOver(_)) => {}
-                Ok(Next::Over) => return Ok(()),
+                Ok(SourceEvent::Frame(frame)) => put(number, Ok(frame), &feed, shared),
+                Err(invalid @ SourceError::InvalidFrame { .. }) => {
+                    put(number, Err(invalid), &feed, shared)
+                }
+                Ok(SourceEvent::Idle | SourceEvent::CameraEnded(_)) => {}
+                Ok(SourceEvent::Ended) => return Ok(()),
                 Err(e) => return Err(e),
             }
         }
         Ok(())
     }));
-    let ended = ended.unwrap_or_else(|_| Err(SourceError::Died(feed.name.clone())));
+    let ended = ended.unwrap_or_else(|_| Err(SourceError::Panicked(feed.name.clone())));
     feed.state.update(|h| match &ended {
-        Ok(()) => "over".clone_into(&mut h.state),
+        Ok(()) => "ended".clone_into(&mut h.state),
         Err(e) => {
             "failed".clone_into(&mut h.state);
             h.trouble = Some(e.to_string());
         }
     });
     if let Err(e) = &ended {
-        tracing::error!(
-            camera = feed.name,
-            "a camera has failed; the others go on: {e}"
-        );
+        tracing::error!(camera = feed.name, "camera failed: {e}");
     }
-    let mut slots = shared.held();
+    let mut slots = shared.lock();
     if let Some(slot) = slots.get_mut(number) {
-        slot.over = true;
-        slot.failed = ended.err();
+        slot.ended = true;
+        slot.error = ended.err();
     }
     shared.changed.notify_all();
 }
 
-fn put(number: usize, mut event: Result<Frame, SourceError>, feed: &Feed, shared: &Shared) {
+fn put(number: usize, mut event: Result<Frame, SourceError>, feed: &CameraFeed, shared: &Shared) {
     if let Ok(frame) = &mut event {
         frame.camera = number;
     }
-    let mut slots = shared.held();
-    let taken = |slots: &Vec<Slot>| slots.get(number).is_none_or(|s| s.waiting.is_none());
-    while !feed.live && !taken(&slots) {
-        if shared.closing.asked() {
+    let mut slots = shared.lock();
+    let is_free = |slots: &Vec<Slot>| slots.get(number).is_none_or(|s| s.pending.is_none());
+    while !feed.live && !is_free(&slots) {
+        if shared.closing.is_cancelled() {
             return;
         }
-        let waited = shared.changed.wait_timeout(slots, QUIET);
+        let waited = shared.changed.wait_timeout(slots, IDLE_AFTER);
         slots = waited.unwrap_or_else(PoisonError::into_inner).0;
     }
-    // What is replaced is dropped only after the lock: its memory goes back to the camera.
-    let replaced = slots.get_mut(number).and_then(|s| s.waiting.replace(event));
+    // Drop the replaced frame without the lock: its memory returns to the camera.
+    let replaced = slots.get_mut(number).and_then(|s| s.pending.replace(event));
     drop(slots);
     shared.changed.notify_all();
     if replaced.is_some() {
-        feed.state.dropped();
+        feed.state.count_dropped();
     }
 }
 
 impl FrameSource for Cameras {
-    fn next(&mut self) -> Result<Next, SourceError> {
-        let mut slots = self.shared.held();
+    fn next(&mut self) -> Result<SourceEvent, SourceError> {
+        let mut slots = self.shared.lock();
         let many = slots.len().max(1);
         loop {
             for i in 0..many {
                 let number = (self.turn + i) % many;
-                let Some(event) = slots.get_mut(number).and_then(|s| s.waiting.take()) else {
+                let Some(event) = slots.get_mut(number).and_then(|s| s.pending.take()) else {
                     continue;
                 };
                 self.turn = (number + 1) % many;
                 self.shared.changed.notify_all();
-                return event.map(Next::Frame);
+                return event.map(SourceEvent::Frame);
             }
-            if let Some(number) = slots.iter().position(|s| s.over && !s.told) {
+            if let Some(number) = slots.iter().position(|s| s.ended && !s.end_reported) {
                 if let Some(slot) = slots.get_mut(number) {
-                    slot.told = true;
+                    slot.end_reported = true;
                 }
-                return Ok(Next::CameraOver(number));
+                return Ok(SourceEvent::CameraEnded(number));
             }
-            if slots.iter().all(|s| s.over) {
-                let failed = slots.iter_mut().find_map(|s| s.failed.take());
-                return failed.map_or(Ok(Next::Over), Err);
+            if slots.iter().all(|s| s.ended) {
+                let failed = slots.iter_mut().find_map(|s| s.error.take());
+                return failed.map_or(Ok(SourceEvent::Ended), Err);
             }
-            let waited = self.shared.changed.wait_timeout(slots, QUIET);
-            let (held, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
-            slots = held;
+            let waited = self.shared.changed.wait_timeout(slots, IDLE_AFTER);
+            let (relocked, timed_out) = waited.unwrap_or_else(PoisonError::into_inner);
+            slots = relocked;
             if timed_out.timed_out() {
-                return Ok(Next::Quiet);
+                return Ok(SourceEvent::Idle);
             }
         }
     }
@@ -179,10 +177,10 @@ impl FrameSource for Cameras {
 
 impl Drop for Cameras {
     fn drop(&mut self) {
-        self.shared.closing.ask();
+        self.shared.closing.cancel();
         self.shared.changed.notify_all();
         for thread in self.threads.drain(..) {
-            // A thread that died has said so already.
+            // A panic was reported by the thread itself.
             let _ = thread.join();
         }
     }
@@ -191,53 +189,60 @@ impl Drop for Cameras {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameName, FramePicture};
-    use crate::time::{Moment, Timing};
+    use crate::frame::{FrameImage, FrameName};
+    use crate::time::{MonotonicTimestamp, Timing};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A source whose events a test sends; over once the sender is gone.
-    struct Told(Receiver<Result<Next, SourceError>>);
+    /// A source whose events a test sends; it ends when the sender is dropped.
+    struct Scripted(Receiver<Result<SourceEvent, SourceError>>);
 
-    impl FrameSource for Told {
-        fn next(&mut self) -> Result<Next, SourceError> {
+    impl FrameSource for Scripted {
+        fn next(&mut self) -> Result<SourceEvent, SourceError> {
             match self.0.recv_timeout(Duration::from_millis(50)) {
                 Ok(next) => next,
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Ok(Next::Quiet),
-                Err(_) => Ok(Next::Over),
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Ok(SourceEvent::Idle),
+                Err(_) => Ok(SourceEvent::Ended),
             }
         }
     }
 
-    fn feed(name: &str, live: bool) -> (Feed, Sender<Result<Next, SourceError>>, Arc<CameraState>) {
+    fn feed(
+        name: &str,
+        live: bool,
+    ) -> (
+        CameraFeed,
+        Sender<Result<SourceEvent, SourceError>>,
+        Arc<CameraState>,
+    ) {
         let (send, receive) = channel();
         let state = Arc::new(CameraState::new(name));
-        let feed = Feed {
+        let feed = CameraFeed {
             name: name.into(),
-            source: Box::new(Told(receive)),
+            source: Box::new(Scripted(receive)),
             live,
             state: state.clone(),
         };
         (feed, send, state)
     }
 
-    fn frame(number: u64) -> Result<Next, SourceError> {
-        Ok(Next::Frame(Frame {
+    fn frame(number: u64) -> Result<SourceEvent, SourceError> {
+        Ok(SourceEvent::Frame(Frame {
             camera: 0,
             name: FrameName::Number(number),
-            taken: Moment(0),
+            taken: MonotonicTimestamp(0),
             timing: Timing::Arrival,
-            picture: FramePicture::Encoded(vec![]),
+            image: FrameImage::Encoded(vec![]),
             boxes: None,
         }))
     }
 
     fn dropped(state: &CameraState) -> u64 {
         state
-            .health(&crate::time::ManualSteadyClock::default())
+            .health(&crate::time::ManualMonotonicClock::default())
             .dropped
     }
 
-    /// Waits until the camera's thread has done what it must.
+    /// Waits for the camera's thread.
     fn until(what: impl Fn() -> bool) {
         for _ in 0..5000 {
             if what() {
@@ -245,15 +250,15 @@ mod tests {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
-        panic!("it never happens");
+        panic!("timed out");
     }
 
     fn take(cameras: &mut Cameras) -> Option<(usize, String)> {
         loop {
             match cameras.next().unwrap() {
-                Next::Frame(frame) => return Some((frame.camera, frame.name.to_string())),
-                Next::Quiet | Next::CameraOver(_) => {}
-                Next::Over => return None,
+                SourceEvent::Frame(frame) => return Some((frame.camera, frame.name.to_string())),
+                SourceEvent::Idle | SourceEvent::CameraEnded(_) => {}
+                SourceEvent::Ended => return None,
             }
         }
     }
@@ -298,14 +303,14 @@ mod tests {
     }
 
     #[test]
-    fn a_camera_that_fails_does_not_stop_the_others_and_is_told_at_the_end() {
+    fn a_failed_camera_does_not_stop_the_others_and_is_reported_at_the_end() {
         let (bow, send_bow, state) = feed("bow", true);
         let (mast, send_mast, _) = feed("mast", true);
         let mut cameras = Cameras::start(vec![bow, mast]).unwrap();
         send_bow
             .send(Err(SourceError::Empty("nowhere".into())))
             .unwrap();
-        let health = || state.health(&crate::time::ManualSteadyClock::default());
+        let health = || state.health(&crate::time::ManualMonotonicClock::default());
         until(|| health().state == "failed");
         assert!(health().trouble.unwrap().contains("nowhere"));
         send_mast.send(frame(1)).unwrap();
@@ -313,7 +318,7 @@ mod tests {
         drop(send_mast);
         let ended = loop {
             match cameras.next() {
-                Ok(Next::Quiet | Next::CameraOver(_)) => {}
+                Ok(SourceEvent::Idle | SourceEvent::CameraEnded(_)) => {}
                 other => break other,
             }
         };
@@ -321,22 +326,22 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_one_camera_is_said_once_while_the_others_go_on() {
+    fn the_end_of_one_camera_is_reported_once_while_the_others_go_on() {
         let (film, send_film, _) = feed("film", false);
         let (bow, send_bow, _) = feed("bow", true);
         let mut cameras = Cameras::start(vec![film, bow]).unwrap();
         send_film.send(frame(1)).unwrap();
         drop(send_film);
-        let mut said = vec![];
-        while said.len() < 2 {
+        let mut events = vec![];
+        while events.len() < 2 {
             match cameras.next().unwrap() {
-                Next::Frame(frame) => said.push(frame.name.to_string()),
-                Next::CameraOver(camera) => said.push(format!("camera {camera} is over")),
-                Next::Quiet => {}
-                Next::Over => panic!("the bow goes on"),
+                SourceEvent::Frame(frame) => events.push(frame.name.to_string()),
+                SourceEvent::CameraEnded(camera) => events.push(format!("camera {camera} ended")),
+                SourceEvent::Idle => {}
+                SourceEvent::Ended => panic!("the bow goes on"),
             }
         }
-        assert_eq!(said, ["number 1", "camera 0 is over"]);
+        assert_eq!(events, ["number 1", "camera 0 ended"]);
         send_bow.send(frame(2)).unwrap();
         assert_eq!(take(&mut cameras), Some((1, "number 2".into())));
     }
@@ -345,7 +350,7 @@ mod tests {
     fn a_source_that_panics_is_a_failed_camera() {
         struct Dies;
         impl FrameSource for Dies {
-            fn next(&mut self) -> Result<Next, SourceError> {
+            fn next(&mut self) -> Result<SourceEvent, SourceError> {
                 panic!("on purpose")
             }
         }
@@ -354,29 +359,29 @@ mod tests {
         let mut cameras = Cameras::start(vec![feed]).unwrap();
         let ended = loop {
             match cameras.next() {
-                Ok(Next::Quiet | Next::CameraOver(_)) => {}
+                Ok(SourceEvent::Idle | SourceEvent::CameraEnded(_)) => {}
                 other => break other,
             }
         };
-        assert!(matches!(ended, Err(SourceError::Died(name)) if name == "bow"));
+        assert!(matches!(ended, Err(SourceError::Panicked(name)) if name == "bow"));
     }
 
     #[test]
-    fn a_broken_frame_is_passed_on_and_quiet_is_said() {
+    fn an_invalid_frame_is_passed_on_and_idle_is_reported() {
         let (feed, send, _) = feed("bow", false);
         let mut cameras = Cameras::start(vec![feed]).unwrap();
-        assert!(matches!(cameras.next(), Ok(Next::Quiet)));
-        let broken = SourceError::Broken {
+        assert!(matches!(cameras.next(), Ok(SourceEvent::Idle)));
+        let invalid = SourceError::InvalidFrame {
             frame: "x".into(),
             reason: "y".into(),
         };
-        send.send(Err(broken)).unwrap();
+        send.send(Err(invalid)).unwrap();
         let got = loop {
             match cameras.next() {
-                Ok(Next::Quiet | Next::CameraOver(_)) => {}
+                Ok(SourceEvent::Idle | SourceEvent::CameraEnded(_)) => {}
                 other => break other,
             }
         };
-        assert!(matches!(got, Err(SourceError::Broken { .. })));
+        assert!(matches!(got, Err(SourceError::InvalidFrame { .. })));
     }
 }

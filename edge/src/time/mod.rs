@@ -1,11 +1,16 @@
-//! Two kinds of time, and how one becomes the other.
+//! Monotonic timestamps, and their conversion to UTC.
 //!
-//! What happens on board (a frame, a fix) bears a [`Moment`] of the machine's steady clock, which runs on whatever is done to the
-//! date. Only a report needs a date, and the [`Timekeeper`] gives it then, by the best clock that is known by then: a boat that
-//! started in 1970 and found its satellites a minute later reports what it saw before, too, with the right time.
+//! Frames and fixes on board have a [`MonotonicTimestamp`], which is unaffected when the date is set.
+//! Only a report needs a date. [`UtcClock`] provides it at that time by the best source known by then:
+//! a boat that started in 1970 and found its satellites a minute later also reports what it saw before
+//! with the right time.
 
-mod keeper;
-mod steady;
+mod monotonic;
+mod timing;
+mod utc_clock;
 
-pub use keeper::{Dated, TimeStatus, Timekeeper};
-pub use steady::{MachineSteadyClock, ManualSteadyClock, Moment, SteadyClock, Timing};
+pub use monotonic::{
+    ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, SystemMonotonicClock,
+};
+pub use timing::Timing;
+pub use utc_clock::{TimeStatus, UtcClock, UtcTime};

@@ -1,29 +1,36 @@
-//! Which box goes to which track, so that the costs together are least.
+//! Assigns detections to tracks at the least total cost.
 //!
-//! As a rule each track's cheapest box is nobody else's; then nothing is to be decided and no memory is taken. Only where two tracks want one
-//! box the Hungarian algorithm decides.
+//! Usually the cheapest detections of all tracks are different, and no memory is allocated. Only where
+//! two tracks prefer the same one the Hungarian algorithm decides.
 
-use super::tracker::{MAX_BOXES, MAX_TRACKS};
 use pathfinding::kuhn_munkres::kuhn_munkres_min;
 use pathfinding::matrix::Matrix;
 
-/// The cost of a track without a box: more than any box costs that it may have.
-const NONE: f64 = 2.0;
-/// Costs are compared as whole numbers of so many to one.
-const STEPS: f64 = 1e6;
-/// The cost of a box that a track may not have: more than all tracks without a box together.
-const NEVER: i64 = 1_000_000_000;
+/// The most tracks that are followed at once; detections beyond them are ignored.
+pub const MAX_TRACKS: usize = 16;
+/// The most detections of a frame that are considered; those with the best scores.
+pub(super) const MAX_DETECTIONS: usize = 32;
+/// The cost of a track without a detection: more than that of any allowed detection.
+const UNASSIGNED_COST: f64 = 2.0;
+/// Scale of the costs, which are compared as integers.
+const COST_SCALE: f64 = 1e6;
+/// The cost of a forbidden detection: more than that of all tracks without one.
+const FORBIDDEN_COST: i64 = 1_000_000_000;
 
-/// What each box costs each track; `None` where it may not have it.
-pub(super) type Costs = [[Option<f64>; MAX_BOXES]; MAX_TRACKS];
+/// The cost of each detection for each track; `None` where it is forbidden.
+pub(super) type Costs = [[Option<f64>; MAX_DETECTIONS]; MAX_TRACKS];
 
-/// The box of each of the first `tracks` tracks, of the first `boxes` boxes.
-pub(super) fn assign(costs: &Costs, tracks: usize, boxes: usize) -> [Option<usize>; MAX_TRACKS] {
+/// Assigns one of the first `detections` detections, or none, to each of the first `tracks` tracks.
+pub(super) fn assign(
+    costs: &Costs,
+    tracks: usize,
+    detections: usize,
+) -> [Option<usize>; MAX_TRACKS] {
     let mut chosen = [None; MAX_TRACKS];
-    let mut taken = [false; MAX_BOXES];
+    let mut taken = [false; MAX_DETECTIONS];
     let mut contended = false;
     for (row, chosen) in costs.iter().zip(&mut chosen).take(tracks) {
-        let cheapest = row.iter().take(boxes).enumerate();
+        let cheapest = row.iter().take(detections).enumerate();
         let cheapest = cheapest.filter_map(|(number, cost)| Some((number, (*cost)?)));
         let cheapest = cheapest.min_by(|a, b| a.1.total_cmp(&b.1));
         *chosen = cheapest.map(|(number, _)| number);
@@ -33,25 +40,31 @@ pub(super) fn assign(costs: &Costs, tracks: usize, boxes: usize) -> [Option<usiz
         }
     }
     if contended {
-        decide(costs, tracks, boxes, &mut chosen);
+        assign_optimally(costs, tracks, detections, &mut chosen);
     }
     chosen
 }
 
-fn decide(costs: &Costs, tracks: usize, boxes: usize, chosen: &mut [Option<usize>; MAX_TRACKS]) {
-    // Behind the boxes stands a place for each track that gets none.
+fn assign_optimally(
+    costs: &Costs,
+    tracks: usize,
+    detections: usize,
+    chosen: &mut [Option<usize>; MAX_TRACKS],
+) {
+    // Behind the detections, one column per track stands for no detection.
     let cost = |track: usize, column: usize| {
-        if column >= boxes {
-            return (NONE * STEPS) as i64;
+        if column >= detections {
+            return (UNASSIGNED_COST * COST_SCALE) as i64;
         }
         let cost = costs.get(track).and_then(|row| row.get(column)).copied();
-        cost.flatten().map_or(NEVER, |c| (c * STEPS).round() as i64)
+        cost.flatten()
+            .map_or(FORBIDDEN_COST, |c| (c * COST_SCALE).round() as i64)
     };
-    let columns = boxes + tracks;
+    let columns = detections + tracks;
     let matrix = Matrix::from_fn(tracks, columns, |(track, column)| cost(track, column));
     let (_, columns) = kuhn_munkres_min(&matrix);
     for (chosen, column) in chosen.iter_mut().zip(columns) {
-        *chosen = (column < boxes).then_some(column);
+        *chosen = (column < detections).then_some(column);
     }
 }
 
@@ -60,7 +73,7 @@ mod tests {
     use super::*;
 
     fn costs(rows: &[&[Option<f64>]]) -> (Costs, usize, usize) {
-        let mut costs = [[None; MAX_BOXES]; MAX_TRACKS];
+        let mut costs = [[None; MAX_DETECTIONS]; MAX_TRACKS];
         for (into, from) in costs.iter_mut().zip(rows) {
             into[..from.len()].copy_from_slice(from);
         }
@@ -68,30 +81,30 @@ mod tests {
     }
 
     fn of(rows: &[&[Option<f64>]]) -> Vec<Option<usize>> {
-        let (costs, tracks, boxes) = costs(rows);
-        assign(&costs, tracks, boxes)[..tracks].to_vec()
+        let (costs, tracks, detections) = costs(rows);
+        assign(&costs, tracks, detections)[..tracks].to_vec()
     }
 
     #[test]
-    fn who_wants_what_nobody_else_wants_gets_it() {
+    fn uncontended_detections_are_assigned() {
         let got = of(&[&[Some(0.1), None], &[None, None], &[Some(0.9), Some(0.2)]]);
         assert_eq!(got, [Some(0), None, Some(1)]);
     }
 
     #[test]
-    fn the_sum_counts_where_two_want_the_same() {
-        // The first would take box 0 for 0.1, which leaves the second 1.2; the other way round both together pay 0.5.
+    fn the_total_cost_decides_a_contention() {
+        // 0.1 for the first leaves 1.2 for the second; the other way round the total is 0.5.
         let got = of(&[&[Some(0.1), Some(0.3)], &[Some(0.2), Some(1.2)]]);
         assert_eq!(got, [Some(1), Some(0)]);
     }
 
     #[test]
-    fn one_box_goes_to_the_one_that_it_fits_better() {
+    fn one_detection_goes_to_the_better_track() {
         assert_eq!(of(&[&[Some(0.3)], &[Some(0.2)]]), [None, Some(0)]);
     }
 
     #[test]
-    fn what_may_not_be_is_not() {
+    fn forbidden_detections_are_not_assigned() {
         let got = of(&[&[Some(0.1), None], &[Some(0.2), None]]);
         assert_eq!(got, [Some(0), None]);
     }

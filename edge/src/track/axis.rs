@@ -1,68 +1,67 @@
-//! A Kalman filter over one number and its velocity.
+//! A Kalman filter over one value and its velocity.
 //!
-//! The four numbers of a box move apart from each other, so that each needs two by two variances and no matrices.
+//! The four values of a box are independent, so that each needs a 2x2 covariance and no matrices.
 
-/// How long a velocity is believed in once nothing is seen, in seconds: waves and a camera that sways turn round.
-const MEMORY: f64 = 1.0;
+/// Decay time of a velocity without measurements, in seconds: waves and a swaying camera turn round.
+const VELOCITY_DECAY: f64 = 1.0;
 
-/// A number that moves, as far as it is known.
+/// The estimate of a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
-    /// The number.
     pub(super) value: f64,
-    /// Its change in a second.
+    /// Per second.
     velocity: f64,
-    /// Variance of the number.
-    spread: f64,
-    /// Covariance of number and velocity.
-    together: f64,
-    /// Variance of the velocity.
-    velocity_spread: f64,
+    variance: f64,
+    /// Covariance of value and velocity.
+    covariance: f64,
+    velocity_variance: f64,
 }
 
 impl Axis {
-    /// A number measured once with the standard deviation `error`; its velocity is 0, give or take `speed`.
+    /// A value measured with the standard deviation `error`; its velocity is 0 with the standard
+    /// deviation `speed`.
     pub(super) fn new(value: f64, error: f64, speed: f64) -> Self {
         Self {
             value,
             velocity: 0.0,
-            spread: error * error,
-            together: 0.0,
-            velocity_spread: speed * speed,
+            variance: error * error,
+            covariance: 0.0,
+            velocity_variance: speed * speed,
         }
     }
 
-    /// Moves on by `seconds`, while accelerations change the velocity at random by `jolt` in the square root of a second.
-    pub(super) fn predict(&mut self, seconds: f64, jolt: f64) {
-        let kept = (-seconds / MEMORY).exp();
-        let reach = MEMORY * (1.0 - kept);
-        let noise = jolt * jolt;
+    /// Predicts the value after `seconds`; `noise` is the random change of velocity per square root of a
+    /// second.
+    pub(super) fn predict(&mut self, seconds: f64, noise: f64) {
+        let kept = (-seconds / VELOCITY_DECAY).exp();
+        let reach = VELOCITY_DECAY * (1.0 - kept);
+        let process_variance = noise * noise;
         self.value += self.velocity * reach;
         self.velocity *= kept;
-        self.spread += 2.0 * reach * self.together
-            + reach * reach * self.velocity_spread
-            + noise * seconds.powi(3) / 3.0;
-        self.together =
-            kept * (self.together + reach * self.velocity_spread) + noise * seconds * seconds / 2.0;
-        self.velocity_spread = kept * kept * self.velocity_spread + noise * seconds;
+        self.variance += 2.0 * reach * self.covariance
+            + reach * reach * self.velocity_variance
+            + process_variance * seconds.powi(3) / 3.0;
+        self.covariance = kept * (self.covariance + reach * self.velocity_variance)
+            + process_variance * seconds * seconds / 2.0;
+        self.velocity_variance = kept * kept * self.velocity_variance + process_variance * seconds;
     }
 
-    /// How far `measured`, with the standard deviation `error`, lies from what is expected: squared, in variances of the difference.
-    pub(super) fn surprise(&self, measured: f64, error: f64) -> f64 {
-        let off = measured - self.value;
-        off * off / (self.spread + error * error)
+    /// The squared Mahalanobis distance of `measured` with the standard deviation `error`.
+    pub(super) fn distance_squared(&self, measured: f64, error: f64) -> f64 {
+        let residual = measured - self.value;
+        residual * residual / (self.variance + error * error)
     }
 
-    /// Takes a measurement with the standard deviation `error` into account.
+    /// Updates the estimate with a measurement of the standard deviation `error`.
     pub(super) fn update(&mut self, measured: f64, error: f64) {
-        let variance = self.spread + error * error;
-        let (gain, velocity_gain) = (self.spread / variance, self.together / variance);
-        let off = measured - self.value;
-        self.value += gain * off;
-        self.velocity += velocity_gain * off;
-        self.velocity_spread -= velocity_gain * self.together;
-        self.together *= 1.0 - gain;
-        self.spread *= 1.0 - gain;
+        let variance = self.variance + error * error;
+        let (gain, velocity_gain) = (self.variance / variance, self.covariance / variance);
+        let residual = measured - self.value;
+        self.value += gain * residual;
+        self.velocity += velocity_gain * residual;
+        self.velocity_variance -= velocity_gain * self.covariance;
+        self.covariance *= 1.0 - gain;
+        self.variance *= 1.0 - gain;
     }
 }
 
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_constant_velocity_is_learned_whatever_the_intervals() {
+    fn a_constant_velocity_is_estimated_at_any_intervals() {
         for steps in [[0.1, 0.1, 0.1], [0.03, 0.4, 0.07]] {
             let mut axis = Axis::new(0.0, 1.0, 50.0);
             let mut time = 0.0;
@@ -91,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_seen_gets_uncertain_and_stops() {
+    fn without_measurements_the_value_gets_uncertain_and_stops() {
         let mut axis = Axis::new(0.0, 1.0, 50.0);
         for i in 1..30 {
             axis.predict(0.1, 5.0);
@@ -100,22 +99,27 @@ mod tests {
         let before = axis;
         axis.predict(1.0, 5.0);
         assert!(
-            axis.surprise(axis.value + 10.0, 1.0) < before.surprise(before.value + 10.0, 1.0) / 4.0
+            axis.distance_squared(axis.value + 10.0, 1.0)
+                < before.distance_squared(before.value + 10.0, 1.0) / 4.0
         );
         let after = axis.value;
         axis.predict(20.0, 5.0);
-        assert!(axis.value - after < 20.0 * MEMORY, "it does not run away");
+        assert!(
+            axis.value - after < 20.0 * VELOCITY_DECAY,
+            "it does not run away"
+        );
     }
 
     #[test]
-    fn variances_stay_variances() {
+    fn variances_stay_positive() {
         let mut axis = Axis::new(5.0, 1.0, 10.0);
         for i in 0..10_000 {
             axis.predict(f64::from(i % 7) * 0.05, 3.0);
             axis.update(5.0 + f64::from(i % 3), 1.0);
-            assert!(axis.spread > 0.0 && axis.velocity_spread > 0.0);
+            assert!(axis.variance > 0.0 && axis.velocity_variance > 0.0);
             assert!(
-                axis.together * axis.together <= axis.spread * axis.velocity_spread * 1.000_001
+                axis.covariance * axis.covariance
+                    <= axis.variance * axis.velocity_variance * 1.000_001
             );
         }
     }

@@ -1,32 +1,33 @@
-//! How a fluke's box moves: its centre and the logarithms of its sides.
+//! The motion of a fluke's box: its centre and the logarithms of its sides.
 //!
-//! All that is said of places is in sides of the box (the square root of its area), since a near fluke moves by more pixels than a far one
-//! and its box is less exact by as many.
+//! PositionHistory are relative to the box's side (the square root of its area), since a near fluke moves by
+//! more pixels than a far one, and its box is less accurate by as many.
 
 use super::axis::Axis;
 use flukewatch_common::pixel_box::PixelBox;
 
 /// Standard deviation of a detector's centre, in sides.
 const CENTRE_ERROR: f64 = 0.1;
-/// Standard deviation of a detector's width and height, as logarithm: spray and the waterline cut flukes.
+/// Standard deviation of a detector's width and height, as logarithm: spray and the waterline occlude
+/// flukes.
 const SIZE_ERROR: f64 = 0.15;
-/// What the velocity of a fluke that was just found may be, in sides a second: mostly the camera's swaying.
+/// Standard deviation of a new track's velocity, in sides per second: mostly the camera's sway.
 const CENTRE_SPEED: f64 = 2.0;
-/// How that changes at random, in sides a second in the square root of a second.
-const CENTRE_JOLT: f64 = 1.0;
-/// How fast a fluke may unfold, as logarithm in a second.
+/// Its process noise, in sides per second per square root of a second.
+const CENTRE_NOISE: f64 = 1.0;
+/// Standard deviation of a new track's growth, as logarithm per second: flukes unfold.
 const SIZE_SPEED: f64 = 1.0;
-/// How that changes at random.
-const SIZE_JOLT: f64 = 0.5;
+/// Its process noise.
+const SIZE_NOISE: f64 = 0.5;
 
-/// The squared distance, in variances of the four numbers, beyond which a box is another's: 3 in 1,000 of a track's own.
+/// The largest squared Mahalanobis distance of a track's own box: 3 in 1,000 exceed it.
 const GATE: f64 = 16.0;
-/// The farthest that a box may lie from where it is expected, in sides, however little is known.
-const FARTHEST: f64 = 1.5;
-/// From this overlap on a box is the track's whatever its size.
-const OVERLAP: f64 = 0.2;
+/// The largest distance from the predicted centre, in sides, whatever the uncertainty.
+const MAX_DISTANCE: f64 = 1.5;
+/// From this overlap on a box belongs to the track whatever its size.
+const SUFFICIENT_OVERLAP: f64 = 0.2;
 
-/// A box in motion.
+/// The predicted box of a track.
 #[derive(Clone, Copy, Debug)]
 pub struct Motion {
     across: Axis,
@@ -35,8 +36,8 @@ pub struct Motion {
     height: Axis,
 }
 
-/// Centre across and down, logarithms of width and height.
-fn numbers(region: PixelBox) -> [f64; 4] {
+/// Centre, and logarithms of width and height.
+fn state_of(region: PixelBox) -> [f64; 4] {
     let (width, height) = (f64::from(region.width()), f64::from(region.height()));
     [
         f64::from(region.x0) + width / 2.0,
@@ -51,9 +52,9 @@ fn side(region: PixelBox) -> f64 {
 }
 
 impl Motion {
-    /// A box that was seen once.
+    /// The motion of a box that was seen once.
     pub fn new(region: PixelBox) -> Self {
-        let [across, down, width, height] = numbers(region);
+        let [across, down, width, height] = state_of(region);
         let side = side(region);
         let centre = |value| Axis::new(value, CENTRE_ERROR * side, CENTRE_SPEED * side);
         let size = |value| Axis::new(value, SIZE_ERROR, SIZE_SPEED);
@@ -72,18 +73,18 @@ impl Motion {
             .exp()
     }
 
-    /// Moves on by `seconds`.
+    /// Predicts the box after `seconds`.
     pub fn predict(&mut self, seconds: f64) {
-        let jolt = CENTRE_JOLT * self.side();
-        self.across.predict(seconds, jolt);
-        self.down.predict(seconds, jolt);
-        self.width.predict(seconds, SIZE_JOLT);
-        self.height.predict(seconds, SIZE_JOLT);
+        let noise = CENTRE_NOISE * self.side();
+        self.across.predict(seconds, noise);
+        self.down.predict(seconds, noise);
+        self.width.predict(seconds, SIZE_NOISE);
+        self.height.predict(seconds, SIZE_NOISE);
     }
 
-    /// The box is at `region`.
+    /// Updates the prediction with a detection at `region`.
     pub fn update(&mut self, region: PixelBox) {
-        let [across, down, width, height] = numbers(region);
+        let [across, down, width, height] = state_of(region);
         let error = CENTRE_ERROR * side(region);
         self.across.update(across, error);
         self.down.update(down, error);
@@ -91,22 +92,23 @@ impl Motion {
         self.height.update(height, SIZE_ERROR);
     }
 
-    /// What it costs to take `region` for this box, 0 for the very box that is expected and at most 1.5; `None` where it is another's.
+    /// The cost of assigning `region`, from 0 for the predicted box to 1.5; `None` where it cannot be
+    /// this track's.
     pub fn cost(&self, region: PixelBox) -> Option<f64> {
-        let [across, down, width, height] = numbers(region);
+        let [across, down, width, height] = state_of(region);
         let side = side(region).max(self.side());
         let error = CENTRE_ERROR * side;
-        let surprise = self.across.surprise(across, error)
-            + self.down.surprise(down, error)
-            + self.width.surprise(width, SIZE_ERROR)
-            + self.height.surprise(height, SIZE_ERROR);
+        let distance = self.across.distance_squared(across, error)
+            + self.down.distance_squared(down, error)
+            + self.width.distance_squared(width, SIZE_ERROR)
+            + self.height.distance_squared(height, SIZE_ERROR);
         let overlap = self.overlap(region);
         let off = (across - self.across.value).hypot(down - self.down.value) / side;
-        let expected = surprise <= GATE && off <= FARTHEST || overlap >= OVERLAP;
-        expected.then(|| 1.0 - overlap + 0.5 * (surprise / GATE).min(1.0))
+        let expected = distance <= GATE && off <= MAX_DISTANCE || overlap >= SUFFICIENT_OVERLAP;
+        expected.then(|| 1.0 - overlap + 0.5 * (distance / GATE).min(1.0))
     }
 
-    /// The edges of the box: left, top, right, bottom.
+    /// Left, top, right and bottom.
     fn edges(&self) -> [f64; 4] {
         let half = |axis: &Axis| axis.value.clamp(0.0, 12.0).exp() / 2.0;
         let (across, down) = (half(&self.width), half(&self.height));
@@ -131,8 +133,8 @@ impl Motion {
     }
 }
 
-/// The common part of two boxes as a share of the smaller one, 0 to 1.
-pub(super) fn covered(a: PixelBox, b: PixelBox) -> f64 {
+/// The intersection of two boxes as a fraction of the smaller one.
+pub(super) fn overlap_of_smaller(a: PixelBox, b: PixelBox) -> f64 {
     let common = PixelBox {
         x0: a.x0.max(b.x0),
         y0: a.y0.max(b.y0),
@@ -156,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_box_costs_least_and_a_far_one_is_another_s() {
+    fn the_predicted_box_costs_least_and_a_far_one_is_rejected() {
         let mut motion = Motion::new(at(100, 100, 200, 80));
         for i in 1..10 {
             motion.predict(0.1);
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fluke_that_spray_cuts_in_half_is_the_same_one() {
+    fn a_half_hidden_fluke_belongs_to_its_track() {
         let mut motion = Motion::new(at(100, 100, 200, 80));
         motion.predict(0.1);
         motion.update(at(100, 100, 200, 80));
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_of_no_size_do_no_harm() {
+    fn degenerate_boxes_are_harmless() {
         let mut motion = Motion::new(at(5, 5, 0, 0));
         for _ in 0..5 {
             motion.predict(1e6);
@@ -192,9 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_covered_by_its_whole() {
-        assert_eq!(covered(at(0, 0, 100, 50), at(10, 10, 20, 20)), 1.0);
-        assert_eq!(covered(at(0, 0, 10, 10), at(5, 0, 10, 10)), 0.5);
-        assert_eq!(covered(at(0, 0, 10, 10), at(20, 0, 10, 10)), 0.0);
+    fn a_part_overlaps_with_its_whole() {
+        assert_eq!(
+            overlap_of_smaller(at(0, 0, 100, 50), at(10, 10, 20, 20)),
+            1.0
+        );
+        assert_eq!(overlap_of_smaller(at(0, 0, 10, 10), at(5, 0, 10, 10)), 0.5);
+        assert_eq!(overlap_of_smaller(at(0, 0, 10, 10), at(20, 0, 10, 10)), 0.0);
     }
 }

@@ -1,7 +1,7 @@
-//! Flukes that are simulated as a detector would see them: boxes that jitter, are missing and are wrong.
+//! Simulated detections: boxes that jitter, are missing, or are wrong.
 
 use super::*;
-use crate::time::Moment;
+use crate::time::MonotonicTimestamp;
 use flukewatch_common::detection::Detection;
 use flukewatch_common::pixel_box::PixelBox;
 use proptest::prelude::*;
@@ -17,11 +17,11 @@ type Path = Box<dyn Fn(f64) -> Option<[f64; 4]>>;
 /// How a detector errs.
 #[derive(Clone, Copy)]
 struct Errors {
-    /// Of centre and sides, as a share of the sides.
+    /// Of centre and sides, as a fraction of the sides.
     jitter: f64,
-    /// Share of the flukes that are overlooked.
+    /// Fraction of missed flukes.
     misses: f64,
-    /// Boxes a frame that are none.
+    /// False detections per frame.
     false_alarms: f64,
 }
 
@@ -35,7 +35,7 @@ struct Simulation {
     errors: Errors,
     random: StdRng,
     tracker: Tracker,
-    /// Each track's frames by the number of the fluke that it lay on; none for false alarms.
+    /// Frames per track and fluke; `None` for false alarms.
     seen: BTreeMap<u64, BTreeMap<Option<usize>, u32>>,
 }
 
@@ -88,11 +88,10 @@ impl Simulation {
             ));
             whose.push(None);
         }
-        let now = Moment((time * 1e6) as i64);
-        self.tracker.pass(now);
-        self.tracker.step(&found, now);
+        let now = MonotonicTimestamp((time * 1e6) as i64);
+        self.tracker.update(&found, now);
         for track in self.tracker.tracks().iter().filter(|t| t.confirmed) {
-            if let Some(seen) = track.seen {
+            if let Some(seen) = track.detection {
                 let number = found.iter().position(|f| *f == seen).unwrap();
                 *self
                     .seen
@@ -112,7 +111,7 @@ impl Simulation {
         self
     }
 
-    /// Each track's fluke and its frames; fails where a track changed from one to another.
+    /// Each track's fluke and frames; panics on an identity switch.
     fn tracks(&self) -> Vec<(Option<usize>, u32)> {
         let one = |on: &BTreeMap<Option<usize>, u32>| {
             assert_eq!(on.len(), 1, "a track changed flukes: {:?}", self.seen);
@@ -154,7 +153,7 @@ fn swaying(x: f64, y: f64, amplitude: f64, seconds: f64) -> Path {
 }
 
 #[test]
-fn one_fluke_is_one_track_at_every_rate() {
+fn one_fluke_is_one_track_at_every_frame_rate() {
     for rate in [3.0, 5.0, 10.0, 15.0, 30.0, 60.0] {
         for seed in 0..20 {
             let played =
@@ -184,7 +183,7 @@ fn one_fluke_is_one_track_at_irregular_intervals() {
 }
 
 #[test]
-fn a_boat_that_sways_hard_keeps_its_track() {
+fn a_swaying_boat_keeps_its_track() {
     // 1.4 sides to and fro every four seconds: 2.2 sides a second at the fastest.
     for seed in 0..20 {
         let played =
@@ -194,7 +193,7 @@ fn a_boat_that_sways_hard_keeps_its_track() {
 }
 
 #[test]
-fn spray_that_hides_a_fluke_does_not_end_its_track_and_a_dive_does() {
+fn spray_does_not_end_a_track_and_a_dive_does() {
     for (hidden, tracks) in [(1.7, 1), (2.5, 2)] {
         for seed in 0..20 {
             let fluke: Path = Box::new(move |t| {
@@ -250,7 +249,7 @@ fn flukes_that_cross_keep_their_tracks() {
 }
 
 #[test]
-fn a_fluke_that_comes_nearer_is_the_same() {
+fn an_approaching_fluke_keeps_its_track() {
     for seed in 0..20 {
         let nearer: Path = Box::new(|t| {
             let scale = (0.6 * t).exp();
@@ -262,7 +261,7 @@ fn a_fluke_that_comes_nearer_is_the_same() {
 }
 
 #[test]
-fn a_fluke_that_unfolds_at_once_is_the_same() {
+fn an_unfolding_fluke_keeps_its_track() {
     let rising: Path = Box::new(|t| {
         let high = (t * 60.0).clamp(6.0, 90.0);
         Some([900.0, 500.0 - high / 2.0, 220.0, high])
@@ -281,17 +280,17 @@ fn a_fluke_that_unfolds_at_once_is_the_same() {
     .into_iter()
     .enumerate()
     {
-        let now = Moment::from_millis(i as i64 * 100);
+        let now = MonotonicTimestamp::from_millis(i as i64 * 100);
         tracker
             .tracker
-            .step(&[detection([900.0, 500.0], sides, 0.8)], now);
+            .update(&[detection([900.0, 500.0], sides, 0.8)], now);
         assert_eq!(tracker.tracker.tracks().len(), 1, "frame {i}");
-        assert!(tracker.tracker.tracks()[0].seen.is_some(), "frame {i}");
+        assert!(tracker.tracker.tracks()[0].detection.is_some(), "frame {i}");
     }
 }
 
 #[test]
-fn false_alarms_hardly_ever_agree() {
+fn false_alarms_are_rarely_confirmed() {
     let sea = Errors {
         false_alarms: 0.2,
         ..USUAL
@@ -302,38 +301,38 @@ fn false_alarms_hardly_ever_agree() {
 }
 
 #[test]
-fn a_single_box_counts_where_it_is_sure() {
+fn a_single_detection_with_a_high_score_is_confirmed() {
     let mut tracker = Tracker::new(TrackRules::default());
     let one = |score| detection([900.0, 500.0], [200.0, 80.0], score);
-    tracker.step(&[one(0.94)], Moment(0));
+    tracker.update(&[one(0.94)], MonotonicTimestamp(0));
     assert!(!tracker.tracks()[0].confirmed);
     for frame in 1..5 {
-        tracker.step(&[], Moment(frame * 100_000));
+        tracker.update(&[], MonotonicTimestamp(frame * 100_000));
     }
     assert!(tracker.tracks().is_empty(), "seen once in five frames");
-    tracker.step(&[one(0.95)], Moment(600_000));
+    tracker.update(&[one(0.95)], MonotonicTimestamp(600_000));
     assert!(tracker.tracks()[0].confirmed);
-    // What goes on needs less than what begins, but not nothing.
-    tracker.step(&[one(0.26)], Moment(700_000));
-    assert!(tracker.tracks()[0].seen.is_some());
-    tracker.step(&[one(0.24)], Moment(800_000));
-    assert!(tracker.tracks()[0].seen.is_none());
+    // Continuing needs a lower score than starting.
+    tracker.update(&[one(0.26)], MonotonicTimestamp(700_000));
+    assert!(tracker.tracks()[0].detection.is_some());
+    tracker.update(&[one(0.24)], MonotonicTimestamp(800_000));
+    assert!(tracker.tracks()[0].detection.is_none());
 }
 
 #[test]
-fn a_part_of_a_fluke_is_no_fluke_of_its_own() {
+fn a_part_of_a_fluke_is_not_another_fluke() {
     let mut tracker = Tracker::new(TrackRules::default());
     let whole = detection([900.0, 500.0], [300.0, 120.0], 0.9);
     let lobe = detection([830.0, 490.0], [130.0, 80.0], 0.7);
     for frame in 0..10 {
-        tracker.step(&[lobe, whole], Moment(frame * 100_000));
+        tracker.update(&[lobe, whole], MonotonicTimestamp(frame * 100_000));
     }
     assert_eq!(tracker.tracks().len(), 1);
-    assert_eq!(tracker.tracks()[0].seen, Some(whole));
+    assert_eq!(tracker.tracks()[0].detection, Some(whole));
 }
 
 #[test]
-fn what_is_followed_is_bounded() {
+fn the_number_of_tracks_is_bounded() {
     let mut simulation = Simulation::new(USUAL, 5);
     let many: Vec<Path> = (0..10)
         .flat_map(|x| {
@@ -351,23 +350,23 @@ fn a_clock_that_jumps_ends_tracks() {
     for jump in [-1_000_000_000, 1_000_000_000] {
         let mut tracker = Tracker::new(TrackRules::default());
         let one = detection([900.0, 500.0], [200.0, 80.0], 1.0);
-        tracker.step(&[one], Moment(5_000_000_000));
-        tracker.pass(Moment(5_000_000_000 + jump));
+        tracker.update(&[one], MonotonicTimestamp(5_000_000_000));
+        tracker.expire(MonotonicTimestamp(5_000_000_000 + jump));
         assert!(tracker.tracks().is_empty());
-        tracker.step(&[one], Moment(5_000_000_000 + jump));
+        tracker.update(&[one], MonotonicTimestamp(5_000_000_000 + jump));
         assert_eq!(tracker.tracks()[0].id, 1);
     }
 }
 
 #[test]
-fn what_is_alone_is_itself_wherever_it_is() {
+fn a_single_detection_continues_its_track_anywhere() {
     let mut tracker = Tracker::new(TrackRules::default());
     for (frame, side) in [100.0, 2000.0, 30.0].into_iter().enumerate() {
         let found = detection([side, side], [side, side], 1.0);
-        tracker.step_only(found, Moment(frame as i64));
+        tracker.update_single(found, MonotonicTimestamp(frame as i64));
         let tracks = tracker.tracks();
         assert_eq!(
-            (tracks.len(), tracks[0].id, tracks[0].seen),
+            (tracks.len(), tracks[0].id, tracks[0].detection),
             (1, 0, Some(found))
         );
     }
@@ -383,36 +382,34 @@ fn any_box() -> impl Strategy<Value = Detection> {
 
 proptest! {
     #[test]
-    fn whatever_comes_each_box_is_one_track_s(
+    fn each_detection_belongs_to_one_track(
         frames in proptest::collection::vec((proptest::collection::vec(any_box(), 0..6), -2_000_000i64..5_000_000), 1..40),
     ) {
         let mut tracker = Tracker::new(TrackRules::default());
         let mut now = 0i64;
         for (found, passed) in frames {
             now += passed;
-            tracker.pass(Moment(now));
-            tracker.step(&found, Moment(now));
+            tracker.update(&found, MonotonicTimestamp(now));
             let tracks = tracker.tracks();
             prop_assert!(tracks.len() <= MAX_TRACKS);
             prop_assert!(tracks.windows(2).all(|t| t[0].id < t[1].id));
-            for seen in tracks.iter().filter_map(|t| t.seen) {
+            for seen in tracks.iter().filter_map(|t| t.detection) {
                 prop_assert!(found.contains(&seen));
                 let times = found.iter().filter(|f| **f == seen).count();
-                prop_assert!(tracks.iter().filter(|t| t.seen == Some(seen)).count() <= times);
+                prop_assert!(tracks.iter().filter(|t| t.detection == Some(seen)).count() <= times);
             }
         }
     }
 }
 
 #[test]
-fn many_frames_of_one_moment_are_no_fluke_yet() {
+fn many_frames_of_one_instant_are_not_confirmed() {
     let mut tracker = Tracker::new(TrackRules::default());
     let one = detection([900.0, 500.0], [200.0, 80.0], 0.8);
     let mut confirmed = vec![];
     for frame in 0..12 {
-        let now = Moment(frame * 33_333);
-        tracker.pass(now);
-        tracker.step(&[one], now);
+        let now = MonotonicTimestamp(frame * 33_333);
+        tracker.update(&[one], now);
         confirmed.push(tracker.tracks()[0].confirmed);
     }
     // 0.3 s after the first of them.

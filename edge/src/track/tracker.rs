@@ -1,35 +1,33 @@
-//! Tracks as they begin, go on and end.
+//! Starts, continues and ends tracks.
 
-use super::assign::assign;
-use super::motion::{Motion, covered};
-use crate::time::Moment;
+use super::assign::{MAX_DETECTIONS, MAX_TRACKS, assign};
+use super::motion::{Motion, overlap_of_smaller};
+use crate::time::MonotonicTimestamp;
 use flukewatch_common::detection::Detection;
 
-/// How many flukes are followed at once; beyond that, new ones are passed over.
-pub const MAX_TRACKS: usize = 16;
-/// How many boxes of a frame count; the best by score.
-pub(super) const MAX_BOXES: usize = 32;
-/// From this share of the smaller box on, a box that lies on a followed fluke is a part of it and no fluke of its own.
-const PART: f64 = 0.5;
-/// What goes on needs only this share of the score that a beginning needs.
-const LESS: f32 = 0.5;
+/// A detection that overlaps a track by this fraction of the smaller box is a part of its fluke.
+const PART_OVERLAP: f64 = 0.5;
+/// A track continues with this fraction of the score that starts one.
+const CONTINUE_FRACTION: f32 = 0.5;
 
-/// When a track begins and ends.
+/// When a track starts, is confirmed and ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrackRules {
-    /// The score from which a box may begin a track.
+    /// The least score that starts a track.
     pub threshold: f32,
-    /// The score from which a single box is enough.
-    pub sure: f32,
-    /// Otherwise so many boxes are needed..
-    pub hits: u32,
-    /// ..in so many frames, at most 32..
-    pub of_frames: u32,
-    /// ..and so long after the first one, in milliseconds: of many frames a second, several show the same wave.
-    pub lasts: i64,
-    /// What a detector finds counts from this width on, as a share of the frame's. Films alone: a still is there because it shows a fluke.
-    pub narrowest: f32,
-    /// Without a box for so long a track ends, in milliseconds.
+    /// The least score that confirms a track at once.
+    pub confirm_score: f32,
+    /// The least detections within the last `window` frames that confirm a track.
+    pub min_hits: u32,
+    /// The window of `min_hits`, in frames; at most 32.
+    pub window: u32,
+    /// The least age of a confirmed track, in milliseconds: at a high frame rate several frames show the
+    /// same wave.
+    pub min_age: i64,
+    /// The least width of a detection, as a fraction of the frame's. Not applied to stills, which are
+    /// taken because they show a fluke.
+    pub min_width_fraction: f32,
+    /// A track ends after so many milliseconds without a detection.
     pub gap: i64,
 }
 
@@ -37,212 +35,216 @@ impl Default for TrackRules {
     fn default() -> Self {
         Self {
             threshold: 0.5,
-            sure: 0.95,
-            hits: 3,
-            of_frames: 5,
-            lasts: 300,
-            narrowest: 0.0,
+            confirm_score: 0.95,
+            min_hits: 3,
+            window: 5,
+            min_age: 300,
+            min_width_fraction: 0.0,
             gap: 2000,
         }
     }
 }
 
-/// A fluke that is followed.
+/// A tracked fluke.
 #[derive(Clone, Copy, Debug)]
-pub struct Tracked {
-    /// Counts the tracks of a [`Tracker`].
+pub struct Track {
+    /// Unique within a [`Tracker`].
     pub id: u64,
-    /// Whether it was seen often enough to be a fluke.
+    /// Whether it is confirmed to be a fluke.
     pub confirmed: bool,
-    /// Its box in the frame that came last, where it has one.
-    pub seen: Option<Detection>,
+    /// Its detection in the last frame, if any.
+    pub detection: Option<Detection>,
     motion: Motion,
-    /// The box that was seen last.
-    last: Detection,
-    /// When that was.
-    when: Moment,
-    /// When the first one was seen.
-    began: Moment,
-    /// Whether it was seen, a bit a frame, the last frame lowest.
+    last_detection: Detection,
+    last_seen: MonotonicTimestamp,
+    first_seen: MonotonicTimestamp,
+    /// One bit per frame with a detection, the last frame lowest.
     history: u32,
-    /// Frames since it began.
+    /// Frames since it started.
     frames: u32,
 }
 
-/// Follows the flukes before one camera.
+/// Tracks the flukes of one camera.
 #[derive(Debug)]
 pub struct Tracker {
     rules: TrackRules,
-    tracks: Vec<Tracked>,
-    boxes: Vec<Detection>,
-    /// When the last frame was.
-    now: Option<Moment>,
-    next: u64,
+    tracks: Vec<Track>,
+    detections: Vec<Detection>,
+    /// The time of the last frame.
+    now: Option<MonotonicTimestamp>,
+    next_id: u64,
 }
 
 impl Tracker {
-    /// Nothing is followed yet.
+    /// A tracker without tracks.
     pub fn new(rules: TrackRules) -> Self {
         Self {
             rules,
             tracks: Vec::with_capacity(MAX_TRACKS),
-            boxes: Vec::with_capacity(MAX_BOXES),
+            detections: Vec::with_capacity(MAX_DETECTIONS),
             now: None,
-            next: 0,
+            next_id: 0,
         }
     }
 
-    /// What is followed, in the order in which it began.
-    pub fn tracks(&self) -> &[Tracked] {
+    /// The tracks, in the order in which they started.
+    pub fn tracks(&self) -> &[Track] {
         &self.tracks
     }
 
-    /// Whether the track `id` goes on.
-    pub fn follows(&self, id: u64) -> bool {
+    /// Whether the track `id` exists.
+    pub fn contains(&self, id: u64) -> bool {
         self.tracks.iter().any(|t| t.id == id)
     }
 
-    /// Time has come to `now`: ends the tracks whose gap is over. Moments that jump, forwards or backwards, end them too.
-    pub fn pass(&mut self, now: Moment) {
+    /// Ends the tracks without a detection for too long. A jump of time, forwards or backwards, ends
+    /// them too.
+    pub fn expire(&mut self, now: MonotonicTimestamp) {
         let gap = self.rules.gap;
         self.tracks
-            .retain(|t| now.millis_since(t.when).saturating_abs() < gap);
+            .retain(|t| now.millis_since(t.last_seen).saturating_abs() < gap);
     }
 
-    /// All tracks end.
-    pub fn finish(&mut self) {
+    /// Ends all tracks.
+    pub fn end_all(&mut self) {
         self.tracks.clear();
     }
 
-    /// A frame taken at `now` shows `found`. Call [`Tracker::pass`] first.
-    pub fn step(&mut self, found: &[Detection], now: Moment) {
+    /// Continues, starts and ends tracks with the detections of a frame taken at `now`.
+    pub fn update(&mut self, detections: &[Detection], now: MonotonicTimestamp) {
+        self.expire(now);
         self.predict(now);
-        self.choose(found);
-        let mut costs = [[None; MAX_BOXES]; MAX_TRACKS];
+        self.select(detections);
+        let mut costs = [[None; MAX_DETECTIONS]; MAX_TRACKS];
         for (row, track) in costs.iter_mut().zip(&self.tracks) {
-            for (cost, found) in row.iter_mut().zip(&self.boxes) {
-                *cost = track.motion.cost(found.region);
+            for (cost, detection) in row.iter_mut().zip(&self.detections) {
+                *cost = track.motion.cost(detection.region);
             }
         }
-        let chosen = assign(&costs, self.tracks.len(), self.boxes.len());
-        let mut taken = [false; MAX_BOXES];
+        let chosen = assign(&costs, self.tracks.len(), self.detections.len());
+        let mut taken = [false; MAX_DETECTIONS];
         for (track, chosen) in self.tracks.iter_mut().zip(chosen) {
-            let chosen = chosen.and_then(|c| Some((self.boxes.get(c)?, taken.get_mut(c)?)));
-            if let Some((found, taken)) = chosen {
+            let chosen = chosen.and_then(|c| Some((self.detections.get(c)?, taken.get_mut(c)?)));
+            if let Some((detection, taken)) = chosen {
                 *taken = true;
-                track.motion.update(found.region);
-                track.see(*found, now);
+                track.motion.update(detection.region);
+                track.see(*detection, now);
             }
         }
         for (number, taken) in taken.into_iter().enumerate() {
-            if let Some(found) = self.boxes.get(number).copied().filter(|_| !taken) {
-                self.begin(found, now);
+            if let Some(detection) = self.detections.get(number).copied().filter(|_| !taken) {
+                self.start(detection, now);
             }
         }
         let TrackRules {
-            hits,
-            of_frames,
-            lasts,
-            sure,
+            min_hits,
+            window,
+            min_age,
+            confirm_score,
             ..
         } = self.rules;
         self.tracks.retain_mut(|track| {
-            let window = u32::MAX >> (32 - of_frames.clamp(1, 32));
-            let seen = (track.history & window).count_ones();
-            let often = seen >= hits;
-            let long = track.when.millis_since(track.began) >= lasts;
-            track.confirmed |= often && long || track.seen.is_some_and(|s| s.score >= sure);
-            track.confirmed || often || track.frames < of_frames
+            let mask = u32::MAX >> (32 - window.clamp(1, 32));
+            let enough_hits = (track.history & mask).count_ones() >= min_hits;
+            let old_enough = track.last_seen.millis_since(track.first_seen) >= min_age;
+            let certain = track.detection.is_some_and(|d| d.score >= confirm_score);
+            track.confirmed |= enough_hits && old_enough || certain;
+            track.confirmed || enough_hits || track.frames < window
         });
     }
 
-    /// A frame taken at `now` shows one thing and cannot show another: it is what was followed before, wherever it is now.
-    pub fn step_only(&mut self, found: Detection, now: Moment) {
+    /// Continues the one track with the only possible detection, wherever it is.
+    pub fn update_single(&mut self, detection: Detection, now: MonotonicTimestamp) {
         self.predict(now);
         self.tracks.truncate(1);
         match self.tracks.first_mut() {
             Some(track) => {
-                track.motion = Motion::new(found.region);
-                track.see(found, now);
+                track.motion = Motion::new(detection.region);
+                track.see(detection, now);
             }
-            None => self.begin(found, now),
+            None => self.start(detection, now),
         }
         for track in &mut self.tracks {
             track.confirmed = true;
         }
     }
 
-    /// Moves all tracks on to `now`.
-    fn predict(&mut self, now: Moment) {
-        let passed = self.now.map_or(0.0, |then| now.since(then).as_secs_f64());
+    /// Predicts all tracks at `now`.
+    fn predict(&mut self, now: MonotonicTimestamp) {
+        let elapsed = self.now.map_or(0.0, |then| now.since(then).as_secs_f64());
         self.now = Some(now);
         for track in &mut self.tracks {
-            track.motion.predict(passed);
-            track.seen = None;
+            track.motion.predict(elapsed);
+            track.detection = None;
             track.miss();
         }
     }
 
-    /// Keeps those of `found` that count, best first.
-    fn choose(&mut self, found: &[Detection]) {
-        let least = self.rules.threshold * LESS;
-        self.boxes.clear();
-        for detection in found
+    /// Selects the relevant detections, best first.
+    fn select(&mut self, detections: &[Detection]) {
+        let min_score = self.rules.threshold * CONTINUE_FRACTION;
+        self.detections.clear();
+        for detection in detections
             .iter()
-            .filter(|d| d.score >= least && d.region.area() > 0)
+            .filter(|d| d.score >= min_score && d.region.area() > 0)
         {
-            let at = self.boxes.partition_point(|d| d.score >= detection.score);
-            if self.boxes.len() == MAX_BOXES {
-                if at == MAX_BOXES {
+            let at = self
+                .detections
+                .partition_point(|d| d.score >= detection.score);
+            if self.detections.len() == MAX_DETECTIONS {
+                if at == MAX_DETECTIONS {
                     continue;
                 }
-                self.boxes.pop();
+                self.detections.pop();
             }
-            self.boxes.insert(at, *detection);
+            self.detections.insert(at, *detection);
         }
     }
 
-    /// A box that no track expects begins one, unless it lies on a fluke that is followed: then it is a part of it, or, where nothing
-    /// else was seen of that, the fluke itself, which unfolded or came out of the spray at once.
-    fn begin(&mut self, found: Detection, now: Moment) {
-        let part = |t: &&mut Tracked| covered(t.last.region, found.region) >= PART;
+    /// Starts a track with an unassigned detection, unless it overlaps a track: then it is a part of
+    /// that fluke, or, where that has no other detection, the fluke itself, which unfolded or came out
+    /// of the spray at once.
+    fn start(&mut self, detection: Detection, now: MonotonicTimestamp) {
+        let part = |t: &&mut Track| {
+            overlap_of_smaller(t.last_detection.region, detection.region) >= PART_OVERLAP
+        };
         if let Some(track) = self.tracks.iter_mut().find(part) {
-            if track.seen.is_none() {
-                track.motion = Motion::new(found.region);
-                track.see(found, now);
+            if track.detection.is_none() {
+                track.motion = Motion::new(detection.region);
+                track.see(detection, now);
             }
             return;
         }
-        if found.score < self.rules.threshold || self.tracks.len() == MAX_TRACKS {
+        if detection.score < self.rules.threshold || self.tracks.len() == MAX_TRACKS {
             return;
         }
-        self.tracks.push(Tracked {
-            id: self.next,
+        self.tracks.push(Track {
+            id: self.next_id,
             confirmed: false,
-            seen: Some(found),
-            motion: Motion::new(found.region),
-            last: found,
-            when: now,
-            began: now,
+            detection: Some(detection),
+            motion: Motion::new(detection.region),
+            last_detection: detection,
+            last_seen: now,
+            first_seen: now,
             history: 1,
             frames: 1,
         });
-        self.next += 1;
+        self.next_id += 1;
     }
 }
 
-impl Tracked {
-    /// Another frame came, and has shown nothing of it yet.
+impl Track {
+    /// A frame without a detection, so far.
     fn miss(&mut self) {
         self.history <<= 1;
         self.frames = self.frames.saturating_add(1);
     }
 
-    /// The frame shows it.
-    fn see(&mut self, found: Detection, now: Moment) {
+    /// The frame has a detection.
+    fn see(&mut self, detection: Detection, now: MonotonicTimestamp) {
         self.history |= 1;
-        self.seen = Some(found);
-        self.last = found;
-        self.when = now;
+        self.detection = Some(detection);
+        self.last_detection = detection;
+        self.last_seen = now;
     }
 }

@@ -6,29 +6,27 @@ use std::str::FromStr;
 /// `mqtt://[user:password@]host[:port]`; `mqtts://` encrypts.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
-    /// Whether the link is encrypted.
+    /// Whether the connection is encrypted.
     pub tls: bool,
-    /// User and password, where the broker wants them.
+    /// User and password, where the broker requires them.
     pub credentials: Option<(String, String)>,
-    /// A name or an address; an IPv6 address in brackets.
+    /// A host name or address; an IPv6 address in brackets.
     pub host: String,
     /// The port.
     pub port: u16,
 }
 
-/// Why a text is no broker's address.
+/// Why a broker's address is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadBrokerUrl {
     /// Neither `mqtt://` nor `mqtts://`.
-    #[error("a broker is given as mqtt://host:port, not '{0}'")]
+    #[error("expected mqtt://host:port, not '{0}'")]
     Form(String),
-    /// A port that is none.
-    #[error("the broker's port must be 1 to 65535, not '{0}'")]
+    /// Invalid port.
+    #[error("port must be 1 to 65535, not '{0}'")]
     Port(String),
-    /// Encryption in a program without it.
-    #[error(
-        "mqtts:// needs a flukewatch-edge built with the feature 'tls' (cargo build -p flukewatch-edge --features tls)"
-    )]
+    /// Encryption in a program built without it.
+    #[error("mqtts:// needs the feature 'tls': cargo build -p flukewatch-edge --features tls")]
     NoTls,
 }
 
@@ -117,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read() {
+    fn addresses_are_parsed() {
         for (text, host, port) in [
             ("mqtt://127.0.0.1:1884", "127.0.0.1", 1884),
             ("mqtt://shore.example.org", "shore.example.org", 1883),
@@ -134,22 +132,22 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_read_and_never_shown() {
+    fn a_password_is_parsed_and_never_shown() {
         let url: BrokerUrl = "mqtt://boat:se@cr:et@shore:99".parse().unwrap();
         assert_eq!(url.credentials, Some(("boat".into(), "se@cr:et".into())));
         assert_eq!(
             (url.to_string(), format!("{url:?}")),
             ("mqtt://shore:99".into(), "mqtt://shore:99".into())
         );
-        let said = "mqtt://:secret@shore"
+        let error = "mqtt://:secret@shore"
             .parse::<BrokerUrl>()
             .unwrap_err()
             .to_string();
-        assert!(!said.contains("secret"), "{said}");
+        assert!(!error.contains("secret"), "{error}");
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_addresses_are_rejected() {
         for bad in [
             "",
             "127.0.0.1:1883",
@@ -174,7 +172,7 @@ mod tests {
 
     #[cfg(not(feature = "tls"))]
     #[test]
-    fn encryption_says_what_it_needs() {
+    fn encryption_needs_the_feature() {
         assert_eq!(
             "mqtts://shore".parse::<BrokerUrl>(),
             Err(BadBrokerUrl::NoTls)

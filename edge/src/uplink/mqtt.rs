@@ -1,9 +1,11 @@
-//! MQTT 3.1.1 at QoS 1, by `rumqttc`.
+//! MQTT 3.1.1 at QoS 1, through `rumqttc`.
 //!
-//! Every connection is a clean session with an event loop of its own, since `rumqttc` drops what is queued, without a word, when a
-//! session is lost. The loop runs in a task of its own: it must never be stopped in the middle of a packet.
+//! Every connection is a clean session with a new event loop, since `rumqttc` silently drops its
+//! queue when a session ends. The loop runs in a separate task: it must not be stopped in the
+//! middle of a packet.
 
-use super::{BrokerUrl, LinkError, MAX_WINDOW, Uplink, UplinkEvent};
+use super::broker_url::BrokerUrl;
+use super::link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 use crate::outbox::Key;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::topic;
@@ -18,11 +20,11 @@ use tokio::task::JoinHandle;
 
 /// The largest MQTT packet: a message, its topic and header.
 const MAX_PACKET: usize = MAX_MESSAGE + 4 * 1024;
-/// How long connecting and subscribing may take together.
+/// Timeout for connecting and subscribing together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long one write may take, in seconds; a picture on a thin link needs its time.
+/// Timeout of one write, in seconds; a picture on a slow link takes long.
 const WRITE_TIMEOUT: u64 = 120;
-/// An idle link is tried this often.
+/// How often an idle connection is probed.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// A boat's link to an MQTT broker.
@@ -35,7 +37,7 @@ pub struct MqttUplink {
 struct Connection {
     client: AsyncClient,
     events: mpsc::Receiver<Result<Event, LinkError>>,
-    /// Handed over, not yet written; in this order.
+    /// Queued and not written yet, in order.
     unwritten: VecDeque<Key>,
     /// Written and not yet acknowledged, by packet id.
     unacknowledged: HashMap<u16, Key>,
@@ -93,22 +95,20 @@ impl Uplink for MqttUplink {
             unacknowledged: HashMap::new(),
             event_loop: tokio::spawn(run(event_loop, sender)),
         };
-        let receipts = topic::of_receipts(&self.boat);
-        tokio::time::timeout(CONNECT_TIMEOUT, connection.subscribe(receipts))
+        let acks = topic::of_acks(&self.boat);
+        tokio::time::timeout(CONNECT_TIMEOUT, connection.subscribe(acks))
             .await
-            .map_err(|_| {
-                LinkError(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()))
-            })??;
+            .map_err(|_| LinkError(format!("timed out after {} s", CONNECT_TIMEOUT.as_secs())))??;
         self.connection = Some(connection);
         Ok(())
     }
 
     fn send(&mut self, key: Key, topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {
         let connection = self.connection.as_mut().ok_or_else(not_connected)?;
-        // The event loop would end the whole connection over it.
+        // The event loop would close the connection.
         if message.len() > MAX_MESSAGE {
             return Err(LinkError(format!(
-                "a message of {} bytes is too large to send",
+                "message of {} bytes exceeds the limit",
                 message.len()
             )));
         }
@@ -123,7 +123,7 @@ impl Uplink for MqttUplink {
     }
 
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
-        let receipts = topic::of_receipts(&self.boat);
+        let acks = topic::of_acks(&self.boat);
         let connection = self.connection.as_mut().ok_or_else(not_connected)?;
         loop {
             match connection.next().await? {
@@ -134,11 +134,11 @@ impl Uplink for MqttUplink {
                 }
                 Event::Incoming(Packet::PubAck(ack)) => {
                     if let Some(key) = connection.unacknowledged.remove(&ack.pkid) {
-                        return Ok(UplinkEvent::Taken(key));
+                        return Ok(UplinkEvent::BrokerAccepted(key));
                     }
                 }
-                Event::Incoming(Packet::Publish(message)) if message.topic == receipts => {
-                    return Ok(UplinkEvent::Receipt(message.payload.to_vec()));
+                Event::Incoming(Packet::Publish(message)) if message.topic == acks => {
+                    return Ok(UplinkEvent::Ack(message.payload.to_vec()));
                 }
                 _ => {}
             }
@@ -147,11 +147,11 @@ impl Uplink for MqttUplink {
 }
 
 impl Connection {
-    /// Waits for the connection, then for the subscription, so that no receipt is missed.
-    async fn subscribe(&mut self, receipts: String) -> Result<(), LinkError> {
+    /// Waits for the connection, then for the subscription, so that no acknowledgement is missed.
+    async fn subscribe(&mut self, acks: String) -> Result<(), LinkError> {
         while !matches!(self.next().await?, Event::Incoming(Packet::ConnAck(_))) {}
         self.client
-            .try_subscribe(receipts, QoS::AtLeastOnce)
+            .try_subscribe(acks, QoS::AtLeastOnce)
             .map_err(|e| LinkError(e.to_string()))?;
         loop {
             if let Event::Incoming(Packet::SubAck(ack)) = self.next().await? {
@@ -162,7 +162,9 @@ impl Connection {
                 return if granted {
                     Ok(())
                 } else {
-                    Err(LinkError("it refuses the receipts topic".into()))
+                    Err(LinkError(
+                        "subscription to the acknowledgement topic rejected".into(),
+                    ))
                 };
             }
         }

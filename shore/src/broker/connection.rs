@@ -1,8 +1,8 @@
-//! One client's connection: packets in, packets out.
+//! One client's connection: a loop that reads packets and a loop that writes them.
 
 use super::filter;
-use super::subscriptions::{Delivery, Place, Subscriptions};
-use super::{Limits, Oversized};
+use super::limits::Limits;
+use super::sessions::{Delivery, Session, Sessions};
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::{Error, Protocol};
 use rumqttc::{
@@ -20,171 +20,185 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-/// How long a client that asks for no keep-alive may be silent.
-const SILENCE: Duration = Duration::from_secs(3600);
-/// Answers that wait to be written.
-const ANSWERS: usize = 1024;
+/// Idle timeout of a client that asks for no keep-alive.
+const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Responses queued for writing.
+const MAX_QUEUED_RESPONSES: usize = 1024;
+/// Bytes kept of an oversized packet.
+const OVERSIZED_HEAD_BYTES: usize = 256;
+const MAX_CLIENT_ID_BYTES: usize = 256;
 
-/// Why a connection ends.
+/// A packet that was too large to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OversizedPacket {
+    /// The client id, or the peer's address before CONNECT.
+    pub client_id: String,
+    /// The announced size.
+    pub bytes: usize,
+    /// The first bytes, at most 256.
+    pub head: Vec<u8>,
+}
+
 #[derive(Debug, thiserror::Error)]
-enum End {
-    #[error("it closed the connection")]
-    Closed,
-    #[error("it said goodbye")]
-    Goodbye,
-    #[error("it was silent for too long")]
-    Silent,
-    #[error("it sent a packet of {0} bytes, over the limit")]
-    Oversized(usize),
-    #[error("it sent what is no MQTT 3.1.1: {0}")]
-    Malformed(String),
-    #[error("it took no byte for too long")]
-    Stalled,
-    #[error("it was told to leave")]
-    SentAway,
+enum DisconnectReason {
+    #[error("connection closed by the client")]
+    ConnectionClosed,
+    #[error("DISCONNECT received")]
+    ClientDisconnect,
+    #[error("keep-alive timeout")]
+    KeepAliveTimeout,
+    #[error("packet of {0} bytes exceeds the limit")]
+    PacketTooLarge(usize),
+    #[error("protocol error: {0}")]
+    ProtocolError(String),
+    #[error("write timeout")]
+    WriteTimeout,
+    #[error("session taken over or evicted")]
+    Evicted,
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// What a connection works with.
 pub(super) struct Connection {
-    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) sessions: Arc<Sessions>,
     pub(super) limits: Arc<Limits>,
-    pub(super) oversized: mpsc::Sender<Oversized>,
+    pub(super) oversized: mpsc::Sender<OversizedPacket>,
 }
 
 impl Connection {
-    /// Serves `stream` until either side ends it.
+    /// Serves `stream` until either side closes it.
     pub(super) async fn serve(self, stream: TcpStream, peer: SocketAddr) {
-        let mut client = peer.to_string();
-        let end = match self.run(stream, &mut client).await {
-            Ok(()) => return,
-            Err(end) => end,
+        let mut client_id = peer.to_string();
+        let Err(reason) = self.run(stream, &mut client_id).await else {
+            return;
         };
-        match end {
-            End::Oversized(_) | End::Malformed(_) => {
-                tracing::warn!(client, "connection closed: {end}")
+        match reason {
+            DisconnectReason::PacketTooLarge(_) | DisconnectReason::ProtocolError(_) => {
+                tracing::warn!(client_id, %reason, "client disconnected");
             }
-            _ => tracing::debug!(client, "connection closed: {end}"),
+            _ => tracing::debug!(client_id, %reason, "client disconnected"),
         }
     }
 
-    async fn run(&self, stream: TcpStream, client: &mut String) -> Result<(), End> {
+    async fn run(&self, stream: TcpStream, client_id: &mut String) -> Result<(), DisconnectReason> {
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         let mut reader = Reader {
             half: read,
             buffer: BytesMut::new(),
-            limit: self.limits.packet,
-            patience: SILENCE,
+            max_packet_bytes: self.limits.max_packet_bytes,
+            idle_timeout: DEFAULT_IDLE_TIMEOUT,
         };
         let mut writer = Writer {
             half: write,
             buffer: BytesMut::new(),
-            stalled: self.limits.stalled,
+            write_timeout: self.limits.write_timeout,
         };
 
-        let first = timeout(self.limits.handshake, reader.packet())
+        let first = timeout(self.limits.connect_timeout, reader.packet())
             .await
-            .map_err(|_| End::Silent)?;
-        let connect = match first.inspect_err(|end| self.tell(end, client, &reader))? {
-            Packet::Connect(connect) => connect,
-            _ => return Err(End::Malformed("the first packet is no CONNECT".into())),
+            .map_err(|_| DisconnectReason::KeepAliveTimeout)?;
+        let first = first.inspect_err(|reason| self.report_oversized(reason, client_id, &reader));
+        let Packet::Connect(connect) = first? else {
+            return Err(DisconnectReason::ProtocolError(
+                "the first packet is not CONNECT".into(),
+            ));
         };
-        let refusal = refusal(&connect);
+        let refusal = refusal_code(&connect);
         let code = refusal.unwrap_or(ConnectReturnCode::Success);
         writer
             .write(Packet::ConnAck(ConnAck::new(code, false)))
             .await?;
         if refusal.is_some() {
-            return Err(End::Malformed(format!("connection refused: {code:?}")));
+            return Err(DisconnectReason::ProtocolError(format!(
+                "connection refused: {code:?}"
+            )));
         }
         if !connect.client_id.is_empty() {
-            client.clone_from(&connect.client_id);
+            client_id.clone_from(&connect.client_id);
         }
         if connect.keep_alive > 0 {
-            // One and a half times the keep-alive, as MQTT says.
-            reader.patience = Duration::from_millis(u64::from(connect.keep_alive) * 1500);
+            // One and a half times the keep-alive, as MQTT demands.
+            reader.idle_timeout = Duration::from_millis(u64::from(connect.keep_alive) * 1500);
         }
 
-        let (queue, deliveries) = mpsc::channel(self.limits.queue);
-        let (answers, to_answer) = mpsc::channel(ANSWERS);
-        let place = self.subscriptions.join(client, queue);
-        let window = Window {
-            room: Semaphore::new(self.limits.window),
-            unacknowledged: Mutex::default(),
+        let (queue, deliveries) = mpsc::channel(self.limits.max_queued_messages);
+        let (respond, responses) = mpsc::channel(MAX_QUEUED_RESPONSES);
+        let session = self.sessions.register(client_id, queue);
+        let in_flight = InFlight {
+            permits: Semaphore::new(self.limits.max_in_flight),
+            packet_ids: Mutex::default(),
         };
-        let (told, leave) = (client.clone(), Arc::clone(&place.leave));
-        tokio::select! {
-            end = self.listen(&mut reader, &place, &window, answers, &told) => end,
-            end = writer.speak(to_answer, deliveries, &window) => end,
-            () = leave.notified() => Err(End::SentAway),
-        }
+        let evict = Arc::clone(&session.evict);
+        let outcome = tokio::select! {
+            reason = self.read_loop(&mut reader, &session, &in_flight, respond) => reason,
+            reason = writer.write_loop(responses, deliveries, &in_flight) => reason,
+            () = evict.notified() => Err(DisconnectReason::Evicted),
+        };
+        outcome.inspect_err(|reason| self.report_oversized(reason, client_id, &reader))
     }
 
-    fn tell(&self, end: &End, client: &str, reader: &Reader) {
-        if let End::Oversized(bytes) = end {
-            let head = reader.buffer.iter().take(256).copied().collect();
-            let _ = self.oversized.try_send(Oversized {
-                client: client.to_owned(),
+    fn report_oversized(&self, reason: &DisconnectReason, client_id: &str, reader: &Reader) {
+        if let DisconnectReason::PacketTooLarge(bytes) = reason {
+            let head = reader.buffer.iter().take(OVERSIZED_HEAD_BYTES).copied();
+            let _ = self.oversized.try_send(OversizedPacket {
+                client_id: client_id.to_owned(),
                 bytes: *bytes,
-                head,
+                head: head.collect(),
             });
         }
     }
 
-    async fn listen(
+    async fn read_loop(
         &self,
         reader: &mut Reader,
-        place: &Place,
-        window: &Window,
-        answers: mpsc::Sender<Packet>,
-        client: &str,
-    ) -> Result<(), End> {
+        session: &Session,
+        in_flight: &InFlight,
+        respond: mpsc::Sender<Packet>,
+    ) -> Result<(), DisconnectReason> {
         loop {
-            let packet = match reader.packet().await {
-                Ok(packet) => packet,
-                Err(end) => {
-                    self.tell(&end, client, reader);
-                    return Err(end);
-                }
-            };
-            let answer = match packet {
-                Packet::Publish(publish) => self.pass_on(publish).await?,
+            let response = match reader.packet().await? {
+                Packet::Publish(publish) => self.handle_publish(publish).await?,
                 Packet::PubAck(ack) => {
-                    window.acknowledge(ack.pkid);
+                    in_flight.acknowledge(ack.pkid);
                     None
                 }
-                Packet::Subscribe(wish) => {
-                    let filters = wish.filters.into_iter().map(|f| (f.path, f.qos)).collect();
-                    let codes = place.subscribe(filters, self.limits.filters).into_iter();
-                    let codes = codes.map(|c| {
-                        c.map_or(SubscribeReasonCode::Failure, SubscribeReasonCode::Success)
+                Packet::Subscribe(request) => {
+                    let filters = request.filters.into_iter().map(|f| (f.path, f.qos));
+                    let granted = session.subscribe(filters.collect(), self.limits.max_filters);
+                    let codes = granted.into_iter().map(|qos| {
+                        qos.map_or(SubscribeReasonCode::Failure, SubscribeReasonCode::Success)
                     });
-                    Some(Packet::SubAck(SubAck::new(wish.pkid, codes.collect())))
+                    Some(Packet::SubAck(SubAck::new(request.pkid, codes.collect())))
                 }
-                Packet::Unsubscribe(wish) => {
-                    place.unsubscribe(&wish.topics);
-                    Some(Packet::UnsubAck(UnsubAck::new(wish.pkid)))
+                Packet::Unsubscribe(request) => {
+                    session.unsubscribe(&request.topics);
+                    Some(Packet::UnsubAck(UnsubAck::new(request.pkid)))
                 }
                 Packet::PingReq => Some(Packet::PingResp),
-                Packet::Disconnect => return Err(End::Goodbye),
-                _ => return Err(End::Malformed("a packet that has no place here".into())),
+                Packet::Disconnect => return Err(DisconnectReason::ClientDisconnect),
+                _ => {
+                    return Err(DisconnectReason::ProtocolError(
+                        "unexpected packet type".into(),
+                    ));
+                }
             };
-            if let Some(answer) = answer {
-                answers.send(answer).await.map_err(|_| End::Closed)?;
+            if let Some(response) = response {
+                let sent = respond.send(response).await;
+                sent.map_err(|_| DisconnectReason::ConnectionClosed)?;
             }
         }
     }
 
-    async fn pass_on(&self, publish: Publish) -> Result<Option<Packet>, End> {
+    async fn handle_publish(&self, publish: Publish) -> Result<Option<Packet>, DisconnectReason> {
         if publish.qos == QoS::ExactlyOnce {
-            return Err(End::Malformed("QoS 2 is not offered".into()));
-        }
-        if !filter::valid_topic(&publish.topic) {
-            return Err(End::Malformed(
-                "a topic that may not be published to".into(),
+            return Err(DisconnectReason::ProtocolError(
+                "QoS 2 is not supported".into(),
             ));
+        }
+        if !filter::is_valid_topic(&publish.topic) {
+            return Err(DisconnectReason::ProtocolError("invalid topic".into()));
         }
         let message = Delivery {
             topic: publish.topic.into(),
@@ -192,50 +206,51 @@ impl Connection {
             payload: Bytes::copy_from_slice(&publish.payload),
             qos: publish.qos,
         };
-        self.subscriptions
-            .route(&message, self.limits.stalled)
+        self.sessions
+            .route(&message, self.limits.write_timeout)
             .await;
         Ok((publish.qos == QoS::AtLeastOnce).then(|| Packet::PubAck(PubAck::new(publish.pkid))))
     }
 }
 
-fn refusal(connect: &Connect) -> Option<ConnectReturnCode> {
+fn refusal_code(connect: &Connect) -> Option<ConnectReturnCode> {
     if connect.protocol != Protocol::V4 {
         return Some(ConnectReturnCode::RefusedProtocolVersion);
     }
-    let nameless = connect.client_id.is_empty() && !connect.clean_session;
-    (nameless || connect.client_id.len() > 256).then_some(ConnectReturnCode::BadClientId)
+    let anonymous = connect.client_id.is_empty() && !connect.clean_session;
+    (anonymous || connect.client_id.len() > MAX_CLIENT_ID_BYTES)
+        .then_some(ConnectReturnCode::BadClientId)
 }
 
-/// What a subscriber was sent and has not acknowledged.
-struct Window {
-    room: Semaphore,
-    unacknowledged: Mutex<HashSet<u16>>,
+/// Messages that a subscriber was sent and has not acknowledged.
+struct InFlight {
+    permits: Semaphore,
+    packet_ids: Mutex<HashSet<u16>>,
 }
 
-impl Window {
-    fn acknowledge(&self, number: u16) {
-        if self
-            .unacknowledged
+impl InFlight {
+    fn acknowledge(&self, packet_id: u16) {
+        let mut ids = self
+            .packet_ids
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&number)
-        {
-            self.room.add_permits(1);
+            .unwrap_or_else(PoisonError::into_inner);
+        if ids.remove(&packet_id) {
+            self.permits.add_permits(1);
         }
     }
 
-    /// The next packet number after `last` that is free; the window is far smaller than their number.
-    fn number(&self, last: u16) -> u16 {
-        let mut taken = self
-            .unacknowledged
+    /// The next free packet id after `last`. There always is one, since the window is far smaller
+    /// than the number of ids.
+    fn allocate(&self, last: u16) -> u16 {
+        let mut ids = self
+            .packet_ids
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut number = last;
+        let mut id = last;
         loop {
-            number = number.checked_add(1).unwrap_or(1);
-            if taken.insert(number) {
-                return number;
+            id = id.checked_add(1).unwrap_or(1);
+            if ids.insert(id) {
+                return id;
             }
         }
     }
@@ -244,24 +259,27 @@ impl Window {
 struct Reader {
     half: OwnedReadHalf,
     buffer: BytesMut,
-    limit: usize,
-    patience: Duration,
+    max_packet_bytes: usize,
+    idle_timeout: Duration,
 }
 
 impl Reader {
-    async fn packet(&mut self) -> Result<Packet, End> {
+    async fn packet(&mut self) -> Result<Packet, DisconnectReason> {
         loop {
-            match Packet::read(&mut self.buffer, self.limit) {
+            match Packet::read(&mut self.buffer, self.max_packet_bytes) {
                 Ok(packet) => return Ok(packet),
                 Err(Error::InsufficientBytes(_)) => {}
-                Err(Error::PayloadSizeLimitExceeded(bytes)) => return Err(End::Oversized(bytes)),
-                Err(error) => return Err(End::Malformed(error.to_string())),
+                Err(Error::PayloadSizeLimitExceeded(bytes)) => {
+                    return Err(DisconnectReason::PacketTooLarge(bytes));
+                }
+                Err(error) => return Err(DisconnectReason::ProtocolError(error.to_string())),
             }
-            // Patience counts from the last byte, not the last packet: a picture takes minutes over a thin link.
+            // Counted from the last byte, not the last packet: a picture takes minutes over a slow
+            // link.
             self.buffer.reserve(16 * 1024);
-            let read = timeout(self.patience, self.half.read_buf(&mut self.buffer)).await;
-            if read.map_err(|_| End::Silent)?? == 0 {
-                return Err(End::Closed);
+            let read = timeout(self.idle_timeout, self.half.read_buf(&mut self.buffer)).await;
+            if read.map_err(|_| DisconnectReason::KeepAliveTimeout)?? == 0 {
+                return Err(DisconnectReason::ConnectionClosed);
             }
         }
     }
@@ -270,47 +288,48 @@ impl Reader {
 struct Writer {
     half: OwnedWriteHalf,
     buffer: BytesMut,
-    stalled: Duration,
+    write_timeout: Duration,
 }
 
 impl Writer {
-    async fn write(&mut self, packet: Packet) -> Result<(), End> {
+    async fn write(&mut self, packet: Packet) -> Result<(), DisconnectReason> {
         packet
             .write(&mut self.buffer, usize::MAX)
-            .map_err(|e| End::Malformed(e.to_string()))?;
+            .map_err(|error| DisconnectReason::ProtocolError(error.to_string()))?;
         while !self.buffer.is_empty() {
-            timeout(self.stalled, self.half.write_buf(&mut self.buffer))
+            timeout(self.write_timeout, self.half.write_buf(&mut self.buffer))
                 .await
-                .map_err(|_| End::Stalled)??;
+                .map_err(|_| DisconnectReason::WriteTimeout)??;
         }
         Ok(())
     }
 
-    async fn speak(
+    async fn write_loop(
         &mut self,
-        mut answers: mpsc::Receiver<Packet>,
+        mut responses: mpsc::Receiver<Packet>,
         mut deliveries: mpsc::Receiver<Delivery>,
-        window: &Window,
-    ) -> Result<(), End> {
-        let mut last = 0;
+        in_flight: &InFlight,
+    ) -> Result<(), DisconnectReason> {
+        let mut last_id = 0;
         loop {
             let next = async {
-                let permit = window.room.acquire().await.ok()?;
+                let permit = in_flight.permits.acquire().await.ok()?;
                 Some((permit, deliveries.recv().await?))
             };
             let packet = tokio::select! {
                 biased;
-                Some(answer) = answers.recv() => answer,
+                Some(response) = responses.recv() => response,
                 Some((permit, delivery)) = next => {
-                    let mut publish = Publish::from_bytes(&*delivery.topic, delivery.qos, delivery.payload);
+                    let mut publish =
+                        Publish::from_bytes(&*delivery.topic, delivery.qos, delivery.payload);
                     if delivery.qos == QoS::AtLeastOnce {
-                        last = window.number(last);
-                        publish.pkid = last;
+                        last_id = in_flight.allocate(last_id);
+                        publish.pkid = last_id;
                         permit.forget();
                     }
                     Packet::Publish(publish)
                 }
-                else => return Err(End::Closed),
+                else => return Err(DisconnectReason::ConnectionClosed),
             };
             self.write(packet).await?;
         }

@@ -1,16 +1,15 @@
-//! Topics, and the filters that choose them.
+//! Topics and topic filters.
 
-/// The longest topic or filter, in bytes.
-const LONGEST: usize = 512;
+const MAX_TOPIC_BYTES: usize = 512;
 
 /// Whether `topic` may be published to.
-pub(super) fn valid_topic(topic: &str) -> bool {
-    (1..=LONGEST).contains(&topic.len()) && !topic.contains(['+', '#', '\0'])
+pub(super) fn is_valid_topic(topic: &str) -> bool {
+    (1..=MAX_TOPIC_BYTES).contains(&topic.len()) && !topic.contains(['+', '#', '\0'])
 }
 
-/// Whether `filter` may be subscribed to. Shared subscriptions (`$share/..`) are not offered.
-pub(super) fn valid_filter(filter: &str) -> bool {
-    if !(1..=LONGEST).contains(&filter.len())
+/// Whether `filter` may be subscribed to. Shared subscriptions (`$share/..`) are not supported.
+pub(super) fn is_valid_filter(filter: &str) -> bool {
+    if !(1..=MAX_TOPIC_BYTES).contains(&filter.len())
         || filter.contains('\0')
         || filter.starts_with("$share/")
     {
@@ -26,20 +25,22 @@ pub(super) fn valid_filter(filter: &str) -> bool {
     true
 }
 
-/// Whether `filter` chooses `topic`; both valid. A wildcard at the start does not choose topics that start with `$`.
+/// Whether `filter` matches `topic`; both must be valid. A leading wildcard does not match topics
+/// that start with `$`.
 ///
-/// `rumqttc`'s own `matches` cannot be used: it cuts the topic after its first byte, and panics where that is no whole character.
+/// `rumqttc::matches` cannot be used: it slices the topic after the first byte and panics where
+/// that splits a character.
 pub(super) fn matches(filter: &str, topic: &str) -> bool {
     if topic.starts_with('$') && filter.starts_with(['+', '#']) {
         return false;
     }
     let mut levels = topic.split('/');
-    for wanted in filter.split('/') {
-        match (wanted, levels.next()) {
+    for expected in filter.split('/') {
+        match (expected, levels.next()) {
             ("#", _) => return true,
             (_, None) => return false,
             ("+", Some(_)) => {}
-            (wanted, Some(level)) if wanted == level => {}
+            (expected, Some(level)) if expected == level => {}
             _ => return false,
         }
     }
@@ -51,8 +52,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wildcards_choose_levels() {
-        for (filter, topic, chosen) in [
+    fn wildcards_match_levels() {
+        for (filter, topic, expected) in [
             ("a/b", "a/b", true),
             ("a/b", "a/b/c", false),
             ("a/b/c", "a/b", false),
@@ -70,16 +71,16 @@ mod tests {
             ("ä/+", "ä/ö", true),
         ] {
             assert!(
-                valid_filter(filter) && valid_topic(topic),
+                is_valid_filter(filter) && is_valid_topic(topic),
                 "{filter} {topic}"
             );
-            assert_eq!(matches(filter, topic), chosen, "{filter} {topic}");
+            assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
         }
     }
 
     #[test]
-    fn what_is_no_filter_or_topic_is_refused() {
-        for bad in [
+    fn invalid_filters_and_topics_are_rejected() {
+        for invalid in [
             "",
             "a#",
             "a/#/b",
@@ -88,10 +89,10 @@ mod tests {
             "$share/g/a",
             &"x".repeat(513),
         ] {
-            assert!(!valid_filter(bad), "{bad}");
+            assert!(!is_valid_filter(invalid), "{invalid}");
         }
-        for bad in ["", "a/+", "#", "a\0"] {
-            assert!(!valid_topic(bad), "{bad}");
+        for invalid in ["", "a/+", "#", "a\0"] {
+            assert!(!is_valid_topic(invalid), "{invalid}");
         }
     }
 }

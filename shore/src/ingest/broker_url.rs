@@ -1,60 +1,64 @@
-//! Where an outside broker is: `mqtt://host:port`.
+//! The URL of a broker: `mqtt://host:port`.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// A broker's address.
+/// The URL of a broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerUrl {
-    /// Name or number of the host.
+    /// Host name or IP address.
     pub host: String,
-    /// Its port; 1883 where the address gives none.
+    /// Port; 1883 if the URL gives none.
     pub port: u16,
 }
 
-/// Why a text is no broker's address.
+/// Why a text is not the URL of a broker.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum BadBrokerUrl {
-    /// Encryption is asked for, which this version does not have.
+pub enum InvalidBrokerUrl {
+    /// TLS is not supported yet.
     #[error(
-        "'{0}': encrypted connections (mqtts) are not offered yet; use mqtt:// within a trusted network or a tunnel"
+        "'{0}': TLS (mqtts) is not supported yet; use mqtt:// in a trusted network or through a tunnel"
     )]
     Encrypted(String),
     /// Anything else.
-    #[error("'{0}' is no broker's address: write mqtt://HOST:PORT, as mqtt://192.168.1.5:1883")]
+    #[error(
+        "'{0}' is not the URL of a broker; expected mqtt://HOST:PORT, e.g. mqtt://192.168.1.5:1883"
+    )]
     Malformed(String),
 }
 
 impl FromStr for BrokerUrl {
-    type Err = BadBrokerUrl;
-    fn from_str(text: &str) -> Result<Self, BadBrokerUrl> {
-        let bad = || BadBrokerUrl::Malformed(text.chars().take(128).collect());
+    type Err = InvalidBrokerUrl;
+    fn from_str(text: &str) -> Result<Self, InvalidBrokerUrl> {
+        let malformed = || InvalidBrokerUrl::Malformed(text.chars().take(128).collect());
         if text.starts_with("mqtts://") {
-            return Err(BadBrokerUrl::Encrypted(text.chars().take(128).collect()));
+            return Err(InvalidBrokerUrl::Encrypted(
+                text.chars().take(128).collect(),
+            ));
         }
-        let place = text
+        let authority = text
             .strip_prefix("mqtt://")
-            .ok_or_else(bad)?
+            .ok_or_else(malformed)?
             .trim_end_matches('/');
-        // An IPv6 number stands in brackets, since it holds colons itself.
-        let (host, port) = match place.strip_prefix('[') {
+        // An IPv6 address stands in brackets, since it contains colons.
+        let (host, port) = match authority.strip_prefix('[') {
             Some(v6) => {
-                let (host, rest) = v6.split_once(']').ok_or_else(bad)?;
+                let (host, rest) = v6.split_once(']').ok_or_else(malformed)?;
                 (
                     host,
                     rest.strip_prefix(':')
                         .or(rest.is_empty().then_some("1883"))
-                        .ok_or_else(bad)?,
+                        .ok_or_else(malformed)?,
                 )
             }
-            None => place.split_once(':').unwrap_or((place, "1883")),
+            None => authority.split_once(':').unwrap_or((authority, "1883")),
         };
         if host.is_empty() || host.contains(['/', '@', ' ', '?', '#']) {
-            return Err(bad());
+            return Err(malformed());
         }
         Ok(Self {
             host: host.to_owned(),
-            port: port.parse().map_err(|_| bad())?,
+            port: port.parse().map_err(|_| malformed())?,
         })
     }
 }
@@ -74,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_read_and_written() {
+    fn urls_are_parsed_and_formatted() {
         for (text, written) in [
             ("mqtt://localhost", "mqtt://localhost:1883"),
             ("mqtt://192.168.1.5:2883/", "mqtt://192.168.1.5:2883"),
@@ -86,8 +90,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
-        for bad in [
+    fn invalid_urls_are_rejected() {
+        for invalid in [
             "",
             "localhost:1883",
             "mqtt://",
@@ -98,13 +102,16 @@ mod tests {
             "mqtt://[::1",
         ] {
             assert!(
-                matches!(bad.parse::<BrokerUrl>(), Err(BadBrokerUrl::Malformed(_))),
-                "{bad}"
+                matches!(
+                    invalid.parse::<BrokerUrl>(),
+                    Err(InvalidBrokerUrl::Malformed(_))
+                ),
+                "{invalid}"
             );
         }
         assert!(matches!(
             "mqtts://h".parse::<BrokerUrl>(),
-            Err(BadBrokerUrl::Encrypted(_))
+            Err(InvalidBrokerUrl::Encrypted(_))
         ));
     }
 }

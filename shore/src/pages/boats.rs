@@ -1,46 +1,46 @@
-//! Boats: when they were last heard, and what is missing.
+//! The page of boats: last contact and missing sightings.
 
-use super::error::{PageError, page as render};
-use super::{Pages, wording};
+use super::error::{PageResult, render};
+use super::format;
+use crate::request::AppState;
 use crate::store::{BoatStatus, Gap, MAX_GAPS};
 use askama::Template;
 use axum::extract::State;
-use axum::response::Response;
 use flukewatch_common::clock::Timestamp;
 
 struct Boat {
     name: String,
     last_seen: String,
-    ago: String,
+    last_seen_relative: String,
     sightings: u64,
-    highest: u64,
+    last_sequence: u64,
     missing: u64,
     gaps: Vec<String>,
-    more_gaps: bool,
-    repeated: u64,
+    gaps_truncated: bool,
+    duplicate_sequences: u64,
     pictures_missing: u64,
-    pictures_waiting: u64,
+    pictures_without_sighting: u64,
 }
 
 impl Boat {
-    fn of(b: BoatStatus, now: Timestamp) -> Self {
+    fn new(b: &BoatStatus, now: Timestamp) -> Self {
         Self {
             name: b.boat.to_string(),
-            last_seen: wording::time(b.last_seen),
-            ago: wording::ago(b.last_seen, now),
+            last_seen: format::time(b.last_seen),
+            last_seen_relative: format::relative_time(b.last_seen, now),
             sightings: b.sightings,
-            highest: b.highest_sequence,
+            last_sequence: b.last_sequence,
             missing: b.missing,
-            more_gaps: b.gaps.len() == MAX_GAPS,
-            gaps: b.gaps.iter().map(in_words).collect(),
-            repeated: b.repeated,
+            gaps: b.gaps.iter().map(range).collect(),
+            gaps_truncated: b.gaps.len() == MAX_GAPS,
+            duplicate_sequences: b.duplicate_sequences,
             pictures_missing: b.pictures_missing,
-            pictures_waiting: b.pictures_waiting,
+            pictures_without_sighting: b.pictures_without_sighting,
         }
     }
 }
 
-fn in_words(gap: &Gap) -> String {
+fn range(gap: &Gap) -> String {
     if gap.first == gap.last {
         gap.first.to_string()
     } else {
@@ -55,12 +55,11 @@ struct BoatsPage {
     broker: String,
 }
 
-/// `GET /boats`
-pub(super) async fn page(State(pages): State<Pages>) -> Result<Response, PageError> {
-    let now = pages.clock.now();
-    let boats = pages.ask(|s| s.boats()).await?;
+pub(super) async fn page(State(state): State<AppState>) -> PageResult {
+    let now = state.clock.now();
+    let boats = state.with_store(|s| s.boats()).await?;
     render(&BoatsPage {
-        boats: boats.into_iter().map(|b| Boat::of(b, now)).collect(),
-        broker: pages.broker,
+        boats: boats.iter().map(|b| Boat::new(b, now)).collect(),
+        broker: state.broker,
     })
 }

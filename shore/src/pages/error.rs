@@ -1,23 +1,18 @@
-//! Pages for what went wrong.
+//! Error pages.
 
-use crate::store::StoreError;
+use crate::request::RequestError;
 use askama::Template;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse, Response};
 
-/// Why a page cannot be shown.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum PageError {
-    #[error("there is nothing at this address")]
-    NotFound,
-    #[error("{0}")]
-    BadRequest(&'static str),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("a page could not be made: {0}")]
-    Template(#[from] askama::Error),
-    #[error("a page could not be made: {0}")]
-    Task(#[from] tokio::task::JoinError),
+pub(super) struct PageError(RequestError);
+
+pub(super) type PageResult = Result<Response, PageError>;
+
+impl<E: Into<RequestError>> From<E> for PageError {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
 }
 
 #[derive(Template)]
@@ -27,36 +22,13 @@ struct ErrorPage {
     detail: String,
 }
 
-impl PageError {
-    fn status(&self) -> StatusCode {
-        match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::Store(_) | Self::Template(_) | Self::Task(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        }
-    }
-
-    /// Status and sentence, for the API. What the disk says stays in the log.
-    pub(super) fn told(&self) -> (StatusCode, String) {
-        let status = self.status();
-        if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(error = %self, "a request failed");
-            return (
-                status,
-                "shore cannot read its data; its log says why".into(),
-            );
-        }
-        (status, self.to_string())
-    }
-}
-
 impl IntoResponse for PageError {
     fn into_response(self) -> Response {
-        let (status, detail) = self.told();
+        let (status, detail) = self.0.response_parts();
         let title = match status {
             StatusCode::NOT_FOUND => "Not found",
-            StatusCode::BAD_REQUEST => "That cannot be read",
-            _ => "Something went wrong",
+            StatusCode::BAD_REQUEST => "Bad request",
+            _ => "Internal error",
         };
         match (ErrorPage { title, detail }).render() {
             Ok(page) => (status, Html(page)).into_response(),
@@ -66,6 +38,10 @@ impl IntoResponse for PageError {
 }
 
 /// Renders a template as a page.
-pub(super) fn page(template: &impl Template) -> Result<Response, PageError> {
+pub(super) fn render(template: &impl Template) -> PageResult {
     Ok(Html(template.render()?).into_response())
+}
+
+pub(crate) async fn not_found() -> Response {
+    PageError(RequestError::NotFound).into_response()
 }

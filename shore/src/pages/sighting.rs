@@ -1,38 +1,37 @@
 //! One sighting beside its candidates.
 
-use super::error::{PageError, page as render};
-use super::{Pages, wording};
-use crate::store::{Query, StoredSighting};
+use super::error::{PageError, PageResult, render};
+use super::format;
+use crate::request::{AppState, RequestError};
+use crate::store::{Query, StoredSighting, VerdictKind};
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
 use uuid::Uuid;
+
+const MAX_ENCOUNTER_SIGHTINGS: u64 = 50;
 
 struct Candidate {
     whale: String,
     score: String,
-    fill: u32,
+    bar_percent: u32,
     photo: String,
-    /// Where the photo is served, if it is.
-    address: Option<String>,
+    /// The URL path of the photo, if shore has it.
+    url_path: Option<String>,
 }
 
-struct Fact {
+struct Detail {
     name: &'static str,
     value: String,
 }
 
 /// A sighting of the same encounter.
-struct Other {
+struct Related {
     id: String,
     started: String,
     headline: String,
-    /// Whether it is the one that the page shows.
-    shown: bool,
+    /// Whether it is the sighting of this page.
+    current: bool,
 }
-
-/// Sightings of one encounter that are listed, at most.
-const MOST_OTHERS: u64 = 50;
 
 #[derive(Template)]
 #[template(path = "sighting.html")]
@@ -40,66 +39,63 @@ struct SightingPage<'a> {
     id: String,
     verdict: &'static str,
     headline: String,
-    closest: String,
-    /// How sure the first candidate is, if the boat said so.
-    chance: Option<String>,
+    best_match: String,
+    /// The probability that the best candidate is right.
+    probability: Option<String>,
     started: String,
     boat: String,
     width: u32,
     height: u32,
-    no_picture: Option<&'static str>,
-    /// The first of the candidates, where its photo can be shown large under the picture.
+    picture_problem: Option<&'static str>,
+    /// The best candidate, if its photo can be shown.
     best: Option<&'a Candidate>,
     candidates: &'a [Candidate],
-    photos: bool,
-    /// All sightings of the encounter, oldest first; none where there is only this one.
-    same: Vec<Other>,
-    facts: Vec<Fact>,
+    has_photos: bool,
+    /// All sightings of the encounter, oldest first; empty if there is only this one.
+    encounter: Vec<Related>,
+    details: Vec<Detail>,
 }
 
-/// `GET /sightings/{id}`
-pub(super) async fn page(
-    State(pages): State<Pages>,
-    Path(id): Path<String>,
-) -> Result<Response, PageError> {
-    let id: Uuid = id.parse().map_err(|_| PageError::NotFound)?;
-    let stored = pages
-        .ask(move |s| s.sighting(id))
-        .await?
-        .ok_or(PageError::NotFound)?;
+pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) -> PageResult {
+    let id: Uuid = id.parse().map_err(|_| RequestError::NotFound)?;
+    let stored = state.with_store(move |s| s.sighting(id)).await?;
+    let stored = stored.ok_or(RequestError::NotFound)?;
     let s = &stored.sighting;
-    let same = same_encounter(&pages, &stored).await?;
+    let encounter = encounter_sightings(&state, &stored).await?;
     let candidates: Vec<Candidate> = s
         .candidates
         .iter()
         .map(|c| Candidate {
             whale: c.whale.clone(),
-            score: wording::score(c.score),
-            fill: wording::fill(c.score),
+            score: format::score(c.score),
+            bar_percent: format::bar_percent(c.score),
             photo: c.photo.clone(),
-            address: pages.photos.as_ref().and_then(|p| p.address(&c.photo)),
+            url_path: state.photos.as_ref().and_then(|p| p.url_path(&c.photo)),
         })
         .collect();
     render(&SightingPage {
         id: s.id.to_string(),
-        verdict: wording::kind(&s.verdict).as_str(),
-        headline: wording::headline(&stored),
-        closest: wording::closest(&stored),
-        chance: s.chance.map(wording::chance),
-        started: wording::time(s.started),
+        verdict: VerdictKind::of(&s.verdict).as_str(),
+        headline: format::headline(&s.verdict),
+        best_match: format::best_match(s),
+        probability: s.probability.map(format::probability),
+        started: format::time(s.started),
         boat: s.boat.to_string(),
         width: s.picture.width,
         height: s.picture.height,
-        no_picture: wording::no_picture(stored.picture),
-        best: candidates.first().filter(|c| c.address.is_some()),
+        picture_problem: format::picture_problem(stored.picture),
+        best: candidates.first().filter(|c| c.url_path.is_some()),
         candidates: &candidates,
-        photos: pages.photos.is_some(),
-        same,
-        facts: facts(&stored),
+        has_photos: state.photos.is_some(),
+        encounter,
+        details: details(&stored),
     })
 }
 
-async fn same_encounter(pages: &Pages, stored: &StoredSighting) -> Result<Vec<Other>, PageError> {
+async fn encounter_sightings(
+    state: &AppState,
+    stored: &StoredSighting,
+) -> Result<Vec<Related>, PageError> {
     let id = stored.sighting.id;
     let Some(footage) = &stored.sighting.footage else {
         return Ok(vec![]);
@@ -107,76 +103,70 @@ async fn same_encounter(pages: &Pages, stored: &StoredSighting) -> Result<Vec<Ot
     let query = Query {
         boat: Some(stored.sighting.boat.clone()),
         encounter: Some(footage.encounter),
-        limit: MOST_OTHERS,
+        limit: MAX_ENCOUNTER_SIGHTINGS,
         ..Query::default()
     };
-    let found = pages.ask(move |s| s.sightings(&query)).await?.sightings;
-    if found.len() < 2 {
+    let listing = state.with_store(move |s| s.sightings(&query)).await?;
+    if listing.sightings.len() < 2 {
         return Ok(vec![]);
     }
-    let other = |o: &StoredSighting| Other {
-        id: o.sighting.id.to_string(),
-        started: wording::time(o.sighting.started),
-        headline: wording::headline(o),
-        shown: o.sighting.id == id,
+    let related = |StoredSighting { sighting, .. }: &StoredSighting| Related {
+        id: sighting.id.to_string(),
+        started: format::time(sighting.started),
+        headline: format::headline(&sighting.verdict),
+        current: sighting.id == id,
     };
-    Ok(found.iter().rev().map(other).collect())
+    Ok(listing.sightings.iter().rev().map(related).collect())
 }
 
-fn facts(stored: &StoredSighting) -> Vec<Fact> {
+fn details(stored: &StoredSighting) -> Vec<Detail> {
     let s = &stored.sighting;
     let (r, p) = (&s.region, &s.picture);
-    let fact = |name, value| Fact { name, value };
-    let mut facts = vec![
-        fact("Began", format!("{} UTC", wording::time(s.started))),
-        fact("Ended", format!("{} UTC", wording::time(s.ended))),
-        fact(
-            "Lasted",
-            format!(
-                "{}, {} frames with the fluke",
-                wording::seconds(s.started, s.ended),
-                s.frames
-            ),
+    let duration = format::duration(s.started, s.ended);
+    let detail = |name, value| Detail { name, value };
+    let mut details = vec![
+        detail("Start", format!("{} UTC", format::time(s.started))),
+        detail("End", format!("{} UTC", format::time(s.ended))),
+        detail(
+            "Duration",
+            format!("{duration}, {} frames with the fluke", s.frames),
         ),
-        fact("Whose time", wording::time_basis(s.time)),
-        fact("Position", wording::position(s.position)),
-        fact("Boat and camera", format!("{}, {}", s.boat, s.camera)),
-        fact("Number on this boat", s.sequence.to_string()),
-        fact(
-            "Received on shore",
-            format!("{} UTC", wording::time(stored.received)),
-        ),
-        fact(
+        detail("Time source", format::time_basis(s.time)),
+        detail("Position", format::position(s.position)),
+        detail("Boat and camera", format!("{}, {}", s.boat, s.camera)),
+        detail("Sequence number", s.sequence.to_string()),
+        detail("Received", format!("{} UTC", format::time(stored.received))),
+        detail(
             "Picture",
             format!(
-                "{} x {} pixels, {}",
+                "{} × {} pixels, {}",
                 p.width,
                 p.height,
-                wording::size(u64::from(p.bytes))
+                format::size(u64::from(p.bytes))
             ),
         ),
-        fact(
+        detail(
             "Fluke in the frame",
             format!(
-                "{} x {} pixels at ({}, {})",
+                "{} × {} pixels at ({}, {})",
                 r.width(),
                 r.height(),
                 r.x0,
                 r.y0
             ),
         ),
-        fact("Bundle", s.bundle.clone()),
-        fact("Engine", s.engine.clone()),
-        fact("Id", s.id.to_string()),
+        detail("Bundle", s.bundle.clone()),
+        detail("Engine", s.engine.clone()),
+        detail("Sighting ID", s.id.to_string()),
     ];
-    if let Some(f) = &s.footage {
-        facts.extend([
-            fact("Encounter", f.encounter.to_string()),
-            fact("Crops matched", wording::crops(f)),
-            fact("Picture's quality", wording::quality(f)),
-            fact("Detector", wording::detector(f.detector)),
-            fact("Configuration", f.config.to_string()),
+    if let Some(footage) = &s.footage {
+        details.extend([
+            detail("Encounter ID", footage.encounter.to_string()),
+            detail("Matched crops", format::crops(footage)),
+            detail("Picture quality", format::quality(footage)),
+            detail("Detector confidence", format::detector(footage.detector)),
+            detail("Configuration ID", footage.config.to_string()),
         ]);
     }
-    facts
+    details
 }

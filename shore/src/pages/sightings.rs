@@ -1,20 +1,20 @@
 //! The list of sightings.
 
-use super::error::{PageError, page as render};
-use super::{Pages, wording};
-use crate::store::{Listing, Query, StoredSighting, VerdictKind};
+use super::error::{PageResult, render};
+use super::format;
+use crate::request::{AppState, RequestError};
+use crate::store::{BoatStatus, Listing, Query, StoredSighting, VerdictKind};
 use askama::Template;
-use axum::extract::{Query as Asked, State};
-use axum::response::Response;
+use axum::extract::{Query as QueryParams, State};
 use flukewatch_common::sighting::BoatId;
 use serde::Deserialize;
 
-/// Sightings on one page.
 const PER_PAGE: u64 = 24;
+const MAX_PAGE: u64 = 1_000_000;
 
-/// What the address says after `?`. An empty word stands for all, as the form sends it.
+/// The query string. The form sends an empty string for "all".
 #[derive(Deserialize)]
-pub(super) struct Filter {
+pub(super) struct ListParams {
     #[serde(default)]
     boat: String,
     #[serde(default)]
@@ -22,45 +22,119 @@ pub(super) struct Filter {
     page: Option<u64>,
 }
 
+/// The parsed query string.
+struct Filter {
+    boat: Option<BoatId>,
+    verdict: Option<VerdictKind>,
+    page: u64,
+}
+
+impl ListParams {
+    fn filter(&self) -> Result<Filter, RequestError> {
+        let boat = match self.boat.as_str() {
+            "" => None,
+            name => {
+                let boat = name.parse();
+                Some(boat.map_err(|_| RequestError::BadRequest("'boat' must be a boat name"))?)
+            }
+        };
+        let verdict = match self.verdict.as_str() {
+            "" => None,
+            word => Some(VerdictKind::parse(word).ok_or(RequestError::BadRequest(
+                "'verdict' must be 'known', 'new' or 'review'",
+            ))?),
+        };
+        Ok(Filter {
+            boat,
+            verdict,
+            page: self.page.unwrap_or(1).clamp(1, MAX_PAGE),
+        })
+    }
+}
+
+impl Filter {
+    fn query(&self) -> Query {
+        Query {
+            boat: self.boat.clone(),
+            verdict: self.verdict,
+            encounter: None,
+            offset: (self.page - 1) * PER_PAGE,
+            limit: PER_PAGE,
+        }
+    }
+
+    fn is_active(&self) -> bool {
+        self.boat.is_some() || self.verdict.is_some()
+    }
+
+    fn link(&self, page: u64) -> String {
+        let boat = self.boat.as_ref().map_or("", BoatId::as_str);
+        let verdict = self.verdict.map_or("", VerdictKind::as_str);
+        format!("/?boat={boat}&verdict={verdict}&page={page}")
+    }
+
+    fn boat_options(&self, boats: &[BoatStatus]) -> Vec<SelectOption> {
+        let option = |b: &BoatStatus| SelectOption {
+            value: b.boat.to_string(),
+            label: format!("{} ({})", b.boat, b.sightings),
+            selected: self.boat.as_ref() == Some(&b.boat),
+        };
+        boats.iter().map(option).collect()
+    }
+
+    fn verdict_options(&self) -> [SelectOption; 3] {
+        [
+            (VerdictKind::Known, "Known whales"),
+            (VerdictKind::New, "New whales"),
+            (VerdictKind::Review, "To review"),
+        ]
+        .map(|(verdict, label)| SelectOption {
+            value: verdict.as_str().into(),
+            label: label.into(),
+            selected: self.verdict == Some(verdict),
+        })
+    }
+}
+
+struct SelectOption {
+    value: String,
+    label: String,
+    selected: bool,
+}
+
 struct Card {
     id: String,
     verdict: &'static str,
     headline: String,
-    closest: String,
+    best_match: String,
     score: String,
-    fill: u32,
+    bar_percent: u32,
     started: String,
     boat: String,
     sequence: u64,
-    /// Whether it is a return in an encounter that an earlier sighting began.
-    returned: bool,
-    no_picture: Option<&'static str>,
+    /// Whether an earlier sighting started the encounter.
+    resighting: bool,
+    picture_problem: Option<&'static str>,
 }
 
-impl Card {
-    fn of(stored: &StoredSighting) -> Self {
+impl From<&StoredSighting> for Card {
+    fn from(stored: &StoredSighting) -> Self {
         let s = &stored.sighting;
         let best = s.candidates.first();
         Self {
             id: s.id.to_string(),
-            verdict: wording::kind(&s.verdict).as_str(),
-            headline: wording::headline(stored),
-            closest: wording::closest(stored),
-            score: best.map_or_else(String::new, |b| wording::score(b.score)),
-            fill: best.map_or(0, |b| wording::fill(b.score)),
-            started: wording::time(s.started),
+            verdict: VerdictKind::of(&s.verdict).as_str(),
+            headline: format::headline(&s.verdict),
+            best_match: format::best_match(s),
+            score: best.map_or_else(String::new, |b| format::score(b.score)),
+            bar_percent: best.map_or(0, |b| format::bar_percent(b.score)),
+            started: format::time(s.started),
             boat: s.boat.to_string(),
             sequence: s.sequence,
-            returned: s.footage.as_ref().is_some_and(|f| f.encounter != s.id),
-            no_picture: wording::no_picture(stored.picture),
+            resighting: s.footage.as_ref().is_some_and(|f| f.encounter != s.id),
+            picture_problem: format::picture_problem(stored.picture),
         }
     }
-}
-
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
 }
 
 #[derive(Template)]
@@ -68,82 +142,41 @@ struct Choice {
 struct SightingsPage {
     cards: Vec<Card>,
     total: u64,
-    boats: Vec<Choice>,
-    verdicts: Vec<Choice>,
+    boats: Vec<SelectOption>,
+    verdicts: [SelectOption; 3],
     filtered: bool,
     page: u64,
     pages: u64,
     newer: Option<String>,
     older: Option<String>,
     missing: u64,
-    trouble: Option<String>,
+    issue: Option<String>,
     broker: String,
 }
 
-/// `GET /`
 pub(super) async fn page(
-    State(pages): State<Pages>,
-    Asked(filter): Asked<Filter>,
-) -> Result<Response, PageError> {
-    let boat: Option<BoatId> = match filter.boat.as_str() {
-        "" => None,
-        name => Some(
-            name.parse()
-                .map_err(|_| PageError::BadRequest("the address names no boat"))?,
-        ),
-    };
-    let verdict = match filter.verdict.as_str() {
-        "" => None,
-        word => Some(
-            VerdictKind::parse(word)
-                .ok_or(PageError::BadRequest("a verdict is known, new or review"))?,
-        ),
-    };
-    let number = filter.page.unwrap_or(1).clamp(1, 1_000_000);
-    let query = Query {
-        boat: boat.clone(),
-        verdict,
-        encounter: None,
-        offset: (number - 1) * PER_PAGE,
-        limit: PER_PAGE,
-    };
-    let (Listing { total, sightings }, boats) = pages
-        .ask(move |s| Ok((s.sightings(&query)?, s.boats()?)))
+    State(state): State<AppState>,
+    QueryParams(params): QueryParams<ListParams>,
+) -> PageResult {
+    let filter = params.filter()?;
+    let query = filter.query();
+    let (Listing { total, sightings }, boats) = state
+        .with_store(move |s| Ok((s.sightings(&query)?, s.boats()?)))
         .await?;
-
-    let chosen_boat = boat.as_ref().map_or("", BoatId::as_str);
-    let chosen_verdict = verdict.map_or("", VerdictKind::as_str);
-    let link = |number: u64| format!("/?boat={chosen_boat}&verdict={chosen_verdict}&page={number}");
-    let all = total.div_ceil(PER_PAGE).max(1);
+    let page = filter.page;
+    let pages = total.div_ceil(PER_PAGE).max(1);
     render(&SightingsPage {
-        cards: sightings.iter().map(Card::of).collect(),
+        cards: sightings.iter().map(Card::from).collect(),
         total,
-        boats: boats
-            .iter()
-            .map(|b| Choice {
-                value: b.boat.to_string(),
-                label: format!("{} ({})", b.boat, b.sightings),
-                chosen: b.boat.as_str() == chosen_boat,
-            })
-            .collect(),
-        verdicts: [
-            (VerdictKind::Known, "Known whales"),
-            (VerdictKind::New, "New whales"),
-            (VerdictKind::Review, "For review"),
-        ]
-        .map(|(v, label)| Choice {
-            value: v.as_str().into(),
-            label: label.into(),
-            chosen: verdict == Some(v),
-        })
-        .into(),
-        filtered: boat.is_some() || verdict.is_some(),
-        page: number,
-        pages: all,
-        newer: (number > 1).then(|| link((number - 1).min(all))),
-        older: (number < all).then(|| link(number + 1)),
+        boats: filter.boat_options(&boats),
+        verdicts: filter.verdict_options(),
+        filtered: filter.is_active(),
+        page,
+        pages,
+        newer: (page > 1).then(|| filter.link((page - 1).min(pages))),
+        older: (page < pages).then(|| filter.link(page + 1)),
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),
-        trouble: pages.health.trouble(),
-        broker: pages.broker.clone(),
+        issue: state.health.issue(),
+        broker: state.broker,
     })
 }

@@ -1,12 +1,11 @@
-//! Picture files: `DIR/pictures/<sighting>.jpg`, whole or not there.
+//! Picture files: `DIR/pictures/<sighting>.jpg`, complete or absent.
 
-use super::StoreError;
+use super::error::StoreError;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-/// The folder of the pictures.
 #[derive(Debug)]
 pub(super) struct Pictures {
     folder: PathBuf,
@@ -14,15 +13,15 @@ pub(super) struct Pictures {
 
 impl Pictures {
     /// The pictures under `data`, to read.
-    pub(super) fn at(data: &Path) -> Self {
+    pub(super) fn open_read_only(data: &Path) -> Self {
         Self {
             folder: data.join("pictures"),
         }
     }
 
-    /// The pictures under `data`; makes the folder.
+    /// The pictures under `data`; creates the folder.
     pub(super) fn open(data: &Path) -> Result<Self, StoreError> {
-        let pictures = Self::at(data);
+        let pictures = Self::open_read_only(data);
         fs::create_dir_all(&pictures.folder).map_err(|source| StoreError::Folder {
             folder: pictures.folder.clone(),
             source,
@@ -31,24 +30,23 @@ impl Pictures {
     }
 
     fn file(&self, id: Uuid) -> PathBuf {
-        // The name comes from the number, never from text that a boat sent.
+        // The name is formatted from the parsed id, never taken from text that a boat sent.
         self.folder.join(format!("{}.jpg", id.hyphenated()))
     }
 
-    /// Whether the file of `id` is there.
-    pub(super) fn holds(&self, id: Uuid) -> bool {
+    pub(super) fn exists(&self, id: Uuid) -> bool {
         self.file(id).is_file()
     }
 
-    /// Writes the file of `id`: beside it, to disk, then into place. [`Pictures::sync`] makes the name last.
+    /// Writes the file of `id` atomically. [`Pictures::sync`] makes the name durable.
     pub(super) fn write(&self, id: Uuid, jpeg: &[u8]) -> Result<(), StoreError> {
         let file = self.file(id);
-        let beside = file.with_extension("jpg.part");
+        let temporary = file.with_extension("jpg.part");
         let write = || -> io::Result<()> {
-            let mut part = File::create(&beside)?;
+            let mut part = File::create(&temporary)?;
             part.write_all(jpeg)?;
             part.sync_all()?;
-            fs::rename(&beside, &file)
+            fs::rename(&temporary, &file)
         };
         write().map_err(|source| StoreError::Picture {
             file: file.clone(),
@@ -56,7 +54,7 @@ impl Pictures {
         })
     }
 
-    /// Puts the folder itself on disk.
+    /// Syncs the folder itself to disk.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
@@ -66,7 +64,7 @@ impl Pictures {
             })
     }
 
-    /// The file of `id`; `None` where somebody took it away.
+    /// The file of `id`; `None` if it was deleted.
     pub(super) fn read(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         let file = self.file(id);
         match fs::read(&file) {

@@ -1,6 +1,6 @@
-//! The embedded broker against clients that are slow, rude or broken.
+//! The embedded broker against slow, misbehaving or broken clients.
 
-use flukewatch_shore::broker::{Broker, Limits, Oversized};
+use flukewatch_shore::broker::{Broker, Limits, OversizedPacket};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeFilter};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-async fn broker(limits: Limits) -> (Broker, mpsc::Receiver<Oversized>) {
-    let (tell, oversized) = mpsc::channel(8);
+async fn start_broker(limits: Limits) -> (Broker, mpsc::Receiver<OversizedPacket>) {
+    let (report, oversized) = mpsc::channel(8);
     (
-        Broker::start("127.0.0.1:0".parse().unwrap(), limits, tell)
+        Broker::start("127.0.0.1:0".parse().unwrap(), limits, report)
             .await
             .unwrap(),
         oversized,
@@ -30,29 +30,29 @@ fn client(address: SocketAddr, name: &str) -> (AsyncClient, EventLoop) {
     AsyncClient::new(options, 200)
 }
 
-/// The next message; acknowledges nothing.
+/// The next message, unacknowledged.
 async fn message(events: &mut EventLoop) -> Publish {
     loop {
         if let Event::Incoming(Packet::Publish(p)) =
-            timeout(PATIENCE, events.poll()).await.unwrap().unwrap()
+            timeout(TIMEOUT, events.poll()).await.unwrap().unwrap()
         {
             return p;
         }
     }
 }
 
-async fn subscribed(client: &AsyncClient, events: &mut EventLoop, filters: &[&str]) {
+async fn subscribe(client: &AsyncClient, events: &mut EventLoop, filters: &[&str]) {
     let filters = filters
         .iter()
         .map(|f| SubscribeFilter::new((*f).to_owned(), QoS::AtLeastOnce));
     client.subscribe_many(filters).await.unwrap();
     while !matches!(
-        timeout(PATIENCE, events.poll()).await.unwrap().unwrap(),
+        timeout(TIMEOUT, events.poll()).await.unwrap().unwrap(),
         Event::Incoming(Packet::SubAck(_))
     ) {}
 }
 
-/// A raw connection that has said CONNECT.
+/// A raw connection after CONNECT.
 async fn raw(address: SocketAddr, name: u8) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
@@ -61,24 +61,24 @@ async fn raw(address: SocketAddr, name: u8) -> TcpStream {
         ])
         .await
         .unwrap();
-    let mut answer = [0; 4];
-    stream.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, [0x20, 2, 0, 0]);
+    let mut response = [0; 4];
+    stream.read_exact(&mut response).await.unwrap();
+    assert_eq!(response, [0x20, 2, 0, 0]);
     stream
 }
 
 async fn closed(stream: &mut TcpStream) -> bool {
     let mut rest = vec![];
-    timeout(PATIENCE, stream.read_to_end(&mut rest))
+    timeout(TIMEOUT, stream.read_to_end(&mut rest))
         .await
         .is_ok()
 }
 
 #[tokio::test]
-async fn the_largest_message_passes_whole() {
-    let (broker, _oversized) = broker(Limits::default()).await;
+async fn the_largest_message_is_delivered_intact() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
     let (shore, mut arriving) = client(broker.address(), "shore");
-    subscribed(&shore, &mut arriving, &["a/+"]).await;
+    subscribe(&shore, &mut arriving, &["a/+"]).await;
     let (boat, mut leaving) = client(broker.address(), "boat");
     let payload: Vec<u8> = (0..flukewatch_common::wire::MAX_MESSAGE)
         .map(|i| (i % 251) as u8)
@@ -92,18 +92,18 @@ async fn the_largest_message_passes_whole() {
         (got.topic.as_str(), got.qos, got.payload == payload),
         ("a/b", QoS::AtLeastOnce, true)
     );
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn an_unacknowledged_window_holds_back_and_acknowledging_lets_on() {
-    let (broker, _oversized) = broker(Limits {
-        window: 3,
+async fn a_full_in_flight_window_delays_delivery_until_acknowledged() {
+    let (broker, _oversized) = start_broker(Limits {
+        max_in_flight: 3,
         ..Limits::default()
     })
     .await;
     let (shore, mut arriving) = client(broker.address(), "shore");
-    subscribed(&shore, &mut arriving, &["a"]).await;
+    subscribe(&shore, &mut arriving, &["a"]).await;
     let (boat, mut leaving) = client(broker.address(), "boat");
     for n in 0..10u8 {
         boat.publish("a", QoS::AtLeastOnce, false, [n])
@@ -111,48 +111,48 @@ async fn an_unacknowledged_window_holds_back_and_acknowledging_lets_on() {
             .unwrap();
     }
     tokio::spawn(async move { while leaving.poll().await.is_ok() {} });
-    let mut held = vec![];
+    let mut received = vec![];
     for _ in 0..3 {
-        held.push(message(&mut arriving).await);
+        received.push(message(&mut arriving).await);
     }
     assert!(
         timeout(Duration::from_millis(300), message(&mut arriving))
             .await
             .is_err(),
-        "a fourth came unasked"
+        "a fourth message was delivered"
     );
-    shore.ack(&held[0]).await.unwrap();
-    held.push(message(&mut arriving).await);
+    shore.ack(&received[0]).await.unwrap();
+    received.push(message(&mut arriving).await);
     for n in 1..10 {
-        shore.ack(&held[n]).await.unwrap();
-        if held.len() < 10 {
-            held.push(message(&mut arriving).await);
+        shore.ack(&received[n]).await.unwrap();
+        if received.len() < 10 {
+            received.push(message(&mut arriving).await);
         }
     }
     assert_eq!(
-        held.iter().map(|p| p.payload[0]).collect::<Vec<_>>(),
+        received.iter().map(|p| p.payload[0]).collect::<Vec<_>>(),
         (0..10).collect::<Vec<_>>()
     );
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn who_takes_no_messages_is_sent_away_and_holds_nobody_up_for_good() {
+async fn a_non_reading_client_is_evicted_and_does_not_block_others() {
     let limits = Limits {
-        window: 1,
-        queue: 1,
-        stalled: Duration::from_millis(200),
+        max_in_flight: 1,
+        max_queued_messages: 1,
+        write_timeout: Duration::from_millis(200),
         ..Limits::default()
     };
-    let (broker, _oversized) = broker(limits).await;
+    let (broker, _oversized) = start_broker(limits).await;
     let mut idle = raw(broker.address(), b'i').await;
     idle.write_all(&[0x82, 6, 0, 1, 0, 1, b'a', 1])
         .await
         .unwrap();
-    let mut answer = [0; 5];
-    idle.read_exact(&mut answer).await.unwrap();
+    let mut response = [0; 5];
+    idle.read_exact(&mut response).await.unwrap();
     let (shore, mut arriving) = client(broker.address(), "shore");
-    subscribed(&shore, &mut arriving, &["a"]).await;
+    subscribe(&shore, &mut arriving, &["a"]).await;
     let (boat, mut leaving) = client(broker.address(), "boat");
     tokio::spawn(async move { while leaving.poll().await.is_ok() {} });
     for n in 0..6u8 {
@@ -166,12 +166,12 @@ async fn who_takes_no_messages_is_sent_away_and_holds_nobody_up_for_good() {
         shore.ack(&got).await.unwrap();
     }
     assert!(closed(&mut idle).await);
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_taken_name_passes_to_the_newer_connection() {
-    let (broker, _oversized) = broker(Limits::default()).await;
+async fn a_newer_connection_takes_over_the_session_of_its_client_id() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
     let mut older = raw(broker.address(), b'x').await;
     let mut newer = raw(broker.address(), b'x').await;
     assert!(closed(&mut older).await);
@@ -179,14 +179,14 @@ async fn a_taken_name_passes_to_the_newer_connection() {
     let mut pong = [0; 2];
     newer.read_exact(&mut pong).await.unwrap();
     assert_eq!(pong, [0xd0, 0]);
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn too_many_connections_and_filters_are_turned_away() {
-    let (broker, _oversized) = broker(Limits {
-        connections: 2,
-        filters: 1,
+async fn connections_and_filters_over_the_limits_are_rejected() {
+    let (broker, _oversized) = start_broker(Limits {
+        max_connections: 2,
+        max_filters: 1,
         ..Limits::default()
     })
     .await;
@@ -194,79 +194,80 @@ async fn too_many_connections_and_filters_are_turned_away() {
     let _second = raw(broker.address(), b'2').await;
     let mut third = TcpStream::connect(broker.address()).await.unwrap();
     assert!(closed(&mut third).await);
-    // "a" is taken, "b" is one too many, "a#" is none.
+    // "a" is accepted, "b" exceeds the limit, "a#" is invalid.
     first
         .write_all(&[
             0x82, 15, 0, 9, 0, 1, b'a', 1, 0, 1, b'b', 1, 0, 2, b'a', b'#', 1,
         ])
         .await
         .unwrap();
-    let mut answer = [0; 7];
-    first.read_exact(&mut answer).await.unwrap();
-    assert_eq!(answer, [0x90, 5, 0, 9, 1, 0x80, 0x80]);
-    broker.stop().await;
+    let mut response = [0; 7];
+    first.read_exact(&mut response).await.unwrap();
+    assert_eq!(response, [0x90, 5, 0, 9, 1, 0x80, 0x80]);
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn an_oversized_packet_is_told_and_closes_only_its_own_connection() {
-    let (broker, mut oversized) = broker(Limits {
-        packet: 1000,
+async fn an_oversized_packet_is_reported_and_closes_only_its_own_connection() {
+    let (broker, mut oversized) = start_broker(Limits {
+        max_packet_bytes: 1000,
         ..Limits::default()
     })
     .await;
-    let mut honest = raw(broker.address(), b'h').await;
-    let mut rude = raw(broker.address(), b'r').await;
-    rude.write_all(&[0x32, 0xe9, 0x07, 0, 1, b'a'])
+    let mut well_behaved = raw(broker.address(), b'h').await;
+    let mut misbehaving = raw(broker.address(), b'r').await;
+    misbehaving
+        .write_all(&[0x32, 0xe9, 0x07, 0, 1, b'a'])
         .await
         .unwrap();
-    assert!(closed(&mut rude).await);
-    let told = oversized.recv().await.unwrap();
+    assert!(closed(&mut misbehaving).await);
+    let report = oversized.recv().await.unwrap();
     assert_eq!(
         (
-            told.client.as_str(),
-            told.bytes,
-            told.head.starts_with(&[0x32, 0xe9, 0x07])
+            report.client_id.as_str(),
+            report.bytes,
+            report.head.starts_with(&[0x32, 0xe9, 0x07])
         ),
         ("r", 1001, true)
     );
-    honest.write_all(&[0xc0, 0]).await.unwrap();
-    honest.read_exact(&mut [0; 2]).await.unwrap();
-    broker.stop().await;
+    well_behaved.write_all(&[0xc0, 0]).await.unwrap();
+    well_behaved.read_exact(&mut [0; 2]).await.unwrap();
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn names_and_topics_in_any_script_do_no_harm() {
-    let (broker, _oversized) = broker(Limits::default()).await;
+async fn non_ascii_client_ids_and_topics_are_accepted() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
     let (shore, mut arriving) = client(broker.address(), "küste#+/$");
-    subscribed(&shore, &mut arriving, &["#"]).await;
+    subscribe(&shore, &mut arriving, &["#"]).await;
     let mut boat = raw(broker.address(), b'b').await;
     boat.write_all(&[0x30, 5, 0, 2, 0xc3, 0xa4, b'!'])
         .await
         .unwrap();
     assert_eq!(message(&mut arriving).await.topic, "ä");
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
 async fn stopping_frees_the_port() {
-    let (first, _oversized) = broker(Limits::default()).await;
+    let (first, _oversized) = start_broker(Limits::default()).await;
     let address = first.address();
     let mut connected = raw(address, b'c').await;
-    first.stop().await;
+    first.shutdown().await;
     assert!(closed(&mut connected).await);
-    let (tell, _oversized) = mpsc::channel(1);
-    Broker::start(address, Limits::default(), tell)
+    let (report, _oversized) = mpsc::channel(1);
+    Broker::start(address, Limits::default(), report)
         .await
         .unwrap()
-        .stop()
+        .shutdown()
         .await;
 }
 
 #[tokio::test]
-async fn a_taken_address_is_named() {
-    let (broker, _oversized) = broker(Limits::default()).await;
-    let (tell, _rest) = mpsc::channel(1);
-    let error = Broker::start(broker.address(), Limits::default(), tell)
+async fn an_address_in_use_is_an_error() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
+    let (report, _oversized) = mpsc::channel(1);
+    let error = Broker::start(broker.address(), Limits::default(), report)
         .await
         .unwrap_err()
         .to_string();
@@ -274,12 +275,12 @@ async fn a_taken_address_is_named() {
         error.contains(&broker.address().to_string()) && error.contains("--mqtt"),
         "{error}"
     );
-    broker.stop().await;
+    broker.shutdown().await;
 }
 
 #[tokio::test]
-async fn any_bytes_leave_the_broker_alive() {
-    let (broker, _oversized) = broker(Limits::default()).await;
+async fn random_bytes_do_not_crash_the_broker() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut random = move |below: u64| {
         state = state
@@ -288,27 +289,27 @@ async fn any_bytes_leave_the_broker_alive() {
         (state >> 33) % below
     };
     for round in 0..400 {
-        let mut rude = if round % 2 == 0 {
+        let mut misbehaving = if round % 2 == 0 {
             raw(broker.address(), b'r').await
         } else {
             TcpStream::connect(broker.address()).await.unwrap()
         };
-        // Each kind of packet in turn, with a length that is right, so that the bytes reach its reader.
+        // Each packet type in turn, with a correct length, so that the bytes reach its parser.
         for _ in 0..random(4) + 1 {
             let head = (round as u8 % 16) << 4 | random(16) as u8;
             let body: Vec<u8> = (0..random(40))
                 .map(|_| [random(256), random(4)][random(2) as usize] as u8)
                 .collect();
             let packet = [&[head, body.len() as u8][..], &body].concat();
-            if rude.write_all(&packet).await.is_err() {
+            if misbehaving.write_all(&packet).await.is_err() {
                 break;
             }
         }
     }
-    let mut honest = raw(broker.address(), b'h').await;
-    honest.write_all(&[0xc0, 0]).await.unwrap();
+    let mut well_behaved = raw(broker.address(), b'h').await;
+    well_behaved.write_all(&[0xc0, 0]).await.unwrap();
     let mut pong = [0; 2];
-    honest.read_exact(&mut pong).await.unwrap();
+    well_behaved.read_exact(&mut pong).await.unwrap();
     assert_eq!(pong, [0xd0, 0]);
-    broker.stop().await;
+    broker.shutdown().await;
 }

@@ -1,7 +1,7 @@
-//! The list in a real browser: headless Chromium, where it is installed.
+//! The list in a browser: headless Chromium, where it is installed.
 
-use crate::boat::{Boat, PATIENCE, sample, station};
 use crate::browse;
+use crate::fixtures::{Boat, TIMEOUT, sample, start_station};
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
-const EVIL: &str = "<script>document.title='taken'</script>";
+const SCRIPT_NAME: &str = "<script>document.title='taken'</script>";
 
 fn chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -21,11 +21,11 @@ fn chromium() -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-/// The page as a browser has it after its scripts ran for a while.
-fn seen(browser: &PathBuf, address: SocketAddr, path: &str) -> String {
+/// The DOM of a page after its scripts have run for a while.
+fn dump_dom(browser: &PathBuf, address: SocketAddr, path: &str) -> String {
     let profile = tempfile::tempdir().unwrap();
     let run = Command::new("timeout")
-        .arg(PATIENCE.as_secs().to_string())
+        .arg(TIMEOUT.as_secs().to_string())
         .arg(browser)
         .args([
             "--headless",
@@ -47,35 +47,36 @@ fn seen(browser: &PathBuf, address: SocketAddr, path: &str) -> String {
     String::from_utf8(run.stdout).unwrap()
 }
 
-/// Stands before the station, and has a second sighting stored between the first and the second look at the list.
-struct Doorman {
+/// A proxy before the station that has a second sighting stored between the first and the second
+/// request of the list.
+struct TestProxy {
     station: SocketAddr,
-    looks: u32,
+    requests: u32,
     boat: Boat,
     second: Sighting,
 }
 
-impl Doorman {
-    async fn answer(&mut self, path: &str) -> Vec<u8> {
+impl TestProxy {
+    async fn respond(&mut self, path: &str) -> Vec<u8> {
         if path == "/" {
-            self.looks += 1;
-            if self.looks == 2 {
-                self.boat.sighting(&self.second).await;
-                self.boat.receipted(1).await;
+            self.requests += 1;
+            if self.requests == 2 {
+                self.boat.send_sighting(&self.second).await;
+                self.boat.expect_acks(1).await;
             }
         }
-        let answer = browse::get(self.station, path).await;
-        [answer.head.as_bytes(), b"\r\n\r\n", &answer.body].concat()
+        let response = browse::get(self.station, path).await;
+        [response.head.as_bytes(), b"\r\n\r\n", &response.body].concat()
     }
 
-    /// Listens; the answer is where.
-    async fn stand(self) -> SocketAddr {
+    /// Starts listening; returns the address.
+    async fn listen(self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let doorman = Arc::new(Mutex::new(self));
+        let proxy = Arc::new(Mutex::new(self));
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {
-                let doorman = Arc::clone(&doorman);
+                let proxy = Arc::clone(&proxy);
                 tokio::spawn(async move {
                     let mut line = String::new();
                     BufReader::new(&mut stream)
@@ -83,8 +84,8 @@ impl Doorman {
                         .await
                         .unwrap();
                     if let Some(path) = line.split(' ').nth(1) {
-                        let answer = doorman.lock().await.answer(path).await;
-                        let _ = stream.write_all(&answer).await;
+                        let response = proxy.lock().await.respond(path).await;
+                        let _ = stream.write_all(&response).await;
                         let _ = stream.shutdown().await;
                     }
                 });
@@ -95,28 +96,30 @@ impl Doorman {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browser_keeps_the_list_up_to_date_and_runs_no_foreign_script() {
+async fn the_list_updates_in_the_browser_and_runs_no_injected_script() {
     let Some(browser) = chromium() else {
         eprintln!("skipped: chromium not installed");
         return;
     };
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let (mut first, _) = sample::sighting("balaena", 1);
-    first.verdict = Verdict::Known { whale: EVIL.into() };
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.sighting(&first).await;
-    boat.receipted(1).await;
+    first.verdict = Verdict::Known {
+        whale: SCRIPT_NAME.into(),
+    };
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&first).await;
+    boat.expect_acks(1).await;
     let second = sample::sighting("balaena", 2).0;
-    let address = Doorman {
-        station: running.http(),
-        looks: 0,
+    let address = TestProxy {
+        station: station.http_address(),
+        requests: 0,
         boat,
         second,
     }
-    .stand()
+    .listen()
     .await;
-    let dom = tokio::task::spawn_blocking(move || seen(&browser, address, "/"))
+    let dom = tokio::task::spawn_blocking(move || dump_dom(&browser, address, "/"))
         .await
         .unwrap();
     assert!(
@@ -131,5 +134,5 @@ async fn a_browser_keeps_the_list_up_to_date_and_runs_no_foreign_script() {
         dom.contains("2 sightings, newest first") && dom.contains("balaena #2"),
         "{dom}"
     );
-    running.stop().await;
+    station.shutdown().await;
 }

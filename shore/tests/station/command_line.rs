@@ -1,6 +1,6 @@
-//! The program itself: its ready line, its signals, its exit codes.
+//! The program: ready line, signals, exit codes.
 
-use crate::boat::{Boat, sample, station};
+use crate::fixtures::{Boat, sample, start_station};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -16,9 +16,9 @@ fn run(arguments: &[&str], data: &Path) -> Output {
         .unwrap()
 }
 
-struct Ended(Child);
+struct KillOnDrop(Child);
 
-impl Drop for Ended {
+impl Drop for KillOnDrop {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -27,7 +27,7 @@ impl Drop for Ended {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn it_says_when_it_is_ready_and_ends_on_sigterm() {
+async fn serve_prints_a_ready_line_and_stops_on_sigterm() {
     let data = tempfile::tempdir().unwrap();
     let child = Command::new(PROGRAM)
         .args([
@@ -42,7 +42,7 @@ async fn it_says_when_it_is_ready_and_ends_on_sigterm() {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
-    let mut child = Ended(child.unwrap());
+    let mut child = KillOnDrop(child.unwrap());
     let mut line = String::new();
     BufReader::new(child.0.stdout.take().unwrap())
         .read_line(&mut line)
@@ -51,10 +51,10 @@ async fn it_says_when_it_is_ready_and_ends_on_sigterm() {
     let http = ready["http"].as_str().unwrap().parse().unwrap();
     let mqtt: std::net::SocketAddr = ready["mqtt"].as_str().unwrap().parse().unwrap();
     let mut boat = Boat::connect("127.0.0.1", mqtt.port(), "balaena").await;
-    boat.sighting(&sample::sighting("balaena", 2).0).await;
-    boat.receipted(1).await;
+    boat.send_sighting(&sample::sighting("balaena", 2).0).await;
+    boat.expect_acks(1).await;
     assert_eq!(
-        crate::browse::get(http, "/api/sightings").await.json()[0]["boat"],
+        crate::browse::get(http, "/api/v1/sightings").await.json()[0]["boat"],
         "balaena"
     );
 
@@ -65,9 +65,9 @@ async fn it_says_when_it_is_ready_and_ends_on_sigterm() {
     assert_eq!(second.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another"));
 
-    let gaps = run(&["gaps"], data.path());
-    assert_eq!(gaps.status.code(), Some(4), "beside the running station");
-    assert!(String::from_utf8_lossy(&gaps.stdout).contains("missing 1 (1)"));
+    let missing = run(&["missing"], data.path());
+    assert_eq!(missing.status.code(), Some(4), "while the station runs");
+    assert!(String::from_utf8_lossy(&missing.stdout).contains("missing 1 (1)"));
 
     assert!(
         Command::new("kill")
@@ -80,37 +80,37 @@ async fn it_says_when_it_is_ready_and_ends_on_sigterm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lists_and_gaps_are_read_from_the_folder() {
+async fn list_and_missing_read_the_data_folder() {
     let folder = tempfile::tempdir().unwrap();
-    let missing = run(&["list"], folder.path());
-    assert_eq!(missing.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("holds no data of shore"));
+    let empty = run(&["list"], folder.path());
+    assert_eq!(empty.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&empty.stderr).contains("contains no shore database"));
 
-    let running = station(folder.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.sighting(&sample::sighting("balaena", 1).0).await;
-    boat.receipted(1).await;
-    running.stop().await;
+    let station = start_station(folder.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&sample::sighting("balaena", 1).0).await;
+    boat.expect_acks(1).await;
+    station.shutdown().await;
 
     let list = run(&["list"], folder.path());
     let text = String::from_utf8_lossy(&list.stdout).into_owned();
     assert!(
-        list.status.success() && text.contains("HW-1") && text.contains("1 of 1 sightings"),
+        list.status.success() && text.contains("HW-0042") && text.contains("1 of 1 sightings"),
         "{text}"
     );
     let list: serde_json::Value =
         serde_json::from_slice(&run(&["list", "--json"], folder.path()).stdout).unwrap();
-    assert_eq!(list[0]["whale"], "HW-1");
-    let gaps = run(&["gaps", "--json"], folder.path());
-    assert_eq!(gaps.status.code(), Some(0));
+    assert_eq!(list[0]["whale"], "HW-0042");
+    let missing = run(&["missing", "--json"], folder.path());
+    assert_eq!(missing.status.code(), Some(0));
     assert_eq!(
-        serde_json::from_slice::<serde_json::Value>(&gaps.stdout).unwrap()[0]["gaps"],
+        serde_json::from_slice::<serde_json::Value>(&missing.stdout).unwrap()[0]["gaps"],
         serde_json::json!([])
     );
 }
 
 #[test]
-fn wrong_usage_is_explained() {
+fn wrong_usage_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for wrong in [
         &["serve", "--broker", "localhost"][..],

@@ -1,17 +1,17 @@
-//! Boats talk to a station over real MQTT, through the embedded broker.
+//! Boats publish to a station over MQTT, through the embedded broker.
 
-use crate::boat::{Boat, PATIENCE, sample, station, until};
+use crate::fixtures::{Boat, TIMEOUT, sample, start_station, wait_until};
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{Part, Picture};
+use flukewatch_common::sighting::{MessageKind, Picture};
 use flukewatch_common::wire;
-use flukewatch_shore::ingest::judge;
-use flukewatch_shore::store::arrival::Outcome;
-use flukewatch_shore::store::sqlite::SqliteStore;
-use flukewatch_shore::store::{Gap, PictureState, Query, Store};
+use flukewatch_shore::ingest::validate;
+use flukewatch_shore::store::{
+    Gap, IngestResult, PictureState, Query, SqliteStore, Store, StoredSighting,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-fn all(store: &dyn Store) -> Vec<flukewatch_shore::store::StoredSighting> {
+fn all(store: &dyn Store) -> Vec<StoredSighting> {
     store
         .sightings(&Query {
             limit: 1000,
@@ -21,9 +21,9 @@ fn all(store: &dyn Store) -> Vec<flukewatch_shore::store::StoredSighting> {
         .sightings
 }
 
-fn refused(store: &dyn Store, reason: &str) -> u64 {
+fn rejected(store: &dyn Store, reason: &str) -> u64 {
     store
-        .refused_counts()
+        .rejected_counts()
         .unwrap()
         .into_iter()
         .find(|c| c.reason == reason)
@@ -31,152 +31,157 @@ fn refused(store: &dyn Store, reason: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sighting_is_stored_receipted_and_kept_once() {
+async fn a_sighting_is_stored_once_and_acknowledged_each_time() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, p) = sample::sighting("balaena", 1);
     for _ in 0..3 {
-        boat.sighting(&s).await;
-        boat.picture(&p).await;
-        let mut parts = boat.receipted(2).await;
-        parts.sort();
-        assert_eq!(parts, [(s.id, Part::Sighting), (s.id, Part::Picture)]);
+        boat.send_sighting(&s).await;
+        boat.send_picture(&p).await;
+        let mut messages = boat.expect_acks(2).await;
+        messages.sort();
+        assert_eq!(
+            messages,
+            [(s.id, MessageKind::Sighting), (s.id, MessageKind::Picture)]
+        );
     }
-    let stored = all(running.store().as_ref());
+    let stored = all(station.store().as_ref());
     assert_eq!(stored.len(), 1);
     assert_eq!(
         (&stored[0].sighting, stored[0].picture),
         (&s, PictureState::Stored)
     );
-    let served = crate::browse::get(running.http(), &format!("/pictures/{}.jpg", s.id)).await;
+    let served =
+        crate::browse::get(station.http_address(), &format!("/pictures/{}.jpg", s.id)).await;
     assert_eq!(
         (served.status, served.header("content-type"), &served.body),
         (200, Some("image/jpeg"), &p.jpeg)
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_boats_at_once_lose_nothing() {
+async fn concurrent_boats_lose_nothing() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let names = ["balaena", "megaptera-2", "song-of-the-whale"];
-    let mut sailing = tokio::task::JoinSet::new();
+    let mut boats = tokio::task::JoinSet::new();
     for name in names {
-        let mut boat = Boat::at(&running, name).await;
-        sailing.spawn(async move {
+        let mut boat = Boat::connect_to(&station, name).await;
+        boats.spawn(async move {
             for sequence in 1..=40 {
                 let (s, p) = sample::sighting(name, sequence);
-                boat.sighting(&s).await;
-                boat.picture(&p).await;
+                boat.send_sighting(&s).await;
+                boat.send_picture(&p).await;
             }
-            boat.receipted(80).await;
+            boat.expect_acks(80).await;
         });
     }
-    while let Some(done) = sailing.join_next().await {
+    while let Some(done) = boats.join_next().await {
         done.unwrap();
     }
-    assert_eq!(all(running.store().as_ref()).len(), 120);
-    for b in running.store().boats().unwrap() {
+    assert_eq!(all(station.store().as_ref()).len(), 120);
+    for b in station.store().boats().unwrap() {
         assert_eq!(
-            (
-                b.sightings,
-                b.highest_sequence,
-                b.missing,
-                b.pictures_missing
-            ),
+            (b.sightings, b.last_sequence, b.missing, b.pictures_missing),
             (40, 40, 0, 0),
             "{}",
             b.boat
         );
     }
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_picture_may_come_before_its_sighting() {
+async fn a_picture_may_arrive_before_its_sighting() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, p) = sample::sighting("balaena", 1);
-    boat.picture(&p).await;
-    assert_eq!(boat.receipted(1).await, [(s.id, Part::Picture)]);
-    assert_eq!(running.store().boats().unwrap()[0].pictures_waiting, 1);
+    boat.send_picture(&p).await;
+    assert_eq!(boat.expect_acks(1).await, [(s.id, MessageKind::Picture)]);
     assert_eq!(
-        running.store().picture(s.id).unwrap(),
-        None,
-        "nothing to show it with"
+        station.store().boats().unwrap()[0].pictures_without_sighting,
+        1
     );
-    boat.sighting(&s).await;
-    assert_eq!(boat.receipted(1).await, [(s.id, Part::Sighting)]);
-    assert_eq!(running.store().picture(s.id).unwrap().unwrap(), p.jpeg);
-    assert_eq!(running.store().boats().unwrap()[0].pictures_waiting, 0);
-    running.stop().await;
+    assert_eq!(
+        station.store().picture(s.id).unwrap(),
+        None,
+        "its sighting is missing"
+    );
+    boat.send_sighting(&s).await;
+    assert_eq!(boat.expect_acks(1).await, [(s.id, MessageKind::Sighting)]);
+    assert_eq!(station.store().picture(s.id).unwrap().unwrap(), p.jpeg);
+    assert_eq!(
+        station.store().boats().unwrap()[0].pictures_without_sighting,
+        0
+    );
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_picture_is_not_receipted_and_gives_way_to_the_right_one() {
+async fn a_mismatched_picture_is_rejected_or_replaced() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, p) = sample::sighting("balaena", 1);
     let (other, wrong) = (
         sample::sighting("balaena", 2).0,
         sample::sighting("balaena", 3).1.jpeg,
     );
 
-    boat.sighting(&s).await;
-    boat.receipted(1).await;
-    boat.picture(&Picture {
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
+    boat.send_picture(&Picture {
         jpeg: wrong.clone(),
         ..p.clone()
     })
     .await;
-    boat.nothing().await;
-    assert_eq!(refused(running.store().as_ref(), "wrong-picture"), 1);
-    boat.picture(&p).await;
-    boat.receipted(1).await;
-    assert_eq!(running.store().picture(s.id).unwrap().unwrap(), p.jpeg);
+    boat.expect_no_ack().await;
+    assert_eq!(rejected(station.store().as_ref(), "picture_mismatch"), 1);
+    boat.send_picture(&p).await;
+    boat.expect_acks(1).await;
+    assert_eq!(station.store().picture(s.id).unwrap().unwrap(), p.jpeg);
 
-    // The wrong one first, before its sighting could say so.
+    // The mismatched picture arrives before its sighting.
     let right = sample::sighting("balaena", 2).1;
-    boat.picture(&Picture {
+    boat.send_picture(&Picture {
         jpeg: wrong,
         ..right.clone()
     })
     .await;
-    boat.receipted(1).await;
-    boat.sighting(&other).await;
-    boat.receipted(1).await;
+    boat.expect_acks(1).await;
+    boat.send_sighting(&other).await;
+    boat.expect_acks(1).await;
     assert_eq!(
-        running.store().sighting(other.id).unwrap().unwrap().picture,
+        station.store().sighting(other.id).unwrap().unwrap().picture,
         PictureState::Mismatched
     );
-    assert_eq!(running.store().picture(other.id).unwrap(), None);
-    boat.picture(&right).await;
-    boat.receipted(1).await;
+    assert_eq!(station.store().picture(other.id).unwrap(), None);
+    boat.send_picture(&right).await;
+    boat.expect_acks(1).await;
     assert_eq!(
-        running.store().picture(other.id).unwrap().unwrap(),
+        station.store().picture(other.id).unwrap().unwrap(),
         right.jpeg
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_contents_under_one_id_the_first_stays() {
+async fn conflicting_content_under_one_id_is_rejected() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, _) = sample::sighting("balaena", 1);
-    boat.sighting(&s).await;
-    boat.receipted(1).await;
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
     let mut changed = s.clone();
     changed.frames += 1;
-    boat.sighting(&changed).await;
-    boat.sighting(&changed).await;
-    boat.nothing().await;
-    let store = running.store().as_ref();
+    boat.send_sighting(&changed).await;
+    boat.send_sighting(&changed).await;
+    boat.expect_no_ack().await;
+    let store = station.store().as_ref();
     assert_eq!(
         all(store)
             .iter()
@@ -184,51 +189,51 @@ async fn of_two_contents_under_one_id_the_first_stays() {
             .collect::<Vec<_>>(),
         [s]
     );
-    assert_eq!(refused(store, "conflict"), 2);
-    let listed = store.refused(10).unwrap();
+    assert_eq!(rejected(store, "conflict"), 2);
+    let messages = store.rejected_messages(10).unwrap();
     assert_eq!(
-        (listed.len(), listed[0].times),
+        (messages.len(), messages[0].count),
         (1, 2),
-        "a repetition is counted, not listed again"
+        "a duplicate is counted, not listed again"
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gaps_in_a_boats_numbers_are_seen_and_close() {
+async fn sequence_gaps_are_reported_until_filled() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     for sequence in [2, 3, 7, 9] {
-        boat.sighting(&sample::sighting("balaena", sequence).0)
+        boat.send_sighting(&sample::sighting("balaena", sequence).0)
             .await;
     }
-    boat.receipted(4).await;
-    let seen = || running.store().boats().unwrap().remove(0);
+    boat.expect_acks(4).await;
+    let status = || station.store().boats().unwrap().remove(0);
     let gap = |first, last| Gap { first, last };
     assert_eq!(
-        (seen().gaps, seen().missing),
+        (status().gaps, status().missing),
         (vec![gap(1, 1), gap(4, 6), gap(8, 8)], 5)
     );
     for sequence in [1, 4, 5, 6, 8] {
-        boat.sighting(&sample::sighting("balaena", sequence).0)
+        boat.send_sighting(&sample::sighting("balaena", sequence).0)
             .await;
     }
-    boat.receipted(5).await;
+    boat.expect_acks(5).await;
     assert_eq!(
-        (seen().gaps, seen().missing, seen().highest_sequence),
+        (status().gaps, status().missing, status().last_sequence),
         (vec![], 0, 9)
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_messages_are_listed_and_harm_nothing() {
+async fn invalid_messages_are_rejected_and_do_not_disturb_ingest() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, _) = sample::sighting("balaena", 1);
-    let honest = wire::encode(&s).unwrap();
+    let valid = wire::encode(&s).unwrap();
     let topic = "flukewatch/v1/balaena/sighting";
     let mut noise = 0x9e37_79b9_7f4a_7c15u64;
     for length in [0, 1, 10, 11, 500, 200_000] {
@@ -240,63 +245,64 @@ async fn hostile_messages_are_listed_and_harm_nothing() {
         });
         boat.send(topic, bytes.collect()).await;
     }
-    let mut newer = honest.clone();
+    let mut newer = valid.clone();
     newer[5] = 7;
     boat.send(topic, newer).await;
-    boat.send("flukewatch/v1/megaptera/sighting", honest.clone())
+    boat.send("flukewatch/v1/megaptera/sighting", valid.clone())
         .await;
-    boat.send("flukewatch/v1/Ocean!/sighting", honest.clone())
+    boat.send("flukewatch/v1/Ocean!/sighting", valid.clone())
         .await;
-    boat.send("flukewatch/v1/balaena/picture", honest.clone())
+    boat.send("flukewatch/v1/balaena/picture", valid.clone())
         .await;
-    boat.send("ä/ö", honest).await;
-    boat.nothing().await;
+    boat.send("ä/ö", valid).await;
+    boat.expect_no_ack().await;
 
-    let sent = hundred_megabytes(running.mqtt().unwrap()).await;
+    let sent = send_100_megabytes(station.mqtt_address().unwrap()).await;
     assert!(
         sent < 16 << 20,
-        "the broker took {sent} bytes of a packet that it had to refuse"
+        "the broker read {sent} bytes of an oversized packet"
     );
 
-    let store = running.store().clone();
-    until("the refusals are listed", || {
-        refused(store.as_ref(), "too-large") == 1
+    let store = station.store().clone();
+    wait_until("the packet is rejected", || {
+        rejected(store.as_ref(), "too_large") == 1
     })
     .await;
-    // Of the six random messages the empty one counts as cut off, the others as foreign.
+    // Of the six random messages the empty one counts as truncated, the others as an unknown
+    // format.
     for (reason, count) in [
-        ("foreign", 5),
-        ("damaged", 1),
-        ("newer-version", 1),
-        ("wrong-boat", 1),
-        ("topic", 1),
-        ("wrong-kind", 1),
+        ("unknown_format", 5),
+        ("corrupt", 1),
+        ("unsupported_version", 1),
+        ("wrong_boat", 1),
+        ("unknown_topic", 1),
+        ("wrong_kind", 1),
     ] {
-        assert_eq!(refused(store.as_ref(), reason), count, "{reason}");
+        assert_eq!(rejected(store.as_ref(), reason), count, "{reason}");
     }
-    let newest = store.refused(100).unwrap();
+    let newest = store.rejected_messages(100).unwrap();
     assert!(newest.iter().all(|m| m.head.len() <= 512));
     assert!(newest.iter().any(|m| m.detail.contains("version 7")));
 
-    // And it goes on as if nothing had been.
-    boat.sighting(&s).await;
-    boat.receipted(1).await;
+    // Ingest continues.
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
     assert_eq!(all(store.as_ref()).len(), 1);
-    let listed = crate::browse::get(running.http(), "/refused").await;
-    assert!(listed.status == 200 && listed.text().contains("newer-version"));
+    let page = crate::browse::get(station.http_address(), "/rejected").await;
+    assert!(page.status == 200 && page.text().contains("unsupported version"));
     drop(store);
-    running.stop().await;
+    station.shutdown().await;
 }
 
-/// Tries to publish 100 MB in one packet; says how many bytes it got rid of.
-async fn hundred_megabytes(address: std::net::SocketAddr) -> usize {
+/// Tries to publish 100 MB in one packet; returns how many bytes were sent.
+async fn send_100_megabytes(address: std::net::SocketAddr) -> usize {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03big")
         .await
         .unwrap();
-    let mut accepted = [0; 4];
-    stream.read_exact(&mut accepted).await.unwrap();
+    let mut conn_ack = [0; 4];
+    stream.read_exact(&mut conn_ack).await.unwrap();
     let total = 100_000_000usize;
     let mut header = vec![0x32];
     let mut rest = total;
@@ -310,9 +316,9 @@ async fn hundred_megabytes(address: std::net::SocketAddr) -> usize {
     let chunk = vec![0xab; 64 * 1024];
     let mut sent = header.len();
     while sent < total {
-        match tokio::time::timeout(PATIENCE, stream.write(&chunk))
+        match tokio::time::timeout(TIMEOUT, stream.write(&chunk))
             .await
-            .expect("the broker neither reads nor closes")
+            .expect("the broker neither reads nor closes the connection")
         {
             Ok(n) if n > 0 => sent += n,
             _ => break,
@@ -322,48 +328,50 @@ async fn hundred_megabytes(address: std::net::SocketAddr) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_between_commit_and_receipt_costs_a_repetition() {
+async fn a_crash_between_commit_and_acknowledgement_loses_nothing() {
     let data = tempfile::tempdir().unwrap();
     let (s, p) = sample::sighting("balaena", 1);
     {
-        // What a crash leaves: both on disk, no receipt sent.
+        // The state after a crash: both on disk, no acknowledgement sent.
         let store = SqliteStore::open(data.path()).unwrap();
         let batch = [
-            judge("flukewatch/v1/balaena/sighting", &wire::encode(&s).unwrap()),
-            judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
+            validate("flukewatch/v1/balaena/sighting", &wire::encode(&s).unwrap()),
+            validate("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
         ];
-        let outcomes = store.accept(&batch, Timestamp(0)).unwrap();
-        assert!(
-            outcomes
-                .iter()
-                .all(|o| matches!(o, Outcome::Stored { again: false, .. }))
-        );
+        let results = store.accept(&batch, Timestamp(0)).unwrap();
+        assert!(results.iter().all(|r| matches!(
+            r,
+            IngestResult::Stored {
+                duplicate: false,
+                ..
+            }
+        )));
     }
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.sighting(&s).await;
-    boat.picture(&p).await;
-    assert_eq!(boat.receipted(2).await.len(), 2);
-    assert_eq!(all(running.store().as_ref()).len(), 1);
-    assert_eq!(running.store().picture(s.id).unwrap().unwrap(), p.jpeg);
-    running.stop().await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&s).await;
+    boat.send_picture(&p).await;
+    assert_eq!(boat.expect_acks(2).await.len(), 2);
+    assert_eq!(all(station.store().as_ref()).len(), 1);
+    assert_eq!(station.store().picture(s.id).unwrap().unwrap(), p.jpeg);
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_stored_is_not_receipted_and_the_station_says_so_until_it_can() {
+async fn a_store_failure_is_not_acknowledged_and_degrades_health_until_resolved() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     let (s, p) = sample::sighting("balaena", 1);
     let pictures = data.path().join("pictures");
     std::fs::remove_dir(&pictures).unwrap();
     std::fs::write(&pictures, "in the way").unwrap();
-    boat.picture(&p).await;
-    boat.nothing().await;
-    let health = crate::browse::get(running.http(), "/api/health").await;
+    boat.send_picture(&p).await;
+    boat.expect_no_ack().await;
+    let health = crate::browse::get(station.http_address(), "/api/v1/health").await;
     assert_eq!(health.status, 503);
     assert!(
-        health.json()["trouble"]
+        health.json()["issue"]
             .as_str()
             .unwrap()
             .contains("pictures"),
@@ -371,60 +379,60 @@ async fn what_cannot_be_stored_is_not_receipted_and_the_station_says_so_until_it
         health.text()
     );
     assert!(
-        crate::browse::get(running.http(), "/")
+        crate::browse::get(station.http_address(), "/")
             .await
             .text()
-            .contains("No sightings come in at the moment")
+            .contains("Ingest is down")
     );
 
-    until("it listens again", || running.health().is_connected()).await;
+    wait_until("ingest is reconnected", || station.health().is_connected()).await;
     assert!(
-        running.health().trouble().is_some(),
-        "nothing was stored yet"
+        station.health().issue().is_some(),
+        "nothing has been stored yet"
     );
     std::fs::remove_file(&pictures).unwrap();
     std::fs::create_dir(&pictures).unwrap();
-    boat.sighting(&s).await;
-    boat.picture(&p).await;
-    boat.receipted(2).await;
-    assert_eq!(running.health().trouble(), None);
+    boat.send_sighting(&s).await;
+    boat.send_picture(&p).await;
+    boat.expect_acks(2).await;
+    assert_eq!(station.health().issue(), None);
     assert_eq!(
-        crate::browse::get(running.http(), "/api/health")
+        crate::browse::get(station.http_address(), "/api/v1/health")
             .await
             .status,
         200
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_receipt_is_given_again_to_who_asks_again() {
+async fn a_message_sent_again_is_acknowledged_again() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let (s, _) = sample::sighting("balaena", 1);
-    let deaf = Boat::at(&running, "balaena").await;
-    deaf.sighting(&s).await;
-    let store = running.store().clone();
-    until("the sighting is stored", || all(store.as_ref()).len() == 1).await;
-    drop(deaf);
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.sighting(&s).await;
-    assert_eq!(boat.receipted(1).await, [(s.id, Part::Sighting)]);
+    let disconnecting = Boat::connect_to(&station, "balaena").await;
+    disconnecting.send_sighting(&s).await;
+    let store = station.store().clone();
+    wait_until("the sighting is stored", || all(store.as_ref()).len() == 1).await;
+    drop(disconnecting);
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&s).await;
+    assert_eq!(boat.expect_acks(1).await, [(s.id, MessageKind::Sighting)]);
     assert_eq!(all(store.as_ref()).len(), 1);
     drop(store);
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_station_stops_starts_again_and_still_has_everything() {
+async fn a_restarted_station_keeps_its_data() {
     let data = tempfile::tempdir().unwrap();
     for sequence in 1..=3 {
-        let running = station(data.path()).await;
-        let mut boat = Boat::at(&running, "balaena").await;
-        boat.sighting(&sample::sighting("balaena", sequence).0)
+        let station = start_station(data.path()).await;
+        let mut boat = Boat::connect_to(&station, "balaena").await;
+        boat.send_sighting(&sample::sighting("balaena", sequence).0)
             .await;
-        boat.receipted(1).await;
-        assert_eq!(all(running.store().as_ref()).len() as u64, sequence);
-        running.stop().await;
+        boat.expect_acks(1).await;
+        assert_eq!(all(station.store().as_ref()).len() as u64, sequence);
+        station.shutdown().await;
     }
 }

@@ -1,15 +1,15 @@
-//! A whole station, tested from outside: over MQTT, over HTTP, and as a program.
+//! A whole station, tested through MQTT, HTTP, and its command line.
 //!
 //! One test binary, since linking takes longer than running.
 #![allow(clippy::unwrap_used)]
 
-mod boat;
 mod broker;
 mod browse;
 mod browser;
 mod command_line;
+mod external_broker;
+mod fixtures;
 mod ingest;
-mod outside_broker;
 mod pages;
 mod photos;
 #[path = "../../src/sample.rs"]

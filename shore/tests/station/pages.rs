@@ -1,82 +1,87 @@
-//! The pages and the API, by HTTP.
+//! The pages and the API.
 
-use crate::boat::{Boat, sample, station};
 use crate::browse::get;
+use crate::fixtures::{Boat, sample, start_station};
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::samples;
 use flukewatch_common::sighting::Sighting;
-use flukewatch_shore::serve::Running;
+use flukewatch_shore::station::Station;
 
-const EVIL: &str = "<script>document.title='taken'</script>\"'&";
+const SCRIPT_NAME: &str = "<script>document.title='taken'</script>\"'&";
 
-async fn with(sightings: &[Sighting], running: &Running) {
-    let mut boat = Boat::at(running, "balaena").await;
+async fn send(sightings: &[Sighting], station: &Station) {
+    let mut boat = Boat::connect_to(station, "balaena").await;
     for s in sightings {
-        boat.sighting(s).await;
+        boat.send_sighting(s).await;
     }
-    boat.receipted(sightings.len()).await;
+    boat.expect_acks(sightings.len()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_station_says_what_to_do() {
+async fn an_empty_station_explains_the_next_step() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let list = get(running.http(), "/").await;
+    let station = start_station(data.path()).await;
+    let list = get(station.http_address(), "/").await;
     assert_eq!(list.status, 200);
     assert!(
-        list.text().contains("No sighting has arrived yet")
-            && list.text().contains(&running.broker().to_string())
+        list.text().contains("No sightings yet")
+            && list.text().contains(&station.broker_url().to_string())
     );
     assert!(
-        get(running.http(), "/boats")
+        get(station.http_address(), "/boats")
             .await
             .text()
-            .contains("No boat has been heard yet")
+            .contains("Waiting for boats")
     );
     assert!(
-        get(running.http(), "/refused")
+        get(station.http_address(), "/rejected")
             .await
             .text()
-            .contains("Nothing was refused")
+            .contains("No rejected messages")
     );
     assert!(
-        get(running.http(), "/?verdict=new")
+        get(station.http_address(), "/?verdict=new")
             .await
             .text()
-            .contains("No sighting matches")
+            .contains("No matching sightings")
     );
     assert_eq!(
-        get(running.http(), "/api/sightings").await.json(),
+        get(station.http_address(), "/api/v1/sightings")
+            .await
+            .json(),
         serde_json::json!([])
     );
-    let health = get(running.http(), "/api/health").await;
+    let health = get(station.http_address(), "/api/v1/health").await;
     assert_eq!(
         (health.status, &health.json()["status"]),
         (200, &serde_json::json!("ok"))
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_whale_named_like_a_script_stays_a_name() {
+async fn html_in_names_is_escaped() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let (mut s, _) = sample::sighting("balaena", 1);
-    s.verdict = Verdict::Known { whale: EVIL.into() };
-    s.candidates[0].whale = EVIL.into();
-    s.candidates[0].photo = format!("{EVIL}.jpg");
-    s.camera = EVIL.into();
-    with(std::slice::from_ref(&s), &running).await;
-    let mut boat = Boat::at(&running, "balaena").await;
+    s.verdict = Verdict::Known {
+        whale: SCRIPT_NAME.into(),
+    };
+    s.candidates[0].whale = SCRIPT_NAME.into();
+    s.candidates[0].photo = format!("{SCRIPT_NAME}.jpg");
+    s.camera = SCRIPT_NAME.into();
+    send(std::slice::from_ref(&s), &station).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
     boat.send("flukewatch/v1/<script>/picture", b"x".to_vec())
         .await;
-    boat.nothing().await;
+    boat.expect_no_ack().await;
     for path in [
         "/".to_owned(),
         format!("/sightings/{}", s.id),
         "/boats".into(),
-        "/refused".into(),
+        "/rejected".into(),
     ] {
-        let page = get(running.http(), &path).await;
+        let page = get(station.http_address(), &path).await;
         assert_eq!(page.status, 200, "{path}");
         assert!(!page.text().contains("<script>"), "{path}");
         let policy = page.header("content-security-policy").unwrap();
@@ -85,28 +90,33 @@ async fn a_whale_named_like_a_script_stays_a_name() {
             "{policy}"
         );
     }
-    let list = get(running.http(), "/").await.text();
+    let list = get(station.http_address(), "/").await.text();
     assert!(
         list.contains("&#60;script&#62;document.title=&#39;taken&#39;"),
         "{list}"
     );
     assert_eq!(
-        get(running.http(), "/api/sightings").await.json()[0]["whale"],
-        EVIL
+        get(station.http_address(), "/api/v1/sightings")
+            .await
+            .json()[0]["whale"],
+        SCRIPT_NAME
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_gives_the_documented_fields() {
+async fn the_api_returns_the_documented_fields() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let (s, p) = sample::sighting("balaena", 2);
-    with(std::slice::from_ref(&s), &running).await;
-    let one = get(running.http(), &format!("/api/sightings/{}", s.id))
-        .await
-        .json();
-    let list = get(running.http(), "/api/sightings").await;
+    send(std::slice::from_ref(&s), &station).await;
+    let one = get(
+        station.http_address(),
+        &format!("/api/v1/sightings/{}", s.id),
+    )
+    .await
+    .json();
+    let list = get(station.http_address(), "/api/v1/sightings").await;
     assert_eq!(list.header("x-total-count"), Some("1"));
     assert_eq!(list.json(), serde_json::json!([one]));
     let mut fields: Vec<&str> = one
@@ -130,11 +140,11 @@ async fn the_api_gives_the_documented_fields() {
         "candidates",
         "bundle",
         "engine",
-        "chance",
+        "probability",
         "position",
         "time",
         "encounter",
-        "quality",
+        "quality_percent",
         "footage",
         "picture_stored",
         "picture",
@@ -144,59 +154,65 @@ async fn the_api_gives_the_documented_fields() {
     assert_eq!(fields, documented);
     assert_eq!(
         (&one["verdict"], &one["whale"], &one["sequence"]),
-        (&"known".into(), &"HW-1".into(), &2.into())
+        (&"known".into(), &"HW-0042".into(), &2.into())
     );
     assert_eq!(
         one["candidates"][1],
-        serde_json::json!({"whale": "HW-2", "score": 0.4, "photo": "HW-2.jpg"})
+        serde_json::json!({"whale": "HW-0007", "score": 0.5, "photo": "b.jpg"})
     );
     assert_eq!(
-        (&one["position"]["longitude"], &one["position"]["quality"]),
+        (
+            &one["position"]["longitude"],
+            &one["position"]["fix_quality"]
+        ),
         (&(-28.625).into(), &"differential".into())
     );
     assert_eq!(
         one["time"],
-        serde_json::json!({"source": "satellites", "uncertainty": 500})
+        serde_json::json!({"source": "gnss", "uncertainty_ms": 500})
     );
     assert_eq!(
-        (&one["encounter"], &one["quality"]),
+        (&one["encounter"], &one["quality_percent"]),
         (&s.id.to_string().into(), &48.into())
     );
     assert_eq!(
         one["footage"]["crops"],
         serde_json::json!([{
-            "after": 1200, "quality": 48, "sharpness": 62, "size": 80, "angle": 100, "exposure": 97
+            "offset_ms": 400, "quality_percent": 48, "sharpness_percent": 62, "size_percent": 80,
+            "angle_percent": 100, "exposure_percent": 97
         }])
     );
     let footage = &one["footage"];
     assert_eq!(
-        (&footage["frame"]["width"], &footage["config"]),
-        (&1920.into(), &"0102030405060708".into())
+        (&footage["frame"]["width"], &footage["config_id"]),
+        (&1920.into(), &"0f010203040506ff".into())
     );
-    assert_eq!(footage["places"][1]["after"], 2900);
+    assert_eq!(footage["boxes"][1]["offset_ms"], 3500);
     assert_eq!(
         (&one["started"], &one["picture_stored"]),
         (&"2026-11-23T16:22:00.000Z".into(), &false.into())
     );
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.picture(&p).await;
-    boat.receipted(1).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_picture(&p).await;
+    boat.expect_acks(1).await;
     assert_eq!(
-        get(running.http(), "/api/sightings").await.json()[0]["picture_stored"],
+        get(station.http_address(), "/api/v1/sightings")
+            .await
+            .json()[0]["picture_stored"],
         true
     );
-    let boats = get(running.http(), "/api/boats").await.json();
+    let boats = get(station.http_address(), "/api/v1/boats").await.json();
     assert_eq!(
         boats[0]["gaps"],
         serde_json::json!([{"first": 1, "last": 1}])
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_list_filters_and_turns_pages() {
+async fn the_list_filters_and_pages() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let sightings: Vec<Sighting> = (1..=30)
         .map(|n| {
             let (mut s, _) = sample::sighting("balaena", n);
@@ -210,38 +226,41 @@ async fn the_list_filters_and_turns_pages() {
             s
         })
         .collect();
-    with(&sightings, &running).await;
-    let first = get(running.http(), "/").await.text();
+    send(&sightings, &station).await;
+    let first = get(station.http_address(), "/").await.text();
     assert!(
         first.contains("30 sightings, page 1 of 2")
             && first.contains("balaena #30")
             && !first.contains("balaena #6<")
     );
-    let second = get(running.http(), "/?page=2").await.text();
+    let second = get(station.http_address(), "/?page=2").await.text();
     assert!(second.contains("balaena #6<") && !second.contains("balaena #7<"));
-    let new = get(running.http(), "/?boat=balaena&verdict=new&page=1")
+    let new = get(station.http_address(), "/?boat=balaena&verdict=new&page=1")
         .await
         .text();
-    assert!(new.contains("10 sightings") && !new.contains("For review</strong>"));
+    assert!(new.contains("10 sightings") && !new.contains("To review</strong>"));
     assert_eq!(
-        get(running.http(), "/api/sightings?verdict=review&limit=3")
-            .await
-            .json()
-            .as_array()
-            .unwrap()
-            .len(),
+        get(
+            station.http_address(),
+            "/api/v1/sightings?verdict=review&limit=3"
+        )
+        .await
+        .json()
+        .as_array()
+        .unwrap()
+        .len(),
         3
     );
     assert_eq!(
-        get(running.http(), "/api/sightings?boat=megaptera")
+        get(station.http_address(), "/api/v1/sightings?boat=megaptera")
             .await
             .json(),
         serde_json::json!([])
     );
     assert_eq!(
         get(
-            running.http(),
-            "/api/sightings?limit=18446744073709551615&offset=18446744073709551615"
+            station.http_address(),
+            "/api/v1/sightings?limit=18446744073709551615&offset=18446744073709551615"
         )
         .await
         .status,
@@ -250,19 +269,19 @@ async fn the_list_filters_and_turns_pages() {
     for bad in [
         "/?boat=%3Cscript%3E",
         "/?verdict=dolphin",
-        "/api/sightings?boat=A/B",
-        "/api/sightings?verdict=x",
+        "/api/v1/sightings?boat=A/B",
+        "/api/v1/sightings?verdict=x",
     ] {
-        assert_eq!(get(running.http(), bad).await.status, 400, "{bad}");
+        assert_eq!(get(station.http_address(), bad).await.status, 400, "{bad}");
     }
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_path_leads_out() {
+async fn path_traversal_is_rejected() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("secret.jpg"), "secret").unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     for path in [
         "/pictures/../secret.jpg",
         "/pictures/..%2fsecret.jpg",
@@ -277,80 +296,94 @@ async fn no_path_leads_out() {
         "/sightings/x",
         "/nothing",
     ] {
-        let answer = get(running.http(), path).await;
+        let answer = get(station.http_address(), path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert!(answer.header("content-security-policy").is_some());
     }
     assert_eq!(
-        get(running.http(), "/api/sightings/x").await.json()["error"],
-        "there is nothing at this address"
+        get(station.http_address(), "/api/v1/sightings/x")
+            .await
+            .json()["error"],
+        "page not found"
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_picture_is_stored_but_never_shown() {
+async fn an_unreadable_picture_is_stored_but_not_served() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
-    let mut boat = Boat::at(&running, "balaena").await;
-    let (s, p) = sample::broken("balaena", 1);
-    boat.sighting(&s).await;
-    boat.picture(&p).await;
-    boat.receipted(2).await;
-    let page = get(running.http(), &format!("/sightings/{}", s.id))
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    let (s, mut p) = sample::sighting("balaena", 1);
+    p.jpeg.truncate(100);
+    let (s, p) = samples::with_picture(s, p.jpeg, 64, 32);
+    boat.send_sighting(&s).await;
+    boat.send_picture(&p).await;
+    boat.expect_acks(2).await;
+    let page = get(station.http_address(), &format!("/sightings/{}", s.id))
         .await
         .text();
-    assert!(page.contains("no readable JPEG") && !page.contains("<img"));
+    assert!(page.contains("not a readable JPEG") && !page.contains("<img"));
     assert_eq!(
-        get(running.http(), &format!("/pictures/{}.jpg", s.id))
+        get(station.http_address(), &format!("/pictures/{}.jpg", s.id))
             .await
             .status,
         404
     );
     assert_eq!(
-        get(running.http(), "/api/sightings").await.json()[0]["picture"],
-        "broken"
+        get(station.http_address(), "/api/v1/sightings")
+            .await
+            .json()[0]["picture"],
+        "unreadable"
     );
-    running.stop().await;
+    station.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sightings_of_one_encounter_are_shown_together() {
     let data = tempfile::tempdir().unwrap();
-    let running = station(data.path()).await;
+    let station = start_station(data.path()).await;
     let (first, _) = sample::sighting("balaena", 1);
-    let (mut back, _) = sample::sighting("balaena", 2);
+    let (mut resighting, _) = sample::sighting("balaena", 2);
     let (other, _) = sample::sighting("balaena", 3);
-    let footage = back.footage.as_mut().unwrap();
+    let footage = resighting.footage.as_mut().unwrap();
     (footage.encounter, footage.earlier_crops) = (first.id, 1);
-    with(&[first.clone(), back.clone(), other.clone()], &running).await;
-    let of_encounter = format!("/api/sightings?encounter={}", first.id);
-    let found = get(running.http(), &of_encounter).await.json();
+    send(
+        &[first.clone(), resighting.clone(), other.clone()],
+        &station,
+    )
+    .await;
+    let of_encounter = format!("/api/v1/sightings?encounter={}", first.id);
+    let found = get(station.http_address(), &of_encounter).await.json();
     let ids: Vec<&str> = found
         .as_array()
         .unwrap()
         .iter()
         .map(|s| s["id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids, [back.id.to_string(), first.id.to_string()]);
+    assert_eq!(ids, [resighting.id.to_string(), first.id.to_string()]);
     assert_eq!(
-        get(running.http(), "/api/sightings?encounter=x")
+        get(station.http_address(), "/api/v1/sightings?encounter=x")
             .await
             .status,
         400
     );
-    let page = get(running.http(), &format!("/sightings/{}", back.id)).await;
+    let page = get(
+        station.http_address(),
+        &format!("/sightings/{}", resighting.id),
+    )
+    .await;
     let page = page.text();
     assert!(
-        page.contains("The same encounter")
+        page.contains("Same encounter")
             && page.contains(&format!("href=\"/sightings/{}\"", first.id))
-            && page.contains("1, and 1 of the encounter&#39;s earlier sightings"),
+            && page.contains("1, and 1 of earlier sightings of the encounter"),
         "{page}"
     );
-    let alone = get(running.http(), &format!("/sightings/{}", other.id)).await;
-    assert!(!alone.text().contains("The same encounter"));
-    let list = get(running.http(), "/").await.text();
-    assert_eq!(list.matches("return · balaena #2").count(), 1);
-    assert_eq!(list.matches("return · ").count(), 1, "{list}");
-    running.stop().await;
+    let alone = get(station.http_address(), &format!("/sightings/{}", other.id)).await;
+    assert!(!alone.text().contains("Same encounter"));
+    let list = get(station.http_address(), "/").await.text();
+    assert_eq!(list.matches("re-sighting · balaena #2").count(), 1);
+    assert_eq!(list.matches("re-sighting · ").count(), 1, "{list}");
+    station.shutdown().await;
 }

@@ -1,13 +1,13 @@
-//! A sighting beside the catalogue's photos.
+//! The catalogue's photos beside a sighting.
 
-use crate::boat::{Boat, sample};
 use crate::browse::get;
-use flukewatch_common::bundle::{Bundle, ModelInfo, Precision, View};
+use crate::fixtures::{Boat, sample};
+use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
-use flukewatch_shore::serve::{self, BrokerChoice, Reference, Settings};
+use flukewatch_shore::station::{BrokerConfig, CatalogueSource, Station, StationConfig};
 
 /// A bundle whose catalogue names `photos`; the model is never run here.
 fn bundle(photos: &[&str]) -> Bundle {
@@ -27,9 +27,9 @@ fn bundle(photos: &[&str]) -> Bundle {
         width: 64,
         colour: Colour::Grey,
         fit: Fit::Stretch,
-        margin: 0.0,
+        padding: 0.0,
         mean: vec![127.0],
-        deviation: vec![128.0],
+        std: vec![128.0],
     };
     let model = ModelInfo {
         architecture: "none".into(),
@@ -39,60 +39,65 @@ fn bundle(photos: &[&str]) -> Bundle {
     };
     let rule = DecisionRule::thresholds(0.6, 0.4, "test");
     let card = "For tests.".into();
-    Bundle::new(
-        "test",
-        "2026-11-23",
+    Bundle::new(NewBundle {
+        name: "test",
+        created: "2026-11-23",
         preparation,
-        vec![View::Plain],
-        model,
-        vec![1],
+        views: vec![View::Plain],
+        model_info: model,
+        model: vec![1],
         catalogue,
-        rule,
+        decision: rule,
         card,
-    )
+    })
     .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn candidates_are_shown_with_the_catalogues_photos_and_no_others() {
+async fn only_photos_of_the_catalogue_are_shown_and_served() {
     let folder = tempfile::tempdir().unwrap();
     let photos = folder.path().join("photos");
     std::fs::create_dir(&photos).unwrap();
-    for name in ["HW-1.jpg", "HW-2.jpg"] {
+    for name in ["a.jpg", "b.jpg"] {
         std::fs::write(photos.join(name), sample::sighting("balaena", 1).1.jpeg).unwrap();
     }
     let path = folder.path().join("whales.flukebundle");
-    bundle(&["HW-1.jpg", "../data/lock"]).save(&path).unwrap();
+    bundle(&["a.jpg", "../data/lock"]).save(&path).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let mut settings = Settings::new(folder.path().join("data"), any, BrokerChoice::Embedded(any));
-    settings.reference = Some(Reference {
+    let mut config =
+        StationConfig::new(folder.path().join("data"), any, BrokerConfig::Embedded(any));
+    config.catalogue = Some(CatalogueSource {
         bundle: path,
         photos,
     });
-    let running = serve::start(settings).await.unwrap();
+    let station = Station::start(config).await.unwrap();
     let (s, _) = sample::sighting("balaena", 1);
-    let mut boat = Boat::at(&running, "balaena").await;
-    boat.sighting(&s).await;
-    boat.receipted(1).await;
-    let page = get(running.http(), &format!("/sightings/{}", s.id))
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
+    let page = get(station.http_address(), &format!("/sightings/{}", s.id))
         .await
         .text();
     assert!(
-        page.contains("src=\"/photos/HW-1.jpg\"") && page.contains("HW-2.jpg is not in shore"),
+        page.contains("src=\"/photos/a.jpg\"") && page.contains("b.jpg is not in shore"),
         "{page}"
     );
-    assert!(page.contains("Best candidate: HW-1, score 0.81"));
-    let photo = get(running.http(), "/photos/HW-1.jpg").await;
+    assert!(page.contains("Best candidate: HW-0042, score 0.75"));
+    let photo = get(station.http_address(), "/photos/a.jpg").await;
     assert_eq!(
         (photo.status, photo.header("content-type")),
         (200, Some("image/jpeg"))
     );
     for path in [
-        "/photos/HW-2.jpg",
+        "/photos/b.jpg",
         "/photos/..%2fdata%2flock",
         "/photos/../data/lock",
     ] {
-        assert_eq!(get(running.http(), path).await.status, 404, "{path}");
+        assert_eq!(
+            get(station.http_address(), path).await.status,
+            404,
+            "{path}"
+        );
     }
-    running.stop().await;
+    station.shutdown().await;
 }

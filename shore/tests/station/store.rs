@@ -1,49 +1,51 @@
-//! The SQLite store by itself: what it keeps within bounds and what it refuses to open.
+//! The SQLite store: limits, round trips, and folders that it cannot open.
 
 use crate::sample;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::wire;
-use flukewatch_shore::ingest::judge;
-use flukewatch_shore::store::sqlite::{KEPT_REFUSED, SqliteStore};
-use flukewatch_shore::store::{PictureState, Query, Store};
+use flukewatch_shore::ingest::validate;
+use flukewatch_shore::store::{
+    MAX_REJECTED_MESSAGES, PictureState, Query, SqliteStore, Store, StoreError,
+};
+use std::path::Path;
 
 const TOPIC: &str = "flukewatch/v1/balaena/sighting";
 
 #[test]
-fn refused_messages_are_kept_within_bounds_and_counted_beyond() {
+fn the_latest_rejected_messages_are_kept_and_all_are_counted() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
-    let many = KEPT_REFUSED + 50;
+    let many = MAX_REJECTED_MESSAGES + 50;
     let batch: Vec<_> = (0..many)
-        .map(|n| judge(TOPIC, format!("nonsense {n}").as_bytes()))
+        .map(|n| validate(TOPIC, format!("garbage {n}").as_bytes()))
         .collect();
-    for (n, arrival) in (0..).zip(&batch) {
-        // One batch would do, but the times must differ.
+    for (n, message) in (0..).zip(&batch) {
+        // Several batches, so that the times differ.
         if n % 100 == 0 {
             let end = (n + 100).min(batch.len());
             store.accept(&batch[n..end], Timestamp(n as i64)).unwrap();
         }
-        assert!(arrival.content.is_err());
+        assert!(message.content.is_err());
     }
-    let kept = store.refused(10_000).unwrap();
-    assert_eq!(kept.len() as i64, KEPT_REFUSED);
-    assert_eq!(kept[0].bytes, format!("nonsense {}", many - 1).len() as u64);
-    let counts = store.refused_counts().unwrap();
+    let kept = store.rejected_messages(10_000).unwrap();
+    assert_eq!(kept.len() as i64, MAX_REJECTED_MESSAGES);
+    assert_eq!(kept[0].bytes, format!("garbage {}", many - 1).len() as u64);
+    let counts = store.rejected_counts().unwrap();
     assert_eq!(
         (counts.len(), counts[0].reason.as_str(), counts[0].total),
-        (1, "foreign", many as u64)
+        (1, "unknown_format", many as u64)
     );
 }
 
 #[test]
-fn a_sighting_comes_back_as_it_was() {
+fn a_sighting_survives_the_round_trip() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
     let (mut s, _) = sample::sighting("balaena", 3);
     s.candidates[0].score = -0.123_456_79;
     s.embedding.values = vec![-128, -1, 0, 1, 127];
     store
-        .accept(&[judge(TOPIC, &wire::encode(&s).unwrap())], Timestamp(5))
+        .accept(&[validate(TOPIC, &wire::encode(&s).unwrap())], Timestamp(5))
         .unwrap();
     let kept = store.sighting(s.id).unwrap().unwrap();
     assert_eq!(
@@ -53,13 +55,13 @@ fn a_sighting_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_picture_file_taken_away_is_written_again_when_it_comes_again() {
+fn a_deleted_picture_file_is_rewritten_on_redelivery() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
     let (s, p) = sample::sighting("balaena", 3);
     let batch = [
-        judge(TOPIC, &wire::encode(&s).unwrap()),
-        judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
+        validate(TOPIC, &wire::encode(&s).unwrap()),
+        validate("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
     ];
     store.accept(&batch, Timestamp(0)).unwrap();
     let file = data.path().join("pictures").join(format!("{}.jpg", s.id));
@@ -71,7 +73,7 @@ fn a_picture_file_taken_away_is_written_again_when_it_comes_again() {
 }
 
 #[test]
-fn what_cannot_be_written_is_not_said_to_be_stored() {
+fn a_failed_write_rolls_the_batch_back() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
     let (s, p) = sample::sighting("balaena", 3);
@@ -79,8 +81,8 @@ fn what_cannot_be_written_is_not_said_to_be_stored() {
     std::fs::remove_dir(&pictures).unwrap();
     std::fs::write(&pictures, "in the way").unwrap();
     let batch = [
-        judge(TOPIC, &wire::encode(&s).unwrap()),
-        judge("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
+        validate(TOPIC, &wire::encode(&s).unwrap()),
+        validate("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap()),
     ];
     let error = store.accept(&batch, Timestamp(0)).unwrap_err().to_string();
     assert!(error.contains("pictures"), "{error}");
@@ -91,7 +93,7 @@ fn what_cannot_be_written_is_not_said_to_be_stored() {
     assert_eq!(
         store.sightings(&all).unwrap().total,
         0,
-        "none of the batch is there"
+        "nothing of the batch is stored"
     );
     std::fs::remove_file(&pictures).unwrap();
     std::fs::create_dir(&pictures).unwrap();
@@ -100,115 +102,66 @@ fn what_cannot_be_written_is_not_said_to_be_stored() {
 }
 
 #[test]
-fn folders_that_cannot_serve_are_named() {
+fn unusable_folders_are_errors() {
     let data = tempfile::tempdir().unwrap();
-    let error = SqliteStore::look(&data.path().join("nothing"))
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("nothing") && error.contains("serve --data"),
-        "{error}"
-    );
+    let nothing = SqliteStore::open_read_only(&data.path().join("nothing"));
+    assert!(matches!(nothing, Err(StoreError::NoData(folder)) if folder.ends_with("nothing")));
 
     let file = data.path().join("file");
     std::fs::write(&file, "").unwrap();
-    assert!(
-        SqliteStore::open(&file)
-            .unwrap_err()
-            .to_string()
-            .contains("cannot be used")
-    );
+    assert!(matches!(
+        SqliteStore::open(&file),
+        Err(StoreError::Folder { .. })
+    ));
 
     let used = data.path().join("used");
     let _first = SqliteStore::open(&used).unwrap();
-    assert!(
-        SqliteStore::open(&used)
-            .unwrap_err()
-            .to_string()
-            .contains("in use by another")
-    );
-
-    let newer = data.path().join("newer");
-    drop(SqliteStore::open(&newer).unwrap());
-    let db = rusqlite::Connection::open(newer.join("shore.sqlite3")).unwrap();
-    db.pragma_update(None, "user_version", 9).unwrap();
-    assert!(
-        SqliteStore::open(&newer)
-            .unwrap_err()
-            .to_string()
-            .contains("version 9")
-    );
-    assert!(
-        SqliteStore::look(&newer)
-            .unwrap_err()
-            .to_string()
-            .contains("update it")
-    );
+    assert!(matches!(
+        SqliteStore::open(&used),
+        Err(StoreError::InUse(_))
+    ));
 }
 
-/// Columns that version 4 added.
-const SINCE_4: [&str; 8] = [
-    "encounter",
-    "frame_width",
-    "frame_height",
-    "places",
-    "crops",
-    "earlier_crops",
-    "detector",
-    "config",
-];
-/// Columns that version 3 added.
-const SINCE_3: [&str; 11] = [
-    "latitude",
-    "longitude",
-    "fix_quality",
-    "fix_age",
-    "satellites",
-    "hdop",
-    "speed",
-    "course",
-    "heading",
-    "time_source",
-    "time_uncertainty",
-];
+/// Changes the version of an empty database.
+fn database_of_version(data: &Path, version: i64) {
+    drop(SqliteStore::open(data).unwrap());
+    let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
+    db.pragma_update(None, "user_version", version).unwrap();
+}
 
 #[test]
-fn an_older_database_is_brought_up_to_date_and_keeps_what_it_has() {
-    for version in [1, 2, 3] {
-        let data = tempfile::tempdir().unwrap();
-        let (s, _) = sample::sighting("balaena", 3);
-        let batch = [judge(TOPIC, &wire::encode(&s).unwrap())];
-        let store = SqliteStore::open(data.path()).unwrap();
-        store.accept(&batch, Timestamp(5)).unwrap();
-        drop(store);
-        let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
-        db.execute_batch("DROP INDEX sightings_by_encounter")
-            .unwrap();
-        let third = SINCE_3.into_iter().filter(|_| version < 3);
-        let newer = SINCE_4.into_iter().chain(third);
-        for column in newer.chain((version == 1).then_some("chance")) {
-            db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
-                .unwrap();
-        }
-        db.pragma_update(None, "user_version", version).unwrap();
-        drop(db);
-        // Whoever only reads does not change it.
-        let error = SqliteStore::look(data.path()).unwrap_err().to_string();
-        assert!(error.contains("serve"), "{error}");
-        let store = SqliteStore::open(data.path()).unwrap();
-        let kept = store.sighting(s.id).unwrap().unwrap().sighting;
-        assert_eq!(kept.chance, s.chance.filter(|_| version >= 2));
-        let (position, time) = (s.position, s.time);
-        let of_third = (version == 3).then_some((position, time));
-        let had = of_third.unwrap_or((None, None));
-        assert_eq!(
-            (kept.position, kept.time, kept.footage),
-            (had.0, had.1, None)
+fn a_newer_database_is_rejected() {
+    let data = tempfile::tempdir().unwrap();
+    database_of_version(data.path(), 9);
+    for error in [
+        SqliteStore::open(data.path()).unwrap_err(),
+        SqliteStore::open_read_only(data.path()).unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, StoreError::Newer { found: 9, .. }),
+            "{error}"
         );
-        assert_eq!(kept.candidates, s.candidates);
-        let (next, _) = sample::sighting("balaena", 4);
-        let batch = [judge(TOPIC, &wire::encode(&next).unwrap())];
-        store.accept(&batch, Timestamp(6)).unwrap();
-        assert_eq!(store.sighting(next.id).unwrap().unwrap().sighting, next);
+    }
+}
+
+#[test]
+fn an_older_database_is_rejected_and_left_unchanged() {
+    for version in [1, 2, 3, 4] {
+        let data = tempfile::tempdir().unwrap();
+        database_of_version(data.path(), version);
+        for error in [
+            SqliteStore::open(data.path()).unwrap_err(),
+            SqliteStore::open_read_only(data.path()).unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, StoreError::Older { found, .. } if found == version),
+                "{error}"
+            );
+        }
+        let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
+        let found: i64 = db
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .unwrap();
+        assert_eq!(found, version);
     }
 }

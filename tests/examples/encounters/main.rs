@@ -14,11 +14,11 @@ mod truth;
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::Verdict;
-use flukewatch_common::embedder::Embedder;
 use flukewatch_common::sighting::Sighting;
+use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::identify::Identifier;
-use flukewatch_edge::source::{Film, Unpaced};
-use flukewatch_edge::stop::Stop;
+use flukewatch_edge::source::{Unpaced, VideoFile};
+use flukewatch_inference::embedder::Embedder;
 use flukewatch_tests::at_sea::{self, BEGIN, START};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -119,7 +119,13 @@ fn main() {
 /// The sightings that the boat makes of a film, in order.
 fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
     let folder = Scratch::beside(film);
-    let source = Film::open(film, BEGIN, rate, Box::new(Unpaced(Stop::default()))).unwrap();
+    let source = VideoFile::open(
+        film,
+        BEGIN,
+        rate,
+        Box::new(Unpaced(CancellationToken::default())),
+    )
+    .unwrap();
     let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, BACK_WITHIN, &folder.0);
     watch.run().unwrap();
     at_sea::sightings(&queue)

@@ -2,10 +2,10 @@
 
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_edge::encounter::{Encounters, Found, Grouping};
+use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_edge::encounter::{Encounters, FlukeBoxes, Grouping};
 use flukewatch_edge::identify::Identifier;
-use flukewatch_edge::time::Moment;
-use flukewatch_host::dataset::{Dataset, LabelledPhoto};
+use flukewatch_edge::time::MonotonicTimestamp;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 use std::collections::BTreeMap;
@@ -58,7 +58,11 @@ impl Stills {
 
     fn verdict(&mut self, picture: &RgbImage, region: PixelBox) -> Verdict {
         let mut encounters = Encounters::new(Grouping::Stills, 1, self.margin);
-        let over = encounters.see(picture, Found::Told(&[region]), Moment::default());
+        let over = encounters.observe_image(
+            picture,
+            FlukeBoxes::Given(&[region]),
+            MonotonicTimestamp::default(),
+        );
         let embedded = self.identifier.embed(&over[0].crops).unwrap();
         let identity = self.identifier.identify(&embedded.embeddings).unwrap();
         identity.verdict

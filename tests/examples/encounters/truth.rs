@@ -82,7 +82,7 @@ impl Truth {
 
     /// Which surfacing a sighting that began at `began` shows: the one that most of its places lie on; `None` where they lie on none.
     pub fn of(&self, sighting: &Sighting, began: f64, rate: f64) -> Option<usize> {
-        let places = &sighting.footage.as_ref()?.places;
+        let places = &sighting.footage.as_ref()?.boxes;
         let on = |surfacing: &Surfacing| {
             let here = places.iter().filter(|place| {
                 let time = began + f64::from(place.after) / 1000.0;

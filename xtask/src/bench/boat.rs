@@ -1,9 +1,9 @@
 //! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
 
-use super::measured::look_until;
+use super::measured::watch_until;
 use super::{build_example, empty, median, verdict};
+use crate::checkout::Checkout;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use clap::Args;
 use std::fs;
@@ -21,7 +21,7 @@ Examples:
   cargo xtask bench boat
   cargo xtask bench boat --photos 1000000 --rounds 3
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchBoatArgs {
     /// Photos in the catalogue
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(10..=10_000_000))]
@@ -39,39 +39,37 @@ const SECONDS_TARGET: f64 = 1.5;
 /// Most memory, in bytes.
 const MEMORY_TARGET: f64 = 200e6;
 /// How long a boat may take before the measurement gives up.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 /// What the boat logs when a sighting is in the outbox.
-const SIGHTINGS: [&str; 3] = ["a known whale", "a new whale", "a whale for review"];
+const SIGHTING: &str = "sighting accepted";
 
-/// Measures; what it writes lies in `target/bench/boat`, made anew.
-pub(crate) fn run(args: &BenchBoatArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/boat`, which is emptied first.
+pub(crate) fn run(args: &BenchBoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("build the boat's program", || {
-        build_example(workshop, "bench_search")
+    steps.required("build the boat's program", || {
+        build_example(checkout, "bench_search")
     })?;
-    let folder = workshop.target().join("bench/boat");
+    let folder = checkout.target().join("bench/boat");
     empty(&folder)?;
-    steps.take(&format!("a bundle with {} photos", args.photos), || {
-        let example = workshop
-            .built_as("release", "examples")
-            .join("bench_search");
-        let mut fill = workshop.program(example);
+    steps.required(&format!("a bundle with {} photos", args.photos), || {
+        let example = checkout.built("examples").join("bench_search");
+        let mut fill = checkout.program(example);
         fill.arg("fill")
             .arg(&args.bundle)
             .arg(args.photos.to_string());
-        workshop.run(fill.arg(folder.join("whales")))
+        checkout.run(fill.arg(folder.join("whales")))
     })?;
-    steps.take("flukes to see", || {
-        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+    steps.required("flukes to see", || {
+        let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth").arg("--out").arg(folder.join("drawn"));
-        workshop.run(synth.args(["--whales", "5", "--queries-per-whale", "1"]))
+        checkout.run(synth.args(["--whales", "5", "--queries-per-whale", "1"]))
     })?;
     let config = folder.join("edge.toml");
     fs::write(&config, CONFIG).with_context(|| format!("{}", config.display()))?;
     let (mut seconds, mut bytes) = (vec![], vec![]);
     for round in 1..=args.rounds {
-        let (first, peak) = steps.take(&format!("round {round}"), || {
-            one(workshop, &folder, &config)
+        let (first, peak) = steps.required(&format!("round {round}"), || {
+            one(checkout, &folder, &config)
         })?;
         println!(
             "    first identification after {first:.2} s; {:.0} MB",
@@ -102,7 +100,7 @@ name = \"bench\"
 [bundle]
 path = \"whales\"
 [engine]
-use = \"tract\"
+backend = \"tract\"
 [camera]
 source = \"stills\"
 path = \"drawn/queries\"
@@ -114,24 +112,21 @@ broker = \"mqtt://127.0.0.1:9\"
 ";
 
 /// Seconds to the first sighting, and the most memory until all flukes are seen.
-fn one(workshop: &Workshop, folder: &Path, config: &Path) -> anyhow::Result<(f64, f64)> {
+fn one(checkout: &Checkout, folder: &Path, config: &Path) -> anyhow::Result<(f64, f64)> {
     let outbox = folder.join("outbox");
     if outbox.exists() {
         fs::remove_dir_all(&outbox).with_context(|| format!("{}", outbox.display()))?;
     }
     let pictures = fs::read_dir(folder.join("drawn/queries"))?.count();
     let log = folder.join("boat.log");
-    let mut boat = workshop.program(workshop.built_as("release", "flukewatch-edge"));
+    let mut boat = checkout.program(checkout.built("flukewatch-edge"));
     boat.arg("run").arg("--config").arg(config);
     boat.env("RUST_LOG", "info").stdout(Stdio::null());
     boat.stderr(fs::File::create(&log).with_context(|| format!("{}", log.display()))?);
     let mut first = None;
-    let (_, peak) = look_until(workshop, &mut boat, PATIENCE, |since| {
+    let (_, peak) = watch_until(checkout, &mut boat, TIMEOUT, |since| {
         let said = fs::read_to_string(&log).unwrap_or_default();
-        let seen = said
-            .lines()
-            .filter(|line| SIGHTINGS.iter().any(|s| line.contains(s)))
-            .count();
+        let seen = said.lines().filter(|line| line.contains(SIGHTING)).count();
         if seen > 0 && first.is_none() {
             first = Some(since);
         }

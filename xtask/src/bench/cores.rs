@@ -1,6 +1,6 @@
 //! Cores of this machine that a measurement is held to, so that what is compared has the same to work with.
 
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::Context;
 use std::fmt;
 use std::fs;
@@ -34,8 +34,8 @@ impl Cores {
     }
 
     /// `program`, to be run on these cores alone, in the root folder.
-    pub(super) fn program(&self, workshop: &Workshop, program: &Path) -> Command {
-        let mut command = workshop.program("taskset");
+    pub(super) fn program(&self, checkout: &Checkout, program: &Path) -> Command {
+        let mut command = checkout.program("taskset");
         command.arg("--cpu-list").arg(self.to_string()).arg(program);
         command
     }
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_program_is_held_to_its_cores() {
-        let here = Workshop::at(Path::new("."));
+        let here = Checkout::at(Path::new("."));
         let one = Cores::first(1).unwrap();
         let mut counted = one.program(&here, Path::new("nproc"));
         counted.env_remove("OMP_NUM_THREADS");

@@ -1,8 +1,8 @@
 //! `cargo xtask bench day`: whether a boat's memory stays flat over a day and a night.
 
 use super::{build_example, empty, measured, verdict};
+use crate::checkout::Checkout;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
@@ -12,14 +12,14 @@ use std::process::ExitCode;
 /// Let a boat watch for a day of simulated time, and see whether its memory grows.
 ///
 /// A drawn film of ten minutes, with whales, birds and boats, is shown again and again as fast as the machine can, two frames a second of simulated
-/// time; every hour shore receipts what waits.
+/// time; every hour shore acks what waits.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bench day
   cargo xtask bench day --hours 3
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchDayArgs {
     /// Hours of simulated time
     #[arg(long, default_value_t = 24, value_name = "H", value_parser = clap::value_parser!(u32).range(3..=10000))]
@@ -39,53 +39,53 @@ const FLAT: f64 = 0.05;
 struct Hour {
     hour: u32,
     frames: u64,
-    receipted: usize,
+    acknowledged: usize,
     waiting: u64,
     resident: f64,
 }
 
-/// Measures; what it writes lies in `target/bench/day`, made anew.
-pub(crate) fn run(args: &BenchDayArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/day`, which is emptied first.
+pub(crate) fn run(args: &BenchDayArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("build the boat's watch", || build_example(workshop, "day"))?;
-    let folder = workshop.target().join("bench/day");
+    steps.required("build the boat's watch", || build_example(checkout, "day"))?;
+    let folder = checkout.target().join("bench/day");
     empty(&folder)?;
     let film = folder.join("sea.mjpeg");
-    steps.take("draw a film", || {
-        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+    steps.required("draw a film", || {
+        let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth-sea").arg("--out").arg(&film);
         synth.args(["--size", "640x360", "--fps", RATE, "--encounters", "12"]);
-        synth.args(["--flukes", "40..300", "--fluke-seconds", "4..8"]);
-        workshop.run(synth.args(["--sea-seconds", "30..60", "--sea-changes", "90"]))
+        synth.args(["--fluke-pixels", "40..300", "--fluke-seconds", "4..8"]);
+        checkout.run(synth.args(["--sea-seconds", "30..60", "--sea-change-seconds", "90"]))
     })?;
-    let told = steps.take(&format!("{} hours", args.hours), || {
-        let program = workshop.built_as("release", "examples").join("day");
-        let mut day = workshop.program(program);
+    let report = steps.required(&format!("{} hours", args.hours), || {
+        let program = checkout.built("examples").join("day");
+        let mut day = checkout.program(program);
         day.arg(&args.bundle).arg(&film).arg(RATE);
-        measured::run(workshop, day.arg(args.hours.to_string()), &folder, "day")
+        measured::run(checkout, day.arg(args.hours.to_string()), &folder, "day")
     })?;
-    let lines = told.printed.lines().map(serde_json::from_str);
+    let lines = report.printed.lines().map(serde_json::from_str);
     let hours: Vec<Hour> = lines.collect::<Result<_, _>>().context("what day prints")?;
     println!("\n{}\n", steps.summary());
     println!(
         "{:<6}{:>10}{:>12}{:>10}{:>8}",
-        "hour", "frames", "receipted", "waiting", "MB"
+        "hour", "frames", "acknowledged", "waiting", "MB"
     );
     for hour in &hours {
         let Hour {
             hour,
             frames,
-            receipted,
+            acknowledged,
             waiting,
             resident,
         } = hour;
         println!(
-            "{hour:<6}{frames:>10}{receipted:>12}{waiting:>10}{:>8.1}",
+            "{hour:<6}{frames:>10}{acknowledged:>12}{waiting:>10}{:>8.1}",
             resident / 1e6
         );
     }
     let (second, last) = (hours.get(1), hours.last());
-    let (second, last) = second.zip(last).context("day told of no second hour")?;
+    let (second, last) = second.zip(last).context("day reported no second hour")?;
     let growth = last.resident / second.resident - 1.0;
     println!(
         "from hour 2 to hour {}: {:+.1} % of memory (at most {:+.0} %: {}); {:.0} MB at most",
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &BenchDayArgs, workshop: &Workshop) -> anyhow::Result<Ex
         100.0 * growth,
         100.0 * FLAT,
         verdict(growth <= FLAT),
-        told.peak as f64 / 1e6
+        report.peak as f64 / 1e6
     );
     Ok(ExitCode::SUCCESS)
 }

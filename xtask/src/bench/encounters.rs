@@ -2,18 +2,18 @@
 //! named rightly.
 
 mod cast;
-mod told;
+mod report;
 
 use super::{build_example, empty, measured};
+use crate::checkout::Checkout;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use cast::Cast;
 use clap::Args;
+use report::Report;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use told::Told;
 
 /// Measure the boat on films whose truth is known: encounters found, false sightings an hour, right decisions beside those on stills.
 ///
@@ -33,7 +33,7 @@ reduced to the fluke's width in the film. A photo's fluke keeps its colours in t
 where edge.toml says nothing, but for the time within which a whale that comes back is the same encounter: two minutes, since the films show in ten
 what a boat meets in days.
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchEncountersArgs {
     /// Photos with boxes and names of whales that neither model nor detector were taught by, a CSV with its photos in the folder beside it
     #[arg(long, value_name = "CSV")]
@@ -59,13 +59,13 @@ const SIZES: [&str; 2] = ["1280x720", "640x360"];
 /// Widths of flukes in them, in pixels: 96 to 720 of a frame of 1,920.
 const FLUKES: &str = "64..480";
 
-/// Measures; what it writes lies in `target/bench/encounters`.
-pub(crate) fn run(args: &BenchEncountersArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/encounters`.
+pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("build the boat and what draws", || {
-        build_example(workshop, "encounters")
+    steps.required("build the boat and what draws", || {
+        build_example(checkout, "encounters")
     })?;
-    let folder = workshop.target().join("bench/encounters");
+    let folder = checkout.target().join("bench/encounters");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let bundle =
         fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
@@ -73,21 +73,21 @@ pub(crate) fn run(args: &BenchEncountersArgs, workshop: &Workshop) -> anyhow::Re
     if let Some(data) = &args.data {
         casts.push(Cast::photos(&folder, data)?);
     }
-    let mut told = vec![];
+    let mut report = vec![];
     for cast in &casts {
         let name = cast.name();
-        steps.take(&format!("{name}: whales and catalogue"), || {
-            cast.enrol(workshop, &bundle)
+        steps.required(&format!("{name}: whales and catalogue"), || {
+            cast.enrol(checkout, &bundle)
         })?;
         let film = film(&folder, args, name, &format!("-{}", args.encounters));
-        steps.take(
+        steps.required(
             &format!("{name}: a film of {} encounters", args.encounters),
             || {
-                let mut synth = draw(workshop, args, &film, 0);
+                let mut synth = draw(checkout, args, &film, 0);
                 cast.show(&mut synth);
                 synth.arg("--encounters").arg(args.encounters.to_string());
                 synth.args([
-                    "--flukes",
+                    "--fluke-pixels",
                     FLUKES,
                     "--fluke-seconds",
                     "1.5..5",
@@ -95,41 +95,47 @@ pub(crate) fn run(args: &BenchEncountersArgs, workshop: &Workshop) -> anyhow::Re
                     "2..4",
                 ]);
                 synth.args([
-                    "--pairs",
+                    "--pair-fraction",
                     "0.15",
-                    "--returns",
+                    "--return-fraction",
                     "0.1",
-                    "--return-after",
+                    "--return-after-seconds",
                     "30..120",
                 ]);
-                once(workshop, synth.args(["--sea-changes", "30"]), &film)
+                once(checkout, synth.args(["--sea-change-seconds", "30"]), &film)
             },
         )?;
-        let seen = steps.take(&format!("{name}: the boat"), || {
+        let seen = steps.required(&format!("{name}: the boat"), || {
             boat(
-                workshop,
+                checkout,
                 &folder,
                 name,
                 &[&cast.bundle(), &film, Path::new(RATES[0]), &cast.stills()],
             )
         })?;
-        told.push((name, seen));
+        report.push((name, seen));
     }
     let open = film(&folder, args, "sea", &format!("-{}", args.hours));
-    let sea = steps.take("open sea", || {
-        let mut synth = draw(workshop, args, &open, 1);
+    let sea = steps.required("open sea", || {
+        let mut synth = draw(checkout, args, &open, 1);
         let seconds = (args.hours * 3600.0).round();
-        synth.args(["--encounters", "0", "--sea-changes", "120", "--sea-seconds"]);
-        once(workshop, synth.arg(seconds.to_string()), &open)?;
+        synth.args([
+            "--encounters",
+            "0",
+            "--sea-change-seconds",
+            "120",
+            "--sea-seconds",
+        ]);
+        once(checkout, synth.arg(seconds.to_string()), &open)?;
         boat(
-            workshop,
+            checkout,
             &folder,
             "sea",
             &[&casts[0].bundle(), &open, Path::new(RATES[1])],
         )
     })?;
     println!("\n{}\n", steps.summary());
-    for (name, seen) in &told {
+    for (name, seen) in &report {
         println!("{}", seen.table(name));
     }
     println!("{}", sea.strays_an_hour("open sea"));
@@ -141,12 +147,12 @@ fn film(folder: &Path, args: &BenchEncountersArgs, name: &str, more: &str) -> Pa
 }
 
 fn draw(
-    workshop: &Workshop,
+    checkout: &Checkout,
     args: &BenchEncountersArgs,
     film: &Path,
     kind: usize,
 ) -> std::process::Command {
-    let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+    let mut synth = checkout.program(checkout.built("flukewatch"));
     synth
         .arg("synth-sea")
         .arg("--out")
@@ -157,12 +163,12 @@ fn draw(
 }
 
 /// Draws `film`, unless it is there: it bears its name once it is whole.
-fn once(workshop: &Workshop, synth: &mut std::process::Command, film: &Path) -> anyhow::Result<()> {
+fn once(checkout: &Checkout, synth: &mut std::process::Command, film: &Path) -> anyhow::Result<()> {
     if film.exists() {
         println!("    {} is there", film.display());
         return Ok(());
     }
-    workshop.run(synth)?;
+    checkout.run(synth)?;
     for ending in ["truth.jsonl", "mjpeg"] {
         let (part, whole) = (
             film.with_extension(format!("part.{ending}")),
@@ -174,11 +180,11 @@ fn once(workshop: &Workshop, synth: &mut std::process::Command, film: &Path) -> 
 }
 
 /// What the boat makes of a film.
-fn boat(workshop: &Workshop, folder: &Path, name: &str, args: &[&Path]) -> anyhow::Result<Told> {
-    let program = workshop.built_as("release", "examples").join("encounters");
+fn boat(checkout: &Checkout, folder: &Path, name: &str, args: &[&Path]) -> anyhow::Result<Report> {
+    let program = checkout.built("examples").join("encounters");
     let folder = &folder.join(format!("{name}-boat"));
     empty(folder)?;
-    let mut boat = workshop.program(program);
-    let measured = measured::run(workshop, boat.args(args), folder, "boat")?;
+    let mut boat = checkout.program(program);
+    let measured = measured::run(checkout, boat.args(args), folder, "boat")?;
     serde_json::from_str(&measured.printed).context("what encounters prints")
 }

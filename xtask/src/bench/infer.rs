@@ -4,9 +4,9 @@ mod table;
 
 use super::cores::Cores;
 use super::measured;
+use crate::checkout::Checkout;
 use crate::setup::onnx_runtime::ONNX_RUNTIME;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -31,7 +31,7 @@ The last line is
   tract/onnxruntime ratio: X.XX
 which is the time of the model as the boat runs it over that of ONNX Runtime with the same model in floats, on one thread.
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchInferArgs {
     /// The bundle, a folder, whose model is run
     #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
@@ -61,46 +61,47 @@ struct Contender {
     command: Vec<String>,
 }
 
-/// Measures; what it writes lies in `target/bench/infer`.
-pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/infer`.
+pub(crate) fn run(args: &BenchInferArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("ONNX Runtime, a peer", || ONNX_RUNTIME.install(workshop))?;
-    let folder = workshop.target().join("bench/infer");
-    fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
-    steps.take("build our side, and tract as it comes", || {
-        let mut cargo = workshop.cargo();
+    steps.required("ONNX Runtime, a peer", || ONNX_RUNTIME.install(checkout))?;
+    let folder = checkout.target().join("bench/infer");
+    fs::create_dir_all(&folder)
+        .with_context(|| format!("{} cannot be created", folder.display()))?;
+    steps.required("build our side, and tract as it comes", || {
+        let mut cargo = checkout.cargo();
         cargo.args(["build", "--release", "--workspace"]);
         cargo.args(["--example", "bench_infer", "--example", "plain_tract"]);
-        workshop.run(&mut cargo)
+        checkout.run(&mut cargo)
     })?;
-    steps.take("build rten, a peer", || {
-        let mut cargo = workshop.cargo();
+    steps.required("build rten, a peer", || {
+        let mut cargo = checkout.cargo();
         cargo.args(["build", "--release", "--manifest-path"]);
-        cargo.arg(workshop.path(RTEN).join("Cargo.toml"));
+        cargo.arg(checkout.path(RTEN).join("Cargo.toml"));
         cargo.arg("--target-dir").arg(folder.join("rten"));
-        workshop.run(&mut cargo)
+        checkout.run(&mut cargo)
     })?;
-    let example = |name| workshop.built_as("release", "examples").join(name);
+    let example = |name| checkout.built("examples").join(name);
     let ours = example("bench_infer");
     let quantised = std::path::absolute(args.bundle.join("model.onnx"))
         .with_context(|| format!("{}", args.bundle.display()))?;
     let floats = folder.join("floats.onnx");
-    steps.take("the model in floats", || {
-        let mut command = workshop.program(&ours);
+    steps.required("the model in floats", || {
+        let mut command = checkout.program(&ours);
         command.arg("floats").arg(&quantised).arg(&floats);
-        workshop.run(&mut command)
+        checkout.run(&mut command)
     })?;
-    let python = ONNX_RUNTIME.python(workshop);
+    let python = ONNX_RUNTIME.python(checkout);
     let for_rten = folder.join("floats-rten.onnx");
-    steps.take("the same as rten reads it", || {
-        let mut command = workshop.program(&python);
+    steps.required("the same as rten reads it", || {
+        let mut command = checkout.program(&python);
         command.arg(PEER).arg("rewrite").arg(&floats).arg(&for_rten);
-        workshop.run(&mut command)
+        checkout.run(&mut command)
     })?;
     let mut measured: Vec<Measured> = vec![];
     for &threads in &args.threads {
         let title = format!("{} rounds on {threads} threads", args.rounds);
-        let found = steps.take(&title, || {
+        let found = steps.required(&title, || {
             let cores = Cores::first(threads as usize)?;
             let rten = folder.join("rten/release/rten-peer");
             let contenders = contenders(
@@ -111,7 +112,7 @@ pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<
             );
             let file = folder.join("contenders.json");
             fs::write(&file, serde_json::to_vec_pretty(&contenders)?)?;
-            let mut turns = cores.program(workshop, &python);
+            let mut turns = cores.program(checkout, &python);
             turns.arg(PEER).arg("turns").arg(&file);
             turns.args([
                 "--rounds",
@@ -119,7 +120,7 @@ pub(crate) fn run(args: &BenchInferArgs, workshop: &Workshop) -> anyhow::Result<
                 "--runs",
                 &args.runs.to_string(),
             ]);
-            let answer = measured::run(workshop, &mut turns, &folder, "turns")?;
+            let answer = measured::run(checkout, &mut turns, &folder, "turns")?;
             let found: Vec<Measured> = serde_json::from_str(&answer.printed)
                 .with_context(|| format!("{PEER} printed something else: {}", answer.printed))?;
             Ok(found)

@@ -1,7 +1,7 @@
 //! Runs a program and tells what it printed and how much memory it held.
 
 use super::memory::Peak;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::fs::{self, File};
 use std::path::Path;
@@ -25,12 +25,12 @@ pub(super) struct Measured {
 /// # Errors
 /// When it ends with anything but 0; quotes the end of its log.
 pub(super) fn run(
-    workshop: &Workshop,
+    checkout: &Checkout,
     command: &mut Command,
     folder: &Path,
     name: &str,
 ) -> anyhow::Result<Measured> {
-    run_to(workshop, command, folder, name, &[0])
+    run_to(checkout, command, folder, name, &[0])
 }
 
 /// The same for a program that may end with any of `codes`.
@@ -38,7 +38,7 @@ pub(super) fn run(
 /// # Errors
 /// When it ends with anything else; quotes the end of its log.
 pub(super) fn run_to(
-    workshop: &Workshop,
+    checkout: &Checkout,
     command: &mut Command,
     folder: &Path,
     name: &str,
@@ -49,7 +49,7 @@ pub(super) fn run_to(
         folder.join(format!("{name}.log")),
     );
     let create = |path: &Path| File::create(path).with_context(|| format!("{}", path.display()));
-    let child = workshop.start(command.stdout(create(&out)?).stderr(create(&log)?))?;
+    let child = checkout.start(command.stdout(create(&out)?).stderr(create(&log)?))?;
     let mut peak = Peak::of(child.id());
     let status = child.wait(|| {
         peak.look();
@@ -82,14 +82,14 @@ pub(super) fn run_to(
 ///
 /// # Errors
 /// When it ends by itself, or `done` is not done after `patience`.
-pub(super) fn look_until(
-    workshop: &Workshop,
+pub(super) fn watch_until(
+    checkout: &Checkout,
     command: &mut Command,
     patience: Duration,
     mut done: impl FnMut(Duration) -> bool,
 ) -> anyhow::Result<(Duration, u64)> {
     let began = Instant::now();
-    let mut child = workshop.start(command)?;
+    let mut child = checkout.start(command)?;
     let mut peak = Peak::of(child.id());
     loop {
         peak.look();
@@ -104,7 +104,7 @@ pub(super) fn look_until(
         if since > patience {
             bail!("it was not done after {} s", patience.as_secs());
         }
-        workshop.interrupt().check()?;
+        checkout.interrupt().check()?;
         std::thread::sleep(LOOK);
     }
 }
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_program_is_told_with_its_memory_and_a_failure_with_its_last_lines() {
         let folder = tempfile::tempdir().unwrap();
-        let here = Workshop::at(Path::new("."));
+        let here = Checkout::at(Path::new("."));
         let shell = |script: &str| {
             let mut command = here.program("sh");
             command.args(["-c", script]);
@@ -140,12 +140,12 @@ mod tests {
     #[test]
     fn a_program_is_watched_until_it_has_done_what_counts() {
         let folder = tempfile::tempdir().unwrap();
-        let here = Workshop::at(Path::new("."));
+        let here = Checkout::at(Path::new("."));
         let mark = folder.path().join("mark");
         let watch = |script: &str, patience| {
             let mut command = here.program("sh");
             command.args(["-c", script, "sh"]).arg(&mark);
-            look_until(&here, &mut command, Duration::from_millis(patience), |_| {
+            watch_until(&here, &mut command, Duration::from_millis(patience), |_| {
                 mark.exists()
             })
         };

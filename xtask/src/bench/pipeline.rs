@@ -1,8 +1,8 @@
 //! `cargo xtask bench pipeline`: where each millisecond goes from a camera's frames to sightings, and whether a boat keeps up with 1080p.
 
 use super::{build_example, empty, measured, verdict};
+use crate::checkout::Checkout;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ Examples:
   cargo xtask bench pipeline
   cargo xtask bench pipeline --encounters 10
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchPipelineArgs {
     /// How often a whale comes
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -43,7 +43,7 @@ const DELAY: u64 = 1000;
 
 /// What `bench_pipeline` tells.
 #[derive(Debug, Deserialize)]
-struct Told {
+struct Report {
     stages: Vec<String>,
     sea: Frames,
     flukes: Frames,
@@ -69,48 +69,44 @@ impl Frames {
     }
 }
 
-/// Measures; what it writes lies in `target/bench/pipeline`, made anew.
-pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/pipeline`, which is emptied first.
+pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.take("build the boat's program", || {
-        build_example(workshop, "bench_pipeline")
+    steps.required("build the boat's program", || {
+        build_example(checkout, "bench_pipeline")
     })?;
-    let folder = workshop.target().join("bench/pipeline");
+    let folder = checkout.target().join("bench/pipeline");
     empty(&folder)?;
     let film = folder.join("sea.mjpeg");
-    steps.take("draw a film of 1920 x 1080", || {
-        let mut synth = workshop.program(workshop.built_as("release", "flukewatch"));
+    steps.required("draw a film of 1920 x 1080", || {
+        let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth-sea").arg("--out").arg(&film);
         synth
             .args(["--size", "1920x1080", "--seed", "11", "--fps"])
             .arg(RATE.to_string());
         synth.arg("--encounters").arg(args.encounters.to_string());
-        workshop.run(synth.args(["--sea-seconds", "8..15", "--fluke-seconds", "2..4"]))
+        checkout.run(synth.args(["--sea-seconds", "8..15", "--fluke-seconds", "2..4"]))
     })?;
-    let told: Told = steps.take("stage by stage", || {
-        let mut stages = workshop.program(
-            workshop
-                .built_as("release", "examples")
-                .join("bench_pipeline"),
-        );
+    let report: Report = steps.required("stage by stage", || {
+        let mut stages = checkout.program(checkout.built("examples").join("bench_pipeline"));
         stages.arg(&args.bundle).arg(&film).arg(RATE.to_string());
-        let measured = measured::run(workshop, &mut stages, &folder, "stages")?;
+        let measured = measured::run(checkout, &mut stages, &folder, "stages")?;
         serde_json::from_str(&measured.printed).context("what bench_pipeline prints")
     })?;
-    let seconds = f64::from(told.sea.frames + told.flukes.frames) / RATE;
+    let seconds = f64::from(report.sea.frames + report.flukes.frames) / RATE;
     let config = folder.join("edge.toml");
     let bundle =
         fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
     let name = bundle.to_str().context("a bundle's path that is UTF-8")?;
     fs::write(&config, CONFIG.replace("BUNDLE", &format!("{name:?}")))
         .with_context(|| config.display().to_string())?;
-    let (cores, late, peak) = steps.take("the boat's program at the film's rate", || {
-        let mut boat = workshop.program(workshop.built_as("release", "flukewatch-edge"));
+    let (cores, late, peak) = steps.required("the boat's program at the film's rate", || {
+        let mut boat = checkout.program(checkout.built("flukewatch-edge"));
         boat.args(["run", "--until-delivered", "0", "--config"])
             .arg(&config);
         let (before, began) = (children_worked()?, Instant::now());
         // It ends with 3, since nobody takes what it found.
-        let peak = measured::run_to(workshop, &mut boat, &folder, "boat", &[0, 3])?.peak;
+        let peak = measured::run_to(checkout, &mut boat, &folder, "boat", &[0, 3])?.peak;
         let took = began.elapsed().as_secs_f64();
         Ok((
             (children_worked()? - before) / took,
@@ -118,10 +114,10 @@ pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Resu
             peak as f64,
         ))
     })?;
-    println!("\n{}\n{}", steps.summary(), table(&told));
+    println!("\n{}\n{}", steps.summary(), table(&report));
     for (what, frames, most) in [
-        ("open sea", &told.sea, CORES[0]),
-        ("a fluke", &told.flukes, CORES[1]),
+        ("open sea", &report.sea, CORES[0]),
+        ("a fluke", &report.flukes, CORES[1]),
     ] {
         let cores = frames.cores();
         println!(
@@ -156,7 +152,9 @@ pub(crate) fn run(args: &BenchPipelineArgs, workshop: &Workshop) -> anyhow::Resu
 /// Milliseconds from flukes' last frames to the outbox, as the boat's log tells them.
 fn delays(log: &str) -> Vec<u64> {
     let after = |line: &str| {
-        line.split_once("after_ms=")
+        line.split_once("sighting accepted")?
+            .1
+            .split_once("delay_ms=")
             .map(|(_, rest)| rest.to_owned())
     };
     let number = |rest: String| {
@@ -173,48 +171,48 @@ name = \"bench\"
 [bundle]
 path = BUNDLE
 [engine]
-use = \"tract\"
+backend = \"tract\"
 [camera]
 source = \"replay\"
 path = \"sea.mjpeg\"
 frames_per_second = 30.0
-pace = \"real-time\"
+playback = \"real-time\"
 [outbox]
 path = \"outbox\"
 [uplink]
 broker = \"mqtt://127.0.0.1:9\"
 ";
 
-fn table(told: &Told) -> String {
+fn table(report: &Report) -> String {
     let mut text = format!(
         "{:<24}{:>12}{:>12}\n",
         "ms of one core a frame", "open sea", "a fluke"
     );
-    for (at, stage) in told.stages.iter().enumerate() {
+    for (at, stage) in report.stages.iter().enumerate() {
         let of = |frames: &Frames| frames.milliseconds.get(at).copied().unwrap_or(f64::NAN);
         let _ = writeln!(
             text,
             "{stage:<24}{:>12.2}{:>12.2}",
-            of(&told.sea),
-            of(&told.flukes)
+            of(&report.sea),
+            of(&report.flukes)
         );
     }
     let _ = writeln!(
         text,
         "{:<24}{:>12}{:>12}",
-        "frames", told.sea.frames, told.flukes.frames
+        "frames", report.sea.frames, report.flukes.frames
     );
     let _ = writeln!(
         text,
         "\nthe detector looked at {} of {} frames; an encounter of {:.1} crops takes {:.1} ms to embed and {:.1} to match with {} enrolled \
          photos ({} encounters)",
-        told.looked_at,
-        told.sea.frames + told.flukes.frames,
-        told.crops,
-        told.embed,
-        told.match_,
-        told.enrolled,
-        told.encounters
+        report.looked_at,
+        report.sea.frames + report.flukes.frames,
+        report.crops,
+        report.embed,
+        report.match_,
+        report.enrolled,
+        report.encounters
     );
     text
 }
@@ -248,7 +246,7 @@ mod tests {
 
     #[test]
     fn delays_are_read_from_the_log() {
-        let log = "INFO a new whale sequence=1 after_ms=812\nINFO other\nINFO x after_ms=93 y=2\n";
+        let log = "INFO sighting accepted sequence=1 delay_ms=812\nINFO other delay_ms=5\nINFO sighting accepted x=1 delay_ms=93 y=2\n";
         assert_eq!(delays(log), [812, 93]);
     }
 

@@ -5,9 +5,9 @@ mod score;
 mod table;
 
 use super::measured;
+use crate::checkout::Checkout;
 use crate::setup::{self, libtorch};
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use clap::Args;
 use recipe::{RECIPES, Recipe};
 use score::Score;
@@ -17,7 +17,7 @@ use std::process::ExitCode;
 /// Compare ways of training: margin loss and ArcFace, with the embedding whole and divided in four, several seeds each.
 ///
 /// Every run sees as many photos in as many steps. Each trained network is exported in 32-bit floats and looked up on the photos of
-/// --test, leave one out; new whales are told from known ones with half of the whales enrolled. Runs that are there already are not
+/// --test, leave one out; new whales are told apart from known ones with half of the whales enrolled. Runs that are there already are not
 /// made again, so that the measurement can be cut and gone on with.
 #[derive(Args)]
 #[command(after_help = "\
@@ -28,7 +28,7 @@ Example:
 The table goes to stdout as Markdown, as in host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two \
 cores, all twelve two hours.
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchRecipesArgs {
     /// Labelled photos to learn from
     #[arg(long, value_name = "CSV|DIR")]
@@ -56,8 +56,8 @@ pub(crate) struct BenchRecipesArgs {
     program: Option<PathBuf>,
 }
 
-/// Measures; what it writes lies in `target/bench/recipes`.
-pub(crate) fn run(args: &BenchRecipesArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/recipes`.
+pub(crate) fn run(args: &BenchRecipesArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let chosen: Vec<&Recipe> = RECIPES
         .iter()
         .filter(|r| args.only.is_empty() || args.only.iter().any(|name| name == r.name))
@@ -74,14 +74,14 @@ pub(crate) fn run(args: &BenchRecipesArgs, workshop: &Workshop) -> anyhow::Resul
     let program = match &args.program {
         Some(program) => program.clone(),
         None => {
-            setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
-            steps.take("build flukewatch with the trainer", || {
-                super::build(workshop, "release")
+            setup::libtorch_step(&mut steps, checkout, libtorch::Form::Light)?;
+            steps.required("build flukewatch with the trainer", || {
+                super::build(checkout)
             })?;
-            workshop.built_as("release", "flukewatch")
+            checkout.built("flukewatch")
         }
     };
-    let folder = workshop
+    let folder = checkout
         .target()
         .join("bench/recipes")
         .join(format!("{}-epochs-{}-pixels", args.epochs, args.height));
@@ -90,8 +90,8 @@ pub(crate) fn run(args: &BenchRecipesArgs, workshop: &Workshop) -> anyhow::Resul
     for seed in 1..=args.seeds {
         for (recipe, scores) in &mut found {
             let title = format!("{}, seed {seed}", recipe.name);
-            let score = steps.take(&title, || {
-                measure(args, workshop, &program, &folder, recipe, seed)
+            let score = steps.required(&title, || {
+                measure(args, checkout, &program, &folder, recipe, seed)
             })?;
             println!("    {score}");
             scores.push(score);
@@ -105,7 +105,7 @@ pub(crate) fn run(args: &BenchRecipesArgs, workshop: &Workshop) -> anyhow::Resul
 /// Trains, exports and looks up, as far as an earlier call has not.
 fn measure(
     args: &BenchRecipesArgs,
-    workshop: &Workshop,
+    checkout: &Checkout,
     program: &Path,
     folder: &Path,
     recipe: &Recipe,
@@ -116,24 +116,24 @@ fn measure(
     if let Ok(score) = Score::read(&saved) {
         return Ok(score);
     }
-    let mut train = workshop.program(program);
+    let mut train = checkout.program(program);
     train.args(["train", "--quiet", "--data"]).arg(&args.train);
     train.arg("--weights").arg(&args.weights);
     train.arg("--run").arg(&run);
     for setting in recipe.settings(seed, args.epochs, args.height) {
         train.args(["--set", &setting]);
     }
-    workshop.run(&mut train)?;
+    checkout.run(&mut train)?;
     let bundle = run.join("float.flukebundle");
-    let mut export = workshop.program(program);
+    let mut export = checkout.program(program);
     export.arg("export").arg(&run).arg("--float");
-    export.arg("--calibrate").arg(&args.train);
+    export.arg("--data").arg(&args.train);
     export.arg("--out").arg(&bundle);
-    workshop.run(&mut export)?;
-    let mut evaluate = workshop.program(program);
+    checkout.run(&mut export)?;
+    let mut evaluate = checkout.program(program);
     evaluate.arg("evaluate").arg(&bundle).arg(&args.test);
     evaluate.args(["--protocol", "all", "--bootstrap", "0", "--quiet", "--json"]);
-    let answer = measured::run(workshop, &mut evaluate, &run, "evaluation")?;
+    let answer = measured::run(checkout, &mut evaluate, &run, "evaluation")?;
     let score = Score::of(answer.printed.as_bytes())?;
     score.write(&saved)?;
     Ok(score)

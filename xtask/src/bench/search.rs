@@ -5,9 +5,9 @@ mod table;
 use super::cores::Cores;
 use super::empty;
 use super::measured;
+use crate::checkout::Checkout;
 use crate::setup::environment::Environment;
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use clap::Args;
 use serde::Deserialize;
@@ -37,7 +37,7 @@ The last line is
   search ratio: X.XX
 which is the fastest peer's time over ours, at the size where that is least.
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchSearchArgs {
     /// How many embeddings
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000],
@@ -75,35 +75,35 @@ struct Agreement {
     same: u64,
 }
 
-/// Measures; what it writes lies in `target/bench/search`, made anew.
-pub(crate) fn run(args: &BenchSearchArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/search`, which is emptied first.
+pub(crate) fn run(args: &BenchSearchArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let core = Cores::first(1)?;
     let mut steps = Steps::new();
-    let python = steps.take("faiss and usearch in Python, the peers", || {
-        python(workshop, args.python.as_deref())
+    let python = steps.required("faiss and usearch in Python, the peers", || {
+        python(checkout, args.python.as_deref())
     })?;
-    steps.take("build our side", || {
-        let mut cargo = workshop.cargo();
+    steps.required("build our side", || {
+        let mut cargo = checkout.cargo();
         cargo.args(["build", "--release", "--workspace"]);
-        workshop.run(cargo.args(["--example", OURS]))
+        checkout.run(cargo.args(["--example", OURS]))
     })?;
-    let ours = workshop.built_as("release", "examples").join(OURS);
-    let folder = workshop.target().join("bench/search");
+    let ours = checkout.built("examples").join(OURS);
+    let folder = checkout.target().join("bench/search");
     let mut sizes = vec![];
     for &photos in &args.sizes {
         let title = format!("{photos} embeddings of {} numbers", args.dimension);
-        let size = steps.take(&title, || {
+        let size = steps.required(&title, || {
             empty(&folder)?;
-            let mut draw = workshop.program(&ours);
+            let mut draw = checkout.program(&ours);
             draw.arg("draw").arg(&folder);
             draw.args([photos.to_string(), args.dimension.to_string()]);
-            workshop.run(&mut draw)?;
-            let mut peer = core.program(workshop, &python);
+            checkout.run(&mut draw)?;
+            let mut peer = core.program(checkout, &python);
             peer.arg(PEER).arg(&ours).arg(&folder);
             // One thread each: of the libraries below the peers, too.
             peer.env("OMP_NUM_THREADS", "1");
             peer.args(["--rounds", &args.rounds.to_string()]);
-            let measured = measured::run(workshop, &mut peer, &folder, "peer")?;
+            let measured = measured::run(checkout, &mut peer, &folder, "peer")?;
             let printed: Printed = serde_json::from_str(&measured.printed)
                 .with_context(|| format!("{PEER} printed something else: {}", measured.printed))?;
             Ok(Size { photos, printed })
@@ -115,8 +115,8 @@ pub(crate) fn run(args: &BenchSearchArgs, workshop: &Workshop) -> anyhow::Result
     let agreement = match &args.bundle {
         None => None,
         Some(bundle) => Some(
-            steps.take("the search beside floats, on enrolled photos", || {
-                agreement(workshop, &ours, bundle)
+            steps.required("the search beside floats, on enrolled photos", || {
+                agreement(checkout, &ours, bundle)
             })?,
         ),
     };
@@ -136,9 +136,9 @@ pub(crate) fn run(args: &BenchSearchArgs, workshop: &Workshop) -> anyhow::Result
     Ok(ExitCode::SUCCESS)
 }
 
-fn agreement(workshop: &Workshop, ours: &Path, bundle: &Path) -> anyhow::Result<String> {
+fn agreement(checkout: &Checkout, ours: &Path, bundle: &Path) -> anyhow::Result<String> {
     let bundle = std::path::absolute(bundle).with_context(|| format!("{}", bundle.display()))?;
-    let printed = workshop.ask(workshop.program(ours).arg("agree").arg(&bundle));
+    let printed = checkout.ask(checkout.program(ours).arg("agree").arg(&bundle));
     let Some(printed) = printed else {
         bail!(
             "{} cannot be searched; `flukewatch inspect` tells why",
@@ -161,15 +161,15 @@ fn agreement(workshop: &Workshop, ours: &Path, bundle: &Path) -> anyhow::Result<
 ///
 /// # Errors
 /// When it cannot be made, or does not have what the peers import; says how to install that.
-fn python(workshop: &Workshop, own: Option<&Path>) -> anyhow::Result<PathBuf> {
+fn python(checkout: &Checkout, own: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(own) = own else {
-        ENVIRONMENT.install(workshop)?;
-        return Ok(ENVIRONMENT.python(workshop));
+        ENVIRONMENT.install(checkout)?;
+        return Ok(ENVIRONMENT.python(checkout));
     };
     // Absolute, and not resolved: an environment's Python is a link, and the link is what makes it that environment's.
     let python = std::path::absolute(own).with_context(|| format!("{}", own.display()))?;
     let imports = "import faiss, usearch.index, numpy; print(faiss.__version__)";
-    match workshop.ask(workshop.program(&python).args(["-c", imports])) {
+    match checkout.ask(checkout.program(&python).args(["-c", imports])) {
         Some(version) => println!("    {} with faiss {}", python.display(), version.trim()),
         None => bail!(
             "{python} does not run, or lacks one of faiss, usearch and numpy: {python} -m pip install {packages}",
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_python_without_the_peers_is_told_what_to_install() {
-        let here = Workshop::at(Path::new("."));
+        let here = Checkout::at(Path::new("."));
         let error = python(&here, Some(Path::new("/no/python"))).unwrap_err();
         let said = error.to_string();
         assert!(said.starts_with("/no/python does not run"), "{said}");

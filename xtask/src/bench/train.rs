@@ -8,9 +8,9 @@ mod peer;
 mod run;
 
 use super::cores::Cores;
+use crate::checkout::Checkout;
 use crate::setup::{self, libtorch};
 use crate::steps::Steps;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use clap::Args;
 use comparison::Comparison;
@@ -42,7 +42,7 @@ The last line is
   images/s ratio: X.XX
 which is ours over the peer's. A target that is missed is no failure.
 
-Exit codes: 0 measured; 1 not; 130 interrupted.")]
+Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchTrainArgs {
     /// How often each trains; medians count
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
@@ -53,9 +53,6 @@ pub(crate) struct BenchTrainArgs {
     /// An existing Python for the peer, with what it needs
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
-    /// Cargo's profile for flukewatch; another than release is not what users run
-    #[arg(long, default_value = "release")]
-    profile: String,
 }
 
 /// Both work with so many, on as many cores.
@@ -72,8 +69,8 @@ const EPOCHS: usize = 4;
 /// Epochs where a look is enough.
 const EPOCHS_OF_A_LOOK: usize = 2;
 
-/// Measures; what it writes lies in `target/bench/train`, made anew.
-pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<ExitCode> {
+/// Measures; writes to `target/bench/train`, which is emptied first.
+pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let (rounds, epochs) = if args.quick {
         (1, EPOCHS_OF_A_LOOK)
     } else {
@@ -81,31 +78,29 @@ pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<
     };
     let cores = Cores::first(THREADS)?;
     let mut steps = Steps::new();
-    setup::libtorch_step(&mut steps, workshop, libtorch::Form::Light)?;
-    let python = steps.take("PyTorch in Python, the peer", || {
-        peer::python(workshop, args.python.as_deref())
+    setup::libtorch_step(&mut steps, checkout, libtorch::Form::Light)?;
+    let python = steps.required("PyTorch in Python, the peer", || {
+        peer::python(checkout, args.python.as_deref())
     })?;
-    let title = format!(
-        "build flukewatch with the trainer, profile {}",
-        args.profile
-    );
-    steps.take(&title, || super::build(workshop, &args.profile))?;
-    let program = workshop.built_as(&args.profile, "flukewatch");
+    steps.required("build flukewatch with the trainer", || {
+        super::build(checkout)
+    })?;
+    let program = checkout.built("flukewatch");
 
-    let folder = workshop.target().join("bench/train");
+    let folder = checkout.target().join("bench/train");
     let population = folder.join("population");
-    steps.take("draw synthetic whales to train on", || {
+    steps.required("draw synthetic whales to train on", || {
         empty(&folder)?;
-        draw(workshop, &program, &population)
+        draw(checkout, &program, &population)
     })?;
     let ours = Ours {
-        workshop,
+        checkout,
         program,
         cores: &cores,
         folder: &folder,
     };
     let peer = Peer {
-        workshop,
+        checkout,
         python,
         cores: &cores,
         folder: &folder,
@@ -120,17 +115,17 @@ pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<
     } else {
         &Setting::ALL[..]
     };
-    let (setting, versions) = steps.take("find the peer's fastest setting", || {
+    let (setting, versions) = steps.required("find the peer's fastest setting", || {
         fastest(&peer, &look_file, settings)
     })?;
     let mut metrics = vec![];
-    let comparison = steps.take("train in turns", || {
+    let comparison = steps.required("train in turns", || {
         let (mut of_ours, mut of_peer) = (vec![], vec![]);
         for round in 1..=rounds {
-            let (run, told) = ours.train(&format!("ours-{round}"), &job, &[])?;
+            let (run, report) = ours.train(&format!("ours-{round}"), &job, &[])?;
             tell("Flukewatch", &run);
             of_ours.push(run);
-            metrics = told;
+            metrics = report;
             let (run, _) = peer.train(&format!("peer-{round}"), &job_file, setting)?;
             tell("PyTorch", &run);
             of_peer.push(run);
@@ -138,7 +133,7 @@ pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<
         Ok(Comparison::of(of_ours, of_peer))
     })?;
     let division = if division::is_timed(&metrics) {
-        steps.take("train divided in four", || {
+        steps.required("train divided in four", || {
             let (_, metrics) = ours.train("divided", &job, &division::DIVIDED)?;
             Ok(division::line(&metrics))
         })?
@@ -149,8 +144,7 @@ pub(crate) fn run(args: &BenchTrainArgs, workshop: &Workshop) -> anyhow::Result<
     println!("\n{}\n\n{comparison}\n{division}", steps.summary());
     println!("both on cores {cores}");
     println!(
-        "Flukewatch: {THREADS} threads and one that prepares batches; profile {}, libtorch {}",
-        args.profile,
+        "Flukewatch: {THREADS} threads and one that prepares batches; libtorch {}",
         libtorch::VERSION
     );
     println!("PyTorch: {setting}; {versions}");
@@ -172,16 +166,16 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
         fs::remove_dir_all(folder)
             .with_context(|| format!("{} cannot be removed", folder.display()))?;
     }
-    fs::create_dir_all(folder).with_context(|| format!("{} cannot be made", folder.display()))
+    fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))
 }
 
-fn draw(workshop: &Workshop, program: &Path, population: &Path) -> anyhow::Result<()> {
-    let mut synth = workshop.program(program);
+fn draw(checkout: &Checkout, program: &Path, population: &Path) -> anyhow::Result<()> {
+    let mut synth = checkout.program(program);
     synth.arg("synth").arg("--out").arg(population);
     for (option, value) in POPULATION {
         synth.args([option, value]);
     }
-    workshop.run(&mut synth)
+    checkout.run(&mut synth)
 }
 
 fn write(job: &Job, path: &Path) -> anyhow::Result<PathBuf> {

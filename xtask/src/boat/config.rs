@@ -22,16 +22,16 @@ pub(super) fn config(sight: Sight, port: u16) -> String {
         String::from("# Written by `cargo xtask boat`.\n\n[boat]\nname = \"emulated\"\n");
     let _ = write!(toml, "\n[bundle]\npath = \"{BUNDLE}\"\n");
     // An emulator is a hundred times slower than what it emulates: frames come seldom, and two crops are enough.
-    toml += "\n[engine]\nuse = \"tract\"\n\n[encounter]\ngap_seconds = 5.0\nlongest_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";
+    toml += "\n[engine]\nbackend = \"tract\"\n\n[encounter]\ngap_seconds = 5.0\nmax_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";
     let _ = match sight {
         Sight::Camera(name) => write!(
             toml,
             "name = \"{name}\"\nsource = \"v4l2\"\npath = \"/dev/video0\"\nwidth = 640\nheight = 360\n\
-             frames_per_second = 30.0\nstall_seconds = 20.0\n"
+             frames_per_second = 30.0\nstall_timeout_seconds = 20.0\n"
         ),
         Sight::Replay(folder) => write!(
             toml,
-            "source = \"replay\"\npath = \"{folder}\"\npace = \"fast\"\n"
+            "source = \"replay\"\npath = \"{folder}\"\nplayback = \"fast\"\n"
         ),
     };
     let _ = write!(

@@ -12,7 +12,7 @@ pub(super) struct Health {
     /// Sightings that are in the outbox.
     accepted: u64,
     /// Sightings that are lost.
-    given_up: u64,
+    dropped_sightings: u64,
     /// The cameras.
     cameras: Vec<Camera>,
 }
@@ -31,36 +31,36 @@ struct Camera {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Outbox {
     accepted: u64,
-    queued: Vec<serde_json::Value>,
-    dead: Vec<serde_json::Value>,
+    pending: Vec<serde_json::Value>,
+    dead_letters: Vec<serde_json::Value>,
 }
 
 /// All that it has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct Report {
     watches: Vec<Health>,
     outbox: Option<Outbox>,
     ended: bool,
 }
 
-impl Told {
+impl Report {
     /// Reads a console from its beginning.
     ///
     /// # Errors
     /// When the boat says that something is at fault, or says what is not understood.
     pub(super) fn read(console: &str) -> anyhow::Result<Self> {
-        let mut told = Self::default();
+        let mut report = Self::default();
         for line in ours(console) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
                 "fault" => bail!("the emulated boat says: {rest}"),
-                "health" => told.watches.push(json(rest)?),
-                "outbox" => told.outbox = Some(json(rest)?),
-                "ended" => told.ended = true,
+                "health" => report.watches.push(json(rest)?),
+                "outbox" => report.outbox = Some(json(rest)?),
+                "ended" => report.ended = true,
                 _ => {}
             }
         }
-        Ok(told)
+        Ok(report)
     }
 
     /// Frames that its camera gave.
@@ -75,14 +75,14 @@ impl Told {
     pub(super) fn made(&self) -> anyhow::Result<u64> {
         let outbox = self.outbox.as_ref().filter(|_| self.ended);
         let outbox = outbox.context("the emulated boat ended too early")?;
-        let given_up: u64 = self.watches.iter().map(|h| h.given_up).sum();
-        Ok(outbox.accepted + given_up)
+        let dropped_sightings: u64 = self.watches.iter().map(|h| h.dropped_sightings).sum();
+        Ok(outbox.accepted + dropped_sightings)
     }
 
-    /// Messages that shore has not receipted.
+    /// Messages that shore has not acknowledged.
     pub(super) fn undelivered(&self) -> usize {
         let outbox = self.outbox.iter();
-        outbox.map(|o| o.queued.len() + o.dead.len()).sum()
+        outbox.map(|o| o.pending.len() + o.dead_letters.len()).sum()
     }
 
     /// A line about each watch.
@@ -138,22 +138,22 @@ mod tests {
 
     const CONSOLE: &str = "[    1.9] random: crng init done\r\n\
         boat: begun 6.1.0-56-arm64 after 1.9 s\r\n\
-        2026-11-26T06:21:04Z  INFO frames of 1280 x 720 GREY at 60 a second\r\n\
-        boat: health {\"boat\":\"emulated\",\"accepted\":1,\"given_up\":0,\"cameras\":[{\"frames\":40,\"damaged\":1,\"missed\":2,\
-        \"restarts\":0,\"mode\":\"1280 x 720 GREY at 60 a second\"}]}\r\n\
-        boat: health {\"accepted\":0,\"given_up\":2,\"cameras\":[{\"frames\":2,\"damaged\":0,\"missed\":0,\"restarts\":1,\"mode\":null}]}\r\n\
-        boat: outbox {\"accepted\": 1,\"queued\": [],\"dead\": []}\r\n\
+        2026-11-26T06:21:04Z  INFO camera connected camera=/dev/video0 mode=1280x720 GREY at 60 fps\r\n\
+        boat: health {\"boat\":\"emulated\",\"accepted\":1,\"dropped_sightings\":0,\"cameras\":[{\"frames\":40,\"damaged\":1,\"missed\":2,\
+        \"restarts\":0,\"mode\":\"1280x720 GREY at 60 fps\"}]}\r\n\
+        boat: health {\"accepted\":0,\"dropped_sightings\":2,\"cameras\":[{\"frames\":2,\"damaged\":0,\"missed\":0,\"restarts\":1,\"mode\":null}]}\r\n\
+        boat: outbox {\"accepted\": 1,\"pending\": [],\"dead_letters\": []}\r\n\
         boat: ended after 60 s\r\n[   60.1] reboot: Power down";
 
     #[test]
     fn what_was_watched_and_made_is_read() {
-        let told = Told::read(CONSOLE).unwrap();
-        assert_eq!((told.frames(), told.undelivered()), (42, 0));
-        assert_eq!(told.made().unwrap(), 3, "one is safe, two are lost");
+        let report = Report::read(CONSOLE).unwrap();
+        assert_eq!((report.frames(), report.undelivered()), (42, 0));
+        assert_eq!(report.made().unwrap(), 3, "one is safe, two are lost");
         assert_eq!(
-            told.lines(),
+            report.lines(),
             [
-                "watch 1: 40 frames of 1280 x 720 GREY at 60 a second, 2 missed, 1 damaged, 0 restarts; 1 sightings",
+                "watch 1: 40 frames of 1280x720 GREY at 60 fps, 2 missed, 1 damaged, 0 restarts; 1 sightings",
                 "watch 2: 2 frames of nothing, 0 missed, 0 damaged, 1 restarts; 0 sightings"
             ]
         );
@@ -162,18 +162,18 @@ mod tests {
     #[test]
     fn a_boat_that_never_ended_has_not_said_what_it_made() {
         let cut = &CONSOLE[..CONSOLE.find("boat: ended").unwrap()];
-        let told = Told::read(cut).unwrap();
-        assert!(told.made().is_err());
-        let waiting = cut.replace("\"queued\": []", "\"queued\": [{}, {}]");
-        assert_eq!(Told::read(&waiting).unwrap().undelivered(), 2);
+        let report = Report::read(cut).unwrap();
+        assert!(report.made().is_err());
+        let waiting = cut.replace("\"pending\": []", "\"pending\": [{}, {}]");
+        assert_eq!(Report::read(&waiting).unwrap().undelivered(), 2);
     }
 
     #[test]
     fn half_a_line_is_not_read_and_faults_are_errors() {
         let half = "boat: health {\"acce";
-        assert_eq!(Told::read(half).unwrap(), Told::default());
-        assert!(Told::read(&format!("{half}\n")).is_err());
-        let fault = Told::read("boat: fault vivid.ko cannot be loaded\n").unwrap_err();
+        assert_eq!(Report::read(half).unwrap(), Report::default());
+        assert!(Report::read(&format!("{half}\n")).is_err());
+        let fault = Report::read("boat: fault vivid.ko cannot be loaded\n").unwrap_err();
         assert_eq!(
             fault.to_string(),
             "the emulated boat says: vivid.ko cannot be loaded"

@@ -1,9 +1,9 @@
 //! The emulated computer: what is in its memory when it starts, and QEMU.
 
 use super::config::{BUNDLE, Sight, config};
-use super::voyage::{self, Voyage};
+use super::encounter::{self, Encounter};
 use crate::arm64::{self, Kernel};
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::Context;
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
@@ -38,12 +38,12 @@ pub(super) struct Debian {
 
 impl Debian {
     /// Fetches what is missing.
-    pub(super) fn fetch(workshop: &Workshop) -> anyhow::Result<Self> {
-        let kernel = arm64::kernel(workshop)?;
-        let modules = arm64::modules(workshop, &kernel, &MODULES)?;
-        let busybox = arm64::package(workshop, "busybox-static")?.join("bin/busybox");
+    pub(super) fn fetch(checkout: &Checkout) -> anyhow::Result<Self> {
+        let kernel = arm64::kernel(checkout)?;
+        let modules = arm64::modules(checkout, &kernel, &MODULES)?;
+        let busybox = arm64::package(checkout, "busybox-static")?.join("bin/busybox");
         let libraries = ["libc6", "libgcc-s1"].map(|package| {
-            arm64::package(workshop, package).map(|f| f.join("lib/aarch64-linux-gnu"))
+            arm64::package(checkout, package).map(|f| f.join("lib/aarch64-linux-gnu"))
         });
         let [libc, libgcc] = libraries;
         println!(
@@ -68,17 +68,17 @@ pub(super) struct Aboard<'a> {
     pub(super) examples: &'a Path,
     /// The bundle.
     pub(super) bundle: &'a Path,
-    /// Whales, as `voyages` say.
+    /// Whales, as `encounters` say.
     pub(super) whales: &'a Path,
     /// What the camera is shown.
-    pub(super) voyages: &'a [Voyage],
+    pub(super) encounters: &'a [Encounter],
     /// Where this machine's broker listens.
     pub(super) port: u16,
 }
 
 /// Packs the guest's first file system below `folder`; gives the file that QEMU takes.
 pub(super) fn pack(
-    workshop: &Workshop,
+    checkout: &Checkout,
     folder: &Path,
     debian: &Debian,
     aboard: &Aboard,
@@ -87,12 +87,12 @@ pub(super) fn pack(
     let made = || format!("{} cannot be filled", root.display());
     fill(&root, debian, aboard).with_context(made)?;
     let archive = folder.join("guest.cpio");
-    let names = workshop
-        .ask(workshop.program("find").arg(".").current_dir(&root))
+    let names = checkout
+        .ask(checkout.program("find").arg(".").current_dir(&root))
         .with_context(made)?;
     let list = folder.join("guest.list");
     fs::write(&list, names)?;
-    let mut cpio = workshop.program("cpio");
+    let mut cpio = checkout.program("cpio");
     cpio.args(["--create", "--format=newc", "--quiet", "--owner=0:0"])
         .current_dir(&root)
         .stdin(File::open(&list)?)
@@ -157,18 +157,18 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
     }
     fs::copy(aboard.bundle, within(BUNDLE.trim_start_matches('/')))?;
     fs::write(within("boat/seconds"), SECONDS)?;
-    for (i, voyage) in aboard.voyages.iter().enumerate() {
-        let folder = within("boat/voyages").join(format!("{}-{}", i + 1, voyage.whale));
+    for (i, encounter) in aboard.encounters.iter().enumerate() {
+        let folder = within("boat/encounters").join(format!("{}-{}", i + 1, encounter.whale));
         fs::create_dir_all(&folder)?;
-        let toml = config(Sight::Camera(&voyage.whale), aboard.port);
+        let toml = config(Sight::Camera(&encounter.whale), aboard.port);
         fs::write(folder.join("edge.toml"), toml)?;
-        for photo in &voyage.photos {
+        for photo in &encounter.photos {
             let file = folder.join(&photo.file);
-            fs::copy(voyage::photo(aboard.whales, photo), &file)?;
+            fs::copy(encounter::photo(aboard.whales, photo), &file)?;
             fs::write(file.with_extension("json"), photo.sidecar())?;
         }
         // Before the last whale the camera is unplugged for a while.
-        if i + 1 == aboard.voyages.len() {
+        if i + 1 == aboard.encounters.len() {
             fs::write(folder.join("unplug"), "")?;
         }
     }
@@ -179,10 +179,10 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
         send.join("edge.toml"),
         config(Sight::Replay("sea"), aboard.port),
     )?;
-    let any = aboard.voyages.iter().find_map(|v| v.photos.first());
+    let any = aboard.encounters.iter().find_map(|v| v.photos.first());
     let any = any.context("there is no photo")?;
     fs::copy(
-        voyage::photo(aboard.whales, any),
+        encounter::photo(aboard.whales, any),
         send.join("sea/000001.jpg"),
     )?;
     fs::write(send.join("sea/000001.json"), "{\"boxes\":[]}")?;
@@ -195,8 +195,8 @@ fn executable(file: &Path) -> std::io::Result<()> {
 }
 
 /// The emulated computer. Its network reaches this machine; its console is QEMU's output.
-pub(super) fn qemu(workshop: &Workshop, kernel: &Kernel, memory: &Path) -> Command {
-    let mut qemu = workshop.program("qemu-system-aarch64");
+pub(super) fn qemu(checkout: &Checkout, kernel: &Kernel, memory: &Path) -> Command {
+    let mut qemu = checkout.program("qemu-system-aarch64");
     qemu.args([
         "-M",
         "virt",

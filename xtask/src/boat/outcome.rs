@@ -65,10 +65,7 @@ impl Outcome {
             ));
         }
         if self.without_picture > 0 {
-            faults.push(format!(
-                "{} sightings have no picture",
-                self.without_picture
-            ));
+            faults.push(format!("{} sightings have no image", self.without_picture));
         }
         faults
     }
@@ -87,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_line_is_for_programs_too() {
+    fn the_last_line_is_machine_readable() {
         let good = Outcome::new(420, 2, 0, &[sighting(1), sighting(2)]);
         assert_eq!(
             good.line(),
@@ -119,7 +116,7 @@ mod tests {
             faults,
             [
                 "1 messages are still in the boat's outbox",
-                "1 sightings have no picture"
+                "1 sightings have no image"
             ]
         );
     }

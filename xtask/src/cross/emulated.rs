@@ -2,11 +2,11 @@
 
 use super::zigbuild;
 use crate::arm64;
+use crate::checkout::Checkout;
 use crate::interrupt::Interrupted;
 use crate::setup::debian::{self, Tool};
 use crate::steps::Steps;
-use crate::test::Tally;
-use crate::workshop::Workshop;
+use crate::test::TestCounts;
 use std::path::Path;
 
 const QEMU: Tool = Tool {
@@ -18,13 +18,13 @@ const RUNNER: &str = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER";
 /// QEMU's variable for where the programs' libraries are. Not Debian's /usr/aarch64-linux-gnu, where threads were seen to wait for ever.
 const LIBRARIES: &str = "QEMU_LD_PREFIX";
 /// Tests that cannot pass there: those of TensorRT compile a library for this machine's own processor, QEMU has no pseudo-terminals of its own,
-/// and its `vfork` shares no memory, so that a program that is not there is not told from one that ends with 127.
+/// and its `vfork` shares no memory, so that a missing program looks like one that exits with 127.
 const SKIPPED: [&str; 7] = [
     "tensorrt",
     "engine::choice::tests",
-    "run::tests::tract_serves_while_a_plan_is_built",
-    "selftest::tests::an_engine_that_cannot_be_trusted",
-    "selftest::tests::what_the_model_gave_elsewhere",
+    "tract_serves_while_a_plan_is_built",
+    "selftest::tests::a_wrong_engine_fails",
+    "selftest::tests::golden_embeddings_are_compared",
     "a_serial_line_is_set_up",
     "a_program_that_is_not_there_is_named_with_its_packages",
 ];
@@ -37,40 +37,41 @@ library for this machine's own processor; a serial line on a pseudo-terminal, an
 /// The steps that run the tests, and the program itself with the shipped model.
 pub(super) fn test(
     steps: &mut Steps,
-    workshop: &Workshop,
-    tally: &mut Tally,
+    checkout: &Checkout,
+    counts: &mut TestCounts,
 ) -> anyhow::Result<()> {
-    let libraries = steps.take("QEMU's user mode, and a glibc for aarch64", || {
-        debian::demand(workshop, &[QEMU])?;
-        arm64::package(workshop, "libc6")
+    let libraries = steps.required("QEMU's user mode, and a glibc for aarch64", || {
+        debian::require(checkout, &[QEMU])?;
+        arm64::package(checkout, "libc6")
     })?;
-    steps.attempt(
+    steps.check(
         "the program with the shipped model, in the emulator",
         || {
-            let mut check = workshop.program(QEMU.program);
+            let mut check = checkout.program(QEMU.program);
             check
                 .env(LIBRARIES, &libraries)
-                .arg(super::built(workshop, "flukewatch-edge"))
+                .arg(super::built(checkout, "flukewatch-edge"))
                 .args(["check", "--bundle", "models/humpback-lite0"]);
-            workshop.run(&mut check)
+            checkout.run(&mut check)
         },
     )?;
-    unit_tests(steps, workshop, &libraries, tally)?;
+    unit_tests(steps, checkout, &libraries, counts)?;
     Ok(())
 }
 
 fn unit_tests(
     steps: &mut Steps,
-    workshop: &Workshop,
+    checkout: &Checkout,
     libraries: &Path,
-    tally: &mut Tally,
+    counts: &mut TestCounts,
 ) -> Result<(), Interrupted> {
-    steps.attempt(
-        "unit tests of common and edge, tract's conformance among them, in the emulator",
+    steps.check(
+        "unit tests of common, inference and edge, in the emulator",
         || {
-            let mut cargo = zigbuild(workshop, "test");
+            let mut cargo = zigbuild(checkout, "test");
             cargo
                 .args(["--package", "flukewatch-common"])
+                .args(["--package", "flukewatch-inference"])
                 .args(["--package", "flukewatch-edge", "--lib", "--no-fail-fast"])
                 .env(RUNNER, QEMU.program)
                 .env(LIBRARIES, libraries)
@@ -78,9 +79,9 @@ fn unit_tests(
             for skipped in SKIPPED {
                 cargo.args(["--skip", skipped]);
             }
-            workshop.run_lines(&mut cargo, |line| {
+            checkout.run_lines(&mut cargo, |line| {
                 println!("{line}");
-                tally.read(line);
+                counts.read(line);
             })
         },
     )

@@ -3,7 +3,7 @@
 use super::folder::DemoFolder;
 use super::shore::Shore;
 use super::truth::Sequence;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Seconds for the last receipts after the last frame of a sequence.
+/// Seconds for the last acks after the last frame of a sequence.
 const UNTIL_DELIVERED: &str = "60";
 /// `flukewatch-edge run --until-delivered` ends with this when something is still in the outbox.
 const UNDELIVERED: i32 = 3;
@@ -31,7 +31,7 @@ pub(super) struct Boat<'a> {
 #[derive(Deserialize)]
 struct Health {
     accepted: u64,
-    given_up: u64,
+    dropped_sightings: u64,
 }
 
 impl<'a> Boat<'a> {
@@ -53,7 +53,7 @@ impl<'a> Boat<'a> {
     /// Replays a sequence as fast as the machine can, and shows what reaches shore meanwhile.
     pub(super) fn watch(
         &mut self,
-        workshop: &Workshop,
+        checkout: &Checkout,
         sequence: &Sequence,
         shore: &mut Shore,
     ) -> anyhow::Result<()> {
@@ -62,14 +62,14 @@ impl<'a> Boat<'a> {
         let (config, said, log) = (file("toml"), file("out"), file("log"));
         fs::write(&config, self.config(sequence)?)
             .with_context(|| format!("{} cannot be written", config.display()))?;
-        let mut run = workshop.program(workshop.built("flukewatch-edge"));
+        let mut run = checkout.program(checkout.built("flukewatch-edge"));
         run.arg("run").arg("--config").arg(&config);
         run.args(["--until-delivered", UNTIL_DELIVERED])
             .env("NO_COLOR", "1")
             .stdout(File::create(&said)?)
             .stderr(File::create(&log)?);
         let mut asked = Instant::now();
-        let status = workshop.start(&mut run)?.wait(|| {
+        let status = checkout.start(&mut run)?.wait(|| {
             if asked.elapsed() >= ASK {
                 asked = Instant::now();
                 shore.show_new()?;
@@ -84,7 +84,7 @@ impl<'a> Boat<'a> {
         let said = fs::read_to_string(&said)?;
         let health: Health = serde_json::from_str(said.lines().last().unwrap_or_default())
             .with_context(|| format!("the boat said '{said}' instead of how it is"))?;
-        self.published += health.accepted + health.given_up;
+        self.published += health.accepted + health.dropped_sightings;
         Ok(())
     }
 
@@ -113,7 +113,7 @@ path = {bundle}
 source = \"replay\"
 path = {frames}
 frames_per_second = {rate:?}
-pace = \"fast\"
+playback = \"fast\"
 name = \"{name}\"
 
 [outbox]

@@ -19,7 +19,7 @@ impl DemoFolder {
     /// # Errors
     /// When another run uses it, or the disk refuses.
     pub(crate) fn claim(path: &Path) -> anyhow::Result<Self> {
-        let refused = || format!("{} cannot be made anew", path.display());
+        let refused = || format!("{} cannot be emptied", path.display());
         fs::create_dir_all(path).with_context(refused)?;
         let lock = File::create(path.join(LOCK)).with_context(refused)?;
         match lock.try_lock() {

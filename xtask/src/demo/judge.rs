@@ -118,7 +118,7 @@ fn judge_sequence(sequence: &Sequence, seen: &[&Sighting]) -> Vec<Judged> {
         let both = seen.iter().zip(&places);
         both.filter(move |(_, p)| **p == place).map(|(s, _)| *s)
     };
-    let told = encounters.iter().enumerate().map(|(i, encounter)| {
+    let report = encounters.iter().enumerate().map(|(i, encounter)| {
         let here: Vec<&Sighting> = at(Some(i)).collect();
         match here.as_slice() {
             [] => judged(Some(encounter), "no sighting".to_owned(), false),
@@ -134,7 +134,7 @@ fn judge_sequence(sequence: &Sequence, seen: &[&Sighting]) -> Vec<Judged> {
         }
     });
     let strays = at(None).map(|s| judged(None, s.to_string(), false));
-    told.chain(strays).collect()
+    report.chain(strays).collect()
 }
 
 fn is_true(sighting: &Sighting, encounter: &Encounter) -> bool {

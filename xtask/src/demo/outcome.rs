@@ -8,7 +8,7 @@ const ENOUGH: usize = 80;
 
 /// The figures of the last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     published: u64,
     stored: u64,
     without_picture: usize,
@@ -29,7 +29,7 @@ impl Outcome {
     }
 
     /// `demo: P published, S stored, L lost, C of N right`
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let Self {
             published,
             stored,
@@ -42,7 +42,7 @@ impl Outcome {
     }
 
     /// Nothing was lost or made up, and enough is right.
-    pub(super) fn is_good(&self) -> bool {
+    pub(crate) fn is_good(&self) -> bool {
         self.published == self.stored && self.without_picture == 0 && self.enough_right()
     }
 
@@ -54,23 +54,20 @@ impl Outcome {
     pub(super) fn verdict(&self) -> String {
         let mut faults = vec![];
         if self.published != self.stored {
-            faults.push("what the boat made and what shore has differ".to_owned());
+            faults.push("the boat's and shore's numbers of sightings differ".to_owned());
         }
         if self.without_picture > 0 {
-            faults.push(format!(
-                "{} sightings have no picture",
-                self.without_picture
-            ));
+            faults.push(format!("{} sightings have no image", self.without_picture));
         }
         if !self.enough_right() {
             faults.push(format!("less than {ENOUGH} % are right"));
         }
         if faults.is_empty() {
             format!(
-                "All is well: nothing was lost, every sighting has its picture, and at least {ENOUGH} % are right."
+                "Passed: nothing was lost, every sighting has its image, and at least {ENOUGH} % are right."
             )
         } else {
-            format!("NOT well: {}.", faults.join("; "))
+            format!("FAILED: {}.", faults.join("; "))
         }
     }
 }
@@ -88,7 +85,7 @@ mod tests {
     };
 
     #[test]
-    fn the_line_is_for_programs_too() {
+    fn the_last_line_is_machine_readable() {
         assert_eq!(
             GOOD.line(),
             "demo: 14 published, 14 stored, 0 lost, 12 of 15 right"
@@ -102,7 +99,7 @@ mod tests {
 
     #[test]
     fn good_is_nothing_lost_and_four_in_five_right() {
-        assert!(GOOD.is_good() && GOOD.verdict().starts_with("All is well"));
+        assert!(GOOD.is_good() && GOOD.verdict().starts_with("Passed"));
         for bad in [
             Outcome { right: 11, ..GOOD },
             Outcome { stored: 13, ..GOOD },
@@ -120,7 +117,7 @@ mod tests {
             },
         ] {
             assert!(!bad.is_good(), "{bad:?}");
-            assert!(bad.verdict().starts_with("NOT well"), "{bad:?}");
+            assert!(bad.verdict().starts_with("FAILED"), "{bad:?}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The whales of the demo, the same each time.
 
 use super::truth::{Sequence, SequenceTruth};
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::Context;
 use serde::Deserialize;
 use std::fs;
@@ -41,24 +41,24 @@ impl Population {
     }
 
     /// Draws it.
-    pub(super) fn draw(&self, workshop: &Workshop) -> anyhow::Result<()> {
-        let mut synth = workshop.program(workshop.built("flukewatch"));
+    pub(super) fn draw(&self, checkout: &Checkout) -> anyhow::Result<()> {
+        let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth").arg("--out").arg(&self.folder);
         for (option, value) in DRAWN {
             synth.args([option, value]);
         }
-        workshop.run(&mut synth)
+        checkout.run(&mut synth)
     }
 
     /// Enrols its catalogue: writes the bundle `to` with the model of the bundle `model`.
-    pub(super) fn enrol(&self, workshop: &Workshop, model: &Path, to: &Path) -> anyhow::Result<()> {
-        let mut enroll = workshop.program(workshop.built("flukewatch"));
+    pub(super) fn enrol(&self, checkout: &Checkout, model: &Path, to: &Path) -> anyhow::Result<()> {
+        let mut enroll = checkout.program(checkout.built("flukewatch"));
         enroll
             .arg("enroll")
             .arg(model)
             .arg(self.folder.join("catalogue.csv"));
         enroll.arg("--out").arg(to);
-        workshop.run(&mut enroll)
+        checkout.run(&mut enroll)
     }
 
     /// The catalogue's photos.

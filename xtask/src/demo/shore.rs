@@ -1,10 +1,10 @@
-//! The station on shore, while the demo runs.
+//! The station on shore.
 
 use super::folder::DemoFolder;
 use super::http;
 use super::sighting::Sighting;
+use crate::checkout::Checkout;
 use crate::child::Child;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -14,10 +14,9 @@ use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-/// How long shore may take to start.
-const START: Duration = Duration::from_secs(60);
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running station. Dropped, it is ended.
+/// A running station; stopped when dropped.
 pub(crate) struct Shore {
     program: Child,
     ready: Ready,
@@ -32,16 +31,16 @@ struct Ready {
 }
 
 impl Shore {
-    /// Starts `program`, the station's, on free ports, with the catalogue's photos to compare with.
+    /// Starts a station on free ports, with the catalogue's photos.
     pub(crate) fn start(
-        workshop: &Workshop,
+        checkout: &Checkout,
         program: &Path,
         folder: &DemoFolder,
         bundle: &Path,
         photos: &Path,
     ) -> anyhow::Result<Self> {
-        let (said, log) = (folder.path("shore.out"), folder.path("shore.log"));
-        let mut serve = workshop.program(program);
+        let (stdout, log) = (folder.path("shore.out"), folder.path("shore.log"));
+        let mut serve = checkout.program(program);
         serve.arg("serve").arg("--data").arg(folder.path("shore"));
         serve.args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
         serve
@@ -51,27 +50,27 @@ impl Shore {
             .arg(photos);
         serve
             .env("NO_COLOR", "1")
-            .stdout(File::create(&said)?)
+            .stdout(File::create(&stdout)?)
             .stderr(File::create(&log)?);
-        let mut program = workshop.start(&mut serve)?;
-        let began = Instant::now();
+        let mut program = checkout.start(&mut serve)?;
+        let started = Instant::now();
         let ready = loop {
-            if let Some((line, _)) = fs::read_to_string(&said)?.split_once('\n') {
+            if let Some((line, _)) = fs::read_to_string(&stdout)?.split_once('\n') {
                 break serde_json::from_str::<Ready>(line)
-                    .with_context(|| format!("shore said '{line}' instead of its addresses"))?;
+                    .with_context(|| format!("unexpected ready line of shore: '{line}'"))?;
             }
             if let Some(status) = program.ended()? {
                 let log = fs::read_to_string(&log).unwrap_or_default();
                 bail!("shore did not start ({status}):\n{log}");
             }
-            if began.elapsed() > START {
+            if started.elapsed() > START_TIMEOUT {
                 bail!(
-                    "shore is not ready after {} s; see {}",
-                    START.as_secs(),
+                    "shore not ready after {} s; see {}",
+                    START_TIMEOUT.as_secs(),
                     log.display()
                 );
             }
-            workshop.interrupt().check()?;
+            checkout.interrupt().check()?;
             std::thread::sleep(Duration::from_millis(20));
         };
         println!(
@@ -85,31 +84,31 @@ impl Shore {
         })
     }
 
-    /// Where the pages are.
+    /// The address of its pages.
     pub(crate) fn http(&self) -> SocketAddr {
         self.ready.http
     }
 
-    /// Where boats publish.
+    /// The address of its broker.
     pub(crate) fn mqtt(&self) -> SocketAddr {
         self.ready.mqtt
     }
 
-    /// What is stored, oldest first.
+    /// The stored sightings, by sequence number.
     pub(crate) fn sightings(&self) -> anyhow::Result<Vec<Sighting>> {
-        let body = http::get(self.ready.http, "/api/sightings?limit=10000")?;
-        let mut sightings: Vec<Sighting> =
-            serde_json::from_str(&body).context("shore's list of sightings is not as expected")?;
+        let body = http::get(self.ready.http, "/api/v1/sightings?limit=10000")?;
+        let mut sightings: Vec<Sighting> = serde_json::from_str(&body)
+            .context("unexpected JSON from shore's /api/v1/sightings")?;
         sightings.sort_by_key(|s| s.sequence);
         Ok(sightings)
     }
 
-    /// Prints the sightings that have come since the last call.
+    /// Prints the sightings received since the last call.
     pub(crate) fn show_new(&mut self) -> anyhow::Result<()> {
         for sighting in self.sightings()? {
             if self.shown.insert(sighting.id.clone()) {
                 println!(
-                    "    shore has sighting {:>2}, camera {}: {sighting}",
+                    "    stored sighting {:>2}, camera {}: {sighting}",
                     sighting.sequence, sighting.camera
                 );
             }
@@ -117,7 +116,7 @@ impl Shore {
         Ok(())
     }
 
-    /// Serves until it is interrupted, which is an error.
+    /// Waits until shore ends; an interrupt is an error.
     pub(crate) fn serve(self) -> anyhow::Result<ExitStatus> {
         self.program.wait(|| Ok(()))
     }

@@ -1,28 +1,26 @@
-//! A sighting, as shore's `GET /api/sightings` tells it.
+//! A sighting in shore's `GET /api/v1/sightings`.
 
 use serde::de::{Deserialize, Deserializer, Error};
 use std::fmt;
 
-/// What the demo needs of it.
+/// The fields that xtask reads.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Sighting {
     pub(crate) id: String,
-    /// The boat's own count.
     pub(crate) sequence: u64,
     pub(crate) camera: String,
-    #[serde(deserialize_with = "moment")]
+    #[serde(deserialize_with = "rfc3339")]
     pub(crate) started: jiff::Timestamp,
-    #[serde(deserialize_with = "moment")]
+    #[serde(deserialize_with = "rfc3339")]
     pub(crate) ended: jiff::Timestamp,
     pub(crate) verdict: Verdict,
-    /// The whale, where the verdict is `known`.
+    /// The whale, if the verdict is `known`.
     pub(crate) whale: Option<String>,
     pub(crate) candidates: Vec<Candidate>,
-    /// `stored` where the picture has come and can be shown.
+    /// `stored` once the picture has arrived and is readable.
     pub(crate) picture: String,
 }
 
-/// What the boat says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verdict {
@@ -31,15 +29,13 @@ pub(crate) enum Verdict {
     Review,
 }
 
-/// A whale that it may be.
 #[derive(Clone, Debug, serde::Deserialize)]
 pub(crate) struct Candidate {
     pub(crate) whale: String,
     pub(crate) score: f64,
 }
 
-/// A moment, written as ISO 8601.
-fn moment<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
+fn rfc3339<'de, D: Deserializer<'de>>(deserializer: D) -> Result<jiff::Timestamp, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(D::Error::custom)
 }

@@ -1,7 +1,7 @@
 //! The targets as programs, with what steers libFuzzer compiled in.
 
 use super::target::Target;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::Context;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,28 +13,28 @@ const RUSTC: &str = "fuzz/rustc";
 const TARGET: &str = "fuzz/target";
 
 /// Builds the targets.
-pub(super) fn build(workshop: &Workshop, targets: &[Target]) -> anyhow::Result<()> {
-    lock(workshop)?;
-    let mut cargo = workshop.cargo();
+pub(super) fn build(checkout: &Checkout, targets: &[Target]) -> anyhow::Result<()> {
+    lock(checkout)?;
+    let mut cargo = checkout.cargo();
     cargo.args(["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     cargo.args(["--target-dir", TARGET]);
     for target in targets {
         cargo.args(["--bin", &target.name]);
     }
-    cargo.env("RUSTC_WRAPPER", workshop.path(RUSTC));
-    workshop.run(&mut cargo)
+    cargo.env("RUSTC_WRAPPER", checkout.path(RUSTC));
+    checkout.run(&mut cargo)
 }
 
 /// A target's program.
-pub(super) fn program(workshop: &Workshop, target: &Target) -> PathBuf {
-    workshop.path(TARGET).join("release").join(&target.name)
+pub(super) fn program(checkout: &Checkout, target: &Target) -> PathBuf {
+    checkout.path(TARGET).join("release").join(&target.name)
 }
 
 /// What is searched is what is shipped: the targets take the versions of other people's crates from the workspace.
-fn lock(workshop: &Workshop) -> anyhow::Result<()> {
+fn lock(checkout: &Checkout) -> anyhow::Result<()> {
     let (ours, theirs) = (
-        workshop.path("Cargo.lock"),
-        workshop.path("fuzz/Cargo.lock"),
+        checkout.path("Cargo.lock"),
+        checkout.path("fuzz/Cargo.lock"),
     );
     if written(&theirs).is_none_or(|theirs| written(&ours).is_some_and(|ours| ours > theirs)) {
         fs::copy(&ours, &theirs)
@@ -57,10 +57,10 @@ mod tests {
 
     #[test]
     fn every_target_is_compiled_for_a_search() {
-        let workshop = Workshop::new(Interrupt::default()).unwrap();
-        let script = fs::read_to_string(workshop.path(RUSTC)).unwrap();
+        let checkout = Checkout::new(Interrupt::default()).unwrap();
+        let script = fs::read_to_string(checkout.path(RUSTC)).unwrap();
         let words: Vec<&str> = script.split([' ', '\n', ')']).collect();
-        for target in target::chosen(&workshop, &[]).unwrap() {
+        for target in target::chosen(&checkout, &[]).unwrap() {
             assert!(words.contains(&target.name.as_str()), "{}", target.name);
         }
     }
@@ -73,16 +73,16 @@ mod tests {
             root.path().join("Cargo.lock"),
             root.path().join("fuzz/Cargo.lock"),
         );
-        let workshop = Workshop::at(root.path());
+        let checkout = Checkout::at(root.path());
         let after = |text: &str| {
             fs::write(&ours, text).unwrap();
-            lock(&workshop).unwrap();
+            lock(&checkout).unwrap();
             fs::read_to_string(&theirs).unwrap()
         };
         assert_eq!(after("first"), "first");
         // Cargo has added what only targets need.
         fs::write(&theirs, "more").unwrap();
-        lock(&workshop).unwrap();
+        lock(&checkout).unwrap();
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "more");
         let past = SystemTime::now() - Duration::from_secs(60);
         File::options()

@@ -3,8 +3,8 @@
 use super::log::Log;
 use super::target::Target;
 use super::{build, folder};
+use crate::checkout::Checkout;
 use crate::child::Child;
-use crate::workshop::Workshop;
 use anyhow::{Context, ensure};
 use std::collections::VecDeque;
 use std::fmt;
@@ -18,7 +18,7 @@ const SEEDS: &str = "FLUKEWATCH_SEEDS";
 /// The most memory that an input may take, in megabytes: pictures of up to 100 million pixels are read.
 const MEMORY: u32 = 2048;
 /// The longest that an input may take, in seconds.
-const PATIENCE: u32 = 20;
+const TIMEOUT: u32 = 20;
 /// How often running searches are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -57,7 +57,7 @@ impl Search {
     /// When one cannot be started, or its log not be read. Findings are no error.
     pub(super) fn all(
         &self,
-        workshop: &Workshop,
+        checkout: &Checkout,
         targets: &[Target],
         jobs: usize,
         mut each: impl FnMut(&Searched),
@@ -65,11 +65,11 @@ impl Search {
         let mut waiting: VecDeque<&Target> = targets.iter().collect();
         let (mut running, mut done) = (vec![], vec![]);
         while !(waiting.is_empty() && running.is_empty()) {
-            workshop.interrupt().check()?;
+            checkout.interrupt().check()?;
             while running.len() < jobs.max(1)
                 && let Some(target) = waiting.pop_front()
             {
-                running.push(self.start(workshop, target)?);
+                running.push(self.start(checkout, target)?);
             }
             let mut still = vec![];
             for mut search in running {
@@ -89,46 +89,46 @@ impl Search {
         Ok(done)
     }
 
-    fn start(&self, workshop: &Workshop, target: &Target) -> anyhow::Result<Running> {
+    fn start(&self, checkout: &Checkout, target: &Target) -> anyhow::Result<Running> {
         let name = &target.name;
-        let program = build::program(workshop, target);
+        let program = build::program(checkout, target);
         // Those of an older format go.
         let seeds = format!("target/seeds/{name}");
-        let _ = fs::remove_dir_all(folder(workshop, &seeds)?);
-        let seeds = folder(workshop, &seeds)?;
-        let found = folder(workshop, &format!("artifacts/{name}"))?;
-        let log_file = folder(workshop, "target/logs")?.join(format!("{name}.log"));
+        let _ = fs::remove_dir_all(folder(checkout, &seeds)?);
+        let seeds = folder(checkout, &seeds)?;
+        let found = folder(checkout, &format!("artifacts/{name}"))?;
+        let log_file = folder(checkout, "target/logs")?.join(format!("{name}.log"));
         let log = File::create(&log_file).with_context(|| log_file.display().to_string())?;
-        let mut seed = workshop.program(&program);
+        let mut seed = checkout.program(&program);
         seed.env(SEEDS, &seeds)
             .stderr(log.try_clone().context("the log")?);
-        workshop.run(&mut seed).with_context(|| {
+        checkout.run(&mut seed).with_context(|| {
             let log = log_file.display();
             format!("the target {name} makes no seeds, see {log}")
         })?;
-        let mut command = self.command(workshop, target, &program);
+        let mut command = self.command(checkout, target, &program);
         command.arg(format!("-artifact_prefix={}/", found.display()));
-        command.arg(folder(workshop, &format!("corpus/{name}"))?);
+        command.arg(folder(checkout, &format!("corpus/{name}"))?);
         command
             .args([seeds, found])
             .stdout(Stdio::null())
             .stderr(log);
         Ok(Running {
             target: target.clone(),
-            child: workshop.start(&mut command)?,
+            child: checkout.start(&mut command)?,
             program,
             log_file,
         })
     }
 
-    fn command(&self, workshop: &Workshop, target: &Target, program: &Path) -> Command {
-        let mut command = workshop.program(program);
+    fn command(&self, checkout: &Checkout, target: &Target, program: &Path) -> Command {
+        let mut command = checkout.program(program);
         let numbers = [
             ("max_total_time", self.seconds),
             ("seed", self.seed),
             ("max_len", target.longest()),
             ("rss_limit_mb", MEMORY),
-            ("timeout", PATIENCE),
+            ("timeout", TIMEOUT),
             ("print_final_stats", 1),
         ];
         command.args(numbers.map(|(key, value)| format!("-{key}={value}")));
@@ -209,12 +209,12 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     /// A target that makes a seed, says `log` and ends with `code`.
-    fn target(workshop: &Workshop, name: &str, log: &str, code: u8) -> Target {
+    fn target(checkout: &Checkout, name: &str, log: &str, code: u8) -> Target {
         let script = format!(
             "#!/bin/sh\n[ -n \"$FLUKEWATCH_SEEDS\" ] && exec touch \"$FLUKEWATCH_SEEDS/seed-0\"\ncat >&2 <<'E'\n{log}\nE\nexit {code}\n"
         );
         let target = Target { name: name.into() };
-        let program = build::program(workshop, &target);
+        let program = build::program(checkout, &target);
         fs::create_dir_all(program.parent().unwrap()).unwrap();
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -224,18 +224,18 @@ mod tests {
     #[test]
     fn a_finding_is_told_with_its_input_and_the_others_go_on() {
         let root = tempfile::tempdir().unwrap();
-        let workshop = Workshop::at(root.path());
+        let checkout = Checkout::at(root.path());
         let bad = "#9 NEW cov: 3 corp: 1/1b\nthread 'x' panicked at a.rs:1:2:\nwet\nTest unit written to f/crash-1";
         let targets = [
-            target(&workshop, "film", bad, 77),
-            target(&workshop, "nmea", "#800 DONE cov: 7 corp: 5/9b", 0),
+            target(&checkout, "film", bad, 77),
+            target(&checkout, "nmea", "#800 DONE cov: 7 corp: 5/9b", 0),
         ];
         let search = Search {
             seconds: 1,
             seed: 1,
         };
         let mut ended = 0;
-        let done = search.all(&workshop, &targets, 1, |_| ended += 1).unwrap();
+        let done = search.all(&checkout, &targets, 1, |_| ended += 1).unwrap();
         assert_eq!((ended, done.len()), (2, 2));
         assert!(!done[0].is_good() && done[1].is_good());
         let said = done[0].finding();
@@ -244,8 +244,8 @@ mod tests {
         assert!(done[1].to_string().contains("7 edges"), "{}", done[1]);
         assert!(root.path().join("fuzz/target/seeds/nmea/seed-0").is_file());
         // One that is not compiled for a search finds nothing, which is no good news.
-        let blind = [target(&workshop, "gpsd", "#800 DONE", 0)];
-        let error = search.all(&workshop, &blind, 1, |_| {}).unwrap_err();
+        let blind = [target(&checkout, "gpsd", "#800 DONE", 0)];
+        let error = search.all(&checkout, &blind, 1, |_| {}).unwrap_err();
         assert!(error.to_string().contains("not compiled for a search"));
     }
 }

@@ -1,6 +1,6 @@
 //! The fuzz targets that there are.
 
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::fs;
 
@@ -17,7 +17,7 @@ impl Target {
     pub(super) fn longest(&self) -> u32 {
         match self.name.as_str() {
             "bundle" => 16 << 10,
-            "config" | "film" | "message" => 8 << 10,
+            "config" | "message" | "video" => 8 << 10,
             _ => 4 << 10,
         }
     }
@@ -27,8 +27,8 @@ impl Target {
 ///
 /// # Errors
 /// When there is no target of a name.
-pub(super) fn chosen(workshop: &Workshop, names: &[String]) -> anyhow::Result<Vec<Target>> {
-    let folder = workshop.path("fuzz/fuzz_targets");
+pub(super) fn chosen(checkout: &Checkout, names: &[String]) -> anyhow::Result<Vec<Target>> {
+    let folder = checkout.path("fuzz/fuzz_targets");
     let unread = || format!("{} cannot be read", folder.display());
     let mut there = vec![];
     for entry in fs::read_dir(&folder).with_context(unread)? {
@@ -60,10 +60,10 @@ mod tests {
         for file in ["nmea.rs", "film.rs", "notes.md"] {
             fs::write(folder.join(file), "").unwrap();
         }
-        let workshop = Workshop::at(root.path());
+        let checkout = Checkout::at(root.path());
         let names = |wanted: &[&str]| {
             let wanted: Vec<String> = wanted.iter().map(|&w| w.to_owned()).collect();
-            let targets = chosen(&workshop, &wanted)?;
+            let targets = chosen(&checkout, &wanted)?;
             anyhow::Ok(targets.into_iter().map(|t| t.name).collect::<Vec<_>>())
         };
         assert_eq!(names(&[]).unwrap(), ["film", "nmea"]);

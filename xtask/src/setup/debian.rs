@@ -1,6 +1,6 @@
 //! Debian's packages.
 
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{bail, ensure};
 use std::path::PathBuf;
 
@@ -32,13 +32,13 @@ fn search(
 ///
 /// # Errors
 /// When some are not and cannot be installed; says what to run.
-pub(crate) fn demand(workshop: &Workshop, tools: &[Tool]) -> anyhow::Result<()> {
+pub(crate) fn require(checkout: &Checkout, tools: &[Tool]) -> anyhow::Result<()> {
     let missing = |tool: &&Tool| find(tool.program).is_none();
     let packages: Vec<&str> = tools.iter().filter(missing).map(|t| t.package).collect();
     if packages.is_empty() {
         return Ok(());
     }
-    install(workshop, &packages)?;
+    install(checkout, &packages)?;
     let still: Vec<&str> = tools.iter().filter(missing).map(|t| t.program).collect();
     ensure!(still.is_empty(), "still missing: {}", still.join(", "));
     Ok(())
@@ -48,26 +48,26 @@ pub(crate) fn demand(workshop: &Workshop, tools: &[Tool]) -> anyhow::Result<()> 
 ///
 /// # Errors
 /// Where it may not: the message is the command to run. And when apt-get fails.
-pub(super) fn install(workshop: &Workshop, packages: &[&str]) -> anyhow::Result<()> {
+pub(super) fn install(checkout: &Checkout, packages: &[&str]) -> anyhow::Result<()> {
     let names = packages.join(" ");
-    if workshop
-        .ask(workshop.program("apt-get").arg("--version"))
+    if checkout
+        .ask(checkout.program("apt-get").arg("--version"))
         .is_none()
     {
         bail!("missing: {names} (Debian's name); install it as your system does");
     }
-    let root = workshop.ask(workshop.program("id").arg("-u"));
+    let root = checkout.ask(checkout.program("id").arg("-u"));
     if root.as_deref().map(str::trim) != Some("0") {
         bail!("missing: {names}; run: sudo apt-get install {names}");
     }
     println!("    apt-get installs {names}");
     let apt = || {
-        let mut command = workshop.program("apt-get");
+        let mut command = checkout.program("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
         command
     };
-    workshop.run(apt().arg("update"))?;
-    workshop.run(
+    checkout.run(apt().arg("update"))?;
+    checkout.run(
         apt()
             .args(["install", "-y", "--no-install-recommends"])
             .args(packages),

@@ -1,7 +1,7 @@
 //! A Python environment of its own, with packages of fixed versions, for what we compare Flukewatch with.
 
 use super::python;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::Context;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ pub(crate) struct Environment {
 
 impl Environment {
     /// Whether it is there, complete and of these versions.
-    pub(crate) fn is_there(&self, workshop: &Workshop) -> bool {
-        self.complete(&workshop.path(self.folder))
+    pub(crate) fn is_installed(&self, checkout: &Checkout) -> bool {
+        self.complete(&checkout.path(self.folder))
     }
 
     fn complete(&self, folder: &Path) -> bool {
@@ -33,31 +33,31 @@ impl Environment {
     }
 
     /// Its Python.
-    pub(crate) fn python(&self, workshop: &Workshop) -> PathBuf {
-        workshop.path(self.folder).join("bin/python")
+    pub(crate) fn python(&self, checkout: &Checkout) -> PathBuf {
+        checkout.path(self.folder).join("bin/python")
     }
 
     /// Makes it where it is missing, incomplete, or of other versions.
     ///
     /// # Errors
     /// When Python or pip fails.
-    pub(crate) fn install(&self, workshop: &Workshop) -> anyhow::Result<()> {
+    pub(crate) fn install(&self, checkout: &Checkout) -> anyhow::Result<()> {
         let packages = self.packages.join(", ");
-        if self.is_there(workshop) {
+        if self.is_installed(checkout) {
             println!("    {packages} in {}", self.folder);
             return Ok(());
         }
         println!("    pip installs {packages} into {}", self.folder);
-        python::demand(workshop, python::VENV)?;
-        let folder = workshop.path(self.folder);
-        workshop.run(
-            python::python(workshop)
+        python::require(checkout, python::VENV)?;
+        let folder = checkout.path(self.folder);
+        checkout.run(
+            python::python(checkout)
                 .args(["-m", "venv", "--clear"])
                 .arg(&folder),
         )?;
-        workshop.run(
-            workshop
-                .program(self.python(workshop))
+        checkout.run(
+            checkout
+                .program(self.python(checkout))
                 .args(["-m", "pip", "install", "--quiet"])
                 .arg("--disable-pip-version-check")
                 .args(self.packages),

@@ -1,7 +1,7 @@
 //! libtorch, from PyPI's torch package: the trainer's only need beyond Cargo.
 
 use super::python;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::fs;
 use std::path::Path;
@@ -36,8 +36,8 @@ pub(crate) enum Found {
 }
 
 /// What is in the checkout's folder.
-pub(crate) fn find(workshop: &Workshop) -> Found {
-    look(&workshop.path(FOLDER))
+pub(crate) fn find(checkout: &Checkout) -> Found {
+    look(&checkout.path(FOLDER))
 }
 
 fn look(folder: &Path) -> Found {
@@ -70,8 +70,8 @@ fn version(python: &str) -> Option<&str> {
 ///
 /// # Errors
 /// When pip is missing or fails; what was there before is then still there.
-pub(crate) fn install(workshop: &Workshop, form: Form) -> anyhow::Result<()> {
-    match find(workshop) {
+pub(crate) fn install(checkout: &Checkout, form: Form) -> anyhow::Result<()> {
+    match find(checkout) {
         Found::Right(found) if found == form || found == Form::Cuda => {
             println!("    {VERSION} is in {FOLDER}");
             return Ok(());
@@ -87,14 +87,14 @@ pub(crate) fn install(workshop: &Workshop, form: Form) -> anyhow::Result<()> {
         Form::Cuda => "4.7 GB",
     };
     println!("    pip installs torch {VERSION} into {FOLDER}, {size}");
-    python::demand(workshop, python::PIP)?;
+    python::require(checkout, python::PIP)?;
     let (folder, fresh, old) = (
-        workshop.path(FOLDER),
-        workshop.path(".libtorch.new"),
-        workshop.path(".libtorch.old"),
+        checkout.path(FOLDER),
+        checkout.path(".libtorch.new"),
+        checkout.path(".libtorch.old"),
     );
     remove(&fresh)?;
-    let mut pip = python::pip(workshop);
+    let mut pip = python::pip(checkout);
     pip.args(["install", "--quiet", "--disable-pip-version-check"])
         .arg("--target")
         .arg(&fresh)
@@ -102,7 +102,7 @@ pub(crate) fn install(workshop: &Workshop, form: Form) -> anyhow::Result<()> {
     if form == Form::Light {
         pip.arg("--no-deps").args(LIGHT);
     }
-    workshop.run(&mut pip)?;
+    checkout.run(&mut pip)?;
     let found = look(&fresh);
     if !matches!(found, Found::Right(_)) {
         bail!("pip installed torch, but {FOLDER}.new holds no libtorch {VERSION}: {found:?}");

@@ -1,7 +1,7 @@
-//! mosquitto: tests meet a broker that is not ours.
+//! mosquitto, an external broker for tests.
 
 use super::debian::{self, Tool};
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use std::path::PathBuf;
 
 const MOSQUITTO: Tool = Tool {
@@ -18,8 +18,8 @@ pub(crate) fn find() -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it is missing and cannot be installed; says what to run.
-pub(super) fn install(workshop: &Workshop) -> anyhow::Result<()> {
-    debian::demand(workshop, &[MOSQUITTO])?;
+pub(super) fn install(checkout: &Checkout) -> anyhow::Result<()> {
+    debian::require(checkout, &[MOSQUITTO])?;
     if let Some(program) = find() {
         println!("    it is {}", program.display());
     }

@@ -1,18 +1,18 @@
 //! Python, which brings libtorch and ONNX Runtime. Nothing of Flukewatch runs in it.
 
 use super::debian;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::bail;
 use std::process::Command;
 
 /// `python3`.
-pub(super) fn python(workshop: &Workshop) -> Command {
-    workshop.program("python3")
+pub(super) fn python(checkout: &Checkout) -> Command {
+    checkout.program("python3")
 }
 
 /// `python3 -m pip`.
-pub(super) fn pip(workshop: &Workshop) -> Command {
-    let mut command = python(workshop);
+pub(super) fn pip(checkout: &Checkout) -> Command {
+    let mut command = python(checkout);
     command
         .env("PIP_ROOT_USER_ACTION", "ignore")
         .args(["-m", "pip"]);
@@ -40,17 +40,17 @@ pub(super) const VENV: Part = Part {
 ///
 /// # Errors
 /// When it is not and cannot be installed; says what to do.
-pub(super) fn demand(workshop: &Workshop, Part { module, package }: Part) -> anyhow::Result<()> {
+pub(super) fn require(checkout: &Checkout, Part { module, package }: Part) -> anyhow::Result<()> {
     let import = format!("import {module}");
     let there = || {
-        workshop
-            .ask(python(workshop).args(["-c", &import]))
+        checkout
+            .ask(python(checkout).args(["-c", &import]))
             .is_some()
     };
     if there() {
         return Ok(());
     }
-    debian::install(workshop, &[package])?;
+    debian::install(checkout, &[package])?;
     if !there() {
         bail!("python3 still has no module {module}; is it Debian's?");
     }

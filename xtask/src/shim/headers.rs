@@ -1,6 +1,6 @@
 //! TensorRT's headers, which are NVIDIA's and not ours to pass on: from a folder that the user names, or from a crate that holds them.
 
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,20 +29,20 @@ const CRATES: [(&str, &str); 2] = [
 ///
 /// # Errors
 /// When the folder holds none, or Cargo cannot fetch the crates.
-pub(super) fn all(workshop: &Workshop) -> anyhow::Result<Vec<Headers>> {
+pub(super) fn all(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
     if let Some(folder) = std::env::var_os(FOLDER) {
-        let headers = Headers::copied(Path::new(&folder), &workshop.target().join("shims"))
+        let headers = Headers::copied(Path::new(&folder), &checkout.target().join("shims"))
             .with_context(|| format!("{FOLDER} is {}", folder.display()))?;
         return Ok(vec![headers]);
     }
     CRATES
         .iter()
-        .map(|(version, folder)| Headers::read(&of_crate(workshop, version)?.join(folder)))
+        .map(|(version, folder)| Headers::read(&of_crate(checkout, version)?.join(folder)))
         .collect()
 }
 
 /// Where Cargo keeps the sources of a version of trtx-sys, which it fetches where it has to.
-fn of_crate(workshop: &Workshop, version: &str) -> anyhow::Result<PathBuf> {
+fn of_crate(checkout: &Checkout, version: &str) -> anyhow::Result<PathBuf> {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| {
@@ -58,8 +58,8 @@ fn of_crate(workshop: &Workshop, version: &str) -> anyhow::Result<PathBuf> {
     }
     // The one command of Cargo that fetches a crate without those that it depends on.
     let plain = version.split('+').next().unwrap_or(version);
-    workshop
-        .ask(workshop.cargo().args(["info", "--quiet", &format!("trtx-sys@{plain}")]))
+    checkout
+        .ask(checkout.cargo().args(["info", "--quiet", &format!("trtx-sys@{plain}")]))
         .with_context(|| format!("Cargo cannot fetch the crate trtx-sys {version}, which holds TensorRT's headers; set {FOLDER}"))?;
     search(&sources, &name).with_context(|| format!("Cargo has no {name} in {}", sources.display()))
 }

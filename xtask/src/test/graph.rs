@@ -1,32 +1,62 @@
-//! Only the trainer may need libtorch.
+//! Which crates a package may be built from.
 
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::collections::BTreeSet;
 
-/// The packages that must do without.
-const PACKAGES: [&str; 3] = ["flukewatch-edge", "flukewatch-shore", "flukewatch-host"];
-/// The crates that bind libtorch.
-const BINDINGS: [&str; 2] = ["tch", "torch-sys"];
+/// Packages that must build without libtorch as long as the feature `train` is off: all but the trainer's own.
+const WITHOUT_LIBTORCH: [&str; 12] = [
+    "flukewatch-common",
+    "flukewatch-dataset",
+    "flukewatch-edge",
+    "flukewatch-ensemble",
+    "flukewatch-eval",
+    "flukewatch-host",
+    "flukewatch-inference",
+    "flukewatch-network",
+    "flukewatch-onnx",
+    "flukewatch-progress",
+    "flukewatch-shore",
+    "flukewatch-synth",
+];
+/// Packages that must build without an inference engine.
+const WITHOUT_INFERENCE: [&str; 5] = [
+    "flukewatch-common",
+    "flukewatch-dataset",
+    "flukewatch-progress",
+    "flukewatch-shore",
+    "flukewatch-synth",
+];
+const LIBTORCH: [&str; 2] = ["tch", "torch-sys"];
+const INFERENCE: [&str; 3] = ["flukewatch-inference", "tract-onnx", "tract-core"];
 
-/// Asks Cargo what each package is made of, without the trainer. Nothing is compiled.
+/// Asks Cargo which crates each package is built from. Compiles nothing.
 ///
 /// # Errors
-/// When a binding of libtorch is among it.
-pub(super) fn without_libtorch(workshop: &Workshop) -> anyhow::Result<()> {
-    for package in PACKAGES {
-        let tree = workshop
-            .ask(workshop.cargo().args(["tree", "--package", package]).args([
+/// When a package is built from a crate that it must do without.
+pub(super) fn check(checkout: &Checkout) -> anyhow::Result<()> {
+    for package in WITHOUT_LIBTORCH {
+        let tree = checkout
+            .ask(checkout.cargo().args(["tree", "--package", package]).args([
                 "--edges",
                 "normal,build",
                 "--prefix",
                 "none",
             ]))
             .with_context(|| format!("cargo tree --package {package} failed"))?;
-        if let Some(binding) = binding(&tree) {
-            bail!("{package} without the feature 'train' depends on {binding}");
+        if let Some(forbidden) = find(&tree, &LIBTORCH) {
+            bail!("{package} without the feature 'train' depends on {forbidden}");
         }
-        println!("    {package}: {} crates, no libtorch", count(&tree));
+        let inference = WITHOUT_INFERENCE.contains(&package);
+        if let Some(forbidden) = find(&tree, &INFERENCE).filter(|_| inference) {
+            bail!("{package} depends on {forbidden}, an inference engine");
+        }
+        let without = if inference {
+            "libtorch, no inference engine"
+        } else {
+            "libtorch"
+        };
+        println!("    {package}: {} crates, no {without}", count(&tree));
     }
     Ok(())
 }
@@ -37,10 +67,10 @@ fn count(tree: &str) -> usize {
     crates.len()
 }
 
-fn binding(tree: &str) -> Option<&str> {
+fn find<'a>(tree: &'a str, forbidden: &[&str]) -> Option<&'a str> {
     tree.lines().find(|line| {
-        let name = line.split_whitespace().next().unwrap_or_default();
-        BINDINGS.contains(&name)
+        let name = line.split_whitespace().next();
+        name.is_some_and(|name| forbidden.contains(&name))
     })
 }
 
@@ -49,11 +79,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_binding_is_found_by_its_whole_name() {
+    fn a_crate_is_found_by_its_whole_name() {
         let tree = "flukewatch-edge v0.1.0 (edge)\nmatches v1.0.0\nlibc v0.2.191\n";
-        assert_eq!(binding(tree), None);
+        assert_eq!(find(tree, &LIBTORCH), None);
         assert_eq!(count(&format!("{tree}libc v0.2.191 (*)\n")), 3);
         let tree = format!("{tree}torch-sys v0.26.0\n");
-        assert_eq!(binding(&tree), Some("torch-sys v0.26.0"));
+        assert_eq!(find(&tree, &LIBTORCH), Some("torch-sys v0.26.0"));
     }
 }

@@ -1,17 +1,9 @@
 //! The catalogue's file: read back, mapped, damaged, and made to do harm.
 
-use super::super::file;
 use super::*;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use tempfile::TempDir;
-
-/// As Flukewatch 0.1 wrote it.
-fn first_format(catalogue: &Catalogue) -> Vec<u8> {
-    let mut old = catalogue.clone();
-    old.format = file::FIRST_FORMAT;
-    old.to_bytes()
-}
 
 /// Opens `bytes` from a file, mapped, behind `before` other bytes.
 fn mapped(bytes: &[u8], before: usize) -> Result<Catalogue, CatalogueError> {
@@ -36,16 +28,15 @@ fn many() -> Catalogue {
 
 #[test]
 fn the_file_reads_back_and_refuses_what_is_cut() {
-    for bytes in [three().to_bytes(), first_format(&three())] {
-        assert_eq!(Catalogue::from_bytes(&bytes).unwrap(), three());
-        assert_eq!(mapped(&bytes, 0).unwrap(), three());
-        for end in 0..bytes.len() {
-            let error = Catalogue::from_bytes(&bytes[..end]).unwrap_err();
-            assert_eq!(mapped(&bytes[..end], 0), Err(error), "cut at {end}");
-        }
-        let longer = [&bytes[..], &[0]].concat();
-        assert!(Catalogue::from_bytes(&longer).is_err() && mapped(&longer, 0).is_err());
+    let bytes = three().to_bytes();
+    assert_eq!(Catalogue::from_bytes(&bytes).unwrap(), three());
+    assert_eq!(mapped(&bytes, 0).unwrap(), three());
+    for end in 0..bytes.len() {
+        let error = Catalogue::from_bytes(&bytes[..end]).unwrap_err();
+        assert_eq!(mapped(&bytes[..end], 0), Err(error), "cut at {end}");
     }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(Catalogue::from_bytes(&longer).is_err() && mapped(&longer, 0).is_err());
     let mut newer = three().to_bytes();
     newer[4] = 9;
     let error = CatalogueError::Newer { got: 9, known: 2 };
@@ -54,17 +45,16 @@ fn the_file_reads_back_and_refuses_what_is_cut() {
 }
 
 #[test]
-fn a_file_of_the_first_format_stays_as_it_is_until_it_is_changed() {
-    let old = first_format(&three());
-    assert_eq!(&old[..6], b"FLKC\x01\x00");
-    let mut read = Catalogue::from_bytes(&old).unwrap();
-    assert_eq!(read.to_bytes(), old);
-    assert_eq!(read.file_bytes(), old.len() as u64);
-    assert_eq!(read.withdraw_whale("B"), 1);
-    assert_eq!(&read.to_bytes()[..6], b"FLKC\x02\x00");
+fn a_file_of_the_first_format_is_refused_and_an_empty_catalogue_reads_back() {
+    let old = b"FLKC\x01\x00\x03\x00\x00\x00\x80\x08\x00";
+    let error = CatalogueError::Older { got: 1, known: 2 };
+    assert_eq!(Catalogue::from_bytes(old), Err(error.clone()));
+    assert_eq!(mapped(old, 0), Err(error));
     // What ships: a catalogue without a whale.
-    let empty = Catalogue::from_bytes(b"FLKC\x01\x00\x03\x00\x00\x00\x80\x08\x00").unwrap();
-    assert_eq!((empty.dimension(), empty.len()), (1024, 0));
+    let empty = Catalogue::new(1024);
+    let bytes = empty.to_bytes();
+    assert_eq!(empty.file_bytes(), bytes.len() as u64);
+    assert_eq!(Catalogue::from_bytes(&bytes), Ok(empty));
 }
 
 #[test]
@@ -91,19 +81,19 @@ fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
             in_memory
         );
         for sparing in [false, true] {
-            from_file.spare_memory(sparing);
+            from_file.release_pages(sparing);
             for photo in [0, 10, 150, from_file.len() - 1] {
                 let query = Embedding::normalised(in_memory.embedding(photo).to_vec()).unwrap();
                 let found = from_file.search(&query, 7).unwrap();
                 assert_eq!(found, in_memory.search(&query, 7).unwrap());
                 let queries = [query, Embedding::normalised(vec![1.0; 100]).unwrap()];
                 let found = from_file
-                    .search_together(&queries, WhaleScore::BLEND, 7)
+                    .search_encounter(&queries, WhaleScore::BLEND, 7)
                     .unwrap();
                 assert_eq!(
                     found,
                     in_memory
-                        .search_together(&queries, WhaleScore::BLEND, 7)
+                        .search_encounter(&queries, WhaleScore::BLEND, 7)
                         .unwrap()
                 );
             }
@@ -128,7 +118,7 @@ fn a_small_file_is_read_and_a_large_one_mapped() {
     assert!(!small.is_mapped() && small == many());
     let mut large = many();
     let row = large.embedding(0).to_vec();
-    while large.file_bytes() < MAPPED_FROM {
+    while large.file_bytes() < MMAP_THRESHOLD {
         for _ in 0..1000 {
             large.add(entry("W0", "again"), &row);
         }
@@ -161,7 +151,7 @@ fn a_file_that_is_written_to_is_no_longer_searched() {
     file.write_all(b"more").unwrap();
     assert_eq!(opened.search(&query, 3), Err(CatalogueError::Changed));
     assert_eq!(
-        opened.search_together(&[query], WhaleScore::BEST, 3),
+        opened.search_encounter(&[query], WhaleScore::BEST, 3),
         Err(CatalogueError::Changed)
     );
 }
@@ -194,7 +184,7 @@ fn seal(bytes: &mut [u8]) {
 }
 
 #[test]
-fn what_is_sealed_and_senseless_is_named() {
+fn sealed_and_invalid_content_is_named() {
     let why = |change: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = three().to_bytes();
         change(&mut bytes);
@@ -206,7 +196,7 @@ fn what_is_sealed_and_senseless_is_named() {
     assert!(why(&|b| b[8..12].fill(0)).contains("dimension"));
     assert!(why(&|b| b[8..12].fill(0xff)).contains("dimension"));
     assert!(why(&|b| b[12..16].fill(0xff)).contains("cut off"));
-    assert!(why(&|b| b[16..24].fill(0xff)).contains("dimension makes no sense"));
+    assert!(why(&|b| b[16..24].fill(0xff)).contains("dimension is out of range"));
     assert!(why(&|b| b[64] = 77).contains("list of photos"));
     let end = three().to_bytes().len();
     assert!(why(&|b| b[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes())).contains("not finite"));

@@ -1,23 +1,26 @@
-//! Cameras that only GStreamer reaches, as those at a Jetson's CSI connector.
+//! Cameras that need GStreamer, e.g. those at a Jetson's CSI connector.
 //!
-//! The configured pipeline runs in `gst-launch-1.0`, a program of its own, and its frames come as Y4M with I420 pictures: what costs
-//! least that says by itself how large it is. So the boat is built without GStreamer's libraries, and a camera's plug-in that
-//! crashes takes nothing with it but its stream.
+//! The configured pipeline runs in a child process, `gst-launch-1.0`, and its frames arrive as Y4M with
+//! I420 images, the cheapest format that states its size. Therefore the boat is built without
+//! GStreamer's libraries, and a plug-in that crashes ends its stream only.
 
+mod output_log;
 mod pipeline;
 mod process;
-mod said;
 
-pub use pipeline::{Pipeline, PipelineError};
+pub use pipeline::{GstPipeline, GstPipelineError};
 
-use super::device::{Agreed, Camera, Controls, DeviceError, Encoding, Mode, Offer, Span, Stamp};
+use super::device::{
+    Camera, Controls, DeviceError, Encoding, FrameMetadata, Mode, NegotiatedFormat, SizeRange,
+    SupportedFormat,
+};
+use crate::cancellation::CancellationToken;
 use crate::frame::RawFormat;
-use crate::pixels::Layout;
-use crate::source::film::{Reel, ReelError, Shot, Y4m};
-use crate::stop::Stop;
-use crate::time::{SteadyClock, Timing};
+use crate::pixel_format::{ColourRange, PixelLayout};
+use crate::time::{MonotonicClock, Timing};
+use crate::video::{DemuxError, Demuxer, Sample, Y4m};
 use flukewatch_common::prepare::MAX_SIDE;
-use process::{End, Process, Tap};
+use process::{ChildOutput, ExitReport, Process};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
@@ -26,153 +29,158 @@ use std::time::Duration;
 
 /// The program that runs pipelines.
 const PROGRAM: &str = "gst-launch-1.0";
-/// What must be installed for it, as Debian and Ubuntu name it.
+/// The packages of Debian and Ubuntu that provide it.
 const PACKAGES: &str = "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good";
-/// How long the first frame may take: image processors need seconds to start. With the longest wait for a frame it stays below what the
-/// watchdog allows a camera.
-const START: Duration = Duration::from_secs(20);
-/// What a frame is held up by at least, in milliseconds, as that of any camera whose driver does not stamp it.
-const LEAST_HELD: f64 = 200.0;
-/// So many frames a pipeline may hold: one is exposed, one processed, two wait, one is sent.
-const HELD_FRAMES: f64 = 5.0;
-/// GStreamer fills rows up to multiples of these pixels, and pictures of these rows; `y4menc` sends them so without a word of it.
+/// How long the first frame may take: image processors need seconds to start. With the largest frame
+/// timeout it stays below the watchdog's limit for a camera.
+const START_TIMEOUT: Duration = Duration::from_secs(20);
+/// The least delay of a frame, in milliseconds, as for any camera without timestamps.
+const MIN_DELAY: f64 = 200.0;
+/// Frames in a pipeline: one being exposed, one processed, two queued, one sent.
+const FRAMES_IN_FLIGHT: f64 = 5.0;
+/// GStreamer pads images to multiples of this width and height, which `y4menc` does not report.
 const ALIGNED: (u32, u32) = (8, 2);
 
-/// What a pipeline needs of the rest.
-pub struct Tools {
+/// How to run a pipeline.
+pub struct PipelineOptions {
     /// The program that runs it.
     pub program: OsString,
     /// How long its first frame may take.
-    pub starts_within: Duration,
+    pub start_timeout: Duration,
     /// Times arrivals.
-    pub clock: Arc<dyn SteadyClock>,
+    pub clock: Arc<dyn MonotonicClock>,
     /// Ends every wait.
-    pub stop: Stop,
+    pub stop: CancellationToken,
 }
 
-impl Tools {
-    /// Those of a boat.
-    pub fn new(clock: Arc<dyn SteadyClock>, stop: Stop) -> Self {
+impl PipelineOptions {
+    /// The options of a boat.
+    pub fn new(clock: Arc<dyn MonotonicClock>, stop: CancellationToken) -> Self {
         Self {
             program: PROGRAM.into(),
-            starts_within: START,
+            start_timeout: START_TIMEOUT,
             clock,
             stop,
         }
     }
 }
 
-/// The camera at the begin of `pipeline`. Nothing is started yet.
-pub fn open(pipeline: &Pipeline, tools: Tools) -> Box<dyn Camera> {
-    Box::new(PipelineCamera {
+/// The camera of `pipeline`, which is not started yet.
+pub fn open(pipeline: &GstPipeline, options: PipelineOptions) -> Box<dyn Camera> {
+    Box::new(GstCamera {
         pipeline: pipeline.clone(),
-        tools,
+        options,
         running: None,
         frames: 0,
     })
 }
 
-/// Which version of the program is there.
+/// The version of the installed program.
 ///
 /// # Errors
-/// What to do where there is none.
+/// What to install where it is missing.
 pub fn version() -> Result<String, DeviceError> {
     version_of(OsStr::new(PROGRAM))
 }
 
 fn version_of(program: &OsStr) -> Result<String, DeviceError> {
-    let mut asked = Command::new(program);
-    asked.arg("--version").stdin(Stdio::null());
-    let output = asked.output().map_err(|e| cannot_start(program, &e))?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut command = Command::new(program);
+    command.arg("--version").stdin(Stdio::null());
+    let output = command.output().map_err(|e| cannot_start(program, &e))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     // Its first line is `gst-launch-1.0 version 1.20.3`.
-    let version = said.lines().next().and_then(|l| l.rsplit(' ').next());
+    let version = text.lines().next().and_then(|l| l.rsplit(' ').next());
     let version = version.filter(|_| output.status.success());
     version.map(str::to_owned).ok_or_else(|| {
         let program = program.display();
-        DeviceError::Refused(format!("{program} does not say its version"))
+        DeviceError::Unusable(format!("{program} reports no version"))
     })
 }
 
 fn cannot_start(program: &OsStr, error: &io::Error) -> DeviceError {
     let program = program.display();
-    DeviceError::Refused(if error.kind() == ErrorKind::NotFound {
-        format!("{program} is not installed: sudo apt install {PACKAGES}")
+    DeviceError::Unusable(if error.kind() == ErrorKind::NotFound {
+        format!("{program} is not installed; run: sudo apt install {PACKAGES}")
     } else {
-        format!("{program} cannot be started: {error}")
+        format!("cannot start {program}: {error}")
     })
 }
 
-struct PipelineCamera {
-    pipeline: Pipeline,
-    tools: Tools,
+struct GstCamera {
+    pipeline: GstPipeline,
+    options: PipelineOptions,
     running: Option<Running>,
     frames: u32,
 }
 
 struct Running {
     process: Process,
-    reel: Y4m<BufReader<Tap>>,
-    agreed: Agreed,
+    demuxer: Y4m<BufReader<ChildOutput>>,
+    format: NegotiatedFormat,
 }
 
-impl PipelineCamera {
-    /// Ends the stream, and says how its pipeline ended; `ask` is whether it must be asked to.
-    fn end(&mut self, ask: bool) -> Option<End> {
+impl GstCamera {
+    /// Ends the process; with `interrupt` it is asked to end first.
+    fn end(&mut self, interrupt: bool) -> Option<ExitReport> {
         let Running {
-            process, mut reel, ..
+            process,
+            mut demuxer,
+            ..
         } = self.running.take()?;
-        Some(process.end(reel.film().get_mut(), ask))
+        Some(process.end(demuxer.reader().get_mut(), interrupt))
     }
 
-    /// No frame came within `patience` of its start. It may have said why, though it did not end.
-    fn never_began(&mut self, patience: Duration) -> DeviceError {
-        let end = self.end(true);
-        let reason = end.as_ref().and_then(End::reason);
+    /// The error of a pipeline without a frame within `timeout` of its start.
+    fn start_timed_out(&mut self, timeout: Duration) -> DeviceError {
+        let report = self.end(true);
+        let reason = report.as_ref().and_then(ExitReport::reason);
         DeviceError::Ended(format!(
-            "no frame came within {:.1} s of its start: {}",
-            patience.as_secs_f64(),
-            reason.unwrap_or("the pipeline said nothing")
+            "no frame within {:.1} s of the start of the pipeline: {}",
+            timeout.as_secs_f64(),
+            reason.unwrap_or("no output")
         ))
     }
 
-    /// What `error` means, met within `patience`. But for a stall the stream is over, and its process ended.
-    fn failed(&mut self, error: ReelError, patience: Duration) -> DeviceError {
+    /// The camera's error for `error` of a read with `timeout`. Unless it timed out, the process is
+    /// ended.
+    fn failed(&mut self, error: DemuxError, timeout: Duration) -> DeviceError {
         match error {
-            // Whoever waited decides: the process goes when it is started anew, or with the camera.
-            ReelError::Io(e) if e.kind() == ErrorKind::TimedOut => DeviceError::Stalled(patience),
-            ReelError::Io(e) if e.kind() == ErrorKind::ConnectionAborted => {
-                DeviceError::Ended("the boat was asked to end".into())
+            // The process ends when the camera is restarted or dropped.
+            DemuxError::Io(e) if e.kind() == ErrorKind::TimedOut => DeviceError::TimedOut(timeout),
+            DemuxError::Io(e) if e.kind() == ErrorKind::ConnectionAborted => {
+                DeviceError::Ended("cancelled".into())
             }
-            ReelError::Io(e) => DeviceError::Ended(e.to_string()),
-            ReelError::Broken(_) if self.over() => self.ended("in the middle of a frame"),
-            ReelError::Broken(why) | ReelError::NoFilm(why) => {
+            DemuxError::Io(e) => DeviceError::Ended(e.to_string()),
+            DemuxError::InvalidFrame(_) if self.stream_ended() => {
+                self.process_ended("in the middle of a frame")
+            }
+            DemuxError::InvalidFrame(reason) | DemuxError::Unsupported(reason) => {
                 self.end(true);
-                DeviceError::Ended(format!("what the pipeline sends is not read: {why}"))
+                DeviceError::Ended(format!("invalid stream of the pipeline: {reason}"))
             }
         }
     }
 
-    /// Whether the pipeline has closed its end.
-    fn over(&mut self) -> bool {
-        let film = self.running.as_mut().map(|running| running.reel.film());
-        film.is_none_or(|film| film.get_ref().ended())
+    fn stream_ended(&mut self) -> bool {
+        let reader = self.running.as_mut().map(|r| r.demuxer.reader());
+        reader.is_none_or(|reader| reader.get_ref().ended())
     }
 
-    fn ended(&mut self, when: &str) -> DeviceError {
-        let how = self.end(false).map(|end| end.told()).unwrap_or_default();
-        let hint = if how.contains("no element \"y4menc\"") {
-            "; sudo apt install gstreamer1.0-plugins-good"
+    fn process_ended(&mut self, when: &str) -> DeviceError {
+        let report = self.end(false).map(|report| report.to_string());
+        let report = report.unwrap_or_default();
+        let hint = if report.contains("no element \"y4menc\"") {
+            "; run: sudo apt install gstreamer1.0-plugins-good"
         } else {
             ""
         };
-        DeviceError::Ended(format!("the pipeline ended {when} ({how}{hint})"))
+        DeviceError::Ended(format!("the pipeline ended {when} ({report}{hint})"))
     }
 
-    /// What the pipeline sends, of which `format` and `rate` are said in its stream.
-    fn agreed(format: RawFormat, rate: f64) -> Result<Agreed, DeviceError> {
-        let RawFormat::Plain {
-            layout: Layout::Planar420,
+    /// The format of a pipeline whose stream states `format` and `rate`.
+    fn negotiated(format: RawFormat, rate: f64) -> Result<NegotiatedFormat, DeviceError> {
+        let RawFormat::Uncompressed {
+            layout: PixelLayout::Planar420,
             shape,
             range,
         } = format
@@ -180,19 +188,19 @@ impl PipelineCamera {
             return Err(DeviceError::Ended("the pipeline does not send I420".into()));
         };
         let (width, height) = (shape.width, shape.height);
-        let whole = (
+        let aligned = (
             width.next_multiple_of(ALIGNED.0),
             height.next_multiple_of(ALIGNED.1),
         );
-        if (width, height) != whole {
-            let (across, down) = whole;
+        if (width, height) != aligned {
+            let (across, down) = aligned;
             return Err(DeviceError::Ended(format!(
-                "its pictures are {width} x {height} pixels, and widths must be multiples of {}, heights even: put ! videoscale \
-                 ! video/x-raw,width={across},height={down} at the pipeline's end",
+                "unsupported image size {width}x{height}; expected a width that is a multiple of {} and an even height: append \
+                 ! videoscale ! video/x-raw,width={across},height={down} to the pipeline",
                 ALIGNED.0
             )));
         }
-        Ok(Agreed {
+        Ok(NegotiatedFormat {
             mode: Mode {
                 encoding: Encoding::I420,
                 width,
@@ -205,19 +213,19 @@ impl PipelineCamera {
     }
 }
 
-impl Camera for PipelineCamera {
+impl Camera for GstCamera {
     fn name(&self) -> String {
         "GStreamer".into()
     }
 
-    /// What it sends is said in the pipeline, and known once it runs: any size will do until then.
-    fn offers(&mut self) -> Result<Vec<Offer>, DeviceError> {
-        let any = Span {
-            least: 1,
-            most: MAX_SIDE,
+    /// Any size: the pipeline states what it sends once it runs.
+    fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError> {
+        let any = SizeRange {
+            min: 1,
+            max: MAX_SIDE,
             step: 1,
         };
-        Ok(vec![Offer {
+        Ok(vec![SupportedFormat {
             encoding: Encoding::I420,
             width: any,
             height: any,
@@ -226,86 +234,94 @@ impl Camera for PipelineCamera {
     }
 
     /// Starts the pipeline and waits for its first frame.
-    fn start(&mut self, mode: &Mode, _controls: &Controls) -> Result<Agreed, DeviceError> {
+    fn start(
+        &mut self,
+        mode: &Mode,
+        _controls: &Controls,
+    ) -> Result<NegotiatedFormat, DeviceError> {
         self.end(true);
-        let Tools {
+        let PipelineOptions {
             program,
-            starts_within,
+            start_timeout,
             stop,
             ..
-        } = &self.tools;
-        let patience = *starts_within;
+        } = &self.options;
+        let timeout = *start_timeout;
         let arguments = self.pipeline.arguments();
         let started = Process::start(program, &arguments, stop.clone());
-        let (process, mut tap) = started.map_err(|e| cannot_start(program, &e))?;
-        tap.wait_at_most(patience);
-        let mut reel = Y4m::new(BufReader::new(tap));
-        let begun = reel.begin();
-        let rate = reel.rate().unwrap_or(mode.rate);
-        let agreed = begun.map(|format| Self::agreed(format, rate));
+        let (process, mut output) = started.map_err(|e| cannot_start(program, &e))?;
+        output.set_timeout(timeout);
+        let mut demuxer = Y4m::new(BufReader::new(output));
+        let header = demuxer.begin();
+        let rate = demuxer.rate().unwrap_or(mode.rate);
+        let format = header.map(|format| Self::negotiated(format, rate));
         self.running = Some(Running {
             process,
-            reel,
-            agreed: Agreed {
+            demuxer,
+            format: NegotiatedFormat {
                 mode: *mode,
                 stride: 0,
-                range: crate::pixels::Range::Limited,
+                range: ColourRange::Limited,
             },
         });
-        match agreed {
-            Ok(Ok(agreed)) => {
+        match format {
+            Ok(Ok(format)) => {
                 if let Some(running) = &mut self.running {
-                    running.agreed = agreed;
+                    running.format = format;
                 }
-                Ok(agreed)
+                Ok(format)
             }
             Ok(Err(e)) => {
                 self.end(true);
                 Err(e)
             }
-            Err(_) if self.over() => Err(self.ended("before its first frame")),
-            Err(ReelError::Io(e)) if e.kind() == ErrorKind::TimedOut => {
-                Err(self.never_began(patience))
+            Err(_) if self.stream_ended() => Err(self.process_ended("before its first frame")),
+            Err(DemuxError::Io(e)) if e.kind() == ErrorKind::TimedOut => {
+                Err(self.start_timed_out(timeout))
             }
-            Err(e) => Err(self.failed(e, patience)),
+            Err(e) => Err(self.failed(e, timeout)),
         }
     }
 
-    fn frame(&mut self, patience: Duration, into: &mut Vec<u8>) -> Result<Stamp, DeviceError> {
+    fn read_frame(
+        &mut self,
+        timeout: Duration,
+        into: &mut Vec<u8>,
+    ) -> Result<FrameMetadata, DeviceError> {
         let Some(running) = &mut self.running else {
-            return Err(DeviceError::Ended("the pipeline does not run".into()));
+            return Err(DeviceError::Ended("the pipeline is not running".into()));
         };
-        let film = running.reel.film();
-        film.get_mut().wait_at_most(patience);
-        // Its first byte is waited for, and its arrival is the moment that counts; the rest takes as long as it takes.
-        if let Err(e) = film.fill_buf() {
-            return Err(self.failed(e.into(), patience));
+        let reader = running.demuxer.reader();
+        reader.get_mut().set_timeout(timeout);
+        // The frame is dated by the arrival of its first byte.
+        if let Err(e) = reader.fill_buf() {
+            return Err(self.failed(e.into(), timeout));
         }
-        let came = self.tools.clock.now();
-        let format = match running.reel.next(into) {
-            Ok(Shot::Picture(format)) => format,
-            Ok(Shot::Blank | Shot::End) => return Err(self.ended("by itself")),
-            Err(e) => return Err(self.failed(e, patience)),
+        let arrived = self.options.clock.now();
+        let format = match running.demuxer.next(into) {
+            Ok(Sample::Image(format)) => format,
+            Ok(Sample::Empty | Sample::End) => return Err(self.process_ended("by itself")),
+            Err(e) => return Err(self.failed(e, timeout)),
         };
-        let before = running.agreed;
+        let before = running.format;
         let mut changed = None;
-        if format != before.format() {
-            let rate = running.reel.rate().unwrap_or(before.mode.rate);
-            match Self::agreed(format, rate) {
-                Ok(agreed) => changed = Some(agreed),
+        if format != before.raw_format() {
+            let rate = running.demuxer.rate().unwrap_or(before.mode.rate);
+            match Self::negotiated(format, rate) {
+                Ok(format) => changed = Some(format),
                 Err(e) => {
                     self.end(true);
                     return Err(e);
                 }
             }
         }
-        let agreed = changed.unwrap_or(before);
-        running.agreed = agreed;
+        let format = changed.unwrap_or(before);
+        running.format = format;
         self.frames = self.frames.wrapping_add(1);
-        let held = (HELD_FRAMES * 1000.0 / agreed.mode.rate).max(LEAST_HELD);
-        Ok(Stamp {
-            taken: Some(came),
-            timing: Timing::Pipeline(held as u32),
+        let delay = (FRAMES_IN_FLIGHT * 1000.0 / format.mode.rate).max(MIN_DELAY);
+        Ok(FrameMetadata {
+            taken: Some(arrived),
+            timing: Timing::Pipeline(delay as u32),
             sequence: self.frames,
             damaged: false,
             changed,
@@ -313,7 +329,7 @@ impl Camera for PipelineCamera {
     }
 }
 
-impl Drop for PipelineCamera {
+impl Drop for GstCamera {
     fn drop(&mut self) {
         self.end(true);
     }

@@ -1,12 +1,14 @@
-//! `gst-launch-1.0` as a child: how it is started, listened to and ended.
+//! `gst-launch-1.0` as a child process: starting, reading and ending it.
 //!
-//! Frames come through its descriptor 0, which it does not read. Its stdout would not do: `nvarguscamerasrc` prints on it as it
-//! likes, amid the frames. What is said on stdout and stderr comes through a second connection. Both are sockets, because waiting for one
-//! of these can be limited in time.
+//! Frames arrive through its descriptor 0, which it does not read itself. Its stdout cannot carry them,
+//! since `nvarguscamerasrc` prints there. Stdout and stderr arrive through a second connection. Both are
+//! sockets, because reads of a socket can have a timeout.
 
-use super::said::Said;
-use crate::stop::Stop;
+use super::output_log::OutputLog;
+use crate::cancellation::CancellationToken;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::ffi::OsStr;
+use std::fmt;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -14,64 +16,64 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-/// So often a wait is interrupted to hear what is said, and whether it should end.
-const TICK: Duration = Duration::from_millis(100);
-/// How long a child may take to end once it is asked to. Cameras on a Jetson want to be let go of in order.
+/// How often a wait reads the child's log and checks for cancellation.
+const CHECK: Duration = Duration::from_millis(100);
+/// How long a child may take to end once asked to. Cameras on a Jetson need an orderly shutdown.
 const GRACE: Duration = Duration::from_secs(2);
-const NAP: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(5);
 
-/// What a child sends.
-pub(super) struct Tap {
+/// The output of a child: its frames, which are read from it, and its log.
+pub(super) struct ChildOutput {
     frames: UnixStream,
-    speech: UnixStream,
-    said: Said,
+    messages: UnixStream,
+    log: OutputLog,
     /// Whether there will be no more frames.
-    ended: bool,
-    /// Whether nobody is left who could say anything.
-    silent: bool,
-    /// Until when frames are waited for.
+    frames_ended: bool,
+    /// Whether no process is left that could print.
+    messages_ended: bool,
+    /// When a read of frames times out.
     deadline: Instant,
-    stop: Stop,
+    stop: CancellationToken,
 }
 
-impl Tap {
-    /// Frames are waited for until `patience` from now.
-    pub(super) fn wait_at_most(&mut self, patience: Duration) {
-        self.deadline = Instant::now() + patience;
-        self.listen();
+impl ChildOutput {
+    /// Lets reads time out `timeout` from now.
+    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+        self.deadline = Instant::now() + timeout;
+        self.read_messages();
     }
 
-    /// Whether its other end is closed, and all that came through it is read.
+    /// Whether all frames are read and the other end is closed.
     pub(super) fn ended(&self) -> bool {
-        self.ended
+        self.frames_ended
     }
 
-    /// Hears what was said since; never waits.
-    fn listen(&mut self) {
+    /// Reads the messages that have arrived, without waiting.
+    fn read_messages(&mut self) {
         let mut bytes = [0; 4096];
-        while !self.silent {
-            match self.speech.read(&mut bytes) {
+        while !self.messages_ended {
+            match self.messages.read(&mut bytes) {
                 Ok(0) => {
-                    self.silent = true;
-                    self.said.end_line();
+                    self.messages_ended = true;
+                    self.log.end_line();
                 }
-                Ok(read) => self.said.hear(bytes.get(..read).unwrap_or_default()),
+                Ok(read) => self.log.push(bytes.get(..read).unwrap_or_default()),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.silent = true,
+                Err(_) => self.messages_ended = true,
             }
         }
     }
 }
 
-impl Read for Tap {
-    /// Waits until there is something to read.
+impl Read for ChildOutput {
+    /// Waits for bytes of frames.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] after the deadline, [`ErrorKind::ConnectionAborted`] when the boat is asked to end.
+    /// [`ErrorKind::TimedOut`] after the deadline, [`ErrorKind::ConnectionAborted`] when cancelled.
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            if self.stop.asked() {
+            if self.stop.is_cancelled() {
                 return Err(ErrorKind::ConnectionAborted.into());
             }
             if Instant::now() >= self.deadline {
@@ -79,11 +81,11 @@ impl Read for Tap {
             }
             match self.frames.read(into) {
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                    self.listen();
+                    self.read_messages();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Ok(0) => {
-                    self.ended = !into.is_empty();
+                    self.frames_ended = !into.is_empty();
                     return Ok(0);
                 }
                 read => return read,
@@ -92,119 +94,115 @@ impl Read for Tap {
     }
 }
 
-/// A child at work, with all that it starts itself. It must be ended with [`Process::end`].
-pub(super) struct Process(Child);
-
-/// How a child ended.
-pub(super) struct End {
-    /// Its exit code or signal; `None` where even a kill does not end it.
+/// How a child ended, e.g. `exit status: 1: no such camera`.
+pub(super) struct ExitReport {
+    /// Its exit code or signal; `None` where not even a kill ends it.
     status: Option<ExitStatus>,
     reason: Option<String>,
 }
 
-impl End {
-    /// Its last word that says most.
+impl ExitReport {
+    /// The most telling line of its output.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
+}
 
-    /// Its status and its last word, as `exit status: 1: no such camera`.
-    pub(super) fn told(&self) -> String {
-        let status = self.status.map_or_else(
-            || "it cannot be killed".to_owned(),
-            |status| status.to_string(),
-        );
+impl fmt::Display for ExitReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.status {
+            Some(status) => write!(f, "{status}")?,
+            None => f.write_str("cannot be killed")?,
+        }
         match &self.reason {
-            Some(reason) => format!("{status}: {reason}"),
-            None => format!("{status}, and it said nothing"),
+            Some(reason) => write!(f, ": {reason}"),
+            None => f.write_str(", no output"),
         }
     }
 }
+
+/// A running child, with all processes that it starts. It must be ended with [`Process::end`].
+pub(super) struct Process(Child);
 
 impl Process {
     /// Starts `program`.
     ///
     /// # Errors
-    /// When it is not there, or may not be started.
+    /// When it does not exist, or may not be started.
     pub(super) fn start(
         program: &OsStr,
         arguments: &[&str],
-        stop: Stop,
-    ) -> io::Result<(Self, Tap)> {
-        let (frames, sends) = UnixStream::pair()?;
-        let (speech, says) = UnixStream::pair()?;
-        frames.set_read_timeout(Some(TICK))?;
-        speech.set_nonblocking(true)?;
+        stop: CancellationToken,
+    ) -> io::Result<(Self, ChildOutput)> {
+        let (frames, child_frames) = UnixStream::pair()?;
+        let (messages, child_messages) = UnixStream::pair()?;
+        frames.set_read_timeout(Some(CHECK))?;
+        messages.set_nonblocking(true)?;
         let child = Command::new(program)
             .args(arguments)
-            .stdin(OwnedFd::from(sends))
-            .stdout(OwnedFd::from(says.try_clone()?))
-            .stderr(OwnedFd::from(says))
-            // A Ctrl-C is for the boat, which ends its children in order.
+            .stdin(OwnedFd::from(child_frames))
+            .stdout(OwnedFd::from(child_messages.try_clone()?))
+            .stderr(OwnedFd::from(child_messages))
+            // Keeps Ctrl-C from the child: the boat ends it in order.
             .process_group(0)
             .env("LC_ALL", "C")
             .env("GST_DEBUG_NO_COLOR", "1")
             .spawn()?;
-        let tap = Tap {
+        let output = ChildOutput {
             frames,
-            speech,
-            said: Said::default(),
-            ended: false,
-            silent: false,
+            messages,
+            log: OutputLog::default(),
+            frames_ended: false,
+            messages_ended: false,
             deadline: Instant::now(),
             stop,
         };
-        Ok((Self(child), tap))
+        Ok((Self(child), output))
     }
 
-    /// Waits until it has ended by itself, after `ask` asked it to where that is true, or kills it, and all that it has started.
-    pub(super) fn end(mut self, tap: &mut Tap, ask: bool) -> End {
-        if ask {
-            signal_group(&self.0, libc::SIGINT);
+    /// Waits until it has ended by itself, or, with `interrupt`, after SIGINT; then kills what is left
+    /// of it and of the processes that it started.
+    pub(super) fn end(mut self, output: &mut ChildOutput, interrupt: bool) -> ExitReport {
+        if interrupt {
+            signal_group(&self.0, Signal::INT);
         }
         let until = Instant::now() + GRACE;
         let mut unread = vec![0; 1 << 16];
-        let _ = tap.frames.set_read_timeout(Some(NAP));
-        while !tap.silent && Instant::now() < until {
-            // What it still sends is drained, for it may wait for that. After its end this returns at once.
-            if matches!(tap.frames.read(&mut unread), Ok(0)) {
-                std::thread::sleep(NAP);
+        let _ = output.frames.set_read_timeout(Some(POLL));
+        while !output.messages_ended && Instant::now() < until {
+            // Drain what it still sends, since it may block on that. After its end this returns at once.
+            if matches!(output.frames.read(&mut unread), Ok(0)) {
+                std::thread::sleep(POLL);
             }
-            tap.listen();
+            output.read_messages();
         }
-        // Before it is waited for: until then nobody else can bear its number.
-        signal_group(&self.0, libc::SIGKILL);
+        // Before it is waited for: until then no other process can have its id.
+        signal_group(&self.0, Signal::KILL);
         let until = Instant::now() + GRACE;
         let status = loop {
             match self.0.try_wait() {
                 Ok(Some(status)) => break Some(status),
-                Ok(None) if Instant::now() < until => std::thread::sleep(NAP),
+                Ok(None) if Instant::now() < until => std::thread::sleep(POLL),
                 Ok(None) | Err(_) => break None,
             }
         };
-        tap.listen();
-        let reason = tap.said.reason().map(str::to_owned);
+        output.read_messages();
+        let reason = output.log.reason().map(str::to_owned);
         if status.is_none() {
             tracing::warn!("gst-launch-1.0 hangs in the kernel and cannot be killed");
-            // Its end is waited for, so that nothing is left of it; at the latest the end of the boat takes it along.
-            let waiting = std::thread::Builder::new().name("reaper".into());
-            let _ = waiting.spawn(move || self.0.wait());
+            // Reap it whenever it ends.
+            let reaper = std::thread::Builder::new().name("reaper".into());
+            let _ = reaper.spawn(move || self.0.wait());
         }
-        End { status, reason }
+        ExitReport { status, reason }
     }
 }
 
-/// Sends `signal` to the group that `leader` leads, which must not have been waited for.
-fn signal_group(leader: &Child, signal: i32) {
-    let Some(group) = i32::try_from(leader.id()).ok().filter(|id| *id > 1) else {
-        return;
-    };
-    #[allow(
-        unsafe_code,
-        reason = "kill takes two numbers; the group is that of a child that has not been waited for"
-    )]
-    // SAFETY: no memory is passed.
-    unsafe {
-        libc::kill(-group, signal);
+/// Sends `signal` to the process group of `leader`, which must not have been waited for.
+fn signal_group(leader: &Child, signal: Signal) {
+    let id = i32::try_from(leader.id()).ok().filter(|id| *id > 1);
+    if let Some(group) = id.and_then(Pid::from_raw) {
+        // An error means that the group has ended.
+        let _ = kill_process_group(group, signal);
     }
 }

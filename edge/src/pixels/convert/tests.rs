@@ -9,7 +9,13 @@ fn shape(width: u32, height: u32, stride: u32) -> Shape {
     }
 }
 
-fn converted(layout: Layout, bytes: &[u8], shape: Shape, range: Range, grey: bool) -> Vec<[u8; 3]> {
+fn converted(
+    layout: PixelLayout,
+    bytes: &[u8],
+    shape: Shape,
+    range: ColourRange,
+    grey: bool,
+) -> Vec<[u8; 3]> {
     let picture = to_rgb(layout, bytes, shape, range, grey, vec![]).unwrap();
     assert_eq!(picture.dimensions(), (shape.width, shape.height));
     picture.pixels().map(|p| p.0).collect()
@@ -24,9 +30,21 @@ const RED: [u8; 3] = [255, 0, 0];
 #[test]
 fn yuyv_by_hand() {
     let bytes = [16, 128, 235, 128, 81, 90, 81, 240];
-    let got = converted(Layout::Yuyv, &bytes, shape(2, 2, 4), Range::Limited, false);
+    let got = converted(
+        PixelLayout::Yuyv,
+        &bytes,
+        shape(2, 2, 4),
+        ColourRange::Limited,
+        false,
+    );
     assert_eq!(got, [BLACK, WHITE, RED, RED]);
-    let got = converted(Layout::Yuyv, &bytes, shape(2, 2, 4), Range::Limited, true);
+    let got = converted(
+        PixelLayout::Yuyv,
+        &bytes,
+        shape(2, 2, 4),
+        ColourRange::Limited,
+        true,
+    );
     // 298 * 65 + 128 = 19498, / 256 = 76.
     assert_eq!(got, [BLACK, WHITE, [76; 3], [76; 3]]);
 }
@@ -35,15 +53,27 @@ fn yuyv_by_hand() {
 fn full_range_leaves_brightness_as_it_is() {
     // d = -28, e = 72: R = (25600 + 128 + 25848) / 256 = 201, G = (25728 + 2464 - 13176) / 256 = 58, B = (25728 - 12712) / 256 = 50.
     let bytes = [100, 100, 7, 200];
-    let got = converted(Layout::Yuyv, &bytes, shape(1, 1, 4), Range::Full, false);
+    let got = converted(
+        PixelLayout::Yuyv,
+        &bytes,
+        shape(1, 1, 4),
+        ColourRange::Full,
+        false,
+    );
     assert_eq!(got, [[201, 58, 50]]);
-    let got = converted(Layout::Yuyv, &bytes, shape(2, 1, 4), Range::Full, true);
+    let got = converted(
+        PixelLayout::Yuyv,
+        &bytes,
+        shape(2, 1, 4),
+        ColourRange::Full,
+        true,
+    );
     assert_eq!(got, [[100; 3], [7; 3]]);
     let got = converted(
-        Layout::Grey,
+        PixelLayout::Grey,
         &[0, 9, 255],
         shape(3, 1, 3),
-        Range::Full,
+        ColourRange::Full,
         false,
     );
     assert_eq!(got, [[0; 3], [9; 3], [255; 3]]);
@@ -59,13 +89,19 @@ fn nv12_shares_colours_among_four_pixels_and_honours_the_stride() {
         90, 240, 128, 128, 99, 99, //
         128, 128, 90, 240,
     ];
-    let got = converted(Layout::Nv12, &bytes, shape(3, 3, 6), Range::Limited, false);
+    let got = converted(
+        PixelLayout::Nv12,
+        &bytes,
+        shape(3, 3, 6),
+        ColourRange::Limited,
+        false,
+    );
     assert_eq!(got, [RED, RED, BLACK, RED, RED, WHITE, BLACK, WHITE, RED]);
 }
 
 #[test]
 fn a_wider_stride_gives_the_same_picture() {
-    for layout in [Layout::Grey, Layout::Yuyv, Layout::Nv12] {
+    for layout in [PixelLayout::Grey, PixelLayout::Yuyv, PixelLayout::Nv12] {
         let tight = shape(6, 4, layout.row(6) as u32);
         let bytes: Vec<u8> = (0..layout.size(tight) as u32)
             .map(|i| (i * 37) as u8)
@@ -76,8 +112,8 @@ fn a_wider_stride_gives_the_same_picture() {
             .flat_map(|row| row.iter().copied().chain([0xee; 10]))
             .collect();
         assert_eq!(
-            converted(layout, &bytes, tight, Range::Limited, false),
-            converted(layout, &padded, wide, Range::Limited, false),
+            converted(layout, &bytes, tight, ColourRange::Limited, false),
+            converted(layout, &padded, wide, ColourRange::Limited, false),
             "{layout:?}"
         );
     }
@@ -88,20 +124,33 @@ fn planes_by_hand() {
     let y = [81, 81, 16, 81, 81, 235];
     let with = |chroma: &[u8]| [&y[..], chroma].concat();
     let expected = [RED, RED, BLACK, RED, RED, WHITE];
-    let of = |layout, bytes: &[u8]| converted(layout, bytes, shape(3, 2, 3), Range::Limited, false);
-    assert_eq!(of(Layout::Planar420, &with(&[90, 128, 240, 128])), expected);
+    let of = |layout, bytes: &[u8]| {
+        converted(layout, bytes, shape(3, 2, 3), ColourRange::Limited, false)
+    };
+    assert_eq!(
+        of(PixelLayout::Planar420, &with(&[90, 128, 240, 128])),
+        expected
+    );
     let c422 = with(&[90, 128, 90, 128, 240, 128, 240, 128]);
-    assert_eq!(of(Layout::Planar422, &c422), expected);
+    assert_eq!(of(PixelLayout::Planar422, &c422), expected);
     let c444 = with(&[90, 90, 128, 90, 90, 128, 240, 240, 128, 240, 240, 128]);
-    assert_eq!(of(Layout::Planar444, &c444), expected);
+    assert_eq!(of(PixelLayout::Planar444, &c444), expected);
 }
 
 #[test]
-fn what_is_cut_off_or_makes_no_sense_is_refused() {
+fn truncated_or_invalid_images_are_rejected() {
     let refused = |layout, bytes: usize, shape| {
-        to_rgb(layout, &vec![0; bytes], shape, Range::Full, false, vec![]).unwrap_err()
+        to_rgb(
+            layout,
+            &vec![0; bytes],
+            shape,
+            ColourRange::Full,
+            false,
+            vec![],
+        )
+        .unwrap_err()
     };
-    let short = refused(Layout::Yuyv, 15, shape(4, 2, 8));
+    let short = refused(PixelLayout::Yuyv, 15, shape(4, 2, 8));
     assert_eq!(
         short,
         PixelError::Short {
@@ -109,12 +158,16 @@ fn what_is_cut_off_or_makes_no_sense_is_refused() {
             needed: 16
         }
     );
-    assert_eq!(short.to_string(), "the frame is cut off: 15 bytes of 16");
-    let narrow = refused(Layout::Yuyv, 100, shape(4, 2, 4));
-    assert_eq!(narrow.to_string(), "rows of 4 bytes, where 4 pixels need 8");
+    let narrow = refused(PixelLayout::Yuyv, 100, shape(4, 2, 4));
+    let expected = PixelError::Stride {
+        stride: 4,
+        width: 4,
+        needed: 8,
+    };
+    assert_eq!(narrow, expected);
     for (width, height) in [(0, 4), (4, 0), (20_000, 1), (16_000, 16_000)] {
-        let said = refused(Layout::Grey, 10, shape(width, height, width));
-        assert_eq!(said, PixelError::Size { width, height });
+        let error = refused(PixelLayout::Grey, 10, shape(width, height, width));
+        assert_eq!(error, PixelError::Size { width, height });
     }
 }
 
@@ -122,8 +175,14 @@ fn what_is_cut_off_or_makes_no_sense_is_refused() {
 fn the_last_row_may_end_with_its_pixels() {
     // The stride is 10, but the driver uses no more than it needs of the last row.
     let bytes = [9; 10 + 4];
-    assert_eq!(Layout::Grey.size(shape(4, 2, 10)), 14);
-    converted(Layout::Grey, &bytes, shape(4, 2, 10), Range::Full, false);
+    assert_eq!(PixelLayout::Grey.size(shape(4, 2, 10)), 14);
+    converted(
+        PixelLayout::Grey,
+        &bytes,
+        shape(4, 2, 10),
+        ColourRange::Full,
+        false,
+    );
 }
 
 #[test]
@@ -132,10 +191,10 @@ fn memory_is_used_again() {
     let at = memory.as_ptr();
     memory.extend([7; 12]);
     let picture = to_rgb(
-        Layout::Grey,
+        PixelLayout::Grey,
         &[1, 2, 3, 4],
         shape(2, 2, 2),
-        Range::Full,
+        ColourRange::Full,
         true,
         memory,
     );
@@ -148,12 +207,12 @@ proptest! {
     fn any_bytes_of_any_shape_are_converted_or_refused(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         width in 0u32..30, height in 0u32..30, stride in 0u32..70,
-        layout in prop_oneof![Just(Layout::Grey), Just(Layout::Yuyv), Just(Layout::Nv12),
-            Just(Layout::Planar420), Just(Layout::Planar422), Just(Layout::Planar444)],
+        layout in prop_oneof![Just(PixelLayout::Grey), Just(PixelLayout::Yuyv), Just(PixelLayout::Nv12),
+            Just(PixelLayout::Planar420), Just(PixelLayout::Planar422), Just(PixelLayout::Planar444)],
         grey in any::<bool>(),
     ) {
         let shape = Shape { width, height, stride };
-        match to_rgb(layout, &bytes, shape, Range::Limited, grey, vec![]) {
+        match to_rgb(layout, &bytes, shape, ColourRange::Limited, grey, vec![]) {
             Ok(picture) => prop_assert_eq!(picture.dimensions(), (width, height)),
             Err(PixelError::Short { got, needed }) => prop_assert!(got < needed),
             Err(_) => {}
@@ -165,8 +224,8 @@ proptest! {
         // Without colour, full range: the same with and without `grey`.
         let bytes = [y, 128, y, 128];
         let shape = Shape { width: 2, height: 1, stride: 4 };
-        let colour = to_rgb(Layout::Yuyv, &bytes, shape, Range::Full, false, vec![]).unwrap();
-        prop_assert_eq!(colour, to_rgb(Layout::Yuyv, &bytes, shape, Range::Full, true, vec![]).unwrap());
+        let colour = to_rgb(PixelLayout::Yuyv, &bytes, shape, ColourRange::Full, false, vec![]).unwrap();
+        prop_assert_eq!(colour, to_rgb(PixelLayout::Yuyv, &bytes, shape, ColourRange::Full, true, vec![]).unwrap());
     }
 }
 
@@ -174,19 +233,20 @@ proptest! {
 fn brightness_alone_is_what_grey_pixels_show() {
     let bytes: Vec<u8> = (0..200u32).map(|i| (i * 37 % 256) as u8).collect();
     for (layout, stride) in [
-        (Layout::Grey, 7),
-        (Layout::Yuyv, 12),
-        (Layout::Nv12, 8),
-        (Layout::Planar420, 6),
+        (PixelLayout::Grey, 7),
+        (PixelLayout::Yuyv, 12),
+        (PixelLayout::Nv12, 8),
+        (PixelLayout::Planar420, 6),
     ] {
         let shape = Shape {
             width: 5,
             height: 4,
             stride,
         };
-        for range in [Range::Full, Range::Limited] {
-            let light = to_grey(layout, &bytes, shape, range, vec![3; 99]).unwrap();
-            let spread: Vec<u8> = light.iter().flat_map(|l| [*l; 3]).collect();
+        for range in [ColourRange::Full, ColourRange::Limited] {
+            let mut luma = vec![3; 99];
+            to_grey(layout, &bytes, shape, range, &mut luma).unwrap();
+            let spread: Vec<u8> = luma.iter().flat_map(|l| [*l; 3]).collect();
             let grey = to_rgb(layout, &bytes, shape, range, true, vec![]).unwrap();
             assert_eq!(&spread, grey.as_raw(), "{layout:?}");
         }

@@ -1,7 +1,7 @@
 //! Who swims in a film: drawn whales, or those of photos; half of them enrolled.
 
 use super::super::empty;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,8 +84,8 @@ impl Cast {
     }
 
     /// Makes the bundle with the enrolled ones.
-    pub(super) fn enrol(&self, workshop: &Workshop, bundle: &Path) -> anyhow::Result<()> {
-        let flukewatch = || workshop.program(workshop.built_as("release", "flukewatch"));
+    pub(super) fn enrol(&self, checkout: &Checkout, bundle: &Path) -> anyhow::Result<()> {
+        let flukewatch = || checkout.program(checkout.built("flukewatch"));
         let mut enrol = flukewatch();
         enrol
             .args(["enroll", "--quiet", "--out"])
@@ -100,13 +100,13 @@ impl Cast {
                 synth.arg("--seed").arg(seed.to_string());
                 let half = (DRAWN / 2).to_string();
                 synth.args(["--whales", &half, "--new-whales", &half]);
-                workshop.run(&mut synth)?;
+                checkout.run(&mut synth)?;
             }
             Self::Photos { photos, .. } => {
                 enrol.arg("--photos").arg(photos);
             }
         }
-        workshop.run(&mut enrol)
+        checkout.run(&mut enrol)
     }
 
     /// Lets `synth-sea` show them.

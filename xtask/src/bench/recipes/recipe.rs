@@ -9,13 +9,13 @@ pub(super) struct Recipe {
     settings: &'static [&'static str],
 }
 
-const PAIRS: &str = "sampler={kind=\"pk\",photos_per_whale=4}";
+const PAIRS: &str = "sampler={kind=\"pk\",photos_per_identity=4}";
 const MARGIN: &str = "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}";
 const ARCFACE: &str = "loss={kind=\"arcface\",scale=32.0,margin=0.3}";
 const IN_FOUR: &str = "divide.learners=4";
 // A loss with a centre a class needs no pairs in a batch, so that a batch may serve all learners; and a whale of a few photos is not torn.
 const MIXED: &str = "divide.batches=\"mixed\"";
-const BY_WHALE: &str = "divide.unit=\"whale\"";
+const BY_WHALE: &str = "divide.cluster_unit=\"identity\"";
 
 /// All of them; the divided ones beside the same undivided.
 pub(super) const RECIPES: [Recipe; 4] = [

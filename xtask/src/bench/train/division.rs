@@ -4,7 +4,7 @@ use super::ours::Metrics;
 
 /// Settings of a divided run, over those of the job: four learners, the margin loss and the distance-weighted miner.
 pub(super) const DIVIDED: [&str; 3] = [
-    "sampler={kind=\"pk\",photos_per_whale=4}",
+    "sampler={kind=\"pk\",photos_per_identity=4}",
     "loss={kind=\"margin\",miner={kind=\"distance-weighted\"}}",
     "divide={learners=4}",
 ];

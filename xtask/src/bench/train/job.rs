@@ -30,11 +30,11 @@ pub(super) struct Job {
 /// AdamW, as in `train::recipe::OptimiserSettings`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Optimiser {
-    backbone_rate: f64,
-    head_rate: f64,
-    loss_rate: f64,
+    backbone_lr: f64,
+    head_lr: f64,
+    loss_lr: f64,
     weight_decay: f64,
-    warm_up: f64,
+    warm_up_fraction: f64,
 }
 
 /// As in `train::recipe::Augmentation`.
@@ -69,11 +69,11 @@ impl Job {
             arcface_scale: 32.0,
             arcface_margin: 0.3,
             optimiser: Optimiser {
-                backbone_rate: 6e-4,
-                head_rate: 1.5e-3,
-                loss_rate: 3e-3,
+                backbone_lr: 6e-4,
+                head_lr: 1.5e-3,
+                loss_lr: 3e-3,
                 weight_decay: 1e-4,
-                warm_up: 0.05,
+                warm_up_fraction: 0.05,
             },
             augmentation: Augmentation {
                 rotation: 12.0,
@@ -110,15 +110,15 @@ impl Job {
             format!("frozen_blocks={}", self.frozen_blocks),
             "colour=grey".into(),
             "fit=stretch".into(),
-            format!("margin={:?}", self.margin),
+            format!("padding={:?}", self.margin),
             format!("stages=[{{epochs={epochs},height={height},width={width}}}]"),
-            format!("batch={}", self.batch),
+            format!("batch_size={}", self.batch),
             "sampler={kind=\"shuffled\"}".into(),
-            "mirror_is_another=true".into(),
+            "mirror_as_new_identity=true".into(),
             format!("loss={{kind=\"arcface\",scale={arcface_scale:?},margin={arcface_margin:?}}}"),
             format!(
-                "optimiser={{backbone_rate={:?},head_rate={:?},loss_rate={:?},weight_decay={:?},warm_up={:?}}}",
-                o.backbone_rate, o.head_rate, o.loss_rate, o.weight_decay, o.warm_up
+                "optimiser={{backbone_lr={:?},head_lr={:?},loss_lr={:?},weight_decay={:?},warm_up_fraction={:?}}}",
+                o.backbone_lr, o.head_lr, o.loss_lr, o.weight_decay, o.warm_up_fraction
             ),
             format!(
                 "augmentation={{rotation={:?},shear={:?},scale={:?},shift={:?},perspective={:?},contrast={:?},blur={:?},noise={:?},erasing={:?}}}",
@@ -132,7 +132,7 @@ impl Job {
                 a.noise,
                 a.erasing
             ),
-            "validation_whales=0".into(),
+            "validation_identities=0".into(),
             format!("threads={THREADS}"),
         ]
     }
@@ -150,10 +150,10 @@ mod tests {
         let settings = job.settings().join("\n");
         for number in [
             "rotation=12.0",
-            "backbone_rate=0.0006",
+            "backbone_lr=0.0006",
             "noise=8.0",
             "margin=0.3",
-            "warm_up=0.05",
+            "warm_up_fraction=0.05",
         ] {
             assert!(settings.contains(number), "{number} in {settings}");
             let (key, value) = number.split_once('=').unwrap();

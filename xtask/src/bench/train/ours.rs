@@ -4,7 +4,7 @@ use super::job::Job;
 use super::run::{Epoch, Run};
 use crate::bench::cores::Cores;
 use crate::bench::measured;
-use crate::workshop::Workshop;
+use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::fs;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// A built `flukewatch`, and where its runs go.
 pub(super) struct Ours<'a> {
     /// The checkout.
-    pub(super) workshop: &'a Workshop,
+    pub(super) checkout: &'a Checkout,
     /// The program.
     pub(super) program: PathBuf,
     /// What it is held to.
@@ -46,7 +46,7 @@ impl Ours<'_> {
         over: &[&str],
     ) -> anyhow::Result<(Run, Vec<Metrics>)> {
         let run = self.folder.join(name);
-        let mut train = self.cores.program(self.workshop, &self.program);
+        let mut train = self.cores.program(self.checkout, &self.program);
         train.args(["train", "--cpu", "--quiet", "--data"]);
         train.arg(&job.catalogue).arg("--run").arg(&run);
         let settings = job.settings();
@@ -57,7 +57,7 @@ impl Ours<'_> {
         {
             train.args(["--set", setting]);
         }
-        let measured = measured::run(self.workshop, &mut train, self.folder, name)?;
+        let measured = measured::run(self.checkout, &mut train, self.folder, name)?;
         let metrics = read(&run.join("metrics.jsonl"))?;
         let epochs: Vec<Epoch> = metrics.iter().map(Metrics::epoch).collect();
         let Some(run) = Run::of(&epochs, measured.peak) else {

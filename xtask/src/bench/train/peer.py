@@ -201,7 +201,7 @@ def optimiser_of(job, model, loss):
     """AdamW with a rate for each part, decay on weights alone, warm-up and cosine."""
     rates = job["optimiser"]
     groups = []
-    for part, rate in [(model.backbone, "backbone_rate"), (model.head, "head_rate"), (loss, "loss_rate")]:
+    for part, rate in [(model.backbone, "backbone_lr"), (model.head, "head_lr"), (loss, "loss_lr")]:
         trained = [p for p in part.parameters() if p.requires_grad]
         for decays in (True, False):
             chosen = [p for p in trained if (p.dim() > 1) == decays]
@@ -248,7 +248,7 @@ def main():
     optimiser = optimiser_of(job, model, loss_of)
     steps = job["epochs"] * len(loader)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: factor(job["optimiser"]["warm_up"], step, steps)
+        optimiser, lambda step: factor(job["optimiser"]["warm_up_fraction"], step, steps)
     )
 
     epochs = []

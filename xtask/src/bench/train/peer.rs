@@ -4,9 +4,9 @@ use super::THREADS;
 use super::run::{Epoch, Run};
 use crate::bench::cores::Cores;
 use crate::bench::measured;
+use crate::checkout::Checkout;
 use crate::setup::environment::Environment;
 use crate::setup::libtorch;
-use crate::workshop::Workshop;
 use anyhow::{Context, bail};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl fmt::Display for Setting {
 /// The peer with its Python, and where its logs go.
 pub(super) struct Peer<'a> {
     /// The checkout.
-    pub(super) workshop: &'a Workshop,
+    pub(super) checkout: &'a Checkout,
     /// Its Python.
     pub(super) python: PathBuf,
     /// What it is held to.
@@ -102,14 +102,14 @@ impl Peer<'_> {
         job: &Path,
         setting: Setting,
     ) -> anyhow::Result<(Run, String)> {
-        let mut train = self.cores.program(self.workshop, &self.python);
+        let mut train = self.cores.program(self.checkout, &self.python);
         train.arg(PROGRAM).arg(job);
         train.args(["--threads", &setting.threads.to_string()]);
         train.args(["--workers", &setting.workers.to_string()]);
         if setting.channels_last {
             train.arg("--channels-last");
         }
-        let measured = measured::run(self.workshop, &mut train, self.folder, name)?;
+        let measured = measured::run(self.checkout, &mut train, self.folder, name)?;
         let printed: Printed = serde_json::from_str(&measured.printed)
             .with_context(|| format!("{name} printed something else: {}", measured.printed))?;
         let epochs: Vec<Epoch> = printed.epochs.iter().map(PrintedEpoch::epoch).collect();
@@ -138,19 +138,19 @@ impl PrintedEpoch {
 ///
 /// # Errors
 /// When it cannot be made, or does not have what the peer imports.
-pub(super) fn python(workshop: &Workshop, own: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(super) fn python(checkout: &Checkout, own: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(own) = own else {
         println!(
             "    4.7 GB the first time: `import torch` needs its CUDA libraries even on a CPU"
         );
-        ENVIRONMENT.install(workshop)?;
-        return Ok(ENVIRONMENT.python(workshop));
+        ENVIRONMENT.install(checkout)?;
+        return Ok(ENVIRONMENT.python(checkout));
     };
     // Absolute, and not resolved: an environment's Python is a link, and the link is what makes it that environment's.
     let python = std::path::absolute(own).with_context(|| format!("{}", own.display()))?;
     let imports =
         "import torch, torchvision, pytorch_metric_learning, PIL; print(torch.__version__)";
-    let version = workshop.ask(workshop.program(&python).args(["-c", imports]));
+    let version = checkout.ask(checkout.program(&python).args(["-c", imports]));
     let Some(version) = version else {
         bail!(
             "{} does not run, or lacks one of torch, torchvision and pytorch-metric-learning",
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_python_that_is_not_there_is_named() {
-        let here = Workshop::at(Path::new("."));
+        let here = Checkout::at(Path::new("."));
         let error = python(&here, Some(Path::new("/no/python"))).unwrap_err();
         assert!(
             error.to_string().starts_with("/no/python does not run"),

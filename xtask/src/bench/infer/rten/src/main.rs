@@ -1,6 +1,6 @@
 //! rten, a peer of `cargo xtask bench infer`.
 
-#[path = "../../../../../../common/examples/turns/mod.rs"]
+#[path = "../../../../../../common/inference/examples/turns/mod.rs"]
 mod turns;
 
 use rten::{Model, RunOptions, ThreadPool};

@@ -1,0 +1,138 @@
+//! From a frame to the numbers that the detector takes: made small with its aspect kept, in grey, in the middle of the input; the
+//! rest is filled with the picture's mean.
+
+use fast_image_resize as fr;
+use flukewatch_common::prepare::{Colour, Fit, Preparation, PrepareError};
+use fr::images::{Image, ImageRef};
+use image::RgbImage;
+use ndarray::{Array3, ArrayView3};
+
+/// Where a frame lies in the input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placement {
+    /// Pixels of the frame, across and down.
+    pub frame: (u32, u32),
+    /// Pixels of the input for one of the frame, across and down: equal but for rounding.
+    pub scale: [f32; 2],
+    /// The input's column and row where the frame begins.
+    pub start: [f32; 2],
+}
+
+/// Makes frames the detector's input, in memory that it keeps.
+pub struct DetectorInput {
+    width: u32,
+    height: u32,
+    mean: f32,
+    deviation: f32,
+    resizer: fr::Resizer,
+    small: Image<'static>,
+    numbers: Array3<f32>,
+}
+
+impl DetectorInput {
+    /// For a detector's preparation.
+    ///
+    /// # Errors
+    /// For one that is not grey and letterboxed, or whose numbers make no sense.
+    pub fn new(preparation: &Preparation) -> Result<Self, PrepareError> {
+        preparation.validate()?;
+        if preparation.colour != Colour::Grey || preparation.fit != Fit::Letterbox {
+            return Err(PrepareError::InvalidPreparation(
+                "a detector takes whole frames, grey and letterboxed".into(),
+            ));
+        }
+        let (width, height) = (preparation.width, preparation.height);
+        Ok(Self {
+            width,
+            height,
+            // One channel, as `check` has seen.
+            mean: preparation.mean.first().copied().unwrap_or(0.0),
+            deviation: preparation.std.first().copied().unwrap_or(1.0),
+            resizer: fr::Resizer::new(),
+            small: Image::new(1, 1, fr::PixelType::U8x3),
+            numbers: Array3::zeros((1, height as usize, width as usize)),
+        })
+    }
+
+    /// Takes a frame; says where it lies.
+    ///
+    /// # Errors
+    /// For a frame without pixels.
+    pub fn fill(&mut self, frame: &RgbImage) -> Result<Placement, PrepareError> {
+        let (width, height) = frame.dimensions();
+        if width == 0 || height == 0 {
+            return Err(PrepareError::Undecodable("it has no pixels".into()));
+        }
+        let scale = (self.width as f32 / width as f32).min(self.height as f32 / height as f32);
+        let side = |s: u32, most: u32| ((s as f32 * scale).round() as u32).clamp(1, most);
+        let (w, h) = (side(width, self.width), side(height, self.height));
+        let bad = |e: &dyn std::fmt::Display| PrepareError::InvalidPreparation(e.to_string());
+        let grey: &[u8] = if (w, h) == (width, height) {
+            frame
+        } else {
+            if (self.small.width(), self.small.height()) != (w, h) {
+                self.small = Image::new(w, h, fr::PixelType::U8x3);
+            }
+            let whole =
+                ImageRef::new(width, height, frame, fr::PixelType::U8x3).map_err(|e| bad(&e))?;
+            let filter = fr::ResizeAlg::Convolution(fr::FilterType::Bilinear);
+            let options = fr::ResizeOptions::new().resize_alg(filter);
+            self.resizer
+                .resize(&whole, &mut self.small, &options)
+                .map_err(|e| bad(&e))?;
+            self.small.buffer()
+        };
+        let (left, top) = ((self.width - w) / 2, (self.height - h) / 2);
+        let mut sum = 0u64;
+        let factor = 1.0 / (1000.0 * self.deviation);
+        let shift = self.mean / self.deviation;
+        let row_length = self.width as usize;
+        let Some(numbers) = self.numbers.as_slice_mut() else {
+            return Err(PrepareError::InvalidPreparation(
+                "its input is in pieces".into(),
+            ));
+        };
+        let rows = numbers.chunks_exact_mut(row_length);
+        for (row, pixels) in rows
+            .skip(top as usize)
+            .zip(grey.chunks_exact(w as usize * 3))
+        {
+            let mut row_sum = 0u32;
+            for (number, pixel) in row
+                .iter_mut()
+                .skip(left as usize)
+                .zip(pixels.as_chunks::<3>().0)
+            {
+                let [r, g, b] = pixel.map(u32::from);
+                let luma = 299 * r + 587 * g + 114 * b;
+                row_sum += luma / 1000;
+                *number = luma as f32 * factor - shift;
+            }
+            sum += u64::from(row_sum);
+        }
+        if (w, h) != (self.width, self.height) {
+            let mean = sum as f32 / (w * h) as f32;
+            let mean = (mean - self.mean) / self.deviation;
+            let (left, top) = (left as usize, top as usize);
+            let (right, bottom) = (left + w as usize, top + h as usize);
+            for (y, row) in numbers.chunks_exact_mut(row_length).enumerate() {
+                if (top..bottom).contains(&y) {
+                    row[..left].fill(mean);
+                    row[right..].fill(mean);
+                } else {
+                    row.fill(mean);
+                }
+            }
+        }
+        Ok(Placement {
+            frame: (width, height),
+            scale: [w as f32 / width as f32, h as f32 / height as f32],
+            start: [left as f32, top as f32],
+        })
+    }
+
+    /// The numbers `[1, height, width]` of the last frame.
+    pub fn numbers(&self) -> ArrayView3<'_, f32> {
+        self.numbers.view()
+    }
+}

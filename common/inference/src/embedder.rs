@@ -1,0 +1,119 @@
+//! From a photo to its embedding: the bundle's preparation and model, put together once for boat, workstation and shore.
+
+use crate::engine::tract::{TractEngine, TractForm};
+use crate::engine::{Engine, EngineError};
+use flukewatch_common::bundle::{Bundle, View};
+use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::prepare::{Preparation, PrepareError};
+use image::RgbImage;
+
+/// Why a photo has no embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedderError {
+    /// The photo or the box in it.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The model.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What the model gave.
+    #[error("the model's output cannot be used: {0}")]
+    Embedding(#[from] EmbeddingError),
+    /// The bundle's parts contradict each other.
+    #[error("the bundle '{bundle}' does not fit its own model: {why}")]
+    Mismatch {
+        /// Its name.
+        bundle: String,
+        /// What differs.
+        why: String,
+    },
+}
+
+/// Embeds photos with one bundle's model.
+pub struct Embedder {
+    preparation: Preparation,
+    views: Vec<View>,
+    engine: Box<dyn Engine>,
+}
+
+impl Embedder {
+    /// Loads the bundle's model into tract, in its faster form.
+    ///
+    /// # Errors
+    /// When the model cannot be loaded or is not the one that the manifest describes.
+    pub fn open(bundle: &Bundle) -> Result<Self, EmbedderError> {
+        Self::with_engine(
+            bundle,
+            Box::new(TractEngine::load(&bundle.model, TractForm::Dequantised)?),
+        )
+    }
+
+    /// Takes an engine that has loaded the bundle's model.
+    ///
+    /// # Errors
+    /// When its input or its output is not what the manifest describes.
+    pub fn with_engine(bundle: &Bundle, engine: Box<dyn Engine>) -> Result<Self, EmbedderError> {
+        let manifest = &bundle.manifest;
+        let mismatch = |why: String| {
+            Err(EmbedderError::Mismatch {
+                bundle: manifest.name.clone(),
+                why,
+            })
+        };
+        let preparation = &manifest.preparation;
+        preparation.validate()?;
+        let prepared = [
+            preparation.channels(),
+            preparation.height as usize,
+            preparation.width as usize,
+        ];
+        if engine.input_shape() != prepared {
+            return mismatch(format!(
+                "its preparation makes {prepared:?} (channels, height, width), its model takes {:?}",
+                engine.input_shape()
+            ));
+        }
+        let numbers = engine.dimension() * manifest.views.len();
+        if numbers != manifest.dimension {
+            return mismatch(format!(
+                "its manifest says {} numbers, its model gives {} for each of {} views",
+                manifest.dimension,
+                engine.dimension(),
+                manifest.views.len()
+            ));
+        }
+        Ok(Self {
+            preparation: preparation.clone(),
+            views: manifest.views.clone(),
+            engine,
+        })
+    }
+
+    /// Embeds what is in `region` of a decoded photo; the whole photo where there is none.
+    ///
+    /// # Errors
+    /// When the box lies outside the photo or the model fails on it.
+    pub fn embed(
+        &mut self,
+        photo: &RgbImage,
+        region: Option<PixelBox>,
+    ) -> Result<Embedding, EmbedderError> {
+        let region = region.unwrap_or(PixelBox::whole(photo.width(), photo.height()));
+        let pixels = self.preparation.pixels(photo, region)?;
+        let mut views = Vec::with_capacity(self.views.len());
+        for view in &self.views {
+            let input = self.preparation.normalise(&pixels, *view == View::Mirrored);
+            views.push(Embedding::normalised(self.engine.run(input.view())?)?);
+        }
+        Ok(Embedding::of_views(&views)?)
+    }
+
+    /// What runs the model, for the record of a sighting.
+    pub fn engine_name(&self) -> &str {
+        self.engine.name()
+    }
+}
+
+#[cfg(test)]
+mod tests;

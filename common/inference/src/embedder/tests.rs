@@ -1,0 +1,180 @@
+use super::*;
+use crate::samples::onnx::{DIMENSION, bytes, quantised_model};
+use crate::samples::{CREATED, model_info, preparation};
+use flukewatch_common::bundle::{NewBundle, Precision};
+use flukewatch_common::catalogue::Catalogue;
+use flukewatch_common::decision::DecisionRule;
+
+fn bundle(views: Vec<View>, model_input: [usize; 3], dimension: usize) -> Bundle {
+    let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
+    let (model, catalogue) = (
+        bytes(&quantised_model(model_input)),
+        Catalogue::new(dimension),
+    );
+    Bundle::new(NewBundle {
+        name: "tiny",
+        created: CREATED,
+        preparation: preparation(16, 32),
+        views,
+        model_info: model_info(Precision::Int8),
+        model,
+        catalogue,
+        decision: rule,
+        card: String::new(),
+    })
+    .unwrap()
+}
+
+fn photo() -> RgbImage {
+    RgbImage::from_fn(80, 40, |x, y| {
+        image::Rgb([(x * 3) as u8, (y * 5) as u8, (x * y / 7) as u8])
+    })
+}
+
+fn embed(views: Vec<View>, photo: &RgbImage, region: Option<PixelBox>) -> Embedding {
+    let dimension = DIMENSION * views.len();
+    Embedder::open(&bundle(views, [1, 16, 32], dimension))
+        .unwrap()
+        .embed(photo, region)
+        .unwrap()
+}
+
+fn apart(a: &Embedding, b: &Embedding) -> f32 {
+    a.as_slice()
+        .iter()
+        .zip(b.as_slice())
+        .map(|(x, y)| (x - y).abs())
+        .fold(0.0, f32::max)
+}
+
+#[test]
+fn an_embedding_is_preparation_model_and_views() {
+    let mut engine = TractEngine::load(
+        &bytes(&quantised_model([1, 16, 32])),
+        TractForm::Dequantised,
+    )
+    .unwrap();
+    let region = PixelBox {
+        x0: 10,
+        y0: 5,
+        x1: 60,
+        y1: 35,
+    };
+    let pixels = preparation(16, 32).pixels(&photo(), region).unwrap();
+    let views = [false, true].map(|mirrored| {
+        let numbers = engine
+            .run(preparation(16, 32).normalise(&pixels, mirrored).view())
+            .unwrap();
+        Embedding::normalised(numbers).unwrap()
+    });
+    let both = embed(vec![View::Plain, View::Mirrored], &photo(), Some(region));
+    assert_eq!(both, Embedding::of_views(&views).unwrap());
+    assert_eq!(both.dimension(), 2 * DIMENSION);
+    assert_eq!(
+        embed(vec![View::Mirrored], &photo(), Some(region)),
+        Embedding::of_views(&views[1..]).unwrap()
+    );
+    assert!(
+        apart(&views[0], &views[1]) > 1e-4,
+        "the views must differ for this test to say anything"
+    );
+}
+
+#[test]
+fn a_mirrored_photo_swaps_the_views() {
+    let views = vec![View::Plain, View::Mirrored];
+    // Of the size of the model's input, so that nothing is resized.
+    let photo = image::imageops::crop_imm(&photo(), 0, 0, 32, 16).to_image();
+    let here = embed(views.clone(), &photo, None);
+    let there = embed(views, &image::imageops::flip_horizontal(&photo), None);
+    let (plain, mirrored) = here.as_slice().split_at(DIMENSION);
+    let swapped = Embedding::normalised([mirrored, plain].concat()).unwrap();
+    assert!(apart(&swapped, &there) < 1e-6);
+}
+
+#[test]
+fn without_a_box_the_whole_photo_counts() {
+    let whole = embed(vec![View::Plain], &photo(), Some(PixelBox::whole(80, 40)));
+    assert_eq!(embed(vec![View::Plain], &photo(), None), whole);
+    let part = embed(
+        vec![View::Plain],
+        &photo(),
+        Some(PixelBox {
+            x0: 0,
+            y0: 0,
+            x1: 20,
+            y1: 20,
+        }),
+    );
+    assert!(apart(&part, &whole) > 1e-4);
+}
+
+#[test]
+fn the_engine_is_named() {
+    let embedder = Embedder::open(&bundle(vec![View::Plain], [1, 16, 32], DIMENSION)).unwrap();
+    assert_eq!(embedder.engine_name(), "tract 0.23.9 int8 weights in f32");
+}
+
+#[test]
+fn a_model_that_is_not_the_manifests_is_refused() {
+    let refusal = |bundle: &Bundle| match Embedder::open(bundle) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it was taken"),
+    };
+    assert_eq!(
+        refusal(&bundle(vec![View::Plain], [1, 32, 16], DIMENSION)),
+        "the bundle 'tiny' does not fit its own model: its preparation makes [1, 16, 32] (channels, height, width), its model \
+         takes [1, 32, 16]"
+    );
+    assert_eq!(
+        refusal(&bundle(vec![View::Plain, View::Mirrored], [1, 16, 32], 10)),
+        "the bundle 'tiny' does not fit its own model: its manifest says 10 numbers, its model gives 6 for each of 2 views"
+    );
+}
+
+#[test]
+fn a_box_outside_and_a_broken_engine_are_told() {
+    struct Broken;
+    impl Engine for Broken {
+        fn name(&self) -> &str {
+            "broken"
+        }
+        fn input_shape(&self) -> [usize; 3] {
+            [1, 16, 32]
+        }
+        fn dimension(&self) -> usize {
+            2
+        }
+        fn run(&mut self, _: ndarray::ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+            Ok(vec![1.0, f32::NAN])
+        }
+    }
+    let bundle = bundle(vec![View::Plain], [1, 16, 32], 2);
+    let mut embedder = Embedder::with_engine(&bundle, Box::new(Broken)).unwrap();
+    let error = embedder
+        .embed(
+            &photo(),
+            Some(PixelBox {
+                x0: 80,
+                y0: 0,
+                x1: 90,
+                y1: 9,
+            }),
+        )
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            EmbedderError::Prepare(PrepareError::BoxOutside { .. })
+        ),
+        "{error}"
+    );
+    let error = embedder.embed(&photo(), None).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            EmbedderError::Embedding(EmbeddingError::NotFinite(1))
+        ),
+        "{error}"
+    );
+}

@@ -1,0 +1,182 @@
+use super::*;
+use crate::engine::conformance::place;
+use crate::engine::tensorrt::fake::FakeShim;
+use crate::samples::onnx::{DIMENSION, bytes, float_model};
+use crate::samples::{CREATED, model_info, preparation};
+use flukewatch_common::bundle::{NewBundle, Precision, View};
+use flukewatch_common::catalogue::Catalogue;
+use flukewatch_common::decision::DecisionRule;
+use ndarray::Array3;
+use std::time::{Duration, Instant};
+
+const TINY: [(&str, &str); 4] = [
+    ("FAKE_TINY", "1"),
+    ("FAKE_C", "1"),
+    ("FAKE_H", "16"),
+    ("FAKE_W", "32"),
+];
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn bundle() -> Bundle {
+    let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
+    Bundle::new(NewBundle {
+        name: "tiny",
+        created: CREATED,
+        preparation: preparation(16, 32),
+        views: vec![View::Plain],
+        model_info: model_info(Precision::F32),
+        model: bytes(&float_model([1, 16, 32])),
+        catalogue: Catalogue::new(DIMENSION),
+        decision: rule,
+        card: String::new(),
+    })
+    .unwrap()
+}
+
+fn opened(choice: EngineChoice, fake: &FakeShim) -> Result<OpenedEngine, OpenError> {
+    open(&bundle(), choice, 2, &place(fake), Arc::new(|_, _| {}))
+}
+
+fn fake(macros: &[(&str, &str)]) -> FakeShim {
+    FakeShim::new(&[&TINY[..], macros].concat())
+}
+
+fn image() -> Array3<f32> {
+    Array3::from_shape_fn((1, 16, 32), |(_, y, x)| (y * x % 17) as f32 / 17.0)
+}
+
+/// Runs images until the accelerator is no longer awaited; gives how it then stands.
+fn settled(opened: &mut OpenedEngine) -> Accelerator {
+    let began = Instant::now();
+    loop {
+        opened.engine.run(image().view()).unwrap();
+        match opened.status.accelerator() {
+            Accelerator::Preparing | Accelerator::Ready => {
+                assert!(began.elapsed() < LIMIT, "{}", opened.status.accelerator());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+#[test]
+fn words_are_choices() {
+    for choice in [
+        EngineChoice::Auto,
+        EngineChoice::Tract,
+        EngineChoice::TensorRt,
+    ] {
+        assert_eq!(choice.to_string().parse(), Ok(choice));
+        let json = format!("\"{choice}\"");
+        assert_eq!(serde_json::from_str::<EngineChoice>(&json).unwrap(), choice);
+    }
+    let error = "cuda".parse::<EngineChoice>().unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "unknown engine 'cuda'; expected auto, tract or tensorrt"
+    );
+}
+
+#[test]
+fn auto_takes_tensorrt_once_it_agrees() {
+    let fake = fake(&[]);
+    let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
+    assert!(opened.engine.name().starts_with("tract "));
+    assert_eq!(settled(&mut opened), Accelerator::Active);
+    assert_eq!(opened.engine.name(), "TensorRT 10.3.0.72 f32 on Fake Orin");
+    assert_eq!(opened.status.active(), opened.engine.name());
+}
+
+#[test]
+fn auto_serves_with_tract_while_a_plan_is_built() {
+    let fake = fake(&[("FAKE_GATE", "")]);
+    let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
+    let began = Instant::now();
+    while fake.builds() == 0 {
+        opened.engine.run(image().view()).unwrap();
+        assert!(began.elapsed() < LIMIT);
+    }
+    assert!(opened.status.active().starts_with("tract "));
+    assert_eq!(opened.status.accelerator(), Accelerator::Preparing);
+    std::fs::write(fake.gate(), "").unwrap();
+    assert_eq!(settled(&mut opened), Accelerator::Active);
+}
+
+#[test]
+fn auto_stays_with_tract_where_tensorrt_fails_in_any_way() {
+    for (macros, why) in [
+        (("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DRIVER"), "not to open"),
+        (("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_BUILT"), "not to build"),
+        (
+            ("FAKE_LOAD_BUILT", "FLUKEWATCH_TRT_NOT_LOADED"),
+            "not to load",
+        ),
+        (
+            ("FAKE_NUMBER", "(i % 2 ? v : -v)"),
+            "other numbers than tract",
+        ),
+        // The trial at load, the drawn flukes, and no more.
+        (("FAKE_RUNS", "9"), "told to fail"),
+    ] {
+        let fake = fake(&[macros]);
+        let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
+        let mut accelerator = settled(&mut opened);
+        if accelerator == Accelerator::Active {
+            opened.engine.run(image().view()).unwrap();
+            accelerator = opened.status.accelerator();
+        }
+        assert!(accelerator.to_string().contains(why), "{accelerator}");
+        assert!(opened.status.active().starts_with("tract "));
+        assert!(opened.engine.name().starts_with("tract "));
+    }
+}
+
+#[test]
+fn tensorrt_demanded_is_tensorrt_or_an_error() {
+    let works = fake(&[]);
+    let opened_now = opened(EngineChoice::TensorRt, &works).unwrap();
+    assert_eq!(opened_now.status.accelerator(), Accelerator::Active);
+    assert!(opened_now.engine.name().starts_with("TensorRT "));
+    for macros in [
+        ("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DEVICE"),
+        ("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_PARSED"),
+        ("FAKE_NUMBER", "(i % 2 ? v : -v)"),
+        ("FAKE_NUMBER", "v - v"),
+    ] {
+        let Err(error) = opened(EngineChoice::TensorRt, &fake(&[macros])) else {
+            panic!("{macros:?} started");
+        };
+        let error = error.to_string();
+        assert!(
+            error.starts_with("the engine 'tensorrt' is required and does not start: "),
+            "{error}"
+        );
+    }
+    // And one that fails later fails with every image.
+    let mut fails = opened(EngineChoice::TensorRt, &fake(&[("FAKE_RUNS", "9")])).unwrap();
+    for _ in 0..2 {
+        let error = fails.engine.run(image().view()).unwrap_err();
+        assert!(matches!(error, EngineError::Run(_)), "{error}");
+    }
+}
+
+#[test]
+fn tract_chosen_or_without_shims_is_tract_alone() {
+    let fake = fake(&[]);
+    let chosen = opened(EngineChoice::Tract, &fake).unwrap();
+    assert_eq!(chosen.status.accelerator(), Accelerator::Disabled);
+    assert!(chosen.status.active().starts_with("tract "));
+    std::fs::remove_dir_all(fake.shims()).unwrap();
+    let without = opened(EngineChoice::Auto, &fake).unwrap();
+    assert!(without.status.active().starts_with("tract "));
+    let accelerator = without.status.accelerator().to_string();
+    assert!(
+        accelerator.contains("there is no shim for TensorRT"),
+        "{accelerator}"
+    );
+    assert!(
+        !fake.plans().exists(),
+        "nothing is made where nothing is there"
+    );
+}

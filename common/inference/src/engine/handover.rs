@@ -1,0 +1,159 @@
+//! tract until the accelerator is ready, the accelerator from then on, and tract again should it fail.
+
+use super::status::{Accelerator, EngineStatus};
+use super::{Engine, EngineError, LogLevel, LogSink};
+use ndarray::ArrayView3;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// How long the end waits for a build that is asked to stop; TensorRT looks up between two steps.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// An engine that is there at once, and one that takes over when it is ready.
+pub struct HandoverEngine {
+    first: Box<dyn Engine>,
+    second: Option<Box<dyn Engine>>,
+    coming: Option<Receiver<Box<dyn Engine>>>,
+    worker: Option<JoinHandle<()>>,
+    stop: Arc<AtomicBool>,
+    status: Arc<EngineStatus>,
+    log: LogSink,
+}
+
+impl HandoverEngine {
+    /// Serves with `first` while `make` readies the second engine on a thread of its own. `make` is given a question that says no once
+    /// its work is not wanted any more, and why it failed is told and stands in `status`.
+    ///
+    /// # Errors
+    /// When the machine gives no thread.
+    pub fn start<E: std::fmt::Display>(
+        first: Box<dyn Engine>,
+        status: Arc<EngineStatus>,
+        log: LogSink,
+        make: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<Box<dyn Engine>, E> + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (ready, coming) = sync_channel(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        status.set_active(first.name());
+        status.set_accelerator(Accelerator::Preparing);
+        let worker = {
+            let (stop, status, log) = (stop.clone(), status.clone(), log.clone());
+            std::thread::Builder::new()
+                .name("accelerator".into())
+                .spawn(move || match make(&|| !stop.load(Relaxed)) {
+                    Ok(engine) => {
+                        log(
+                            LogLevel::Info,
+                            &format!(
+                                "{} is ready and takes over with the next image",
+                                engine.name()
+                            ),
+                        );
+                        status.set_accelerator(Accelerator::Ready);
+                        // Nobody listens any more where the program ends.
+                        let _ = ready.send(engine);
+                    }
+                    Err(e) => unavailable(&status, &log, &e.to_string()),
+                })?
+        };
+        Ok(Self {
+            first,
+            second: None,
+            coming: Some(coming),
+            worker: Some(worker),
+            stop,
+            status,
+            log,
+        })
+    }
+
+    /// Takes over the second engine where it has come.
+    fn look(&mut self) {
+        let Some(coming) = &self.coming else {
+            return;
+        };
+        match coming.try_recv() {
+            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Disconnected) => {}
+            Ok(engine) => {
+                let same = engine.input_shape() == self.first.input_shape()
+                    && engine.dimension() == self.first.dimension();
+                if same {
+                    self.status.set_active(engine.name());
+                    self.status.set_accelerator(Accelerator::Active);
+                    self.second = Some(engine);
+                } else {
+                    let why = format!("{} runs another model", engine.name());
+                    unavailable(&self.status, &self.log, &why);
+                }
+            }
+        }
+        self.coming = None;
+    }
+}
+
+fn unavailable(status: &EngineStatus, log: &LogSink, why: &str) {
+    log(
+        LogLevel::Warning,
+        &format!("without the accelerator, tract serves: {why}"),
+    );
+    status.set_accelerator(Accelerator::Unavailable(why.to_owned()));
+}
+
+impl Engine for HandoverEngine {
+    fn name(&self) -> &str {
+        self.second.as_ref().unwrap_or(&self.first).name()
+    }
+
+    fn input_shape(&self) -> [usize; 3] {
+        self.first.input_shape()
+    }
+
+    fn dimension(&self) -> usize {
+        self.first.dimension()
+    }
+
+    fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        self.look();
+        let Some(second) = &mut self.second else {
+            return self.first.run(input);
+        };
+        let why = match second.run(input) {
+            Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => return Ok(numbers),
+            Ok(_) => "its output is not finite".to_owned(),
+            // The image's fault, not the engine's.
+            Err(e @ EngineError::Shape { .. }) => return Err(e),
+            Err(e) => e.to_string(),
+        };
+        let why = format!("{} failed: {why}", second.name());
+        self.second = None;
+        self.status.set_active(self.first.name());
+        unavailable(&self.status, &self.log, &why);
+        self.first.run(input)
+    }
+}
+
+impl Drop for HandoverEngine {
+    fn drop(&mut self) {
+        self.stop.store(true, Relaxed);
+        let Some(worker) = self.worker.take() else {
+            return;
+        };
+        let asked = Instant::now();
+        while !worker.is_finished() && asked.elapsed() < PATIENCE {
+            std::thread::sleep(LOOK);
+        }
+        if worker.is_finished() {
+            // It told what there was to tell.
+            let _ = worker.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,303 @@
+//! TensorRT: inference on NVIDIA's GPUs, on a boat whose computer has one.
+//!
+//! TensorRT speaks C++ and another C++ with each major version, so that a shim stands between: a small library with a plain C interface
+//! (`common/inference/shim`), compiled once for each major version and opened at run time. Flukewatch itself needs no TensorRT to be built, and
+//! runs where there is none.
+//!
+//! From an ONNX file TensorRT builds a plan, which takes minutes on a Jetson and is good for this model, GPU, TensorRT and driver alone.
+//! Plans are kept on disk; one that is not taken any more is deleted and built anew, once.
+
+mod abi;
+mod cache;
+mod error;
+mod installation;
+mod key;
+mod shim;
+
+pub use error::{CacheError, NotStarted, TensorRtError};
+pub use installation::Installation;
+pub use key::PlanOptions;
+
+use super::form::check;
+use super::strip::is_quantised;
+use super::{Engine, EngineError, LogLevel, LogSink, expect_shape};
+use cache::PlanCache;
+use key::PlanKey;
+use ndarray::ArrayView3;
+use prost::Message;
+use shim::{Session, Shim};
+use std::path::{Path, PathBuf};
+use tract_onnx::pb::ModelProto;
+
+/// The major versions of TensorRT that there are shims for, in the order in which they are tried.
+pub const MAJORS: [u32; 3] = [11, 10, 8];
+/// Where shims are installed, unless told otherwise.
+pub const SHIM_FOLDER: &str = "/usr/local/lib/flukewatch";
+/// More numbers than any embedding has.
+const MAX_DIMENSION: i64 = 65_536;
+/// Where Linux tells the release of NVIDIA's driver. A Jetson has it not always.
+const DRIVER_RELEASE: &str = "/proc/driver/nvidia/version";
+
+/// Where TensorRT's shims and plans are, and how plans are built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorRtConfig {
+    /// The folder of the shims, `libflukewatch_trt10.so` and its kin. They are native code: whoever can write there can run anything.
+    pub shims: PathBuf,
+    /// The folder of the plans; made where it is missing, for this user alone.
+    pub plans: PathBuf,
+    /// How plans are built.
+    pub options: PlanOptions,
+}
+
+impl TensorRtConfig {
+    /// The shims that are there, one at least, newest TensorRT first.
+    ///
+    /// # Errors
+    /// [`TensorRtError::NoShim`] where there is none.
+    pub fn find_shims(&self) -> Result<Vec<(u32, PathBuf)>, TensorRtError> {
+        let file = |major| (major, self.shims.join(shim_file(major)));
+        let there = |(_, file): &(u32, PathBuf)| file.is_file();
+        let shims: Vec<_> = MAJORS.into_iter().map(file).filter(there).collect();
+        if shims.is_empty() {
+            return Err(TensorRtError::NoShim {
+                folder: self.shims.clone(),
+            });
+        }
+        Ok(shims)
+    }
+}
+
+/// The name of the shim for a major version.
+pub fn shim_file(major: u32) -> String {
+    format!("libflukewatch_trt{major}.so")
+}
+
+/// TensorRT and a GPU, ready to load a model.
+pub struct TensorRt {
+    session: Session,
+    plans: PlanCache,
+    options: PlanOptions,
+    installation: Installation,
+    driver_release: String,
+    log: LogSink,
+}
+
+impl TensorRt {
+    /// Starts TensorRT through the first shim that finds its own. `log` hears what is going on, and what TensorRT logs.
+    ///
+    /// # Errors
+    /// When there is no shim, driver, GPU or TensorRT, or the folder of plans is not safe.
+    pub fn start(place: &TensorRtConfig, log: LogSink) -> Result<Self, TensorRtError> {
+        let shims = place.find_shims()?;
+        let plans = PlanCache::open(&place.plans)?;
+        let session = start_any(&shims, &log)?;
+        let installation = Installation::of(&session);
+        log(LogLevel::Info, &format!("{installation} is there"));
+        Ok(Self {
+            session,
+            plans,
+            options: place.options,
+            installation,
+            driver_release: std::fs::read_to_string(DRIVER_RELEASE).unwrap_or_default(),
+            log,
+        })
+    }
+
+    /// What was started.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// Loads a model: from its plan where there is one, else a plan is built for as long as `should_continue` says so.
+    ///
+    /// # Errors
+    /// When the model is not one that every engine takes, or TensorRT makes nothing of it.
+    pub fn load(
+        mut self,
+        model: &[u8],
+        should_continue: &(dyn Fn() -> bool + Sync),
+    ) -> Result<TensorRtEngine, TensorRtError> {
+        let graph = ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
+        let input_shape = check(&graph)?;
+        let int8 = is_quantised(&graph);
+        let key = PlanKey::new(
+            model,
+            &self.installation,
+            &self.driver_release,
+            self.options,
+            int8,
+        );
+        let kept = self.kept_plan(&key, input_shape)?;
+        let dimension = match kept {
+            Some(dimension) => dimension,
+            None => self.build(model, &key, int8, input_shape, should_continue)?,
+        };
+        let numbers = if int8 { "int8" } else { "f32" };
+        let Installation { version, gpu, .. } = &self.installation;
+        let mut engine = TensorRtEngine {
+            name: format!("TensorRT {version} {numbers} on {gpu}"),
+            input_shape,
+            dimension,
+            row: vec![0.0; input_shape.iter().product()],
+            session: self.session,
+        };
+        // A plan that cannot run is refused here and not on the first whale.
+        let output =
+            run_row(&mut engine.session, &engine.row, dimension).map_err(TensorRtError::Failed)?;
+        if output.iter().any(|v| !v.is_finite()) {
+            return Err(TensorRtError::Failed("its output is not finite".into()));
+        }
+        Ok(engine)
+    }
+
+    /// Loads the plan that was kept, where it is still good; one that is not is deleted.
+    fn kept_plan(
+        &mut self,
+        key: &PlanKey,
+        input_shape: [usize; 3],
+    ) -> Result<Option<usize>, TensorRtError> {
+        let why = match self.plans.get(key) {
+            Ok(None) => return Ok(None),
+            Ok(Some(plan)) => match self.take(&plan, input_shape) {
+                Ok(dimension) => return Ok(Some(dimension)),
+                Err(e) => e.to_string(),
+            },
+            Err(e @ CacheError::Damaged { .. }) => e.to_string(),
+            Err(e) => return Err(e.into()),
+        };
+        (self.log)(
+            LogLevel::Warning,
+            &format!("the plan that was kept is deleted and built anew: {why}"),
+        );
+        self.plans.delete(key)?;
+        Ok(None)
+    }
+
+    fn build(
+        &mut self,
+        model: &[u8],
+        key: &PlanKey,
+        int8: bool,
+        input_shape: [usize; 3],
+        should_continue: &(dyn Fn() -> bool + Sync),
+    ) -> Result<usize, TensorRtError> {
+        (self.log)(
+            LogLevel::Info,
+            "TensorRT builds a plan for this model; that takes minutes on a small machine, once",
+        );
+        let options = abi::Options {
+            workspace_bytes: self.options.workspace_bytes,
+            int8: i32::from(int8),
+            fp16: i32::from(self.options.fp16),
+        };
+        let plan = self.session.build(model, &options, should_continue)?;
+        let dimension = self.take(&plan, input_shape)?;
+        match self.plans.put(key, &plan) {
+            Ok(()) => (self.log)(
+                LogLevel::Info,
+                &format!("the plan is kept in {}", self.plans.path(key).display()),
+            ),
+            // It runs now; only the next start is slow.
+            Err(e) => (self.log)(
+                LogLevel::Warning,
+                &format!("the plan cannot be kept and will be built again at the next start: {e}"),
+            ),
+        }
+        Ok(dimension)
+    }
+
+    /// Loads a plan and holds its shapes against the model's; gives the embedding's size.
+    fn take(&mut self, plan: &[u8], [c, h, w]: [usize; 3]) -> Result<usize, TensorRtError> {
+        self.session.load(plan)?;
+        let unfit = |what: String| Err(TensorRtError::Unsupported(what));
+        let Some((input, dimension)) = self.session.shape() else {
+            return unfit("it has no shape".into());
+        };
+        let expected = [1, c as i64, h as i64, w as i64];
+        if input != expected {
+            return unfit(format!(
+                "it takes images of {input:?}, the model of {expected:?}"
+            ));
+        }
+        if !(1..=MAX_DIMENSION).contains(&dimension) {
+            return unfit(format!("it gives {dimension} numbers"));
+        }
+        Ok(dimension as usize)
+    }
+}
+
+/// Tries each shim; what is the matter with the machine itself is told once.
+fn start_any(shims: &[(u32, PathBuf)], log: &LogSink) -> Result<Session, TensorRtError> {
+    let mut failed = vec![];
+    for (major, file) in shims {
+        match start_one(*major, file, log) {
+            Ok(session) => return Ok(session),
+            Err(
+                e @ TensorRtError::NotStarted {
+                    reason: NotStarted::Driver | NotStarted::Device,
+                    ..
+                },
+            ) => return Err(e),
+            Err(e) => failed.push(e),
+        }
+    }
+    Err(match failed.len() {
+        1 => failed.remove(0),
+        _ => TensorRtError::NoneStarts(failed),
+    })
+}
+
+fn start_one(major: u32, file: &Path, log: &LogSink) -> Result<Session, TensorRtError> {
+    Shim::open(file, major)?.start(log.clone())
+}
+
+/// A model loaded into TensorRT, for one image at a time.
+pub struct TensorRtEngine {
+    name: String,
+    input_shape: [usize; 3],
+    dimension: usize,
+    /// For images that lie in memory in another order than TensorRT reads.
+    row: Vec<f32>,
+    session: Session,
+}
+
+/// Runs the plan on the numbers of one image; gives `dimension` numbers.
+fn run_row(session: &mut Session, row: &[f32], dimension: usize) -> Result<Vec<f32>, String> {
+    let mut output = vec![0.0; dimension];
+    session.run(row, &mut output)?;
+    Ok(output)
+}
+
+impl Engine for TensorRtEngine {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn input_shape(&self) -> [usize; 3] {
+        self.input_shape
+    }
+
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        expect_shape(self.input_shape, &input)?;
+        let row = match input.as_slice() {
+            Some(row) => row,
+            None => {
+                for (to, from) in self.row.iter_mut().zip(&input) {
+                    *to = *from;
+                }
+                &self.row
+            }
+        };
+        run_row(&mut self.session, row, self.dimension).map_err(EngineError::Run)
+    }
+}
+
+#[cfg(test)]
+#[path = "../../shim/fake/fake.rs"]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! tract: inference in pure Rust, on the workstation, in tests, and on a boat without an accelerator.
+//!
+//! tract runs QuantizeLinear and DequantizeLinear one by one and slower than plain floats, so that a quantised model is by
+//! default rewritten at load: its int8 weights become floats, and its activations stay floats. The weights still hold only
+//! what int8 can, the embedding differs from the quantised one by the rounding of the activations alone.
+
+#[cfg(target_arch = "x86_64")]
+mod depthwise;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
+
+use super::form::check;
+use super::strip::{is_quantised, strip};
+use super::{Engine, EngineError, expect_shape};
+use ndarray::ArrayView3;
+use prost::Message;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tract_linalg::multithread::{Executor, multithread_tract_scope};
+use tract_onnx::pb::ModelProto;
+use tract_onnx::prelude::*;
+use tract_onnx::tract_core::runtime::DefaultRuntime;
+
+/// The version of tract that this program is built with.
+pub const TRACT_VERSION: &str = "0.23.9";
+
+/// How a quantised model is run; a plain one is run as it is in either form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TractForm {
+    /// Weights as floats, no rounding of activations: the faster form.
+    Dequantised,
+    /// With every QuantizeLinear and DequantizeLinear, as an int8 engine rounds.
+    AsIs,
+}
+
+/// A model loaded into tract, for one image at a time.
+#[derive(Debug)]
+pub struct TractEngine {
+    name: String,
+    input_shape: [usize; 3],
+    dimension: usize,
+    state: Box<dyn State>,
+    executor: Executor,
+}
+
+impl TractEngine {
+    /// Loads an ONNX model with one input `[1, C, H, W] f32` and one output `[1, D] f32`, all of fixed size, and runs it once on
+    /// zeros, so that a model that cannot run is refused here and not on the first whale.
+    ///
+    /// # Errors
+    /// When the bytes are no such model, hold quantisation that cannot be undone, or tract cannot run them.
+    pub fn load(model: &[u8], form: TractForm) -> Result<Self, EngineError> {
+        let mut model =
+            ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
+        let input_shape = check(&model)?;
+        let name = match (is_quantised(&model), form) {
+            (false, _) => format!("tract {TRACT_VERSION} f32"),
+            (true, TractForm::AsIs) => format!("tract {TRACT_VERSION} int8 Q/DQ"),
+            (true, TractForm::Dequantised) => {
+                strip(&mut model)?;
+                format!("tract {TRACT_VERSION} int8 weights in f32")
+            }
+        };
+        let (dimension, state) = guarded(EngineError::Load, || optimise(&model, input_shape))??;
+        let mut engine = Self {
+            name,
+            input_shape,
+            dimension,
+            state,
+            executor: Executor::SingleThread,
+        };
+        let [c, h, w] = input_shape;
+        let zeros = vec![0.0; c * h * w];
+        let output = guarded(EngineError::Load, || engine.run_slice(&zeros))??;
+        if output.len() != dimension {
+            return Err(EngineError::Unsupported(format!(
+                "it says {dimension} numbers and gives {}",
+                output.len()
+            )));
+        }
+        Ok(engine)
+    }
+
+    /// Runs on `threads` threads from now on instead of one; more than one shortens large layers alone.
+    ///
+    /// # Errors
+    /// [`EngineError::Load`] when the machine gives no threads.
+    pub fn on_threads(mut self, threads: usize) -> Result<Self, EngineError> {
+        self.executor = if threads > 1 {
+            guarded(EngineError::Load, || {
+                Executor::multithread_with_name(threads, "tract")
+            })?
+        } else {
+            Executor::SingleThread
+        };
+        Ok(self)
+    }
+
+    fn run_slice(&mut self, input: &[f32]) -> Result<Vec<f32>, EngineError> {
+        let failed = |e: TractError| EngineError::Run(one_line(&e));
+        let [c, h, w] = self.input_shape;
+        let tensor = Tensor::from_shape(&[1, c, h, w], input).map_err(failed)?;
+        let state = &mut self.state;
+        let outputs = multithread_tract_scope(self.executor.clone(), || {
+            state.run(tvec![tensor.into_tvalue()])
+        })
+        .map_err(failed)?;
+        let output = outputs
+            .first()
+            .ok_or_else(|| EngineError::Run("it gave nothing".into()))?;
+        let numbers = output
+            .try_as_plain_ram()
+            .and_then(|v| v.as_slice::<f32>().map(<[f32]>::to_vec))
+            .map_err(failed)?;
+        Ok(numbers)
+    }
+}
+
+impl Engine for TractEngine {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn input_shape(&self) -> [usize; 3] {
+        self.input_shape
+    }
+
+    fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        expect_shape(self.input_shape, &input)?;
+        match input.as_slice() {
+            Some(numbers) => self.run_slice(numbers),
+            None => self.run_slice(&input.iter().copied().collect::<Vec<f32>>()),
+        }
+    }
+}
+
+/// tract asserts on some malformed models; here that is one more model that cannot be loaded.
+fn guarded<T>(
+    error: fn(String) -> EngineError,
+    work: impl FnOnce() -> T,
+) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let why = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(panic.downcast_ref::<&str>().copied());
+        error(format!(
+            "tract gave up on it ({})",
+            why.unwrap_or("no reason given")
+        ))
+    })
+}
+
+fn one_line(error: &TractError) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+fn optimise(
+    model: &ModelProto,
+    [c, h, w]: [usize; 3],
+) -> Result<(usize, Box<dyn State>), EngineError> {
+    let failed = |e: TractError| EngineError::Load(one_line(&e));
+    let typed = tract_onnx::onnx()
+        .model_for_proto_model(model)
+        .and_then(|m| m.with_input_fact(0, f32::fact([1, c, h, w]).into()))
+        .and_then(|m| m.into_typed())
+        .map_err(failed)?;
+    let plan = DefaultRuntime.prepare(typed).map_err(failed)?;
+    let fact = plan.output_fact(0).map_err(failed)?;
+    let shape = fact
+        .shape
+        .as_concrete()
+        .ok_or_else(|| EngineError::Unsupported("its output has no fixed shape".into()))?;
+    let dimension = match *shape {
+        [1, dimension] if dimension > 0 && fact.datum_type == f32::datum_type() => dimension,
+        _ => {
+            return Err(EngineError::Unsupported(format!(
+                "its output is {fact:?}, not [1, D] f32"
+            )));
+        }
+    };
+    let state = plan.spawn().map_err(failed)?;
+    Ok((dimension, state))
+}
+
+#[cfg(test)]
+mod tests;

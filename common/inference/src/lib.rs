@@ -1,0 +1,8 @@
+//! Inference: engines, the embedder and the fluke detector.
+
+pub mod detector;
+pub mod embedder;
+pub mod engine;
+pub mod golden;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;

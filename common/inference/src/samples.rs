@@ -1,0 +1,6 @@
+//! Tiny models and bundles for the tests of all crates; behind the feature `samples`.
+
+mod bundle;
+pub mod onnx;
+
+pub use bundle::{CREATED, model_info, passthrough_bundle, preparation};

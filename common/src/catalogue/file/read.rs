@@ -1,0 +1,198 @@
+//! Reading a catalogue's file.
+
+use super::{
+    CODES, CUT, DIMENSION, FORMAT, HEADER, Header, LARGEST, LIST, Layout, List, MAGIC, NOT_FINITE,
+    bad,
+};
+use crate::catalogue::mapped::Mapped;
+use crate::catalogue::names::Names;
+use crate::catalogue::rows::Rows;
+use crate::catalogue::{Catalogue, CatalogueError, Enrolled};
+use std::cmp::Ordering;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+
+/// What is read at a time.
+const STEP: usize = 1 << 20;
+
+/// Reads a catalogue from memory.
+pub(in crate::catalogue) fn read(bytes: &[u8]) -> Result<Catalogue, CatalogueError> {
+    expect_format(bytes)?;
+    let header = Header::from_bytes(bytes.first_chunk().ok_or(bad(CUT))?)?;
+    let layout = header.layout().ok_or(bad(DIMENSION))?;
+    expect_length(bytes.len() as u64, &layout)?;
+    let mut check = Check::new(&header, &layout);
+    check.add(&bytes[HEADER..])?;
+    check.end()?;
+    let mut catalogue = begin(&header, &bytes[layout.list.clone()])?;
+    let mut row = vec![0.0; header.dimension];
+    for bytes in bytes[layout.floats].chunks_exact(header.dimension * 4) {
+        for (number, bytes) in row.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *number = f32::from_le_bytes(*bytes);
+        }
+        // Quantised again: that takes no longer than comparing the file's codes would.
+        catalogue.rows.push(&row);
+    }
+    Ok(catalogue)
+}
+
+/// Reads the `bytes` bytes of a catalogue that start at `offset` in `file`: mapped, where they are at
+/// least `map_from` and the system can; else as [`read`].
+pub(in crate::catalogue) fn open(
+    file: &File,
+    offset: u64,
+    bytes: u64,
+    map_from: u64,
+) -> Result<Catalogue, CatalogueError> {
+    let length = usize::try_from(bytes).map_err(|_| bad(DIMENSION))?;
+    let at = |from: usize, into: &mut [u8]| -> Result<(), CatalogueError> {
+        let mut file: &File = file;
+        file.seek(SeekFrom::Start(offset + from as u64))?;
+        file.read_exact(into)?;
+        Ok(())
+    };
+    let mut head = vec![0; length.min(HEADER)];
+    at(0, &mut head)?;
+    expect_format(&head)?;
+    if bytes < map_from {
+        let mut all = vec![0; length];
+        at(0, &mut all)?;
+        return read(&all);
+    }
+    let header = Header::from_bytes(head.first_chunk().ok_or(bad(CUT))?)?;
+    let layout = header.layout().ok_or(bad(DIMENSION))?;
+    expect_length(bytes, &layout)?;
+
+    // Read, not through the mapping: so it takes no memory.
+    let mut check = Check::new(&header, &layout);
+    let mut step = vec![0; STEP];
+    let mut from = HEADER;
+    while from < length {
+        let step = &mut step[..STEP.min(length - from)];
+        at(from, step)?;
+        check.add(step)?;
+        from += step.len();
+    }
+    check.end()?;
+    let section = |range: &Range<usize>| {
+        let mut bytes = vec![0; range.len()];
+        at(range.start, &mut bytes).map(|()| bytes)
+    };
+    let list = section(&layout.list)?;
+    let floats = |bytes: Vec<u8>| -> Vec<f32> {
+        let numbers = bytes.as_chunks::<4>().0.iter();
+        numbers.map(|b| f32::from_le_bytes(*b)).collect()
+    };
+    let (scales, errors) = (section(&layout.scales)?, section(&layout.errors)?);
+    let Ok(mapped) = Mapped::new(file, offset, length, layout.codes, layout.floats) else {
+        let mut all = vec![0; length];
+        at(0, &mut all)?;
+        return read(&all);
+    };
+    let mut catalogue = begin(&header, &list)?;
+    catalogue.rows = Rows::of_file(
+        header.dimension,
+        mapped,
+        floats(scales),
+        floats(errors),
+        header.longest,
+    );
+    Ok(catalogue)
+}
+
+/// Refuses files that are not a catalogue of the current format.
+fn expect_format(bytes: &[u8]) -> Result<(), CatalogueError> {
+    let (head, _) = bytes.split_at_checked(6).ok_or(bad(CUT))?;
+    if head[..4] != MAGIC {
+        return Err(bad("it does not start with FLKC"));
+    }
+    let got = u16::from_le_bytes([head[4], head[5]]);
+    match got.cmp(&FORMAT) {
+        Ordering::Less => Err(CatalogueError::Older { got, known: FORMAT }),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(CatalogueError::Newer { got, known: FORMAT }),
+    }
+}
+
+fn expect_length(bytes: u64, layout: &Layout) -> Result<(), CatalogueError> {
+    match bytes.cmp(&(layout.floats.end as u64)) {
+        Ordering::Less => Err(bad(CUT)),
+        Ordering::Equal => Ok(()),
+        Ordering::Greater => Err(bad("it does not hold one embedding a photo")),
+    }
+}
+
+/// A catalogue with the photos of a list and no rows yet.
+fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
+    let (list, rest): (List<'_>, _) = postcard::take_from_bytes(list).map_err(|_| bad(LIST))?;
+    if list.photos.len() != header.photos || !rest.is_empty() {
+        return Err(bad(LIST));
+    }
+    let mut catalogue = Catalogue::new(header.dimension);
+    catalogue.names = Names::of(&list.whales).ok_or(bad(LIST))?;
+    catalogue.entries.reserve_exact(list.photos.len());
+    catalogue.whales.reserve_exact(list.photos.len());
+    for (whale, source, photo) in list.photos {
+        let name = list.whales.get(whale as usize).ok_or(bad(LIST))?;
+        let source = list.sources.get(source as usize).ok_or(bad(LIST))?;
+        catalogue.names.add_photo(whale);
+        catalogue.whales.push(whale);
+        catalogue.entries.push(Enrolled {
+            whale: (*name).to_owned(),
+            photo: photo.to_owned(),
+            source: (*source).to_owned(),
+        });
+    }
+    Ok(catalogue)
+}
+
+/// Checks everything behind the header, in pieces that start at multiples of 64 bytes as the sections do.
+struct Check<'a> {
+    layout: &'a Layout,
+    expected: u32,
+    checksum: crc32fast::Hasher,
+    at: usize,
+}
+
+impl<'a> Check<'a> {
+    fn new(header: &Header, layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            expected: header.checksum,
+            checksum: crc32fast::Hasher::new(),
+            at: HEADER,
+        }
+    }
+
+    fn add(&mut self, bytes: &[u8]) -> Result<(), CatalogueError> {
+        self.checksum.update(bytes);
+        let layout = self.layout;
+        let codes = self.overlap(bytes, &layout.codes);
+        if codes.iter().any(|b| *b as i8 == -LARGEST - 1) {
+            return Err(bad(CODES));
+        }
+        for section in [&layout.scales, &layout.errors, &layout.floats] {
+            let numbers = self.overlap(bytes, section);
+            let finite = |b: &[u8; 4]| f32::from_le_bytes(*b).is_finite();
+            if !numbers.as_chunks::<4>().0.iter().all(finite) {
+                return Err(bad(NOT_FINITE));
+            }
+        }
+        self.at += bytes.len();
+        Ok(())
+    }
+
+    /// The part of `bytes`, which start at `at`, that lies in `section`.
+    fn overlap<'b>(&self, bytes: &'b [u8], section: &Range<usize>) -> &'b [u8] {
+        let place = |at: usize| at.saturating_sub(self.at).min(bytes.len());
+        &bytes[place(section.start)..place(section.end)]
+    }
+
+    fn end(self) -> Result<(), CatalogueError> {
+        if self.checksum.finalize() != self.expected {
+            return Err(CatalogueError::Damaged);
+        }
+        Ok(())
+    }
+}

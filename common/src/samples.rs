@@ -1,0 +1,156 @@
+//! Sample data for the tests of all crates; behind the feature `samples`.
+
+use crate::catalogue::Match;
+use crate::clock::Timestamp;
+use crate::decision::Verdict;
+use crate::embedding::CompactEmbedding;
+use crate::footage::{ConfigId, CropQuality, Footage, FrameSize, TimedBox};
+use crate::pixel_box::PixelBox;
+use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
+use crate::sighting::{BoatId, Picture, PictureInfo, Sighting};
+use image::codecs::jpeg::JpegEncoder;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The boat `balaena`.
+///
+/// # Panics
+/// Never: the id is valid.
+pub fn boat() -> BoatId {
+    "balaena".parse().expect("a valid boat id")
+}
+
+/// A complete sighting of [`boat`]: every optional field is set.
+pub fn sighting() -> Sighting {
+    Sighting {
+        id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+        boat: boat(),
+        sequence: 300,
+        camera: "bow".into(),
+        started: Timestamp(1_795_450_800_000),
+        ended: Timestamp(1_795_450_803_500),
+        frames: 35,
+        verdict: Verdict::Known {
+            whale: "HW-0042".into(),
+        },
+        candidates: vec![
+            Match {
+                whale: "HW-0042".into(),
+                score: 0.75,
+                photo: "a.jpg".into(),
+            },
+            Match {
+                whale: "HW-0007".into(),
+                score: 0.5,
+                photo: "b.jpg".into(),
+            },
+        ],
+        embedding: CompactEmbedding {
+            scale: 0.0078125,
+            values: vec![-128, -1, 0, 1, 127],
+        },
+        picture: PictureInfo {
+            sha256: [0xab; 32],
+            bytes: 48_000,
+            width: 640,
+            height: 320,
+        },
+        region: PixelBox {
+            x0: 100,
+            y0: 50,
+            x1: 740,
+            y1: 370,
+        },
+        bundle: "0123456789ab".into(),
+        engine: "tract 0.23.9 f32".into(),
+        probability: Some(0.875),
+        position: Some(Position {
+            latitude: 38.5,
+            longitude: -28.625,
+            quality: FixQuality::Differential,
+            age: 300,
+            satellites: Some(9),
+            hdop: Some(0.75),
+            speed: Some(6.5),
+            course: Some(270.0),
+            heading: None,
+        }),
+        time: Some(TimeBasis {
+            source: TimeSource::Gnss,
+            uncertainty: Some(500),
+        }),
+        footage: Some(Footage {
+            encounter: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000),
+            frame: FrameSize {
+                width: 1920,
+                height: 1080,
+            },
+            boxes: vec![
+                TimedBox {
+                    after: 0,
+                    region: PixelBox {
+                        x0: 100,
+                        y0: 50,
+                        x1: 740,
+                        y1: 370,
+                    },
+                },
+                TimedBox {
+                    after: 3500,
+                    region: PixelBox {
+                        x0: 110,
+                        y0: 60,
+                        x1: 750,
+                        y1: 300,
+                    },
+                },
+            ],
+            crops: vec![CropQuality {
+                after: 400,
+                sharpness: 62,
+                size: 80,
+                angle: 100,
+                exposure: 97,
+            }],
+            earlier_crops: 5,
+            detector: Some(0.75),
+            config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
+        }),
+    }
+}
+
+/// `sighting` with `jpeg`, an image of `width` x `height` pixels, as its picture.
+pub fn with_picture(
+    mut sighting: Sighting,
+    jpeg: Vec<u8>,
+    width: u32,
+    height: u32,
+) -> (Sighting, Picture) {
+    sighting.picture = PictureInfo {
+        sha256: Sha256::digest(&jpeg).into(),
+        bytes: jpeg.len() as u32,
+        width,
+        height,
+    };
+    sighting.region = PixelBox::whole(width, height);
+    let picture = Picture {
+        sighting: sighting.id,
+        boat: sighting.boat.clone(),
+        jpeg,
+    };
+    (sighting, picture)
+}
+
+/// A JPEG file of `width` x `height` pixels; another one for each `seed`.
+///
+/// # Panics
+/// Never: the encoder writes to memory.
+pub fn jpeg(width: u32, height: u32, seed: u8) -> Vec<u8> {
+    let shade = |x: u32, y: u32| (x * 3 + y + u32::from(seed)) as u8;
+    let image = image::RgbImage::from_fn(width, height, |x, y| image::Rgb([shade(x, y); 3]));
+    let mut file = vec![];
+    JpegEncoder::new(&mut file)
+        .encode_image(&image)
+        .expect("memory takes the file");
+    file
+}

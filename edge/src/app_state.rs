@@ -1,0 +1,92 @@
+//! What outlives a reload: counters, heartbeat, previews and the latest health document.
+
+use crate::health::{Counters, Health};
+use crate::heartbeat::Heartbeat;
+use crate::preview::Preview;
+use crate::systemd::Systemd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The latest health document and the outbox's folder: what the boat's page is made of.
+#[derive(Debug, Default)]
+pub struct StatusBoard(Mutex<Latest>);
+
+#[derive(Debug, Default)]
+struct Latest {
+    health: Option<(Arc<Health>, Instant)>,
+    outbox: Option<PathBuf>,
+    requested: Option<Instant>,
+}
+
+impl StatusBoard {
+    /// Sets the folder of the outbox.
+    pub fn set_outbox(&self, outbox: PathBuf) {
+        self.lock().outbox = Some(outbox);
+    }
+
+    /// Replaces the health document.
+    pub fn publish(&self, health: Health) {
+        self.lock().health = Some((Arc::new(health), Instant::now()));
+    }
+
+    /// The latest health document and its age. Remembers that it was requested.
+    pub fn latest(&self) -> Option<(Arc<Health>, Duration)> {
+        let mut latest = self.lock();
+        latest.requested = Some(Instant::now());
+        let (health, published) = latest.health.as_ref()?;
+        Some((health.clone(), published.elapsed()))
+    }
+
+    /// Whether the document was requested within `time`.
+    pub fn requested_within(&self, time: Duration) -> bool {
+        self.lock().requested.is_some_and(|at| at.elapsed() <= time)
+    }
+
+    /// The outbox's folder; `None` before the first session.
+    pub fn outbox(&self) -> Option<PathBuf> {
+        self.lock().outbox.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Latest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shared by all sessions of one process; clones share it.
+#[derive(Clone, Debug)]
+pub struct AppState {
+    /// When the process started.
+    pub started: Instant,
+    /// What has happened since.
+    pub counters: Arc<Counters>,
+    /// The frame loop's heartbeat.
+    pub heartbeat: Arc<Heartbeat>,
+    /// The cameras' previews.
+    pub preview: Arc<Preview>,
+    /// What the page shows.
+    pub status: Arc<StatusBoard>,
+    /// The service manager.
+    pub systemd: Systemd,
+}
+
+impl AppState {
+    /// The state of a process that has just started.
+    pub fn new(systemd: Systemd) -> Self {
+        Self {
+            started: Instant::now(),
+            counters: Arc::default(),
+            heartbeat: Arc::default(),
+            preview: Arc::default(),
+            status: Arc::default(),
+            systemd,
+        }
+    }
+}
+
+impl Default for AppState {
+    /// Without a service manager.
+    fn default() -> Self {
+        Self::new(Systemd::default())
+    }
+}

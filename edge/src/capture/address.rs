@@ -1,0 +1,23 @@
+//! The address of a live camera.
+
+use super::gstreamer::GstPipeline;
+use std::fmt;
+use std::path::PathBuf;
+
+/// The address of a live camera.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CameraAddress {
+    /// A Video4Linux2 device.
+    Device(PathBuf),
+    /// A GStreamer pipeline that starts at the camera.
+    Pipeline(GstPipeline),
+}
+
+impl fmt::Display for CameraAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device(path) => write!(f, "{}", path.display()),
+            Self::Pipeline(pipeline) => write!(f, "{pipeline}"),
+        }
+    }
+}

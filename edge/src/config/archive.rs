@@ -1,0 +1,40 @@
+//! `[archive]`
+
+use super::checks::Checks;
+use crate::outbox::ArchiveLimits;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// `[archive]`
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ArchiveSection {
+    /// For how many days acknowledged sightings are kept on board; 0 for none.
+    pub days: f64,
+    /// Their maximum size, in megabytes of 1,000,000 bytes.
+    pub max_megabytes: u64,
+}
+
+impl Default for ArchiveSection {
+    fn default() -> Self {
+        Self {
+            days: 30.0,
+            max_megabytes: 500,
+        }
+    }
+}
+
+impl ArchiveSection {
+    /// The limits; `None` for no archive.
+    pub fn limits(&self) -> Option<ArchiveLimits> {
+        (self.days > 0.0 && self.max_megabytes > 0).then(|| ArchiveLimits {
+            max_age: Duration::from_secs_f64(self.days * 86_400.0),
+            max_bytes: self.max_megabytes.saturating_mul(1_000_000),
+        })
+    }
+
+    pub(super) fn check(&self, checks: &mut Checks<'_>) {
+        checks.range("days", self.days, 0.0, 3650.0);
+        checks.range("max_megabytes", self.max_megabytes as f64, 0.0, 1e6);
+    }
+}

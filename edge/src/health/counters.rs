@@ -1,0 +1,136 @@
+//! Counters shared by all parts of the boat.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+/// What has happened since the process started.
+#[derive(Debug, Default)]
+pub struct Counters {
+    frames: AtomicU64,
+    broken_frames: AtomicU64,
+    encounters: AtomicU64,
+    failed_encounters: AtomicU64,
+    accepted: AtomicU64,
+    in_memory: AtomicU64,
+    dropped_sightings: AtomicU64,
+    sent: AtomicU64,
+    retried: AtomicU64,
+    acknowledged: AtomicU64,
+    in_flight: AtomicU64,
+    reloads: AtomicU64,
+    broker_connected: AtomicBool,
+}
+
+/// A reading of [`Counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counted {
+    pub(super) frames: u64,
+    pub(super) broken_frames: u64,
+    pub(super) encounters: u64,
+    pub(super) failed_encounters: u64,
+    pub(super) accepted: u64,
+    pub(super) in_memory: u64,
+    pub(super) dropped_sightings: u64,
+    pub(super) sent: u64,
+    pub(super) retried: u64,
+    pub(super) acknowledged: u64,
+    pub(super) reloads: u64,
+}
+
+impl Counters {
+    /// Counts a frame.
+    pub fn frame(&self) {
+        self.frames.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a frame that could not be used.
+    pub fn broken_frame(&self) {
+        self.broken_frames.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an encounter that ended.
+    pub fn encounter(&self) {
+        self.encounters.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an encounter that could not be identified.
+    pub fn failed_encounter(&self) {
+        self.failed_encounters.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a sighting that the outbox accepted.
+    pub fn accepted(&self) {
+        self.accepted.fetch_add(1, Relaxed);
+    }
+
+    /// Sets how many sightings wait in memory for the outbox.
+    pub fn set_in_memory(&self, sightings: usize) {
+        self.in_memory.store(sightings as u64, Relaxed);
+    }
+
+    /// Counts sightings that were dropped because the outbox rejected them.
+    pub fn dropped(&self, sightings: u64) {
+        self.dropped_sightings.fetch_add(sightings, Relaxed);
+    }
+
+    /// Counts messages handed to the broker.
+    pub fn sent(&self, messages: u64) {
+        self.sent.fetch_add(messages, Relaxed);
+    }
+
+    /// Counts messages that were not acknowledged in time and are sent again.
+    pub fn retried(&self, messages: u64) {
+        self.retried.fetch_add(messages, Relaxed);
+    }
+
+    /// Counts messages that shore acknowledged.
+    pub fn acknowledged(&self, messages: u64) {
+        self.acknowledged.fetch_add(messages, Relaxed);
+    }
+
+    /// Sets how many messages are in flight.
+    pub fn set_in_flight(&self, messages: usize) {
+        self.in_flight.store(messages as u64, Relaxed);
+    }
+
+    /// Counts a configuration that was applied by a reload.
+    pub fn reloaded(&self) {
+        self.reloads.fetch_add(1, Relaxed);
+    }
+
+    /// Sets whether the broker is connected.
+    pub fn set_connected(&self, connected: bool) {
+        self.broker_connected.store(connected, Relaxed);
+    }
+
+    /// Sightings that wait in memory for the outbox.
+    pub fn in_memory(&self) -> u64 {
+        self.in_memory.load(Relaxed)
+    }
+
+    /// Messages in flight.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Whether the broker is connected.
+    pub fn is_connected(&self) -> bool {
+        self.broker_connected.load(Relaxed)
+    }
+
+    pub(super) fn read(&self) -> Counted {
+        let read = |counter: &AtomicU64| counter.load(Relaxed);
+        Counted {
+            frames: read(&self.frames),
+            broken_frames: read(&self.broken_frames),
+            encounters: read(&self.encounters),
+            failed_encounters: read(&self.failed_encounters),
+            accepted: read(&self.accepted),
+            in_memory: read(&self.in_memory),
+            dropped_sightings: read(&self.dropped_sightings),
+            sent: read(&self.sent),
+            retried: read(&self.retried),
+            acknowledged: read(&self.acknowledged),
+            reloads: read(&self.reloads),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The health document.
+
+use super::counters::Counters;
+use crate::capture::CameraHealth;
+use crate::machine::MachineHealth;
+use crate::outbox::Counts;
+use crate::position::PositionHealth;
+use crate::time::TimeStatus;
+use flukewatch_common::clock::Timestamp;
+use flukewatch_inference::engine::status::EngineStatus;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The state of the connection to the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Broker {
+    /// Connected and subscribed to acknowledgements.
+    Connected,
+    /// Disconnected; the uploader reconnects.
+    Disconnected,
+}
+
+/// The outbox and its archive.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxHealth {
+    /// Bytes of the pending messages.
+    pub pending_bytes: u64,
+    /// Age of the oldest pending message, in seconds by the computer's clock; null where nothing is
+    /// pending.
+    pub oldest_pending_seconds: Option<u64>,
+    /// Messages in flight.
+    pub in_flight: u64,
+    /// Sightings in the archive.
+    pub archived_sightings: u64,
+    /// Their bytes.
+    pub archived_bytes: u64,
+    /// Why commits fail; null where they work.
+    pub error: Option<String>,
+}
+
+/// The inputs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct InputHealth {
+    /// Each camera, in the order of the configuration.
+    pub cameras: Vec<CameraHealth>,
+    /// The GNSS receiver.
+    pub position: PositionHealth,
+    /// The clocks.
+    pub time: TimeStatus,
+}
+
+/// What a health document is collected from.
+#[derive(Clone, Debug)]
+pub struct HealthSources<'a> {
+    /// The boat's name.
+    pub boat: &'a str,
+    /// The bundle's id.
+    pub bundle: &'a str,
+    /// The embedding network's engine.
+    pub engine: &'a EngineStatus,
+    /// What was counted.
+    pub counters: &'a Counters,
+    /// The outbox's messages.
+    pub pending: Counts,
+    /// Now, in UTC.
+    pub now: Timestamp,
+    /// Since the process started.
+    pub uptime: Duration,
+    /// Cameras, receiver and clocks.
+    pub inputs: InputHealth,
+    /// The computer.
+    pub machine: MachineHealth,
+    /// The outbox.
+    pub outbox: OutboxHealth,
+}
+
+/// The health document. Counts are since the process started, except for those of the outbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// The boat's name.
+    pub boat: String,
+    /// When this was written, RFC 3339 UTC.
+    pub written_at: String,
+    /// The bundle's id.
+    pub bundle: String,
+    /// The engine that runs the embedding network.
+    pub engine: String,
+    /// The accelerator's engine: `disabled`, `preparing`, `ready`, `active`, or `unavailable: `
+    /// and the reason.
+    pub accelerator: String,
+    /// Frames, including the broken ones.
+    pub frames: u64,
+    /// Frames that could not be used.
+    pub broken_frames: u64,
+    /// Frames of live cameras that were replaced by newer ones before they were processed.
+    pub dropped_frames: u64,
+    /// Encounters that ended.
+    pub encounters: u64,
+    /// Encounters that could not be identified.
+    pub failed_encounters: u64,
+    /// Sightings that the outbox accepted.
+    pub accepted: u64,
+    /// Sightings that wait in memory because the outbox rejects them.
+    pub sightings_in_memory: u64,
+    /// Sightings that were lost because the outbox rejected them; the log has their ids.
+    pub dropped_sightings: u64,
+    /// Messages handed to the broker, including retries.
+    pub sent: u64,
+    /// Messages that were not acknowledged in time and were sent again.
+    pub retried: u64,
+    /// Messages that shore acknowledged.
+    pub acknowledged: u64,
+    /// Sightings that are not acknowledged yet.
+    pub pending_sightings: u64,
+    /// Pictures that are not acknowledged yet.
+    pub pending_pictures: u64,
+    /// Messages that can never be sent.
+    pub dead_letters: u64,
+    /// The connection to the broker.
+    pub broker: Broker,
+    /// Each camera, in the order of the configuration.
+    pub cameras: Vec<CameraHealth>,
+    /// The GNSS receiver.
+    pub position: PositionHealth,
+    /// The clocks.
+    pub time: TimeStatus,
+    /// The computer.
+    pub machine: MachineHealth,
+    /// The outbox.
+    pub outbox: OutboxHealth,
+    /// Time since the process started, in seconds.
+    pub uptime_seconds: u64,
+    /// Configurations that were applied by a reload.
+    pub reloads: u64,
+}
+
+impl Health {
+    /// The document of this moment.
+    pub fn collect(sources: HealthSources<'_>) -> Self {
+        let counted = sources.counters.read();
+        Self {
+            boat: sources.boat.to_owned(),
+            written_at: sources.now.to_string(),
+            bundle: sources.bundle.to_owned(),
+            engine: sources.engine.active(),
+            accelerator: sources.engine.accelerator().to_string(),
+            frames: counted.frames,
+            broken_frames: counted.broken_frames,
+            dropped_frames: sources.inputs.cameras.iter().map(|c| c.dropped).sum(),
+            encounters: counted.encounters,
+            failed_encounters: counted.failed_encounters,
+            accepted: counted.accepted,
+            sightings_in_memory: counted.in_memory,
+            dropped_sightings: counted.dropped_sightings,
+            sent: counted.sent,
+            retried: counted.retried,
+            acknowledged: counted.acknowledged,
+            pending_sightings: sources.pending.sightings,
+            pending_pictures: sources.pending.pictures,
+            dead_letters: sources.pending.dead_letters,
+            broker: if sources.counters.is_connected() {
+                Broker::Connected
+            } else {
+                Broker::Disconnected
+            },
+            cameras: sources.inputs.cameras,
+            position: sources.inputs.position,
+            time: sources.inputs.time,
+            machine: sources.machine,
+            outbox: sources.outbox,
+            uptime_seconds: sources.uptime.as_secs(),
+            reloads: counted.reloads,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Health {
+    /// The document of `counters` and `inputs`, for tests.
+    pub(crate) fn of(counters: &Counters, inputs: InputHealth) -> Self {
+        Self::collect(HealthSources {
+            boat: "balaena",
+            bundle: "abc",
+            engine: &EngineStatus::default(),
+            counters,
+            pending: Counts::default(),
+            now: Timestamp(1_795_450_800_000),
+            uptime: Duration::ZERO,
+            inputs,
+            machine: MachineHealth::default(),
+            outbox: OutboxHealth::default(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flukewatch_inference::engine::status::Accelerator;
+
+    #[test]
+    fn the_document_holds_what_was_counted() {
+        let counters = Counters::default();
+        (0..3).for_each(|_| counters.frame());
+        counters.broken_frame();
+        counters.set_connected(true);
+        counters.acknowledged(7);
+        let camera = |name: &str, dropped| CameraHealth {
+            name: name.into(),
+            state: "streaming".into(),
+            dropped,
+            ..CameraHealth::default()
+        };
+        let health = Health::collect(HealthSources {
+            boat: "balaena",
+            bundle: "abc",
+            engine: &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
+            counters: &counters,
+            pending: Counts {
+                sightings: 2,
+                pictures: 5,
+                dead_letters: 1,
+                accepted: 9,
+            },
+            now: Timestamp(1_795_450_800_000),
+            uptime: Duration::from_secs(5),
+            inputs: InputHealth {
+                cameras: vec![camera("bow", 3), camera("mast", 4)],
+                ..InputHealth::default()
+            },
+            machine: MachineHealth::default(),
+            outbox: OutboxHealth::default(),
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("health.json");
+        health.write(&file).unwrap();
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        for (key, value) in [
+            ("frames", 3),
+            ("broken_frames", 1),
+            ("dropped_frames", 7),
+            ("acknowledged", 7),
+            ("pending_pictures", 5),
+            ("dead_letters", 1),
+            ("uptime_seconds", 5),
+        ] {
+            assert_eq!(read[key], value, "{key}");
+        }
+        assert_eq!(read["cameras"][1]["state"], "streaming");
+        assert_eq!(
+            (&read["engine"], &read["accelerator"]),
+            (&"tract".into(), &"unavailable: no GPU".into())
+        );
+        assert_eq!(
+            (&read["broker"], &read["written_at"]),
+            (&"connected".into(), &"2026-11-23T16:20:00.000Z".into())
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "no partial file is left"
+        );
+    }
+}

@@ -1,0 +1,353 @@
+//! The health document in Prometheus' text format.
+
+use crate::capture::CameraHealth;
+use crate::health::{Broker, Health};
+use crate::machine::Severity;
+use prometheus::core::Collector;
+use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
+
+/// The states of a camera.
+const CAMERA_STATES: [&str; 7] = [
+    "connecting",
+    "streaming",
+    "stalled",
+    "disconnected",
+    "replaying",
+    "ended",
+    "failed",
+];
+/// The states of the GNSS receiver.
+const POSITION_STATES: [&str; 6] = [
+    "off",
+    "connecting",
+    "timed_out",
+    "no_fix",
+    "fix",
+    "stale_fix",
+];
+
+/// The content type of [`text`].
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// `health` in Prometheus' text format, version 0.0.4. Unknown values are left out.
+///
+/// # Errors
+/// When a metric's name is invalid or registered twice, which would be an internal error.
+pub(crate) fn text(health: &Health) -> Result<String, prometheus::Error> {
+    let metrics = Metrics(Registry::new());
+    metrics.boat(health)?;
+    metrics.cameras(health)?;
+    metrics.outbox(health)?;
+    metrics.position_and_time(health)?;
+    metrics.machine(health)?;
+    TextEncoder::new().encode_to_string(&metrics.0.gather())
+}
+
+struct Metrics(Registry);
+
+type Registered = Result<(), prometheus::Error>;
+
+impl Metrics {
+    fn register(&self, metric: impl Collector + 'static) -> Registered {
+        self.0.register(Box::new(metric))
+    }
+
+    fn options(name: &str, help: &str) -> Opts {
+        Opts::new(format!("flukewatch_{name}"), help)
+    }
+
+    fn gauges<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: impl IntoIterator<Item = (Vec<&'a str>, f64)>,
+    ) -> Registered {
+        let gauges = GaugeVec::new(Self::options(name, help), labels)?;
+        for (labels, value) in values {
+            gauges.get_metric_with_label_values(&labels)?.set(value);
+        }
+        self.register(gauges)
+    }
+
+    fn gauge(&self, name: &str, help: &str, value: impl Into<Option<f64>>) -> Registered {
+        match value.into() {
+            Some(value) => self.gauges(name, help, &[], [(vec![], value)]),
+            None => Ok(()),
+        }
+    }
+
+    fn flag(&self, name: &str, help: &str, value: bool) -> Registered {
+        self.gauge(name, help, f64::from(u8::from(value)))
+    }
+
+    /// Counters; `_total` is appended to their name.
+    fn counters<'a>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: impl IntoIterator<Item = (Vec<&'a str>, u64)>,
+    ) -> Registered {
+        let counters = CounterVec::new(Self::options(&format!("{name}_total"), help), labels)?;
+        for (labels, value) in values {
+            let counter = counters.get_metric_with_label_values(&labels)?;
+            counter.inc_by(value as f64);
+        }
+        self.register(counters)
+    }
+
+    fn counter(&self, name: &str, help: &str, value: u64) -> Registered {
+        self.counters(name, help, &[], [(vec![], value)])
+    }
+
+    /// 1 for the state that holds, 0 for the others.
+    fn states<'a>(states: &[&'a str], current: &str) -> Vec<(&'a str, f64)> {
+        let holds = |state: &&'a str| (*state, f64::from(u8::from(*state == current)));
+        states.iter().map(holds).collect()
+    }
+
+    fn boat(&self, h: &Health) -> Registered {
+        let info = vec![
+            env!("CARGO_PKG_VERSION"),
+            &h.boat,
+            &h.bundle,
+            &h.engine,
+            &h.accelerator,
+        ];
+        let labels = ["version", "boat", "bundle", "engine", "accelerator"];
+        let help = "Version, boat, bundle and engine; always 1";
+        self.gauges("info", help, &labels, [(info, 1.0)])?;
+        let help = "Time since the process started";
+        self.gauge("uptime_seconds", help, h.uptime_seconds as f64)?;
+        for (name, help, value) in [
+            ("reloads", "Configurations applied by a reload", h.reloads),
+            ("frames", "Frames, including the broken ones", h.frames),
+            (
+                "broken_frames",
+                "Frames that could not be used",
+                h.broken_frames,
+            ),
+            ("encounters", "Encounters that ended", h.encounters),
+            (
+                "failed_encounters",
+                "Encounters that could not be identified",
+                h.failed_encounters,
+            ),
+            (
+                "sightings_accepted",
+                "Sightings that the outbox accepted",
+                h.accepted,
+            ),
+            (
+                "sightings_dropped",
+                "Sightings lost because the outbox rejected them",
+                h.dropped_sightings,
+            ),
+            (
+                "messages_sent",
+                "Messages handed to the broker, including retries",
+                h.sent,
+            ),
+            (
+                "messages_retried",
+                "Messages sent again because they were not acknowledged in time",
+                h.retried,
+            ),
+            (
+                "messages_acknowledged",
+                "Messages that shore acknowledged",
+                h.acknowledged,
+            ),
+        ] {
+            self.counter(name, help, value)?;
+        }
+        self.flag(
+            "broker_connected",
+            "Whether the broker is connected",
+            h.broker == Broker::Connected,
+        )
+    }
+
+    fn cameras(&self, h: &Health) -> Registered {
+        type Count = fn(&CameraHealth) -> u64;
+        let counts: [(&str, &str, Count); 5] = [
+            ("frames", "Frames of a live camera", |c| c.frames),
+            (
+                "dropped_frames",
+                "Frames replaced by newer ones before they were processed",
+                |c| c.dropped,
+            ),
+            ("missed_frames", "Frames that never left the driver", |c| {
+                c.missed
+            }),
+            (
+                "damaged_frames",
+                "Frames that the driver marked as damaged, or that were empty",
+                |c| c.damaged,
+            ),
+            ("restarts", "Restarts and reconnections", |c| c.restarts),
+        ];
+        for (name, help, count) in counts {
+            let values = h.cameras.iter().map(|c| (vec![c.name.as_str()], count(c)));
+            self.counters(&format!("camera_{name}"), help, &["camera"], values)?;
+        }
+        let states = h.cameras.iter().flat_map(|c| {
+            let states = Self::states(&CAMERA_STATES, &c.state).into_iter();
+            states.map(|(state, holds)| (vec![c.name.as_str(), state], holds))
+        });
+        let help = "1 for the camera's state, 0 for the others";
+        self.gauges("camera_state", help, &["camera", "state"], states)?;
+        let ages = h.cameras.iter().filter_map(|c| {
+            let age = c.last_frame_milliseconds_ago? as f64 / 1000.0;
+            Some((vec![c.name.as_str()], age))
+        });
+        let help = "Age of the camera's last frame";
+        self.gauges("camera_last_frame_age_seconds", help, &["camera"], ages)
+    }
+
+    fn outbox(&self, h: &Health) -> Registered {
+        let o = &h.outbox;
+        for (name, help, value) in [
+            (
+                "outbox_pending_sightings",
+                "Sightings that are not acknowledged yet",
+                h.pending_sightings,
+            ),
+            (
+                "outbox_pending_pictures",
+                "Pictures that are not acknowledged yet",
+                h.pending_pictures,
+            ),
+            (
+                "outbox_dead_letters",
+                "Messages that can never be sent",
+                h.dead_letters,
+            ),
+            (
+                "outbox_pending_bytes",
+                "Size of the pending messages",
+                o.pending_bytes,
+            ),
+            (
+                "outbox_in_flight_messages",
+                "Messages sent and not acknowledged yet",
+                o.in_flight,
+            ),
+            (
+                "outbox_in_memory_sightings",
+                "Sightings in memory because the outbox rejects them",
+                h.sightings_in_memory,
+            ),
+            (
+                "archive_sightings",
+                "Acknowledged sightings kept on board",
+                o.archived_sightings,
+            ),
+            (
+                "archive_bytes",
+                "Size of the acknowledged sightings kept on board",
+                o.archived_bytes,
+            ),
+        ] {
+            self.gauge(name, help, value as f64)?;
+        }
+        self.gauge(
+            "outbox_oldest_pending_seconds",
+            "Age of the oldest pending message",
+            o.oldest_pending_seconds.unwrap_or(0) as f64,
+        )?;
+        self.flag(
+            "outbox_writable",
+            "Whether the outbox's commits work",
+            o.error.is_none(),
+        )
+    }
+
+    fn position_and_time(&self, h: &Health) -> Registered {
+        let (p, t) = (&h.position, &h.time);
+        let states = Self::states(&POSITION_STATES, &p.state).into_iter();
+        let states = states.map(|(state, holds)| (vec![state], holds));
+        let help = "1 for the GNSS receiver's state, 0 for the others";
+        self.gauges("position_state", help, &["state"], states)?;
+        let seconds = |milliseconds: u64| milliseconds as f64 / 1000.0;
+        self.gauge(
+            "position_fix_age_seconds",
+            "Age of the last GNSS fix",
+            p.fix_milliseconds_ago.map(seconds),
+        )?;
+        self.gauge(
+            "position_satellites",
+            "Satellites used for the last GNSS fix",
+            p.satellites.map(f64::from),
+        )?;
+        self.counter(
+            "position_sentences",
+            "Sentences received from the GNSS receiver",
+            p.sentences,
+        )?;
+        self.counter(
+            "position_damaged_lines",
+            "Malformed lines from the GNSS receiver",
+            p.damaged,
+        )?;
+        self.flag(
+            "time_from_gnss",
+            "Whether sightings are dated by GNSS time",
+            t.source == "gnss",
+        )?;
+        self.gauge(
+            "time_uncertainty_seconds",
+            "Uncertainty of live frames' dates",
+            t.uncertainty_milliseconds.map(|m| f64::from(m) / 1000.0),
+        )?;
+        self.gauge(
+            "clock_ahead_seconds",
+            "How far the computer's clock is ahead of GNSS time",
+            t.system_clock_ahead_milliseconds.map(|m| m as f64 / 1000.0),
+        )?;
+        self.counter(
+            "clock_jumps",
+            "Times that the computer's clock was set",
+            t.clock_jumps,
+        )
+    }
+
+    fn machine(&self, h: &Health) -> Registered {
+        let sensors = &h.machine.temperatures;
+        self.gauges(
+            "temperature_celsius",
+            "Temperature of a sensor of the computer",
+            &["sensor"],
+            sensors.iter().map(|t| (vec![t.sensor.as_str()], t.celsius)),
+        )?;
+        let hottest = sensors.iter().map(|t| t.severity).max().unwrap_or_default();
+        let help = "0 ok, 1 warning, 2 critical";
+        self.gauge("temperature_severity", help, number(hottest))?;
+        let Some(disk) = h.machine.disk else {
+            return Ok(());
+        };
+        self.gauge(
+            "disk_free_bytes",
+            "Free space on the outbox's disk",
+            disk.free_bytes as f64,
+        )?;
+        self.gauge(
+            "disk_size_bytes",
+            "Size of the outbox's disk",
+            disk.total_bytes as f64,
+        )?;
+        self.gauge("disk_severity", help, number(disk.severity))
+    }
+}
+
+fn number(severity: Severity) -> f64 {
+    match severity {
+        Severity::Ok => 0.0,
+        Severity::Warning => 1.0,
+        Severity::Critical => 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

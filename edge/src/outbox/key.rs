@@ -1,0 +1,33 @@
+//! How messages are identified, in the program and in the database.
+
+use flukewatch_common::sighting::MessageKind;
+use uuid::Uuid;
+
+/// Identifies a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The sighting's id.
+    pub sighting: Uuid,
+    /// The kind of message.
+    pub part: MessageKind,
+}
+
+pub(super) fn part_number(part: MessageKind) -> i64 {
+    match part {
+        MessageKind::Sighting => 0,
+        MessageKind::Picture => 1,
+    }
+}
+
+pub(super) fn part(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<MessageKind> {
+    match row.get(column)? {
+        0 => Ok(MessageKind::Sighting),
+        1 => Ok(MessageKind::Picture),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
+}
+
+pub(super) fn uuid(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Uuid> {
+    let bytes: [u8; 16] = row.get(column)?;
+    Ok(Uuid::from_bytes(bytes))
+}

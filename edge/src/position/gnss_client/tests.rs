@@ -1,0 +1,215 @@
+use super::*;
+use crate::time::{ManualMonotonicClock, MonotonicTimestamp, UtcClock};
+use flukewatch_common::clock::{ManualClock, Timestamp};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Mutex;
+
+/// What the connection does.
+enum Event {
+    Refused,
+    Connected,
+    Bytes(&'static [u8]),
+    /// Nothing for the given seconds.
+    Silence(u64),
+    Closed,
+    /// The test is over.
+    Stop,
+}
+use Event::{Bytes, Closed, Connected, Refused, Silence};
+
+#[derive(Clone)]
+struct Script {
+    events: Arc<Mutex<VecDeque<Event>>>,
+    clock: Arc<ManualMonotonicClock>,
+    stop: CancellationToken,
+}
+
+impl Script {
+    fn next(&self) -> Event {
+        self.events
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Event::Stop)
+    }
+}
+
+impl std::fmt::Display for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the test")
+    }
+}
+
+impl Connector for Script {
+    fn connect(&mut self) -> io::Result<Box<dyn Transport>> {
+        match self.next() {
+            Connected => Ok(Box::new(self.clone())),
+            Refused => Err(io::Error::other("refused")),
+            _ => {
+                self.stop.cancel();
+                Err(io::Error::other("over"))
+            }
+        }
+    }
+}
+
+impl Transport for Script {
+    fn receive(&mut self, into: &mut [u8]) -> io::Result<Received> {
+        match self.next() {
+            Bytes(bytes) => {
+                into[..bytes.len()].copy_from_slice(bytes);
+                Ok(Received::Bytes(bytes.len()))
+            }
+            Silence(seconds) => {
+                self.clock.advance(Duration::from_secs(seconds));
+                Ok(Received::Nothing)
+            }
+            Closed => Ok(Received::Closed),
+            _ => {
+                self.stop.cancel();
+                Ok(Received::Nothing)
+            }
+        }
+    }
+}
+
+/// Plays `script` to its end.
+fn played(
+    protocol: Protocol,
+    script: Vec<Event>,
+) -> (Arc<PositionHistory>, Arc<ManualMonotonicClock>) {
+    let clock = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
+        1000,
+    )));
+    let stop = CancellationToken::default();
+    let connector = Script {
+        events: Arc::new(Mutex::new(script.into())),
+        clock: clock.clone(),
+        stop: stop.clone(),
+    };
+    let positions = Arc::new(PositionHistory::new(Duration::from_secs(60), true));
+    let computer = Arc::new(ManualClock::new(Timestamp(0)));
+    let utc_clock = Arc::new(UtcClock::new(computer, clock.clone()));
+    let client = GnssClient {
+        connector: Box::new(connector),
+        protocol,
+        timeout: Duration::from_secs(10),
+        fix_assembler: FixAssembler::new(positions.clone(), utc_clock),
+        positions: positions.clone(),
+        clock: clock.clone(),
+        backoff: Backoff::new(Duration::from_millis(2), Box::new(StdRng::seed_from_u64(1))),
+        stop,
+    };
+    client.run();
+    (positions, clock)
+}
+
+const GGA: &[u8] = b"$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,54.0,M,,*73\r\n";
+
+#[test]
+fn the_sentence_of_the_test_is_valid() {
+    assert!(sentence::parse(GGA).is_ok());
+}
+
+#[test]
+fn a_receiver_is_reconnected_until_it_answers_and_after_it_closes() {
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![
+            Refused,
+            Refused,
+            Connected,
+            Bytes(GGA),
+            Closed,
+            Refused,
+            Connected,
+            Bytes(&GGA[..20]),
+            Bytes(&GGA[20..]),
+        ],
+    );
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.state.as_str(), health.connections, health.sentences),
+        ("fix", 2, 2)
+    );
+    assert_eq!(
+        (health.latitude, health.longitude),
+        (Some(38.5), Some(-28.5))
+    );
+}
+
+#[test]
+fn a_silent_receiver_times_out_and_is_reconnected() {
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![Connected, Bytes(GGA), Silence(6), Silence(6), Refused],
+    );
+    let health = positions.health(&*clock);
+    // The last attempt was refused.
+    assert_eq!(health.state, "connecting");
+    assert_eq!(health.fix_milliseconds_ago, Some(12_000));
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![Connected, Bytes(GGA), Silence(12), Connected, Silence(1)],
+    );
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.state.as_str(), health.connections),
+        ("timed_out", 2)
+    );
+    assert_eq!(
+        health.trouble.as_deref(),
+        Some("the test: no data within 10 s")
+    );
+}
+
+#[test]
+fn bytes_without_sentences_are_reported() {
+    let garbage = b"\x86\x1f\xf8\n\xe6\x66\n";
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![
+            Connected,
+            Bytes(garbage),
+            Silence(6),
+            Bytes(garbage),
+            Silence(6),
+            Connected,
+        ],
+    );
+    let health = positions.health(&*clock);
+    let trouble = health.trouble.unwrap();
+    assert!(trouble.contains("baud rate"), "{trouble}");
+    assert_eq!((health.state.as_str(), health.damaged), ("timed_out", 4));
+}
+
+#[test]
+fn a_damaged_sentence_does_not_affect_others() {
+    let mut damaged = GGA.to_vec();
+    damaged[25] ^= 1;
+    let damaged: &'static [u8] = damaged.leak();
+    let (positions, clock) = played(Protocol::Nmea, vec![Connected, Bytes(damaged), Bytes(GGA)]);
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.state.as_str(), health.damaged, health.sentences),
+        ("fix", 1, 1)
+    );
+}
+
+#[test]
+fn gpsd_is_read() {
+    let (positions, clock) = played(
+        Protocol::Gpsd,
+        vec![
+            Connected,
+            Bytes(b"{\"class\":\"VERSION\",\"release\":\"3.25\"}\r\n"),
+            Bytes(b"{\"class\":\"SKY\",\"uSat\":8}\r\n{\"class\":\"TPV\",\"mode\":3,\"lat\":38.5,"),
+            Bytes(b"\"lon\":-28.5}\r\n"),
+        ],
+    );
+    let health = positions.health(&*clock);
+    assert_eq!((health.state.as_str(), health.satellites), ("fix", Some(8)));
+}

@@ -1,0 +1,272 @@
+//! The fixes of the last minutes, and the state of the receiver.
+
+use crate::time::{MonotonicClock, MonotonicTimestamp};
+use flukewatch_common::position::{FixQuality, Position};
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Fixes to keep: twenty minutes of one per second.
+const MAX_FIXES: usize = 1200;
+
+/// A position of the boat. Angles in degrees, speed in knots.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Fix {
+    /// When the sentence arrived.
+    pub at: MonotonicTimestamp,
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// Its quality.
+    pub quality: FixQuality,
+    /// Satellites in use.
+    pub satellites: Option<u8>,
+    /// Horizontal dilution of precision.
+    pub hdop: Option<f32>,
+    /// Speed over ground.
+    pub speed: Option<f32>,
+    /// Course over ground, true.
+    pub course: Option<f32>,
+    /// True heading.
+    pub heading: Option<f32>,
+}
+
+/// The position in the health document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PositionHealth {
+    /// `off` (no receiver configured), `connecting`, `timed_out`, `no_fix`, `fix` or `stale_fix`.
+    pub state: String,
+    /// The last error, while it lasts.
+    pub trouble: Option<String>,
+    /// Degrees north, of the last fix.
+    pub latitude: Option<f64>,
+    /// Degrees east, of the last fix.
+    pub longitude: Option<f64>,
+    /// The quality of the last fix.
+    pub quality: Option<FixQuality>,
+    /// Satellites in use at the last fix.
+    pub satellites: Option<u8>,
+    /// The age of the last fix, in milliseconds.
+    pub fix_milliseconds_ago: Option<u64>,
+    /// Valid sentences.
+    pub sentences: u64,
+    /// Invalid or damaged lines.
+    pub damaged: u64,
+    /// Connections made.
+    pub connections: u64,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    fixes: VecDeque<Fix>,
+    configured: bool,
+    /// Whether sentences arrive.
+    receiving: bool,
+    /// Whether the receiver reported that it has no fix.
+    no_fix: bool,
+    timed_out: bool,
+    trouble: Option<String>,
+    sentences: u64,
+    damaged: u64,
+    connections: u64,
+}
+
+/// Recent fixes and the state of the receiver. Written by the GNSS client.
+#[derive(Debug)]
+pub struct PositionHistory {
+    max_age: Duration,
+    inner: Mutex<Inner>,
+}
+
+impl PositionHistory {
+    /// Fixes older than `max_age` are not used. `configured` is whether there is a receiver.
+    pub fn new(max_age: Duration, configured: bool) -> Self {
+        let inner = Inner {
+            configured,
+            ..Inner::default()
+        };
+        Self {
+            max_age,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// The position at `at`, from the nearest fix; `None` where none is near enough.
+    pub fn near(&self, at: MonotonicTimestamp) -> Option<Position> {
+        let inner = self.lock();
+        let fix = inner.fixes.iter().min_by_key(|fix| fix.at.abs_diff(at))?;
+        let age = fix.at.abs_diff(at);
+        (age <= self.max_age).then(|| Position {
+            latitude: fix.latitude,
+            longitude: fix.longitude,
+            quality: fix.quality,
+            age: u32::try_from(age.as_millis()).unwrap_or(u32::MAX),
+            satellites: fix.satellites,
+            hdop: fix.hdop,
+            speed: fix.speed,
+            course: fix.course,
+            heading: fix.heading,
+        })
+    }
+
+    /// The last fix.
+    pub fn last(&self) -> Option<Fix> {
+        self.lock().fixes.back().copied()
+    }
+
+    pub(super) fn add(&self, fix: Fix) {
+        let mut inner = self.lock();
+        if inner.fixes.len() == MAX_FIXES {
+            inner.fixes.pop_front();
+        }
+        inner.fixes.push_back(fix);
+        inner.no_fix = false;
+    }
+
+    pub(super) fn set_no_fix(&self) {
+        self.lock().no_fix = true;
+    }
+
+    pub(super) fn count_connection(&self) {
+        let mut inner = self.lock();
+        inner.connections += 1;
+    }
+
+    pub(super) fn count_sentence(&self) {
+        let mut inner = self.lock();
+        inner.sentences += 1;
+        (inner.receiving, inner.timed_out) = (true, false);
+        inner.trouble = None;
+    }
+
+    pub(super) fn count_damaged(&self) {
+        self.lock().damaged += 1;
+    }
+
+    /// The connection ended or could not be made; `connected` is whether it was made.
+    pub(super) fn set_disconnected(&self, connected: bool, trouble: String) {
+        let mut inner = self.lock();
+        (inner.receiving, inner.timed_out) = (false, connected);
+        inner.trouble = Some(trouble);
+    }
+
+    /// The position in the health document now.
+    pub fn health(&self, clock: &dyn MonotonicClock) -> PositionHealth {
+        let inner = self.lock();
+        let last = inner.fixes.back();
+        let age = last.map(|fix| clock.now().since(fix.at));
+        let state = match age {
+            _ if !inner.configured => "off",
+            _ if inner.timed_out => "timed_out",
+            _ if !inner.receiving => "connecting",
+            _ if inner.no_fix => "no_fix",
+            None => "no_fix",
+            Some(age) if age > self.max_age => "stale_fix",
+            Some(_) => "fix",
+        };
+        PositionHealth {
+            state: state.to_owned(),
+            trouble: inner.trouble.clone(),
+            latitude: last.map(|f| f.latitude),
+            longitude: last.map(|f| f.longitude),
+            quality: last.map(|f| f.quality),
+            satellites: last.and_then(|f| f.satellites),
+            fix_milliseconds_ago: age.and_then(|a| u64::try_from(a.as_millis()).ok()),
+            sentences: inner.sentences,
+            damaged: inner.damaged,
+            connections: inner.connections,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ManualMonotonicClock;
+
+    fn fix(seconds: i64, latitude: f64) -> Fix {
+        Fix {
+            at: MonotonicTimestamp::from_millis(seconds * 1000),
+            latitude,
+            longitude: -28.0,
+            quality: FixQuality::Autonomous,
+            satellites: None,
+            hdop: None,
+            speed: None,
+            course: None,
+            heading: None,
+        }
+    }
+
+    #[test]
+    fn the_fix_nearest_in_time_is_given_with_its_age() {
+        let positions = PositionHistory::new(Duration::from_secs(60), true);
+        assert_eq!(positions.near(MonotonicTimestamp(0)), None);
+        (0..=10).for_each(|s| positions.add(fix(s, s as f64)));
+        let near = positions
+            .near(MonotonicTimestamp::from_millis(4_400))
+            .unwrap();
+        assert_eq!((near.latitude, near.age), (4.0, 400));
+        let after = positions
+            .near(MonotonicTimestamp::from_millis(70_000))
+            .unwrap();
+        assert_eq!((after.latitude, after.age), (10.0, 60_000));
+    }
+
+    #[test]
+    fn a_stale_fix_is_not_used() {
+        let positions = PositionHistory::new(Duration::from_secs(60), true);
+        positions.add(fix(10, 1.0));
+        assert_eq!(
+            positions.near(MonotonicTimestamp::from_millis(70_001)),
+            None
+        );
+        positions.count_sentence();
+        let clock = ManualMonotonicClock::new(MonotonicTimestamp::from_millis(70_001));
+        let health = positions.health(&clock);
+        assert_eq!(
+            (health.state.as_str(), health.fix_milliseconds_ago),
+            ("stale_fix", Some(60_001))
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let positions = PositionHistory::new(Duration::from_secs(60), true);
+        (0..3000).for_each(|s| positions.add(fix(s, 1.0)));
+        assert_eq!(positions.lock().fixes.len(), MAX_FIXES);
+        assert!(
+            positions
+                .near(MonotonicTimestamp::from_millis(1_000_000))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn health_has_each_state() {
+        let clock = ManualMonotonicClock::new(MonotonicTimestamp::from_millis(10_000));
+        let state = |p: &PositionHistory| p.health(&clock).state;
+        assert_eq!(
+            state(&PositionHistory::new(Duration::from_secs(9), false)),
+            "off"
+        );
+        let positions = PositionHistory::new(Duration::from_secs(9), true);
+        assert_eq!(state(&positions), "connecting");
+        positions.count_sentence();
+        assert_eq!(state(&positions), "no_fix");
+        positions.add(fix(9, 1.0));
+        assert_eq!(state(&positions), "fix");
+        positions.set_no_fix();
+        assert_eq!(state(&positions), "no_fix");
+        positions.set_disconnected(true, "nothing for 10 s".into());
+        assert_eq!(state(&positions), "timed_out");
+        positions.count_sentence();
+        assert_eq!(positions.health(&clock).trouble, None);
+    }
+}

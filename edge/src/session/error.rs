@@ -1,0 +1,53 @@
+//! What can end a session.
+
+use crate::models::ModelsError;
+use crate::outbox::OutboxError;
+use crate::pipeline::PipelineError;
+use crate::source::SourceError;
+use crate::uplink::BadBrokerUrl;
+use flukewatch_common::sighting::InvalidBoatId;
+
+/// Why a session cannot start, or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The models cannot be loaded.
+    #[error(transparent)]
+    Models(#[from] ModelsError),
+    /// The frame source failed.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The outbox cannot be used.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The frame loop failed.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// The boat's name is invalid; the configuration's check rejects it earlier.
+    #[error(transparent)]
+    Boat(#[from] InvalidBoatId),
+    /// The broker's address is invalid; the configuration's check rejects it earlier.
+    #[error(transparent)]
+    Broker(#[from] BadBrokerUrl),
+    /// The operating system refuses a thread or random numbers.
+    #[error("the operating system cannot {what}: {why}")]
+    System {
+        /// What was requested.
+        what: &'static str,
+        /// The cause.
+        why: String,
+    },
+    /// The frame loop's thread panicked.
+    #[error(
+        "internal error: the frame loop panicked; the outbox is intact. Please report it with the log"
+    )]
+    Panicked,
+}
+
+impl SessionError {
+    pub(super) fn thread(error: &std::io::Error) -> Self {
+        Self::System {
+            what: "start a thread",
+            why: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! A session's inputs: cameras, GNSS receiver and clocks.
+
+use super::error::SessionError;
+use super::random::random;
+use crate::backoff::Backoff;
+use crate::cancellation::CancellationToken;
+use crate::capture::{self, CameraState};
+use crate::config::{CameraSection, Config, Playback, SourceKind};
+use crate::health::InputHealth;
+use crate::position::{FixAssembler, GnssClient, PositionHistory};
+use crate::source::{
+    CameraFeed, Cameras, FrameSource, Pacer, RealTime, SourceError, Unpaced, replay,
+};
+use crate::source::{LiveCamera, LiveDependencies};
+use crate::time::{MonotonicClock, SystemMonotonicClock, UtcClock};
+use flukewatch_common::clock::Clock;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest backoff between two attempts to open a camera: short, since a camera that is back
+/// should be used soon.
+const MAX_CAMERA_BACKOFF: Duration = Duration::from_secs(5);
+/// The longest backoff between two attempts to connect to a GNSS receiver.
+const MAX_RECEIVER_BACKOFF: Duration = Duration::from_secs(15);
+
+/// The inputs at work. The receiver's thread ends soon after this is dropped.
+pub(super) struct Inputs {
+    pub(super) monotonic: Arc<dyn MonotonicClock>,
+    pub(super) utc_clock: Arc<UtcClock>,
+    pub(super) positions: Arc<PositionHistory>,
+    cameras: Vec<Arc<CameraState>>,
+    /// Which of `cameras` are live.
+    live: Vec<bool>,
+    closing: CancellationToken,
+}
+
+impl Inputs {
+    /// Starts the clocks and the receiver's thread.
+    pub(super) fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, SessionError> {
+        let monotonic: Arc<dyn MonotonicClock> = Arc::new(SystemMonotonicClock);
+        let utc_clock = Arc::new(UtcClock::new(clock, monotonic.clone()));
+        let receiver = config.position.receiver();
+        let positions = Arc::new(PositionHistory::new(
+            config.position.max_fix_age(),
+            receiver.is_some(),
+        ));
+        let closing = CancellationToken::default();
+        if let Some((connector, protocol)) = receiver {
+            let receiver = GnssClient {
+                connector,
+                protocol,
+                timeout: config.position.timeout(),
+                fix_assembler: FixAssembler::new(positions.clone(), utc_clock.clone()),
+                positions: positions.clone(),
+                clock: monotonic.clone(),
+                backoff: Backoff::new(MAX_RECEIVER_BACKOFF, random()?),
+                stop: closing.clone(),
+            };
+            std::thread::Builder::new()
+                .name("position".into())
+                .spawn(move || receiver.run())
+                .map_err(|e| SessionError::thread(&e))?;
+        }
+        let cameras = config
+            .cameras
+            .iter()
+            .map(|c| Arc::new(CameraState::new(&c.name)))
+            .collect();
+        Ok(Self {
+            monotonic,
+            utc_clock,
+            positions,
+            cameras,
+            live: config.cameras.iter().map(CameraSection::is_live).collect(),
+            closing,
+        })
+    }
+
+    /// The frames of all cameras. A single replay needs no thread: its frames are read on demand.
+    pub(super) fn frames(
+        &self,
+        config: &Config,
+        stop: &CancellationToken,
+    ) -> Result<Box<dyn FrameSource>, SessionError> {
+        let mut feeds = vec![];
+        for (camera, state) in config.cameras.iter().zip(&self.cameras) {
+            let source = if camera.is_live() {
+                self.live(camera, state, stop)?
+            } else {
+                state.update(|h| "replaying".clone_into(&mut h.state));
+                self.replay(camera, stop)?
+            };
+            feeds.push(CameraFeed {
+                name: camera.name.clone(),
+                source,
+                live: camera.is_live(),
+                state: state.clone(),
+            });
+        }
+        match feeds.pop() {
+            Some(only) if feeds.is_empty() && !only.live => Ok(only.source),
+            last => {
+                feeds.extend(last);
+                let cameras = Cameras::start(feeds).map_err(|e| SessionError::thread(&e))?;
+                Ok(Box::new(cameras))
+            }
+        }
+    }
+
+    fn live(
+        &self,
+        camera: &CameraSection,
+        state: &Arc<CameraState>,
+        stop: &CancellationToken,
+    ) -> Result<Box<dyn FrameSource>, SessionError> {
+        let (clock, ends) = (self.monotonic.clone(), stop.clone());
+        let tools = LiveDependencies {
+            open: Box::new(move |place| capture::open(place, &clock, &ends)),
+            backoff: Backoff::new(MAX_CAMERA_BACKOFF, random()?),
+            clock: self.monotonic.clone(),
+            sleep: Box::new(std::thread::sleep),
+            state: state.clone(),
+            stop: stop.clone(),
+        };
+        Ok(Box::new(LiveCamera::new(camera.live(), tools)))
+    }
+
+    fn replay(
+        &self,
+        camera: &CameraSection,
+        stop: &CancellationToken,
+    ) -> Result<Box<dyn FrameSource>, SourceError> {
+        let pacer: Box<dyn Pacer> = match camera.playback {
+            Playback::RealTime => Box::new(RealTime::new(stop.clone())),
+            Playback::Fast => Box::new(Unpaced(stop.clone())),
+        };
+        let films = camera.source == SourceKind::Replay;
+        replay(
+            &camera.path,
+            films,
+            self.monotonic.now(),
+            camera.frames_per_second,
+            pacer,
+        )
+    }
+
+    /// Their part of the health document.
+    pub(super) fn health(&self) -> InputHealth {
+        InputHealth {
+            cameras: self
+                .cameras
+                .iter()
+                .map(|c| c.health(&*self.monotonic))
+                .collect(),
+            position: self.positions.health(&*self.monotonic),
+            time: self.utc_clock.status(),
+        }
+    }
+
+    /// The step counters of the live cameras that have not ended.
+    pub(super) fn live_steps(&self) -> Vec<u64> {
+        let live = self.cameras.iter().zip(&self.live);
+        live.filter(|(camera, live)| **live && !camera.has_ended())
+            .map(|(camera, _)| camera.steps())
+            .collect()
+    }
+}
+
+impl Drop for Inputs {
+    fn drop(&mut self) {
+        self.closing.cancel();
+    }
+}

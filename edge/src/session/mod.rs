@@ -1,0 +1,20 @@
+//! A boat at work with one configuration: frame loop, uploader and monitor, from start to end.
+//!
+//! [`Session::start`] wires the parts together, [`Session::wait`] runs them until the source ends
+//! or the session is cancelled.
+
+mod assembly;
+mod error;
+mod inputs;
+mod monitor;
+mod random;
+#[expect(clippy::module_inception, reason = "the folder's one public type")]
+mod session;
+mod watchdog;
+
+pub use assembly::PICTURE_PADDING;
+pub use error::SessionError;
+pub use session::{Finished, RunOptions, Session, run};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,262 @@
+//! Watches a running session: writes `health.json`, refreshes the page, notifies systemd, pings its
+//! watchdog, prunes the archive.
+
+use super::inputs::Inputs;
+use super::watchdog::{FrameLoopSteps, Liveness, Vitals, Watchdog, WriteProbe};
+use crate::app_state::AppState;
+use crate::config::Config;
+use crate::health::{Health, HealthSources, OutboxHealth};
+use crate::machine::{MachineMonitor, Severity};
+use crate::outbox::{ArchiveLimits, OutboxError, Queue};
+use crate::status;
+use flukewatch_inference::engine::status::EngineStatus;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How often `health.json` is written.
+const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the page's document is refreshed while the page is open.
+const PAGE_INTERVAL: Duration = Duration::from_secs(2);
+/// The page counts as closed after this long without a request.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time between two write probes of the outbox.
+const PROBE_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the archive is pruned.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+
+/// What is monitored.
+pub(super) struct Subject {
+    pub(super) queue: Queue,
+    pub(super) inputs: Inputs,
+    pub(super) bundle: String,
+    pub(super) engine: Arc<EngineStatus>,
+}
+
+/// Polled by the session. Its own failures are logged and end nothing.
+pub(super) struct Monitor {
+    subject: Subject,
+    file: PathBuf,
+    machine: MachineMonitor,
+    archive: Option<ArchiveLimits>,
+    state: AppState,
+    watchdog: Watchdog,
+    probe: WriteProbe,
+    outbox_error: Option<String>,
+    /// Why the watchdog is not pinged.
+    unhealthy: Option<String>,
+    schedule: Schedule,
+}
+
+/// When each task was last done.
+#[derive(Default)]
+struct Schedule {
+    saved: Option<Instant>,
+    published: Option<Instant>,
+    probed: Option<Instant>,
+    pinged: Option<Instant>,
+    pruned: Option<Instant>,
+}
+
+/// Whether `interval` has passed since `last`, which is then set to now.
+fn due(last: &mut Option<Instant>, interval: Duration) -> bool {
+    let due = last.is_none_or(|at| at.elapsed() >= interval);
+    if due {
+        *last = Some(Instant::now());
+    }
+    due
+}
+
+impl Monitor {
+    pub(super) fn new(config: &Config, subject: Subject, state: AppState) -> Self {
+        let section = &config.machine;
+        state.status.set_outbox(config.outbox.path.clone());
+        Self {
+            watchdog: Watchdog::new(subject.inputs.monotonic.clone()),
+            subject,
+            file: config.outbox.path.join("health.json"),
+            machine: MachineMonitor::new(
+                section.sensors.clone(),
+                config.outbox.path.clone(),
+                section.thermal(),
+                section.disk(),
+            ),
+            archive: config.archive.limits(),
+            state,
+            probe: WriteProbe::Committed,
+            outbox_error: None,
+            unhealthy: None,
+            schedule: Schedule::default(),
+        }
+    }
+
+    /// Logs what the session works with.
+    pub(super) fn log_start(&self, config: &Config) {
+        let cameras: Vec<String> = config
+            .cameras
+            .iter()
+            .map(|c| c.place().to_string())
+            .collect();
+        let Subject {
+            queue,
+            bundle,
+            engine,
+            ..
+        } = &self.subject;
+        tracing::info!(
+            boat = %queue.boat(),
+            bundle,
+            engine = engine.active(),
+            accelerator = %engine.accelerator(),
+            cameras = cameras.join(", "),
+            "session started"
+        );
+    }
+
+    /// The health document of this moment.
+    pub(super) fn health(&mut self) -> Result<Health, OutboxError> {
+        let Subject {
+            queue,
+            inputs,
+            bundle,
+            engine,
+        } = &self.subject;
+        let pending = queue.counts()?;
+        let backlog = queue.backlog()?;
+        let now = inputs.utc_clock.now();
+        let age = |oldest| u64::try_from(now.millis_since(oldest) / 1000).unwrap_or(0);
+        Ok(Health::collect(HealthSources {
+            boat: queue.boat().as_str(),
+            bundle,
+            engine,
+            counters: &self.state.counters,
+            pending,
+            now,
+            uptime: self.state.started.elapsed(),
+            inputs: inputs.health(),
+            machine: self.machine.measure(),
+            outbox: OutboxHealth {
+                pending_bytes: backlog.bytes,
+                oldest_pending_seconds: backlog.oldest.map(age),
+                in_flight: self.state.counters.in_flight(),
+                archived_sightings: backlog.archived,
+                archived_bytes: backlog.archived_bytes,
+                error: self.outbox_error.clone(),
+            },
+        }))
+    }
+
+    /// Does everything that is due.
+    pub(super) fn poll(&mut self) {
+        self.subject.inputs.utc_clock.check_system_clock();
+        self.ping_when_due();
+        if due(&mut self.schedule.saved, SAVE_INTERVAL) {
+            self.schedule.published = Some(Instant::now());
+            match self.health() {
+                Ok(health) => {
+                    self.save(&health);
+                    self.state.systemd.status(&status::summary(&health));
+                    self.prune_when_due(&health);
+                    self.state.status.publish(health);
+                }
+                Err(e) => tracing::warn!(error = %e, "cannot read the outbox"),
+            }
+        } else if self.state.status.requested_within(PAGE_TIMEOUT)
+            && due(&mut self.schedule.published, PAGE_INTERVAL)
+            && let Ok(health) = self.health()
+        {
+            self.state.status.publish(health);
+        }
+    }
+
+    /// Writes `health.json`.
+    pub(super) fn save(&self, health: &Health) {
+        if let Err(e) = health.write(&self.file) {
+            tracing::warn!(file = %self.file.display(), error = %e, "cannot write the health file");
+        }
+    }
+
+    /// Whether everything is acknowledged.
+    pub(super) fn delivered(&self) -> bool {
+        self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
+    }
+
+    /// Probes the outbox, and pings the watchdog where the session is healthy.
+    fn ping_when_due(&mut self) {
+        let timeout = self.state.systemd.watchdog_timeout();
+        let interval = timeout.map_or(PROBE_INTERVAL, |t| t / 4);
+        if due(&mut self.schedule.probed, PROBE_INTERVAL.min(interval)) {
+            self.probe_outbox();
+        }
+        if !due(&mut self.schedule.pinged, interval) {
+            return;
+        }
+        let heartbeat = &self.state.heartbeat;
+        let vitals = Vitals {
+            frame_loop: FrameLoopSteps {
+                steps: heartbeat.steps(),
+                waiting: heartbeat.is_waiting(),
+                finished: heartbeat.is_finished(),
+            },
+            cameras: self.subject.inputs.live_steps(),
+            probe: self.probe,
+            in_memory: self.state.counters.in_memory(),
+        };
+        match self.watchdog.evaluate(&vitals) {
+            Liveness::Healthy => {
+                if self.unhealthy.take().is_some() {
+                    tracing::info!("session healthy again");
+                }
+                self.state.systemd.ping_watchdog();
+            }
+            Liveness::Unhealthy(why) => {
+                if self.unhealthy.is_none() {
+                    let restart = timeout.is_some();
+                    tracing::error!(
+                        reason = why,
+                        systemd_restarts = restart,
+                        "session unhealthy"
+                    );
+                }
+                self.unhealthy = Some(why);
+            }
+        }
+    }
+
+    fn probe_outbox(&mut self) {
+        let (probe, error) = match self.subject.queue.probe_write() {
+            Ok(()) => (WriteProbe::Committed, None),
+            Err(e @ OutboxError::Full { .. }) => (WriteProbe::DiskFull, Some(e.to_string())),
+            Err(e) => (WriteProbe::Failed, Some(e.to_string())),
+        };
+        match (&self.outbox_error, &error) {
+            (None, Some(e)) => tracing::error!(error = e, "outbox commits fail"),
+            (Some(_), None) => tracing::info!("outbox commits work again"),
+            _ => {}
+        }
+        self.probe = probe;
+        self.outbox_error = error;
+    }
+
+    fn prune_when_due(&mut self, health: &Health) {
+        let full = health
+            .machine
+            .disk
+            .is_some_and(|d| d.severity == Severity::Critical);
+        let due = due(&mut self.schedule.pruned, PRUNE_INTERVAL);
+        if !due && (!full || health.outbox.archived_sightings == 0) {
+            return;
+        }
+        let nothing = ArchiveLimits {
+            max_age: Duration::ZERO,
+            max_bytes: 0,
+        };
+        let limits = self.archive.filter(|_| !full).unwrap_or(nothing);
+        let now = self.subject.inputs.utc_clock.now();
+        match self.subject.queue.prune(limits, now) {
+            Ok(0) => {}
+            Ok(sightings) => tracing::info!(sightings, "pruned the archive"),
+            Err(e) => tracing::warn!(error = %e, "cannot prune the archive"),
+        }
+    }
+}

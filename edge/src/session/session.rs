@@ -1,0 +1,214 @@
+//! One session, from start to end.
+
+use super::assembly::{PipelineInputs, pipeline};
+use super::error::SessionError;
+use super::inputs::Inputs;
+use super::monitor::{Monitor, Subject};
+use super::random::random;
+use crate::app_state::AppState;
+use crate::backoff::Backoff;
+use crate::cancellation::CancellationToken;
+use crate::config::Config;
+use crate::health::{Counters, Health};
+use crate::models::Models;
+use crate::outbox::{Outbox, Queue};
+use crate::pipeline::PipelineError;
+use crate::report::TimeAndPosition;
+use crate::uplink::{BrokerUrl, MqttUplink, Uploader, UploaderParts, UploaderSettings};
+use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_common::sighting::BoatId;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+/// How often the end is checked for.
+const POLL: Duration = Duration::from_millis(100);
+
+/// When a session ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// Ends once the source has ended and everything is acknowledged, or this long after the
+    /// source's end. Without it a session goes on sending until it is cancelled.
+    pub until_delivered: Option<Duration>,
+}
+
+/// How a session ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The last health document.
+    pub health: Health,
+    /// Whether everything was to be delivered and was not.
+    pub undelivered: bool,
+}
+
+/// Runs one session of `config`, without a service manager. Blocks; when `stop` is cancelled, the
+/// open encounter is reported and saved first.
+///
+/// # Errors
+/// When a part cannot be set up, the source fails, or a sighting could not be saved.
+pub fn run(
+    config: &Config,
+    options: RunOptions,
+    stop: &CancellationToken,
+) -> Result<Finished, SessionError> {
+    let models = Models::open(config)?;
+    Session::start(config, models, stop, &AppState::default())?.wait(options)
+}
+
+/// A boat at work with one configuration.
+pub struct Session {
+    pipeline_thread: JoinHandle<Result<(), PipelineError>>,
+    monitor: Monitor,
+    runtime: Runtime,
+    uploader: tokio::task::JoinHandle<()>,
+    stop: CancellationToken,
+}
+
+impl Session {
+    /// Starts all parts as `config` says. `stop` cancels the session; so does [`Session::stop`].
+    ///
+    /// # Errors
+    /// When a part cannot be set up.
+    pub fn start(
+        config: &Config,
+        models: Models,
+        stop: &CancellationToken,
+        state: &AppState,
+    ) -> Result<Self, SessionError> {
+        let stop = stop.child_token();
+        let boat: BoatId = config.boat.name.parse()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let accepted = Arc::new(Notify::new());
+
+        let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
+        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
+        let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
+        let inputs = Inputs::start(config, clock.clone())?;
+        let pipeline_inputs = PipelineInputs {
+            boat,
+            source: inputs.frames(config, &stop)?,
+            outbox,
+            time_and_position: TimeAndPosition {
+                utc_clock: inputs.utc_clock.clone(),
+                positions: inputs.positions.clone(),
+            },
+            clock: clock.clone(),
+            monotonic: inputs.monotonic.clone(),
+            accepted: accepted.clone(),
+            stop: stop.clone(),
+        };
+        let subject = Subject {
+            queue: to_monitor,
+            inputs,
+            bundle: models.identifier.bundle().to_owned(),
+            engine: models.engine.clone(),
+        };
+        let monitor = Monitor::new(config, subject, state.clone());
+        monitor.log_start(config);
+
+        let runtime = runtime()?;
+        let uploader = uploader(config, to_send, clock, state.counters.clone(), accepted)?;
+        let uploader = runtime.spawn(uploader.run());
+        let pipeline = pipeline(config, models, pipeline_inputs, state)?;
+        let pipeline_thread = std::thread::Builder::new()
+            .name("pipeline".into())
+            .spawn(move || pipeline.run())
+            .map_err(|e| SessionError::thread(&e))?;
+        Ok(Self {
+            pipeline_thread,
+            monitor,
+            runtime,
+            uploader,
+            stop,
+        })
+    }
+
+    /// Cancels this session alone.
+    pub fn stop(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits for the session's end. Blocks.
+    ///
+    /// # Errors
+    /// When the source failed, or a sighting could not be saved.
+    pub fn wait(self, options: RunOptions) -> Result<Finished, SessionError> {
+        let Self {
+            pipeline_thread,
+            mut monitor,
+            runtime,
+            uploader,
+            stop,
+        } = self;
+        while !pipeline_thread.is_finished() {
+            monitor.poll();
+            std::thread::sleep(POLL);
+        }
+        let ended = pipeline_thread.join().map_err(|_| SessionError::Panicked)?;
+        if ended.is_ok() {
+            tracing::info!("source ended; sending pending messages");
+            wait_for_delivery(&mut monitor, options, &stop);
+        }
+        uploader.abort();
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        let health = monitor.health()?;
+        monitor.save(&health);
+        ended?;
+        let pending = health.pending_sightings + health.pending_pictures;
+        Ok(Finished {
+            undelivered: options.until_delivered.is_some() && pending > 0,
+            health,
+        })
+    }
+}
+
+fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &CancellationToken) {
+    let started = Instant::now();
+    while !stop.is_cancelled() {
+        if let Some(limit) = options.until_delivered
+            && (monitor.delivered() || started.elapsed() >= limit)
+        {
+            return;
+        }
+        monitor.poll();
+        std::thread::sleep(POLL);
+    }
+}
+
+fn runtime() -> Result<Runtime, SessionError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(|e| SessionError::thread(&e))
+}
+
+fn uploader(
+    config: &Config,
+    queue: Queue,
+    clock: Arc<dyn Clock>,
+    counters: Arc<Counters>,
+    accepted: Arc<Notify>,
+) -> Result<Uploader<MqttUplink>, SessionError> {
+    let broker: BrokerUrl = config.uplink.broker.parse()?;
+    let queue = if config.archive.limits().is_some() {
+        queue.archives()
+    } else {
+        queue
+    };
+    Ok(Uploader::new(UploaderParts {
+        uplink: MqttUplink::new(broker.clone(), queue.boat().clone()),
+        broker: broker.to_string(),
+        queue,
+        settings: UploaderSettings {
+            window: config.uplink.window,
+            ack_timeout: config.uplink.ack_timeout(),
+        },
+        backoff: Backoff::new(config.uplink.max_backoff(), random()?),
+        clock,
+        counters,
+        accepted,
+    }))
+}

@@ -1,0 +1,72 @@
+//! The interface of every source of frames.
+
+use crate::frame::Frame;
+use std::path::PathBuf;
+
+/// The next event of a source.
+#[derive(Debug)]
+pub enum SourceEvent {
+    /// A frame.
+    Frame(Frame),
+    /// No frame yet; ask again.
+    Idle,
+    /// One of several cameras has ended; the others go on.
+    CameraEnded(usize),
+    /// There will be no more frames: the source has ended or was cancelled.
+    Ended,
+}
+
+impl SourceEvent {
+    /// The frame, if it is one.
+    pub fn frame(self) -> Option<Frame> {
+        match self {
+            Self::Frame(frame) => Some(frame),
+            Self::Idle | Self::CameraEnded(_) | Self::Ended => None,
+        }
+    }
+}
+
+/// A camera, or a replay of recorded frames.
+pub trait FrameSource: Send {
+    /// Waits for the next frame for a limited time.
+    ///
+    /// # Errors
+    /// [`SourceError::InvalidFrame`] for one frame, after which the source goes on. Any other error
+    /// ends it.
+    fn next(&mut self) -> Result<SourceEvent, SourceError>;
+}
+
+/// Why there is no frame.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// This frame cannot be used; the next may.
+    #[error("frame {frame}: {reason}")]
+    InvalidFrame {
+        /// Its name.
+        frame: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The file or folder cannot be read.
+    #[error("cannot read frames from {}: {source}", .path.display())]
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// Not a video, or of an unsupported format.
+    #[error("cannot replay video {}: {reason}", .path.display())]
+    Video {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An internal error.
+    #[error("internal error: the thread of camera '{0}' panicked; please report it with the log")]
+    Panicked(String),
+    /// Nothing to replay.
+    #[error("no .jpg, .jpeg or .png images in {}", .0.display())]
+    Empty(PathBuf),
+}

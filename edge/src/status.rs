@@ -1,0 +1,337 @@
+//! The health document in plain words: for the page, `/healthz` and systemd's status line.
+
+use crate::health::{Broker, Health};
+use crate::machine::{Severity, hottest};
+use serde::Serialize;
+
+/// The status of one part of the boat.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct StatusItem {
+    /// How serious it is.
+    pub(crate) severity: Severity,
+    /// The part, e.g. `camera bow`.
+    pub(crate) subject: String,
+    /// The status.
+    pub(crate) message: String,
+}
+
+fn item(severity: Severity, subject: impl Into<String>, message: impl Into<String>) -> StatusItem {
+    StatusItem {
+        severity,
+        subject: subject.into(),
+        message: message.into(),
+    }
+}
+
+/// The status of each part.
+pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
+    let mut items = cameras(health);
+    items.push(outbox(health));
+    items.push(broker(health));
+    items.push(position(health));
+    items.push(time(health));
+    items.push(engine(health));
+    items.extend(machine(health));
+    items
+}
+
+/// The worst severity of `items`.
+pub(crate) fn worst(items: &[StatusItem]) -> Severity {
+    items.iter().map(|i| i.severity).max().unwrap_or_default()
+}
+
+/// One line: counts, then what needs attention.
+pub(crate) fn summary(health: &Health) -> String {
+    let mut line = format!(
+        "{} frames, {} sightings, {} messages pending",
+        health.frames,
+        health.accepted,
+        pending(health)
+    );
+    let problems = items(health)
+        .into_iter()
+        .filter(|i| i.severity > Severity::Ok);
+    for StatusItem {
+        subject, message, ..
+    } in problems
+    {
+        line += &format!("; {subject}: {message}");
+    }
+    line
+}
+
+fn pending(health: &Health) -> u64 {
+    health.pending_sightings + health.pending_pictures
+}
+
+fn cause(error: Option<&str>) -> String {
+    error.map(|e| format!(": {e}")).unwrap_or_default()
+}
+
+fn cameras(health: &Health) -> Vec<StatusItem> {
+    let items = health.cameras.iter().map(|camera| {
+        let subject = format!("camera {}", camera.name);
+        let mode = camera.mode.as_deref().unwrap_or("streaming");
+        let why = cause(camera.trouble.as_deref());
+        match camera.state.as_str() {
+            "streaming" => item(Severity::Ok, subject, mode),
+            "connecting" => item(Severity::Warning, subject, "not opened yet"),
+            "stalled" => item(
+                Severity::Warning,
+                subject,
+                format!("no frames; restarting{why}"),
+            ),
+            "disconnected" => item(
+                Severity::Critical,
+                subject,
+                format!("disconnected; reconnecting{why}"),
+            ),
+            "failed" => item(Severity::Critical, subject, format!("failed{why}")),
+            "replaying" => item(Severity::Ok, subject, "replay"),
+            "ended" => item(Severity::Ok, subject, "no more frames"),
+            other => item(Severity::Warning, subject, format!("{other}{why}")),
+        }
+    });
+    items.collect()
+}
+
+fn outbox(health: &Health) -> StatusItem {
+    let subject = "outbox";
+    let outbox = &health.outbox;
+    if health.dropped_sightings > 0 {
+        let message = format!(
+            "{} sightings lost; the log has their ids",
+            health.dropped_sightings
+        );
+        return item(Severity::Critical, subject, message);
+    }
+    if health.sightings_in_memory > 0 {
+        let message = format!(
+            "rejects sightings; {} are in memory only",
+            health.sightings_in_memory
+        );
+        return item(Severity::Critical, subject, message);
+    }
+    if let Some(error) = &outbox.error {
+        return item(Severity::Critical, subject, error);
+    }
+    if health.dead_letters > 0 {
+        let message = format!(
+            "{} dead letters; list them with `flukewatch-edge outbox`",
+            health.dead_letters
+        );
+        return item(Severity::Warning, subject, message);
+    }
+    match pending(health) {
+        0 => item(Severity::Ok, subject, "everything delivered"),
+        pending => {
+            let age = outbox
+                .oldest_pending_seconds
+                .map(|s| format!(", the oldest for {}", span(s)))
+                .unwrap_or_default();
+            let message = format!("{pending} messages pending{age}");
+            item(Severity::Ok, subject, message)
+        }
+    }
+}
+
+fn broker(health: &Health) -> StatusItem {
+    match health.broker {
+        Broker::Connected => item(Severity::Ok, "broker", "connected"),
+        Broker::Disconnected => item(Severity::Warning, "broker", "disconnected; reconnecting"),
+    }
+}
+
+fn position(health: &Health) -> StatusItem {
+    let p = &health.position;
+    let subject = "position";
+    let age = p
+        .fix_milliseconds_ago
+        .map(|ago| format!(", {} ago", span(ago / 1000)))
+        .unwrap_or_default();
+    let why = cause(p.trouble.as_deref());
+    match p.state.as_str() {
+        "off" | "" => item(Severity::Ok, subject, "no GNSS receiver configured"),
+        "fix" => {
+            let fix = p.latitude.zip(p.longitude);
+            let fix = fix.map_or_else(String::new, |(n, e)| format!("{n:.4}, {e:.4}"));
+            item(Severity::Ok, subject, format!("{fix}{age}"))
+        }
+        "connecting" => item(
+            Severity::Warning,
+            subject,
+            format!("GNSS receiver unreachable; reconnecting{why}"),
+        ),
+        "timed_out" => item(
+            Severity::Warning,
+            subject,
+            format!("GNSS receiver timed out{why}"),
+        ),
+        "no_fix" => item(Severity::Warning, subject, "no GNSS fix"),
+        "stale_fix" => item(Severity::Warning, subject, format!("GNSS fix too old{age}")),
+        other => item(Severity::Warning, subject, format!("{other}{why}")),
+    }
+}
+
+fn time(health: &Health) -> StatusItem {
+    let t = &health.time;
+    let ahead = t.system_clock_ahead_milliseconds.unwrap_or(0);
+    if t.source == "gnss" {
+        let off = if ahead.abs() > 2000 {
+            let side = if ahead > 0 { "fast" } else { "slow" };
+            let off = span(ahead.unsigned_abs() / 1000);
+            format!("; the computer's clock is {off} {side}")
+        } else {
+            String::new()
+        };
+        return item(Severity::Ok, "time", format!("GNSS{off}"));
+    }
+    match t.clock_jumps {
+        0 => item(Severity::Ok, "time", "computer's clock"),
+        jumps => item(
+            Severity::Warning,
+            "time",
+            format!("computer's clock, which jumped {jumps} times"),
+        ),
+    }
+}
+
+fn engine(health: &Health) -> StatusItem {
+    match health.failed_encounters {
+        0 => item(Severity::Ok, "engine", &health.engine),
+        failed => item(
+            Severity::Warning,
+            "engine",
+            format!("{}; {failed} identifications failed", health.engine),
+        ),
+    }
+}
+
+fn machine(health: &Health) -> Vec<StatusItem> {
+    let mut items = vec![];
+    if let Some(hottest) = hottest(&health.machine.temperatures) {
+        items.push(item(hottest.severity, "temperature", hottest.to_string()));
+    }
+    if let Some(disk) = &health.machine.disk {
+        items.push(item(disk.severity, "disk", disk.to_string()));
+    }
+    items
+}
+
+/// E.g. `3 minutes`.
+fn span(seconds: u64) -> String {
+    let count = |n: u64, unit: &str| format!("{n} {unit}{}", if n == 1 { "" } else { "s" });
+    match seconds {
+        ..120 => count(seconds, "second"),
+        120..7200 => count(seconds / 60, "minute"),
+        7200..172_800 => count(seconds / 3600, "hour"),
+        _ => count(seconds / 86_400, "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::CameraHealth;
+    use crate::health::{Counters, InputHealth};
+    use crate::machine::{MachineHealth, Temperature};
+
+    fn healthy() -> Health {
+        let counters = Counters::default();
+        counters.set_connected(true);
+        let camera = CameraHealth {
+            name: "bow".into(),
+            state: "streaming".into(),
+            mode: Some("1920 x 1080 MJPEG at 30 a second".into()),
+            ..CameraHealth::default()
+        };
+        let inputs = InputHealth {
+            cameras: vec![camera],
+            ..InputHealth::default()
+        };
+        Health::of(&counters, inputs)
+    }
+
+    /// The status of `subject`.
+    fn found(health: &Health, subject: &str) -> (Severity, String) {
+        let all = items(health);
+        let found = all.iter().find(|i| i.subject == subject);
+        let found = found.unwrap_or_else(|| panic!("{subject}: {all:?}"));
+        (found.severity, found.message.clone())
+    }
+
+    #[test]
+    fn a_healthy_boat_is_ok() {
+        let health = healthy();
+        let items = items(&health);
+        assert_eq!(worst(&items), Severity::Ok, "{items:?}");
+        assert_eq!(
+            found(&health, "camera bow").1,
+            "1920 x 1080 MJPEG at 30 a second"
+        );
+        assert_eq!(
+            summary(&health),
+            "0 frames, 0 sightings, 0 messages pending"
+        );
+    }
+
+    #[test]
+    fn each_problem_has_its_message_and_severity() {
+        let mut health = healthy();
+        health.cameras[0].state = "disconnected".into();
+        health.cameras[0].trouble = Some("no such device".into());
+        let message = "disconnected; reconnecting: no such device";
+        assert_eq!(
+            found(&health, "camera bow"),
+            (Severity::Critical, message.into())
+        );
+        assert!(summary(&health).ends_with(&format!("; camera bow: {message}")));
+
+        let mut health = healthy();
+        health.pending_sightings = 3;
+        health.outbox.oldest_pending_seconds = Some(7200);
+        let message = "3 messages pending, the oldest for 2 hours";
+        assert_eq!(found(&health, "outbox"), (Severity::Ok, message.into()));
+        health.dead_letters = 1;
+        assert_eq!(found(&health, "outbox").0, Severity::Warning);
+        health.sightings_in_memory = 2;
+        assert_eq!(found(&health, "outbox").0, Severity::Critical);
+        health.dropped_sightings = 1;
+        assert!(found(&health, "outbox").1.contains("lost"));
+
+        let mut health = healthy();
+        health.broker = Broker::Disconnected;
+        assert_eq!(found(&health, "broker").0, Severity::Warning);
+        for (state, severity) in [
+            ("off", Severity::Ok),
+            ("fix", Severity::Ok),
+            ("timed_out", Severity::Warning),
+            ("connecting", Severity::Warning),
+            ("no_fix", Severity::Warning),
+            ("stale_fix", Severity::Warning),
+            ("something else", Severity::Warning),
+        ] {
+            health.position.state = state.into();
+            assert_eq!(found(&health, "position").0, severity, "{state}");
+        }
+        health.time.source = "gnss".into();
+        health.time.system_clock_ahead_milliseconds = Some(-365 * 86_400_000);
+        let message = "GNSS; the computer's clock is 365 days slow";
+        assert_eq!(found(&health, "time"), (Severity::Ok, message.into()));
+
+        health.machine = MachineHealth {
+            temperatures: vec![Temperature {
+                sensor: "cpu".into(),
+                celsius: 96.0,
+                severity: Severity::Critical,
+            }],
+            disk: None,
+        };
+        let message = "cpu: 96 °C";
+        assert_eq!(
+            found(&health, "temperature"),
+            (Severity::Critical, message.into())
+        );
+        assert_eq!(worst(&items(&health)), Severity::Critical);
+    }
+}

@@ -1,0 +1,156 @@
+//! The guesses of a classifier for photos.
+
+use super::classifier::Classifier;
+use super::features::{embed, rows};
+use anyhow::bail;
+use flukewatch_common::bundle::Bundle;
+use flukewatch_dataset::{Dataset, LabelledPhoto, NEW_WHALE};
+use flukewatch_eval::metrics::map_at_5::precision;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Photos to classify.
+#[derive(Clone, Debug)]
+pub struct TestPhotos {
+    photos: Vec<LabelledPhoto>,
+    labelled: bool,
+}
+
+impl TestPhotos {
+    /// Reads a table or a folder. A table whose Ids all hold several words, as a submission's, has
+    /// no labels.
+    ///
+    /// # Errors
+    /// When it cannot be read, or lists a photo twice.
+    pub fn open(path: &Path, photos: Option<&Path>) -> anyhow::Result<Self> {
+        let photos = Dataset::open(path, photos)?.photos;
+        let mut seen = BTreeSet::new();
+        if let Some(repeated) = photos.iter().find(|p| !seen.insert(p.name.as_str())) {
+            bail!(
+                "{}: photo {} is listed twice",
+                path.display(),
+                repeated.name
+            );
+        }
+        let mut ids = photos.iter().filter_map(|p| p.whale.as_deref()).peekable();
+        let labelled = ids.peek().is_none() || !ids.all(|id| id.contains(char::is_whitespace));
+        Ok(Self { photos, labelled })
+    }
+
+    /// Whether the table labels its photos.
+    pub fn labelled(&self) -> bool {
+        self.labelled
+    }
+}
+
+/// Photos with their guesses.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// Each photo with its guesses, best first.
+    pub rows: Vec<(String, Vec<String>)>,
+    /// The whale of each photo, where there are labels; `new_whale` for one that the classifier
+    /// does not know.
+    truth: Option<BTreeMap<String, String>>,
+}
+
+impl Predictions {
+    /// Embeds and classifies the photos.
+    ///
+    /// # Errors
+    /// When a photo cannot be used, or the number of features is not the classifier's.
+    pub fn of(
+        classifier: &Classifier,
+        bundles: &[Bundle],
+        test: TestPhotos,
+        quiet: bool,
+    ) -> anyhow::Result<Self> {
+        let about = &classifier.about;
+        let weights: Vec<f32> = about.sources.iter().map(|s| s.weight).collect();
+        let (embeddings, _) = embed(bundles, &weights, &test.photos, quiet)?;
+        let features = rows(&embeddings);
+        if features.ncols() != classifier.dimension() {
+            bail!(
+                "the bundles give {} features per photo, expected {}; was the classifier trained with other views?",
+                features.ncols(),
+                classifier.dimension()
+            );
+        }
+        let known: BTreeSet<&str> = about.whales.iter().map(String::as_str).collect();
+        let label = |photo: &LabelledPhoto| {
+            let whale = photo.whale.as_deref().filter(|w| known.contains(w));
+            (photo.name.clone(), whale.unwrap_or(NEW_WHALE).to_owned())
+        };
+        let names = test.photos.iter().map(|p| p.name.clone());
+        Ok(Self {
+            truth: test
+                .labelled
+                .then(|| test.photos.iter().map(label).collect()),
+            rows: names.zip(classifier.guesses(&features)).collect(),
+        })
+    }
+
+    /// MAP@5, where there are labels.
+    pub fn map_at_5(&self) -> Option<f64> {
+        let truth = self.truth.as_ref()?;
+        let of_row = |(photo, guesses): &(String, Vec<String>)| {
+            precision(guesses.iter().position(|g| Some(g) == truth.get(photo)))
+        };
+        Some(self.rows.iter().map(of_row).sum::<f64>() / self.rows.len().max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flukewatch_eval::submission::file as submission;
+
+    #[test]
+    fn map_at_5_is_that_of_the_submission() {
+        let row = |photo: &str, guesses: &str| {
+            let guesses = guesses.split(' ').map(str::to_owned).collect();
+            (photo.to_owned(), guesses)
+        };
+        let truth = [("a", "w1"), ("b", "w2"), ("c", "w3")];
+        let predictions = Predictions {
+            rows: vec![
+                row("a", "w1 w2 w3 w4 w5"),
+                row("b", "w1 new_whale w2 w4 w5"),
+                row("c", "w1 w2 w4 w5 w6"),
+            ],
+            truth: Some(truth.map(|(p, w)| (p.to_owned(), w.to_owned())).into()),
+        };
+        let map = predictions.map_at_5().unwrap();
+        assert!((map - (1.0 + 1.0 / 3.0) / 3.0).abs() < 1e-12);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.csv");
+        submission::write(&path, &predictions.rows).unwrap();
+        let scored = submission::score(&path, predictions.truth.as_ref().unwrap()).unwrap();
+        assert!((map - scored).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_submission_used_as_a_test_table_has_no_labels() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = |name: &str, lines: &str| {
+            let folder = dir.path().join(name);
+            std::fs::create_dir(&folder).unwrap();
+            for photo in ["a.jpg", "b.jpg"] {
+                std::fs::write(folder.join(photo), b"x").unwrap();
+            }
+            let path = folder.with_extension("csv");
+            std::fs::write(&path, format!("Image,Id\n{lines}")).unwrap();
+            TestPhotos::open(&path, None)
+        };
+        assert!(
+            !table("sample", "a.jpg,new_whale w_1 w_2\n")
+                .unwrap()
+                .labelled
+        );
+        assert!(table("labelled", "a.jpg,w_1\n").unwrap().labelled);
+
+        let with_spaces = "a.jpg,Old Timer\nb.jpg,w_1\n";
+        assert!(table("spaces", with_spaces).unwrap().labelled);
+        let twice = table("twice", "a.jpg,w_1\na.jpg,w_2\n").unwrap_err();
+        assert!(twice.to_string().contains("a.jpg is listed twice"));
+    }
+}

@@ -1,0 +1,16 @@
+//! Finds mistakes in labelled photos.
+//!
+//! [`thumbnail`] and [`copies`] find near-duplicate photos. [`neighbourhood`] computes who is near
+//! whom, [`impostor_tail`] how near different whales come by chance; [`identities`] and
+//! [`suspect_labels`] report what is nearer than that. [`findings`] collects the results under the
+//! names of the collection, [`table`] formats them.
+
+mod copies;
+pub mod findings;
+mod identities;
+mod impostor_tail;
+mod neighbourhood;
+pub mod photos;
+mod suspect_labels;
+pub mod table;
+pub mod thumbnail;

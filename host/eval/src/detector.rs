@@ -1,0 +1,8 @@
+//! Evaluation of a detector on flukes with known boxes and on hours of open sea.
+
+pub mod alarms;
+pub mod evaluation;
+pub mod images;
+pub mod metrics;
+pub mod open;
+pub mod videos;

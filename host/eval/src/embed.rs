@@ -1,0 +1,81 @@
+//! Embeds photos with a bundle on all cores, by the same engine as on the boat.
+
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::embedding::Embedding;
+use flukewatch_dataset::{DatasetError, LabelledPhoto};
+use flukewatch_inference::embedder::{Embedder, EmbedderError};
+use flukewatch_progress::bar_unless;
+use rayon::prelude::*;
+use std::path::PathBuf;
+
+/// Why a photo has no embedding.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The bundle's model cannot be loaded.
+    #[error(transparent)]
+    Model(EmbedderError),
+    /// A photo that cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// A photo that cannot be embedded.
+    #[error("{path}: {source}")]
+    Photo {
+        /// File of the photo.
+        path: PathBuf,
+        /// What the embedder reports.
+        source: EmbedderError,
+    },
+}
+
+/// The embeddings of photos in their order, or an error for each that cannot be used.
+///
+/// # Errors
+/// If the bundle's model cannot be loaded.
+pub fn photos(
+    bundle: &Bundle,
+    photos: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<Result<Embedding, EmbedError>>, EmbedError> {
+    // Reports a broken model once instead of for every photo.
+    Embedder::open(bundle).map_err(EmbedError::Model)?;
+    let progress = bar_unless(quiet, photos.len() as u64, "embedding");
+    let embeddings = photos
+        .par_iter()
+        .map_init(
+            || Embedder::open(bundle),
+            |embedder, photo| {
+                progress.inc(1);
+                let embedder = match embedder {
+                    Ok(embedder) => embedder,
+                    Err(e) => {
+                        return Err(EmbedError::Model(EmbedderError::Mismatch {
+                            bundle: bundle.manifest.name.clone(),
+                            why: e.to_string(),
+                        }));
+                    }
+                };
+                let picture = photo.decode()?;
+                embedder
+                    .embed(&picture, photo.region)
+                    .map_err(|source| EmbedError::Photo {
+                        path: photo.path.clone(),
+                        source,
+                    })
+            },
+        )
+        .collect();
+    progress.finish_and_clear();
+    Ok(embeddings)
+}
+
+/// Like [`photos`], but stops at the first photo that cannot be used.
+///
+/// # Errors
+/// If the model cannot be loaded or a photo cannot be used.
+pub fn all_photos(
+    bundle: &Bundle,
+    all: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<Embedding>, EmbedError> {
+    photos(bundle, all, quiet)?.into_iter().collect()
+}

@@ -1,0 +1,119 @@
+//! A cache of embeddings: safetensors with `embeddings` `[N, D] f32` and, in its metadata, the
+//! names of the photos as a JSON list (`photos`) and the id of the bundle (`bundle`, optional).
+
+use anyhow::{Context, bail, ensure};
+use flukewatch_network::weights::{self, Values, Weights};
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+const TENSOR: &str = "embeddings";
+const PHOTOS: &str = "photos";
+const BUNDLE: &str = "bundle";
+
+/// Writes the file.
+///
+/// # Shapes
+/// `values`: `[N, D] f32`, row-major, one row per photo.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write(
+    path: &Path,
+    bundle: &str,
+    photos: &[&str],
+    dimension: usize,
+    values: &[f32],
+) -> anyhow::Result<()> {
+    let tensor = Values {
+        shape: vec![photos.len(), dimension],
+        data: values.to_vec(),
+    };
+    let metadata = BTreeMap::from([
+        (PHOTOS.to_owned(), serde_json::to_string(photos)?),
+        (BUNDLE.to_owned(), bundle.to_owned()),
+    ]);
+    weights::write(
+        path,
+        &Weights::from([(TENSOR.to_owned(), tensor)]),
+        &metadata,
+    )?;
+    Ok(())
+}
+
+/// The dimension and the rows of `photos`, in their order.
+///
+/// # Errors
+/// If it is not such a file, is of another bundle, or lacks a photo.
+pub fn read(path: &Path, bundle: &str, photos: &[&str]) -> anyhow::Result<(usize, Vec<f32>)> {
+    let (mut tensors, metadata) = weights::read(path)?;
+    let named = metadata
+        .get(PHOTOS)
+        .and_then(|text| serde_json::from_str::<Vec<String>>(text).ok());
+    let (Some(values), Some(named)) = (tensors.remove(TENSOR), named) else {
+        bail!(
+            "{} holds no embeddings: expected a tensor '{TENSOR}' and the names of the photos in the metadata as '{PHOTOS}'",
+            path.display()
+        );
+    };
+    if let Some(other) = metadata.get(BUNDLE).filter(|other| *other != bundle) {
+        bail!(
+            "{} holds embeddings of bundle {other}, not {bundle}: choose another file or delete it",
+            path.display()
+        );
+    }
+    let [rows, dimension] = values.shape[..] else {
+        bail!(
+            "{}: '{TENSOR}' has shape {:?}; expected [photos, dimension]",
+            path.display(),
+            values.shape
+        );
+    };
+    ensure!(
+        rows == named.len(),
+        "{} holds {rows} embeddings but {} names of photos",
+        path.display(),
+        named.len()
+    );
+    let at: HashMap<&str, usize> = named
+        .iter()
+        .enumerate()
+        .map(|(i, n)| (n.as_str(), i))
+        .collect();
+    let mut wanted = Vec::with_capacity(photos.len() * dimension);
+    for photo in photos {
+        let row = at.get(photo).with_context(|| {
+            format!(
+                "{} holds no embedding of {photo}: choose another file or delete it",
+                path.display()
+            )
+        })?;
+        wanted.extend_from_slice(&values.data[row * dimension..(row + 1) * dimension]);
+    }
+    Ok((dimension, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("e.safetensors");
+        write(
+            &path,
+            "B1",
+            &["a", "b", "c"],
+            2,
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        )
+        .unwrap();
+        assert_eq!(
+            read(&path, "B1", &["c", "a"]).unwrap(),
+            (2, vec![5.0, 6.0, 1.0, 2.0])
+        );
+        let error = |bundle, photo| read(&path, bundle, &[photo]).unwrap_err().to_string();
+        assert!(error("B2", "a").contains("embeddings of bundle B1"));
+        assert!(error("B1", "d").contains("no embedding of d"));
+    }
+}

@@ -1,0 +1,377 @@
+//! Open set: is the whale of a photo enrolled, and which one is it?
+//!
+//! In each of several trials, a random half of the whales is enrolled. A photo of an enrolled whale
+//! with two photos or more is a *known* query, searched among the other enrolled photos. Every
+//! photo of the other whales and every unnamed photo is a *new* query. Calibrators and thresholds
+//! are fitted on the queries of one half of the whales, known and new, and evaluated on those of
+//! the other half.
+
+pub mod metric;
+pub mod rule;
+pub mod threshold;
+pub mod trial;
+
+use crate::gallery::labelled::LabelledEmbeddings;
+use crate::metrics::bootstrap::Bootstrap;
+use crate::metrics::curve::{CurvePoint, SweptPhoto, area, curve, known_accepted_at, sampled};
+use crate::metrics::reliability::{BINS, ReliabilityBin, expected_calibration_error, reliability};
+use crate::protocols::error::ProtocolError;
+use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, RankingFeatures};
+use metric::{Metric, mean};
+use rule::{RuleMetrics, TrialVerdicts, decide};
+use serde::Serialize;
+use threshold::CostRow;
+use trial::{Query, Trial, TrialOptions};
+
+/// Settings of the protocol.
+#[derive(Clone, Debug)]
+pub struct OpenSetOptions {
+    /// Number of trials.
+    pub trials: usize,
+    /// Seed of the trials.
+    pub seed: u64,
+    /// A rule to evaluate: the bundle's.
+    pub rule: Option<DecisionRule>,
+}
+
+/// Counts of best scores in equal bins from -1 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Histogram {
+    /// Counts of known queries.
+    pub known: Vec<usize>,
+    /// Counts of new queries.
+    pub new: Vec<usize>,
+}
+
+/// Results of the protocol, averaged over the trials.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenSetResult {
+    /// Number of trials.
+    pub trials: usize,
+    /// Whales enrolled in each trial.
+    pub enrolled_whales: usize,
+    /// Known queries per trial.
+    pub known_queries: f64,
+    /// New queries per trial.
+    pub new_queries: f64,
+    /// Probability that the best score of a known photo is above that of a new one.
+    pub auroc: Metric,
+    /// Area under the open-set classification rate curve (Dhamija et al., 'Reducing Network
+    /// Agnostophobia', NeurIPS 2018).
+    pub oscr_area: Metric,
+    /// True positive identification rate at a false match rate of 5 %.
+    pub tpir_at_5_percent_fmr: Metric,
+    /// MAP@5 with `new_whale` inserted at a threshold from the fitting half; `new_whale` is the
+    /// right answer for a new photo.
+    pub map_at_5_with_new_whale: Metric,
+    /// That threshold, averaged over the trials.
+    pub new_whale_threshold: f64,
+    /// The bundle's rule.
+    pub rule_of_bundle: Option<RuleMetrics>,
+    /// The rule that `flukewatch enroll` fits on the enrolled half; `None` with too few photos.
+    pub rule_of_enrolment: Option<RuleMetrics>,
+    /// Expected calibration error, in ten bins, of a logistic calibrator fitted on the fitting
+    /// half.
+    pub expected_calibration_error: f64,
+    /// The same of an isotonic calibrator.
+    pub expected_calibration_error_isotonic: f64,
+    /// The same of the bundle's calibrator, if it has one.
+    pub expected_calibration_error_of_bundle: Option<f64>,
+    /// The same with the score used as a probability.
+    pub expected_calibration_error_of_score: f64,
+    /// Reliability of the logistic calibrator.
+    pub reliability: [ReliabilityBin; BINS],
+    /// The best threshold for several costs of a wrong name.
+    pub costs: Vec<CostRow>,
+    /// Known photos accepted against new ones, at 101 points.
+    pub roc: Vec<CurvePoint>,
+    /// Known photos accepted with the right name against new ones, at 101 points.
+    pub oscr: Vec<CurvePoint>,
+    /// Histogram of best scores.
+    pub scores: Histogram,
+}
+
+/// A trial prepared for evaluation under any weights of the identities.
+struct PreparedTrial<'a> {
+    trial: &'a Trial,
+    /// Positions of the queries by descending score.
+    order: Vec<usize>,
+    new_whale_threshold: Option<f32>,
+    bundle: Option<TrialVerdicts>,
+    enrolment: Option<TrialVerdicts>,
+}
+
+/// Metrics of a trial that get intervals; averaged element by element.
+#[derive(Clone, Copy)]
+struct TrialMetrics {
+    auroc: f64,
+    oscr_area: f64,
+    tpir_at_5_percent_fmr: f64,
+    map_at_5_with_new_whale: f64,
+    /// BAKS, BAUS and their balance.
+    bundle: [f64; 3],
+    enrolment: [f64; 3],
+}
+
+impl TrialMetrics {
+    const COUNT: usize = 10;
+
+    fn values(self) -> [f64; Self::COUNT] {
+        let [a, b, c] = self.bundle;
+        let [d, e, f] = self.enrolment;
+        [
+            self.auroc,
+            self.oscr_area,
+            self.tpir_at_5_percent_fmr,
+            self.map_at_5_with_new_whale,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+        ]
+    }
+}
+
+const CURVE_STEPS: usize = 100;
+
+/// Runs the protocol.
+///
+/// # Errors
+/// If there are too few whales to enrol some, find one again and leave others out.
+pub fn measure(
+    photos: &LabelledEmbeddings,
+    options: &OpenSetOptions,
+    bootstrap: &Bootstrap,
+) -> Result<OpenSetResult, ProtocolError> {
+    let trial_options = TrialOptions {
+        trials: options.trials.max(1),
+        seed: options.seed,
+        always_enrolled: &[],
+    };
+    let trials = trial::run(photos, &trial_options);
+    let usable = |t: &Trial| {
+        t.queries.iter().any(Query::is_known) && t.queries.iter().any(|q| !q.is_known())
+    };
+    if !trials.iter().any(usable) {
+        return Err(ProtocolError::TooFewWhales);
+    }
+    let prepared: Vec<PreparedTrial<'_>> = trials
+        .iter()
+        .map(|trial| PreparedTrial::new(trial, options.rule.as_ref()))
+        .collect();
+    let identities = trials[0].identities;
+    let equal_weights = vec![1; identities];
+    let [
+        auroc,
+        oscr_area,
+        tpir_at_5_percent_fmr,
+        map_at_5_with_new_whale,
+        bundle_baks,
+        bundle_baus,
+        bundle_balanced,
+        enrolment_baks,
+        enrolment_baus,
+        enrolment_balanced,
+    ] = metrics_over_trials(&prepared, identities, bootstrap);
+    let of_bundle: Vec<&TrialVerdicts> =
+        prepared.iter().filter_map(|t| t.bundle.as_ref()).collect();
+    let of_enrolment: Vec<&TrialVerdicts> = prepared
+        .iter()
+        .filter_map(|t| t.enrolment.as_ref())
+        .collect();
+    let logistic = fitted_reliability(&trials, Curve::Logistic);
+    let isotonic = fitted_reliability(&trials, Curve::Isotonic);
+    let calibrator = options
+        .rule
+        .as_ref()
+        .and_then(|rule| rule.calibrator.as_ref());
+    let curves = |only_correct| {
+        average_curve(
+            prepared
+                .iter()
+                .map(|t| t.curve(&equal_weights, only_correct)),
+        )
+    };
+    let count = |known: bool| {
+        mean(trials.iter().map(|t| {
+            let queries = t.queries.iter().filter(|q| q.is_known() == known);
+            queries.count() as f64
+        }))
+    };
+    Ok(OpenSetResult {
+        trials: trials.len(),
+        enrolled_whales: trials[0].enrolled.iter().filter(|e| **e).count(),
+        known_queries: count(true),
+        new_queries: count(false),
+        auroc,
+        oscr_area,
+        tpir_at_5_percent_fmr,
+        map_at_5_with_new_whale,
+        new_whale_threshold: mean(
+            prepared
+                .iter()
+                .filter_map(|t| t.new_whale_threshold.map(f64::from)),
+        ),
+        rule_of_bundle: RuleMetrics::of(&of_bundle, [bundle_baks, bundle_baus, bundle_balanced]),
+        rule_of_enrolment: RuleMetrics::of(
+            &of_enrolment,
+            [enrolment_baks, enrolment_baus, enrolment_balanced],
+        ),
+        expected_calibration_error: expected_calibration_error(&logistic),
+        expected_calibration_error_isotonic: expected_calibration_error(&isotonic),
+        expected_calibration_error_of_bundle: calibrator
+            .map(|c| error_of(&trials, |features| c.probability(features))),
+        expected_calibration_error_of_score: error_of(&trials, |features| {
+            f64::from(features.score).clamp(0.0, 1.0)
+        }),
+        reliability: logistic,
+        costs: threshold::costs(&trials),
+        roc: curves(false),
+        oscr: curves(true),
+        scores: histogram(&trials),
+    })
+}
+
+/// The metrics of [`TrialMetrics::values`], with intervals.
+fn metrics_over_trials(
+    prepared: &[PreparedTrial<'_>],
+    identities: usize,
+    bootstrap: &Bootstrap,
+) -> [Metric; TrialMetrics::COUNT] {
+    let values = |weights: &[u32]| -> Vec<[f64; TrialMetrics::COUNT]> {
+        prepared
+            .iter()
+            .map(|t| t.metrics(weights).values())
+            .collect()
+    };
+    let intervals = bootstrap.intervals(identities, |weights| {
+        let values = values(weights);
+        (0..TrialMetrics::COUNT)
+            .map(|at| mean(values.iter().map(|v| v[at])))
+            .collect()
+    });
+    let values = values(&vec![1; identities]);
+    std::array::from_fn(|at| Metric {
+        interval: intervals[at],
+        ..Metric::of_trials(values.iter().map(|v| v[at]).collect())
+    })
+}
+
+/// Reliability on the evaluation half of calibrators fitted on the fitting half.
+fn fitted_reliability(trials: &[Trial], curve: Curve) -> [ReliabilityBin; BINS] {
+    let predictions: Vec<(f64, bool)> = trials
+        .iter()
+        .filter_map(|trial| Some((trial, Calibrator::fit(curve, &trial.rankings(true))?)))
+        .flat_map(|(trial, calibrator)| {
+            let evaluated = trial.rankings(false).into_iter();
+            evaluated.map(move |(features, right)| (calibrator.probability(&features), right))
+        })
+        .collect();
+    reliability(&predictions)
+}
+
+/// Expected calibration error of a probability on the evaluation half.
+fn error_of(trials: &[Trial], probability: impl Fn(&RankingFeatures) -> f64) -> f64 {
+    let predictions: Vec<(f64, bool)> = trials
+        .iter()
+        .flat_map(|trial| trial.rankings(false))
+        .map(|(features, right)| (probability(&features), right))
+        .collect();
+    expected_calibration_error(&reliability(&predictions))
+}
+
+impl<'a> PreparedTrial<'a> {
+    fn new(trial: &'a Trial, rule: Option<&DecisionRule>) -> Self {
+        let score = |at: usize| trial.queries[at].score();
+        let mut order: Vec<usize> = (0..trial.queries.len()).collect();
+        order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
+        Self {
+            trial,
+            order,
+            new_whale_threshold: threshold::for_new_whale(trial),
+            bundle: rule.map(|rule| decide(trial, rule)),
+            enrolment: trial.fitted_rule().map(|rule| decide(trial, &rule)),
+        }
+    }
+
+    fn metrics(&self, weights: &[u32]) -> TrialMetrics {
+        let oscr = self.curve(weights, true);
+        let balanced = |verdicts: &Option<TrialVerdicts>| {
+            verdicts
+                .as_ref()
+                .map_or([f64::NAN; 3], |v| v.balanced(weights))
+        };
+        TrialMetrics {
+            auroc: area(&self.curve(weights, false)),
+            oscr_area: area(&oscr),
+            tpir_at_5_percent_fmr: known_accepted_at(&oscr, 0.05),
+            map_at_5_with_new_whale: self
+                .new_whale_threshold
+                .map_or(f64::NAN, |t| threshold::map_at_5(self.trial, t, weights)),
+            bundle: balanced(&self.bundle),
+            enrolment: balanced(&self.enrolment),
+        }
+    }
+
+    fn curve(&self, weights: &[u32], only_correct: bool) -> Vec<CurvePoint> {
+        let mut known = 0.0;
+        let photos: Vec<SweptPhoto> = self
+            .order
+            .iter()
+            .map(|&at| {
+                let query = &self.trial.queries[at];
+                let weight = f64::from(weights[query.identity]);
+                if query.is_known() {
+                    known += weight;
+                }
+                let counts = query.is_known() && (query.is_correct() || !only_correct);
+                SweptPhoto {
+                    score: query.score(),
+                    known_weight: if counts { weight } else { 0.0 },
+                    new_weight: if query.is_known() { 0.0 } else { weight },
+                }
+            })
+            .collect();
+        curve(&photos, known)
+    }
+}
+
+fn average_curve(curves: impl Iterator<Item = Vec<CurvePoint>>) -> Vec<CurvePoint> {
+    let curves: Vec<Vec<CurvePoint>> = curves
+        .filter(|c| !c.is_empty())
+        .map(|c| sampled(&c, CURVE_STEPS))
+        .collect();
+    (0..=CURVE_STEPS)
+        .map(|i| CurvePoint {
+            new_accepted: i as f64 / CURVE_STEPS as f64,
+            known_accepted: mean(curves.iter().map(|c| c[i].known_accepted)),
+        })
+        .collect()
+}
+
+fn histogram(trials: &[Trial]) -> Histogram {
+    const SCORE_BINS: usize = 50;
+    let mut histogram = Histogram {
+        known: vec![0; SCORE_BINS],
+        new: vec![0; SCORE_BINS],
+    };
+    for query in trials
+        .iter()
+        .flat_map(|t| &t.queries)
+        .filter(|q| !q.top.is_empty())
+    {
+        let bin = (query.score() + 1.0) / 2.0 * SCORE_BINS as f32;
+        let side = if query.is_known() {
+            &mut histogram.known
+        } else {
+            &mut histogram.new
+        };
+        side[(bin.max(0.0) as usize).min(SCORE_BINS - 1)] += 1;
+    }
+    histogram
+}
+
+#[cfg(test)]
+mod tests;

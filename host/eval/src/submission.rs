@@ -1,0 +1,4 @@
+//! Submissions to the humpback contests.
+
+pub mod answers;
+pub mod file;

@@ -1,0 +1,4 @@
+//! ONNX protobufs: [`build`] makes them, [`read`] takes them apart.
+
+pub mod build;
+pub mod read;

@@ -1,0 +1,31 @@
+//! Any float ONNX embedding model to int8: from [`crate::export`] or from another exporter.
+//!
+//! Reading checks the file, converts it to opset 17 and folds batch norms; [`FloatGraph`] then
+//! holds its layers. [`ranges`] measures activations on images, [`gptq`] rounds weights by what
+//! they are multiplied with instead of each to the nearest, and [`FloatGraph::encode_quantised`]
+//! writes the model.
+
+mod error;
+#[cfg(test)]
+mod fixtures;
+mod float_graph;
+mod fold_norms;
+mod gptq;
+mod histogram;
+mod images;
+mod int8;
+mod layers;
+mod observe;
+mod opset;
+mod ranges;
+mod read;
+mod simplify;
+
+pub use error::{ImageError, QuantizeError};
+pub use float_graph::{FloatGraph, Quantisation, Ranges};
+pub use fold_norms::FoldedNorms;
+pub use gptq::{GptqLayer, gptq};
+pub use images::{Images, Tick};
+pub use int8::quantise_rows;
+pub use layers::Layer;
+pub use ranges::{range_ticks, ranges};

@@ -1,0 +1,75 @@
+//! The commands, one file each: its arguments, and what it prints. The work is done in libraries
+//! that know neither clap nor the terminal.
+
+mod arguments;
+mod audit;
+mod bundle_detector;
+mod calibrate;
+mod enroll;
+mod ensemble;
+mod evaluate;
+mod evaluate_detector;
+mod export;
+mod identify;
+mod inspect;
+#[cfg(feature = "train")]
+mod interrupt;
+mod losses;
+mod quantize;
+mod score;
+mod synth;
+mod synth_sea;
+mod train;
+mod train_detector;
+
+use clap::Subcommand;
+use std::process::ExitCode;
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    Train(train::TrainArgs),
+    TrainDetector(train_detector::TrainDetectorArgs),
+    BundleDetector(bundle_detector::BundleDetectorArgs),
+    EvaluateDetector(evaluate_detector::EvaluateDetectorArgs),
+    Losses(losses::LossesArgs),
+    Export(export::ExportArgs),
+    Quantize(quantize::QuantizeArgs),
+    Enroll(enroll::EnrollArgs),
+    Calibrate(calibrate::CalibrateArgs),
+    Identify(identify::IdentifyArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Score(score::ScoreArgs),
+    Inspect(inspect::InspectArgs),
+    Audit(audit::AuditArgs),
+    Ensemble(ensemble::EnsembleArgs),
+    Synth(synth::SynthArgs),
+    SynthSea(synth_sea::SynthSeaArgs),
+}
+
+impl Command {
+    pub(crate) fn run(&self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Train(args) => train::run(args),
+            Self::TrainDetector(args) => train_detector::run(args),
+            Self::BundleDetector(args) => done(bundle_detector::run(args)),
+            Self::EvaluateDetector(args) => done(evaluate_detector::run(args)),
+            Self::Losses(args) => done(losses::run(args)),
+            Self::Export(args) => done(export::run(args)),
+            Self::Quantize(args) => quantize::run(args),
+            Self::Enroll(args) => done(enroll::run(args)),
+            Self::Calibrate(args) => done(calibrate::run(args)),
+            Self::Identify(args) => done(identify::run(args)),
+            Self::Evaluate(args) => done(evaluate::run(args)),
+            Self::Score(args) => done(score::run(args)),
+            Self::Inspect(args) => inspect::run(args),
+            Self::Audit(args) => audit::run(args),
+            Self::Ensemble(args) => done(ensemble::run(args)),
+            Self::Synth(args) => done(synth::run(args)),
+            Self::SynthSea(args) => done(synth_sea::run(args)),
+        }
+    }
+}
+
+fn done(outcome: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    outcome.map(|()| ExitCode::SUCCESS)
+}

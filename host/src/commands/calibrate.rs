@@ -1,0 +1,201 @@
+//! `flukewatch calibrate`: fit the decision rule of a bundle on disjoint identities.
+
+use super::arguments::fraction;
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::decision::{Calibrator, Curve, ErrorLimits};
+use flukewatch_common::whale_score::WhaleScore;
+use flukewatch_dataset::Dataset;
+use flukewatch_eval::calibration::{
+    CalibrationOptions, CalibrationResult, RuleEvaluation, WhaleScoreChoice, calibrate,
+};
+use flukewatch_eval::embed;
+use flukewatch_eval::gallery::labelled::PhotoLabel;
+use std::path::PathBuf;
+
+/// Calibrate a bundle on disjoint identities: fit probabilities and thresholds of its decision
+/// rule.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  flukewatch calibrate azores.flukebundle other-whales.csv --out azores-calibrated.flukebundle
+  flukewatch calibrate azores.flukebundle other-whales.csv --max-false-match-rate 0.01 --out careful.flukebundle
+      at most one photo of a new whale in a hundred gets a name
+  flukewatch calibrate azores.flukebundle other-whales.csv --max-missed-new-rate 0.2 --out cautious.flukebundle
+      four of five photos of new whales are called new, at the cost of more known ones called new
+  flukewatch calibrate azores.flukebundle other-whales.csv --dry-run --json
+      fit and evaluate, write nothing
+
+DATA must hold whales that are neither in the training data nor in the catalogue: on whales that it knows, a model is too \
+confident. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
+addition to the catalogue and every photo is searched; photos of unknown whales (new_whale) count as new. The figures under 'after' \
+are of rules fitted on one half of the whales and evaluated on the other; the rule that is written is fitted on all.
+
+The rule belongs to the catalogue: enrolling more whales fits it again to the catalogue alone. Calibrate again afterwards.")]
+pub(crate) struct CalibrateArgs {
+    /// Bundle to start from: a folder or a .flukebundle file
+    bundle: PathBuf,
+    /// Labelled photos of disjoint identities: a CSV, or a folder with one folder per whale
+    data: PathBuf,
+    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// Bundle to write: a single file if it ends in .flukebundle, else a folder
+    #[arg(
+        long,
+        value_name = "BUNDLE",
+        required_unless_present = "dry_run",
+        conflicts_with = "dry_run"
+    )]
+    out: Option<PathBuf>,
+    /// Write no bundle
+    #[arg(long)]
+    dry_run: bool,
+    /// Largest fraction of photos of new whales that get a name
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
+    max_false_match_rate: f64,
+    /// Largest fraction of photos of known whales that are called new
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
+    max_false_new_rate: f64,
+    /// Largest fraction of photos of new whales that are not called new; takes precedence over
+    /// --max-false-new-rate
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    max_missed_new_rate: Option<f64>,
+    /// Form of the calibrator: logistic for some hundred photos, isotonic for many
+    #[arg(long, value_enum, default_value_t = CalibratorArg::Logistic)]
+    calibrator: CalibratorArg,
+    /// Score of a whale from its photos: learned, bundle (as in the bundle), best, mean:K or
+    /// blend[:W:K]
+    #[arg(long, value_name = "SCORE", default_value = "learned")]
+    whale_score: String,
+    /// Number of trials
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    trials: u16,
+    /// Seed of the trials
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// Write JSON
+    #[arg(long)]
+    json: bool,
+    /// Show no progress bar
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CalibratorArg {
+    Logistic,
+    Isotonic,
+}
+
+pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
+    let bundle = Bundle::open(&args.bundle)?;
+    let whale_score = match args.whale_score.as_str() {
+        "learned" => WhaleScoreChoice::Learned,
+        "bundle" => WhaleScoreChoice::Fixed(bundle.decision.whale_score),
+        other => WhaleScoreChoice::Fixed(
+            other
+                .parse::<WhaleScore>()
+                .context("--whale-score: expected learned, bundle or a whale score")?,
+        ),
+    };
+    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    if dataset.photos.is_empty() {
+        bail!("{} holds no photo", args.data.display());
+    }
+    let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
+    let photos: Vec<_> = dataset
+        .photos
+        .iter()
+        .map(PhotoLabel::from)
+        .zip(embeddings)
+        .collect();
+    let options = CalibrationOptions {
+        limits: ErrorLimits {
+            false_match_rate: args.max_false_match_rate,
+            false_new_rate: args.max_false_new_rate,
+            missed_new_rate: args.max_missed_new_rate,
+        },
+        curve: match args.calibrator {
+            CalibratorArg::Logistic => Curve::Logistic,
+            CalibratorArg::Isotonic => Curve::Isotonic,
+        },
+        whale_score,
+        trials: usize::from(args.trials),
+        seed: args.seed,
+    };
+    let result = calibrate(&bundle.catalogue, &photos, &bundle.decision, &options)
+        .with_context(|| args.data.display().to_string())?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&result)?);
+    } else {
+        print(&result);
+    }
+    if let Some(out) = &args.out {
+        let catalogue = bundle.catalogue.clone();
+        let bundle = bundle.with_catalogue(catalogue, result.rule)?;
+        bundle.save(out)?;
+        eprintln!("wrote {} (bundle {})", out.display(), bundle.id());
+    }
+    Ok(())
+}
+
+fn print(result: &CalibrationResult) {
+    println!(
+        "{} photos of {} disjoint whales, searched with {} enrolled photos",
+        result.photos, result.whales, result.enrolled
+    );
+    if result.skipped > 0 {
+        println!(
+            "{} photos skipped: the catalogue holds a whale of this name",
+            result.skipped
+        );
+    }
+    let percent = |fraction: f64| format!("{:>7.1} %", 100.0 * fraction);
+    let row = |name: &str, value: &dyn Fn(&RuleEvaluation) -> String| {
+        println!(
+            "{name:<34}{:>10}{:>12}",
+            value(&result.before),
+            value(&result.after)
+        );
+    };
+    println!("{:<34}{:>10}{:>12}", "", "before", "after");
+    row("known from", &|e| format!("{:.3}", e.rule.known_at));
+    row("new below", &|e| format!("{:.3}", e.rule.new_below));
+    row("known photos: right name", &|e| {
+        percent(e.rule.true_identification_rate)
+    });
+    row("  wrong name", &|e| percent(e.rule.misidentification_rate));
+    row("  review", &|e| percent(e.rule.known_review_rate));
+    row("  called new", &|e| percent(e.rule.false_new_rate));
+    row("new photos: called new", &|e| percent(e.rule.true_new_rate));
+    row("  review", &|e| percent(e.rule.new_review_rate));
+    row("  given a name", &|e| percent(e.rule.false_match_rate));
+    row("BAKS", &|e| format!("{:.3}", e.rule.baks.value));
+    row("BAUS", &|e| format!("{:.3}", e.rule.baus.value));
+    row("expected calibration error", &|e| {
+        format!("{:.3}", e.expected_calibration_error)
+    });
+    println!("\nprobability | fraction correct | photos");
+    for (at, bin) in result.reliability.iter().enumerate() {
+        if bin.photos > 0 {
+            println!(
+                "{:>4.1} to {:.1}  | {:>16.3} | {:>6}",
+                at as f64 / 10.0,
+                (at + 1) as f64 / 10.0,
+                bin.fraction_correct,
+                bin.photos
+            );
+        }
+    }
+    println!(
+        "\nrule fitted on all photos: known from {:.3}, new below {:.3}, whale score {}",
+        result.rule.known_at, result.rule.new_below, result.rule.whale_score
+    );
+    if let Some(Calibrator::Logistic { weights: [a, b, c] }) = &result.rule.calibrator {
+        println!(
+            "probability of the top-1 whale: 1 / (1 + exp(-({a:.2} + {b:.2} score + {c:.2} margin)))"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+//! `flukewatch enroll`: add photos of known whales to a bundle's catalogue.
+
+use super::arguments::stem;
+use anyhow::{Context, bail};
+use clap::Args;
+use flukewatch_common::bundle::Bundle;
+use flukewatch_dataset::Dataset;
+use flukewatch_eval::enrol::{EnrolError, enrol, fit_rule};
+use std::path::PathBuf;
+
+/// Enrol known whales: add labelled photos to a bundle's catalogue.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  flukewatch enroll models/humpback-lite0 my-whales.csv --source 'Azores 2026' --out azores.flukebundle
+
+Photos of unknown whales (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is \
+not enrolled twice. With at least 20 photos of whales that have two or more, the decision rule is fitted again to the new \
+catalogue.")]
+pub(crate) struct EnrollArgs {
+    /// Bundle to start from: a folder or a .flukebundle file
+    bundle: PathBuf,
+    /// Labelled photos: a CSV, or a folder with one folder per whale
+    data: PathBuf,
+    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// Source of the photos, stored with each of them [default: the name of the table]
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Bundle to write: a single file if it ends in .flukebundle, else a folder
+    #[arg(long, value_name = "BUNDLE")]
+    out: PathBuf,
+    /// Skip and report photos that cannot be read instead of stopping at the first
+    #[arg(long)]
+    skip_broken: bool,
+    /// Show no progress bar
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
+    let bundle = Bundle::open(&args.bundle)?;
+    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let source = args.source.clone().unwrap_or_else(|| stem(&args.data));
+    let enrolment =
+        enrol(&bundle, &dataset, &source, args.skip_broken, args.quiet).map_err(|error| {
+            let advice = "nothing was enrolled; skip such photos with --skip-broken";
+            match error {
+                EnrolError::Embed(_) => anyhow::Error::new(error).context(advice),
+                EnrolError::Catalogue(_) => error.into(),
+            }
+        })?;
+    for error in &enrolment.unusable {
+        eprintln!("skipped: {error}");
+    }
+    let catalogue = enrolment.catalogue;
+    if catalogue.is_empty() {
+        bail!(
+            "{} holds no readable photo of a named whale",
+            args.data.display()
+        );
+    }
+    println!(
+        "enrolled {} photos of {} whales",
+        catalogue.len(),
+        catalogue.whales()
+    );
+    for (count, what) in [
+        (enrolment.unnamed, "without a name, not enrolled"),
+        (enrolment.already_enrolled, "already enrolled"),
+        (enrolment.unusable.len(), "skipped"),
+    ] {
+        if count > 0 {
+            println!("{count} photos {what}");
+        }
+    }
+    let rule = match fit_rule(&catalogue, &bundle.decision) {
+        Some(rule) => {
+            println!(
+                "thresholds fitted: known from {:.3}, new below {:.3}",
+                rule.known_at, rule.new_below
+            );
+            rule
+        }
+        None => {
+            let old = bundle.decision.clone();
+            println!(
+                "thresholds kept (known from {:.3}, new below {:.3}): too few whales with two photos to fit them",
+                old.known_at, old.new_below
+            );
+            old
+        }
+    };
+    let bundle = bundle.with_catalogue(catalogue, rule)?;
+    bundle
+        .save(&args.out)
+        .with_context(|| args.out.display().to_string())?;
+    println!("wrote {} (bundle {})", args.out.display(), bundle.id());
+    Ok(())
+}

@@ -1,0 +1,87 @@
+use super::open_all;
+use clap::Args;
+use flukewatch_ensemble::classifier::{Classifier, Fitted};
+use flukewatch_ensemble::predictions::{Predictions, TestPhotos};
+use flukewatch_eval::submission::file as submission;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Identify whales on photos with a classifier of flukewatch ensemble classify
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  flukewatch ensemble apply whales.safetensors today.csv --submission guesses.csv first second
+
+The bundles must be those of the training, in the same order. Each photo gets five guesses, best first, new_whale among them.")]
+pub(super) struct ApplyArgs {
+    /// Classifier
+    classifier: PathBuf,
+    /// Photos: a CSV or a folder with one folder per whale
+    data: PathBuf,
+    /// Bundles, folders or .flukebundle files
+    #[arg(required = true, value_name = "BUNDLE")]
+    bundles: Vec<PathBuf>,
+    /// Folder of the photos of the CSV [default: the folder beside the CSV with its name]
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// Write the guesses as a submission: Image,Id with five whales per photo
+    #[arg(long, value_name = "CSV")]
+    submission: Option<PathBuf>,
+    /// Write JSON: the guesses, and map_at_5 where there are labels
+    #[arg(long)]
+    json: bool,
+    /// Hide progress bars
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
+    let classifier = Classifier::read(&args.classifier)?;
+    let bundles = open_all(&args.bundles)?;
+    classifier.check_bundles(&bundles)?;
+    let test = open_test(&args.data, args.photos.as_deref())?;
+    let predictions = Predictions::of(&classifier, &bundles, test, args.quiet || args.json)?;
+    write(&predictions, args.submission.as_deref(), args.json, None)
+}
+
+/// Opens test photos, and says where their table is taken for a submission.
+pub(super) fn open_test(path: &Path, photos: Option<&Path>) -> anyhow::Result<TestPhotos> {
+    let test = TestPhotos::open(path, photos)?;
+    if !test.labelled() {
+        eprintln!(
+            "{}: every Id holds several words, as in a submission; ignoring them as labels",
+            path.display()
+        );
+    }
+    Ok(test)
+}
+
+/// Writes the submission if requested, and prints the guesses or their MAP@5.
+pub(super) fn write(
+    predictions: &Predictions,
+    submission: Option<&Path>,
+    as_json: bool,
+    training: Option<&Fitted>,
+) -> anyhow::Result<()> {
+    if let Some(path) = submission {
+        submission::write(path, &predictions.rows)?;
+        eprintln!("wrote {}", path.display());
+    }
+    let map = predictions.map_at_5();
+    if as_json {
+        let guesses: BTreeMap<_, _> = predictions.rows.iter().map(|(p, g)| (p, g)).collect();
+        let all = json!({ "map_at_5": map, "training": training, "guesses": guesses });
+        println!("{}", serde_json::to_string_pretty(&all)?);
+        return Ok(());
+    }
+    if submission.is_none() {
+        for (photo, guesses) in &predictions.rows {
+            println!("{photo}  {}", guesses.join("  "));
+        }
+    }
+    if let Some(map) = map {
+        println!("MAP@5  {map:.3}  ({} photos)", predictions.rows.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! The training behind `flukewatch ensemble classify`.
+
+use super::ClassifyArgs;
+use crate::commands::ensemble::apply::{open_test, write};
+use crate::commands::ensemble::open_all;
+use anyhow::bail;
+use flukewatch_common::bundle::{Bundle, View};
+use flukewatch_dataset::Dataset;
+use flukewatch_ensemble::classifier::{Classifier, Fitted, Source};
+use flukewatch_ensemble::features::{common_views, embed, rows, weights};
+use flukewatch_ensemble::fit::{Album, Settings, Training, fit};
+use flukewatch_ensemble::layer::Form;
+use flukewatch_ensemble::predictions::Predictions;
+
+pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
+    if !(0.0..=1.0).contains(&args.new_fraction) {
+        bail!(
+            "--new-fraction: expected a fraction in [0, 1], got {}",
+            args.new_fraction
+        );
+    }
+    let bundles = open_all(&args.bundles)?;
+    let weights = weights(&args.weights, bundles.len())?;
+    let dataset = Dataset::open(&args.train, args.train_photos.as_deref())?;
+    // Opened before photos are embedded, which takes long.
+    let test = args.test.as_deref();
+    let test = test
+        .map(|path| open_test(path, args.test_photos.as_deref()))
+        .transpose()?;
+    let quiet = args.quiet || args.json;
+    let (embeddings, _) = embed(&bundles, &weights, &dataset.photos, quiet)?;
+    let album = Album::of(&dataset, rows(&embeddings));
+    if album.whales.len() < 2 {
+        bail!(
+            "{}: {} named whale(s); a classifier needs at least two",
+            args.train.display(),
+            album.whales.len()
+        );
+    }
+    let on_epoch = |epoch: usize, loss: f64| {
+        if !quiet {
+            eprintln!("epoch {epoch}: loss {loss:.4}");
+        }
+    };
+    let settings = settings(args, &bundles);
+    let (classifier, fitted) = fit(&album, sources(&bundles, &weights), &settings, on_epoch);
+    report(&classifier, &fitted);
+    if let Some(path) = &args.out {
+        classifier.write(path)?;
+        eprintln!("wrote {}", path.display());
+    }
+    if let Some(test) = test {
+        let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
+        let submission = args.submission.as_deref();
+        write(&predictions, submission, args.json, Some(&fitted))?;
+    } else if args.json {
+        println!("{}", serde_json::to_string_pretty(&fitted)?);
+    }
+    Ok(())
+}
+
+fn settings(args: &ClassifyArgs, bundles: &[Bundle]) -> Settings {
+    let both = [View::Plain, View::Mirrored];
+    Settings {
+        dimension: args.dimension as usize,
+        form: if args.linear {
+            Form::Linear
+        } else {
+            Form::Cosine { scale: 20.0 }
+        },
+        mirror: !args.no_mirror && common_views(bundles) == Some(&both),
+        new_fraction: args.new_fraction,
+        training: Training {
+            epochs: args.epochs as usize,
+            batch_size: 64,
+            lr: 2e-3,
+            weight_decay: args.weight_decay,
+            patience: 4,
+            seed: args.seed,
+        },
+    }
+}
+
+fn sources(bundles: &[Bundle], weights: &[f32]) -> Vec<Source> {
+    let weighted = bundles.iter().zip(weights);
+    weighted
+        .map(|(bundle, &weight)| Source::of(bundle, weight))
+        .collect()
+}
+
+fn report(classifier: &Classifier, fitted: &Fitted) {
+    let (whales, new_below) = (classifier.about.whales.len(), classifier.about.new_below);
+    match fitted.map_at_5 {
+        Some(map) => eprintln!(
+            "{whales} whales, {} epochs; MAP@5 {map:.3} on {} validation photos and {} of held-out whales; new below {new_below:.3}",
+            fitted.epochs, fitted.validation, fitted.new
+        ),
+        None => eprintln!(
+            "{whales} whales, {} epochs; too few whales with three photos to validate or to fit the threshold; new below {new_below:.3}",
+            fitted.epochs
+        ),
+    }
+}

@@ -1,0 +1,49 @@
+//! `flukewatch score`: score a contest's submission.
+
+use anyhow::Context;
+use clap::Args;
+use flukewatch_dataset::{Dataset, NEW_WHALE};
+use flukewatch_eval::submission::file::score;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Score a submission to a humpback contest: MAP@5 against the labels of the photos.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Example:
+  flukewatch score answers.csv test.csv
+
+A submission is a CSV with the columns Image,Id and up to five whales per photo, best first, separated by spaces; new_whale stands \
+for a whale without a name. It must answer every photo of the data. Write one with flukewatch evaluate --write-submission or \
+flukewatch ensemble apply.")]
+pub(crate) struct ScoreArgs {
+    /// Submission to score
+    submission: PathBuf,
+    /// Labelled photos: a CSV, or a folder with one folder per whale
+    data: PathBuf,
+    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// Write JSON: map_at_5, photos
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
+    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let solution: BTreeMap<String, String> = dataset
+        .photos
+        .into_iter()
+        .map(|p| (p.name, p.whale.unwrap_or_else(|| NEW_WHALE.to_owned())))
+        .collect();
+    let map_at_5 = score(&args.submission, &solution)
+        .with_context(|| format!("scoring against {}", args.data.display()))?;
+    let photos = solution.len();
+    if args.json {
+        let value = serde_json::json!({ "map_at_5": map_at_5, "photos": photos });
+        println!("{}", serde_json::to_string_pretty(&value)?);
+    } else {
+        println!("MAP@5  {map_at_5:.5}  ({photos} photos)");
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! `flukewatch train`: an embedding.
+
+use clap::Args;
+use flukewatch_dataset::Dataset;
+use flukewatch_train::embedding::phase;
+use flukewatch_train::embedding::recipe::{Recipe, RecipeError};
+use flukewatch_train::embedding::split::Split;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Train an embedding network on labelled photos.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  flukewatch train --data photos.csv --weights efficientnet_lite0.safetensors --run runs/first
+  flukewatch train --data photos.csv --weights w.safetensors --run runs/short \\
+                   --set 'stages=[{epochs=2,height=96,width=192}]'
+  flukewatch train --data photos.csv --run runs/first        (again: resumes)
+  flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
+
+Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
+every few minutes), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
+divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
+paper-dnc, quick. Losses and their settings: flukewatch losses.
+
+Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
+
+Next: flukewatch export runs/first --data photos.csv --out my.flukebundle")]
+pub(crate) struct TrainArgs {
+    /// Labelled photos: a CSV (`image,identity[,x0,y0,x1,y1]` or `Image,Id`), or a folder with a folder
+    /// per whale
+    #[arg(long, value_name = "CSV|DIR")]
+    data: PathBuf,
+    /// Folder with the photos of the CSV [default: the folder beside it with its name]
+    #[arg(long, value_name = "DIR")]
+    photos: Option<PathBuf>,
+    /// Pretrained weights of the backbone, safetensors [default: random initial weights]
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Folder of the run; a run with a checkpoint is resumed
+    #[arg(long = "run", value_name = "DIR")]
+    folder: PathBuf,
+    /// Built-in recipe
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
+    /// Recipe, a TOML file that overrides the preset; what it leaves out keeps its default
+    #[arg(long, value_name = "FILE")]
+    recipe: Option<PathBuf>,
+    /// Override a setting of the recipe; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+    /// Stop after this epoch; the same command without it resumes
+    #[arg(long, value_name = "N")]
+    until_epoch: Option<usize>,
+    /// Print the recipe and what each epoch would do
+    #[arg(long)]
+    dry_run: bool,
+    /// Use the CPU even if there is a CUDA device
+    #[arg(long)]
+    cpu: bool,
+    /// Hide progress bars
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    if !args.dry_run {
+        return train(args);
+    }
+    let recipe = recipe(args)?;
+    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let split = Split::of(&dataset, recipe.validation_identities, recipe.seed);
+    let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
+    println!("{}", toml::to_string(&recipe)?);
+    let steps = (photos / recipe.batch_size).max(1);
+    print!("{}", phase::table(&recipe, steps));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn recipe(args: &TrainArgs) -> Result<Recipe, RecipeError> {
+    Recipe::read(
+        args.preset.as_deref(),
+        args.recipe.as_deref(),
+        &args.overrides,
+    )
+}
+
+#[cfg(feature = "train")]
+fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
+    use super::interrupt;
+    use flukewatch_train::embedding::run::{Job, Outcome, run};
+
+    let outcome = run(&Job {
+        recipe: recipe(args)?,
+        dataset: Dataset::open(&args.data, args.photos.as_deref())?,
+        weights: args.weights.clone(),
+        folder: args.folder.clone(),
+        force_cpu: args.cpu,
+        until_epoch: args.until_epoch,
+        stop: interrupt::flag()?,
+        quiet: args.quiet,
+    })?;
+    println!("{}", outcome.checkpoint().display());
+    Ok(match outcome {
+        Outcome::Interrupted(_) => interrupt::exit_code(),
+        Outcome::Done(_) | Outcome::StoppedEarly(_) => ExitCode::SUCCESS,
+    })
+}
+
+#[cfg(not(feature = "train"))]
+fn train(_: &TrainArgs) -> anyhow::Result<ExitCode> {
+    anyhow::bail!(flukewatch_train::MISSING)
+}

@@ -1,0 +1,34 @@
+//! The embedding's training.
+//!
+//! [`recipe`] holds the settings, [`split`] chooses the held-out identities, `sampler` the photos of a
+//! batch, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
+//! divided embedding, [`phase`] says what each epoch does. `network` runs a [`flukewatch_network`] on
+//! libtorch, `state` is what changes from step to step, `run` the loop.
+
+pub mod checkpoint;
+pub mod phase;
+pub mod recipe;
+pub mod split;
+
+#[cfg(feature = "libtorch")]
+mod augment;
+#[cfg(feature = "libtorch")]
+mod average;
+#[cfg(feature = "libtorch")]
+pub mod batches;
+#[cfg(feature = "libtorch")]
+mod divide;
+#[cfg(feature = "libtorch")]
+mod features;
+#[cfg(feature = "libtorch")]
+pub mod network;
+#[cfg(feature = "libtorch")]
+mod photos;
+#[cfg(feature = "libtorch")]
+pub mod run;
+#[cfg(feature = "libtorch")]
+mod sampler;
+#[cfg(feature = "libtorch")]
+mod state;
+#[cfg(feature = "libtorch")]
+pub mod validation;

@@ -1,0 +1,416 @@
+//! The recipe: every setting of a training run.
+
+mod augmentation;
+mod divide;
+mod error;
+mod frozen;
+pub mod preset;
+#[cfg(test)]
+mod tests;
+
+pub use augmentation::Augmentation;
+pub use divide::{ClusterBy, ClusterUnit, DivideSettings, DividedBatches};
+pub use error::RecipeError;
+
+use crate::loss::LossSettings;
+use crate::loss::arcface::ArcFaceSettings;
+use crate::trainer::average::AverageSettings;
+use crate::trainer::schedule::WarmUpCosine;
+use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use flukewatch_network::{Backbone, head::Head};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// All settings of a run, which is reproducible on a CPU from them, the photos and the seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Seed of everything random.
+    pub seed: u64,
+    /// The network that extracts features.
+    pub backbone: Backbone,
+    /// The layers from features to an embedding.
+    pub head: Head,
+    /// The stem and this many blocks keep their pretrained weights and statistics; `None` ("none")
+    /// trains everything.
+    #[serde(with = "frozen")]
+    pub frozen_blocks: Option<usize>,
+    /// Grey or colour.
+    pub colour: Colour,
+    /// How a crop fills the input.
+    pub fit: Fit,
+    /// How far a box is widened, as a fraction of its sides.
+    pub padding: f32,
+    /// Input sizes and the number of epochs of each.
+    pub stages: Vec<Stage>,
+    /// Photos per optimiser step.
+    pub batch_size: usize,
+    /// Which photos make a batch.
+    pub sampler: SamplerSettings,
+    /// A mirrored fluke counts as another identity (flukes are not symmetric). That doubles the number
+    /// of classes, and mirrored views then improve identification.
+    pub mirror_as_new_identity: bool,
+    /// The loss.
+    pub loss: LossSettings,
+    /// Divide and conquer of the embedding space.
+    #[serde(default)]
+    pub divide: DivideSettings,
+    /// Learning rates and weight decay.
+    pub optimiser: OptimiserSettings,
+    /// Random variations of the photos.
+    pub augmentation: Augmentation,
+    /// This many identities (with two photos or more) are held out for validation.
+    pub validation_identities: usize,
+    /// Stop when MAP@5 on the validation identities has not improved for this many epochs, and keep
+    /// the best epoch; 0 never stops early.
+    #[serde(default)]
+    pub patience: usize,
+    /// The backbone's batch normalisation keeps its pretrained statistics, as in the paper on dividing.
+    #[serde(default)]
+    pub frozen_norm: bool,
+    /// Precision of convolutions.
+    #[serde(default)]
+    pub precision: Precision,
+    /// Averaged weights.
+    #[serde(default)]
+    pub average: AverageSettings,
+    /// The last epochs train with fake quantisation of weights and activations, as in the exported
+    /// int8 model.
+    #[serde(default)]
+    pub qat_epochs: usize,
+    /// CPU threads; 0 for all.
+    pub threads: usize,
+    /// Threads that prepare batches ahead of the steps.
+    #[serde(default = "one")]
+    pub workers: usize,
+    /// Minutes between checkpoints within an epoch; 0 for none. One is always written after an epoch.
+    #[serde(default = "ten")]
+    pub save_minutes: f64,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn ten() -> f64 {
+    10.0
+}
+
+/// Some epochs at one input size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// Number of epochs.
+    pub epochs: usize,
+    /// Pixels.
+    pub height: u32,
+    /// Pixels.
+    pub width: u32,
+}
+
+/// Precision of convolutions in training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    F32,
+    /// bfloat16, with 32-bit weights, statistics, head and loss: mixed precision, for CUDA devices.
+    /// bfloat16 has the range of a 32-bit float, so losses need no scaling.
+    Bf16,
+}
+
+/// Which photos make a batch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum SamplerSettings {
+    /// Every photo once per epoch, in random order.
+    Shuffled,
+    /// P identities with K photos each (P x K is the batch size), as losses over pairs need.
+    Pk {
+        /// K.
+        photos_per_identity: usize,
+    },
+}
+
+/// AdamW with linear warm-up and cosine decay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimiserSettings {
+    /// Peak learning rate of the backbone.
+    pub backbone_lr: f64,
+    /// Peak learning rate of the head.
+    pub head_lr: f64,
+    /// Peak learning rate of the loss's own parameters (class centres, beta).
+    pub loss_lr: f64,
+    /// Decoupled weight decay, not of biases and scales.
+    pub weight_decay: f64,
+    /// Fraction of all steps that the warm-up takes.
+    pub warm_up_fraction: f64,
+}
+
+impl OptimiserSettings {
+    /// The schedule of a run of `steps`.
+    pub fn schedule(&self, steps: u64) -> WarmUpCosine {
+        WarmUpCosine {
+            warm_up_fraction: self.warm_up_fraction,
+            floor: 0.01,
+            steps,
+        }
+    }
+}
+
+impl Default for Recipe {
+    /// What `models/humpback-lite0` was trained with, except for its length.
+    fn default() -> Self {
+        Self {
+            seed: 1,
+            backbone: Backbone::EfficientnetLite0,
+            head: Head {
+                pooling: flukewatch_network::Pooling::Average,
+                dropout: 0.2,
+                dimension: 512,
+            },
+            frozen_blocks: Some(3),
+            colour: Colour::Grey,
+            fit: Fit::Stretch,
+            padding: 0.04,
+            stages: vec![
+                Stage {
+                    epochs: 12,
+                    height: 96,
+                    width: 192,
+                },
+                Stage {
+                    epochs: 8,
+                    height: 128,
+                    width: 256,
+                },
+            ],
+            batch_size: 32,
+            sampler: SamplerSettings::Shuffled,
+            mirror_as_new_identity: true,
+            loss: LossSettings::Arcface(ArcFaceSettings::default()),
+            divide: DivideSettings::default(),
+            optimiser: OptimiserSettings {
+                backbone_lr: 6e-4,
+                head_lr: 1.5e-3,
+                loss_lr: 3e-3,
+                weight_decay: 1e-4,
+                warm_up_fraction: 0.05,
+            },
+            augmentation: Augmentation {
+                rotation: 12.0,
+                shear: 0.15,
+                scale: 0.15,
+                shift: 0.05,
+                perspective: 0.05,
+                contrast: 0.3,
+                blur: 0.15,
+                noise: 8.0,
+                erasing: 0.3,
+            },
+            validation_identities: 0,
+            patience: 0,
+            frozen_norm: false,
+            precision: Precision::F32,
+            average: AverageSettings::None,
+            qat_epochs: 0,
+            threads: 0,
+            workers: one(),
+            save_minutes: ten(),
+        }
+    }
+}
+
+impl Recipe {
+    /// The default recipe, overridden by a preset, a TOML file, and `overrides` (`key=value`, with
+    /// dotted keys), in this order.
+    ///
+    /// # Errors
+    /// Names the file and line that cannot be read, or the invalid value.
+    pub fn read(
+        preset: Option<&str>,
+        path: Option<&Path>,
+        overrides: &[String],
+    ) -> Result<Self, RecipeError> {
+        let mut table =
+            toml::Table::try_from(Self::default()).expect("a recipe can be written as TOML");
+        if let Some(name) = preset {
+            overlay(&mut table, preset::text(name)?, Path::new(name))?;
+        }
+        if let Some(path) = path {
+            let text = std::fs::read_to_string(path).map_err(|source| RecipeError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+            overlay(&mut table, &text, path)?;
+        }
+        for text in overrides {
+            let bad = |reason: String| RecipeError::Value(format!("'--set {text}': {reason}"));
+            let (key, value) = text
+                .split_once('=')
+                .ok_or_else(|| bad("expected key=value".into()))?;
+            let own: toml::Table = format!("{key} = {value}")
+                .parse()
+                .or_else(|_| format!("{key} = \"{value}\"").parse())
+                .map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+            merge(&mut table, own);
+            let merged: Result<Self, _> = table.clone().try_into();
+            merged.map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+        }
+        let recipe: Self = table
+            .try_into()
+            .map_err(|e: toml::de::Error| RecipeError::Value(e.to_string()))?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn check(&self) -> Result<(), RecipeError> {
+        let require = |good: bool, what: &str| {
+            if good {
+                Ok(())
+            } else {
+                Err(RecipeError::Value(what.to_owned()))
+            }
+        };
+        require(!self.stages.is_empty(), "stages must not be empty")?;
+        for stage in &self.stages {
+            require(stage.epochs > 0, "stages.epochs must be 1 or more")?;
+            let sound = |side: u32| side.is_multiple_of(32) && (32..=1024).contains(&side);
+            require(
+                sound(stage.height) && sound(stage.width),
+                "stages: height and width must be multiples of 32 from 32 to 1024",
+            )?;
+        }
+        require(
+            (2..=4096).contains(&self.batch_size),
+            "batch_size must be 2 to 4096",
+        )?;
+        require(
+            (8..=4096).contains(&self.head.dimension),
+            "head.dimension must be 8 to 4096",
+        )?;
+        require(
+            (0.0..1.0).contains(&self.head.dropout),
+            "head.dropout must be at least 0 and less than 1",
+        )?;
+        require(
+            (0.0..=1.0).contains(&self.padding),
+            "padding must be 0 to 1",
+        )?;
+        require(
+            (0.0..1.0).contains(&self.optimiser.warm_up_fraction),
+            "optimiser.warm_up_fraction must be at least 0 and less than 1",
+        )?;
+        self.divide
+            .check(self.head.dimension, self.epochs())
+            .map_err(RecipeError::Value)?;
+        self.average
+            .check(self.epochs())
+            .map_err(RecipeError::Value)?;
+        require(
+            self.qat_epochs <= self.epochs(),
+            "qat_epochs must not exceed the number of epochs",
+        )?;
+        require(
+            self.patience == 0 || self.validation_identities > 0,
+            "patience requires validation_identities",
+        )?;
+        require((1..=64).contains(&self.workers), "workers must be 1 to 64")?;
+        require(
+            (0.0..=1e6).contains(&self.save_minutes),
+            "save_minutes must be 0 or more",
+        )?;
+        if let SamplerSettings::Pk {
+            photos_per_identity: k,
+        } = self.sampler
+        {
+            require(
+                k >= 2 && self.batch_size.is_multiple_of(k),
+                "sampler.photos_per_identity must be 2 or more and divide batch_size",
+            )?;
+        }
+        self.loss.check().map_err(RecipeError::Value)?;
+        require(
+            !self.loss.needs_pairs() || matches!(self.sampler, SamplerSettings::Pk { .. }),
+            &format!(
+                "the {} loss compares pairs and requires sampler.kind = \"pk\"",
+                self.loss.about().kind
+            ),
+        )?;
+        Ok(())
+    }
+
+    /// Total number of epochs.
+    pub fn epochs(&self) -> usize {
+        self.stages.iter().map(|s| s.epochs).sum()
+    }
+
+    /// The stage of `epoch`, counted from 0.
+    pub fn stage(&self, epoch: usize) -> &Stage {
+        let mut left = epoch;
+        for stage in &self.stages {
+            if left < stage.epochs {
+                return stage;
+            }
+            left -= stage.epochs;
+        }
+        &self.stages[self.stages.len() - 1]
+    }
+
+    /// The preparation of the photos, at the size of the last stage.
+    pub fn preparation(&self) -> Preparation {
+        let (height, width) = self.final_size();
+        let (mean, std) = self.backbone.normalisation();
+        let (mean, std) = if self.colour == Colour::Grey {
+            let one = |of: [f32; 3]| vec![of.iter().sum::<f32>() / 3.0];
+            (one(mean), one(std))
+        } else {
+            (mean.to_vec(), std.to_vec())
+        };
+        Preparation {
+            height,
+            width,
+            colour: self.colour,
+            fit: self.fit,
+            padding: self.padding,
+            mean,
+            std,
+        }
+    }
+
+    /// Height and width of the exported model's input: those of the last stage.
+    pub fn final_size(&self) -> (u32, u32) {
+        let last = &self.stages[self.stages.len() - 1];
+        (last.height, last.width)
+    }
+}
+
+/// Overlays `table` with a TOML text from `path`.
+fn overlay(table: &mut toml::Table, text: &str, path: &Path) -> Result<(), RecipeError> {
+    let format = |e: toml::de::Error| RecipeError::Format {
+        path: path.to_owned(),
+        reason: e.to_string(),
+    };
+    merge(table, text.parse().map_err(format)?);
+    let merged: Result<Recipe, _> = table.clone().try_into();
+    merged.map_err(format)?;
+    Ok(())
+}
+
+/// Overlays `base` with `own`. A table with another `kind` replaces, any other is merged key by key.
+fn merge(base: &mut toml::Table, own: toml::Table) {
+    for (key, value) in own {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(own))
+                if own.get("kind").is_none() || own.get("kind") == base.get("kind") =>
+            {
+                merge(base, own);
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,554 @@
+//! The training loop of an embedding.
+
+use super::average::AveragedNetwork;
+use super::batches::{Batch, BatchBuilder};
+use super::checkpoint::{EmbeddingCheckpoint, EmbeddingTask};
+use super::divide;
+use super::features::TrainingFeatures;
+use super::network::{EmbeddingPart, Mode};
+use super::phase::{self, Phase};
+use super::photos::RunPhotos;
+use super::recipe::{ClusterBy, Recipe, Stage};
+use super::sampler::{BatchPlan, Sampler};
+use super::state::{State, Target};
+use super::validation;
+use crate::cpu::allocator::keep_memory_between_steps;
+use crate::torch::tensors::{images, normalise};
+use crate::trainer::checkpoint::Task;
+use crate::trainer::device;
+use crate::trainer::error::TrainError;
+use crate::trainer::metrics::MetricsSink;
+use crate::trainer::prefetch::Prefetcher;
+use crate::trainer::progress::{Position, ProgressReporter};
+use flukewatch_dataset::Dataset;
+use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tch::{Kind, Tensor};
+
+/// What a run needs besides its recipe.
+pub struct Job {
+    /// All settings.
+    pub recipe: Recipe,
+    /// Labelled photos.
+    pub dataset: Dataset,
+    /// Pretrained weights of the backbone.
+    pub weights: Option<PathBuf>,
+    /// The run's folder, for checkpoint and metrics.
+    pub folder: PathBuf,
+    /// Use the CPU even if there is a CUDA device.
+    pub force_cpu: bool,
+    /// Stop after this epoch; the run can be resumed later.
+    pub until_epoch: Option<usize>,
+    /// Called after each step with the number of steps taken; returns whether to save and stop.
+    pub stop: Box<dyn Fn(u64) -> bool>,
+    /// Hide progress bars.
+    pub quiet: bool,
+}
+
+/// How a run ended, with the checkpoint that it left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Done(PathBuf),
+    /// Validation has not improved for `patience` epochs; the best epoch's checkpoint.
+    StoppedEarly(PathBuf),
+    /// Interrupted; it can be resumed.
+    Interrupted(PathBuf),
+}
+
+impl Outcome {
+    /// The checkpoint that the run left.
+    pub fn checkpoint(&self) -> &Path {
+        match self {
+            Self::Done(path) | Self::StoppedEarly(path) | Self::Interrupted(path) => path,
+        }
+    }
+}
+
+/// Metrics of a run, one JSON line per epoch.
+const METRICS: &str = "metrics.jsonl";
+/// Clusters of a run, one JSON line per clustering.
+const CLUSTER_HISTORY: &str = "clusters.jsonl";
+
+/// Steps between reads of the loss on a CUDA device: each read waits for the device.
+const READ_LOSS_EVERY: usize = 20;
+
+/// One line of the metrics.
+#[derive(Debug, Serialize)]
+struct EpochMetrics {
+    /// Counted from 1.
+    epoch: usize,
+    /// Optimiser steps so far.
+    steps: u64,
+    /// Mean over the epoch.
+    loss: f64,
+    /// Factor on the peak learning rates, at the end of the epoch.
+    lr_factor: f64,
+    images_per_second: f64,
+    /// Wall-clock time of the steps.
+    seconds: f64,
+    /// Of clustering and matching, before the steps.
+    clustering_seconds: f64,
+    /// Of mining, within the steps.
+    mining_seconds: f64,
+    height: u32,
+    width: u32,
+    /// On held-out identities, if any.
+    validation_recall_at_1: Option<f64>,
+    validation_map_at_5: Option<f64>,
+}
+
+impl EpochMetrics {
+    fn description(&self, epochs: usize) -> String {
+        let validation = self.validation_recall_at_1.map_or(String::new(), |r| {
+            format!(", R@1 {r:.3} on validation identities")
+        });
+        format!(
+            "epoch {}/{epochs}: loss {:.3}, {:.0} images/s, {:.0} s{validation}",
+            self.epoch, self.loss, self.images_per_second, self.seconds
+        )
+    }
+}
+
+/// Trains, or resumes from the folder's checkpoint.
+///
+/// # Errors
+/// See [`TrainError`]; the last checkpoint is left intact.
+pub fn run(job: &Job) -> Result<Outcome, TrainError> {
+    keep_memory_between_steps();
+    let chosen = device::choose(job.force_cpu);
+    let recipe = &job.recipe;
+    let threads = device::set_threads(recipe.threads);
+    eprintln!(
+        "training on {} ({threads} threads), seed {}",
+        chosen.reason, recipe.seed
+    );
+    std::fs::create_dir_all(&job.folder).map_err(TrainError::file(&job.folder))?;
+    let photos = RunPhotos::read(&job.dataset, recipe, job.quiet)?;
+    let sampler = Sampler::new(photos.of_identity.clone(), recipe);
+    eprintln!(
+        "{}, {} classes; {} validation identities",
+        photos.description(),
+        sampler.classes(),
+        photos.validation_identities
+    );
+    let path = job.folder.join(EmbeddingTask::FILE);
+    let saved = if path.exists() {
+        Some((path.as_path(), EmbeddingCheckpoint::read(&path)?))
+    } else {
+        None
+    };
+    let weights = job.weights.as_deref();
+    let state = State::start(recipe, saved, weights, sampler.classes(), chosen.device)?;
+    let done = &state.progress;
+    if done.batches > 0 {
+        eprintln!(
+            "resuming after batch {} of epoch {}",
+            done.batches,
+            done.epochs + 1
+        );
+    } else if done.epochs > 0 {
+        eprintln!("resuming after epoch {}", done.epochs);
+    }
+    Training {
+        job,
+        progress: ProgressReporter::new(job.quiet, total_steps(recipe, &sampler)),
+        metrics: MetricsSink::open(&job.folder.join(METRICS))?,
+        clusters: MetricsSink::open(&job.folder.join(CLUSTER_HISTORY))?,
+        path,
+        builder: Arc::new(BatchBuilder::new(photos.train.clone(), recipe)),
+        photos,
+        sampler,
+        state,
+    }
+    .run()
+}
+
+fn total_steps(recipe: &Recipe, sampler: &Sampler) -> u64 {
+    (recipe.epochs() * sampler.batches()) as u64
+}
+
+/// A run in progress.
+struct Training<'a> {
+    job: &'a Job,
+    path: PathBuf,
+    photos: RunPhotos,
+    sampler: Sampler,
+    builder: Arc<BatchBuilder>,
+    state: State,
+    metrics: MetricsSink,
+    clusters: MetricsSink,
+    progress: ProgressReporter,
+}
+
+/// How an epoch ended.
+enum EpochEnd {
+    Done { clustering_seconds: f64 },
+    Interrupted,
+}
+
+impl Training<'_> {
+    fn run(mut self) -> Result<Outcome, TrainError> {
+        let recipe = &self.job.recipe;
+        let last = self
+            .job
+            .until_epoch
+            .unwrap_or(usize::MAX)
+            .min(recipe.epochs());
+        if self.state.fine_tuning && self.state.steps() == 0 {
+            let learners = (0..self.state.learners.len()).map(EmbeddingPart::Learner);
+            let parts: Vec<_> = std::iter::once(EmbeddingPart::Whole)
+                .chain(learners)
+                .collect();
+            self.init_centres(recipe.stage(0), &parts);
+        }
+        while self.state.progress.epochs < last {
+            let epoch = self.state.progress.epochs;
+            match self.epoch(epoch)? {
+                EpochEnd::Interrupted => {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted(self.path));
+                }
+                EpochEnd::Done { clustering_seconds } => {
+                    if self.end_epoch(epoch, clustering_seconds)? {
+                        let best = EmbeddingCheckpoint::find(&self.job.folder);
+                        return Ok(Outcome::StoppedEarly(best));
+                    }
+                }
+            }
+        }
+        Ok(Outcome::Done(self.path))
+    }
+
+    fn epoch(&mut self, epoch: usize) -> Result<EpochEnd, TrainError> {
+        let recipe = &self.job.recipe;
+        let stage = recipe.stage(epoch).clone();
+        let phase = phase::phase(recipe, epoch);
+        let mut clustering_seconds = 0.0;
+        if self.state.progress.batches == 0 {
+            if phase::clusters_before(recipe, epoch) {
+                clustering_seconds = self.divide(epoch, &stage)?;
+            }
+            let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
+            if was_divided && !phase.divided() {
+                // The learners' own losses are no longer used.
+                self.init_centres(&stage, &[EmbeddingPart::Whole]);
+            }
+        }
+        if phase::quantised(recipe, epoch) {
+            self.state.network.start_quantisation(&Default::default());
+        }
+        let division = self.state.division.as_ref().filter(|_| phase.one_cluster());
+        let plan = Arc::new(self.sampler.epoch(epoch, division));
+        let from = self.state.progress.batches;
+        let batches = self
+            .builder
+            .prefetch(epoch, &plan, from, &stage, recipe.workers);
+        Ok(if self.steps(epoch, phase, &stage, &plan, batches)? {
+            EpochEnd::Done { clustering_seconds }
+        } else {
+            EpochEnd::Interrupted
+        })
+    }
+
+    /// Takes the remaining steps of an epoch; returns false if interrupted.
+    fn steps(
+        &mut self,
+        epoch: usize,
+        phase: Phase,
+        stage: &Stage,
+        plan: &[BatchPlan],
+        batches: Prefetcher<Batch>,
+    ) -> Result<bool, TrainError> {
+        let recipe = &self.job.recipe;
+        let shape = self.builder.shape(stage);
+        let schedule = recipe
+            .optimiser
+            .schedule(total_steps(recipe, &self.sampler));
+        let read_every = if self.state.network.device().is_cuda() {
+            READ_LOSS_EVERY
+        } else {
+            1
+        };
+        // Losses that have not been read from the device yet.
+        let mut unread: Vec<Tensor> = vec![];
+        let (before, started) = (self.state.progress.seconds, Instant::now());
+        let mut saved = Instant::now();
+        for batch in batches {
+            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
+            let number = self.state.progress.batches;
+            let target = self.target(phase, &plan[number]);
+            // Random draws of a step follow from its number, so that an epoch can be resumed anywhere.
+            let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
+            random.set_stream(((epoch as u64) << 32) | number as u64);
+            let lr_factor = schedule.lr_factor(self.state.steps());
+            let loss = self
+                .state
+                .step(&batch, shape, lr_factor, &target, &mut random);
+            unread.push(loss.to_kind(Kind::Double).reshape([1]));
+            self.state.progress.batches = number + 1;
+            self.state.progress.seconds = before + started.elapsed().as_secs_f64();
+            let stop = (self.job.stop)(self.state.steps());
+            if unread.len() >= read_every || number + 1 == plan.len() || stop {
+                let losses = std::mem::take(&mut unread);
+                self.read_losses(&losses, epoch, plan)?;
+            }
+            if stop {
+                return Ok(false);
+            }
+            if recipe.save_minutes > 0.0
+                && saved.elapsed() > Duration::from_secs_f64(recipe.save_minutes * 60.0)
+                && unread.is_empty()
+            {
+                self.save()?;
+                saved = Instant::now();
+            }
+        }
+        Ok(true)
+    }
+
+    fn target(&self, phase: Phase, plan: &BatchPlan) -> Target {
+        match (phase, plan.cluster, &self.state.division) {
+            (Phase::Divided, Some(k), _) => Target::Learner(k),
+            (Phase::DividedMixed, _, Some(division)) => {
+                Target::Mixed(plan.draws.iter().map(|d| division.of[d.photo]).collect())
+            }
+            _ => Target::Whole,
+        }
+    }
+
+    /// Reads the losses of the last steps from the device and checks that they are finite.
+    fn read_losses(
+        &mut self,
+        losses: &[Tensor],
+        epoch: usize,
+        plan: &[BatchPlan],
+    ) -> Result<(), TrainError> {
+        let losses = Vec::<f64>::try_from(Tensor::cat(losses, 0))
+            .expect("losses are one-dimensional doubles");
+        let done = self.state.progress.batches;
+        let first = done - losses.len();
+        if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
+            return Err(TrainError::NotFinite {
+                loss: losses[bad],
+                step: self.state.steps() - (losses.len() - 1 - bad) as u64,
+                photos: plan[first + bad]
+                    .draws
+                    .iter()
+                    .map(|d| self.photos.names[d.photo].clone())
+                    .collect(),
+            });
+        }
+        let sum = losses.iter().sum::<f64>();
+        self.state.progress.loss_sum += sum;
+        let recipe = &self.job.recipe;
+        self.progress.step(&Position {
+            steps: (epoch * self.sampler.batches() + done) as u64,
+            part: &format!("epoch {}/{}", epoch + 1, recipe.epochs()),
+            loss: sum / losses.len() as f64,
+            batch_size: recipe.batch_size,
+        });
+        Ok(())
+    }
+
+    /// Validates, writes metrics and saves; returns whether to stop early.
+    fn end_epoch(&mut self, epoch: usize, clustering_seconds: f64) -> Result<bool, TrainError> {
+        let recipe = &self.job.recipe;
+        let stage = recipe.stage(epoch).clone();
+        let progress = &mut self.state.progress;
+        let steps = std::mem::take(&mut progress.batches);
+        let loss = std::mem::take(&mut progress.loss_sum) / steps.max(1) as f64;
+        let seconds = std::mem::take(&mut progress.seconds);
+        progress.epochs = epoch + 1;
+        if let Some(average) = &self.state.average
+            && average.after_epoch(&self.state.network, epoch + 1, recipe.epochs())
+        {
+            self.measure_statistics(average, epoch, &stage)?;
+        }
+        let found = self.validate(epoch);
+        let schedule = recipe
+            .optimiser
+            .schedule(total_steps(recipe, &self.sampler));
+        let mining_seconds = std::iter::once(&self.state.whole)
+            .chain(&self.state.learners)
+            .map(|loss| loss.take_mining_time().as_secs_f64())
+            .sum();
+        let line = EpochMetrics {
+            epoch: epoch + 1,
+            steps: self.state.steps(),
+            loss,
+            lr_factor: schedule.lr_factor(self.state.steps()),
+            images_per_second: (steps * recipe.batch_size) as f64 / seconds.max(1e-9),
+            seconds,
+            clustering_seconds,
+            mining_seconds,
+            height: stage.height,
+            width: stage.width,
+            validation_recall_at_1: found.as_ref().map(|r| r.recall_at_1),
+            validation_map_at_5: found.as_ref().map(|r| r.map_at_5),
+        };
+        self.metrics.write(&line)?;
+        let description = line.description(recipe.epochs());
+        self.progress
+            .end_of_part(line.validation_recall_at_1, &description);
+        let better = match (&found, self.state.progress.best) {
+            (Some(found), Some((best, _))) => found.map_at_5 > best,
+            (found, None) => found.is_some(),
+            (None, Some(_)) => false,
+        };
+        if let (true, Some(found)) = (better, &found) {
+            self.state.progress.best = Some((found.map_at_5, epoch + 1));
+        }
+        self.save()?;
+        self.stop_early(epoch, better)
+    }
+
+    fn stop_early(&self, epoch: usize, better: bool) -> Result<bool, TrainError> {
+        let recipe = &self.job.recipe;
+        let Some(file) = EmbeddingTask::BEST_FILE.filter(|_| recipe.patience > 0) else {
+            return Ok(false);
+        };
+        if better {
+            let best = self.state.checkpoint(recipe, &self.photos.description());
+            best.for_export().write(&self.job.folder.join(file))?;
+        }
+        let best_at = self.state.progress.best.map_or(epoch + 1, |(_, at)| at);
+        let stop = epoch + 1 >= best_at + recipe.patience;
+        if stop {
+            eprintln!(
+                "validation has not improved for {} epochs; stopping. Epoch {best_at} is kept as {file}",
+                recipe.patience
+            );
+        }
+        Ok(stop)
+    }
+
+    /// Retrieval on the held-out identities, with the embedding as it would be exported now.
+    fn validate(&self, epoch: usize) -> Option<RetrievalSummary> {
+        let photos: Vec<_> = self.photos.validation.iter().collect();
+        validation::retrieve(
+            self.state.evaluated(),
+            self.exported_part(epoch),
+            &photos,
+            &self.photos.validation_labels,
+            self.builder.preparation(),
+        )
+    }
+
+    fn exported_part(&self, epoch: usize) -> EmbeddingPart {
+        if phase::ends_divided(&self.job.recipe, epoch + 1) {
+            EmbeddingPart::Slices
+        } else {
+            EmbeddingPart::Whole
+        }
+    }
+
+    fn features<'a>(&'a self, stage: &'a Stage) -> TrainingFeatures<'a> {
+        TrainingFeatures {
+            network: &self.state.network,
+            builder: &self.builder,
+            stage,
+            photos: self.photos.train.len(),
+        }
+    }
+
+    /// Clusters the photos and keeps the learners' numbers. Returns the seconds of clustering and
+    /// matching, without those of embedding.
+    fn divide(&mut self, epoch: usize, stage: &Stage) -> Result<f64, TrainError> {
+        let settings = &self.job.recipe.divide;
+        let part = self.exported_part(epoch);
+        let points = self
+            .features(stage)
+            .points(|features| match settings.cluster_by {
+                ClusterBy::Embedding => self.state.network.embedding(features, part),
+                ClusterBy::Features => normalise(features),
+            });
+        let started = Instant::now();
+        let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
+        random.set_stream(epoch as u64);
+        let before = self.state.division.take();
+        let (division, report) = divide::divide(
+            points.view(),
+            self.sampler.photos_of(),
+            before.as_ref(),
+            settings,
+            epoch,
+            &mut random,
+        );
+        self.state.division = Some(division);
+        let seconds = started.elapsed().as_secs_f64();
+        self.clusters.write(&report)?;
+        self.progress.line(&report.description());
+        Ok(seconds)
+    }
+
+    /// Initialises class centres and proxies of these parts with the means of their classes' embeddings.
+    fn init_centres(&mut self, stage: &Stage, parts: &[EmbeddingPart]) {
+        let mirror_classes = self.job.recipe.mirror_as_new_identity;
+        let mut class_of = vec![0usize; self.photos.train.len()];
+        for (identity, photos) in self.sampler.photos_of().iter().enumerate() {
+            let class = identity * (1 + usize::from(mirror_classes));
+            photos.iter().for_each(|&p| class_of[p] = class);
+        }
+        let dimension = self.job.recipe.head.dimension;
+        let parts: Vec<(EmbeddingPart, usize)> = parts
+            .iter()
+            .map(|&part| match part {
+                EmbeddingPart::Learner(_) => (part, dimension / self.state.learners.len()),
+                EmbeddingPart::Whole | EmbeddingPart::Slices => (part, dimension),
+            })
+            .collect();
+        let means = self.features(stage).class_means(
+            &parts,
+            &class_of,
+            self.sampler.classes(),
+            mirror_classes,
+        );
+        let device = self.state.network.device();
+        for (means, (part, _)) in means.iter().zip(parts) {
+            let shape = [means.nrows() as i64, means.ncols() as i64];
+            let numbers = means.as_slice().expect("means are in standard layout");
+            let means = Tensor::from_slice(numbers).reshape(shape).to_device(device);
+            match part {
+                EmbeddingPart::Learner(k) => self.state.learners[k].init_centres(&means),
+                EmbeddingPart::Whole | EmbeddingPart::Slices => {
+                    self.state.whole.init_centres(&means);
+                }
+            }
+        }
+    }
+
+    /// Measures batch normalisation statistics for averaged weights over an epoch's batches, as SWA
+    /// requires.
+    fn measure_statistics(
+        &self,
+        average: &AveragedNetwork,
+        epoch: usize,
+        stage: &Stage,
+    ) -> Result<(), TrainError> {
+        const BATCHES: usize = 100;
+        let mut plan = self.sampler.epoch(epoch, None);
+        plan.truncate(BATCHES);
+        let plan = Arc::new(plan);
+        let workers = self.job.recipe.workers;
+        let batches = self.builder.prefetch(epoch, &plan, 0, stage, workers);
+        for (i, batch) in batches.enumerate() {
+            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
+            let input = images(&batch.images, self.builder.shape(stage));
+            let mode = Mode::MeasureStatistics(1.0 / (i + 1) as f64);
+            let _ = tch::no_grad(|| average.network.features(&input, mode));
+        }
+        Ok(())
+    }
+
+    fn save(&self) -> Result<(), TrainError> {
+        let trained_on = self.photos.description();
+        let checkpoint = self.state.checkpoint(&self.job.recipe, &trained_on);
+        Ok(checkpoint.write(&self.path)?)
+    }
+}

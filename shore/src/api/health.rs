@@ -1,0 +1,55 @@
+//! `GET /api/v1/health`
+
+use super::error::ApiResult;
+use super::rejected::CountJson;
+use crate::request::AppState;
+use crate::store::Query;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct HealthJson {
+    /// `ok`, or `degraded` while shore is not connected to the broker or cannot store.
+    status: &'static str,
+    /// The URL that boats publish to.
+    broker: String,
+    /// The known cause of a degraded status.
+    issue: Option<String>,
+    /// Sightings stored.
+    sightings: u64,
+    /// Number of boats.
+    boats: u64,
+    /// Missing sequence numbers of all boats.
+    missing: u64,
+    /// Rejected messages by reason.
+    rejected: Vec<CountJson>,
+}
+
+pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response> {
+    let count_only = Query::default();
+    let (sightings, boats, rejected) = state
+        .with_store(move |s| {
+            let sightings = s.sightings(&count_only)?.total;
+            Ok((sightings, s.boats()?, s.rejected_counts()?))
+        })
+        .await?;
+    let issue = state.health.issue();
+    let (status, code) = if state.health.is_connected() && issue.is_none() {
+        ("ok", StatusCode::OK)
+    } else {
+        ("degraded", StatusCode::SERVICE_UNAVAILABLE)
+    };
+    let health = HealthJson {
+        status,
+        broker: state.broker,
+        issue,
+        sightings,
+        boats: boats.len() as u64,
+        missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),
+        rejected: rejected.into_iter().map(CountJson::from).collect(),
+    };
+    Ok((code, Json(health)).into_response())
+}

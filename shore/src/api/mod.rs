@@ -1,0 +1,38 @@
+//! The JSON API, version 1. All requests are GET.
+//!
+//! | path under `/api/v1` | response |
+//! |---|---|
+//! | `/sightings` | array of [`SightingJson`], newest first |
+//! | `/sightings/{id}` | one [`SightingJson`] |
+//! | `/boats` | array of [`BoatJson`] |
+//! | `/rejected` | counts and the latest rejected messages |
+//! | `/health` | status 503 while shore is not connected to its broker or cannot store |
+//!
+//! `/sightings` takes the parameters `boat`, `verdict`, `encounter`, `limit` (default 1000, at most
+//! 10,000) and `offset`; the header `x-total-count` gives the number of matches without a limit.
+//!
+//! Keys are snake_case, times are RFC 3339 in UTC, and an error is `{"error": ".."}`.
+
+mod boats;
+mod error;
+mod health;
+mod rejected;
+mod sightings;
+
+pub use boats::{BoatJson, GapJson};
+pub use sightings::{
+    BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, SightingJson, TimeJson,
+};
+
+use crate::request::AppState;
+use axum::Router;
+use axum::routing::get;
+
+pub(crate) fn router() -> Router<AppState> {
+    Router::new()
+        .route("/sightings", get(sightings::list))
+        .route("/sightings/{id}", get(sightings::by_id))
+        .route("/boats", get(boats::list))
+        .route("/rejected", get(rejected::list))
+        .route("/health", get(health::health))
+}

@@ -1,0 +1,121 @@
+//! The listening half of the broker: accepts connections and supervises their tasks.
+
+use super::connection::{Connection, OversizedPacket};
+use super::limits::Limits;
+use super::sessions::Sessions;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// Pause after a failed accept. The usual cause is a lack of file descriptors, where an immediate
+/// retry would spin.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
+
+/// Why the broker cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    /// The address is in use or does not belong to this machine.
+    #[error(
+        "cannot listen for MQTT on {address}: {source}; choose another address with --mqtt, or use an external broker with --broker"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+}
+
+/// A broker that runs until it is shut down or dropped.
+#[derive(Debug)]
+pub struct Broker {
+    address: SocketAddr,
+    shutdown: watch::Sender<bool>,
+    accept_task: JoinHandle<()>,
+}
+
+impl Broker {
+    /// Listens on `address` (port 0: any free one). Packets over the limit are reported to
+    /// `oversized`, as far as it has room.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn start(
+        address: SocketAddr,
+        limits: Limits,
+        oversized: mpsc::Sender<OversizedPacket>,
+    ) -> Result<Self, BrokerError> {
+        let failed = |source| BrokerError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let (shutdown, shutdown_requested) = watch::channel(false);
+        let accept_task = tokio::spawn(accept(
+            listener,
+            Arc::new(limits),
+            oversized,
+            shutdown_requested,
+        ));
+        Ok(Self {
+            address,
+            shutdown,
+            accept_task,
+        })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes all connections and frees the port.
+    pub async fn shutdown(self) {
+        self.shutdown.send_replace(true);
+        let _ = self.accept_task.await;
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    limits: Arc<Limits>,
+    oversized: mpsc::Sender<OversizedPacket>,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let sessions = Arc::new(Sessions::default());
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            _ = shutdown.changed() => break,
+            Some(finished) = connections.join_next() => {
+                if let Err(error) = finished {
+                    tracing::error!(%error, "connection task failed");
+                }
+            }
+            accepted = listener.accept() => match accepted {
+                Ok((_, peer)) if connections.len() >= limits.max_connections => {
+                    tracing::warn!(
+                        %peer,
+                        max_connections = limits.max_connections,
+                        "connection rejected: limit reached"
+                    );
+                }
+                Ok((stream, peer)) => {
+                    let connection = Connection {
+                        sessions: Arc::clone(&sessions),
+                        limits: Arc::clone(&limits),
+                        oversized: oversized.clone(),
+                    };
+                    connections.spawn(connection.serve(stream, peer));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connection");
+                    tokio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            },
+        }
+    }
+    connections.shutdown().await;
+}

@@ -1,0 +1,64 @@
+//! `flukewatch-shore missing`
+
+use super::error::CommandError;
+use clap::Args;
+use flukewatch_shore::api::BoatJson;
+use flukewatch_shore::store::{BoatStatus, Gap, SqliteStore, Store};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The exit code if sightings are missing.
+const MISSING: u8 = 4;
+
+#[derive(Args)]
+pub(crate) struct MissingArgs {
+    /// Data folder of the station
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Print JSON like GET /api/v1/boats
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &MissingArgs) -> Result<ExitCode, CommandError> {
+    let boats = SqliteStore::open_read_only(&args.data)?.boats()?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let boats: Vec<BoatJson> = boats.iter().map(BoatJson::from).collect();
+        serde_json::to_writer_pretty(&mut out, &boats)?;
+        writeln!(out)?;
+    } else if boats.is_empty() {
+        writeln!(out, "no boats")?;
+    } else {
+        for boat in &boats {
+            writeln!(out, "{}", line(boat))?;
+        }
+    }
+    Ok(if boats.iter().any(|b| b.missing > 0) {
+        ExitCode::from(MISSING)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn line(boat: &BoatStatus) -> String {
+    let missing = if boat.gaps.is_empty() {
+        "none".to_owned()
+    } else {
+        let ranges: Vec<String> = boat.gaps.iter().map(range).collect();
+        format!("{} ({})", boat.missing, ranges.join(", "))
+    };
+    format!(
+        "{}: {} sightings, last sequence {}, missing {missing}, last seen {}",
+        boat.boat, boat.sightings, boat.last_sequence, boat.last_seen
+    )
+}
+
+fn range(gap: &Gap) -> String {
+    if gap.first == gap.last {
+        gap.first.to_string()
+    } else {
+        format!("{}-{}", gap.first, gap.last)
+    }
+}

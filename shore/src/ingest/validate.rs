@@ -1,0 +1,300 @@
+//! Decides what a message is: a sighting, a picture, or a message to reject. Never panics, whatever
+//! the bytes.
+
+use crate::store::{
+    Content, IncomingMessage, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,
+};
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::decision::Verdict;
+use flukewatch_common::footage::Footage;
+use flukewatch_common::prepare;
+use flukewatch_common::sighting::{BoatId, MAX_CANDIDATES, MessageKind, Picture, Sighting};
+use flukewatch_common::topic;
+use flukewatch_common::wire::{self, WireError};
+use image::{ImageFormat, ImageReader};
+use sha2::{Digest, Sha256};
+use std::io::Cursor;
+use std::panic::catch_unwind;
+
+/// Limit of each name (whale, photo, camera, bundle, engine) in a sighting.
+pub const MAX_NAME_BYTES: usize = 256;
+/// Limit of a picture's width and height, in pixels.
+pub const MAX_PICTURE_SIDE: u32 = 8192;
+/// Limit of a picture's area; a file of 200 kB may decompress to far more.
+pub const MAX_PICTURE_PIXELS: u64 = 16_000_000;
+
+const MAX_TOPIC_CHARS: usize = 256;
+
+/// Validates a message.
+pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
+    let meta = MessageMeta {
+        topic: topic.chars().take(MAX_TOPIC_CHARS).collect(),
+        bytes: payload.len() as u64,
+        head: payload.iter().take(MAX_HEAD_BYTES).copied().collect(),
+        digest: Sha256::digest(payload).into(),
+    };
+    let content = match topic::parse(topic) {
+        Some((boat, MessageKind::Sighting)) => wire::decode(payload)
+            .map_err(map_wire_error)
+            .and_then(|sighting| validate_sighting(&boat, sighting)),
+        Some((boat, MessageKind::Picture)) => wire::decode(payload)
+            .map_err(map_wire_error)
+            .and_then(|picture| validate_picture(&boat, picture)),
+        None => Err(rejection(
+            RejectReason::UnknownTopic,
+            format!(
+                "topic '{}' does not name a boat and a message kind",
+                meta.topic
+            ),
+        )),
+    };
+    IncomingMessage { meta, content }
+}
+
+/// The rejection of a packet that was too large to be read.
+pub fn reject_too_large(client_id: &str, bytes: usize, head: Vec<u8>) -> IncomingMessage {
+    let digest = Sha256::digest(&head).into();
+    let detail = format!(
+        "{client_id} sent a packet of {bytes} bytes; the limit is {} bytes",
+        wire::MAX_MESSAGE
+    );
+    IncomingMessage {
+        meta: MessageMeta {
+            topic: String::new(),
+            bytes: bytes as u64,
+            head,
+            digest,
+        },
+        content: Err(rejection(RejectReason::TooLarge, detail)),
+    }
+}
+
+fn rejection(reason: RejectReason, detail: impl Into<String>) -> Rejection {
+    Rejection {
+        reason,
+        detail: detail.into(),
+    }
+}
+
+fn map_wire_error(error: WireError) -> Rejection {
+    let reason = match error {
+        WireError::TooLarge(_) => RejectReason::TooLarge,
+        WireError::Foreign => RejectReason::UnknownFormat,
+        WireError::Truncated(_) | WireError::Checksum | WireError::Payload(_) => {
+            RejectReason::Corrupt
+        }
+        WireError::WrongKind { .. } => RejectReason::WrongKind,
+        WireError::Newer { .. } => RejectReason::UnsupportedVersion,
+    };
+    rejection(reason, error.to_string())
+}
+
+fn require_same_boat(topic: &BoatId, message: &BoatId) -> Result<(), Rejection> {
+    if topic == message {
+        return Ok(());
+    }
+    Err(rejection(
+        RejectReason::WrongBoat,
+        format!("message of boat {message} on the topic of boat {topic}"),
+    ))
+}
+
+fn validate_sighting(boat: &BoatId, sighting: Sighting) -> Result<Content, Rejection> {
+    require_same_boat(boat, &sighting.boat)?;
+    match invalid_value(&sighting) {
+        Some(detail) => Err(rejection(RejectReason::Invalid, detail)),
+        None => Ok(Content::Sighting(Box::new(sighting))),
+    }
+}
+
+/// A description of the first invalid value, if there is one.
+fn invalid_value(s: &Sighting) -> Option<String> {
+    let representable = |t: Timestamp| jiff::Timestamp::from_millisecond(t.0).is_ok();
+    let whale = match &s.verdict {
+        Verdict::Known { whale } => whale.as_str(),
+        Verdict::New | Verdict::Review => "",
+    };
+    let candidates = s.candidates.iter();
+    let mut names = [whale, &s.camera, &s.bundle, &s.engine]
+        .into_iter()
+        .chain(candidates.flat_map(|c| [c.whale.as_str(), c.photo.as_str()]));
+    if s.sequence == 0 || i64::try_from(s.sequence).is_err() {
+        Some(format!("sequence number {} out of range", s.sequence))
+    } else if !representable(s.started) || !representable(s.ended) {
+        Some(format!("time out of range: {} to {}", s.started, s.ended))
+    } else if s.candidates.len() > MAX_CANDIDATES {
+        Some(format!(
+            "{} candidates, more than {MAX_CANDIDATES}",
+            s.candidates.len()
+        ))
+    } else if s
+        .candidates
+        .iter()
+        .any(|c| !(-1.001..=1.001).contains(&c.score))
+    {
+        Some("candidate score outside [-1, 1]".into())
+    } else if s.probability.is_some_and(|p| !(0.0..=1.0).contains(&p)) {
+        Some("match probability outside [0, 1]".into())
+    } else if s.position.is_some_and(|p| !p.is_valid()) {
+        Some("position out of range".into())
+    } else if let Some(Err(invalid)) = s.footage.as_ref().map(Footage::validate) {
+        Some(invalid.to_string())
+    } else if names.any(|name| name.len() > MAX_NAME_BYTES) {
+        Some(format!("name longer than {MAX_NAME_BYTES} bytes"))
+    } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
+        Some("verdict 'known' without the name of a whale".into())
+    } else {
+        s.embedding.expand().err().map(|error| error.to_string())
+    }
+}
+
+fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejection> {
+    require_same_boat(boat, &picture.boat)?;
+    let sha256 = Sha256::digest(&picture.jpeg).into();
+    // The decoder is third-party and the bytes are anybody's: if it panics, the picture counts as
+    // unreadable.
+    let readable = catch_unwind(|| is_readable(&picture.jpeg)).unwrap_or(false);
+    Ok(Content::Picture {
+        picture,
+        sha256,
+        readable,
+    })
+}
+
+/// Whether `bytes` are a JPEG of a size that a browser can display.
+fn is_readable(bytes: &[u8]) -> bool {
+    let dimensions =
+        ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions();
+    let within_limits = |(width, height): (u32, u32)| {
+        let side = 1..=MAX_PICTURE_SIDE;
+        side.contains(&width)
+            && side.contains(&height)
+            && u64::from(width) * u64::from(height) <= MAX_PICTURE_PIXELS
+    };
+    dimensions.is_ok_and(within_limits) && prepare::decode(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    fn reason(topic: &str, payload: &[u8]) -> Option<RejectReason> {
+        validate(topic, payload).content.err().map(|r| r.reason)
+    }
+
+    fn reason_of(sighting: &Sighting) -> Option<RejectReason> {
+        reason(
+            &topic::of_message(&sighting.boat, MessageKind::Sighting),
+            &wire::encode(sighting).unwrap(),
+        )
+    }
+
+    #[test]
+    fn valid_messages_are_accepted() {
+        let (s, p) = sample::sighting("balaena", 1);
+        assert_eq!(reason_of(&s), None);
+        let message = validate("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap());
+        assert!(matches!(
+            message.content,
+            Ok(Content::Picture { readable: true, .. })
+        ));
+    }
+
+    #[test]
+    fn each_fault_has_its_reason() {
+        let (s, p) = sample::sighting("balaena", 1);
+        let good = wire::encode(&s).unwrap();
+        let topic = "flukewatch/v1/balaena/sighting";
+        let changed = |at: usize, to: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = to;
+            bytes
+        };
+        assert_eq!(
+            reason(topic, b"\xff\x00 any bytes"),
+            Some(RejectReason::UnknownFormat)
+        );
+        assert_eq!(
+            reason(topic, &good[..good.len() - 1]),
+            Some(RejectReason::Corrupt)
+        );
+        assert_eq!(reason(topic, &good[..8]), Some(RejectReason::Corrupt));
+        assert_eq!(reason(topic, &[]), Some(RejectReason::Corrupt));
+        assert_eq!(
+            reason(topic, &changed(5, 9)),
+            Some(RejectReason::UnsupportedVersion)
+        );
+        assert_eq!(
+            reason(topic, &wire::encode(&p).unwrap()),
+            Some(RejectReason::WrongKind)
+        );
+        assert_eq!(
+            reason(topic, &vec![0; wire::MAX_MESSAGE + 1]),
+            Some(RejectReason::TooLarge)
+        );
+        assert_eq!(
+            reason("flukewatch/v1/Ocean!/sighting", &good),
+            Some(RejectReason::UnknownTopic)
+        );
+        assert_eq!(
+            reason("flukewatch/v1/megaptera/sighting", &good),
+            Some(RejectReason::WrongBoat)
+        );
+        let newer = validate(topic, &changed(5, 9)).content.unwrap_err().detail;
+        assert!(
+            newer.contains("version 9") && newer.contains("update it"),
+            "{newer}"
+        );
+    }
+
+    #[test]
+    fn out_of_range_values_are_invalid() {
+        type Change = fn(&mut Sighting);
+        let changes: [Change; 14] = [
+            |s| s.sequence = 0,
+            |s| s.sequence = u64::MAX,
+            |s| s.started = Timestamp(i64::MAX),
+            |s| s.candidates[0].score = f32::NAN,
+            |s| s.candidates[0].score = 7.0,
+            |s| s.probability = Some(f32::NAN),
+            |s| s.probability = Some(1.5),
+            |s| s.position.as_mut().unwrap().latitude = 91.0,
+            |s| s.position.as_mut().unwrap().speed = Some(f32::NAN),
+            |s| s.candidates = vec![s.candidates[0].clone(); MAX_CANDIDATES + 1],
+            |s| s.camera = "x".repeat(MAX_NAME_BYTES + 1),
+            |s| s.verdict = Verdict::Known { whale: " ".into() },
+            |s| s.embedding.scale = 0.0,
+            |s| s.footage.as_mut().unwrap().crops.clear(),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let (mut s, _) = sample::sighting("balaena", 1);
+            change(&mut s);
+            assert_eq!(reason_of(&s), Some(RejectReason::Invalid), "change {i}");
+        }
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_displayed_is_unreadable() {
+        let (_, p) = sample::sighting("balaena", 1);
+        let mut huge = p.jpeg.clone();
+        let frame = huge.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
+        huge[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+        for jpeg in [
+            vec![],
+            b"no picture".to_vec(),
+            p.jpeg[..p.jpeg.len() / 2].to_vec(),
+            huge,
+        ] {
+            let bytes = wire::encode(&Picture { jpeg, ..p.clone() }).unwrap();
+            let message = validate("flukewatch/v1/balaena/picture", &bytes);
+            assert!(matches!(
+                message.content,
+                Ok(Content::Picture {
+                    readable: false,
+                    ..
+                })
+            ));
+        }
+    }
+}

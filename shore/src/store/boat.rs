@@ -1,0 +1,43 @@
+//! What shore knows about a boat.
+
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::sighting::BoatId;
+
+/// A gap in a boat's sequence numbers: sightings that it made and shore has not received. Both ends
+/// are inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The first missing number.
+    pub first: u64,
+    /// The last missing number.
+    pub last: u64,
+}
+
+/// How many gaps of a boat are listed; [`BoatStatus::missing`] counts all.
+pub const MAX_GAPS: usize = 100;
+
+/// A boat, as shore knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BoatStatus {
+    /// The boat.
+    pub boat: BoatId,
+    /// When its first message was stored.
+    pub first_seen: Timestamp,
+    /// When its last message was received.
+    pub last_seen: Timestamp,
+    /// Sightings stored.
+    pub sightings: u64,
+    /// The highest sequence number; 0 before the first sighting.
+    pub last_sequence: u64,
+    /// Sequence numbers below the highest that have not been received.
+    pub missing: u64,
+    /// The same as ranges, lowest first, at most [`MAX_GAPS`].
+    pub gaps: Vec<Gap>,
+    /// Sightings whose sequence number another sighting has too: the boat's outbox was probably
+    /// reset.
+    pub duplicate_sequences: u64,
+    /// Sightings whose picture has not been received, or not as announced.
+    pub pictures_missing: u64,
+    /// Pictures whose sighting has not been received.
+    pub pictures_without_sighting: u64,
+}

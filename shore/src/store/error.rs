@@ -1,0 +1,76 @@
+//! Errors of the store.
+
+use std::path::PathBuf;
+
+/// Why the store cannot do what it was asked for. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The folder cannot be created or opened.
+    #[error("cannot use data folder {folder}: {source}")]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// There is no database.
+    #[error(
+        "{0} contains no shore database; expected the folder given to 'flukewatch-shore serve --data'"
+    )]
+    NoData(PathBuf),
+    /// Two stations must not share a folder.
+    #[error(
+        "data folder {0} is in use by another flukewatch-shore; stop it, or choose another folder"
+    )]
+    InUse(PathBuf),
+    /// Written by a newer Flukewatch.
+    #[error(
+        "database version {found} is newer than version {supported} of this program; update flukewatch-shore"
+    )]
+    Newer {
+        /// The database's version.
+        found: i64,
+        /// This program's version.
+        supported: i64,
+    },
+    /// Written by an older Flukewatch.
+    #[error(
+        "database version {found} is older than version {supported} of this program and cannot be read; \
+         start with an empty --data folder, or use the flukewatch-shore that wrote it"
+    )]
+    Older {
+        /// The database's version.
+        found: i64,
+        /// This program's version.
+        supported: i64,
+    },
+    /// A picture file cannot be read or written.
+    #[error("cannot use picture file {file}: {source}")]
+    Picture {
+        /// The file.
+        file: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The database failed, e.g. because the disk is full.
+    #[error("database error: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// A value that this program cannot have written.
+    #[error("invalid {what} in the database: {value}")]
+    InvalidValue {
+        /// The kind of value.
+        what: &'static str,
+        /// The value.
+        value: String,
+    },
+}
+
+impl StoreError {
+    /// An [`StoreError::InvalidValue`].
+    pub(super) fn invalid(what: &'static str, value: impl Into<String>) -> Self {
+        Self::InvalidValue {
+            what,
+            value: value.into(),
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The interface of the store.
+
+use super::boat::BoatStatus;
+use super::error::StoreError;
+use super::message::{IncomingMessage, IngestResult};
+use super::rejected::{RejectedCount, RejectedMessage};
+use super::sighting::{Listing, Query, StoredSighting};
+use flukewatch_common::clock::Timestamp;
+use uuid::Uuid;
+
+/// Keeps what boats send. All methods block and may be called from several threads.
+pub trait Store: Send + Sync {
+    /// Stores a batch in one transaction that is on disk when this returns. Returns one result per
+    /// message, in order.
+    ///
+    /// A sighting or picture that was stored before counts as stored; of two with the same id and
+    /// different content the first stays.
+    ///
+    /// # Errors
+    /// When the batch could not be written; then none of it is stored.
+    fn accept(
+        &self,
+        batch: &[IncomingMessage],
+        now: Timestamp,
+    ) -> Result<Vec<IngestResult>, StoreError>;
+
+    /// The sightings that match `query`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn sightings(&self, query: &Query) -> Result<Listing, StoreError>;
+
+    /// One sighting.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn sighting(&self, id: Uuid) -> Result<Option<StoredSighting>, StoreError>;
+
+    /// The JPEG file of a sighting whose picture is stored and readable; `None` for any other.
+    ///
+    /// # Errors
+    /// When the database or the file fails.
+    fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// All boats, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn boats(&self) -> Result<Vec<BoatStatus>, StoreError>;
+
+    /// The latest rejected messages, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn rejected_messages(&self, limit: usize) -> Result<Vec<RejectedMessage>, StoreError>;
+
+    /// The number of rejected messages, by reason.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn rejected_counts(&self) -> Result<Vec<RejectedCount>, StoreError>;
+}

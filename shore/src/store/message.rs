@@ -1,0 +1,124 @@
+//! Incoming messages and the result of storing them.
+
+use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
+use std::fmt;
+use uuid::Uuid;
+
+/// How many bytes of a rejected message are kept.
+pub const MAX_HEAD_BYTES: usize = 256;
+
+/// What identifies a message, whatever its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageMeta {
+    /// The topic that it was published to.
+    pub topic: String,
+    /// Its size.
+    pub bytes: u64,
+    /// Its first [`MAX_HEAD_BYTES`] bytes.
+    pub head: Vec<u8>,
+    /// SHA-256 of the message (of the head, if the rest was never read), to recognise a repeated
+    /// one.
+    pub digest: [u8; 32],
+}
+
+/// The content of a valid message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A valid sighting.
+    Sighting(Box<Sighting>),
+    /// A picture.
+    Picture {
+        /// The message.
+        picture: Picture,
+        /// SHA-256 of the JPEG file.
+        sha256: [u8; 32],
+        /// Whether it decodes to a permitted size.
+        readable: bool,
+    },
+}
+
+/// Why a message is rejected. A rejected message is never acknowledged, so that a boat never
+/// deletes anything by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// Over the size limit.
+    TooLarge,
+    /// The topic does not name a boat and a message kind.
+    UnknownTopic,
+    /// Not a Flukewatch message.
+    UnknownFormat,
+    /// Truncated or altered in transit.
+    Corrupt,
+    /// Another kind than its topic says.
+    WrongKind,
+    /// A newer version than this program reads.
+    UnsupportedVersion,
+    /// The boat in the message differs from the topic's or the sighting's.
+    WrongBoat,
+    /// Intact, but with values out of range.
+    Invalid,
+    /// A picture that is not the one its sighting announced.
+    PictureMismatch,
+    /// Different content under an existing id.
+    Conflict,
+}
+
+impl RejectReason {
+    /// The name that it is counted and listed under.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::UnknownTopic => "unknown_topic",
+            Self::UnknownFormat => "unknown_format",
+            Self::Corrupt => "corrupt",
+            Self::WrongKind => "wrong_kind",
+            Self::UnsupportedVersion => "unsupported_version",
+            Self::WrongBoat => "wrong_boat",
+            Self::Invalid => "invalid",
+            Self::PictureMismatch => "picture_mismatch",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a message is rejected, with details for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The reason that it is counted under.
+    pub reason: RejectReason,
+    /// The reason in words.
+    pub detail: String,
+}
+
+/// A message and the result of its validation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IncomingMessage {
+    /// What identifies it.
+    pub meta: MessageMeta,
+    /// Its content, or why it is rejected.
+    pub content: Result<Content, Rejection>,
+}
+
+/// The result of ingesting one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IngestResult {
+    /// On disk: to be acknowledged.
+    Stored {
+        /// The boat that sent it.
+        boat: BoatId,
+        /// The sighting that it belongs to.
+        id: Uuid,
+        /// The kind of message.
+        kind: MessageKind,
+        /// Whether it had been stored before.
+        duplicate: bool,
+    },
+    /// Recorded among the rejected messages: never acknowledged.
+    Rejected(Rejection),
+}

@@ -1,0 +1,105 @@
+//! Stored sightings and how they are queried.
+
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::decision::Verdict;
+use flukewatch_common::sighting::{BoatId, Sighting};
+use uuid::Uuid;
+
+/// The state of a sighting's picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PictureState {
+    /// Not received yet.
+    Missing,
+    /// Stored, and as the sighting announced it.
+    Stored,
+    /// Stored as announced, but not a JPEG of a permitted size: never served.
+    Unreadable,
+    /// The picture received first is not the one announced: never served, and replaced when the
+    /// right one arrives.
+    Mismatched,
+}
+
+impl PictureState {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Stored => "stored",
+            Self::Unreadable => "unreadable",
+            Self::Mismatched => "mismatched",
+        }
+    }
+}
+
+/// A sighting and what shore knows about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredSighting {
+    /// What the boat sent.
+    pub sighting: Sighting,
+    /// When it was stored.
+    pub received: Timestamp,
+    /// The state of its picture.
+    pub picture: PictureState,
+}
+
+/// A verdict without the whale, to filter by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerdictKind {
+    /// An enrolled whale.
+    Known,
+    /// A whale that is not in the catalogue.
+    New,
+    /// Undecided: a person has to look at it.
+    Review,
+}
+
+impl VerdictKind {
+    /// The kind of a verdict.
+    pub fn of(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Known { .. } => Self::Known,
+            Verdict::New => Self::New,
+            Verdict::Review => Self::Review,
+        }
+    }
+
+    /// `known`, `new` or `review`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Known => "known",
+            Self::New => "new",
+            Self::Review => "review",
+        }
+    }
+
+    /// The reverse of [`VerdictKind::as_str`].
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Known, Self::New, Self::Review]
+            .into_iter()
+            .find(|v| v.as_str() == text)
+    }
+}
+
+/// A query for sightings; results are ordered by start time, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Only this boat.
+    pub boat: Option<BoatId>,
+    /// Only this verdict.
+    pub verdict: Option<VerdictKind>,
+    /// Only this encounter.
+    pub encounter: Option<Uuid>,
+    /// Results to skip.
+    pub offset: u64,
+    /// Results to return at most.
+    pub limit: u64,
+}
+
+/// The results of a [`Query`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// How many results the query has without offset and limit.
+    pub total: u64,
+    /// Those within offset and limit.
+    pub sightings: Vec<StoredSighting>,
+}

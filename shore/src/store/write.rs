@@ -1,0 +1,187 @@
+//! Writing one incoming message inside a transaction.
+
+use super::error::StoreError;
+use super::message::{
+    Content, IncomingMessage, IngestResult, MessageMeta, RejectReason, Rejection,
+};
+use super::pictures::Pictures;
+use super::rejected::MAX_REJECTED_MESSAGES;
+use super::sighting::StoredSighting;
+use super::sighting_rows;
+use flukewatch_common::clock::Timestamp;
+use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// Writes messages into an open transaction.
+pub(super) struct Writer<'a> {
+    pub(super) tx: &'a Transaction<'a>,
+    pub(super) pictures: &'a Pictures,
+    pub(super) now: Timestamp,
+}
+
+impl Writer<'_> {
+    pub(super) fn apply(&self, message: &IncomingMessage) -> Result<IngestResult, StoreError> {
+        let result = match &message.content {
+            Ok(Content::Sighting(sighting)) => self.store_sighting(sighting)?,
+            Ok(Content::Picture {
+                picture,
+                sha256,
+                readable,
+            }) => self.store_picture(picture, sha256, *readable)?,
+            Err(rejection) => IngestResult::Rejected(rejection.clone()),
+        };
+        match &result {
+            IngestResult::Stored { boat, .. } => self.touch_boat(boat)?,
+            IngestResult::Rejected(rejection) => self.record_rejection(&message.meta, rejection)?,
+        }
+        Ok(result)
+    }
+
+    fn store_sighting(&self, sighting: &Sighting) -> Result<IngestResult, StoreError> {
+        let id = sighting.id;
+        let stored = |duplicate| IngestResult::Stored {
+            boat: sighting.boat.clone(),
+            id,
+            kind: MessageKind::Sighting,
+            duplicate,
+        };
+        match sighting_rows::by_id(self.tx, id)? {
+            None => {
+                sighting_rows::insert(self.tx, sighting, self.now)?;
+                Ok(stored(false))
+            }
+            Some(existing) if existing.sighting == *sighting => Ok(stored(true)),
+            Some(_) => Ok(rejected(
+                RejectReason::Conflict,
+                format!("a different sighting with id {id} is already stored"),
+            )),
+        }
+    }
+
+    fn store_picture(
+        &self,
+        picture: &Picture,
+        sha256: &[u8; 32],
+        readable: bool,
+    ) -> Result<IngestResult, StoreError> {
+        let id = picture.sighting;
+        let stored = |duplicate| IngestResult::Stored {
+            boat: picture.boat.clone(),
+            id,
+            kind: MessageKind::Picture,
+            duplicate,
+        };
+        let sighting = sighting_rows::by_id(self.tx, id)?;
+        if let Some(StoredSighting { sighting, .. }) = &sighting {
+            if sighting.boat != picture.boat {
+                let detail = format!(
+                    "picture from boat {} for a sighting of boat {}",
+                    picture.boat, sighting.boat
+                );
+                return Ok(rejected(RejectReason::WrongBoat, detail));
+            }
+            if sighting.picture.sha256 != *sha256
+                || sighting.picture.bytes as usize != picture.jpeg.len()
+            {
+                let detail = format!(
+                    "picture of {id} has {} bytes and SHA-256 {}, but its sighting announced {} bytes and {}",
+                    picture.jpeg.len(),
+                    hex(sha256),
+                    sighting.picture.bytes,
+                    hex(&sighting.picture.sha256)
+                );
+                return Ok(rejected(RejectReason::PictureMismatch, detail));
+            }
+        }
+        let existing: Option<([u8; 32], String)> = self
+            .tx
+            .prepare_cached("SELECT sha256, boat FROM pictures WHERE sighting = ?1")?
+            .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        match existing {
+            Some((digest, boat)) if digest == *sha256 && boat == picture.boat.as_str() => {
+                if !self.pictures.exists(id) {
+                    self.pictures.write(id, &picture.jpeg)?;
+                }
+                return Ok(stored(true));
+            }
+            // The stored picture is not what the sighting announced, and this one is: it replaces
+            // the stored one.
+            Some(_) if sighting.is_some() => {}
+            Some(_) => {
+                return Ok(rejected(
+                    RejectReason::Conflict,
+                    format!("a different picture of {id} is already stored"),
+                ));
+            }
+            None => {}
+        }
+        self.pictures.write(id, &picture.jpeg)?;
+        self.tx
+            .prepare_cached("INSERT OR REPLACE INTO pictures VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+            .execute(params![
+                id.to_string(),
+                picture.boat.as_str(),
+                sha256,
+                picture.jpeg.len() as i64,
+                readable,
+                self.now.0
+            ])?;
+        Ok(stored(false))
+    }
+
+    fn touch_boat(&self, boat: &BoatId) -> Result<(), StoreError> {
+        self.tx
+            .prepare_cached(
+                "INSERT INTO boats VALUES (?1, ?2, ?2) ON CONFLICT DO UPDATE SET last_seen = ?2",
+            )?
+            .execute(params![boat.as_str(), self.now.0])?;
+        Ok(())
+    }
+
+    fn record_rejection(
+        &self,
+        meta: &MessageMeta,
+        rejection: &Rejection,
+    ) -> Result<(), StoreError> {
+        let reason = rejection.reason.as_str();
+        self.tx
+            .prepare_cached(
+                "INSERT INTO rejected_messages \
+                     (reason, detail, topic, bytes, head, digest, count, first_seen, last_seen) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7, ?7) \
+                 ON CONFLICT (digest, topic, reason) DO UPDATE SET count = count + 1, last_seen = ?7",
+            )?
+            .execute(params![
+                reason,
+                rejection.detail,
+                meta.topic,
+                meta.bytes.cast_signed(),
+                meta.head,
+                meta.digest,
+                self.now.0
+            ])?;
+        self.tx
+            .prepare_cached(
+                "INSERT INTO rejected_totals VALUES (?1, 1) \
+                 ON CONFLICT DO UPDATE SET total = total + 1",
+            )?
+            .execute([reason])?;
+        self.tx
+            .prepare_cached(
+                "DELETE FROM rejected_messages WHERE number IN \
+                     (SELECT number FROM rejected_messages \
+                      ORDER BY last_seen DESC, number DESC LIMIT -1 OFFSET ?1)",
+            )?
+            .execute([MAX_REJECTED_MESSAGES])?;
+        Ok(())
+    }
+}
+
+fn rejected(reason: RejectReason, detail: String) -> IngestResult {
+    IngestResult::Rejected(Rejection { reason, detail })
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,141 @@
+//! A made-up character: a few smooth strokes over a grid.
+
+use crate::seed::Draw;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::ops::RangeInclusive;
+
+/// A point; a character lies in -1..=1 on both axes, y down.
+pub type Point = (f32, f32);
+
+/// Strokes of a character.
+const STROKES: RangeInclusive<usize> = 3..=5;
+/// Points that lead a stroke.
+const LEADS: RangeInclusive<usize> = 2..=4;
+/// Points of the grid along an axis.
+const GRID: u32 = 4;
+/// How far a point may lie off the grid, in units of the character.
+const OFF_GRID: f32 = 0.12;
+/// Steps of a curve from one leading point to the next.
+const STEPS: usize = 8;
+
+/// A character, as its writer means it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Glyph {
+    /// For each stroke the points that lead the pen, two or more.
+    pub strokes: Vec<Vec<Point>>,
+}
+
+impl Glyph {
+    /// A character from `chance`.
+    pub fn draw(rng: &mut ChaCha8Rng) -> Self {
+        let strokes = rng.random_range(STROKES);
+        let strokes = (0..strokes).map(|_| stroke(rng)).collect();
+        Self { strokes }
+    }
+
+    /// Each stroke as the line that the pen follows, through all of its leading points.
+    pub fn lines(&self) -> Vec<Vec<Point>> {
+        self.strokes.iter().map(|leads| curve(leads)).collect()
+    }
+}
+
+/// Leading points on different places of the grid, none equal to the one before.
+fn stroke(rng: &mut ChaCha8Rng) -> Vec<Point> {
+    let count = rng.random_range(LEADS);
+    let mut places: Vec<u32> = vec![];
+    while places.len() < count {
+        let place = rng.random_range(0..GRID * GRID);
+        if places.last() != Some(&place) {
+            places.push(place);
+        }
+    }
+    let on_axis = |place: u32| place as f32 / (GRID - 1) as f32 * 2.0 - 1.0;
+    places
+        .into_iter()
+        .map(|place| {
+            (
+                on_axis(place % GRID) + rng.around_zero(OFF_GRID),
+                on_axis(place / GRID) + rng.around_zero(OFF_GRID),
+            )
+        })
+        .collect()
+}
+
+/// A Catmull-Rom spline (Catmull & Rom 1974) through `leads`, whose ends count twice.
+fn curve(leads: &[Point]) -> Vec<Point> {
+    let Some(&last) = leads.last() else {
+        return vec![];
+    };
+    let lead = |i: usize| leads[i.min(leads.len() - 1)];
+    let mut points = vec![];
+    for from in 0..leads.len() - 1 {
+        let (before, start, end, after) = (
+            lead(from.saturating_sub(1)),
+            lead(from),
+            lead(from + 1),
+            lead(from + 2),
+        );
+        for step in 0..STEPS {
+            let t = step as f32 / STEPS as f32;
+            let along = |before: f32, start: f32, end: f32, after: f32| {
+                let slope = end - before;
+                let bend = 2.0 * before - 5.0 * start + 4.0 * end - after;
+                let twist = 3.0 * (start - end) + after - before;
+                start + 0.5 * t * (slope + t * (bend + t * twist))
+            };
+            points.push((
+                along(before.0, start.0, end.0, after.0),
+                along(before.1, start.1, end.1, after.1),
+            ));
+        }
+    }
+    points.push(last);
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::{Purpose, generator};
+
+    #[test]
+    fn a_line_goes_through_its_leading_points_without_a_jump() {
+        let leads = [(-1.0, -1.0), (0.5, -0.2), (0.0, 1.0)];
+        let line = curve(&leads);
+        for lead in leads {
+            assert!(line.contains(&lead), "{lead:?}");
+        }
+        for pair in line.windows(2) {
+            let (dx, dy) = (pair[1].0 - pair[0].0, pair[1].1 - pair[0].1);
+            assert!((dx * dx + dy * dy).sqrt() < 0.5, "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn two_points_make_a_straight_line() {
+        for (x, y) in curve(&[(-1.0, 0.0), (1.0, 0.5)]) {
+            assert!((y - (x + 1.0) / 4.0).abs() < 1e-6, "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn characters_differ_and_keep_to_the_grid() {
+        let glyphs: Vec<Glyph> = (0..200)
+            .map(|n| Glyph::draw(&mut generator(1, Purpose::Glyph, n, 0)))
+            .collect();
+        for (i, glyph) in glyphs.iter().enumerate() {
+            assert!(STROKES.contains(&glyph.strokes.len()));
+            for stroke in &glyph.strokes {
+                assert!(LEADS.contains(&stroke.len()));
+                let most = 1.0 + OFF_GRID;
+                assert!(
+                    stroke
+                        .iter()
+                        .all(|p| p.0.abs() <= most && p.1.abs() <= most)
+                );
+            }
+            assert!(glyphs[..i].iter().all(|other| other != glyph));
+        }
+    }
+}

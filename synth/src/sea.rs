@@ -1,0 +1,17 @@
+//! The open sea before a boat's camera, drawn fast enough for hours of it: to train and to evaluate the fluke detector.
+//!
+//! A [`surface::Sea`] is drawn from a seed (sea state, horizon, light, glitter, whitecaps) and painted for any point in time. On it
+//! appear distractors ([`actor::Actor`]) and flukes: drawn ones of [`crate::fluke`], or boxes cut out of photos with soft edges
+//! ([`sprite`]) and matched to the colours of the sea. [`scene`] composes a single picture, [`video`] a sequence with its truth,
+//! which [`file`] writes.
+
+pub mod actor;
+pub mod canvas;
+pub mod cast;
+pub mod file;
+pub mod ripples;
+pub mod scene;
+pub mod sprite;
+pub mod surface;
+pub mod surfacing;
+pub mod video;

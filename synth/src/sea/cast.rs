@@ -1,0 +1,147 @@
+//! Which whales appear on a sea: drawn ones, or those of photos with boxes.
+
+use super::sprite::Sprite;
+use super::surfacing::{Appearance, Whale};
+use crate::fluke::individual::Individual;
+use crate::fluke::skin::Skin;
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_dataset::{DatasetError, LabelledPhoto};
+use image::RgbImage;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use std::sync::{Arc, OnceLock};
+
+/// Whales to choose from.
+#[derive(Debug)]
+pub enum Cast {
+    /// Drawn, the same as in a population of this seed.
+    Drawn {
+        /// The population's seed.
+        seed: u64,
+        /// Their skins, once they were asked for.
+        skins: Vec<OnceLock<Arc<Skin>>>,
+    },
+    /// Of photos.
+    Photos(Vec<Photographed>),
+}
+
+/// A whale and its photos.
+#[derive(Clone, Debug)]
+pub struct Photographed {
+    /// Its name.
+    pub name: String,
+    /// Its photos.
+    pub photos: Vec<LabelledPhoto>,
+}
+
+impl Cast {
+    /// `count` drawn whales.
+    pub fn drawn(seed: u64, count: u32) -> Self {
+        let skins = (0..count).map(|_| OnceLock::new()).collect();
+        Self::Drawn { seed, skins }
+    }
+
+    /// The whales of photos with boxes; a photo without a name is a whale of its own.
+    pub fn photos<'a>(photos: impl IntoIterator<Item = &'a LabelledPhoto>) -> Self {
+        let mut whales: Vec<Photographed> = vec![];
+        let mut places = std::collections::BTreeMap::new();
+        for photo in photos {
+            let name = photo.whale.clone().unwrap_or_else(|| photo.name.clone());
+            let place = *places.entry(name.clone()).or_insert_with(|| {
+                whales.push(Photographed {
+                    name,
+                    photos: vec![],
+                });
+                whales.len() - 1
+            });
+            whales[place].photos.push(photo.clone());
+        }
+        Self::Photos(whales)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Drawn { skins, .. } => skins.len(),
+            Self::Photos(whales) => whales.len(),
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whale `number`, from 0 and around; of photos, one of its photos, cut out by one of the ways of [`Sprite::cut`].
+    ///
+    /// # Errors
+    /// When its photo cannot be read.
+    pub fn whale(&self, number: usize, rng: &mut ChaCha8Rng) -> Result<Whale, DatasetError> {
+        self.cast(number, rng, cut)
+    }
+
+    /// The same, a photo's fluke whole, with as much of what surrounds it as there is ([`Sprite::whole`]).
+    ///
+    /// # Errors
+    /// When its photo cannot be read.
+    pub fn as_photographed(
+        &self,
+        number: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Whale, DatasetError> {
+        self.cast(number, rng, |photo, _| cut_by(photo, Sprite::whole))
+    }
+
+    fn cast(
+        &self,
+        number: usize,
+        rng: &mut ChaCha8Rng,
+        cut: impl Fn(&LabelledPhoto, &mut ChaCha8Rng) -> Result<Sprite, DatasetError>,
+    ) -> Result<Whale, DatasetError> {
+        let number = number % self.len().max(1);
+        match self {
+            Self::Drawn { seed, skins } => {
+                let individual = number as u32 + 1;
+                let skin = skins[number]
+                    .get_or_init(|| Arc::new(Skin::paint(&Individual::draw(*seed, individual))));
+                Ok(Whale {
+                    name: Individual::name(individual),
+                    appearance: Appearance::Drawn(skin.clone()),
+                })
+            }
+            Self::Photos(whales) => {
+                let whale = &whales[number];
+                let photo = &whale.photos[rng.random_range(0..whale.photos.len())];
+                Ok(Whale {
+                    name: whale.name.clone(),
+                    appearance: Appearance::Photo(Arc::new(cut(photo, rng)?)),
+                })
+            }
+        }
+    }
+}
+
+/// The fluke of a photo, cut out.
+///
+/// # Errors
+/// When the photo cannot be read, or its box lies outside it.
+pub fn cut(photo: &LabelledPhoto, rng: &mut ChaCha8Rng) -> Result<Sprite, DatasetError> {
+    cut_by(photo, |picture, region| Sprite::cut(picture, region, rng))
+}
+
+fn cut_by(
+    photo: &LabelledPhoto,
+    by: impl FnOnce(&RgbImage, PixelBox) -> Option<Sprite>,
+) -> Result<Sprite, DatasetError> {
+    let picture = photo.decode()?;
+    let (width, height) = picture.dimensions();
+    let region = photo.region_of((width, height));
+    by(&picture, region).ok_or_else(|| DatasetError::Photo {
+        path: photo.path.clone(),
+        source: flukewatch_common::prepare::PrepareError::BoxOutside {
+            region,
+            width,
+            height,
+        },
+    })
+}
