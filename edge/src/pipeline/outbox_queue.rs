@@ -101,7 +101,7 @@ impl OutboxQueue {
         self.counters.set_in_memory(self.pending.len());
     }
 
-    /// Drops all pending sightings; recent_encounters how many there were.
+    /// Drops all pending sightings; returns how many there were.
     pub(super) fn drop_all(&mut self) -> usize {
         let dropped = self.pending.len();
         while !self.pending.is_empty() {
