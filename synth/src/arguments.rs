@@ -31,15 +31,15 @@ impl<T: FromStr + Clone + PartialOrd + Display> FromStr for Between<T> {
     }
 }
 
-/// `WxH`.
+/// A frame's width and height from `WxH`, 64 to 8192 pixels each.
 ///
 /// # Errors
-/// When the text is not a size.
+/// When the text is not such a size.
 pub fn frame_size(text: &str) -> Result<(u32, u32), String> {
-    let size = text
-        .split_once('x')
-        .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
-    size.ok_or_else(|| "expected WxH in pixels, e.g. 640x360".to_owned())
+    let side = |text: &str| text.parse().ok().filter(|s| (64..=8192).contains(s));
+    text.split_once('x')
+        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
+        .ok_or_else(|| "expected WxH in pixels, 64 to 8192 on each side, e.g. 640x360".to_owned())
 }
 
 #[cfg(test)]
@@ -58,6 +58,8 @@ mod tests {
     #[test]
     fn a_size_is_width_and_height() {
         assert_eq!(frame_size("320x180"), Ok((320, 180)));
-        assert!(frame_size("big").is_err() && frame_size("3x").is_err());
+        for bad in ["big", "3x", "32x180", "320x9000"] {
+            assert!(frame_size(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -20,4 +20,3 @@ pub mod pictures;
 pub mod program;
 pub mod station;
 pub mod wait;
-pub mod web;

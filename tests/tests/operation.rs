@@ -1,17 +1,17 @@
 //! Unattended operation: systemd, reload, the page, the computer's health.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use flukewatch_test_support::browser::Browser;
+use flukewatch_test_support::http::{Response, get, send};
 use flukewatch_tests::boat::{Boat, Camera};
 use flukewatch_tests::program::Running;
 use flukewatch_tests::station::Station;
 use flukewatch_tests::wait::until;
-use flukewatch_tests::web::{Answer, ask, get};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// systemd's side of `NOTIFY_SOCKET`.
@@ -271,14 +271,14 @@ fn archived(page: SocketAddr) -> u64 {
     known.flatten().unwrap_or(0)
 }
 
-fn ok(answer: Answer, kind: &str) -> Answer {
-    assert_eq!(answer.status, 200, "{answer:?}");
+fn ok(response: Response, kind: &str) -> Response {
+    assert_eq!(response.status, 200, "{response:?}");
     let line = format!("content-type: {kind}");
-    assert!(answer.head.contains(&line), "{}", answer.head);
+    assert!(response.head.contains(&line), "{}", response.head);
     for header in ["content-security-policy: default-src 'none'", "nosniff"] {
-        assert!(answer.head.contains(header), "{}", answer.head);
+        assert!(response.head.contains(header), "{}", response.head);
     }
-    answer
+    response
 }
 
 #[test]
@@ -403,8 +403,8 @@ fn hostile_clients_cannot_stop_the_boat() {
         ("\0\u{1}\u{2}\r\n\r\n".to_owned(), &[400]),
     ] {
         let shown: String = request.chars().take(40).collect();
-        if let Some(answer) = ask(page, &request) {
-            assert!(allowed.contains(&answer.status), "{shown}: {answer:?}");
+        if let Some(response) = send(page, &request) {
+            assert!(allowed.contains(&response.status), "{shown}: {response:?}");
         }
     }
     // Idle and half-sent requests wait for a free connection, then they time out.
@@ -519,41 +519,9 @@ fn the_log_has_its_level_and_format() {
     );
 }
 
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .flat_map(|p| [p.join("chromium"), p.join("chromium-browser")])
-        .find(|p| p.is_file())
-}
-
-/// The page as a browser has it after its script ran for a while.
-fn seen(browser: &Path, page: SocketAddr) -> String {
-    let profile = tempfile::tempdir().unwrap();
-    let run = Command::new("timeout")
-        .arg("40")
-        .arg(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--virtual-time-budget=6000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://{page}/"))
-        .output()
-        .unwrap();
-    String::from_utf8(run.stdout).unwrap()
-}
-
 #[test]
 fn a_browser_shows_the_boat_and_escapes_names() {
-    let Some(browser) = chromium() else {
-        eprintln!("skipped: chromium not installed");
+    let Some(browser) = Browser::installed() else {
         return;
     };
     let at_sea = served();
@@ -567,7 +535,7 @@ fn a_browser_shows_the_boat_and_escapes_names() {
         .boat
         .rewrite(|text| text.replace("[camera]", "[camera]\nname = \"<i id='evil'>\""));
     let mut running = Running::start(at_sea.boat.command());
-    let dom = seen(&browser, page(&mut running));
+    let dom = browser.dom(page(&mut running), "/", Duration::from_secs(6));
     for words in [
         "balaena",
         "<strong>W03</strong>",

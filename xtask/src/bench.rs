@@ -3,6 +3,7 @@
 mod boat;
 mod cores;
 mod day;
+mod edge_config;
 mod encounters;
 mod infer;
 mod measured;

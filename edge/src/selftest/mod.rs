@@ -2,10 +2,9 @@
 //! embeddings' cosines.
 
 use crate::config::EngineSection;
-use crate::models::{describe_detector, engine_log};
-use flukewatch_common::bundle::{Bundle, BundleError, Precision};
+use crate::models::{ModelsError, describe_detector, engine_log};
+use flukewatch_common::bundle::{Bundle, Precision};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_inference::detector::DetectorError;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 use flukewatch_inference::engine::agreement::{
     IMAGES, MIN_COSINE_OTHER_PRECISION, MIN_COSINE_SAME_PRECISION, random_image,
@@ -16,25 +15,14 @@ use flukewatch_inference::engine::tract::{TractEngine, TractForm};
 use flukewatch_inference::engine::{Engine, EngineError};
 use serde::Serialize;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Why the self-test cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SelftestError {
-    /// The bundle cannot be opened.
+    /// The bundle or one of its models cannot be used.
     #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The embedding network cannot be used.
-    #[error("the model of {}: {source}", .bundle.display())]
-    Model {
-        /// The bundle's path.
-        bundle: PathBuf,
-        /// The cause.
-        source: EmbedderError,
-    },
-    /// The detector cannot be used.
-    #[error(transparent)]
-    Detector(#[from] DetectorError),
+    Models(#[from] ModelsError),
     /// TensorRT is required and cannot start.
     #[error("backend 'tensorrt' is required and cannot start: {0}")]
     Required(TensorRtError),
@@ -100,13 +88,13 @@ impl fmt::Display for Selftest {
 /// # Errors
 /// When bundle or model cannot be used, or TensorRT is required and cannot start.
 pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, SelftestError> {
-    let bundle = Bundle::open(path)?;
-    let model = |source| SelftestError::Model {
+    let bundle = Bundle::open(path).map_err(ModelsError::from)?;
+    let model = |source| ModelsError::Model {
         bundle: path.to_owned(),
         source,
     };
     let engine = |e: EngineError| model(e.into());
-    let tract = |form| -> Result<Box<dyn Engine>, SelftestError> {
+    let tract = |form| -> Result<Box<dyn Engine>, ModelsError> {
         Ok(Box::new(
             TractEngine::load(&bundle.model, form)
                 .and_then(|e| e.on_threads(section.threads))
@@ -150,7 +138,7 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
     Ok(Selftest {
         passed: comparisons.iter().all(|c| c.passed),
         engine: active,
-        detector: describe_detector(&bundle, true)?,
+        detector: describe_detector(&bundle, true).map_err(ModelsError::from)?,
         tensorrt_error,
         comparisons,
     })

@@ -2,6 +2,7 @@ use super::*;
 use crate::sample;
 use crate::sample::fake::FakeShim;
 use flukewatch_inference::golden::golden;
+use std::path::PathBuf;
 
 fn bundle() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

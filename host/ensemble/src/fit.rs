@@ -25,7 +25,7 @@ pub struct Settings {
     /// Expected fraction of new whales among future photos.
     pub new_fraction: f64,
     /// For both trainings.
-    pub training: Training,
+    pub training: ClassifierSettings,
 }
 
 /// The photos of a table.
@@ -39,23 +39,6 @@ pub struct Album {
     pub photos_of: Vec<Vec<usize>>,
     /// Photos of whales without a name.
     pub unnamed: Vec<usize>,
-}
-
-/// The training itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Training {
-    /// Largest number of epochs.
-    pub epochs: usize,
-    /// Photos per optimiser step.
-    pub batch_size: usize,
-    /// Learning rate at the start.
-    pub lr: f64,
-    /// Decoupled weight decay.
-    pub weight_decay: f64,
-    /// Epochs without a better validation loss after which it stops.
-    pub patience: usize,
-    /// Seed of everything random.
-    pub seed: u64,
 }
 
 impl Album {
@@ -158,7 +141,7 @@ pub fn fit(
     let all: Vec<usize> = album.photos_of.iter().flatten().copied().collect();
     let (features, classes, whales) = album.examples(&all);
     let again = Settings {
-        training: Training {
+        training: ClassifierSettings {
             epochs: fitted.epochs,
             ..settings.training
         },
@@ -203,19 +186,19 @@ fn train_on(
         features: inputs.view(),
         classes: &classes,
     };
-    let classifier = ClassifierSettings {
-        cosine_scale: match settings.form {
-            Form::Linear => None,
-            Form::Cosine { scale } => Some(f64::from(scale)),
-        },
-        epochs: settings.training.epochs,
-        batch_size: settings.training.batch_size,
-        lr: settings.training.lr,
-        weight_decay: settings.training.weight_decay,
-        patience: settings.training.patience,
-        seed: settings.training.seed,
+    let cosine_scale = match settings.form {
+        Form::Linear => None,
+        Form::Cosine { scale } => Some(f64::from(scale)),
     };
-    let trained = train(count, &examples, validation, &classifier, on_epoch);
+    let training = &settings.training;
+    let trained = train(
+        count,
+        cosine_scale,
+        &examples,
+        validation,
+        training,
+        on_epoch,
+    );
     let layer = Layer {
         weight: trained.weight,
         bias: trained.bias,

@@ -6,3 +6,5 @@ pub mod export;
 pub mod lint;
 pub mod proto;
 pub mod quantize;
+#[cfg(any(test, feature = "samples"))]
+pub mod samples;

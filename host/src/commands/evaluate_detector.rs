@@ -6,6 +6,7 @@ use flukewatch_dataset::Dataset;
 use flukewatch_eval::detector::evaluation::{
     DetectorEvaluation, DetectorEvaluationOptions, ThresholdResult, evaluate,
 };
+use flukewatch_synth::arguments::frame_size;
 use std::path::PathBuf;
 
 /// Measure a bundle's detector of flukes: precision, recall by size, and false alarms on open sea.
@@ -48,7 +49,7 @@ pub(crate) struct EvaluateDetectorArgs {
     #[arg(long, default_value_t = 5.0, value_name = "FPS", value_parser = frames_per_second)]
     fps: f32,
     /// Size of a frame in pixels, 64 to 8192 on each side
-    #[arg(long, default_value = "640x360", value_name = "WIDTHxHEIGHT", value_parser = frame_size)]
+    #[arg(long, default_value = "640x360", value_name = "WxH", value_parser = frame_size)]
     size: (u32, u32),
     /// Write JSON
     #[arg(long)]
@@ -70,13 +71,6 @@ fn frames_per_second(text: &str) -> Result<f32, String> {
         Ok(rate) if (0.5..=240.0).contains(&rate) => Ok(rate),
         _ => Err("expected 0.5 to 240 frames per second".into()),
     }
-}
-
-fn frame_size(text: &str) -> Result<(u32, u32), String> {
-    let side = |text: &str| text.parse().ok().filter(|s| (64..=8192).contains(s));
-    text.split_once('x')
-        .and_then(|(width, height)| Some((side(width)?, side(height)?)))
-        .ok_or_else(|| "expected WIDTHxHEIGHT in pixels, 64 to 8192 on each side".into())
 }
 
 pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {

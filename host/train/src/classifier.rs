@@ -19,8 +19,6 @@ use tch::{Device, Tensor};
 /// How a classifier is trained.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClassifierSettings {
-    /// Factor of the cosine; `None` for the linear form.
-    pub cosine_scale: Option<f64>,
     /// Largest number of passes over the examples.
     pub epochs: usize,
     /// Examples per step.
@@ -60,18 +58,19 @@ pub struct TrainedClassifier {
 /// Name of the layer's parameters.
 const NAME: &str = "classifier";
 
-/// Trains a layer for `classes` classes. With `validation` examples it stops early and returns the best
-/// layer, else the last. `on_epoch` receives each epoch, counted from 1, and its loss.
+/// Trains a layer for `classes` classes: linear, or of cosines times `cosine_scale`. With `validation`
+/// examples it stops early and returns the best layer, else the last. `on_epoch` receives each epoch, counted from 1, and its loss.
 pub fn train(
     classes: usize,
+    cosine_scale: Option<f64>,
     examples: &Examples<'_>,
     validation: Option<&Examples<'_>>,
     settings: &ClassifierSettings,
     mut on_epoch: impl FnMut(usize, f64),
 ) -> TrainedClassifier {
-    let cosine = settings.cosine_scale.is_some();
+    let cosine = cosine_scale.is_some();
     let loss = LossSettings::Softmax(SoftmaxSettings {
-        scale: settings.cosine_scale.unwrap_or(1.0),
+        scale: cosine_scale.unwrap_or(1.0),
         cosine,
     });
     let layer = Layer::new(&loss, classes, examples, cosine);
@@ -217,17 +216,14 @@ impl Layer {
 mod tests {
     use super::*;
 
-    fn settings(cosine_scale: Option<f64>) -> ClassifierSettings {
-        ClassifierSettings {
-            cosine_scale,
-            epochs: 60,
-            batch_size: 16,
-            lr: 0.05,
-            weight_decay: 0.0,
-            patience: 60,
-            seed: 7,
-        }
-    }
+    const SETTINGS: ClassifierSettings = ClassifierSettings {
+        epochs: 60,
+        batch_size: 16,
+        lr: 0.05,
+        weight_decay: 0.0,
+        patience: 60,
+        seed: 7,
+    };
 
     /// Three classes around three directions.
     fn separable(per_class: usize, seed: u64) -> (Array2<f32>, Vec<usize>) {
@@ -240,20 +236,24 @@ mod tests {
         (features, classes)
     }
 
-    fn trained(settings: &ClassifierSettings, classes: usize) -> TrainedClassifier {
+    fn trained(
+        cosine_scale: Option<f64>,
+        settings: &ClassifierSettings,
+        classes: usize,
+    ) -> TrainedClassifier {
         let (features, labels) = separable(20, 1);
         let examples = Examples {
             features: features.view(),
             classes: &labels,
         };
-        train(classes, &examples, None, settings, |_, _| {})
+        train(classes, cosine_scale, &examples, None, settings, |_, _| {})
     }
 
     #[test]
     fn separable_classes_are_learned_in_both_forms() {
         let (others, truth) = separable(20, 2);
         for cosine_scale in [None, Some(6.0)] {
-            let layer = trained(&settings(cosine_scale), 3);
+            let layer = trained(cosine_scale, &SETTINGS, 3);
             let lengths = layer.weight.map_axis(Axis(1), |row| row.dot(&row).sqrt());
             let right = truth.iter().enumerate().filter(|&(i, &class)| {
                 let logit = |c: usize| {
@@ -275,9 +275,9 @@ mod tests {
             let settings = ClassifierSettings {
                 seed,
                 epochs: 3,
-                ..settings(Some(6.0))
+                ..SETTINGS
             };
-            trained(&settings, 200)
+            trained(Some(6.0), &settings, 200)
         };
         assert_eq!(with(5), with(5));
         assert_ne!(with(5), with(6));
@@ -298,12 +298,11 @@ mod tests {
         };
         let settings = ClassifierSettings {
             patience: 4,
-            ..settings(None)
+            ..SETTINGS
         };
         let mut epochs = 0;
-        let trained = train(3, &examples, Some(&validation), &settings, |_, _| {
-            epochs += 1
-        });
+        let count = |_, _| epochs += 1;
+        let trained = train(3, None, &examples, Some(&validation), &settings, count);
         assert_eq!((trained.epochs, epochs), (1, 5));
     }
 }

@@ -1,51 +1,18 @@
 //! The list in a browser: headless Chromium, where it is installed.
 
 use crate::browse;
-use crate::fixtures::{Boat, TIMEOUT, sample, start_station};
+use crate::fixtures::{Boat, sample, start_station};
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
+use flukewatch_test_support::browser::Browser;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 const SCRIPT_NAME: &str = "<script>document.title='taken'</script>";
-
-fn chromium() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .flat_map(|p| [p.join("chromium"), p.join("chromium-browser")])
-        .find(|p| p.is_file())
-}
-
-/// The DOM of a page after its scripts have run for a while.
-fn dump_dom(browser: &PathBuf, address: SocketAddr, path: &str) -> String {
-    let profile = tempfile::tempdir().unwrap();
-    let run = Command::new("timeout")
-        .arg(TIMEOUT.as_secs().to_string())
-        .arg(browser)
-        .args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--no-first-run",
-            "--disable-background-networking",
-        ])
-        .args([
-            "--disable-sync",
-            "--disable-dev-shm-usage",
-            "--virtual-time-budget=9000",
-            "--dump-dom",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg(format!("http://{address}{path}"))
-        .output()
-        .unwrap();
-    String::from_utf8(run.stdout).unwrap()
-}
 
 /// A proxy before the station that has a second sighting stored between the first and the second
 /// request of the list.
@@ -97,8 +64,7 @@ impl TestProxy {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_updates_in_the_browser_and_runs_no_injected_script() {
-    let Some(browser) = chromium() else {
-        eprintln!("skipped: chromium not installed");
+    let Some(browser) = Browser::installed() else {
         return;
     };
     let data = tempfile::tempdir().unwrap();
@@ -119,9 +85,8 @@ async fn the_list_updates_in_the_browser_and_runs_no_injected_script() {
     }
     .listen()
     .await;
-    let dom = tokio::task::spawn_blocking(move || dump_dom(&browser, address, "/"))
-        .await
-        .unwrap();
+    let dom = move || browser.dom(address, "/", Duration::from_secs(9));
+    let dom = tokio::task::spawn_blocking(dom).await.unwrap();
     assert!(
         dom.contains("<title>Sightings · Flukewatch shore</title>"),
         "{dom}"

@@ -1,5 +1,6 @@
 //! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
 
+use super::edge_config::write_config;
 use super::measured::watch_until;
 use super::{build_example, empty, median, verdict};
 use crate::checkout::Checkout;
@@ -64,8 +65,7 @@ pub(crate) fn run(args: &BenchBoatArgs, checkout: &Checkout) -> anyhow::Result<E
         synth.arg("synth").arg("--out").arg(folder.join("drawn"));
         checkout.run(synth.args(["--whales", "5", "--queries-per-whale", "1"]))
     })?;
-    let config = folder.join("edge.toml");
-    fs::write(&config, CONFIG).with_context(|| format!("{}", config.display()))?;
+    let config = write_config(&folder, &folder.join("whales"), CAMERA)?;
     let (mut seconds, mut bytes) = (vec![], vec![]);
     for round in 1..=args.rounds {
         let (first, peak) = steps.required(&format!("round {round}"), || {
@@ -93,22 +93,11 @@ pub(crate) fn run(args: &BenchBoatArgs, checkout: &Checkout) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Nobody listens at port 9: what the boat finds stays in the outbox.
-const CONFIG: &str = "\
-[boat]
-name = \"bench\"
-[bundle]
-path = \"whales\"
-[engine]
-backend = \"tract\"
+const CAMERA: &str = "\
 [camera]
 source = \"stills\"
 path = \"drawn/queries\"
 frames_per_second = 2.0
-[outbox]
-path = \"outbox\"
-[uplink]
-broker = \"mqtt://127.0.0.1:9\"
 ";
 
 /// Seconds to the first sighting, and the most memory until all flukes are seen.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench pipeline`: where each millisecond goes from a camera's frames to sightings, and whether a boat keeps up with 1080p.
 
+use super::edge_config::write_config;
 use super::{build_example, empty, measured, verdict};
 use crate::checkout::Checkout;
 use crate::steps::Steps;
@@ -94,12 +95,7 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
         serde_json::from_str(&measured.printed).context("what bench_pipeline prints")
     })?;
     let seconds = f64::from(report.sea.frames + report.flukes.frames) / RATE;
-    let config = folder.join("edge.toml");
-    let bundle =
-        fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
-    let name = bundle.to_str().context("a bundle's path that is UTF-8")?;
-    fs::write(&config, CONFIG.replace("BUNDLE", &format!("{name:?}")))
-        .with_context(|| config.display().to_string())?;
+    let config = write_config(&folder, &args.bundle, CAMERA)?;
     let (cores, late, peak) = steps.required("the boat's program at the film's rate", || {
         let mut boat = checkout.program(checkout.built("flukewatch-edge"));
         boat.args(["run", "--until-delivered", "0", "--config"])
@@ -164,23 +160,12 @@ fn delays(log: &str) -> Vec<u64> {
     log.lines().filter_map(after).filter_map(number).collect()
 }
 
-/// Nobody listens at port 9: what the boat finds stays in the outbox.
-const CONFIG: &str = "\
-[boat]
-name = \"bench\"
-[bundle]
-path = BUNDLE
-[engine]
-backend = \"tract\"
+const CAMERA: &str = "\
 [camera]
 source = \"replay\"
 path = \"sea.mjpeg\"
 frames_per_second = 30.0
 playback = \"real-time\"
-[outbox]
-path = \"outbox\"
-[uplink]
-broker = \"mqtt://127.0.0.1:9\"
 ";
 
 fn table(report: &Report) -> String {

@@ -7,6 +7,8 @@
 mod output_log;
 mod pipeline;
 mod process;
+#[cfg(test)]
+pub(crate) mod stand_in;
 
 pub use pipeline::{GstPipeline, GstPipelineError};
 

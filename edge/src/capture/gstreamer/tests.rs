@@ -1,22 +1,8 @@
+use super::stand_in::{STAND_IN, TIMEOUT, options};
 use super::*;
 use crate::capture::negotiate::{RequestedMode, best_mode};
-use crate::time::{ManualMonotonicClock, MonotonicTimestamp};
+use crate::time::MonotonicTimestamp;
 use std::path::Path;
-
-/// A stand-in for `gst-launch-1.0`; the script documents what it does.
-const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in/gst-launch-1.0");
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-fn options(program: &str) -> PipelineOptions {
-    PipelineOptions {
-        program: program.into(),
-        start_timeout: TIMEOUT,
-        clock: Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
-            100_000,
-        ))),
-        stop: CancellationToken::default(),
-    }
-}
 
 fn mode() -> Mode {
     Mode {

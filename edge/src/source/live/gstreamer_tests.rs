@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::capture::CameraHealth;
+use crate::capture::gstreamer::stand_in::{STAND_IN, TIMEOUT, options};
 use crate::capture::gstreamer::{self, PipelineOptions};
 use crate::frame::RawFormat;
 use crate::pixels::Decoder;
@@ -12,21 +13,6 @@ use rand::rngs::StdRng;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::Instant;
-
-/// A stand-in for `gst-launch-1.0`; the script documents what it does.
-const STAND_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-in/gst-launch-1.0");
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-fn options(program: &str) -> PipelineOptions {
-    PipelineOptions {
-        program: program.into(),
-        start_timeout: TIMEOUT,
-        clock: Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
-            100_000,
-        ))),
-        stop: CancellationToken::default(),
-    }
-}
 
 /// Whether all processes that wrote their number into `file` are gone; so many they must be.
 fn gone(file: &Path, many: usize) -> bool {

@@ -45,7 +45,7 @@ fn settings(form: Form, mirror: bool) -> Settings {
         form,
         mirror,
         new_fraction: 0.28,
-        training: Training {
+        training: ClassifierSettings {
             epochs: 12,
             batch_size: 16,
             lr: 0.02,

@@ -67,39 +67,6 @@ pub(crate) fn conv(
     node("Conv", name, &inputs, name, attributes)
 }
 
-/// `[1, 1, 2, 2]` times `weight`, Relu, the mean over the image, and that to two numbers: itself
-/// and its negative.
-pub(crate) fn mean_of_relu(weight: f32) -> FloatGraph {
-    graph(&model(
-        [1, 2, 2],
-        2,
-        vec![
-            conv("conv", "image", 1, 1, 1, false),
-            node("Relu", "relu", &["conv"], "relu", vec![]),
-            node("GlobalAveragePool", "pool", &["relu"], "pool", vec![]),
-            node(
-                "Flatten",
-                "flatten",
-                &["pool"],
-                "flat",
-                vec![integer("axis", 1)],
-            ),
-            node(
-                "Gemm",
-                "fc",
-                &["flat", "fc_w", "fc_b"],
-                "embedding",
-                vec![integer("transB", 1)],
-            ),
-        ],
-        vec![
-            floats("conv_w", &[1, 1, 1, 1], &[weight]),
-            floats("fc_w", &[2, 1], &[1.0, -1.0]),
-            floats("fc_b", &[2], &[0.5, 0.5]),
-        ],
-    ))
-}
-
 /// An image of one value for each of `values`, `[1, 2, 2]`.
 pub(crate) fn images(values: &[f32]) -> Vec<Array3<f32>> {
     values

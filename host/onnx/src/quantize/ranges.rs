@@ -99,7 +99,8 @@ fn pass(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::fixtures::{images, mean_of_relu};
+    use crate::quantize::fixtures::images;
+    use crate::samples::mean_of_relu;
 
     /// The input goes from -2 to 2 over the images, and the matrix reads the mean of Relu(3 x).
     #[test]

@@ -101,7 +101,8 @@ pub(super) fn recall_at_1(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::quantize::fixtures::{mean_of_relu, photos};
+    use crate::commands::quantize::fixtures::photos;
+    use flukewatch_onnx::samples::mean_of_relu;
 
     fn at(degrees: f32) -> Embedding {
         let (sin, cos) = degrees.to_radians().sin_cos();

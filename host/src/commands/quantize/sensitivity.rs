@@ -68,7 +68,8 @@ pub(super) fn worst(measured: &[Sensitivity], count: usize) -> BTreeSet<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::quantize::fixtures::{mean_of_relu, photos};
+    use crate::commands::quantize::fixtures::photos;
+    use flukewatch_onnx::samples::mean_of_relu;
 
     /// The scale of the image is so large that 0.4 becomes 0: the convolution loses everything, the
     /// matrix nothing.

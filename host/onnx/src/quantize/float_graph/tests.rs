@@ -1,10 +1,9 @@
 use super::*;
 use crate::lint::{Target, lint};
 use crate::proto::build::node;
-use crate::quantize::fixtures::{
-    drawn_images, graph, images, inverted_residual, mean_of_relu, residual,
-};
+use crate::quantize::fixtures::{drawn_images, graph, images, inverted_residual, residual};
 use crate::quantize::ranges::ranges;
+use crate::samples::mean_of_relu;
 use flukewatch_inference::engine::agreement::{Agreement, agreement};
 use tract_onnx::pb::tensor_proto::DataType;
 

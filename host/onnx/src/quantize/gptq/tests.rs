@@ -1,7 +1,6 @@
 use super::*;
-use crate::quantize::fixtures::{
-    drawn_images, graph, images, inverted_residual, mean_of_relu, residual,
-};
+use crate::quantize::fixtures::{drawn_images, graph, images, inverted_residual, residual};
+use crate::samples::mean_of_relu;
 use flukewatch_inference::engine::Engine;
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
 use prost::Message;

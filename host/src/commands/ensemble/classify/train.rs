@@ -8,9 +8,10 @@ use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_dataset::Dataset;
 use flukewatch_ensemble::classifier::{Classifier, Fitted, Source};
 use flukewatch_ensemble::features::{common_views, embed, rows, weights};
-use flukewatch_ensemble::fit::{Album, Settings, Training, fit};
+use flukewatch_ensemble::fit::{Album, Settings, fit};
 use flukewatch_ensemble::layer::Form;
 use flukewatch_ensemble::predictions::Predictions;
+use flukewatch_train::classifier::ClassifierSettings;
 
 pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<()> {
     if !(0.0..=1.0).contains(&args.new_fraction) {
@@ -70,7 +71,7 @@ fn settings(args: &ClassifyArgs, bundles: &[Bundle]) -> Settings {
         },
         mirror: !args.no_mirror && common_views(bundles) == Some(&both),
         new_fraction: args.new_fraction,
-        training: Training {
+        training: ClassifierSettings {
             epochs: args.epochs as usize,
             batch_size: 64,
             lr: 2e-3,
