@@ -1,4 +1,4 @@
-//! A browser as far as HTTP/1.1 goes.
+//! A minimal HTTP/1.1 client.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,7 +29,7 @@ impl Answer {
     }
 }
 
-/// Asks for `path`, which is sent as it stands.
+/// Sends `GET path`, without encoding the path.
 pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
