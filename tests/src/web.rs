@@ -1,17 +1,17 @@
-//! Asking a page, as a browser or a stranger would.
+//! A minimal HTTP client that can also send malformed requests.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// What was answered.
+/// An HTTP response.
 #[derive(Debug)]
 pub struct Answer {
-    /// The status, as 200.
+    /// Status code, e.g. 200.
     pub status: u16,
-    /// The head, in small letters.
+    /// Status line and headers, in lower case.
     pub head: String,
-    /// The rest.
+    /// Body, without any decoding.
     pub body: Vec<u8>,
 }
 
@@ -24,34 +24,34 @@ impl Answer {
     /// The body as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When the body is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
     }
 }
 
-/// The answer to `GET path`.
+/// The response to `GET path`.
 ///
 /// # Panics
-/// When there is none.
+/// When the server does not respond.
 pub fn get(address: SocketAddr, path: &str) -> Answer {
     ask(
         address,
         &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
     )
-    .unwrap_or_else(|| panic!("no answer to GET {path}"))
+    .unwrap_or_else(|| panic!("no response to GET {path}"))
 }
 
-/// The answer to these bytes; `None` where the connection was closed without one.
+/// The response to these bytes; `None` if the connection was closed without one.
 ///
 /// # Panics
-/// When nobody listens.
+/// When the connection is refused.
 pub fn ask(address: SocketAddr, request: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))
         .unwrap();
-    // Who closes in the middle of it does not want to read on.
+    // The server may close the connection before the request is complete.
     let _ = stream.write_all(request.as_bytes());
     let mut bytes = vec![];
     let _ = stream.read_to_end(&mut bytes);
