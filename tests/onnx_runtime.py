@@ -12,7 +12,7 @@ model, images, outputs, form = sys.argv[1:]
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 if form == "unfused":
-    # Node by node, as the file says: no integer kernels, which round their own way.
+    # Node by node, as in the file: no fused integer kernels, which round differently.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
 session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 image = session.get_inputs()[0]

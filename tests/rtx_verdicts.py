@@ -1,4 +1,4 @@
-"""What TensorRT-RTX makes of ONNX models, without a GPU: parses each and builds its plan.
+"""Checks ONNX models with TensorRT-RTX, without a GPU: parses each and builds its plan.
 
     python rtx_verdicts.py MODEL.onnx...
 
@@ -12,7 +12,7 @@ import tensorrt_rtx as trt
 
 
 class Log(trt.ILogger):
-    """Keeps what is said of a failure, and prints nothing."""
+    """Collects error messages instead of printing them."""
 
     def __init__(self):
         trt.ILogger.__init__(self)

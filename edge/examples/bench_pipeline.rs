@@ -1,11 +1,12 @@
-//! Our side of `cargo xtask bench pipeline`: where each millisecond goes from a film's frames to a whale's name.
+//! Measures the stages of the pipeline for `cargo xtask bench pipeline`, from the frames of a video to
+//! the match.
 //!
 //! ```sh
 //! cargo run --release --example bench_pipeline -- BUNDLE FILM RATE
 //! ```
 //!
-//! Prints one JSON object: for open sea and for frames with a fluke, the mean milliseconds of one core a frame by stage, and for encounters
-//! those of naming one.
+//! Prints one JSON object: the mean CPU milliseconds per frame by stage, for open sea and for frames
+//! with a fluke, and the mean CPU milliseconds per encounter for embedding and matching.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
@@ -25,7 +26,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde_json::json;
 use std::path::Path;
 
-/// What a frame goes through, in this order.
+/// The stages of a frame, in order.
 const STAGES: [&str; 6] = [
     "read",
     "decode",
@@ -35,13 +36,13 @@ const STAGES: [&str; 6] = [
     "track and keep crops",
 ];
 
-/// What this thread has worked, in milliseconds: others on the machine do not count.
+/// CPU time of this thread in milliseconds, independent of the machine's load.
 fn worked() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
-/// Sums over the frames of one kind.
+/// Total CPU milliseconds by stage over the frames of one kind.
 #[derive(Default)]
 struct Sums {
     frames: u32,

@@ -1,5 +1,6 @@
-//! What a 1080p MJPEG frame costs until its crop is kept, in milliseconds of one core: `cargo run --release --example look`.
-#![allow(clippy::unwrap_used, reason = "an example that cannot go on may end")]
+//! Measures the CPU time of a 1080p MJPEG frame from decoding to its crops:
+//! `cargo run --release --example look`.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::detection::Detection;
 use flukewatch_common::footage::FrameSize;
@@ -35,13 +36,13 @@ fn sea() -> RgbImage {
     })
 }
 
-/// What this thread has worked, in milliseconds: others on the machine do not count.
+/// CPU time of this thread in milliseconds, independent of the machine's load.
 fn worked() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
-/// The median of what `work` takes.
+/// Prints the median and the minimum CPU time of `work`.
 fn measure(what: &str, mut work: impl FnMut()) {
     let mut times: Vec<f64> = (0..ROUNDS)
         .map(|_| {

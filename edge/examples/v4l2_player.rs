@@ -1,15 +1,15 @@
-//! Plays pictures into a Video4Linux2 output, as frames that a camera program then gets: for trying the boat's true capture path
-//! without a camera.
+//! Plays pictures into a Video4Linux2 output, to test the boat's capture without a camera.
 //!
 //! ```sh
 //! modprobe vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1
 //! cargo run --example v4l2_player -- /dev/video1 --loop-at /dev/video0 --seconds 20 flukes/*.jpg
 //! ```
 //!
-//! The kernel's `vivid` driver passes what its HDMI output is given on to its HDMI input while its control 'Loop Video' is set;
-//! `v4l2loopback` needs no such control. vivid joins them only where both have the same size and format: frames have the size that the
-//! output says, and a boat that may choose takes GREY. A picture with a sidecar file, as replays have them, is cut to its largest box
-//! with the sea around, so that a detector has to find the fluke.
+//! The kernel's `vivid` driver forwards frames from its HDMI output to its HDMI input while its control
+//! 'Loop Video' is set; `v4l2loopback` always does. vivid requires the same size and format on both
+//! sides: frames have the output's size, and a boat without a preferred format selects GREY. A picture
+//! with a sidecar file is cropped to its largest box with padding, so that a detector has to find the
+//! fluke.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
@@ -49,17 +49,17 @@ mod player {
     use v4l::video::Output;
     use v4l::{Format, FourCC};
 
-    /// How much around a box is shown, as a share of its sides.
-    const SEA: f64 = 0.6;
+    /// Padding around a box, as a fraction of its sides.
+    const PADDING: f64 = 0.6;
 
-    /// A format of frames.
+    /// The pixel format of the frames.
     #[derive(Clone, Copy, ValueEnum)]
-    enum Letters {
+    enum PixelFormat {
         Grey,
         Yuyv,
     }
 
-    impl Letters {
+    impl PixelFormat {
         fn fourcc(self) -> FourCC {
             FourCC::new(match self {
                 Self::Grey => b"GREY",
@@ -67,7 +67,7 @@ mod player {
             })
         }
 
-        fn bytes_a_pixel(self) -> u32 {
+        fn bytes_per_pixel(self) -> u32 {
             match self {
                 Self::Grey => 1,
                 Self::Yuyv => 2,
@@ -78,29 +78,29 @@ mod player {
     /// Plays pictures into a Video4Linux2 output.
     #[derive(Parser)]
     pub struct Arguments {
-        /// The output's node, as /dev/video1
+        /// Output device, e.g. /dev/video1
         output: PathBuf,
-        /// The pictures, JPEG or PNG, in this order, again and again
+        /// JPEG or PNG pictures, repeated in this order
         #[arg(required = true)]
         pictures: Vec<PathBuf>,
-        /// vivid's input, which is joined to the output first
+        /// vivid's input device to connect to the output first
         #[arg(long, value_name = "NODE")]
         loop_at: Option<PathBuf>,
-        /// How frames are sent
-        #[arg(long, value_enum, default_value_t = Letters::Grey)]
-        format: Letters,
-        /// Ends after so many seconds
+        /// Pixel format of the frames
+        #[arg(long, value_enum, default_value_t = PixelFormat::Grey)]
+        format: PixelFormat,
+        /// Duration in seconds
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
-        /// How long a picture is shown before the next one
+        /// Seconds to show each picture
         #[arg(long, default_value_t = 0.5)]
         each: f64,
-        /// Frames a second to offer; the driver takes no more than its own rate
+        /// Frames per second to send; the driver limits it to its own rate
         #[arg(long, default_value_t = 30.0)]
         rate: f64,
     }
 
-    /// Plays, and gives the number of frames.
+    /// Plays the pictures; returns the number of frames sent.
     pub fn play(arguments: Arguments) -> Result<u64, Box<dyn Error>> {
         let length = Duration::try_from_secs_f64(arguments.seconds)?;
         let each = Duration::try_from_secs_f64(arguments.each)?.max(Duration::from_millis(1));
@@ -131,21 +131,22 @@ mod player {
         Ok(played)
     }
 
-    /// BufferPool of the driver.
+    /// Number of the driver's buffers.
     const BUFFERS: u32 = 4;
-    /// How long it may take until it is done with one.
-    const PATIENCE: Duration = Duration::from_secs(10);
+    /// Timeout for a free buffer.
+    const TIMEOUT: Duration = Duration::from_secs(10);
 
     /// A running output.
     ///
-    /// The crate's `next` waits until the driver is done with a buffer before it gives the driver one, so that a driver that begins with
-    /// two never does. It is therefore given all of them first, black, by the call that is meant for inputs and waits for nothing.
+    /// The crate's `next` waits for a free buffer before it queues one, which blocks forever with a
+    /// driver that needs two to start. All buffers are therefore queued first, with black frames,
+    /// through the capture call, which does not wait.
     struct Played(Stream<'static>);
 
     impl Played {
         fn start(device: &Device) -> io::Result<Self> {
             let mut stream = Stream::with_buffers(device, Type::VideoOutput, BUFFERS)?;
-            stream.set_timeout(PATIENCE);
+            stream.set_timeout(TIMEOUT);
             OutputStream::next(&mut stream)?.0.fill(0);
             for index in 0..BUFFERS as usize {
                 CaptureStream::queue(&mut stream, index)?;
@@ -155,13 +156,13 @@ mod player {
                 match OutputStream::dequeue(&mut stream) {
                     Ok(_) => return Ok(Self(stream)),
                     Err(e) if e.kind() != ErrorKind::WouldBlock => return Err(e),
-                    Err(e) if began.elapsed() > PATIENCE => return Err(e),
+                    Err(e) if began.elapsed() > TIMEOUT => return Err(e),
                     Err(_) => std::thread::sleep(Duration::from_millis(2)),
                 }
             }
         }
 
-        /// Waits until the driver is done with a buffer, and gives it one with this frame.
+        /// Waits for a free buffer and queues it with this frame.
         fn play(&mut self, frame: &[u8]) -> io::Result<()> {
             let (bytes, _) = OutputStream::next(&mut self.0)?;
             let length = frame.len().min(bytes.len());
@@ -170,10 +171,10 @@ mod player {
         }
     }
 
-    /// The menu of vivid's 'OSD Text Mode': all, counters, none.
+    /// Index of "none" in the menu of vivid's control 'OSD Text Mode'.
     const NO_TEXT: i64 = 2;
 
-    /// Joins vivid's output to its input, and keeps it from writing on the pictures.
+    /// Connects vivid's output to its input, and disables the text that it draws on frames.
     fn join(node: &Path) -> Result<(), Box<dyn Error>> {
         let device = Device::with_path(node)?;
         let controls = device.query_controls()?;
@@ -192,21 +193,26 @@ mod player {
         Ok(())
     }
 
-    /// Sets the format and gives the size of frames that the output takes.
-    fn agree(node: &Path, format: Letters) -> Result<(u32, u32), Box<dyn Error>> {
+    /// Sets the output's pixel format; returns its frame size.
+    fn agree(node: &Path, format: PixelFormat) -> Result<(u32, u32), Box<dyn Error>> {
         let device = Device::with_path(node)?;
         let now = Output::format(&device)?;
         let wanted = Format::new(now.width, now.height, format.fourcc());
         let agreed = Output::set_format(&device, &wanted)?;
-        if agreed.fourcc != wanted.fourcc || agreed.stride != agreed.width * format.bytes_a_pixel()
+        if agreed.fourcc != wanted.fourcc
+            || agreed.stride != agreed.width * format.bytes_per_pixel()
         {
             let wanted = wanted.fourcc;
-            return Err(format!("{} takes no plain {wanted}:\n{agreed}", node.display()).into());
+            return Err(format!(
+                "{} does not accept {wanted} with packed rows; it offers:\n{agreed}",
+                node.display()
+            )
+            .into());
         }
         Ok((agreed.width, agreed.height))
     }
 
-    /// What of a picture is shown.
+    /// The picture, cropped to its largest box with padding if it has a sidecar file.
     fn shown(picture: &Path) -> Result<DynamicImage, Box<dyn Error>> {
         let whole = image::open(picture).map_err(|e| format!("{}: {e}", picture.display()))?;
         let boxes = Sidecar::beside(picture)?.map_or_else(Vec::new, |s| s.boxes);
@@ -221,7 +227,7 @@ mod player {
     }
 
     fn widened(b: PixelBox) -> PixelBox {
-        let by = |side: u32| (f64::from(side) * SEA).round() as u32;
+        let by = |side: u32| (f64::from(side) * PADDING).round() as u32;
         let (across, down) = (by(b.width()), by(b.height()));
         PixelBox {
             x0: b.x0.saturating_sub(across),
@@ -231,7 +237,7 @@ mod player {
         }
     }
 
-    /// The picture as it is, as large as it fits with some room around, on the colour that it has on the whole.
+    /// The picture scaled to nine tenths of the frame, on a background of its mean colour.
     fn on_plain(picture: &DynamicImage, width: u32, height: u32) -> DynamicImage {
         let room = |side: u32| (side * 9 / 10).max(1);
         let sized = picture.resize(room(width), room(height), FilterType::Triangle);
@@ -250,12 +256,13 @@ mod player {
         plain.into()
     }
 
-    /// The picture in this size and format. GREY is of full range, YUYV of limited range by ITU-R BT.601, as the boat reads them.
-    fn encoded(picture: &DynamicImage, width: u32, height: u32, format: Letters) -> Vec<u8> {
+    /// Encodes the picture in this size and format: GREY in full range, YUYV in limited range by ITU-R
+    /// BT.601.
+    fn encoded(picture: &DynamicImage, width: u32, height: u32, format: PixelFormat) -> Vec<u8> {
         let sized = on_plain(picture, width, height);
         match format {
-            Letters::Grey => sized.into_luma8().into_raw(),
-            Letters::Yuyv => {
+            PixelFormat::Grey => sized.into_luma8().into_raw(),
+            PixelFormat::Yuyv => {
                 let rgb = sized.into_rgb8();
                 let pairs = rgb.as_raw().as_chunks::<6>().0;
                 pairs.iter().flat_map(|p| pair(*p)).collect()
@@ -263,7 +270,7 @@ mod player {
         }
     }
 
-    /// Two pixels of RGB in YUYV.
+    /// Converts two RGB pixels to YUYV.
     fn pair([r0, g0, b0, r1, g1, b1]: [u8; 6]) -> [u8; 4] {
         let (first, second) = (ycbcr([r0, g0, b0]), ycbcr([r1, g1, b1]));
         let colour = |i: usize| f32::midpoint(first[i], second[i]).round() as u8;

@@ -1,12 +1,13 @@
-//! Holds the boat's capture to the kernel's own driver for tests, `vivid`: every way of sending, and every fault that vivid can inject.
+//! Tests the boat's capture against the kernel's test driver `vivid`: every pixel format, and every
+//! fault that vivid can inject.
 //!
 //! ```sh
 //! modprobe vivid n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1
 //! cargo run --example v4l2_trial -- /dev/video0
 //! ```
 //!
-//! A line for each trial; the exit code is 1 where one failed. With `--unplug`, which root may, the driver is taken from the camera and
-//! given back.
+//! Prints a line for each test; the exit code is 1 if one failed. With `--unplug`, which requires root,
+//! the driver is unbound from the camera and bound again.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {
@@ -36,12 +37,12 @@ mod trial {
 
     type Outcome = Result<String, Box<dyn Error>>;
 
-    /// Holds the boat's capture to vivid.
+    /// Test the boat's capture against vivid.
     #[derive(Parser)]
     pub struct Arguments {
-        /// vivid's capture node
+        /// vivid's capture device
         camera: PathBuf,
-        /// Also unplug the camera: take the driver from it
+        /// Also unplug the camera: unbind and rebind the driver; requires root
         #[arg(long)]
         unplug: bool,
     }
@@ -50,7 +51,7 @@ mod trial {
     const DRIVER: &str = "/sys/bus/platform/drivers/vivid";
     const DEVICE: &str = "vivid.0";
 
-    /// All trials, one after the other.
+    /// Runs all tests in sequence.
     pub fn all(arguments: &Arguments) -> ExitCode {
         let path = arguments.camera.as_path();
         let mut good = true;
@@ -73,7 +74,7 @@ mod trial {
             "Inject VIDIOC_REQBUFS Error",
             "Inject Fatal Streaming Error",
         ] {
-            report(fault, refused(path, fault));
+            report(fault, failing(path, fault));
         }
         report("a camera that is in use", busy(path));
         if arguments.unplug {
@@ -95,7 +96,7 @@ mod trial {
         }
     }
 
-    /// A camera that sends frames.
+    /// Opens and starts the camera.
     fn started(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
         let mut camera = v4l2::open(path)?;
         camera.start(&mode(Encoding::Grey), &Controls::default())?;
@@ -108,12 +109,13 @@ mod trial {
         Ok((bytes, metadata))
     }
 
-    /// Sets one of vivid's own controls.
+    /// Sets a control of vivid.
     fn set(path: &Path, name: &str, value: Value) -> Result<(), Box<dyn Error>> {
         let device = Device::with_path(path)?;
         let controls = device.query_controls()?;
         let control = controls.iter().find(|c| c.name == name);
-        let control = control.ok_or_else(|| format!("it has no control '{name}'"))?;
+        let control = control
+            .ok_or_else(|| format!("the camera has no control '{name}'; is it a vivid device?"))?;
         device.set_control(Control {
             id: control.id,
             value,
@@ -129,13 +131,13 @@ mod trial {
         }
     }
 
-    /// Frames are as long as format and stride say, stamped by the monotonic clock, and counted.
+    /// Frames have the length given by format and stride, monotonic timestamps and sequence numbers.
     fn frames(path: &Path, encoding: Encoding) -> Outcome {
         let clock = SystemMonotonicClock;
         let mut camera = v4l2::open(path)?;
         let agreed = camera.start(&mode(encoding), &Controls::default())?;
         let RawFormat::Uncompressed { layout, shape, .. } = agreed.raw_format() else {
-            return Err(format!("it agreed to {}", agreed.mode).into());
+            return Err(format!("the driver chose {}", agreed.mode).into());
         };
         let rows = match encoding {
             Encoding::Nv12 => shape.height as usize * 3 / 2,
@@ -144,7 +146,7 @@ mod trial {
         let wanted = shape.stride as usize * rows;
         let mut last: Option<FrameMetadata> = None;
         let mut oldest = Duration::ZERO;
-        // The first frames of a stream may bear the same count.
+        // The first frames of a stream may have the same sequence number.
         let mut held = 0;
         for _ in 0..10 {
             let (bytes, metadata) = next(&mut *camera)?;
@@ -162,20 +164,20 @@ mod trial {
             }
             last = Some(metadata);
         }
-        demand(held < 5, format!("its {held} repeated sequence numbers"))?;
+        demand(held < 5, format!("{held} repeated sequence numbers"))?;
         demand(
             oldest < Duration::from_secs(2),
-            format!("a timestamp is {oldest:?} from its arrival"),
+            format!("a timestamp differs from the frame's arrival by {oldest:?}"),
         )?;
         Ok(format!(
-            "{}, stride {}, {wanted} bytes a frame, timestamps within {} ms of their arrival, {held} repeated sequence numbers",
+            "{}, stride {}, {wanted} bytes per frame, timestamps within {} ms of their arrival, {held} repeated sequence numbers",
             agreed.mode,
             agreed.stride,
             oldest.as_millis()
         ))
     }
 
-    /// The driver chooses another size, and frames have that.
+    /// The driver chooses another size, and frames have that size.
     fn odd_size(path: &Path) -> Outcome {
         let mut camera = v4l2::open(path)?;
         let wanted = Mode {
@@ -195,7 +197,7 @@ mod trial {
             ),
         )?;
         let RawFormat::Uncompressed { layout, shape, .. } = agreed.raw_format() else {
-            return Err(format!("it agreed to {given}").into());
+            return Err(format!("the driver chose {given}").into());
         };
         demand(
             layout.row(shape.width) <= shape.stride as usize,
@@ -225,33 +227,31 @@ mod trial {
         for number in 1..=30 {
             if next(&mut *camera)?.1.damaged {
                 next(&mut *camera)?;
-                return Ok(format!("frame {number} says so, and others follow"));
+                return Ok(format!(
+                    "frame {number} is marked as damaged, and others follow"
+                ));
             }
         }
-        Err("30 frames, and none is damaged".into())
+        Err("none of 30 frames is marked as damaged".into())
     }
 
     fn stalled(path: &Path) -> Outcome {
         let mut camera = started(path)?;
         next(&mut *camera)?;
-        set(
-            path,
-            "Percentage of Dropped BufferPool",
-            Value::Integer(100),
-        )?;
+        set(path, "Percentage of Dropped Buffers", Value::Integer(100))?;
         let stalled = (0..30).find_map(|_| next(&mut *camera).err());
-        set(path, "Percentage of Dropped BufferPool", Value::Integer(0))?;
+        set(path, "Percentage of Dropped Buffers", Value::Integer(0))?;
         demand(
             matches!(stalled, Some(DeviceError::TimedOut(_))),
-            format!("it ended with {stalled:?}"),
+            format!("expected a timeout, got {stalled:?}"),
         )?;
         camera.start(&mode(Encoding::Grey), &Controls::default())?;
         next(&mut *camera)?;
-        Ok("a stall, and frames again once the stream is restarted".into())
+        Ok("timed out; frames arrive after a restart of the stream".into())
     }
 
     /// The next call fails with an error, and a reopened camera works.
-    fn refused(path: &Path, fault: &str) -> Outcome {
+    fn failing(path: &Path, fault: &str) -> Outcome {
         let mut camera = v4l2::open(path)?;
         let fatal = fault.contains("Fatal");
         if fatal {
@@ -265,7 +265,7 @@ mod trial {
             let started = camera.start(&mode(Encoding::Grey), &Controls::default());
             started.and_then(|_| next(&mut *camera)).err()
         };
-        let error = error.ok_or("nothing failed")?;
+        let error = error.ok_or("no call failed")?;
         drop(camera);
         next(&mut *started(path)?)?;
         Ok(format!("'{error}', and a reopened camera works"))
@@ -274,7 +274,9 @@ mod trial {
     fn busy(path: &Path) -> Outcome {
         let mut first = started(path)?;
         next(&mut *first)?;
-        let error = started(path).err().ok_or("two may use it at once")?;
+        let error = started(path)
+            .err()
+            .ok_or("a second open of the camera succeeded")?;
         demand(
             error.to_string().contains("another program"),
             format!("'{error}'"),
@@ -284,29 +286,29 @@ mod trial {
     }
 
     fn unplugged(path: &Path) -> Outcome {
-        let tell = |file: &str| std::fs::write(Path::new(DRIVER).join(file), DEVICE);
+        let write = |file: &str| std::fs::write(Path::new(DRIVER).join(file), DEVICE);
         let mut camera = started(path)?;
         next(&mut *camera)?;
-        tell("unbind")?;
+        write("unbind")?;
         let error = (0..30).find_map(|_| next(&mut *camera).err());
         let absent = v4l2::open(path).err();
         drop(camera);
-        tell("bind")?;
+        write("bind")?;
         demand(
             matches!(error, Some(DeviceError::Disconnected(_))),
-            format!("it ended with {error:?}"),
+            format!("expected a disconnection, got {error:?}"),
         )?;
         demand(
             matches!(absent, Some(DeviceError::Disconnected(_))),
-            format!("opening one that is not there gave {absent:?}"),
+            format!("opening the absent camera: expected a disconnection, got {absent:?}"),
         )?;
         for _ in 0..50 {
             if path.exists() {
                 next(&mut *started(path)?)?;
-                return Ok("gone while it is, frames again after".into());
+                return Ok("disconnected while unbound; frames arrive afterwards".into());
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        Err("it did not come back".into())
+        Err("the device did not reappear".into())
     }
 }

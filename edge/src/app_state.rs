@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The latest health document and the outbox's folder: what the boat's page is made of.
+/// The latest health document and the outbox's folder, for the boat's page.
 #[derive(Debug, Default)]
 pub struct StatusBoard(Mutex<Latest>);
 
@@ -58,15 +58,15 @@ impl StatusBoard {
 pub struct AppState {
     /// When the process started.
     pub started: Instant,
-    /// What has happened since.
+    /// Events counted since the start.
     pub counters: Arc<Counters>,
     /// The frame loop's heartbeat.
     pub heartbeat: Arc<Heartbeat>,
-    /// The cameras' previews.
+    /// The latest frame of each camera, for the page.
     pub preview: Arc<Preview>,
     /// What the page shows.
     pub status: Arc<StatusBoard>,
-    /// The service manager.
+    /// Notifies the service manager.
     pub systemd: Systemd,
 }
 

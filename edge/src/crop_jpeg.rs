@@ -13,7 +13,7 @@ const QUALITIES: [u8; 3] = [85, 72, 58];
 /// A JPEG file and its size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jpeg {
-    /// The file.
+    /// The encoded bytes, at most [`MAX_JPEG`] in a sighting.
     pub file: Vec<u8>,
     /// Width in pixels.
     pub width: u32,
@@ -60,7 +60,7 @@ pub fn encode_within(pixels: &RgbImage, limit: usize) -> Result<Jpeg, CropJpegEr
 /// A crop that cannot be encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum CropJpegError {
-    /// The encoder failed.
+    /// The JPEG encoder failed.
     #[error("cannot encode JPEG: {0}")]
     Encode(#[from] image::ImageError),
     /// The limit is too low for any image.

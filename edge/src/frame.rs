@@ -28,7 +28,7 @@ pub struct Frame {
 /// What logs call a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameName {
-    /// An image file.
+    /// Path of an image file.
     File(PathBuf),
     /// The number of a camera's or video's frame.
     Number(u64),
@@ -50,7 +50,7 @@ pub enum FrameImage {
     Encoded(Vec<u8>),
     /// The bytes of a camera or video.
     Raw(RawImage),
-    /// 8-bit RGB.
+    /// Decoded 8-bit RGB pixels.
     Pixels(RgbImage),
 }
 
@@ -66,9 +66,9 @@ pub struct RawImage {
 /// How to read the bytes of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RawFormat {
-    /// One JPEG.
+    /// A single JPEG image per frame.
     Jpeg,
-    /// Uncompressed.
+    /// Uncompressed pixels.
     Uncompressed {
         /// The order of luma and chroma in memory.
         layout: PixelLayout,

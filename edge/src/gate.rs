@@ -69,7 +69,7 @@ impl GateDecision {
     }
 }
 
-/// One camera's gate.
+/// The gate of one camera, with its background model.
 #[derive(Clone, Debug)]
 pub struct Gate {
     settings: GateSettings,

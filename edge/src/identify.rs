@@ -49,7 +49,7 @@ pub struct Identity {
 pub struct EmbeddedCrops<'c> {
     /// The crops that could be embedded.
     pub crops: Vec<&'c Crop>,
-    /// Their embeddings.
+    /// One embedding per crop.
     pub embeddings: Vec<Embedding>,
 }
 
@@ -83,7 +83,7 @@ impl Identifier {
         self.grey
     }
 
-    /// The bundle's id.
+    /// Id of the bundle in use.
     pub fn bundle(&self) -> &str {
         &self.bundle
     }

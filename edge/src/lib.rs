@@ -10,8 +10,8 @@
 //!
 //! Around it, from the bottom up: [`app_state`] outlives a reload, [`models`] opens a bundle,
 //! [`session`] runs the parts with one configuration, `page` serves health and previews,
-//! [`service`] runs one session after the other. [`check`] and [`selftest`] tell beforehand whether
-//! it will work.
+//! [`service`] runs one session after the other. [`check`] and [`selftest`] verify beforehand
+//! that it will work.
 
 pub mod app_state;
 pub mod backoff;

@@ -24,7 +24,7 @@ pub struct LogArgs {
     pub format: Option<LogFormat>,
 }
 
-/// The running log.
+/// The running log, for changing its level.
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     /// Whether command line or environment set the filter, which the configuration then does not.

@@ -23,7 +23,7 @@ pub enum ColourRange {
     /// 16 to 235, the usual range of video.
     #[default]
     Limited,
-    /// 0 to 255.
+    /// 0 to 255, e.g. of JPEG.
     Full,
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// The offset behind its last value.
+    /// The offset after its last value.
     fn end(self, shape: Shape) -> usize {
         let last = |pixels: u32, shared: u32| (pixels.saturating_sub(1) >> shared) as usize;
         self.start

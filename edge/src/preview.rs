@@ -1,8 +1,8 @@
 //! Live previews of the cameras for the boat's page.
 //!
 //! Without viewers a preview costs the pipeline one atomic load per frame, and with viewers a copy of the
-//! next frame; everything else is done by the page's threads. The pipeline never waits: a preview that is
-//! being fetched at that moment is left as it is.
+//! next frame; everything else is done by the page's threads. The pipeline never waits: it does not
+//! replace a preview that is being fetched at that moment.
 
 use crate::pixels::Pixels;
 use flukewatch_common::pixel_box::PixelBox;
@@ -17,7 +17,7 @@ pub const MAX_CAMERAS: usize = 64;
 /// A frame with its flukes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviewFrame {
-    /// The frame.
+    /// Pixels at full size.
     pub image: RgbImage,
     /// The boxes of flukes.
     pub boxes: Vec<PixelBox>,

@@ -32,13 +32,13 @@ const FULL_RANGE: f32 = 100.0;
 /// The quality of a crop, each part from 0 to 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Sharpness.
+    /// Sharpness, from the mean absolute Laplacian of brightness.
     pub sharpness: f32,
     /// Size relative to the model's input.
     pub size: f32,
     /// How frontal the fluke is by its aspect ratio: seen edge-on it is narrow, lying down it is flat.
     pub angle: f32,
-    /// Exposure and contrast.
+    /// Exposure and contrast together.
     pub exposure: f32,
 }
 
@@ -85,7 +85,7 @@ pub struct Assessor {
 }
 
 impl Assessor {
-    /// For a model whose input area has the square root `input_side`, in pixels.
+    /// For a model with an input of `input_side` squared pixels.
     pub fn new(input_side: f32) -> Self {
         Self {
             input_side,

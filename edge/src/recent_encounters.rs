@@ -17,7 +17,7 @@ use uuid::Uuid;
 /// The most encounters to remember.
 const MAX_RECENT: usize = 32;
 
-/// A remembered encounter.
+/// An ended encounter that a returning whale may continue.
 #[derive(Clone, Debug)]
 pub struct RecentEncounter {
     /// The id of its first sighting.
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// RecentEncounters that remember encounter 1, from 0 to 3 s, of a whale at 0 degrees with this verdict.
+    /// Recent encounters with encounter 1, from 0 to 3 s, of a whale at 0 degrees with this verdict.
     fn after(verdict: Verdict) -> RecentEncounters {
         let mut recent = RecentEncounters::new(Duration::from_secs(600));
         let first = encounter(4, 0, 3000);

@@ -29,9 +29,9 @@ pub enum ReportError {
 /// A sighting and its JPEG, ready for the outbox, which numbers it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Report {
-    /// The sighting, whose sequence number is still 0.
+    /// The sighting; its sequence number is still 0.
     pub sighting: Sighting,
-    /// The JPEG file.
+    /// The picture as a JPEG file.
     pub jpeg: Vec<u8>,
     /// When the last frame with the fluke was taken.
     pub ended: MonotonicTimestamp,
@@ -40,7 +40,7 @@ pub struct Report {
 /// Where the time and position of a sighting come from.
 #[derive(Clone)]
 pub struct TimeAndPosition {
-    /// UTC time.
+    /// Converts monotonic timestamps to UTC.
     pub utc_clock: Arc<UtcClock>,
     /// The boat's recent positions.
     pub positions: Arc<PositionHistory>,
@@ -97,8 +97,8 @@ impl Reporter {
         self.identifier.is_grey()
     }
 
-    /// Identifies the individual and makes the sighting of an encounter of a camera, whose frames were
-    /// timed by `timing`. Times are by the best source known now.
+    /// Identifies the individual of an encounter and creates its sighting; `timing` is that of the
+    /// camera's frames. Times are by the best source known now.
     ///
     /// # Errors
     /// When the individual cannot be identified, or the JPEG cannot be encoded.

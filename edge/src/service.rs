@@ -1,7 +1,7 @@
 //! Runs the boat unattended: one session after the other, with the page beside them.
 //!
 //! On a reload the new configuration is read and its models are loaded while the current session
-//! goes on; where something is wrong with it, the session stays. Then the session ends in order:
+//! continues; if one of them is invalid, the session is kept. Then the session ends in order:
 //! the open encounter is reported and saved. The new session takes over the outbox; where it cannot
 //! start after all, the previous configuration is used again.
 
@@ -26,7 +26,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub struct Reload(Arc<AtomicBool>);
 
 impl Reload {
-    /// Requests a reload.
+    /// Requests a reload at the next check.
     pub fn request(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
@@ -39,11 +39,11 @@ impl Reload {
 /// The command line of `flukewatch-edge run`.
 #[derive(Clone, Debug)]
 pub struct RunArgs {
-    /// The configuration's file.
+    /// Path of the configuration file.
     pub file: PathBuf,
     /// Overrides the configuration's backend.
     pub engine: Option<EngineChoice>,
-    /// When to end.
+    /// When to end the run.
     pub options: RunOptions,
 }
 
@@ -131,7 +131,7 @@ pub fn run(
     }
 }
 
-/// Waits for a reload request whose configuration works; `None` once the session is `over` or
+/// Waits for a reload request with a valid configuration; `None` once the session is `over` or
 /// cancelled.
 fn await_reload(
     args: &RunArgs,

@@ -11,7 +11,7 @@ pub(crate) struct StatusItem {
     pub(crate) severity: Severity,
     /// The part, e.g. `camera bow`.
     pub(crate) subject: String,
-    /// The status.
+    /// The status in words.
     pub(crate) message: String,
 }
 
@@ -218,7 +218,7 @@ fn machine(health: &Health) -> Vec<StatusItem> {
     items
 }
 
-/// E.g. `3 minutes`.
+/// A duration in words, e.g. `3 minutes`.
 fn span(seconds: u64) -> String {
     let count = |n: u64, unit: &str| format!("{n} {unit}{}", if n == 1 { "" } else { "s" });
     match seconds {
@@ -242,7 +242,7 @@ mod tests {
         let camera = CameraHealth {
             name: "bow".into(),
             state: "streaming".into(),
-            mode: Some("1920 x 1080 MJPEG at 30 a second".into()),
+            mode: Some("1920 x 1080 MJPEG at 30 fps".into()),
             ..CameraHealth::default()
         };
         let inputs = InputHealth {
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(worst(&items), Severity::Ok, "{items:?}");
         assert_eq!(
             found(&health, "camera bow").1,
-            "1920 x 1080 MJPEG at 30 a second"
+            "1920 x 1080 MJPEG at 30 fps"
         );
         assert_eq!(
             summary(&health),

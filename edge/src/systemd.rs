@@ -3,7 +3,7 @@
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-/// Notifies systemd.
+/// Notifies systemd of the program's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Systemd {
     watchdog: Option<Duration>,

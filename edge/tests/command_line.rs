@@ -24,7 +24,7 @@ fn boat() -> tempfile::TempDir {
         include_str!("../edge.example.toml"),
     )
     .unwrap();
-    std::fs::write(folder.path().join("whales.flukebundle"), "no bundle").unwrap();
+    std::fs::write(folder.path().join("whales.flukebundle"), "not a bundle").unwrap();
     std::fs::create_dir(folder.path().join("frames")).unwrap();
     folder
 }

@@ -25,19 +25,19 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Counts the allocations of the current thread.
+/// A global allocator that counts the allocations of the current thread.
 struct Counting;
 
-// SAFETY: it forwards to the system's allocator; the counter has no destructor.
+// SAFETY: it forwards to the system's allocator, and the counter has no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the allocator's contract.
         unsafe { System.alloc(memory) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, memory: Memory) {
-        // SAFETY: as the caller promises.
+        // SAFETY: the caller upholds the allocator's contract.
         unsafe { System.dealloc(at, memory) }
     }
 }
@@ -91,7 +91,7 @@ impl Stages {
         assert!(observed.complete().is_empty());
     }
 
-    /// The allocations of so many frames.
+    /// The number of allocations over `frames` frames.
     fn allocations(&mut self, frames: usize, detections: &[Detection]) -> usize {
         let before = ALLOCATIONS.get();
         (0..frames).for_each(|_| self.process(detections));

@@ -13,14 +13,14 @@ pub enum CataloguePhotosError {
     /// The folder does not exist or cannot be read.
     #[error("cannot read the folder of catalogue photos {folder}: {source}")]
     Folder {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
 
-/// A photo file.
+/// A photo file and its content type.
 pub(crate) struct Photo {
     pub(crate) media_type: &'static str,
     pub(crate) bytes: Vec<u8>,
@@ -72,7 +72,7 @@ impl CataloguePhotos {
         if !self.names.contains(name) {
             return Ok(None);
         }
-        // A symbolic link in the folder may point anywhere; only what lies inside is served.
+        // A symbolic link may lead out of the folder; only files inside are served.
         let file = match self.folder.join(name).canonicalize() {
             Ok(file) if file.starts_with(&self.folder) => file,
             Ok(_) => return Ok(None),

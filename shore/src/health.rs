@@ -30,19 +30,19 @@ impl Health {
         self.issues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ingest is subscribed.
+    /// Records that ingest is subscribed.
     pub(crate) fn broker_connected(&self) {
         self.issues().broker = None;
         self.connected.send_replace(true);
     }
 
-    /// Ingest lost the broker.
+    /// Records that ingest lost the broker.
     pub(crate) fn broker_disconnected(&self, error: &str) {
         self.issues().broker = Some(error.to_owned());
         self.connected.send_replace(false);
     }
 
-    /// A batch is on disk.
+    /// Records that a batch is on disk.
     pub(crate) fn store_succeeded(&self) {
         self.issues().store = None;
     }

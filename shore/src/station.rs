@@ -62,7 +62,7 @@ pub struct StationConfig {
     pub data: PathBuf,
     /// Address of the HTTP server (port 0: any free one).
     pub http: SocketAddr,
-    /// The broker.
+    /// The broker to subscribe to.
     pub broker: BrokerConfig,
     /// The catalogue to show candidates from, if any.
     pub catalogue: Option<CatalogueSource>,
@@ -101,9 +101,9 @@ pub enum StationError {
     /// The HTTP server cannot start.
     #[error("cannot listen for HTTP on {address}: {source}; choose another address with --http")]
     Http {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -200,7 +200,7 @@ impl Station {
         self.embedded_broker.as_ref().map(Broker::address)
     }
 
-    /// The store.
+    /// The store of all sightings.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }

@@ -1,11 +1,12 @@
-//! Our side of `cargo xtask bench day`: hours of simulated time before a boat's watch, as fast as the machine can, and what memory it holds
-//! after each.
+//! Measures memory for `cargo xtask bench day`: runs a boat's pipeline for hours of simulated time, as
+//! fast as possible.
 //!
 //! ```sh
 //! cargo run --release -p flukewatch-tests --example day -- BUNDLE FILM RATE HOURS
 //! ```
 //!
-//! The film is shown again and again while time goes on. Now and then shore acks all that waits. Prints a JSON object for each hour.
+//! The video is repeated while simulated time advances. After each simulated hour all pending
+//! messages are acknowledged, and a JSON object with the resident memory is printed.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
@@ -22,14 +23,14 @@ use std::time::{Duration, Instant};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Shows a film again and again.
-struct Again {
+/// Repeats a video.
+struct RepeatedVideo {
     film: PathBuf,
     rate: f64,
     hours: u32,
     showing: VideoFile,
     last: MonotonicTimestamp,
-    /// Hours that are over.
+    /// Simulated hours completed.
     over: u32,
     frames: u64,
     acknowledged: usize,
@@ -37,7 +38,7 @@ struct Again {
     began: Instant,
 }
 
-impl Again {
+impl RepeatedVideo {
     fn open(film: &Path, rate: f64, start: MonotonicTimestamp) -> VideoFile {
         VideoFile::open(
             film,
@@ -48,13 +49,13 @@ impl Again {
         .unwrap()
     }
 
-    /// An hour is over: shore has acknowledged all, and how much memory is held is told.
+    /// Ends a simulated hour: acknowledges all pending messages and prints the measurement.
     fn hour(&mut self) {
         self.over += 1;
         let queued = self.queue.next(&HashSet::new(), 1_000_000).unwrap();
         let keys: Vec<_> = queued.iter().map(|q| q.key).collect();
         self.acknowledged += self.queue.acknowledge(&keys).unwrap();
-        let told = json!({
+        let measured = json!({
             "hour": self.over,
             "frames": self.frames,
             "acknowledged": self.acknowledged,
@@ -62,11 +63,11 @@ impl Again {
             "resident": resident(),
             "took": self.began.elapsed().as_secs_f64(),
         });
-        println!("{told}");
+        println!("{measured}");
     }
 }
 
-impl FrameSource for Again {
+impl FrameSource for RepeatedVideo {
     fn next(&mut self) -> Result<SourceEvent, SourceError> {
         loop {
             match self.showing.next()? {
@@ -91,7 +92,7 @@ impl FrameSource for Again {
     }
 }
 
-/// What this process holds of the memory, in bytes.
+/// Resident memory of this process, in bytes.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap();
@@ -115,11 +116,11 @@ fn main() {
         .unwrap()
         .queue()
         .unwrap();
-    let source = Again {
+    let source = RepeatedVideo {
         film: film.to_owned(),
         rate,
         hours: hours.parse().unwrap(),
-        showing: Again::open(film, rate, BEGIN),
+        showing: RepeatedVideo::open(film, rate, BEGIN),
         last: BEGIN,
         over: 0,
         frames: 0,

@@ -1,5 +1,5 @@
-//! A boat's watch in this process, on a clock of its own, set up as it is where its configuration says nothing: for films that last longer than
-//! anybody would wait.
+//! A boat's pipeline with the default configuration, run in this process on a simulated clock, so
+//! that long videos play faster than real time.
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::{ManualClock, Timestamp};
@@ -29,18 +29,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// What the clock says at [`BEGIN`].
+/// UTC time at [`BEGIN`].
 pub const START: Timestamp = Timestamp(1_795_450_800_000);
-/// The moment at which a source should begin.
+/// Timestamp of a source's first frame.
 pub const BEGIN: MonotonicTimestamp = MonotonicTimestamp(60_000_000);
 
-/// How much sea the boat keeps around a fluke, as a share of its box's sides.
-pub fn margin(bundle: &Bundle) -> f32 {
+/// Padding that the boat keeps around a fluke, as a fraction of the box's sides.
+pub fn padding(bundle: &Bundle) -> f32 {
     bundle.manifest.preparation.padding.max(PICTURE_PADDING)
 }
 
-/// A watch by `bundle`, which has a detector, over the one camera of `source`, of `rate` frames a second; and the queue of its outbox, which
-/// lies in `folder`. A whale that comes back `within` this time is the same encounter.
+/// A pipeline with the models of `bundle`, which must have a detector, and one camera that reads
+/// `source` at `rate` frames per second; and the queue of its outbox in `folder`. A whale that
+/// resurfaces `within` this time continues its encounter.
 pub fn watch(
     bundle: &Bundle,
     source: Box<dyn FrameSource>,
@@ -77,7 +78,7 @@ pub fn watch(
         longest: encounter.max_millis(),
     };
     let preparation = &bundle.manifest.preparation;
-    let encounters = Encounters::new(grouping, encounter.best_crops, margin(bundle))
+    let encounters = Encounters::new(grouping, encounter.best_crops, padding(bundle))
         .with_tracks(track.rules(detector.threshold()))
         .for_model(preparation.height, preparation.width);
     let gate = Gate::new(GateSettings {
@@ -99,7 +100,7 @@ pub fn watch(
     (pipeline, queue)
 }
 
-/// The sightings that wait in an outbox, in order.
+/// The pending sightings of an outbox, in sending order.
 pub fn sightings(queue: &Queue) -> Vec<Sighting> {
     let queued = queue.next(&HashSet::new(), 1_000_000).unwrap();
     let parts = queued

@@ -1,4 +1,4 @@
-//! A boat: its folder with configuration, bundle and frames, and the program that works in it.
+//! A boat: a folder with configuration, bundle and frames, and the program that runs in it.
 
 use crate::bundle;
 use crate::pictures::{FLUKE, fluke, frame, jpeg};
@@ -8,26 +8,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How many whales a boat's catalogue knows.
+/// Number of whales in the boat's catalogue.
 pub const KNOWN: u32 = 5;
 
-/// How the camera works.
+/// What the camera replays.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Camera {
-    /// Photos, each an encounter of its own, so many a second.
+    /// Stills, each a separate encounter, at this many per second.
     Stills(f64),
-    /// Frames of a film, ten a second by their time stamps, as fast as the machine can.
-    Film,
+    /// A video with timestamps at ten frames per second, played as fast as possible.
+    Video,
 }
 
-/// A boat's folder.
+/// A boat's folder and the program's command line for it.
 #[derive(Debug)]
 pub struct Boat {
     folder: PathBuf,
 }
 
 impl Boat {
-    /// A boat named `name` in a new folder `folder`, with an empty camera and the broker at 127.0.0.1:`port`.
+    /// Creates the boat `name` in the new folder `folder`, with a camera without frames and the
+    /// broker at 127.0.0.1:`port`.
     ///
     /// # Panics
     /// When the folder cannot be written.
@@ -43,14 +44,14 @@ impl Boat {
         boat
     }
 
-    /// Writes the configuration anew.
+    /// Rewrites the configuration file.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn configure(&self, name: &str, camera: Camera, port: u16) {
         let (source, rate, playback) = match camera {
             Camera::Stills(rate) => ("stills", rate, "real-time"),
-            Camera::Film => ("replay", 10.0, "fast"),
+            Camera::Video => ("replay", 10.0, "fast"),
         };
         let text = format!(
             "[boat]\nname = \"{name}\"\n\n[bundle]\npath = \"whales.flukebundle\"\n\n\
@@ -61,26 +62,26 @@ impl Boat {
         fs::write(self.config(), text).unwrap();
     }
 
-    /// The configuration's file.
+    /// Path of the configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.join("edge.toml")
     }
 
-    /// The bundle's file.
+    /// Path of the bundle file.
     pub fn bundle(&self) -> PathBuf {
         self.folder.join("whales.flukebundle")
     }
 
-    /// The outbox's folder.
+    /// Path of the outbox folder.
     pub fn outbox(&self) -> PathBuf {
         self.folder.join("outbox")
     }
 
-    /// The camera takes these photos instead of what it had: files and their contents.
+    /// Replaces the camera's frames with these files, given as name and content.
     ///
     /// # Panics
     /// When they cannot be written.
-    pub fn takes(&self, photos: impl IntoIterator<Item = (String, Vec<u8>)>) {
+    pub fn set_frames(&self, photos: impl IntoIterator<Item = (String, Vec<u8>)>) {
         let frames = self.folder.join("frames");
         fs::remove_dir_all(&frames).unwrap();
         fs::create_dir(&frames).unwrap();
@@ -89,18 +90,20 @@ impl Boat {
         }
     }
 
-    /// The camera takes `count` stills, of one whale after the other; every other one is not in the catalogue.
-    pub fn takes_stills(&self, count: u32) {
-        self.takes((0..count).map(|i| (format!("{i:06}.jpg"), jpeg(&fluke(whale_of(i))))));
+    /// Replaces the camera's frames with `count` stills of different whales, every second of which is
+    /// not in the catalogue.
+    pub fn set_stills(&self, count: u32) {
+        self.set_frames((0..count).map(|i| (format!("{i:06}.jpg"), jpeg(&fluke(whale_of(i))))));
     }
 
-    /// The camera takes a film: for each of `script` so many frames of open sea or of a whale.
-    pub fn takes_film(&self, script: &[(Option<u32>, usize)]) {
+    /// Replaces the camera's frames with a video: for each entry of `script`, this many frames of a
+    /// whale, or of open sea for `None`.
+    pub fn set_video(&self, script: &[(Option<u32>, usize)]) {
         let all = script
             .iter()
             .flat_map(|&(whale, frames)| std::iter::repeat_n(whale, frames));
         let region = json!({"x0": FLUKE.x0, "y0": FLUKE.y0, "x1": FLUKE.x1, "y1": FLUKE.y1});
-        self.takes(all.enumerate().flat_map(|(i, whale)| {
+        self.set_frames(all.enumerate().flat_map(|(i, whale)| {
             let boxes: Vec<&Value> = whale.iter().map(|_| &region).collect();
             let sidecar = json!({ "boxes": boxes }).to_string().into_bytes();
             [
@@ -110,7 +113,7 @@ impl Boat {
         }));
     }
 
-    /// Changes the configuration's text.
+    /// Rewrites the configuration file with `change` applied to its text.
     ///
     /// # Panics
     /// When it cannot be read or written.
@@ -119,12 +122,12 @@ impl Boat {
         fs::write(self.config(), change(text)).unwrap();
     }
 
-    /// The command that works until it is asked to stop.
+    /// The command that runs until it receives a signal.
     pub fn command(&self) -> Command {
         Program::Edge.command(&["run", "--config", text(&self.config())])
     }
 
-    /// Starts the program.
+    /// Starts the program; it exits once everything is delivered, or after `until_delivered` seconds.
     pub fn start(&self, until_delivered: u32) -> Running {
         let config = self.config();
         let seconds = until_delivered.to_string();
@@ -137,12 +140,12 @@ impl Boat {
         ]))
     }
 
-    /// Runs the program to its end.
+    /// Like [`Boat::start`], and waits for the exit.
     pub fn run(&self, until_delivered: u32) -> Finished {
         self.start(until_delivered).finish()
     }
 
-    /// The outbox's messages: `{accepted, pending, dead_letters}`.
+    /// The outbox's listing as JSON: `{accepted, pending, dead_letters}`.
     pub fn listing(&self) -> Value {
         Program::Edge
             .run(&["outbox", "--config", text(&self.config()), "--json"])
@@ -150,19 +153,19 @@ impl Boat {
             .json()
     }
 
-    /// Sightings ever taken into the outbox.
+    /// Number of sightings ever accepted by the outbox.
     ///
     /// # Panics
-    /// When the listing has no such number.
+    /// When the listing lacks this number.
     pub fn accepted(&self) -> u64 {
         self.listing()["accepted"].as_u64().unwrap()
     }
 
-    /// Everything is acknowledged: nothing is pending, and there are no dead letters.
+    /// Asserts that everything is acknowledged: no pending messages, dead letters or pictures.
     ///
     /// # Panics
     /// When something is left.
-    pub fn is_empty(&self) {
+    pub fn assert_delivered(&self) {
         let listing = self.listing();
         assert_eq!(
             (&listing["pending"], &listing["dead_letters"]),
@@ -175,7 +178,7 @@ impl Boat {
     }
 }
 
-/// The whale on still `i`: known ones take turns with new ones.
+/// The whale on still `i`; known and new ones alternate.
 pub fn whale_of(i: u32) -> u32 {
     if i.is_multiple_of(2) {
         i / 2 % KNOWN
@@ -184,10 +187,10 @@ pub fn whale_of(i: u32) -> u32 {
     }
 }
 
-/// A path for a command line.
+/// `path` as a command line argument.
 ///
 /// # Panics
-/// When it is no Unicode.
+/// When it is not valid UTF-8.
 pub fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }

@@ -1,12 +1,13 @@
-//! Weights that nobody trained: for a network that computes something, and knows nothing.
+//! Random weights for an untrained network.
 
 use flukewatch_network::weights::{Values, Weights};
 use flukewatch_network::{Network, Role};
 
-/// Every parameter of `network`, drawn from `seed`: kernels as a start of training has them, normalisations that move and scale.
+/// Random parameters of `network` from `seed`: kernels as for an untrained network, normalisation
+/// layers with a shift and a scale.
 pub fn drawn(network: &Network, seed: u64) -> Weights {
     let mut state = seed;
-    // SplitMix64 (Steele et al. 2014), as a number from -1 to 1.
+    // SplitMix64 (Steele et al. 2014), scaled to -1 to 1.
     let mut next = move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state;

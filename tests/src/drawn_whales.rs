@@ -1,10 +1,11 @@
-//! Photos of whales that do not exist, as a table of labelled photos.
+//! A table of labelled synthetic photos.
 
 use crate::boat::text;
 use crate::program::Program;
 use std::path::{Path, PathBuf};
 
-/// Draws three photos of each of `whales` whales into the new folder `flukes`; gives the table.
+/// Draws three photos of each of `whales` whales into the new folder `flukes`; returns the table's
+/// path.
 ///
 /// # Panics
 /// When they cannot be drawn.

@@ -1,4 +1,5 @@
-//! Photos of flukes with their boxes: real ones where they lie beside the repository, drawn ones anywhere else.
+//! Photos of flukes with boxes: real ones if a data set is beside the repository, otherwise drawn
+//! ones.
 
 use crate::program::repository;
 use flukewatch_common::pixel_box::PixelBox;
@@ -10,14 +11,14 @@ use flukewatch_synth::fluke::skin::Skin;
 use flukewatch_synth::seed::Purpose;
 use image::RgbImage;
 
-/// `count` photos with the box of the fluke, spread over the real ones where there are any.
+/// `count` photos with the fluke's box, sampled evenly from the real ones if available.
 ///
 /// # Panics
 /// When the real ones cannot be read.
 pub fn photos(count: u32) -> Vec<(RgbImage, PixelBox)> {
     let table = repository().join("../shared/flukes/devtest.csv");
     if !table.is_file() {
-        eprintln!("no real photos here: synthetic ones serve");
+        eprintln!("no real photos found; using synthetic ones");
         return (0..count).map(drawn).collect();
     }
     let all = Dataset::open(&table, None).unwrap().photos;

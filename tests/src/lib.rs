@@ -1,12 +1,9 @@
-//! What the end-to-end tests stand on: the real programs as processes, a boat's folder, a station on shore, a tiny bundle and
-//! pictures to show it.
+//! Support for the end-to-end tests: the real programs as processes, a boat's folder, a station on
+//! shore, a tiny bundle, and pictures for it.
 //!
-//! The tests themselves are in `tests/`. They run the programs that cargo built beside them, on free ports of the loopback
-//! address and in folders of their own, and end every process that they started.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on must say where, and end"
-)]
+//! The tests are in `tests/`. They run the programs that cargo built beside them, on free loopback
+//! ports and in temporary folders, and end every process that they started.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 pub mod at_sea;
 pub mod boat;

@@ -1,4 +1,4 @@
-//! ONNX Runtime, as a second opinion on what an exported model computes.
+//! ONNX Runtime as a reference for what an exported model computes.
 //!
 //! It runs in Python, in the environment `.tools/onnxruntime` that `cargo xtask setup` makes.
 
@@ -8,25 +8,26 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where Python with ONNX Runtime is; `None` where nobody set it up.
+/// The Python interpreter with ONNX Runtime; `None` where it is not set up.
 pub fn python() -> Option<PathBuf> {
     let python = repository().join(".tools/onnxruntime/bin/python");
     python.is_file().then_some(python)
 }
 
-/// How a quantised model is run.
+/// How ONNX Runtime runs a quantised model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As people run it: with integer kernels, which round their own way.
+    /// The default: with fused integer kernels, which round differently.
     Fused,
-    /// Node by node, as the file says.
+    /// Node by node, as in the file.
     Unfused,
 }
 
-/// The outputs `[D] f32` of an ONNX model for each of `images`, normalised `[C, H, W] f32`, all of one shape.
+/// The outputs of an ONNX model, `[D]` in f32, for each of `images`, which are normalised `[C, H, W]`
+/// in f32 and have the same shape.
 ///
 /// # Panics
-/// When ONNX Runtime refuses the model or the machine refuses the files.
+/// When ONNX Runtime cannot run the model, or the temporary files cannot be written.
 pub fn run(python: &Path, model: &[u8], images: &[Array3<f32>], form: Form) -> Vec<Vec<f32>> {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);

@@ -1,10 +1,10 @@
-//! Pictures: flukes that a tiny bundle tells apart, and files that are none.
+//! Test pictures: flukes that a tiny bundle distinguishes, and damaged files.
 
 use flukewatch_common::pixel_box::PixelBox;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage, imageops};
 
-/// Where [`frame`] shows the fluke.
+/// The fluke's box in a [`frame`].
 pub const FLUKE: PixelBox = PixelBox {
     x0: 40,
     y0: 20,
@@ -12,7 +12,7 @@ pub const FLUKE: PixelBox = PixelBox {
     y1: 84,
 };
 
-/// The fluke of whale `number`: 16 x 8 fields, light or dark, as no other whale has them.
+/// The fluke of whale `number`: a pattern of 16 x 8 light or dark fields, unique to the whale.
 pub fn fluke(number: u32) -> RgbImage {
     RgbImage::from_fn(FLUKE.width(), FLUKE.height(), |x, y| {
         let field = (y / 8) * 16 + x / 8;
@@ -28,7 +28,7 @@ pub fn fluke(number: u32) -> RgbImage {
     })
 }
 
-/// A frame at sea, with the fluke of a whale at [`FLUKE`] or without any.
+/// A frame of open sea, or with the fluke of a whale at [`FLUKE`].
 pub fn frame(whale: Option<u32>) -> RgbImage {
     let mut frame = RgbImage::from_pixel(208, 104, Rgb([90, 110, 130]));
     if let Some(number) = whale {
@@ -42,10 +42,10 @@ pub fn frame(whale: Option<u32>) -> RgbImage {
     frame
 }
 
-/// A picture as a JPEG file.
+/// Encodes a picture as a JPEG file.
 ///
 /// # Panics
-/// Never: any picture of a sane size can be encoded.
+/// Never: pictures of these sizes can be encoded.
 pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     let mut file = vec![];
     JpegEncoder::new_with_quality(&mut file, 90)
@@ -54,7 +54,7 @@ pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     file
 }
 
-/// A JPEG file that ends in the middle of its picture.
+/// A JPEG file that is cut off in the middle.
 pub fn truncated() -> Vec<u8> {
     let large = imageops::resize(&fluke(1), 1024, 512, imageops::FilterType::Triangle);
     let mut file = jpeg(&large);
@@ -62,7 +62,7 @@ pub fn truncated() -> Vec<u8> {
     file
 }
 
-/// A small JPEG file whose header says 20,000 x 20,000 pixels.
+/// A small JPEG file with a header that announces 20,000 x 20,000 pixels.
 ///
 /// # Panics
 /// Never: every baseline JPEG has a frame header.

@@ -1,4 +1,4 @@
-//! The programs, as a person starts them.
+//! Runs the programs as child processes.
 
 use crate::wait::until;
 use std::io::{BufRead, BufReader, Read};
@@ -10,16 +10,16 @@ use std::thread::JoinHandle;
 /// A program of the workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// The workstation's.
+    /// `flukewatch`, the workstation's program.
     Host,
-    /// The boat's.
+    /// `flukewatch-edge`, the boat's program.
     Edge,
-    /// The station's on shore.
+    /// `flukewatch-shore`, the station on shore.
     Shore,
 }
 
 impl Program {
-    /// Its file, beside this test's; built where it is missing.
+    /// The executable beside this test's; built if it is missing.
     ///
     /// # Panics
     /// When it cannot be built.
@@ -30,7 +30,7 @@ impl Program {
             Self::Edge => "flukewatch-edge",
             Self::Shore => "flukewatch-shore",
         };
-        // A test's own file is target/release/deps/NAME-HASH.
+        // The test's executable is target/release/deps/NAME-HASH.
         let test = std::env::current_exe().unwrap();
         let file = test
             .parent()
@@ -45,18 +45,18 @@ impl Program {
         file
     }
 
-    /// A command line of it, with logs in plain text.
+    /// A command with these arguments and plain text logs.
     pub fn command(self, arguments: &[&str]) -> Command {
         plain(Command::new(self.path()), arguments)
     }
 
-    /// Runs it to its end.
+    /// Runs it with these arguments and waits for its exit.
     pub fn run(self, arguments: &[&str]) -> Finished {
         finished(self.command(arguments))
     }
 }
 
-/// With these arguments, nothing on stdin, and logs in plain text at the usual level.
+/// Adds `arguments` to `command`, with an empty stdin and plain text logs at the default level.
 pub fn plain(mut command: Command, arguments: &[&str]) -> Command {
     command
         .args(arguments)
@@ -66,7 +66,7 @@ pub fn plain(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds what cargo did not build for this test, with the features of this test.
+/// Builds the workspace's programs with the features of this test.
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--release", "--workspace", "--bins"]);
@@ -77,7 +77,7 @@ fn build() {
     assert!(cargo.status().unwrap().success(), "{cargo:?} failed");
 }
 
-/// The repository's folder.
+/// The root folder of the repository.
 ///
 /// # Panics
 /// Never: the tests are a folder in it.
@@ -85,39 +85,39 @@ pub fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// A program that has ended.
+/// The result of a program that has exited.
 #[derive(Debug)]
 pub struct Finished {
-    /// Its exit code; `None` where a signal ended it.
+    /// Exit code; `None` if a signal killed it.
     pub code: Option<i32>,
-    /// What it printed.
+    /// Everything it wrote to stdout.
     pub stdout: String,
-    /// What it said.
+    /// Everything it wrote to stderr.
     pub stderr: String,
 }
 
 impl Finished {
-    /// Its stdout as JSON.
+    /// Parses stdout as JSON.
     ///
     /// # Panics
-    /// When it is none.
+    /// When stdout is not JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// It ended with exit code 0.
+    /// Asserts exit code 0.
     ///
     /// # Panics
-    /// When it did not; says what it did say.
+    /// When the exit code differs; the message contains the output.
     pub fn succeeded(self) -> Self {
         assert_eq!(self.code, Some(0), "{self:?}");
         self
     }
 
-    /// It ended with this exit code and said all of `words` on stderr.
+    /// Asserts this exit code, and that stderr contains all of `words`.
     ///
     /// # Panics
-    /// When it did not.
+    /// When either differs, or the program panicked.
     pub fn failed(self, code: i32, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{self:?}");
         for word in words {
@@ -129,14 +129,14 @@ impl Finished {
         }
         assert!(
             !self.stderr.contains("panicked"),
-            "a panic is no error message: {}",
+            "the program panicked: {}",
             self.stderr
         );
         self
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command and waits for its exit.
 pub fn finished(mut command: Command) -> Finished {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
@@ -147,42 +147,42 @@ pub fn finished(mut command: Command) -> Finished {
     }
 }
 
-/// A program that runs; killed when dropped.
+/// A running program; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
-    said: Arc<Mutex<String>>,
-    printed: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    stdout: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl Running {
-    /// Starts a command and collects what it prints and says.
+    /// Starts a command and collects its stdout and stderr.
     pub fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (said, printed) = (Arc::default(), Arc::default());
+        let (stderr, stdout) = (Arc::default(), Arc::default());
         let readers = vec![
-            collect(child.stdout.take().unwrap(), Arc::clone(&printed)),
-            collect(child.stderr.take().unwrap(), Arc::clone(&said)),
+            collect(child.stdout.take().unwrap(), Arc::clone(&stdout)),
+            collect(child.stderr.take().unwrap(), Arc::clone(&stderr)),
         ];
         Self {
             child,
-            said,
-            printed,
+            stderr,
+            stdout,
             readers,
         }
     }
 
-    /// Its process number.
+    /// Process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Sends it a signal, as `HUP`.
+    /// Sends a signal, e.g. `HUP`.
     ///
     /// # Panics
     /// When it cannot be sent.
@@ -193,68 +193,68 @@ impl Running {
         assert!(sent.unwrap().success(), "kill -{name}");
     }
 
-    /// What it has said on stderr so far.
-    pub fn said(&self) -> String {
-        self.said
+    /// What it has written to stderr so far.
+    pub fn stderr(&self) -> String {
+        self.stderr
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
+    /// Whether the program is still running.
+    pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// Waits for a whole line on stdout, and returns it.
+    /// Waits for the first complete line on stdout, and returns it.
     ///
     /// # Panics
     /// When the program ends first.
     pub fn line(&mut self) -> String {
         let mut line = None;
         until("a line on stdout", || {
-            let printed = self
-                .printed
+            let stdout = self
+                .stdout
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
-            line = printed.split_once('\n').map(|(first, _)| first.to_owned());
+            line = stdout.split_once('\n').map(|(first, _)| first.to_owned());
             assert!(
                 line.is_some() || self.child.try_wait().unwrap().is_none(),
-                "it ended: {:?}",
-                self.said
+                "the program exited: {:?}",
+                self.stderr
             );
             line.is_some()
         });
         line.unwrap_or_default()
     }
 
-    /// Waits until it has said `words` on stderr.
+    /// Waits until stderr contains `words`.
     ///
     /// # Panics
-    /// When it ends without.
-    pub fn hear(&mut self, words: &str) {
+    /// When the program exits before.
+    pub fn wait_for_log(&mut self, words: &str) {
         until(words, || {
-            let ended = !self.runs();
-            let heard = self.said().contains(words);
+            let exited = !self.is_running();
+            let found = self.stderr().contains(words);
             assert!(
-                heard || !ended,
-                "it ended without '{words}': {}",
-                self.said()
+                found || !exited,
+                "the program exited without '{words}': {}",
+                self.stderr()
             );
-            heard
+            found
         });
     }
 
-    /// SIGKILL: it cannot prepare for it, as it cannot for a power cut.
+    /// Kills it with SIGKILL, like a power cut; returns its stderr.
     pub fn kill(mut self) -> String {
         self.child.kill().unwrap();
         self.end().stderr
     }
 
-    /// Waits for its own end.
+    /// Waits until it exits.
     pub fn finish(mut self) -> Finished {
-        until("the program's end", || !self.runs());
+        until("the program's exit", || !self.is_running());
         self.end()
     }
 
@@ -268,8 +268,8 @@ impl Running {
         };
         Finished {
             code: status.code(),
-            stdout: take(&self.printed),
-            stderr: take(&self.said),
+            stdout: take(&self.stdout),
+            stderr: take(&self.stderr),
         }
     }
 }

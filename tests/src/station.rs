@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 
-/// A running station.
+/// A running station process and its addresses.
 #[derive(Debug)]
 pub struct Station {
     data: PathBuf,
@@ -57,12 +57,12 @@ impl Station {
         self.mqtt
     }
 
-    /// The process.
+    /// The station's process.
     pub fn program(&mut self) -> &mut Running {
         &mut self.program
     }
 
-    /// Kills it with SIGKILL. RecentEncounters the arguments of [`Station::start_at`] to start it again.
+    /// Kills it with SIGKILL. Returns the arguments of [`Station::start_at`] to start it again.
     pub fn kill(self) -> (PathBuf, SocketAddr, SocketAddr) {
         self.program.kill();
         (self.data, self.http, self.mqtt)

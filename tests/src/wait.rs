@@ -1,18 +1,18 @@
-//! Waiting for what other processes do.
+//! Waits for other processes.
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test fails: a busy machine is slow, but not this slow.
-pub const PATIENCE: Duration = Duration::from_secs(45);
+/// Timeout after which a test fails; generous, for busy machines.
+pub const TIMEOUT: Duration = Duration::from_secs(45);
 
-/// Waits until `holds`.
+/// Polls `holds` until it is true.
 ///
 /// # Panics
-/// When it does not within [`PATIENCE`]; `what` says what was waited for.
+/// After [`TIMEOUT`]; the message contains `what`, a description of the condition.
 pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        assert!(started.elapsed() < TIMEOUT, "timed out waiting for: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -1,4 +1,5 @@
-//! Bundles with a byte changed, a part missing or an end cut off: every program names the part and touches nothing.
+//! Damaged bundles (a changed byte, a missing part, a cut-off file): every program names the part and
+//! changes nothing.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, text};
@@ -15,7 +16,7 @@ const PARTS: [(&str, &str); 4] = [
     ("card", "CARD.md"),
 ];
 
-/// Changes the byte in the middle.
+/// Changes the middle byte of a file.
 fn change(file: &Path) {
     let mut bytes = fs::read(file).unwrap();
     let middle = bytes.len() / 2;
@@ -23,7 +24,7 @@ fn change(file: &Path) {
     fs::write(file, bytes).unwrap();
 }
 
-/// The workstation's and the boat's programs refuse it with these words.
+/// Asserts that the workstation's and the boat's programs reject `bundle` with these words.
 fn refused(bundle: &Path, words: &[&str]) {
     Program::Host
         .run(&["inspect", text(bundle)])
@@ -40,7 +41,7 @@ fn refused(bundle: &Path, words: &[&str]) {
 }
 
 #[test]
-fn a_changed_byte_is_told_by_its_part() {
+fn a_changed_byte_is_reported_with_its_part() {
     for (part, file) in PARTS {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().join("whales");
@@ -57,7 +58,7 @@ fn a_changed_byte_is_told_by_its_part() {
 }
 
 #[test]
-fn a_missing_part_is_told_by_its_name() {
+fn a_missing_part_is_named() {
     for (part, file) in PARTS {
         let folder = tempfile::tempdir().unwrap();
         let bundle = folder.path().join("whales");
@@ -68,12 +69,12 @@ fn a_missing_part_is_told_by_its_name() {
 }
 
 #[test]
-fn a_single_file_that_is_damaged_is_refused() {
+fn a_damaged_single_file_bundle_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let bundle = folder.path().join("whales.flukebundle");
     tiny(3).save(&bundle).unwrap();
     let whole = fs::read(&bundle).unwrap();
-    // The model's name, which stands in the model's first bytes and nowhere else.
+    // The model's name occurs only in its first bytes.
     let at = whole.windows(7).position(|w| w == b"flatten").unwrap();
     let mut changed = whole.clone();
     changed[at] ^= 1;
@@ -97,7 +98,7 @@ fn a_boat_and_a_station_do_not_start_with_a_damaged_bundle() {
         Camera::Stills(50.0),
         1,
     );
-    boat.takes_stills(1);
+    boat.set_stills(1);
     let bundle = folder.path().join("boat/whales.flukebundle");
     change(&bundle);
     boat.run(1)

@@ -16,7 +16,7 @@ const TRUNCATED: &str = "the JPEG file is cut off";
 const EMPTY: &str = "the picture file is empty (0 bytes)";
 const ENORMOUS: &str = "the picture is 20000 x 20000 pixels";
 
-/// The three, and a text file named like a picture.
+/// The three invalid pictures above, and a text file with a picture's extension.
 fn bad_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
     [
         ("cut.jpg", truncated(), TRUNCATED),
@@ -43,7 +43,7 @@ fn a_boat_names_bad_pictures_and_reports_the_others() {
     let bad = bad_pictures();
     let good =
         [("a.jpg", 1), ("z.jpg", 2)].map(|(file, whale)| (file.to_owned(), jpeg(&fluke(whale))));
-    boat.takes(
+    boat.set_frames(
         bad.iter()
             .map(|(file, bytes, _)| ((*file).to_owned(), bytes.clone()))
             .chain(good),
@@ -65,7 +65,7 @@ fn a_boat_names_bad_pictures_and_reports_the_others() {
         ),
         (&json!(6), &json!(4), &json!(2))
     );
-    boat.is_empty();
+    boat.assert_delivered();
     station.has_all("balaena", 2);
 }
 
@@ -147,7 +147,7 @@ impl Table {
         Program::Host.run(&[&arguments, more].concat())
     }
 
-    /// Both commands fail with these words, and nothing is written.
+    /// Asserts that both commands fail with these words and write nothing.
     fn rejected(&self, words: &[&str]) {
         self.evaluate().failed(1, words);
         self.enroll(&[]).failed(1, words);

@@ -1,4 +1,4 @@
-//! From the boat's camera to shore's database, through the real programs, with and without power cuts.
+//! From the boat's camera to shore's database with the real programs, with and without power cuts.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera, KNOWN, whale_of};
@@ -8,22 +8,23 @@ use flukewatch_tests::wait::until;
 use serde_json::json;
 use std::time::Duration;
 
-/// Stills in the tests of power cuts, and how many of them are taken a second: enough time to cut in the middle.
+/// The number of stills in the tests of power cuts, and their rate per second: slow enough to
+/// interrupt the delivery.
 const STILLS: u32 = 60;
 const RATE: f64 = 25.0;
 
 #[test]
-fn a_film_becomes_sightings_on_shore() {
+fn a_video_becomes_sightings_on_shore() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
     let boat = Boat::new(
         &folder.path().join("boat"),
         "balaena",
-        Camera::Film,
+        Camera::Video,
         station.mqtt().port(),
     );
     // A gap of 1 s, ten frames, ends an encounter; five frames of sea do not.
-    boat.takes_film(&[
+    boat.set_video(&[
         (None, 12),
         (Some(3), 8),
         (None, 5),
@@ -42,8 +43,8 @@ fn a_film_becomes_sightings_on_shore() {
         ),
         (&json!(68), &json!(3), &json!(0))
     );
-    boat.is_empty();
-    let told: Vec<_> = station
+    boat.assert_delivered();
+    let stored: Vec<_> = station
         .has_all("balaena", 3)
         .iter()
         .map(|s| {
@@ -59,33 +60,34 @@ fn a_film_becomes_sightings_on_shore() {
         (json!("new"), json!(null), json!(6)),
         (json!("known"), json!("W00"), json!(9)),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(stored, expected);
 }
 
 #[test]
-fn two_boats_at_once_keep_apart() {
+fn simultaneous_boats_do_not_interfere() {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
-    let boats = ["balaena", "megaptera"].map(|boat| {
-        let at_sea = Boat::new(
-            &folder.path().join(boat),
-            boat,
+    let boats = ["balaena", "megaptera"].map(|name| {
+        let boat = Boat::new(
+            &folder.path().join(name),
+            name,
             Camera::Stills(100.0),
             station.mqtt().port(),
         );
-        at_sea.takes_stills(12);
-        at_sea
+        boat.set_stills(12);
+        boat
     });
     for running in boats.each_ref().map(|boat| boat.start(40)) {
         running.finish().succeeded();
     }
-    for (boat, at_sea) in ["balaena", "megaptera"].iter().zip(&boats) {
-        at_sea.is_empty();
-        station.has_all(boat, 12);
+    for (name, boat) in ["balaena", "megaptera"].iter().zip(&boats) {
+        boat.assert_delivered();
+        station.has_all(name, 12);
     }
 }
 
-/// Shore and its broker die three times while a boat sends; the boat notices nothing but a broken link.
+/// Shore and its broker are killed three times while a boat sends; the boat only sees lost
+/// connections.
 #[test]
 fn nothing_is_lost_when_shore_is_killed() {
     let folder = tempfile::tempdir().unwrap();
@@ -96,7 +98,7 @@ fn nothing_is_lost_when_shore_is_killed() {
         Camera::Stills(RATE),
         station.mqtt().port(),
     );
-    boat.takes_stills(STILLS);
+    boat.set_stills(STILLS);
     let running = boat.start(40);
     for stored in [5, 20, 40] {
         until("shore stores", || station.count() >= stored);
@@ -106,7 +108,7 @@ fn nothing_is_lost_when_shore_is_killed() {
     }
     let finished = running.finish().succeeded();
     assert_eq!(finished.json()["accepted"], STILLS);
-    boat.is_empty();
+    boat.assert_delivered();
     let stored = station.has_all("balaena", u64::from(STILLS));
     for (i, sighting) in stored.iter().enumerate() {
         let whale = whale_of(i as u32);
@@ -119,7 +121,8 @@ fn nothing_is_lost_when_shore_is_killed() {
     }
 }
 
-/// The boat dies three times, twice with shore there and once without; what it had accepted arrives.
+/// The boat is killed three times, twice while shore runs and once while it does not; every accepted
+/// sighting arrives.
 #[test]
 fn nothing_is_lost_when_the_boat_is_killed() {
     let folder = tempfile::tempdir().unwrap();
@@ -130,19 +133,19 @@ fn nothing_is_lost_when_the_boat_is_killed() {
         Camera::Stills(RATE),
         station.mqtt().port(),
     );
-    boat.takes_stills(STILLS);
+    boat.set_stills(STILLS);
     for stored in [4, 24] {
         let running = boat.start(40);
         until("shore stores", || station.count() >= stored);
-        accepted_what_it_said(&boat, &running.kill());
+        logged_sightings_are_accepted(&boat, &running.kill());
     }
     let (data, http, mqtt) = station.kill();
     let before = boat.accepted();
     let running = boat.start(40);
     until("the boat accepts", || {
-        running.said().matches("sequence=").count() >= 10
+        running.stderr().matches("sequence=").count() >= 10
     });
-    accepted_what_it_said(&boat, &running.kill());
+    logged_sightings_are_accepted(&boat, &running.kill());
     let waiting = boat.accepted();
     assert!(waiting >= before + 10, "{waiting} after {before}");
 
@@ -153,20 +156,20 @@ fn nothing_is_lost_when_the_boat_is_killed() {
         (finished.json()["accepted"].clone(), accepted),
         (json!(STILLS), waiting + u64::from(STILLS))
     );
-    boat.is_empty();
+    boat.assert_delivered();
     station.has_all("balaena", accepted);
 }
 
-/// A sighting is told in the log once it is accepted: each number in there must be in the outbox.
-fn accepted_what_it_said(boat: &Boat, log: &str) {
+/// A sighting is logged once it is accepted: every logged sequence number must be in the outbox.
+fn logged_sightings_are_accepted(boat: &Boat, log: &str) {
     let numbers = log
         .split("sequence=")
         .skip(1)
         .filter_map(|rest| rest.split(' ').next()?.trim().parse::<u64>().ok());
-    let told = numbers.max().unwrap_or(0);
-    assert!(told > 0, "nothing was told: {log}");
+    let logged = numbers.max().unwrap_or(0);
+    assert!(logged > 0, "no sighting was logged: {log}");
     assert!(
-        boat.accepted() >= told,
-        "{told} was told and is not in the outbox"
+        boat.accepted() >= logged,
+        "{logged} was logged and is not in the outbox"
     );
 }

@@ -1,4 +1,4 @@
-//! The detector's commands, and the shipped detector on synthetic seas.
+//! The detector's commands, and the shipped detector on synthetic images.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::{Bundle, FORMAT};
@@ -10,7 +10,7 @@ use flukewatch_tests::boat::text;
 use flukewatch_tests::program::{Program, repository};
 
 #[test]
-fn the_shipped_detector_finds_flukes_on_unseen_seas() {
+fn the_shipped_detector_finds_flukes_in_unseen_scenes() {
     let bundle = Bundle::open(&repository().join("models/humpback-lite0")).unwrap();
     let mut detector = Detector::open(&bundle).unwrap().unwrap();
     let threshold = detector.threshold();

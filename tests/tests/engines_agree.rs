@@ -1,4 +1,4 @@
-//! One model, three engines: tract, ONNX Runtime and the network that was trained give the same embedding.
+//! tract, ONNX Runtime and the training network compute the same embeddings.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::Bundle;
@@ -17,14 +17,14 @@ use flukewatch_tests::{flukes, onnx_runtime};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use ndarray::Array3;
 
-/// Float against float.
+/// The least cosine similarity between two float models.
 const EQUAL: f32 = 0.9999;
-/// Int8 against float.
+/// The least cosine similarity between an int8 and a float model.
 const QUANTISED: f32 = 0.995;
-/// Photos looked at.
+/// Number of photos to compare.
 const PHOTOS: u32 = 16;
 
-/// A trained network, and photos as it takes them.
+/// A network, and photos prepared for it.
 struct Subject {
     network: Network,
     weights: Weights,
@@ -53,7 +53,7 @@ impl Subject {
         }
     }
 
-    /// The network of the shipped bundle, in floats as it was trained.
+    /// The float network of the shipped bundle.
     fn shipped() -> Self {
         let checkpoint =
             EmbeddingCheckpoint::read(&repository().join("models/humpback-lite0.safetensors"))
@@ -67,7 +67,7 @@ impl Subject {
         Self::new(network, checkpoint.tensors, preparation)
     }
 
-    /// A network that nobody trained: every kind of step, at a size that runs in no time.
+    /// A small network with random weights that contains every kind of layer.
     fn drawn(backbone: Backbone, pooling: Pooling) -> Self {
         let network = Network::new(
             backbone,
@@ -119,7 +119,7 @@ impl Subject {
             .collect()
     }
 
-    /// `None`, and said so, where ONNX Runtime is not set up.
+    /// `None`, with a message, where ONNX Runtime is not set up.
     fn onnx_runtime(&self, model: &[u8], form: Form) -> Option<Vec<Embedding>> {
         let Some(python) = onnx_runtime::python() else {
             eprintln!("skipped: ONNX Runtime is not set up (cargo xtask setup)");
@@ -153,7 +153,7 @@ impl Subject {
             .collect()
     }
 
-    /// Float models agree in every engine that is here.
+    /// Asserts that the float models of all available engines agree.
     fn floats_agree(&self) {
         let model = self.float();
         let tract = self.tract(&model, TractForm::AsIs);
@@ -171,27 +171,27 @@ impl Subject {
     }
 }
 
-/// Each embedding is nearly the same; says how near on all.
+/// Asserts that each pair of embeddings has at least the cosine similarity `least`; prints the lowest.
 fn agree(what: &str, one: &[Embedding], other: &[Embedding], least: f32) {
     assert_eq!(one.len(), other.len());
     let cosines: Vec<f32> = one.iter().zip(other).map(|(a, b)| a.cosine(b)).collect();
     let worst = cosines.iter().copied().fold(1.0, f32::min);
     eprintln!(
-        "{what}: cosine {worst:.6} at least, over {} photos",
+        "{what}: lowest cosine {worst:.6} over {} photos",
         cosines.len()
     );
     assert!(worst >= least, "{what}: {cosines:?}");
 }
 
 #[test]
-fn every_backbone_is_exported_as_it_was_trained() {
+fn every_backbone_is_exported_exactly() {
     Subject::drawn(Backbone::EfficientnetLite0, Pooling::Average).floats_agree();
     Subject::drawn(Backbone::MobilenetV3Large, Pooling::Gem).floats_agree();
     Subject::drawn(Backbone::Resnet18, Pooling::Gem).floats_agree();
 }
 
-/// With weights that nobody trained, int8 may stray from floats, and one activation on the edge between two steps makes others
-/// fall elsewhere: engines that do what the file says agree on most photos exactly, and on none by far.
+/// With random weights int8 may differ from float, and one activation at a rounding boundary changes
+/// others: conforming engines agree exactly on most photos and closely on all.
 #[test]
 fn engines_round_an_int8_model_alike() {
     let subject = Subject::drawn(Backbone::EfficientnetLite0, Pooling::Average);
@@ -210,7 +210,7 @@ fn engines_round_an_int8_model_alike() {
             tract.len()
         );
     }
-    // Something is rounded at all, so that the agreement above says something.
+    // Quantisation has an effect, so that the agreement above is meaningful.
     let float = subject.tract(&subject.float(), TractForm::AsIs);
     assert!(
         tract
@@ -221,7 +221,7 @@ fn engines_round_an_int8_model_alike() {
 }
 
 #[test]
-fn the_shipped_model_is_the_trained_network() {
+fn the_shipped_model_matches_the_trained_network() {
     let subject = Subject::shipped();
     subject.floats_agree();
     let float = subject.tract(&subject.float(), TractForm::AsIs);

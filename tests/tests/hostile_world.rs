@@ -1,4 +1,5 @@
-//! Hostile messages, a broker that is not there, and a disk that is full: shore stays up, and the boat loses nothing.
+//! Hostile messages, an unreachable broker, and a full disk: shore keeps running, and the boat loses
+//! nothing.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::sighting::Ack;
@@ -30,7 +31,7 @@ fn hostile_messages_are_rejected_by_reason_and_valid_ones_stored() {
         Camera::Stills(10.0),
         broker.port(),
     );
-    boat.takes_stills(30);
+    boat.set_stills(30);
     let running = boat.start(40);
     until("shore stores", || station.count() >= 3);
 
@@ -61,11 +62,11 @@ fn hostile_messages_are_rejected_by_reason_and_valid_ones_stored() {
         .flood(SIGHTINGS, FLOOD);
     assert!(
         sent < FLOOD / 2,
-        "{sent} bytes of a message that is too large were taken"
+        "{sent} bytes of an oversized message were read"
     );
 
     running.finish().succeeded();
-    boat.is_empty();
+    boat.assert_delivered();
     station.has_all("balaena", 30);
     for (reason, times) in [
         ("unknown_format", 1),
@@ -77,24 +78,25 @@ fn hostile_messages_are_rejected_by_reason_and_valid_ones_stored() {
         assert_eq!(station.rejected(reason), times, "{reason}");
     }
     until("the flood is listed", || station.rejected("too_large") == 1);
-    assert!(station.program().runs());
+    assert!(station.program().is_running());
     if let Some(peak) = peak_megabytes(station.program().id()) {
         assert!(peak < 150, "shore took {peak} MB");
     }
 }
 
-/// The most memory that a process has held so far; `None` where the system does not say.
+/// Peak resident memory of a process, in megabytes; `None` where the system does not report it.
 fn peak_megabytes(process: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
-/// Without a broker the boat works on, says so once, and ends with 3; with one, everything arrives.
+/// Without a broker the boat keeps working, logs one warning, and exits with code 3; once there is a
+/// broker, everything is delivered.
 #[test]
-fn a_broker_that_is_not_there_costs_nothing_but_time() {
+fn an_unreachable_broker_only_delays_delivery() {
     let folder = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0")
+    let address = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()
         .unwrap();
@@ -102,10 +104,10 @@ fn a_broker_that_is_not_there_costs_nothing_but_time() {
         &folder.path().join("boat"),
         "balaena",
         Camera::Stills(100.0),
-        nobody.port(),
+        address.port(),
     );
-    boat.takes_stills(8);
-    let link = format!("broker mqtt://{nobody} disconnected");
+    boat.set_stills(8);
+    let link = format!("broker mqtt://{address} disconnected");
     let finished = boat
         .run(2)
         .failed(3, &[&link, "16 messages are still pending in the outbox"]);
@@ -122,18 +124,18 @@ fn a_broker_that_is_not_there_costs_nothing_but_time() {
     );
 
     let any = "127.0.0.1:0".parse().unwrap();
-    let station = Station::start_at(&folder.path().join("shore"), any, nobody);
-    boat.configure("balaena", Camera::Film, nobody.port());
-    boat.takes_film(&[(None, 1)]);
+    let station = Station::start_at(&folder.path().join("shore"), any, address);
+    boat.configure("balaena", Camera::Video, address.port());
+    boat.set_video(&[(None, 1)]);
     boat.run(40).succeeded();
-    boat.is_empty();
+    boat.assert_delivered();
     station.has_all("balaena", 8);
 }
 
-/// No file may grow beyond 128 KiB, as on a disk that is full: a large picture does not fit. Then there is room again. The
-/// outbox is there from a voyage before, with the space that it keeps back.
+/// A limit of 128 KiB per file simulates a full disk, on which large pictures do not fit; then the limit
+/// is lifted. The outbox and its reserved space exist from an earlier run.
 #[test]
-fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
+fn a_full_disk_delays_sightings_and_loses_none() {
     if Command::new("prlimit").arg("--version").output().is_err() {
         eprintln!("skipped: prlimit not installed");
         return;
@@ -143,15 +145,15 @@ fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
     let boat = Boat::new(
         &folder.path().join("boat"),
         "balaena",
-        Camera::Film,
+        Camera::Video,
         station.mqtt().port(),
     );
-    boat.takes_film(&[(None, 1)]);
+    boat.set_video(&[(None, 1)]);
     boat.run(40).succeeded();
     boat.configure("balaena", Camera::Stills(50.0), station.mqtt().port());
     let noise = jpeg(&noise());
     assert!(noise.len() > 150_000);
-    boat.takes((0..6).map(|i| {
+    boat.set_frames((0..6).map(|i| {
         let photo = if i < 2 {
             jpeg(&fluke(whale_of(i)))
         } else {
@@ -160,10 +162,10 @@ fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
         (format!("{i}.jpg"), photo)
     }));
     let mut running = Running::start(on_full_disk(&boat.config()));
-    running.hear("no space in ");
-    until("what came before is delivered", || station.count() == 2);
+    running.wait_for_log("no space in ");
+    until("the first sightings are delivered", || station.count() == 2);
     assert_eq!(boat.accepted(), 2);
-    assert!(running.runs());
+    assert!(running.is_running());
 
     let lifted = Command::new("prlimit")
         .args(["--fsize=unlimited", "--pid", &running.id().to_string()])
@@ -182,12 +184,13 @@ fn a_full_disk_keeps_sightings_waiting_and_loses_none() {
         ),
         (&json!(6), &json!(0))
     );
-    boat.is_empty();
+    boat.assert_delivered();
     assert!(whale_of(0) < KNOWN);
     station.has_all("balaena", 6);
 }
 
-/// The boat's program where files may have 128 KiB; writing beyond is an error and not a signal, as the disk would give it.
+/// The boat's program with files limited to 128 KiB. Exceeding the limit is an error rather than a
+/// signal, like on a full disk.
 fn on_full_disk(config: &Path) -> Command {
     let edge = Program::Edge.path();
     let script = "trap '' XFSZ; exec \"$@\"";
@@ -203,7 +206,7 @@ fn on_full_disk(config: &Path) -> Command {
     plain(Command::new("prlimit"), &[&limited[..], &work].concat())
 }
 
-/// A picture that JPEG cannot make small.
+/// A picture that JPEG cannot compress.
 fn noise() -> RgbImage {
     let mut state = 7u32;
     RgbImage::from_fn(640, 400, |_, _| {

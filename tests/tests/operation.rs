@@ -1,4 +1,4 @@
-//! Unattended operation: systemd, reload, the page, the computer's health.
+//! Unattended operation: systemd, reload, page, and machine health.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_test_support::browser::Browser;
@@ -32,7 +32,7 @@ impl Manager {
         }
     }
 
-    /// Everything received so far, a line each.
+    /// All lines received so far.
     fn received(&mut self) -> &[String] {
         let mut bytes = [0; 4096];
         while let Ok(length) = self.socket.recv(&mut bytes) {
@@ -54,26 +54,26 @@ impl Manager {
     }
 }
 
-/// A boat without a broker, with a still every 100 s.
+/// A boat with an unreachable broker and a still every 100 s.
 fn idle_boat(folder: &Path) -> Boat {
     let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Stills(0.01), 1);
-    boat.takes_stills(3);
+    boat.set_stills(3);
     boat
 }
 
-/// A long video of one whale, ten frames a second in real time.
+/// A boat with a long video of one whale, ten frames per second in real time.
 fn filming_boat(folder: &Path, port: u16) -> Boat {
-    let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Film, port);
+    let boat = Boat::new(&folder.join("boat"), "balaena", Camera::Video, port);
     boat.rewrite(|text| text.replace("\"fast\"", "\"real-time\""));
-    boat.takes_film(&[(Some(3), 600)]);
+    boat.set_video(&[(Some(3), 600)]);
     boat
 }
 
-/// The page's address, from the log.
+/// Waits for the page's address in the log.
 fn page(running: &mut Running) -> SocketAddr {
     const WORDS: &str = "page started url=http://";
-    running.hear(WORDS);
-    let said = running.said();
+    running.wait_for_log(WORDS);
+    let said = running.stderr();
     let after = said.split(WORDS).last().unwrap();
     let address = after.split_whitespace().next().unwrap();
     address.parse().unwrap()
@@ -141,10 +141,10 @@ fn a_missing_service_manager_stops_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = idle_boat(folder.path()).command();
     command
-        .env("NOTIFY_SOCKET", folder.path().join("nobody"))
+        .env("NOTIFY_SOCKET", folder.path().join("missing"))
         .env("WATCHDOG_USEC", "400000");
     let mut running = Running::start(command);
-    running.hear("sequence=1");
+    running.wait_for_log("sequence=1");
     running.signal("TERM");
     running.finish().succeeded();
 }
@@ -165,8 +165,8 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
     // Faults: a key that is out of range, a bundle that is damaged.
     boat.rewrite(|text| text.replace("gap_seconds = 1.0", "gap_seconds = -1.0"));
     running.signal("HUP");
-    running.hear(":14: [encounter] gap_seconds: must be 0.1 to 3600, not -1");
-    running.hear("keeping the current configuration");
+    running.wait_for_log(":14: [encounter] gap_seconds: must be 0.1 to 3600, not -1");
+    running.wait_for_log("keeping the current configuration");
     manager.wait_for("RELOADING=1", 1);
     manager.wait_for("READY=1", 2);
     boat.rewrite(|_| good.clone());
@@ -177,10 +177,10 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
     std::fs::write(boat.bundle(), damaged).unwrap();
     running.signal("HUP");
     manager.wait_for("READY=1", 3);
-    assert!(running.said().contains("whales.flukebundle"));
+    assert!(running.stderr().contains("whales.flukebundle"));
     assert_eq!(
         running
-            .said()
+            .stderr()
             .matches("keeping the current configuration")
             .count(),
         2
@@ -193,7 +193,7 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
         text.replace("[camera]", "[camera]\nname = \"mast\"") + "\n[log]\nlevel = \"debug\"\n"
     });
     running.signal("HUP");
-    running.hear("configuration applied");
+    running.wait_for_log("configuration applied");
     manager.wait_for("READY=1", 4);
     until("the first is accepted", || boat.accepted() == 1);
 
@@ -202,12 +202,12 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
     std::fs::write(folder.path().join("boat/taken"), "no folder").unwrap();
     boat.rewrite(|text| text.replace("path = \"outbox\"", "path = \"taken\""));
     running.signal("HUP");
-    running.hear("cannot apply the new configuration");
+    running.wait_for_log("cannot apply the new configuration");
     manager.wait_for("READY=1", 5);
     boat.rewrite(|_| mast);
     std::thread::sleep(Duration::from_millis(500));
     // The second configuration sets the level.
-    running.hear("DEBUG");
+    running.wait_for_log("DEBUG");
     running.signal("TERM");
     let health = running.finish().succeeded().json();
     assert_eq!(
@@ -218,10 +218,10 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
         ),
         (&json!(3), &json!(1), &json!(0))
     );
-    // Sends what the last run could not.
-    boat.takes_film(&[(None, 1)]);
+    // Sends what the previous run left pending.
+    boat.set_video(&[(None, 1)]);
     boat.run(40).succeeded();
-    boat.is_empty();
+    boat.assert_delivered();
     let cameras: Vec<Value> = station
         .has_all("balaena", 3)
         .iter()
@@ -230,10 +230,10 @@ fn a_reload_loses_no_sighting_and_an_invalid_configuration_changes_nothing() {
     assert_eq!(cameras, [json!("main"), json!("mast"), json!("mast")]);
 }
 
-/// A boat with a page that watches a film, and a station that has its first sighting.
+/// A boat with a page and a video, and a station that has stored its first sighting.
 struct Served {
     _folder: tempfile::TempDir,
-    /// Ends with the test.
+    /// Held so that it runs until the test ends.
     _station: Station,
     boat: Boat,
     running: Running,
@@ -244,7 +244,7 @@ fn served() -> Served {
     let folder = tempfile::tempdir().unwrap();
     let station = Station::start(&folder.path().join("shore"));
     let boat = filming_boat(folder.path(), station.mqtt().port());
-    boat.takes_film(&[(Some(3), 8), (None, 15), (Some(77), 600)]);
+    boat.set_video(&[(Some(3), 8), (None, 15), (Some(77), 600)]);
     let zone = folder.path().join("boat/sensors/thermal_zone0");
     std::fs::create_dir_all(&zone).unwrap();
     std::fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
@@ -263,7 +263,7 @@ fn served() -> Served {
     }
 }
 
-/// How many sightings are on board that shore has.
+/// The number of acknowledged sightings on board.
 fn archived(page: SocketAddr) -> u64 {
     let answer = get(page, "/api/v1/health");
     let known =
@@ -335,7 +335,10 @@ fn the_page_shows_view_sightings_health_and_metrics() {
     );
     let snapshot = image::load_from_memory(&snapshot.body).unwrap().to_rgb8();
     let [red, _, blue] = snapshot.get_pixel(41, 50).0;
-    assert!(red.abs_diff(blue) < 40, "a snapshot has no boxes");
+    assert!(
+        red.abs_diff(blue) < 40,
+        "boxes must not be drawn on a snapshot"
+    );
 
     until("the document has the first sighting", || {
         archived(page) == 1
@@ -417,7 +420,7 @@ fn hostile_clients_cannot_stop_the_boat() {
             stream
         })
         .collect();
-    assert!(at_sea.running.runs());
+    assert!(at_sea.running.is_running());
     let answer = get(page, "/healthz");
     assert_eq!(answer.status, 200, "{answer:?}");
     let mut left = vec![];
@@ -446,10 +449,10 @@ fn heat_and_a_full_disk_are_reported() {
         let answer = get(page, "/healthz");
         answer.status == 503 && answer.text().contains("temperature: cpu-thermal: 97 °C")
     });
-    at_sea.running.hear("computer overheating");
+    at_sea.running.wait_for_log("computer overheating");
     std::fs::write(&temp, "50000\n").unwrap();
     until("healthz recovers", || get(page, "/healthz").status == 200);
-    at_sea.running.hear("computer temperature normal");
+    at_sea.running.wait_for_log("computer temperature normal");
     until("shore has the first sighting", || archived(page) > 0);
     // No disk is this large.
     at_sea
@@ -459,7 +462,7 @@ fn heat_and_a_full_disk_are_reported() {
         .boat
         .rewrite(|text| text.replace("critical_megabytes = 0", "critical_megabytes = 900000000"));
     at_sea.running.signal("HUP");
-    at_sea.running.hear("disk nearly full");
+    at_sea.running.wait_for_log("disk nearly full");
     until("the archive is emptied first", || archived(page) == 0);
     at_sea.running.signal("TERM");
     at_sea.running.finish().succeeded();
@@ -472,7 +475,7 @@ fn a_silent_receiver_loses_no_sighting() {
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
     let station = Station::start(&folder.path().join("shore"));
     let boat = filming_boat(folder.path(), station.mqtt().port());
-    boat.takes_film(&[(Some(3), 25), (None, 15), (Some(2), 5)]);
+    boat.set_video(&[(Some(3), 25), (None, 15), (Some(2), 5)]);
     let address = receiver.local_addr().unwrap();
     boat.rewrite(|text| {
         text + &format!(
@@ -494,8 +497,8 @@ fn the_log_has_its_level_and_format() {
     let ended = |arguments: &[&str]| {
         let mut command = boat.command();
         command.args(arguments).args(["--until-delivered", "0"]);
-        boat.takes(std::iter::empty());
-        boat.takes_stills(1);
+        boat.set_frames(std::iter::empty());
+        boat.set_stills(1);
         Running::start(command).finish().stderr
     };
     let json = ended(&["--log", "info"]);
@@ -512,10 +515,10 @@ fn the_log_has_its_level_and_format() {
         journal.lines().any(|l| l.starts_with("<6>session started")),
         "{journal}"
     );
-    let refused = ended(&["--log", "flukewatch=loud"]);
+    let output = ended(&["--log", "flukewatch=loud"]);
     assert!(
-        refused.starts_with("error: invalid log filter 'flukewatch=loud'"),
-        "{refused}"
+        output.starts_with("error: invalid log filter 'flukewatch=loud'"),
+        "{output}"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The installation of a boat, into a folder.
+//! Installs a boat's program and configuration into a folder.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::program::{Program, repository};
@@ -114,7 +114,7 @@ fn the_installer_requires_root() {
 fn the_unit_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let unit = std::fs::read_to_string(packaging().join("flukewatch-edge.service")).unwrap();
-    // The program that was built.
+    // Use the program that was built.
     let program = Program::Edge.path();
     let text = unit.replace("/usr/bin/flukewatch-edge", program.to_str().unwrap());
     for line in ["Type=notify", "WatchdogSec=60", "StateDirectory=flukewatch"] {
@@ -154,13 +154,13 @@ fn scripts_pass_shellcheck() {
     }
 }
 
-/// The package, where cargo-deb is installed and the program is built.
+/// Builds the package, where cargo-deb is installed and the program is built.
 #[test]
 fn the_package_holds_what_a_boat_needs() {
     let there = Command::new("cargo").args(["deb", "--version"]).output();
     let program = repository().join("target/release/flukewatch-edge");
     if !there.is_ok_and(|o| o.status.success()) || !program.is_file() {
-        eprintln!("skipped: cargo-deb not installed, or no program built for release");
+        eprintln!("skipped: cargo-deb not installed, or the release build is missing");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -201,7 +201,7 @@ fn the_package_holds_what_a_boat_needs() {
     }
     assert!(
         !files.contains("./etc/"),
-        "a configuration is the boat's own: {files}"
+        "the package must not contain a configuration: {files}"
     );
     let control = of("--info");
     for script in ["postinst", "prerm", "postrm", "Package: flukewatch-edge"] {

@@ -1,4 +1,4 @@
-//! A camera that only a pipeline of GStreamer reaches: what stands in for GStreamer speaks as it does, on a boat that works as ever.
+//! A camera behind a GStreamer pipeline: the real boat with a stand-in for `gst-launch-1.0`.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_tests::boat::{Boat, Camera};
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Ten pictures of a whale, a second's worth.
+/// A Y4M video of ten frames with a whale, one second long.
 fn film(whale: u32) -> Vec<u8> {
     let light = grayscale(&fluke(whale));
     let (width, height) = light.dimensions();
@@ -20,7 +20,7 @@ fn film(whale: u32) -> Vec<u8> {
     [head.into_bytes(), frame.repeat(10)].concat()
 }
 
-/// The command, where the stand-in is the first program of its name.
+/// Puts the stand-in first in the command's `PATH`.
 fn beside_the_stand_in(mut command: Command) -> Command {
     let stand_in = repository().join("edge/tests/stand-in");
     let usual = std::env::var_os("PATH").unwrap_or_default();
@@ -30,15 +30,16 @@ fn beside_the_stand_in(mut command: Command) -> Command {
 }
 
 #[test]
-fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind() {
+fn a_hanging_pipeline_is_restarted_and_no_process_is_left() {
     let folder = tempfile::tempdir().unwrap();
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Film, 1);
-    let (reel, pids) = (folder.path().join("whale.y4m"), folder.path().join("pids"));
-    fs::write(&reel, film(2)).unwrap();
+    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Video, 1);
+    let (video, pids) = (folder.path().join("whale.y4m"), folder.path().join("pids"));
+    fs::write(&video, film(2)).unwrap();
     boat.rewrite(|text| {
-        let (reel, pids) = (reel.display(), pids.display());
-        let pipeline =
-            format!("pid:{pids} print:GST_ARGUS file:{reel} say:'ERROR: the sensor is stuck' hang");
+        let (video, pids) = (video.display(), pids.display());
+        let pipeline = format!(
+            "pid:{pids} print:GST_ARGUS file:{video} say:'ERROR: the sensor is stuck' hang"
+        );
         let camera = format!(
             "source = \"gstreamer\"\npipeline = \"{pipeline}\"\nstall_timeout_seconds = 2.0"
         );
@@ -58,7 +59,7 @@ fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind
 
     let running = Running::start(beside_the_stand_in(boat.command()));
     until("a sighting", || boat.accepted() >= 1);
-    until("the pipeline is started anew", || {
+    until("the pipeline is restarted", || {
         fs::read_to_string(&pids).unwrap().lines().count() >= 3
     });
     running.signal("TERM");
@@ -76,9 +77,9 @@ fn a_boat_sights_a_whale_through_a_pipeline_that_hangs_and_leaves_nothing_behind
 }
 
 #[test]
-fn a_boat_without_the_program_says_what_to_install() {
+fn a_missing_program_is_reported_with_its_package() {
     let folder = tempfile::tempdir().unwrap();
-    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Film, 1);
+    let boat = Boat::new(&folder.path().join("boat"), "balaena", Camera::Video, 1);
     boat.rewrite(|text| {
         let camera = "source = \"gstreamer\"\npipeline = \"nvarguscamerasrc ! nvvidconv\"";
         text.replace("source = \"replay\"\npath = \"frames\"", camera)

@@ -1,4 +1,4 @@
-//! `flukewatch quantize` on a bundle and on a file of another exporter.
+//! `flukewatch quantize` on a bundle and on an ONNX file of another exporter.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};

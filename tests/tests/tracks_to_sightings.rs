@@ -1,5 +1,5 @@
-//! From boxes to sightings: drawn whales before a camera that sways, through the boat's own watch and outbox, with a detector that errs by
-//! script.
+//! From boxes to sightings: drawn whales in front of a swaying camera, through the boat's pipeline and
+//! outbox, with a detector that makes scripted errors.
 #![allow(clippy::unwrap_used)]
 
 use flukewatch_common::clock::{ManualClock, Timestamp};
@@ -37,12 +37,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// Frames a second.
+/// Frames per second.
 const RATE: f64 = 10.0;
 const SIZE: (u32, u32) = (960, 540);
 const SEA: Rgb<u8> = Rgb([70, 90, 105]);
 
-/// The fluke of a drawn whale, as it fills its box.
+/// The fluke of a drawn whale, cropped to its box.
 fn fluke(whale: u32) -> RgbImage {
     let skin = Skin::paint(&Individual::draw(7, whale));
     let chance = &mut generator(7, Purpose::CataloguePhoto, whale, 0);
@@ -51,7 +51,8 @@ fn fluke(whale: u32) -> RgbImage {
     imageops::crop_imm(&shot.picture, b.x0, b.y0, b.width(), b.height()).to_image()
 }
 
-/// A whale's time at the surface: from when to when in seconds, where its fluke is, and how wide at its best moment.
+/// A whale at the surface: start and end in seconds, the fluke's centre, and its largest width in
+/// pixels.
 #[derive(Clone, Copy)]
 struct Surfacing {
     whale: u32,
@@ -59,17 +60,17 @@ struct Surfacing {
     to: f64,
     at: (f64, f64),
     width: f64,
-    /// Seconds in which spray hides it from the detector.
+    /// Start and end, in seconds, of the time in which spray hides it from the detector.
     spray: (f64, f64),
 }
 
 impl Surfacing {
-    /// The moment at which it shows all of itself.
+    /// When the fluke is sharpest and largest, in seconds.
     fn best(&self) -> f64 {
         self.from + 0.6 * (self.to - self.from)
     }
 
-    /// How much of its full size it has, and how blurred it is.
+    /// Its size as a fraction of the full size, and its blur in pixels.
     fn state(&self, time: f64) -> (f64, f32) {
         let off = (time - self.best()).abs() / (self.to - self.from);
         (1.0 - 0.5 * off, (off * 12.0) as f32)
@@ -95,7 +96,7 @@ impl Surfacing {
     }
 }
 
-/// Plays the surfacings and moves the clocks with them.
+/// Renders the surfacings and advances the clocks.
 struct Camera {
     script: Vec<Surfacing>,
     flukes: Vec<RgbImage>,
@@ -138,7 +139,8 @@ impl FrameSource for Camera {
     }
 }
 
-/// Knows the script, and errs: boxes are a few pixels off, some are overlooked, and waves are taken for flukes now and then.
+/// Knows the script, and makes errors: boxes are a few pixels off, some flukes are missed, and there
+/// are occasional false alarms.
 struct Scripted {
     script: Vec<Surfacing>,
     flukes: Vec<RgbImage>,
@@ -178,7 +180,7 @@ const KNOWN: u32 = 0;
 const NEW: u32 = 1;
 const OTHER_NEW: u32 = 2;
 
-/// Two whales side by side, one of which comes back four minutes later, after another one was there.
+/// Two whales side by side, then another one, then one of the first two again four minutes later.
 fn script() -> Vec<Surfacing> {
     let surfacing = |whale, from: f64, seconds, at, spray: (f64, f64)| Surfacing {
         whale,
@@ -199,7 +201,7 @@ fn script() -> Vec<Surfacing> {
 /// The sightings in the outbox once the script has been played.
 fn play(script: &[Surfacing]) -> Vec<Sighting> {
     let flukes: Vec<RgbImage> = (0..3).map(fluke).collect();
-    // Pixels of drawn flukes are all alike; that a blurred one is the same takes a high cosine here.
+    // Drawn flukes are similar to each other, so the thresholds must be high.
     let rule = DecisionRule::thresholds(0.95, 0.9, "nothing");
     let known = [("HW-1".to_owned(), flukes[KNOWN as usize].clone())];
     let bundle = bundle::of_photos(known, rule);
@@ -261,13 +263,13 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
     at_sea::sightings(&queue)
 }
 
-/// When a sighting's first frame was, in seconds of the script.
+/// Time of a sighting's first frame, in seconds of the script.
 fn began(s: &Sighting) -> f64 {
     s.started.millis_since(Timestamp(1_795_450_800_000)) as f64 / 1000.0 - 1.0 / RATE
 }
 
 #[test]
-fn each_surfacing_is_one_sighting_with_its_boxes_and_its_best_moment() {
+fn each_surfacing_is_one_sighting_with_its_boxes_and_best_crops() {
     let script = script();
     let seen = play(&script);
     assert_eq!(seen.len(), script.len(), "{seen:?}");
@@ -308,7 +310,7 @@ fn each_surfacing_is_one_sighting_with_its_boxes_and_its_best_moment() {
         after.sort_unstable();
         assert!(
             after[4] - after[0] >= 800,
-            "not all of one instant: {after:?}"
+            "crops must be spread over time: {after:?}"
         );
         let bytes = wire::encode(s).unwrap().len();
         assert!(
@@ -319,7 +321,7 @@ fn each_surfacing_is_one_sighting_with_its_boxes_and_its_best_moment() {
 }
 
 #[test]
-fn who_is_known_is_named_and_who_comes_back_continues_its_encounter() {
+fn known_whales_are_named_and_returning_whales_continue_their_encounter() {
     let seen = play(&script());
     let verdicts: Vec<&Verdict> = seen.iter().map(|s| &s.verdict).collect();
     let known = Verdict::Known {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// The address of a live camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CameraAddress {
-    /// A Video4Linux2 device.
+    /// Path of a Video4Linux2 device, e.g. `/dev/video0`.
     Device(PathBuf),
     /// A GStreamer pipeline that starts at the camera.
     Pipeline(GstPipeline),

@@ -27,7 +27,7 @@ impl Encoding {
     /// Those that a Video4Linux2 driver is asked for, cheapest to decode first.
     pub const ALL: [Self; 4] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Mjpeg];
 
-    /// Its V4L2 code.
+    /// Its V4L2 pixel format code, e.g. `YUYV`.
     pub fn fourcc(self) -> [u8; 4] {
         *match self {
             Self::Grey => b"GREY",
@@ -66,7 +66,7 @@ impl fmt::Display for Encoding {
 /// A range of widths or heights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct SizeRange {
-    /// The smallest.
+    /// The smallest supported value.
     pub min: u32,
     /// The largest; equal to `min` where there is no choice.
     pub max: u32,
@@ -75,7 +75,7 @@ pub struct SizeRange {
 }
 
 impl SizeRange {
-    /// A single value.
+    /// A range that contains only `value`.
     pub fn one(value: u32) -> Self {
         Self {
             min: value,
@@ -107,7 +107,7 @@ impl fmt::Display for SizeRange {
 /// A format that a camera supports.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SupportedFormat {
-    /// The encoding.
+    /// Pixel format or compression of its frames.
     pub encoding: Encoding,
     /// Width in pixels.
     pub width: SizeRange,
@@ -120,7 +120,7 @@ pub struct SupportedFormat {
 /// A mode of a camera.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mode {
-    /// The encoding.
+    /// Pixel format or compression of its frames.
     pub encoding: Encoding,
     /// Width in pixels.
     pub width: u32,
@@ -227,12 +227,12 @@ pub enum DeviceError {
     /// It cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// Its stream ended.
+    /// The stream ended, for the given reason.
     #[error("{0}")]
     Ended(String),
 }
 
-/// An open camera.
+/// An open camera that can be queried, started and read.
 pub trait Camera: Send {
     /// The name that its maker gave it.
     fn name(&self) -> String;

@@ -13,9 +13,9 @@ use std::time::Duration;
 /// What the next read does.
 #[derive(Clone, Debug)]
 pub(crate) enum ReadEvent {
-    /// RecentEncounters a frame.
+    /// The read returns this frame.
     Frame(Vec<u8>, FrameMetadata),
-    /// Times out.
+    /// The read times out.
     Timeout,
     /// The camera is unplugged.
     Unplug,
@@ -28,9 +28,9 @@ pub(crate) struct FakeState {
     pub(crate) formats: Vec<SupportedFormat>,
     pub(crate) stride: Option<u32>,
     pub(crate) script: VecDeque<ReadEvent>,
-    /// How often it was opened.
+    /// Number of times it was opened.
     pub(crate) opened: u32,
-    /// How it was started.
+    /// Mode and controls of each start.
     pub(crate) started: Vec<(Mode, Controls)>,
 }
 

@@ -12,13 +12,13 @@ pub struct ListedCamera {
     pub path: PathBuf,
     /// Its name, given by its maker or the kernel.
     pub name: String,
-    /// Its supported formats.
+    /// The formats that Flukewatch can decode.
     pub formats: Vec<SupportedFormat>,
     /// Why it cannot be used, if it cannot.
     pub error: Option<String>,
 }
 
-/// Queries the camera at `path`, whose name in the kernel is `name`.
+/// Queries the camera at `path`; `name` is the kernel's name for it.
 pub(super) fn list(
     path: PathBuf,
     name: String,

@@ -27,7 +27,7 @@ use v4l::video::Capture;
 use v4l::video::capture::Parameters;
 use v4l::{Format, FourCC, Fraction};
 
-/// BufferPool of the driver: one being filled, one being copied, two queued.
+/// Buffers of the driver: one being filled, one being copied, two queued.
 const BUFFERS: u32 = 4;
 
 // `linux/v4l2-controls.h`

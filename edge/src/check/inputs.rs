@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 const LISTEN: Duration = Duration::from_secs(4);
 const POLL: Duration = Duration::from_millis(20);
 
-/// Checks each camera.
+/// Checks that each camera or replay can be opened, and describes it.
 pub(super) fn cameras(config: &Config) -> Vec<CheckResult> {
     let several = config.cameras.len() > 1;
     let named = |camera: &CameraSection, message: String| {

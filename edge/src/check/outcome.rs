@@ -9,7 +9,7 @@ pub struct CheckResult {
     pub part: &'static str,
     /// Whether it will work.
     pub ok: bool,
-    /// What was found, or what is wrong and where.
+    /// The finding, or the error with its location.
     pub message: String,
 }
 

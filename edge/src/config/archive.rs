@@ -5,7 +5,7 @@ use crate::outbox::ArchiveLimits;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// `[archive]`
+/// Limits of the archive of acknowledged sightings, section `[archive]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSection {

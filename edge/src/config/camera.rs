@@ -38,7 +38,7 @@ pub enum Playback {
     Fast,
 }
 
-/// `[camera]`
+/// A camera and its settings, section `[camera]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CameraSection {
@@ -50,10 +50,10 @@ pub struct CameraSection {
     /// The camera's device, or the folder, video or list; empty for a pipeline.
     #[serde(default)]
     pub path: PathBuf,
-    /// The GStreamer pipeline.
+    /// The pipeline's elements up to raw video; only for `gstreamer`.
     #[serde(default, deserialize_with = "pipeline")]
     pub pipeline: Option<GstPipeline>,
-    /// Frame rate.
+    /// Frame rate in frames per second.
     #[serde(default = "default_rate")]
     pub frames_per_second: f64,
     /// How fast a replay plays.

@@ -3,7 +3,7 @@
 use super::checks::Checks;
 use serde::Deserialize;
 
-/// `[detector]`
+/// How the detector is used, section `[detector]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectorSection {

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// it would otherwise split it.
 const MIN_GAP_FRAMES: f64 = 3.0;
 
-/// `[encounter]`
+/// How tracks become encounters, section `[encounter]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EncounterSection {

@@ -6,13 +6,13 @@ use flukewatch_inference::engine::tensorrt::{PlanOptions, SHIM_FOLDER, TensorRtC
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// `[engine]`
+/// The inference engine's settings, section `[engine]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSection {
     /// The backend that runs the embedding network.
     pub backend: EngineChoice,
-    /// Threads of tract.
+    /// Number of threads that tract uses.
     pub threads: usize,
     /// The folder of TensorRT's shims.
     pub shims: PathBuf,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// One fault.
+/// A fault of a configuration, with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The line, counted from 1; `None` where the key is not in the file.
@@ -11,12 +11,12 @@ pub struct Fault {
     /// The key with its section, e.g. `camera.frames_per_second`; the section alone, or empty for
     /// the file as a whole.
     pub key: String,
-    /// What is wrong.
+    /// What is wrong, and what is expected.
     pub problem: String,
 }
 
 impl Fault {
-    /// A fault of `key`, whose line is not known yet.
+    /// A fault of `key`; its line is set later.
     pub(super) fn of(key: &str, problem: impl Into<String>) -> Self {
         Self {
             line: None,
@@ -25,7 +25,7 @@ impl Fault {
         }
     }
 
-    /// As `FILE:LINE: [SECTION] KEY: PROBLEM`, without what is not known.
+    /// Formats it as `FILE:LINE: [SECTION] KEY: PROBLEM`; unknown parts are omitted.
     fn describe(&self, file: &Path) -> String {
         let place = match self.line {
             Some(line) => format!("{}:{line}", file.display()),
@@ -46,15 +46,15 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("cannot read the configuration {}: {source}", .file.display())]
     Unreadable {
-        /// The file.
+        /// Path of the configuration file.
         file: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The file is invalid.
     #[error("{}", Lines(.file, .faults))]
     Faults {
-        /// The file.
+        /// Path of the configuration file.
         file: PathBuf,
         /// Its faults, at least one.
         faults: Vec<Fault>,

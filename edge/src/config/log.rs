@@ -45,7 +45,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// `[log]`
+/// Level and format of the log, section `[log]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSection {

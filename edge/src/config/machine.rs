@@ -5,7 +5,7 @@ use crate::machine::{DiskLimits, ThermalLimits};
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// `[machine]`
+/// Thresholds for temperature and disk space, section `[machine]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MachineSection {
@@ -34,7 +34,7 @@ impl Default for MachineSection {
 }
 
 impl MachineSection {
-    /// The temperature limits.
+    /// The temperatures of a warning and of a critical state.
     pub fn thermal(&self) -> ThermalLimits {
         ThermalLimits {
             warm: self.warm_celsius,
@@ -42,7 +42,7 @@ impl MachineSection {
         }
     }
 
-    /// The disk limits.
+    /// The free space of a warning and of a critical state, in bytes.
     pub fn disk(&self) -> DiskLimits {
         DiskLimits {
             low: self.low_megabytes.saturating_mul(1_000_000),

@@ -4,7 +4,7 @@ use super::checks::Checks;
 use serde::Deserialize;
 use std::net::SocketAddr;
 
-/// `[page]`
+/// The page on the boat's network, section `[page]`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PageSection {

@@ -11,17 +11,17 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PositionKind {
-    /// None.
+    /// There is no receiver.
     None,
     /// NMEA 0183 on a serial line.
     NmeaSerial,
     /// NMEA 0183 over TCP.
     NmeaTcp,
-    /// gpsd.
+    /// A gpsd server over TCP.
     Gpsd,
 }
 
-/// `[position]`
+/// The GNSS receiver's settings, section `[position]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PositionSection {

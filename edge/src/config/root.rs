@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The boat.
+    /// The boat's identity.
     pub boat: BoatSection,
     /// The model and the catalogue.
     pub bundle: BundleSection,
@@ -33,10 +33,10 @@ pub struct Config {
     /// The cameras: one `[camera]`, or several `[[camera]]`.
     #[serde(rename = "camera", deserialize_with = "one_or_several")]
     pub cameras: Vec<CameraSection>,
-    /// The GNSS receiver.
+    /// How the GNSS receiver is connected.
     #[serde(default)]
     pub position: PositionSection,
-    /// The fluke detector.
+    /// How the fluke detector is used.
     #[serde(default)]
     pub detector: DetectorSection,
     /// How detections become tracks.
@@ -45,7 +45,7 @@ pub struct Config {
     /// How tracks become encounters.
     #[serde(default)]
     pub encounter: EncounterSection,
-    /// The outbox.
+    /// Folder and size of the outbox.
     pub outbox: OutboxSection,
     /// The connection to shore.
     pub uplink: UplinkSection,
@@ -58,7 +58,7 @@ pub struct Config {
     /// The computer's temperature and disk.
     #[serde(default)]
     pub machine: MachineSection,
-    /// The log.
+    /// Level and format of the log.
     #[serde(default)]
     pub log: LogSection,
     /// A hash of the file's text.
@@ -66,7 +66,7 @@ pub struct Config {
     pub identity: ConfigId,
 }
 
-/// `[boat]`
+/// The boat's identity, section `[boat]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BoatSection {
@@ -74,7 +74,7 @@ pub struct BoatSection {
     pub name: String,
 }
 
-/// `[bundle]`
+/// The bundle to use, section `[bundle]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BundleSection {
@@ -82,7 +82,7 @@ pub struct BundleSection {
     pub path: PathBuf,
 }
 
-/// `[outbox]`
+/// Folder and size of the outbox, section `[outbox]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxSection {

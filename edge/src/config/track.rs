@@ -5,7 +5,7 @@ use crate::track::TrackRules;
 use flukewatch_inference::detector::MIN_WIDTH_FRACTION;
 use serde::Deserialize;
 
-/// `[track]`
+/// When detections are confirmed as a track, section `[track]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrackSection {

@@ -5,7 +5,7 @@ use crate::uplink::{BrokerUrl, MAX_WINDOW};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// `[uplink]`
+/// The connection to the broker, section `[uplink]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UplinkSection {

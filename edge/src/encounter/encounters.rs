@@ -27,9 +27,9 @@ pub enum Grouping {
 /// What is known of the flukes in a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FlukeBoxes<'a> {
-    /// FlukeBoxes by a detector.
+    /// Detections of a detector.
     Detected(&'a [Detection]),
-    /// Given by the source.
+    /// Boxes given by the source.
     Given(&'a [PixelBox]),
     /// Unknown: the whole frame counts as one fluke.
     WholeFrame,
@@ -196,7 +196,7 @@ impl Encounters {
         observed.complete()
     }
 
-    /// Ends all encounters.
+    /// Ends all open encounters and returns the confirmed ones.
     pub fn finish(&mut self) -> Vec<Encounter> {
         self.tracker.end_all();
         self.take_ended()

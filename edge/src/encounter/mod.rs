@@ -1,6 +1,6 @@
 //! Encounters: what one fluke shows from its rise to its dive, with the best few crops.
 //!
-//! Each track of a camera is an encounter of its own, so that two whales side by side are two. Memory is
+//! Each track of a camera is a separate encounter, so that two whales side by side are two. Memory is
 //! bounded by the numbers of tracks, crops and boxes.
 
 mod best_crops;

@@ -15,7 +15,7 @@ pub(super) const MAX_CROP_SIDE: u32 = 2048;
 /// How often the crops of a fluke are assessed, in microseconds: at a higher frame rate most frames show
 /// the same.
 const ASSESS_INTERVAL: i64 = 60_000;
-/// How much sharper than the sharpest crop so far one may be whose pixels are not decoded yet.
+/// The assumed sharpness of a crop that is not decoded yet, relative to the sharpest one so far.
 const MAX_SHARPNESS_GAIN: f32 = 1.3;
 
 /// An encounter that has ended, or a part of one that got too long.
@@ -150,7 +150,7 @@ impl OpenEncounter {
         }
     }
 
-    /// Ends it.
+    /// Ends the encounter.
     pub(super) fn close(self) -> Encounter {
         Encounter {
             track: self.track,

@@ -37,7 +37,7 @@ pub(super) struct Counted {
 }
 
 impl Counters {
-    /// Counts a frame.
+    /// Counts a frame, valid or not.
     pub fn frame(&self) {
         self.frames.fetch_add(1, Relaxed);
     }
@@ -107,7 +107,7 @@ impl Counters {
         self.in_memory.load(Relaxed)
     }
 
-    /// Messages in flight.
+    /// Messages sent and not acknowledged yet.
     pub fn in_flight(&self) -> u64 {
         self.in_flight.load(Relaxed)
     }

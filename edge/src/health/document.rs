@@ -29,60 +29,60 @@ pub struct OutboxHealth {
     /// Age of the oldest pending message, in seconds by the computer's clock; null where nothing is
     /// pending.
     pub oldest_pending_seconds: Option<u64>,
-    /// Messages in flight.
+    /// Messages sent and not acknowledged yet.
     pub in_flight: u64,
     /// Sightings in the archive.
     pub archived_sightings: u64,
-    /// Their bytes.
+    /// Total size of the archived sightings.
     pub archived_bytes: u64,
     /// Why commits fail; null where they work.
     pub error: Option<String>,
 }
 
-/// The inputs.
+/// The state of cameras, receiver and clocks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputHealth {
     /// Each camera, in the order of the configuration.
     pub cameras: Vec<CameraHealth>,
-    /// The GNSS receiver.
+    /// State and last fix of the GNSS receiver.
     pub position: PositionHealth,
-    /// The clocks.
+    /// Time source and state of the clocks.
     pub time: TimeStatus,
 }
 
 /// What a health document is collected from.
 #[derive(Clone, Debug)]
 pub struct HealthSources<'a> {
-    /// The boat's name.
+    /// The boat's name from the configuration.
     pub boat: &'a str,
-    /// The bundle's id.
+    /// Id of the bundle in use.
     pub bundle: &'a str,
     /// The embedding network's engine.
     pub engine: &'a EngineStatus,
-    /// What was counted.
+    /// Events counted since the process started.
     pub counters: &'a Counters,
-    /// The outbox's messages.
+    /// Numbers of the outbox's messages.
     pub pending: Counts,
-    /// Now, in UTC.
+    /// Current UTC time.
     pub now: Timestamp,
     /// Since the process started.
     pub uptime: Duration,
     /// Cameras, receiver and clocks.
     pub inputs: InputHealth,
-    /// The computer.
+    /// Temperatures and disk space of the computer.
     pub machine: MachineHealth,
-    /// The outbox.
+    /// Size and state of the outbox.
     pub outbox: OutboxHealth,
 }
 
 /// The health document. Counts are since the process started, except for those of the outbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// The boat's name.
+    /// The boat's name from the configuration.
     pub boat: String,
     /// When this was written, RFC 3339 UTC.
     pub written_at: String,
-    /// The bundle's id.
+    /// Id of the bundle in use.
     pub bundle: String,
     /// The engine that runs the embedding network.
     pub engine: String,
@@ -95,7 +95,7 @@ pub struct Health {
     pub broken_frames: u64,
     /// Frames of live cameras that were replaced by newer ones before they were processed.
     pub dropped_frames: u64,
-    /// Encounters that ended.
+    /// Encounters that ended, identified or not.
     pub encounters: u64,
     /// Encounters that could not be identified.
     pub failed_encounters: u64,
@@ -121,13 +121,13 @@ pub struct Health {
     pub broker: Broker,
     /// Each camera, in the order of the configuration.
     pub cameras: Vec<CameraHealth>,
-    /// The GNSS receiver.
+    /// State and last fix of the GNSS receiver.
     pub position: PositionHealth,
-    /// The clocks.
+    /// Time source and state of the clocks.
     pub time: TimeStatus,
-    /// The computer.
+    /// Temperatures and disk space of the computer.
     pub machine: MachineHealth,
-    /// The outbox.
+    /// Size and state of the outbox.
     pub outbox: OutboxHealth,
     /// Time since the process started, in seconds.
     pub uptime_seconds: u64,

@@ -8,18 +8,18 @@ use std::path::Path;
 /// Free space below which the disk is reported, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskLimits {
-    /// Below this: a warning.
+    /// Free space below which there is a warning.
     pub low: u64,
-    /// Below this: critical.
+    /// Free space below which the disk is critical.
     pub critical: u64,
 }
 
-/// The disk's space.
+/// Free and total space of the disk, rated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskHealth {
     /// Bytes available to the program.
     pub free_bytes: u64,
-    /// Bytes in total.
+    /// Size of the file system in bytes.
     pub total_bytes: u64,
     /// How serious that is.
     pub severity: Severity,

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 /// The computer's part of the health document.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MachineHealth {
-    /// Each sensor.
+    /// Readings of all sensors, by number.
     pub temperatures: Vec<Temperature>,
     /// The disk that holds the outbox; null where it cannot be read.
     pub disk: Option<DiskHealth>,
@@ -47,7 +47,7 @@ impl MachineMonitor {
         }
     }
 
-    /// Measures now.
+    /// Reads sensors and disk, and logs changes of severity.
     pub fn measure(&mut self) -> MachineHealth {
         let health = MachineHealth {
             temperatures: thermal::read(&self.sensors, self.thermal),
@@ -77,7 +77,7 @@ impl MachineMonitor {
     }
 }
 
-/// The hottest sensor.
+/// The highest reading; `None` without sensors.
 pub fn hottest(temperatures: &[Temperature]) -> Option<&Temperature> {
     temperatures
         .iter()

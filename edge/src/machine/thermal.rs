@@ -8,18 +8,18 @@ use std::path::Path;
 /// Temperatures from which a sensor is reported, in degrees Celsius.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ThermalLimits {
-    /// From here: a warning.
+    /// Temperature from which there is a warning.
     pub warm: f64,
-    /// From here: critical.
+    /// Temperature from which a sensor is critical.
     pub hot: f64,
 }
 
-/// A sensor's reading.
+/// A reading of one sensor, rated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Temperature {
     /// Its name, e.g. `cpu-thermal`; a second sensor of the same name has its number appended.
     pub sensor: String,
-    /// Degrees Celsius.
+    /// Temperature in degrees Celsius.
     pub celsius: f64,
     /// How serious that is.
     pub severity: Severity,

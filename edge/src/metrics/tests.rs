@@ -68,14 +68,14 @@ struct Metric {
 /// and TYPE before them, a metric in two places, invalid names, a label or a series twice, counters
 /// that do not end in `_total`.
 fn read(text: &str) -> BTreeMap<String, Metric> {
-    assert!(text.ends_with('\n'), "the last line has no end");
+    assert!(text.ends_with('\n'), "the last line is not terminated");
     let mut all: BTreeMap<String, Metric> = BTreeMap::new();
     let mut current = String::new();
     for line in text.lines() {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, words) = help.split_once(' ').unwrap();
             assert!(!words.is_empty() && is_name(name), "{line}");
-            assert!(!all.contains_key(name), "{name} is there twice");
+            assert!(!all.contains_key(name), "{name} occurs twice");
             current = name.to_owned();
             all.insert(current.clone(), Metric::default());
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
@@ -128,7 +128,7 @@ fn labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
                 (_, '\\') => value.push(match letters.next().unwrap().1 {
                     'n' => '\n',
                     same @ ('\\' | '"') => same,
-                    other => panic!("\\{other} means nothing"),
+                    other => panic!("unknown escape \\{other}"),
                 }),
                 (_, letter) => value.push(letter),
             }
@@ -143,9 +143,7 @@ fn labels(mut text: &str) -> (BTreeMap<String, String>, &str) {
 
 fn value(all: &BTreeMap<String, Metric>, name: &str, labels: &[(&str, &str)]) -> f64 {
     let wanted: BTreeSet<(&str, &str)> = labels.iter().copied().collect();
-    let metric = all
-        .get(name)
-        .unwrap_or_else(|| panic!("{name} is not there"));
+    let metric = all.get(name).unwrap_or_else(|| panic!("{name} is missing"));
     let found = metric.samples.iter().find(|(labels, _)| {
         let has: BTreeSet<(&str, &str)> = labels.iter().map(|(n, v)| (&**n, &**v)).collect();
         has == wanted

@@ -22,17 +22,17 @@ pub enum ModelsError {
     /// The embedding network cannot be used.
     #[error("the model of {}: {source}", .bundle.display())]
     Model {
-        /// The bundle's path.
+        /// Path of the bundle.
         bundle: PathBuf,
-        /// The cause.
+        /// The error of the embedding network.
         source: EmbedderError,
     },
     /// The embedding network's engine cannot be started.
     #[error("the model of {}: {source}", .bundle.display())]
     Engine {
-        /// The bundle's path.
+        /// Path of the bundle.
         bundle: PathBuf,
-        /// The cause.
+        /// The error of the engine.
         source: OpenError,
     },
     /// The detector cannot be used.
@@ -45,7 +45,7 @@ pub enum ModelsError {
 pub struct Models {
     /// Embeds crops and matches them.
     pub identifier: Identifier,
-    /// Which engine runs.
+    /// The engine in use and the accelerator's state.
     pub engine: Arc<EngineStatus>,
     /// Finds flukes, where the bundle has a detector and the configuration enables it.
     pub detector: Option<Box<dyn Detect>>,

@@ -7,12 +7,12 @@ use flukewatch_common::clock::Timestamp;
 use rusqlite::{TransactionBehavior, params};
 use std::time::Duration;
 
-/// The archive's limits.
+/// How much the archive may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimits {
     /// Maximum age since a sighting was accepted, by the computer's clock.
     pub max_age: Duration,
-    /// Maximum size.
+    /// Maximum total size of messages and pictures.
     pub max_bytes: u64,
 }
 
@@ -208,14 +208,11 @@ mod tests {
         queue.acknowledge(&both(1)).unwrap();
         // The database may not grow any more, as on a full disk.
         outbox.limit_pages(1);
-        let refused = (10..200).find_map(|number| {
+        let error = (10..200).find_map(|number| {
             let (sighting, jpeg) = sample::sighting(number, 5000);
             outbox.accept(&sighting, &jpeg, NOW).err()
         });
-        assert!(
-            matches!(refused, Some(OutboxError::Full { .. })),
-            "{refused:?}"
-        );
+        assert!(matches!(error, Some(OutboxError::Full { .. })), "{error:?}");
         assert_eq!(recent_picture(folder.path(), id(1)).unwrap(), None);
         let listed = seen(folder.path());
         assert!(

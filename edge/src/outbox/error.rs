@@ -12,7 +12,7 @@ pub enum OutboxError {
     Full {
         /// The outbox's folder, or the file that could not be written.
         path: PathBuf,
-        /// The limit.
+        /// The limit that is reached, in words.
         reason: String,
     },
     /// The folder or a picture cannot be read or written.
@@ -20,15 +20,15 @@ pub enum OutboxError {
     Disk {
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The database fails.
+    /// The outbox's database cannot be read or written.
     #[error("database of the outbox {}: {source}", .path.display())]
     Database {
-        /// The outbox's folder.
+        /// Path of the outbox's folder.
         path: PathBuf,
-        /// The cause.
+        /// The error of SQLite.
         source: rusqlite::Error,
     },
     /// Another process has the outbox open.
@@ -37,20 +37,20 @@ pub enum OutboxError {
     /// Written by another version of Flukewatch.
     #[error("the outbox {} has format version {got}; this program supports version {supported}. Send its messages with the program that wrote it, or choose another folder", .path.display())]
     Version {
-        /// The outbox's folder.
+        /// Path of the outbox's folder.
         path: PathBuf,
-        /// The database's version.
+        /// The format version of the database.
         got: i64,
         /// The version that is supported.
         supported: i64,
     },
-    /// Another program's database.
+    /// The folder holds a database of another program.
     #[error("the database in {} is not a Flukewatch outbox; choose another folder", .0.display())]
     Foreign(PathBuf),
     /// The pending messages are another boat's.
     #[error("the outbox {} holds messages of the boat '{theirs}', and this boat is '{ours}'; send them under the old name first, or choose another folder", .path.display())]
     OtherBoat {
-        /// The outbox's folder.
+        /// Path of the outbox's folder.
         path: PathBuf,
         /// The boat that the messages belong to.
         theirs: String,

@@ -3,10 +3,10 @@
 use flukewatch_common::sighting::MessageKind;
 use uuid::Uuid;
 
-/// Identifies a message.
+/// Identifies a message: a sighting's id and the kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// The sighting's id.
+    /// Id of the sighting that it belongs to.
     pub sighting: Uuid,
     /// The kind of message.
     pub part: MessageKind,

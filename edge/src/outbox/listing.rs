@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// A message in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// The sighting's id.
+    /// Id of the sighting that it belongs to.
     pub sighting: Uuid,
     /// The sighting's sequence number.
     pub sequence: u64,
@@ -28,7 +28,7 @@ pub struct Listed {
 /// All messages of an outbox.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Listing {
-    /// Sightings ever accepted.
+    /// Number of sightings ever accepted.
     pub accepted: u64,
     /// Pending messages, in the order in which they are sent.
     pub pending: Vec<Listed>,

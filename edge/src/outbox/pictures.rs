@@ -27,8 +27,8 @@ impl Pictures {
         std::fs::create_dir_all(&self.folder).map_err(OutboxError::disk(&self.folder))
     }
 
-    /// Writes the picture of `sighting` durably and returns its file name. On an error nothing is
-    /// left behind.
+    /// Writes the picture of `sighting` durably and returns its file name. On an error no
+    /// file is left.
     pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
         let name = format!("{sighting}.jpg");
         let (path, part) = (
@@ -91,7 +91,7 @@ impl Pictures {
     /// many bytes were freed.
     pub(super) fn free_archive(&self, bytes: u64) -> u64 {
         let entries = std::fs::read_dir(&self.archive).into_iter().flatten();
-        // Their names begin with their time.
+        // Names start with the time, so that they sort by age.
         let mut files: Vec<PathBuf> = entries.flatten().map(|e| e.path()).collect();
         files.sort_unstable();
         let mut freed = 0;

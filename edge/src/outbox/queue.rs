@@ -14,16 +14,16 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// A pending message.
+/// A message that shore has not acknowledged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Its key.
+    /// Key of the message.
     pub key: Key,
     /// Its approximate size in bytes.
     pub bytes: u64,
 }
 
-/// A loaded message.
+/// The result of loading a message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Load {
     /// Its content on the wire.
@@ -34,21 +34,21 @@ pub enum Load {
     Unsendable(String),
 }
 
-/// Numbers of messages.
+/// Numbers of the outbox's messages by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Pending sightings.
+    /// Sightings that are not acknowledged yet.
     pub sightings: u64,
-    /// Pending pictures.
+    /// Pictures that are not acknowledged yet.
     pub pictures: u64,
-    /// Dead letters.
+    /// Messages that can never be sent.
     pub dead_letters: u64,
-    /// Sightings ever accepted.
+    /// Number of sightings ever accepted.
     pub accepted: u64,
 }
 
 impl Counts {
-    /// All pending messages.
+    /// Number of pending sightings and pictures together.
     pub fn pending(&self) -> u64 {
         self.sightings + self.pictures
     }
@@ -73,7 +73,7 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
     /// Sightings in the archive.
     pub archived: u64,
-    /// Their bytes.
+    /// Total size of the archived sightings.
     pub archived_bytes: u64,
 }
 
@@ -96,7 +96,7 @@ impl Queue {
         self
     }
 
-    /// The outbox's folder.
+    /// Path of the outbox's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -165,7 +165,7 @@ impl Queue {
         Ok(pending)
     }
 
-    /// Loads a message.
+    /// Loads the content of a message and verifies it.
     ///
     /// # Errors
     /// When the database or the disk fails.
@@ -227,7 +227,7 @@ impl Queue {
         }
     }
 
-    /// Without the archive, for which there is no space.
+    /// Deletes acknowledged messages without archiving them.
     fn acknowledge_on_full_disk(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
         match self.delete(keys, false) {
             Err(OutboxError::Full { .. }) if self.reserve.release() => self.delete(keys, false),

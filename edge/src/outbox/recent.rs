@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// A sighting and its delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recent {
-    /// The sighting.
+    /// The sighting as the outbox accepted it.
     pub sighting: Sighting,
     /// Whether shore has acknowledged it.
     pub acknowledged: bool,

@@ -20,7 +20,7 @@ impl Reserve {
         }
     }
 
-    /// Reserves the space.
+    /// Reserves the space if it is not reserved yet.
     ///
     /// # Errors
     /// When there is none; then there is none for sightings either.

@@ -76,7 +76,7 @@ fn sightings_go_before_pictures_and_old_before_new() {
 }
 
 #[test]
-fn messages_come_out_as_they_went_in() {
+fn messages_are_loaded_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     let (sighting, jpeg) = sample::sighting(7, 900);
@@ -104,7 +104,7 @@ fn messages_come_out_as_they_went_in() {
 }
 
 #[test]
-fn only_an_ack_empties_it() {
+fn only_an_acknowledgement_deletes_messages() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     accept(&mut outbox, 1);
@@ -188,7 +188,7 @@ fn a_crash_loses_nothing_and_the_numbers_continue() {
 }
 
 #[test]
-fn a_transaction_that_was_not_committed_never_happened() {
+fn an_uncommitted_transaction_has_no_effect() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     accept(&mut outbox, 1);
@@ -204,7 +204,7 @@ fn a_transaction_that_was_not_committed_never_happened() {
     assert_eq!(
         pictures(copy.path()),
         1,
-        "orphans are gone, the accepted picture is not"
+        "orphans are deleted, the accepted picture is kept"
     );
     assert!(matches!(
         outbox
@@ -218,7 +218,7 @@ fn a_transaction_that_was_not_committed_never_happened() {
 }
 
 #[test]
-fn one_program_at_a_time() {
+fn a_second_process_cannot_open_it() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     assert!(matches!(
@@ -228,7 +228,7 @@ fn one_program_at_a_time() {
     assert_eq!(
         Listing::read(folder.path()).unwrap(),
         Listing::default(),
-        "reading is allowed"
+        "reading does not need the lock"
     );
     drop(first);
     open(folder.path());
@@ -240,21 +240,21 @@ fn a_full_disk_rejects_whole_sightings_and_keeps_the_rest() {
     let mut outbox = open(folder.path());
     outbox.limit_pages(16);
     let mut accepted = 0;
-    let refused = loop {
+    let error = loop {
         let (sighting, jpeg) = sample::sighting(accepted + 1, 500);
         match outbox.accept(&sighting, &jpeg, NOW) {
             Ok(sequence) => accepted = sequence,
             Err(e) => break e,
         }
-        assert!(accepted < 10_000, "the limit takes hold");
+        assert!(accepted < 10_000, "the limit has no effect");
     };
-    assert!(matches!(refused, OutboxError::Full { .. }), "{refused}");
-    assert!(refused.to_string().contains("no space left"), "{refused}");
+    assert!(matches!(error, OutboxError::Full { .. }), "{error}");
+    assert!(error.to_string().contains("no space left"), "{error}");
     assert!(accepted > 0);
     assert_eq!(
         pictures(folder.path()) as u64,
         accepted,
-        "the refused picture is not left behind"
+        "the picture of the rejected sighting is deleted"
     );
     assert_eq!(
         outbox.queue().unwrap().counts().unwrap().sightings,
@@ -264,7 +264,7 @@ fn a_full_disk_rejects_whole_sightings_and_keeps_the_rest() {
     assert_eq!(
         accept(&mut outbox, accepted + 1),
         accepted + 1,
-        "the number that was refused is not missing"
+        "a rejected sighting uses no sequence number"
     );
 }
 
@@ -275,7 +275,7 @@ fn space_for_deleting_is_reserved_before_anything_is_accepted() {
     let reserve = folder.path().join("outbox.reserve");
     assert_eq!(std::fs::metadata(&reserve).unwrap().len(), 512 * 1024);
     std::fs::remove_file(&reserve).unwrap();
-    // A folder in its place: nothing can be reserved.
+    // A folder with the reserve's temporary name prevents the reservation.
     std::fs::create_dir(folder.path().join("outbox.reserve.part")).unwrap();
     let (sighting, jpeg) = sample::sighting(1, 500);
     assert!(outbox.accept(&sighting, &jpeg, NOW).is_err());
@@ -311,7 +311,7 @@ fn the_configured_limit_is_a_full_disk() {
 }
 
 #[test]
-fn what_is_too_large_becomes_a_dead_letter_at_once() {
+fn an_oversized_message_becomes_a_dead_letter_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path());
     let (mut sighting, jpeg) = sample::sighting(1, wire::MAX_MESSAGE + 1);
@@ -335,7 +335,11 @@ fn what_is_too_large_becomes_a_dead_letter_at_once() {
     );
     drop(outbox);
     open(folder.path());
-    assert_eq!(pictures(folder.path()), 2, "a dead picture is kept");
+    assert_eq!(
+        pictures(folder.path()),
+        2,
+        "the picture of a dead letter is kept"
+    );
 }
 
 #[test]
@@ -399,15 +403,15 @@ fn another_version_or_a_foreign_database_is_rejected() {
     let raw = rusqlite::Connection::open(&database).unwrap();
     for version in [1, 2, 9] {
         raw.pragma_update(None, "user_version", version).unwrap();
-        let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+        let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
             .err()
             .unwrap();
         assert!(
             matches!(
-                refused,
+                error,
                 OutboxError::Version { got, supported: 3, .. } if got == version
             ),
-            "{refused}"
+            "{error}"
         );
         assert!(matches!(
             Listing::read(folder.path()),
@@ -416,22 +420,22 @@ fn another_version_or_a_foreign_database_is_rejected() {
     }
     raw.pragma_update(None, "user_version", 0).unwrap();
     drop(raw);
-    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+    let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
         .err()
         .unwrap();
-    assert!(matches!(refused, OutboxError::Foreign(_)), "{refused}");
+    assert!(matches!(error, OutboxError::Foreign(_)), "{error}");
     for file in ["outbox.sqlite3-wal", "outbox.sqlite3-shm"] {
         let _ = std::fs::remove_file(folder.path().join(file));
     }
     std::fs::write(
         &database,
-        "this is a text and not a database, though long enough to be one of some kind",
+        "this is a text file and not a database, and it is longer than a database's magic number",
     )
     .unwrap();
-    let refused = Outbox::open(folder.path(), &sample::boat(), ROOM)
+    let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
         .err()
         .unwrap();
-    assert!(matches!(refused, OutboxError::Foreign(_)), "{refused}");
+    assert!(matches!(error, OutboxError::Foreign(_)), "{error}");
 }
 
 #[test]

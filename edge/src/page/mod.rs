@@ -10,7 +10,7 @@
 //! | `/api/v1/cameras/{number}/preview.jpg` | a camera's current frame, downscaled, with boxes |
 //! | `/api/v1/cameras/{number}/snapshot.jpg` | the same at full size and without boxes |
 //! | `/api/v1/health` | the health document |
-//! | `/healthz` | 200, or 503 and what is critical |
+//! | `/healthz` | 200, or 503 with the critical items |
 //! | `/metrics` | Prometheus |
 //!
 //! It runs on its own thread. What clients can cause is bounded: connections, the size and duration

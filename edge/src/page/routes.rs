@@ -34,7 +34,7 @@ struct Boat {
     previews: Arc<Previews>,
 }
 
-/// All routes.
+/// The router of all pages and API requests.
 pub(super) fn router(state: &AppState) -> Router {
     let boat = Boat {
         status: state.status.clone(),

@@ -1,6 +1,6 @@
 //! The frame loop: from frames to sightings in the outbox.
 //!
-//! It runs on a thread of its own and may block. A sighting is safe once the outbox has accepted it.
+//! It runs on a separate thread and may block. A sighting is safe once the outbox has accepted it.
 //! While the outbox rejects sightings (its disk is full), [`MAX_IN_MEMORY`] of them are held in memory and
 //! retried; beyond that the oldest is dropped and logged.
 
@@ -39,7 +39,7 @@ const FINAL_ATTEMPTS: usize = 30;
 /// Why the pipeline ended early, or lost something.
 #[derive(Debug, thiserror::Error)]
 pub enum PipelineError {
-    /// The source failed.
+    /// The frame source failed, after which the pipeline ended.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The outbox never accepted these.
@@ -57,17 +57,17 @@ pub struct PipelineParts {
     pub detector: Option<Box<dyn Detect>>,
     /// Turns encounters into sightings.
     pub reporter: Reporter,
-    /// Where sightings go.
+    /// Stores the sightings.
     pub outbox: Outbox,
-    /// The system clock.
+    /// The system clock, which dates messages in the outbox.
     pub clock: Arc<dyn Clock>,
     /// The monotonic clock of the frames.
     pub monotonic: Arc<dyn MonotonicClock>,
-    /// What happened.
+    /// Counts frames, encounters and sightings.
     pub counters: Arc<Counters>,
     /// Notified of every sighting that the outbox accepts.
     pub accepted: Arc<Notify>,
-    /// Ends the pipeline.
+    /// Cancels the pipeline.
     pub stop: CancellationToken,
 }
 
@@ -85,7 +85,7 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Assembles a pipeline.
+    /// Assembles a pipeline from its parts.
     pub fn new(parts: PipelineParts) -> Self {
         let PipelineParts {
             source,
@@ -217,7 +217,7 @@ impl Pipeline {
         }
     }
 
-    /// Without frames, ends the encounters of live cameras whose gap is over: a camera that was
+    /// Without frames, ends the encounters of live cameras after their gap: a camera that was
     /// unplugged during an encounter may never send again.
     fn expire(&mut self) {
         let now = self.monotonic.now();
@@ -242,7 +242,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Reports encounters of a camera, whose last frame was timed by `timing`.
+    /// Reports encounters of a camera; `timing` is that of its last frame.
     fn record(&mut self, camera: usize, timing: Timing, encounters: Vec<Encounter>) {
         for encounter in encounters {
             self.counters.encounter();

@@ -330,7 +330,7 @@ fn sightings_wait_for_a_full_outbox_and_keep_their_order() {
             assert_eq!(queue.acknowledge(&keys).unwrap(), 2);
         };
         let mut steps = vec![fluke(0), fluke(1), Step::Do(Box::new(empty))];
-        // More than the five seconds after which the outbox is asked again.
+        // More than the five seconds after which the outbox is retried.
         steps.extend(sea(60));
         steps
     });
@@ -369,7 +369,7 @@ fn memory_is_bounded_and_dropped_sightings_are_counted() {
     assert_eq!(
         sightings(&boat.queue).len(),
         1,
-        "what was accepted is still there"
+        "accepted sightings are kept"
     );
 }
 

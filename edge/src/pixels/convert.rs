@@ -26,22 +26,22 @@ pub enum PixelError {
         /// Height in pixels.
         height: u32,
     },
-    /// Rows that overlap.
+    /// The stride is shorter than a row.
     #[error("invalid stride of {stride} bytes; {width} pixels need {needed}")]
     Stride {
         /// The stride that the driver reported.
         stride: u32,
         /// Width in pixels.
         width: u32,
-        /// The minimum.
+        /// The minimum stride in bytes.
         needed: usize,
     },
-    /// Truncated.
+    /// The image has fewer bytes than its format requires.
     #[error("truncated frame: {got} of {needed} bytes")]
     Short {
-        /// The bytes received.
+        /// Number of bytes received.
         got: usize,
-        /// The bytes expected.
+        /// Number of bytes expected.
         needed: usize,
     },
 }

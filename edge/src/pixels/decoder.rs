@@ -12,10 +12,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// An image that cannot be decoded.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// An image file.
+    /// An image file is damaged or too large.
     #[error(transparent)]
     File(#[from] PrepareError),
-    /// An uncompressed image.
+    /// An uncompressed image is invalid.
     #[error(transparent)]
     Pixels(#[from] PixelError),
     /// The JPEG of a camera or video.
@@ -79,7 +79,7 @@ impl Decoder {
         Ok(DecodedImage::Colour(self.rgb(raw)?))
     }
 
-    /// Decodes `image` to RGB of its own memory.
+    /// Decodes `image` to RGB in newly allocated memory.
     ///
     /// # Errors
     /// When the image is damaged or too large.

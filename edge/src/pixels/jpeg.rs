@@ -15,7 +15,7 @@ const STANDARD_TABLES: [u8; 11] = *b"\xff\xe0\x00\x09AVI1\x00\x00\x00";
 /// A JPEG that cannot be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JpegError {
-    /// Not a JPEG.
+    /// The bytes do not start with a JPEG marker.
     #[error("not a JPEG image: it does not start with FF D8")]
     NotJpeg,
     /// Its end is missing.
@@ -24,7 +24,7 @@ pub enum JpegError {
     /// Its end is missing, and another one starts.
     #[error("truncated JPEG image: another image starts at byte {at}")]
     Interrupted {
-        /// The offset of the other one.
+        /// The offset of the other image.
         at: usize,
     },
     /// Too many pixels.
@@ -37,7 +37,7 @@ pub enum JpegError {
         /// Height in pixels.
         height: usize,
     },
-    /// The decoder failed.
+    /// The decoder failed, for the given reason.
     #[error("damaged JPEG image: {0}")]
     Damaged(String),
 }
@@ -45,7 +45,7 @@ pub enum JpegError {
 /// The extent of a JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outline {
-    /// The offset behind its end marker.
+    /// The offset after its end marker.
     pub end: usize,
     /// Whether it has Huffman tables.
     pub tables: bool,
@@ -72,7 +72,7 @@ pub fn outline(bytes: &[u8]) -> Result<Outline, JpegError> {
                 let end = start + 2;
                 return Ok(Outline { end, tables });
             }
-            // The start of another picture: this one was never ended.
+            // Another image starts: this one has no end marker.
             START_OF_IMAGE => return Err(JpegError::Interrupted { at: start }),
             HUFFMAN_TABLES => tables = true,
             _ => {}
@@ -210,7 +210,7 @@ mod tests {
         decode(bytes, grey, vec![], &mut vec![])
     }
 
-    /// The largest difference of a channel.
+    /// The largest difference between two channel values.
     fn apart(a: &RgbImage, b: &RgbImage) -> u8 {
         assert_eq!(a.dimensions(), b.dimensions());
         a.as_raw()
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_comes_back_in_colour_and_in_grey() {
+    fn an_image_is_decoded_in_colour_and_in_grey() {
         let colour = of(&jpeg(), false).unwrap();
         assert!(apart(&colour, &picture()) < 20);
         let grey = of(&jpeg(), true).unwrap();
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_tables_are_the_standard_s() {
+    fn missing_tables_are_replaced_by_the_standard_ones() {
         for grey in [false, true] {
             assert_eq!(
                 of(&without_tables(), grey).unwrap(),
@@ -244,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_the_end_does_not_count() {
+    fn bytes_after_the_end_marker_are_ignored() {
         let padded = [jpeg(), vec![0; 500]].concat();
         assert_eq!(outline(&padded).unwrap().end, jpeg().len());
         assert_eq!(of(&padded, false).unwrap(), of(&jpeg(), false).unwrap());
     }
 
     #[test]
-    fn a_picture_cut_anywhere_is_refused() {
+    fn an_image_cut_anywhere_is_rejected() {
         let file = jpeg();
         for end in 0..file.len() {
             assert_eq!(
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_that_the_next_one_interrupts_is_cut_off() {
+    fn an_image_interrupted_by_the_next_one_is_rejected() {
         let file = jpeg();
         let at = file.len() - 20;
         let both = [&file[..at], &file].concat();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused() {
+    fn garbage_is_rejected() {
         assert_eq!(of(b"hello", false), Err(JpegError::NotJpeg));
         assert!(matches!(
             of(b"\xff\xd8\xff\xd9", true),
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn brightness_alone_is_what_grey_pixels_show() {
+    fn luma_alone_matches_grey_pixels() {
         let (mut light, mut scratch) = (vec![9; 7], vec![]);
         for file in [jpeg(), without_tables()] {
             let size = decode_grey(&file, &mut light, &mut scratch).unwrap();
@@ -296,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn damaged_pictures_are_decoded_or_refused(
+        fn damaged_images_are_decoded_or_rejected(
             damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
             tables in any::<bool>(), grey in any::<bool>(),
         ) {
@@ -309,7 +309,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_decoded_or_refused(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn any_bytes_are_decoded_or_rejected(tail in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = of(&[&START[..], &tail].concat(), true);
         }
     }

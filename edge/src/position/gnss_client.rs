@@ -17,17 +17,17 @@ const CHECK: Duration = Duration::from_millis(100);
 /// The protocol of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// NMEA 0183.
+    /// NMEA 0183 sentences.
     Nmea,
-    /// gpsd's JSON.
+    /// JSON lines of gpsd.
     Gpsd,
 }
 
-/// Reads a receiver.
+/// Reads a GNSS receiver and reconnects to it.
 pub struct GnssClient {
-    /// Opens the connection.
+    /// Opens a connection to the receiver.
     pub connector: Box<dyn Connector>,
-    /// The protocol.
+    /// The protocol that the receiver speaks.
     pub protocol: Protocol,
     /// Without a sentence for this long it reconnects.
     pub timeout: Duration,
@@ -35,11 +35,11 @@ pub struct GnssClient {
     pub fix_assembler: FixAssembler,
     /// Where its state goes.
     pub positions: Arc<PositionHistory>,
-    /// Times arrivals.
+    /// Stamps sentences with their arrival.
     pub clock: Arc<dyn MonotonicClock>,
     /// Delays between attempts to connect.
     pub backoff: Backoff,
-    /// Ends the client.
+    /// Cancels the client.
     pub stop: CancellationToken,
 }
 

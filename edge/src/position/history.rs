@@ -15,21 +15,21 @@ const MAX_FIXES: usize = 1200;
 pub struct Fix {
     /// When the sentence arrived.
     pub at: MonotonicTimestamp,
-    /// Degrees north.
+    /// Degrees north, -90 to 90.
     pub latitude: f64,
-    /// Degrees east.
+    /// Degrees east, -180 to 180.
     pub longitude: f64,
-    /// Its quality.
+    /// Kind of fix that the receiver reported.
     pub quality: FixQuality,
-    /// Satellites in use.
+    /// Number of satellites in use.
     pub satellites: Option<u8>,
     /// Horizontal dilution of precision.
     pub hdop: Option<f32>,
-    /// Speed over ground.
+    /// Speed over ground in knots.
     pub speed: Option<f32>,
     /// Course over ground, true.
     pub course: Option<f32>,
-    /// True heading.
+    /// True heading in degrees.
     pub heading: Option<f32>,
 }
 
@@ -50,11 +50,11 @@ pub struct PositionHealth {
     pub satellites: Option<u8>,
     /// The age of the last fix, in milliseconds.
     pub fix_milliseconds_ago: Option<u64>,
-    /// Valid sentences.
+    /// Valid sentences since the start.
     pub sentences: u64,
     /// Invalid or damaged lines.
     pub damaged: u64,
-    /// Connections made.
+    /// Connections made since the start.
     pub connections: u64,
 }
 
@@ -111,7 +111,7 @@ impl PositionHistory {
         })
     }
 
-    /// The last fix.
+    /// The most recent fix, whatever its age.
     pub fn last(&self) -> Option<Fix> {
         self.lock().fixes.back().copied()
     }

@@ -6,13 +6,13 @@ use flukewatch_common::position::FixQuality;
 /// The position that a receiver reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ReportedPosition {
-    /// No fix.
+    /// The receiver reports that it has no fix.
     NoFix,
     /// A fix, in degrees north and east.
     At {
-        /// -90 to 90.
+        /// Degrees north, -90 to 90.
         latitude: f64,
-        /// -180 to 180.
+        /// Degrees east, -180 to 180.
         longitude: f64,
         /// Its quality, where the sentence states it.
         quality: Option<FixQuality>,
@@ -43,9 +43,9 @@ pub struct NavUpdate {
     /// Whether the sentence confirms that the time comes from satellites rather than from the
     /// receiver's own clock.
     pub time_is_valid: bool,
-    /// The position.
+    /// The position, or that there is none.
     pub position: Option<ReportedPosition>,
-    /// Satellites in use.
+    /// Number of satellites in use.
     pub satellites: Option<u8>,
     /// Horizontal dilution of precision.
     pub hdop: Option<f32>,

@@ -10,19 +10,19 @@ use nmea::ParseResult;
 use nmea::sentences::rmc::RmcStatusOfFix;
 use nmea::sentences::{FaaMode, FixType};
 
-/// The supported sentences.
+/// The kinds of sentences that are parsed.
 const KINDS: [&str; 5] = ["RMC", "GGA", "VTG", "ZDA", "HDT"];
 
-/// An invalid sentence.
+/// Why a line is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SentenceError {
-    /// Not NMEA 0183.
+    /// The line is not NMEA 0183.
     #[error("not an NMEA sentence: it does not start with $ or !")]
     Foreign,
     /// Missing or wrong checksum.
     #[error("damaged NMEA sentence: missing or wrong checksum")]
     Checksum,
-    /// Intact, but invalid.
+    /// Intact, but a field is invalid.
     #[error("malformed {0} sentence")]
     Malformed(&'static str),
 }
@@ -119,7 +119,7 @@ pub fn parse(line: &[u8]) -> Result<NavUpdate, SentenceError> {
     )
 }
 
-/// Whether the two hexadecimal digits behind `*` are the exclusive or of the bytes between `$` and `*`,
+/// Whether the two hexadecimal digits after `*` are the exclusive or of the bytes between `$` and `*`,
 /// and nothing follows them.
 fn has_valid_checksum(line: &str) -> bool {
     let Some((content, sum)) = line.get(1..).and_then(|l| l.rsplit_once('*')) else {

@@ -23,7 +23,7 @@ pub enum Received {
     Closed,
 }
 
-/// An open connection.
+/// An open connection to a receiver.
 pub trait Transport: Send {
     /// Waits for bytes for a short time.
     ///
@@ -32,9 +32,9 @@ pub trait Transport: Send {
     fn receive(&mut self, into: &mut [u8]) -> io::Result<Received>;
 }
 
-/// Opens a connection.
+/// Opens connections to a receiver.
 pub trait Connector: fmt::Display + Send {
-    /// Opens it.
+    /// Opens a new connection.
     ///
     /// # Errors
     /// When it cannot be opened.
@@ -44,7 +44,7 @@ pub trait Connector: fmt::Display + Send {
 /// A receiver or its server in a network.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// `host:port`.
+    /// Host and port, e.g. `127.0.0.1:2947`.
     pub address: String,
     /// The bytes to send first.
     pub greeting: &'static [u8],
@@ -97,7 +97,7 @@ impl Transport for TcpStream {
 pub struct Serial {
     /// The device, e.g. `/dev/ttyUSB0`.
     pub path: PathBuf,
-    /// Bits per second.
+    /// Baud rate in bits per second.
     pub baud: u32,
 }
 

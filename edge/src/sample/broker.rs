@@ -1,4 +1,4 @@
-//! A mosquitto that can be killed, and a small shore behind it.
+//! A mosquitto broker that can be killed, and a minimal shore.
 
 use flukewatch_common::sighting::{Ack, MessageKind, Picture, Sighting};
 use flukewatch_common::{topic, wire};
@@ -90,7 +90,7 @@ impl Drop for Mosquitto {
     }
 }
 
-/// What shore has stored.
+/// The messages that the test shore has received.
 #[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) sightings: HashMap<Uuid, Sighting>,

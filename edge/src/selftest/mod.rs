@@ -28,7 +28,7 @@ pub enum SelftestError {
     Required(TensorRtError),
 }
 
-/// The result.
+/// The result of a self-test.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Selftest {
     /// Whether all comparisons passed.
@@ -37,9 +37,9 @@ pub struct Selftest {
     pub engine: String,
     /// Why that is not TensorRT, where the configuration allows TensorRT.
     pub tensorrt_error: Option<String>,
-    /// What finds flukes.
+    /// How flukes are detected, in words.
     pub detector: &'static str,
-    /// Every comparison.
+    /// All comparisons that were made.
     pub comparisons: Vec<Comparison>,
 }
 
@@ -54,7 +54,7 @@ pub struct Comparison {
     pub lowest_cosine: f32,
     /// The minimum to pass.
     pub minimum: f32,
-    /// Whether it passed.
+    /// Whether the lowest cosine reaches the minimum.
     pub passed: bool,
 }
 

@@ -28,12 +28,12 @@ pub enum SessionError {
     /// The broker's address is invalid; the configuration's check rejects it earlier.
     #[error(transparent)]
     Broker(#[from] BadBrokerUrl),
-    /// The operating system refuses a thread or random numbers.
+    /// The operating system cannot provide a thread or random numbers.
     #[error("the operating system cannot {what}: {why}")]
     System {
-        /// What was requested.
+        /// What the operating system cannot do.
         what: &'static str,
-        /// The cause.
+        /// The error of the operating system.
         why: String,
     },
     /// The frame loop's thread panicked.

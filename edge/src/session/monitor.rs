@@ -25,7 +25,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the archive is pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
-/// What is monitored.
+/// The parts of a session that are monitored.
 pub(super) struct Subject {
     pub(super) queue: Queue,
     pub(super) inputs: Inputs,

@@ -252,7 +252,7 @@ fn tract_serves_while_a_plan_is_built() {
     while Listing::read(&config.outbox.path).map_or(0, |l| l.accepted) < 4 {
         std::thread::sleep(Duration::from_millis(20));
     }
-    // The end comes before the plan does, and waits for nobody.
+    // The session ends before the plan is built, and does not wait for it.
     stop.cancel();
     let health = work.join().unwrap().unwrap().health;
     assert!(health.engine.starts_with("tract "), "{health:?}");
@@ -264,7 +264,7 @@ fn tract_serves_while_a_plan_is_built() {
 fn a_failing_gpu_loses_no_sighting() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "real-time");
-    // The trial at load, the drawn flukes, two whales, and no more.
+    // Enough inferences for the trial at load, the drawn flukes and two whales.
     let fake = FakeShim::new(&[("FAKE_RUNS", "11")]);
     with_tensorrt(&mut config, &fake, EngineChoice::Auto);
     config.cameras[0].frames_per_second = 2.0;

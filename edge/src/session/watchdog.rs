@@ -44,7 +44,7 @@ pub(super) struct FrameLoopSteps {
     pub(super) finished: bool,
 }
 
-/// Everything that the decision rests on.
+/// The inputs of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Vitals {
     pub(super) frame_loop: FrameLoopSteps,
@@ -55,7 +55,7 @@ pub(super) struct Vitals {
     pub(super) in_memory: u64,
 }
 
-/// The decision.
+/// Whether the watchdog is pinged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
     Healthy,
@@ -96,7 +96,7 @@ impl Watchdog {
         }
     }
 
-    /// Decides on `vitals` and what came before.
+    /// Decides from `vitals` and the earlier ones.
     pub(super) fn evaluate(&mut self, vitals: &Vitals) -> Liveness {
         let now = self.clock.now();
         self.frame_loop.update(vitals.frame_loop.steps, now);

@@ -18,7 +18,7 @@ const IDLE_AFTER: Duration = Duration::from_millis(200);
 
 /// A camera and its source.
 pub struct CameraFeed {
-    /// Its name.
+    /// The camera's name in logs and errors.
     pub name: String,
     /// Where its frames come from.
     pub source: Box<dyn FrameSource>,
@@ -48,7 +48,7 @@ impl Shared {
     }
 }
 
-/// Running cameras.
+/// Running cameras, read as one source.
 pub struct Cameras {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -57,7 +57,7 @@ pub struct Cameras {
 }
 
 impl Cameras {
-    /// Starts a thread for each of `feeds`, whose index their frames get. Threads end when this is
+    /// Starts a thread for each of `feeds`; frames get the feed's index. Threads end when this is
     /// dropped, or with their sources.
     ///
     /// # Errors
@@ -193,7 +193,7 @@ mod tests {
     use crate::time::{MonotonicTimestamp, Timing};
     use std::sync::mpsc::{Receiver, Sender, channel};
 
-    /// A source whose events a test sends; it ends when the sender is dropped.
+    /// A source of events sent by a test; it ends when the sender is dropped.
     struct Scripted(Receiver<Result<SourceEvent, SourceError>>);
 
     impl FrameSource for Scripted {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// The next event of a source.
 #[derive(Debug)]
 pub enum SourceEvent {
-    /// A frame.
+    /// The next frame.
     Frame(Frame),
     /// No frame yet; ask again.
     Idle,
@@ -42,7 +42,7 @@ pub enum SourceError {
     /// This frame cannot be used; the next may.
     #[error("frame {frame}: {reason}")]
     InvalidFrame {
-        /// Its name.
+        /// The frame's name in logs.
         frame: String,
         /// What is wrong with it.
         reason: String,
@@ -52,21 +52,21 @@ pub enum SourceError {
     Unreadable {
         /// The file or folder.
         path: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// Not a video, or of an unsupported format.
     #[error("cannot replay video {}: {reason}", .path.display())]
     Video {
-        /// The file.
+        /// Path of the video file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
-    /// An internal error.
+    /// An internal error: the camera's thread panicked.
     #[error("internal error: the thread of camera '{0}' panicked; please report it with the log")]
     Panicked(String),
-    /// Nothing to replay.
+    /// A folder or list without images.
     #[error("no .jpg, .jpeg or .png images in {}", .0.display())]
     Empty(PathBuf),
 }

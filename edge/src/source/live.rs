@@ -21,17 +21,17 @@ const CHECK: Duration = Duration::from_millis(100);
 /// A driver's timestamp that differs more from the frame's arrival is ignored.
 const MAX_TIMESTAMP_OFFSET: Duration = Duration::from_secs(5);
 
-/// Opens a camera.
+/// Opens a camera at an address.
 pub type Opener = Box<dyn FnMut(&CameraAddress) -> Result<Box<dyn Camera>, DeviceError> + Send>;
 
 /// The configuration of a live camera.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveSettings {
-    /// The camera.
+    /// Address of the camera.
     pub address: CameraAddress,
-    /// Size and rate.
+    /// Requested frame size and rate.
     pub requested: RequestedMode,
-    /// Exposure.
+    /// Requested exposure settings.
     pub controls: Controls,
     /// How long to wait for a frame before the stream is restarted.
     pub timeout: Duration,
@@ -39,17 +39,17 @@ pub struct LiveSettings {
 
 /// What a live camera depends on.
 pub struct LiveDependencies {
-    /// Opens the camera.
+    /// Opens the camera at its address.
     pub open: Opener,
     /// Delays between attempts to reconnect.
     pub backoff: Backoff,
-    /// Times arrivals.
+    /// Stamps frames with their arrival.
     pub clock: Arc<dyn MonotonicClock>,
     /// Sleeps; tests advance their clock instead.
     pub sleep: Box<dyn FnMut(Duration) + Send>,
     /// The state to update.
     pub state: Arc<CameraState>,
-    /// Ends the source.
+    /// Cancels the source.
     pub stop: CancellationToken,
 }
 
@@ -61,7 +61,7 @@ struct Running {
     timeouts: u32,
 }
 
-/// A live camera.
+/// A live camera that is reopened after a loss.
 pub struct LiveCamera {
     settings: LiveSettings,
     deps: LiveDependencies,
@@ -70,7 +70,7 @@ pub struct LiveCamera {
     retry_at: Option<MonotonicTimestamp>,
     /// Whether the log says that it is disconnected.
     disconnect_logged: bool,
-    /// Frames so far.
+    /// Frames received so far.
     number: u64,
 }
 

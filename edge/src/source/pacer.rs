@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// Holds frames back until they are due.
 pub trait Pacer: Send {
-    /// RecentEncounters when `offset` has passed since the first call; `false` when cancelled before.
+    /// Returns when `offset` has passed since the first call; `false` when cancelled before.
     fn wait_until(&mut self, offset: Duration) -> bool;
 }
 

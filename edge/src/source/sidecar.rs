@@ -9,7 +9,7 @@ use std::path::Path;
 /// open sea.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Sidecar {
-    /// The flukes.
+    /// Boxes of the flukes, in pixels of the image.
     pub boxes: Vec<PixelBox>,
 }
 

@@ -22,7 +22,7 @@ pub struct VideoFile {
     start: MonotonicTimestamp,
     pacer: Box<dyn Pacer>,
     buffers: BufferPool,
-    /// Samples so far.
+    /// Samples read so far.
     number: u64,
     ended: bool,
 }
@@ -69,7 +69,7 @@ impl VideoFile {
         })
     }
 
-    /// Frames per second.
+    /// The frame rate in frames per second.
     pub fn rate(&self) -> f64 {
         self.rate
     }

@@ -34,7 +34,7 @@ impl MonotonicTimestamp {
         Duration::from_micros(u64::try_from(self.micros_since(earlier)).unwrap_or_default())
     }
 
-    /// The absolute difference.
+    /// The time between two timestamps, whichever is earlier.
     pub fn abs_diff(self, other: Self) -> Duration {
         Duration::from_micros(self.micros_since(other).unsigned_abs())
     }
@@ -48,9 +48,9 @@ pub(super) fn rounded_millis(micros: i64) -> i64 {
     micros.saturating_add(500).div_euclid(1000)
 }
 
-/// A monotonic clock.
+/// A clock that never jumps.
 pub trait MonotonicClock: Send + Sync {
-    /// The current time.
+    /// The current timestamp.
     fn now(&self) -> MonotonicTimestamp;
 }
 
@@ -65,7 +65,7 @@ impl MonotonicClock for SystemMonotonicClock {
     }
 }
 
-/// A clock that only advances when told to, for tests.
+/// A clock that only advances through [`ManualMonotonicClock::advance`], for tests.
 #[derive(Debug, Default)]
 pub struct ManualMonotonicClock(AtomicI64);
 
@@ -75,7 +75,7 @@ impl ManualMonotonicClock {
         Self(AtomicI64::new(start.0))
     }
 
-    /// Advances the clock.
+    /// Advances the clock by `duration`.
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(micros(duration), Ordering::SeqCst);
     }

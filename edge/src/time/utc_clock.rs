@@ -31,7 +31,7 @@ const EARLIEST: Timestamp = Timestamp(1_735_689_600_000);
 /// A UTC time and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UtcTime {
-    /// UTC.
+    /// Milliseconds since 1970 UTC.
     pub time: Timestamp,
     /// Its source and uncertainty.
     pub basis: TimeBasis,
@@ -94,7 +94,7 @@ impl UtcClock {
         self.monotonic.now()
     }
 
-    /// The current time.
+    /// The current UTC time, by the best source.
     pub fn now(&self) -> Timestamp {
         self.to_utc(self.monotonic_now(), Timing::Driver).time
     }

@@ -51,7 +51,7 @@ fn assign_optimally(
     detections: usize,
     chosen: &mut [Option<usize>; MAX_TRACKS],
 ) {
-    // Behind the detections, one column per track stands for no detection.
+    // After the detections, one column per track stands for no detection.
     let cost = |track: usize, column: usize| {
         if column >= detections {
             return (UNASSIGNED_COST * COST_SCALE) as i64;

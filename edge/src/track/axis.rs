@@ -9,7 +9,7 @@ const VELOCITY_DECAY: f64 = 1.0;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Axis {
     pub(super) value: f64,
-    /// Per second.
+    /// Change of the value per second.
     velocity: f64,
     variance: f64,
     /// Covariance of value and velocity.
@@ -106,7 +106,7 @@ mod tests {
         axis.predict(20.0, 5.0);
         assert!(
             axis.value - after < 20.0 * VELOCITY_DECAY,
-            "it does not run away"
+            "the prediction must stay bounded"
         );
     }
 

@@ -1,7 +1,7 @@
 //! The motion of a fluke's box: its centre and the logarithms of its sides.
 //!
-//! PositionHistory are relative to the box's side (the square root of its area), since a near fluke moves by
-//! more pixels than a far one, and its box is less accurate by as many.
+//! Distances are relative to the box's side (the square root of its area), since a near fluke moves by
+//! more pixels than a far one, and its box is less accurate by the same factor.
 
 use super::axis::Axis;
 use flukewatch_common::pixel_box::PixelBox;
@@ -17,7 +17,7 @@ const CENTRE_SPEED: f64 = 2.0;
 const CENTRE_NOISE: f64 = 1.0;
 /// Standard deviation of a new track's growth, as logarithm per second: flukes unfold.
 const SIZE_SPEED: f64 = 1.0;
-/// Its process noise.
+/// Process noise of a track's growth.
 const SIZE_NOISE: f64 = 0.5;
 
 /// The largest squared Mahalanobis distance of a track's own box: 3 in 1,000 exceed it.

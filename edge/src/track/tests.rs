@@ -55,7 +55,7 @@ impl Simulation {
 
     fn frame(&mut self, time: f64, flukes: &[Path]) {
         let mut found = vec![];
-        let mut whose = vec![];
+        let mut flukes_of = vec![];
         for (number, fluke) in flukes.iter().enumerate() {
             let Some([x, y, w, h]) = fluke(time) else {
                 continue;
@@ -74,7 +74,7 @@ impl Simulation {
                 h * (self.around() * jitter).exp(),
             ];
             found.push(detection(centre, sides, self.random.random_range(0.5..0.9)));
-            whose.push(Some(number));
+            flukes_of.push(Some(number));
         }
         if self.random.random_bool(self.errors.false_alarms) {
             let centre = [
@@ -86,7 +86,7 @@ impl Simulation {
                 [120.0, 50.0],
                 self.random.random_range(0.4..0.9),
             ));
-            whose.push(None);
+            flukes_of.push(None);
         }
         let now = MonotonicTimestamp((time * 1e6) as i64);
         self.tracker.update(&found, now);
@@ -97,7 +97,7 @@ impl Simulation {
                     .seen
                     .entry(track.id)
                     .or_default()
-                    .entry(whose[number])
+                    .entry(flukes_of[number])
                     .or_default() += 1;
             }
         }
@@ -116,7 +116,7 @@ impl Simulation {
         let one = |on: &BTreeMap<Option<usize>, u32>| {
             assert_eq!(on.len(), 1, "a track changed flukes: {:?}", self.seen);
             on.iter()
-                .map(|(whose, frames)| (*whose, *frames))
+                .map(|(fluke, frames)| (*fluke, *frames))
                 .next()
                 .unwrap()
         };
@@ -124,7 +124,7 @@ impl Simulation {
     }
 
     fn flukes(&self) -> Vec<Option<usize>> {
-        self.tracks().iter().map(|(whose, _)| *whose).collect()
+        self.tracks().iter().map(|(fluke, _)| *fluke).collect()
     }
 }
 
@@ -159,7 +159,11 @@ fn one_fluke_is_one_track_at_every_frame_rate() {
             let played =
                 Simulation::new(USUAL, seed).play(rate, 6.0, &[swaying(900.0, 500.0, 60.0, 5.0)]);
             let tracks = played.tracks();
-            assert_eq!(tracks.len(), 1, "{rate} a second, seed {seed}: {tracks:?}");
+            assert_eq!(
+                tracks.len(),
+                1,
+                "{rate} frames per second, seed {seed}: {tracks:?}"
+            );
             let all = rate * 6.0;
             assert!(
                 f64::from(tracks[0].1) > 0.6 * all - 5.0,

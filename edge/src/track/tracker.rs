@@ -45,7 +45,7 @@ impl Default for TrackRules {
     }
 }
 
-/// A tracked fluke.
+/// A fluke followed over frames.
 #[derive(Clone, Copy, Debug)]
 pub struct Track {
     /// Unique within a [`Tracker`].
@@ -105,7 +105,7 @@ impl Tracker {
             .retain(|t| now.millis_since(t.last_seen).saturating_abs() < gap);
     }
 
-    /// Ends all tracks.
+    /// Ends all tracks at once.
     pub fn end_all(&mut self) {
         self.tracks.clear();
     }
@@ -169,7 +169,7 @@ impl Tracker {
         }
     }
 
-    /// Predicts all tracks at `now`.
+    /// Predicts the boxes of all tracks at `now`.
     fn predict(&mut self, now: MonotonicTimestamp) {
         let elapsed = self.now.map_or(0.0, |then| now.since(then).as_secs_f64());
         self.now = Some(now);
@@ -202,7 +202,7 @@ impl Tracker {
     }
 
     /// Starts a track with an unassigned detection, unless it overlaps a track: then it is a part of
-    /// that fluke, or, where that has no other detection, the fluke itself, which unfolded or came out
+    /// that fluke, or, if that track has no other detection, the fluke itself, which unfolded or came out
     /// of the spray at once.
     fn start(&mut self, detection: Detection, now: MonotonicTimestamp) {
         let part = |t: &&mut Track| {

@@ -12,7 +12,7 @@ pub struct BrokerUrl {
     pub credentials: Option<(String, String)>,
     /// A host name or address; an IPv6 address in brackets.
     pub host: String,
-    /// The port.
+    /// TCP port; 1883 or, encrypted, 8883 by default.
     pub port: u16,
 }
 
@@ -22,7 +22,7 @@ pub enum BadBrokerUrl {
     /// Neither `mqtt://` nor `mqtts://`.
     #[error("expected mqtt://host:port, not '{0}'")]
     Form(String),
-    /// Invalid port.
+    /// The port is not a number from 1 to 65535.
     #[error("port must be 1 to 65535, not '{0}'")]
     Port(String),
     /// Encryption in a program built without it.

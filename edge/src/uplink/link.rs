@@ -1,11 +1,11 @@
-//! A connection to a broker, as the uploader uses it.
+//! The uploader's interface to a broker.
 
 use crate::outbox::Key;
 
 /// The maximum number of messages in flight.
 pub const MAX_WINDOW: usize = 50;
 
-/// What comes from the broker.
+/// An event from the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UplinkEvent {
     /// The broker has accepted this message; shore may not have it yet.

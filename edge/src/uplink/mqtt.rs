@@ -51,7 +51,7 @@ impl Drop for Connection {
 }
 
 impl MqttUplink {
-    /// Not connected yet.
+    /// A link that is not connected yet.
     pub fn new(broker: BrokerUrl, boat: BoatId) -> Self {
         Self {
             broker,

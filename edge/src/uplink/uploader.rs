@@ -23,7 +23,7 @@ const MAX_TIMEOUT_FACTOR: u32 = 16;
 /// The uploader reconnects when the broker has accepted nothing for this many times `ack_timeout`.
 const STALLED_TIMEOUTS: u32 = 10;
 
-/// The uploader's settings.
+/// Window and timeout of an [`Uploader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploaderSettings {
     /// The maximum number of messages in flight.
@@ -35,19 +35,19 @@ pub struct UploaderSettings {
 
 /// What an [`Uploader`] works with.
 pub struct UploaderParts<U> {
-    /// The connection.
+    /// The connection to the broker.
     pub uplink: U,
     /// The broker's name in logs.
     pub broker: String,
-    /// The messages.
+    /// The outbox's messages to send.
     pub queue: Queue,
-    /// Window and timeout.
+    /// Window and acknowledgement timeout.
     pub settings: UploaderSettings,
     /// Between two attempts to connect.
     pub backoff: Backoff,
     /// Dates dead letters.
     pub clock: Arc<dyn Clock>,
-    /// Counts messages.
+    /// Counts sent and acknowledged messages.
     pub counters: Arc<Counters>,
     /// Notified of new messages.
     pub accepted: Arc<Notify>,

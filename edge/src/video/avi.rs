@@ -11,13 +11,13 @@ const HEADER: usize = 4096;
 /// FourCCs of MJPEG.
 const CODECS: [&[u8; 4]; 5] = [b"MJPG", b"mjpg", b"JPEG", b"jpeg", b"dmb1"];
 
-/// An AVI file.
+/// Demuxer of an AVI file.
 pub(crate) struct Avi<R> {
     reader: R,
     rate: Option<f64>,
     /// The stream number in the ids of video chunks.
     stream: [u8; 2],
-    /// Behind a damaged chunk: the JPEGs in the rest of the file.
+    /// After a damaged chunk: the JPEGs in the rest of the file.
     salvaged: Option<Mjpeg<Cursor<Vec<u8>>>>,
     ended: bool,
 }
@@ -69,7 +69,7 @@ impl Header {
 }
 
 impl<R: Read + Send> Avi<R> {
-    /// Reads the header.
+    /// Reads the file's header up to its first frame.
     ///
     /// # Errors
     /// When it is not an AVI file, or its codec is not MJPEG.

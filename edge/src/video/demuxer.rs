@@ -1,4 +1,4 @@
-//! What every demuxer has in common.
+//! The interface of a demuxer.
 
 use crate::frame::RawFormat;
 use std::io::{self, Read};
@@ -6,10 +6,10 @@ use std::io::{self, Read};
 /// The largest frame, in bytes.
 pub(crate) const MAX_FRAME: usize = 64 << 20;
 
-/// What a video holds next.
+/// The next sample of a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// An image.
+    /// An image in this format.
     Image(RawFormat),
     /// The time of a frame without an image.
     Empty,
@@ -20,7 +20,7 @@ pub enum Sample {
 /// Why a demuxer has no sample.
 #[derive(Debug, thiserror::Error)]
 pub enum DemuxError {
-    /// One frame is damaged; there may be more behind it.
+    /// One frame is damaged; valid ones may follow.
     #[error("{0}")]
     InvalidFrame(String),
     /// Not a video, or of an unsupported format.
@@ -46,7 +46,7 @@ pub trait Demuxer: Send {
     /// ends the video.
     fn next(&mut self, into: &mut Vec<u8>) -> Result<Sample, DemuxError>;
 
-    /// Frames per second, where the video says.
+    /// Frames per second, where the video states it.
     fn rate(&self) -> Option<f64>;
 }
 

@@ -5,7 +5,7 @@ use crate::frame::RawFormat;
 use crate::pixels::jpeg::{self, JpegError, START};
 use std::io::Read;
 
-/// Bytes to read at a time; twice what is there, where a frame is larger.
+/// Bytes per read; doubled while a frame does not fit.
 const CHUNK: usize = 256 << 10;
 
 /// Concatenated JPEGs. Bytes between them are skipped.

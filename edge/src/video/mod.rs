@@ -1,7 +1,7 @@
 //! Demuxers of recorded video: MJPEG (concatenated JPEGs), Y4M, and AVI with MJPEG.
 //!
-//! Of a truncated or damaged video they provide what is there: the frames before the damage, an error
-//! for the damaged one, and the frames behind it where they can be found.
+//! From a truncated or damaged video they recover what they can: the frames before the damage, an error
+//! for the damaged one, and the frames after it where they can be found.
 
 mod avi;
 mod demuxer;

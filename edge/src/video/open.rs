@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 
-/// The bytes that tell one container from another.
+/// Bytes needed to recognise a container.
 const HEAD: u64 = 12;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

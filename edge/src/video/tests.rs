@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use proptest::prelude::*;
 use std::io;
 
-/// A JPEG of one shade.
+/// A JPEG image of a single grey level.
 fn jpeg(shade: u8) -> Vec<u8> {
     let mut file = vec![];
     JpegEncoder::new_with_quality(&mut file, 95)
@@ -30,7 +30,7 @@ fn list(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
     chunk(b"LIST", &[kind, content].concat())
 }
 
-/// A sound stream, then the pictures, at 25 frames in 2 seconds, as `codec`.
+/// An AVI file with an audio stream, then `frames` as `codec` at 25 frames in 2 seconds.
 fn avi(codec: &[u8; 4], frames: &[Vec<u8>]) -> Vec<u8> {
     let numbers = |n: &[u32]| n.iter().flat_map(|n| n.to_le_bytes()).collect::<Vec<u8>>();
     let avih = chunk(b"avih", &numbers(&[40_000, 0, 0, 0, frames.len() as u32]));
@@ -66,7 +66,7 @@ fn y4m(head: &str, frames: &[&[u8]]) -> Vec<u8> {
     video
 }
 
-/// What a video gives: the shade of each frame, or what is wrong with it.
+/// Plays a video: the grey level of each frame, or its error.
 fn played(video: Vec<u8>) -> Vec<Result<u8, String>> {
     let mut demuxer = open(io::Cursor::new(video)).unwrap().expect("a video");
     let mut decoder = Decoder::new(false);
@@ -94,10 +94,10 @@ fn played(video: Vec<u8>) -> Vec<Result<u8, String>> {
     }
 }
 
-fn refused(video: Vec<u8>) -> String {
+fn rejection(video: Vec<u8>) -> String {
     match open(io::Cursor::new(video)) {
         Err(e) => e.to_string(),
-        Ok(_) => panic!("it is read"),
+        Ok(_) => panic!("the video is accepted"),
     }
 }
 
@@ -112,9 +112,9 @@ fn frames() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn jpegs_one_after_the_other_are_frames() {
+fn concatenated_jpegs_are_frames() {
     assert_eq!(played(frames().concat()), shades());
-    // Padding and a preview within a frame are no frames.
+    // Padding between frames and a preview within a frame are skipped.
     let preview = [&[0xff, 0xe1][..], &[2, 0], &jpeg(77), &[0; 508]].concat();
     let mut with_preview = jpeg(120);
     let length = (preview.len() - 2) as u16;
@@ -133,7 +133,7 @@ fn jpegs_one_after_the_other_are_frames() {
 }
 
 #[test]
-fn a_cut_off_video_of_jpegs_gives_what_is_there() {
+fn a_truncated_mjpeg_gives_its_complete_frames() {
     let video = frames().concat();
     let cut = video[..video.len() - 100].to_vec();
     let got = played(cut);
@@ -143,7 +143,7 @@ fn a_cut_off_video_of_jpegs_gives_what_is_there() {
         Err("the video ends in the middle of a frame".into())
     );
     assert_eq!(got.len(), 3);
-    // A frame that was never ended costs itself alone.
+    // A truncated frame does not affect the others.
     let halved = [
         jpeg(30),
         jpeg(99)[..jpeg(99).len() - 5].to_vec(),
@@ -163,7 +163,7 @@ fn a_cut_off_video_of_jpegs_gives_what_is_there() {
 }
 
 #[test]
-fn a_video_larger_than_what_is_read_at_a_time_is_whole() {
+fn a_video_larger_than_the_read_buffer_is_complete() {
     let video: Vec<u8> = (0..1500u32).flat_map(|i| jpeg((i % 200) as u8)).collect();
     assert!(video.len() > 3 * (256 << 10));
     let mut demuxer = open(io::Cursor::new(video)).unwrap().unwrap();
@@ -175,7 +175,7 @@ fn a_video_larger_than_what_is_read_at_a_time_is_whole() {
 }
 
 #[test]
-fn an_avi_gives_its_pictures_and_its_rate() {
+fn an_avi_has_its_frames_and_rate() {
     let video = avi(b"MJPG", &frames());
     assert_eq!(played(video.clone()), shades());
     let demuxer = open(io::Cursor::new(video)).unwrap().unwrap();
@@ -183,7 +183,7 @@ fn an_avi_gives_its_pictures_and_its_rate() {
 }
 
 #[test]
-fn a_cut_off_avi_gives_what_is_there() {
+fn a_truncated_avi_gives_its_complete_frames() {
     let video = avi(b"MJPG", &frames());
     let got = played(video[..video.len() - 40].to_vec());
     assert_eq!(got[..2], shades()[..2]);
@@ -198,7 +198,7 @@ fn a_cut_off_avi_gives_what_is_there() {
 }
 
 #[test]
-fn behind_a_damaged_chunk_of_an_avi_pictures_are_still_found() {
+fn frames_after_a_damaged_avi_chunk_are_found() {
     let mut video = avi(b"MJPG", &frames());
     let second = video
         .windows(4)
@@ -217,21 +217,21 @@ fn behind_a_damaged_chunk_of_an_avi_pictures_are_still_found() {
 }
 
 #[test]
-fn an_avi_frame_without_bytes_takes_its_time() {
+fn an_empty_avi_frame_counts_as_a_frame_interval() {
     let video = avi(b"MJPG", &[jpeg(30), vec![], jpeg(120)]);
     assert_eq!(played(video), [Ok(30), Err("empty".into()), Ok(120)]);
 }
 
 #[test]
-fn an_avi_of_another_kind_is_refused_by_name() {
-    let error = refused(avi(b"H264", &frames()));
+fn an_unsupported_avi_codec_is_named() {
+    let error = rejection(avi(b"H264", &frames()));
     assert_eq!(error, "unsupported codec 'H264'; expected MJPEG");
-    let error = refused(avi(b"MJPG", &[])[..60].to_vec());
+    let error = rejection(avi(b"MJPG", &[])[..60].to_vec());
     assert_eq!(error, "the file ends before its first frame");
 }
 
 #[test]
-fn y4m_in_each_layout_gives_its_pictures() {
+fn y4m_is_read_in_each_layout() {
     let full = "W4 H2 F30000:1001 Ip A1:1 XCOLORRANGE=FULL";
     for (colour, chroma) in [
         ("C420jpeg", 4),
@@ -252,14 +252,14 @@ fn y4m_in_each_layout_gives_its_pictures() {
 #[test]
 fn y4m_s_range_and_odd_sizes_are_honoured() {
     let video = y4m("W3 H3 C420", &[&[[235; 9].as_slice(), &[128; 8]].concat()]);
-    assert_eq!(played(video), [Ok(255)], "235 is white without a word");
+    assert_eq!(played(video), [Ok(255)], "235 is white by default");
     let mut demuxer = open(io::Cursor::new(y4m("W3 H3 C420", &[&[9; 17]])))
         .unwrap()
         .unwrap();
     let Sample::Image(RawFormat::Uncompressed { layout, range, .. }) =
         demuxer.next(&mut vec![]).unwrap()
     else {
-        panic!("a plain picture")
+        panic!("expected an uncompressed image")
     };
     assert_eq!(
         (layout, range),
@@ -279,7 +279,7 @@ fn a_restarted_y4m_stream_is_followed() {
         let mut bytes = vec![];
         let sample = demuxer.next(&mut bytes).unwrap();
         let Sample::Image(RawFormat::Uncompressed { shape, .. }) = sample else {
-            panic!("a picture: {sample:?}");
+            panic!("expected an uncompressed image, got {sample:?}");
         };
         assert_eq!((shape.width, bytes.len()), (width, size));
     }
@@ -292,7 +292,7 @@ fn a_restarted_y4m_stream_is_followed() {
 }
 
 #[test]
-fn a_cut_off_y4m_gives_what_is_there() {
+fn a_truncated_y4m_gives_its_complete_frames() {
     let video = y4m(
         "W4 H2 Cmono XCOLORRANGE=FULL",
         &[&[30; 8], &[120; 8], &[210; 8]],
@@ -324,15 +324,15 @@ fn a_cut_off_y4m_gives_what_is_there() {
 }
 
 #[test]
-fn y4m_of_another_kind_is_refused_by_name() {
-    assert!(refused(y4m("W4 H2 C420p10", &[])).contains("'420p10'"));
-    assert!(refused(y4m("W0 H2", &[])).contains("0 x 2"));
-    assert!(refused(y4m("W99999 H99999", &[])).contains("99999 x 99999"));
-    assert!(refused(b"YUV4MPEG2 W4 H2".to_vec()).contains("does not end"));
+fn an_unsupported_y4m_format_is_named() {
+    assert!(rejection(y4m("W4 H2 C420p10", &[])).contains("'420p10'"));
+    assert!(rejection(y4m("W0 H2", &[])).contains("0 x 2"));
+    assert!(rejection(y4m("W99999 H99999", &[])).contains("99999 x 99999"));
+    assert!(rejection(b"YUV4MPEG2 W4 H2".to_vec()).contains("does not end"));
 }
 
 #[test]
-fn what_is_no_video_is_none() {
+fn a_file_that_is_not_a_video_is_not_opened() {
     for bytes in [&b""[..], b"frames/0.jpg\nframes/1.jpg\n", b"RIFF....WAVE"] {
         assert!(open(io::Cursor::new(bytes.to_vec())).unwrap().is_none());
     }
@@ -340,7 +340,7 @@ fn what_is_no_video_is_none() {
 
 proptest! {
     #[test]
-    fn damaged_videos_are_played_or_refused(
+    fn damaged_videos_are_played_or_rejected(
         kind in 0..3,
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
         cut in any::<prop::sample::Index>(),
@@ -367,7 +367,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_behind_a_video_s_start_end_some_time(
+    fn any_bytes_after_a_valid_start_come_to_an_end(
         start in prop::sample::select(vec![&b"\xff\xd8\xff"[..], b"RIFF\0\0\0\0AVI ", b"YUV4MPEG2 W2 H2\n"]),
         tail in proptest::collection::vec(any::<u8>(), 0..500),
     ) {

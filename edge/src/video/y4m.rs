@@ -1,4 +1,4 @@
-//! YUV4MPEG2: a header line, then each frame's bytes behind a line `FRAME`.
+//! YUV4MPEG2: a header line, then each frame's bytes after a line `FRAME`.
 
 use super::demuxer::{DemuxError, Demuxer, MAX_FRAME, Sample, read_up_to};
 use crate::frame::RawFormat;
@@ -10,7 +10,7 @@ pub(super) const MAGIC: &[u8] = b"YUV4MPEG2";
 /// The longest header line, in bytes.
 const MAX_LINE: u64 = 4096;
 
-/// A Y4M video.
+/// Demuxer of a Y4M video.
 pub(crate) struct Y4m<R> {
     reader: R,
     header: Option<Header>,
@@ -86,7 +86,7 @@ impl Header {
 }
 
 impl<R: BufRead + Send> Y4m<R> {
-    /// Reads the header.
+    /// Reads the header line of a file.
     ///
     /// # Errors
     /// When it is invalid or unsupported.
@@ -96,7 +96,7 @@ impl<R: BufRead + Send> Y4m<R> {
         Ok(opened)
     }
 
-    /// A demuxer whose header is still to be read with [`Y4m::begin`].
+    /// A demuxer that has not read the header yet; see [`Y4m::begin`].
     pub(crate) fn new(reader: R) -> Self {
         Self {
             reader,
@@ -106,7 +106,7 @@ impl<R: BufRead + Send> Y4m<R> {
         }
     }
 
-    /// Reads the header.
+    /// Reads the header line of a stream.
     ///
     /// # Errors
     /// When it is invalid or unsupported.
@@ -122,7 +122,7 @@ impl<R: BufRead + Send> Y4m<R> {
         Ok(format)
     }
 
-    /// The underlying reader.
+    /// The underlying reader of the stream.
     pub(crate) fn reader(&mut self) -> &mut R {
         &mut self.reader
     }

@@ -16,16 +16,16 @@ pub struct GapJson {
     pub last: u64,
 }
 
-/// One boat.
+/// A boat, its last contact and what is missing from it.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct BoatJson {
-    /// The boat's name.
+    /// The boat's unique name.
     pub boat: String,
     /// When its first message was stored.
     pub first_seen: String,
     /// When its last message was received.
     pub last_seen: String,
-    /// Sightings stored.
+    /// Number of stored sightings.
     pub sightings: u64,
     /// The highest sequence number.
     pub last_sequence: u64,

@@ -18,9 +18,9 @@ struct HealthJson {
     broker: String,
     /// The known cause of a degraded status.
     issue: Option<String>,
-    /// Sightings stored.
+    /// Number of stored sightings.
     sightings: u64,
-    /// Number of boats.
+    /// Number of known boats.
     boats: u64,
     /// Missing sequence numbers of all boats.
     missing: u64,

@@ -18,16 +18,16 @@ use uuid::Uuid;
 const DEFAULT_LIMIT: u64 = 1000;
 const MAX_LIMIT: u64 = 10_000;
 
-/// One sighting.
+/// A stored sighting with the state of its picture.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct SightingJson {
     /// A UUID, the same on boat and shore.
     pub id: String,
-    /// The boat's name.
+    /// Name of the boat that reported it.
     pub boat: String,
     /// The boat's sequence number, from 1.
     pub sequence: u64,
-    /// The camera's name.
+    /// Name of the camera on the boat.
     pub camera: String,
     /// Time of the first frame with the fluke.
     pub started: String,
@@ -58,7 +58,7 @@ pub struct SightingJson {
     pub footage: Option<FootageJson>,
     /// The id of the bundle that identified the whale.
     pub bundle: String,
-    /// The inference engine.
+    /// Name of the boat's inference engine.
     pub engine: String,
     /// Whether the picture was received as announced.
     pub picture_stored: bool,
@@ -90,11 +90,11 @@ pub struct PositionJson {
     pub fix_quality: &'static str,
     /// Time between the fix and the start of the sighting.
     pub fix_age_ms: u32,
-    /// Satellites in use.
+    /// Number of satellites in use.
     pub satellites: Option<u8>,
     /// Horizontal dilution of precision.
     pub hdop: Option<f32>,
-    /// Speed over ground.
+    /// Speed over ground in knots.
     pub speed_knots: Option<f32>,
     /// Course over ground, true, 0 to 360.
     pub course: Option<f32>,
@@ -144,7 +144,7 @@ pub struct CropJson {
     pub offset_ms: u32,
     /// The product of the other four.
     pub quality_percent: u8,
-    /// Sharpness.
+    /// Sharpness of the crop in per cent.
     pub sharpness_percent: u8,
     /// Size relative to the model's input.
     pub size_percent: u8,

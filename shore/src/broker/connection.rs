@@ -33,7 +33,7 @@ const MAX_CLIENT_ID_BYTES: usize = 256;
 pub struct OversizedPacket {
     /// The client id, or the peer's address before CONNECT.
     pub client_id: String,
-    /// The announced size.
+    /// The announced size in bytes.
     pub bytes: usize,
     /// The first bytes, at most 256.
     pub head: Vec<u8>,
@@ -59,7 +59,7 @@ enum DisconnectReason {
     Io(#[from] io::Error),
 }
 
-/// What a connection works with.
+/// The shared parts that a connection uses.
 pub(super) struct Connection {
     pub(super) sessions: Arc<Sessions>,
     pub(super) limits: Arc<Limits>,
@@ -105,12 +105,12 @@ impl Connection {
                 "the first packet is not CONNECT".into(),
             ));
         };
-        let refusal = refusal_code(&connect);
-        let code = refusal.unwrap_or(ConnectReturnCode::Success);
+        let rejection = rejection_code(&connect);
+        let code = rejection.unwrap_or(ConnectReturnCode::Success);
         writer
             .write(Packet::ConnAck(ConnAck::new(code, false)))
             .await?;
-        if refusal.is_some() {
+        if rejection.is_some() {
             return Err(DisconnectReason::ProtocolError(format!(
                 "connection refused: {code:?}"
             )));
@@ -213,7 +213,7 @@ impl Connection {
     }
 }
 
-fn refusal_code(connect: &Connect) -> Option<ConnectReturnCode> {
+fn rejection_code(connect: &Connect) -> Option<ConnectReturnCode> {
     if connect.protocol != Protocol::V4 {
         return Some(ConnectReturnCode::RefusedProtocolVersion);
     }

@@ -1,8 +1,8 @@
-//! What a client may ask for at most.
+//! Limits on clients.
 
 use std::time::Duration;
 
-/// Limits of the broker.
+/// Limits that the broker enforces on clients.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Simultaneous connections; a further one is closed at once.

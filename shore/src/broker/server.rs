@@ -23,9 +23,9 @@ pub enum BrokerError {
         "cannot listen for MQTT on {address}: {source}; choose another address with --mqtt, or use an external broker with --broker"
     )]
     Listen {
-        /// The address.
+        /// The address to listen on.
         address: SocketAddr,
-        /// The cause.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

@@ -74,8 +74,8 @@ impl Sessions {
         }
     }
 
-    /// Delivers a message to all subscribers of its topic. Waits for those whose queue is full, and
-    /// evicts one whose queue stays full for `write_timeout`; a QoS 0 message is dropped instead.
+    /// Delivers a message to all subscribers of its topic. Waits for those with a full queue, and
+    /// evicts one if its queue stays full for `write_timeout`; a QoS 0 message is dropped instead.
     pub(super) async fn route(&self, message: &Delivery, write_timeout: Duration) {
         let subscribers: Vec<(Client, QoS)> = self
             .lock()

@@ -20,7 +20,7 @@ pub enum InvalidBrokerUrl {
         "'{0}': TLS (mqtts) is not supported yet; use mqtt:// in a trusted network or through a tunnel"
     )]
     Encrypted(String),
-    /// Anything else.
+    /// The text has another form.
     #[error(
         "'{0}' is not the URL of a broker; expected mqtt://HOST:PORT, e.g. mqtt://192.168.1.5:1883"
     )]

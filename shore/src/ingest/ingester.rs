@@ -28,7 +28,7 @@ const MAX_BATCH: usize = 64;
 const MAX_PENDING_BYTES: usize = 64 << 20;
 /// Backoff after the first failure; it doubles up to [`MAX_BACKOFF`].
 const INITIAL_BACKOFF: Duration = Duration::from_millis(200);
-/// Backoff after the store failed: a full disk recovers when somebody makes room, not in
+/// Backoff after the store failed: a full disk does not recover within
 /// milliseconds.
 const STORE_BACKOFF: Duration = Duration::from_secs(3);
 const MAX_BACKOFF: Duration = Duration::from_secs(30);

@@ -1,5 +1,5 @@
-//! Decides what a message is: a sighting, a picture, or a message to reject. Never panics, whatever
-//! the bytes.
+//! Validates incoming messages: a sighting, a picture, or a message to reject. Never panics on any
+//! bytes.
 
 use crate::store::{
     Content, IncomingMessage, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,
@@ -25,7 +25,7 @@ pub const MAX_PICTURE_PIXELS: u64 = 16_000_000;
 
 const MAX_TOPIC_CHARS: usize = 256;
 
-/// Validates a message.
+/// Validates a message by its topic and content.
 pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
     let meta = MessageMeta {
         topic: topic.chars().take(MAX_TOPIC_CHARS).collect(),
@@ -151,8 +151,7 @@ fn invalid_value(s: &Sighting) -> Option<String> {
 fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejection> {
     require_same_boat(boat, &picture.boat)?;
     let sha256 = Sha256::digest(&picture.jpeg).into();
-    // The decoder is third-party and the bytes are anybody's: if it panics, the picture counts as
-    // unreadable.
+    // A third-party decoder reads untrusted bytes: if it panics, the picture counts as unreadable.
     let readable = catch_unwind(|| is_readable(&picture.jpeg)).unwrap_or(false);
     Ok(Content::Picture {
         picture,

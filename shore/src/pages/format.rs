@@ -28,12 +28,12 @@ pub(super) fn relative_time(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// E.g. `3.0 s`.
+/// A duration in seconds, e.g. `3.0 s`.
 pub(super) fn duration(from: Timestamp, to: Timestamp) -> String {
     format!("{:.1} s", to.millis_since(from) as f64 / 1000.0)
 }
 
-/// E.g. `12 kB`.
+/// A file size, e.g. `12 kB`.
 pub(super) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         format!("{bytes} bytes")
@@ -125,7 +125,7 @@ pub(super) fn quality(footage: &Footage) -> String {
     })
 }
 
-/// E.g. `0.91`.
+/// The detector's confidence, e.g. `0.91`.
 pub(super) fn detector(confidence: Option<f32>) -> String {
     confidence.map_or_else(|| "No detector".into(), |c| format!("{c:.2}"))
 }

@@ -19,13 +19,13 @@ pub const MAX_GAPS: usize = 100;
 /// A boat, as shore knows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BoatStatus {
-    /// The boat.
+    /// The boat's unique name.
     pub boat: BoatId,
     /// When its first message was stored.
     pub first_seen: Timestamp,
     /// When its last message was received.
     pub last_seen: Timestamp,
-    /// Sightings stored.
+    /// Number of stored sightings.
     pub sightings: u64,
     /// The highest sequence number; 0 before the first sighting.
     pub last_sequence: u64,

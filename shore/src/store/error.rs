@@ -8,9 +8,9 @@ pub enum StoreError {
     /// The folder cannot be created or opened.
     #[error("cannot use data folder {folder}: {source}")]
     Folder {
-        /// The folder.
+        /// Path of the data folder.
         folder: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// There is no database.
@@ -28,9 +28,9 @@ pub enum StoreError {
         "database version {found} is newer than version {supported} of this program; update flukewatch-shore"
     )]
     Newer {
-        /// The database's version.
+        /// The version of the database.
         found: i64,
-        /// This program's version.
+        /// The version that this program supports.
         supported: i64,
     },
     /// Written by an older Flukewatch.
@@ -39,17 +39,17 @@ pub enum StoreError {
          start with an empty --data folder, or use the flukewatch-shore that wrote it"
     )]
     Older {
-        /// The database's version.
+        /// The version of the database.
         found: i64,
-        /// This program's version.
+        /// The version that this program supports.
         supported: i64,
     },
     /// A picture file cannot be read or written.
     #[error("cannot use picture file {file}: {source}")]
     Picture {
-        /// The file.
+        /// Path of the picture file.
         file: PathBuf,
-        /// The cause.
+        /// The error of the operating system.
         source: std::io::Error,
     },
     /// The database failed, e.g. because the disk is full.
@@ -60,7 +60,7 @@ pub enum StoreError {
     InvalidValue {
         /// The kind of value.
         what: &'static str,
-        /// The value.
+        /// The invalid value as text.
         value: String,
     },
 }

@@ -30,7 +30,7 @@ pub trait Store: Send + Sync {
     /// When the database fails.
     fn sightings(&self, query: &Query) -> Result<Listing, StoreError>;
 
-    /// One sighting.
+    /// The sighting with this id, if it is stored.
     ///
     /// # Errors
     /// When the database fails.

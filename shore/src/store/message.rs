@@ -12,7 +12,7 @@ pub const MAX_HEAD_BYTES: usize = 256;
 pub struct MessageMeta {
     /// The topic that it was published to.
     pub topic: String,
-    /// Its size.
+    /// Size of the message in bytes.
     pub bytes: u64,
     /// Its first [`MAX_HEAD_BYTES`] bytes.
     pub head: Vec<u8>,
@@ -24,11 +24,11 @@ pub struct MessageMeta {
 /// The content of a valid message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// A valid sighting.
+    /// A sighting within all limits.
     Sighting(Box<Sighting>),
-    /// A picture.
+    /// A picture and what was computed from it.
     Picture {
-        /// The message.
+        /// The picture as the boat sent it.
         picture: Picture,
         /// SHA-256 of the JPEG file.
         sha256: [u8; 32],
@@ -99,7 +99,7 @@ pub struct Rejection {
 /// A message and the result of its validation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IncomingMessage {
-    /// What identifies it.
+    /// Topic, size and digest of the message.
     pub meta: MessageMeta,
     /// Its content, or why it is rejected.
     pub content: Result<Content, Rejection>,

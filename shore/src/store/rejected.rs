@@ -14,7 +14,7 @@ pub struct RejectedMessage {
     pub detail: String,
     /// The topic that it was published to.
     pub topic: String,
-    /// Its size.
+    /// Size of the message in bytes.
     pub bytes: u64,
     /// Its first bytes, in hexadecimal.
     pub head: String,

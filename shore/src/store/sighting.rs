@@ -83,13 +83,13 @@ impl VerdictKind {
 /// A query for sightings; results are ordered by start time, newest first.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Only this boat.
+    /// Only sightings of this boat.
     pub boat: Option<BoatId>,
-    /// Only this verdict.
+    /// Only sightings with this verdict.
     pub verdict: Option<VerdictKind>,
-    /// Only this encounter.
+    /// Only sightings of this encounter.
     pub encounter: Option<Uuid>,
-    /// Results to skip.
+    /// Number of results to skip.
     pub offset: u64,
     /// Results to return at most.
     pub limit: u64,

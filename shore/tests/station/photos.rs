@@ -9,7 +9,7 @@ use flukewatch_common::embedding::Embedding;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_shore::station::{BrokerConfig, CatalogueSource, Station, StationConfig};
 
-/// A bundle whose catalogue names `photos`; the model is never run here.
+/// A bundle with a catalogue of `photos`; its model is never run.
 fn bundle(photos: &[&str]) -> Bundle {
     let mut catalogue = Catalogue::new(2);
     for photo in photos {

@@ -1,12 +1,13 @@
-//! Our side of `cargo xtask bench encounters`: a film of the sea through the boat's own watch, from JPEG frames to sightings in the outbox,
-//! held against the film's truth.
+//! Evaluates encounters for `cargo xtask bench encounters`: runs a synthetic video through the boat's
+//! pipeline, from JPEG frames to sightings in the outbox, and compares these with the ground truth.
 //!
 //! ```sh
 //! cargo run --release -p flukewatch-tests --example encounters -- BUNDLE FILM RATE [STILLS]
 //! ```
 //!
-//! Prints one JSON object. `FILM` is one of `flukewatch synth-sea`, its truth beside it; `STILLS` a table of photos with boxes, the first of each
-//! whale of which is named, too: as it is, and no larger than in the film.
+//! Prints one JSON object. `FILM` is a video of `flukewatch synth-sea` with its ground truth beside it.
+//! `STILLS` is a table of photos with boxes: the first photo of each whale is identified too, at full
+//! size and downscaled to the fluke's size in the video.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 mod stills;
@@ -27,9 +28,10 @@ use std::time::{Duration, Instant};
 use stills::Stills;
 use truth::Truth;
 
-/// Within which time a whale that comes back is the same encounter. The films show as many whales in ten minutes as a boat meets in days, so that
-/// the ten minutes of the configuration would compare each of them with a hundred others.
-const BACK_WITHIN: Duration = Duration::from_secs(130);
+/// A whale that resurfaces within this time continues its encounter. The videos show as many whales in
+/// ten minutes as a boat meets in days: the default of ten minutes would compare each with a hundred
+/// others.
+const RETURN_WITHIN: Duration = Duration::from_secs(130);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -40,7 +42,7 @@ fn main() {
     let bundle = Bundle::open(Path::new(bundle)).unwrap();
     let names = bundle.catalogue.entries().iter();
     let enrolled: BTreeSet<String> = names.map(|e| e.whale.clone()).collect();
-    let margin = at_sea::margin(&bundle);
+    let padding = at_sea::padding(&bundle);
     let truth = Truth::beside(film);
     let began = Instant::now();
     let sightings = watch(&bundle, film, rate);
@@ -48,7 +50,7 @@ fn main() {
 
     let mut stills = args.get(3).map(|table| {
         let embedder = Embedder::open(&bundle).unwrap();
-        Stills::open(Path::new(table), Identifier::new(bundle, embedder), margin)
+        Stills::open(Path::new(table), Identifier::new(bundle, embedder), padding)
     });
     let right = |whale: &str, verdict: &Verdict| match verdict {
         Verdict::Known { whale: named } => named == whale && enrolled.contains(whale),
@@ -76,7 +78,7 @@ fn main() {
                 "width": surfacing.width(),
                 "enrolled": enrolled.contains(whale),
                 "sightings": of.len(),
-                // The last one rests on all that was seen of it.
+                // The last sighting uses the crops of all parts of the encounter.
                 "right": of.last().map(|s| right(whale, &s.verdict)),
                 "named_another": of.last().map(|s| matches!(&s.verdict, Verdict::Known { whale: n } if n != whale)),
                 "still_right": still.as_ref().map(|[whole, _]| right(whale, whole)),
@@ -84,7 +86,8 @@ fn main() {
             })
         })
         .collect();
-    // A sighting that continues another: whether both show one whale. Those on no fluke are told elsewhere.
+    // For each sighting that continues another: whether both show the same whale. Sightings without
+    // a fluke are in `strays`.
     let whale_of = |at: usize| shown[at].map(|number| &truth.surfacings[number].whale);
     let returns: Vec<bool> = sightings
         .iter()
@@ -105,7 +108,7 @@ fn main() {
             json!({"at": began(s), "frames": s.frames, "box": s.region, "detector": detector})
         })
         .collect();
-    let told = json!({
+    let report = json!({
         "frames": truth.frames,
         "seconds": truth.seconds,
         "took": took,
@@ -113,10 +116,10 @@ fn main() {
         "strays": strays,
         "returns": {"right": returns.iter().filter(|r| **r).count(), "wrong": returns.iter().filter(|r| !**r).count()},
     });
-    println!("{told}");
+    println!("{report}");
 }
 
-/// The sightings that the boat makes of a film, in order.
+/// The boat's sightings of a video, in order.
 fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
     let folder = Scratch::beside(film);
     let source = VideoFile::open(
@@ -126,12 +129,12 @@ fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
         Box::new(Unpaced(CancellationToken::default())),
     )
     .unwrap();
-    let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, BACK_WITHIN, &folder.0);
+    let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, RETURN_WITHIN, &folder.0);
     watch.run().unwrap();
     at_sea::sightings(&queue)
 }
 
-/// A folder for the outbox, gone when dropped.
+/// A folder for the outbox, deleted when dropped.
 struct Scratch(PathBuf);
 
 impl Scratch {

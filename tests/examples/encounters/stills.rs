@@ -1,4 +1,4 @@
-//! What the boat says of single photos of the same whales, boxes given: what a film's decisions are held against.
+//! Verdicts on single photos of the same whales with given boxes, as a baseline for those on videos.
 
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::pixel_box::PixelBox;
@@ -11,16 +11,17 @@ use image::imageops::{self, FilterType};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The first photo of each whale of a table, and who names them.
+/// The first photo of each whale in a table, and an identifier.
 pub struct Stills {
     photos: BTreeMap<String, LabelledPhoto>,
     identifier: Identifier,
-    margin: f32,
+    padding: f32,
 }
 
 impl Stills {
-    /// The photos of `table`, to be named by `identifier` as the boat names stills, cut out with `margin`.
-    pub fn open(table: &Path, identifier: Identifier, margin: f32) -> Self {
+    /// Reads `table`. Photos are identified with `identifier` like the boat's stills, from crops with
+    /// this padding.
+    pub fn open(table: &Path, identifier: Identifier, padding: f32) -> Self {
         let mut photos = BTreeMap::new();
         for photo in Dataset::open(table, None).unwrap().photos {
             let whale = photo.whale.clone().unwrap_or_default();
@@ -29,12 +30,12 @@ impl Stills {
         Self {
             photos,
             identifier,
-            margin,
+            padding,
         }
     }
 
-    /// The verdict on `whale`'s photo as it is, and on the same reduced until its fluke is `across` pixels wide, where it is wider. `None` where there
-    /// is no photo.
+    /// The verdicts on `whale`'s photo at full size, and downscaled to a fluke at most `across` pixels
+    /// wide. `None` if the table has no photo of `whale`.
     pub fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
         let photo = self.photos.get(whale)?;
         let picture = photo.decode().unwrap();
@@ -57,7 +58,7 @@ impl Stills {
     }
 
     fn verdict(&mut self, picture: &RgbImage, region: PixelBox) -> Verdict {
-        let mut encounters = Encounters::new(Grouping::Stills, 1, self.margin);
+        let mut encounters = Encounters::new(Grouping::Stills, 1, self.padding);
         let over = encounters.observe_image(
             picture,
             FlukeBoxes::Given(&[region]),

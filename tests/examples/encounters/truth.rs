@@ -1,14 +1,14 @@
-//! What a film shows in truth, as `flukewatch synth-sea` writes it beside the film.
+//! The ground truth that `flukewatch synth-sea` writes beside a video.
 
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::sighting::Sighting;
 use serde::Deserialize;
 use std::path::Path;
 
-/// The same whale after this many seconds without it is another surfacing.
-const APART: f64 = 1.0;
-/// A box that overlaps a fluke by so much is about it, as intersection over union.
-const ABOUT: f64 = 0.3;
+/// A whale that is hidden for longer than this many seconds starts another surfacing.
+const MAX_HIDDEN: f64 = 1.0;
+/// The least intersection over union of a box with the fluke that it shows.
+const MIN_OVERLAP: f64 = 0.3;
 
 #[derive(Deserialize)]
 struct Line {
@@ -23,17 +23,17 @@ struct Fluke {
     region: PixelBox,
 }
 
-/// One time that a whale shows its fluke.
+/// One appearance of a whale's fluke.
 #[derive(Debug)]
 pub struct Surfacing {
-    /// Whose.
+    /// The whale's name.
     pub whale: String,
-    /// Where and when, in seconds of the film.
+    /// Time in seconds of the video, and the fluke's box, for each frame.
     pub places: Vec<(f64, PixelBox)>,
 }
 
 impl Surfacing {
-    /// Pixels across at its widest.
+    /// The largest width of the fluke, in pixels.
     pub fn width(&self) -> u32 {
         let widths = self.places.iter().map(|(_, b)| b.width());
         widths.max().unwrap_or(0)
@@ -44,7 +44,7 @@ impl Surfacing {
     }
 }
 
-/// All that a film shows, in order, and how many frames and seconds it has.
+/// All surfacings of a video in order, and its length in frames and seconds.
 #[derive(Debug, Default)]
 pub struct Truth {
     pub surfacings: Vec<Surfacing>,
@@ -53,7 +53,7 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// The truth beside `film`.
+    /// Reads the ground truth of `film`.
     pub fn beside(film: &Path) -> Self {
         let text = std::fs::read_to_string(film.with_extension("truth.jsonl")).unwrap();
         let mut truth = Self::default();
@@ -66,7 +66,7 @@ impl Truth {
                     .surfacings
                     .iter_mut()
                     .rev()
-                    .find(|s| s.whale == fluke.whale && line.time - s.ends() <= APART);
+                    .find(|s| s.whale == fluke.whale && line.time - s.ends() <= MAX_HIDDEN);
                 let place = (line.time, fluke.region);
                 match goes_on {
                     Some(surfacing) => surfacing.places.push(place),
@@ -80,7 +80,8 @@ impl Truth {
         truth
     }
 
-    /// Which surfacing a sighting that began at `began` shows: the one that most of its places lie on; `None` where they lie on none.
+    /// The index of the surfacing that a sighting that began at `began` shows: the one that most of
+    /// its boxes overlap; `None` if they overlap none.
     pub fn of(&self, sighting: &Sighting, began: f64, rate: f64) -> Option<usize> {
         let places = &sighting.footage.as_ref()?.boxes;
         let on = |surfacing: &Surfacing| {
@@ -88,7 +89,7 @@ impl Truth {
                 let time = began + f64::from(place.after) / 1000.0;
                 let mut near = surfacing.places.iter();
                 near.any(|(t, region)| {
-                    (t - time).abs() < 0.6 / rate && region.overlap(&place.region) >= ABOUT
+                    (t - time).abs() < 0.6 / rate && region.overlap(&place.region) >= MIN_OVERLAP
                 })
             });
             here.count()

@@ -49,9 +49,9 @@ pub struct PipelineOptions {
     pub program: OsString,
     /// How long its first frame may take.
     pub start_timeout: Duration,
-    /// Times arrivals.
+    /// Stamps frames with their arrival.
     pub clock: Arc<dyn MonotonicClock>,
-    /// Ends every wait.
+    /// Cancels every wait.
     pub stop: CancellationToken,
 }
 
@@ -179,7 +179,7 @@ impl GstCamera {
         DeviceError::Ended(format!("the pipeline ended {when} ({report}{hint})"))
     }
 
-    /// The format of a pipeline whose stream states `format` and `rate`.
+    /// The format of a pipeline from the `format` and `rate` of its stream.
     fn negotiated(format: RawFormat, rate: f64) -> Result<NegotiatedFormat, DeviceError> {
         let RawFormat::Uncompressed {
             layout: PixelLayout::Planar420,

@@ -15,7 +15,7 @@ enum Severity {
 /// The output of a pipeline, in bounded memory.
 #[derive(Debug, Default)]
 pub(super) struct OutputLog {
-    /// The incomplete line.
+    /// The last line, which has no line break yet.
     line: Vec<u8>,
     last: Option<String>,
     /// The first of the clearest error lines: GStreamer's errors are followed by their source

@@ -15,16 +15,16 @@ pub struct GstPipeline {
     words: Vec<String>,
 }
 
-/// An invalid pipeline.
+/// Why the text of a pipeline is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GstPipelineError {
-    /// Empty.
+    /// The pipeline has no words.
     #[error("empty pipeline")]
     Empty,
     /// An unclosed quote, or a backslash at the end.
     #[error("unclosed quote or trailing backslash")]
     Quotes,
-    /// A control character.
+    /// The text contains a control character.
     #[error("invalid control character {0:?}")]
     Control(char),
     /// The program's name in front.
@@ -83,7 +83,7 @@ impl FromStr for GstPipeline {
                 return Err(GstPipelineError::Link(end));
             }
         }
-        // The element behind the last link provides the frames. One before it may be the sink of a
+        // The element after the last link provides the frames. One before it may be the sink of a
         // branch that records.
         let element = words.rsplit(|w| w == "!").next().and_then(<[_]>::first);
         if let Some(sink) = element.filter(|e| e.ends_with("sink")) {

@@ -125,7 +125,7 @@ impl fmt::Display for ExitReport {
 pub(super) struct Process(Child);
 
 impl Process {
-    /// Starts `program`.
+    /// Starts `program` in a new process group.
     ///
     /// # Errors
     /// When it does not exist, or may not be started.
@@ -160,8 +160,8 @@ impl Process {
         Ok((Self(child), output))
     }
 
-    /// Waits until it has ended by itself, or, with `interrupt`, after SIGINT; then kills what is left
-    /// of it and of the processes that it started.
+    /// Waits until it has ended by itself, or, with `interrupt`, after SIGINT; then kills it and
+    /// the processes that it started, if they are still running.
     pub(super) fn end(mut self, output: &mut ChildOutput, interrupt: bool) -> ExitReport {
         if interrupt {
             signal_group(&self.0, Signal::INT);

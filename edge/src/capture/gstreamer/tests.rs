@@ -169,7 +169,7 @@ fn a_stream_that_ends_has_a_reason() {
     assert!(error.contains("by itself (signal: 11"), "{error}");
 }
 
-/// Whether all processes that wrote their number into `file` are gone; so many they must be.
+/// Whether all processes that wrote their number into `file` are gone; there must be `many`.
 fn gone(file: &Path, many: usize) -> bool {
     let all = std::fs::read_to_string(file).unwrap();
     assert_eq!(all.lines().count(), many, "{all}");

@@ -50,7 +50,7 @@ fn yuyv_by_hand() {
 }
 
 #[test]
-fn full_range_leaves_brightness_as_it_is() {
+fn full_range_does_not_change_brightness() {
     // d = -28, e = 72: R = (25600 + 128 + 25848) / 256 = 201, G = (25728 + 2464 - 13176) / 256 = 58, B = (25728 - 12712) / 256 = 50.
     let bytes = [100, 100, 7, 200];
     let got = converted(
@@ -100,7 +100,7 @@ fn nv12_shares_colours_among_four_pixels_and_honours_the_stride() {
 }
 
 #[test]
-fn a_wider_stride_gives_the_same_picture() {
+fn a_wider_stride_gives_the_same_image() {
     for layout in [PixelLayout::Grey, PixelLayout::Yuyv, PixelLayout::Nv12] {
         let tight = shape(6, 4, layout.row(6) as u32);
         let bytes: Vec<u8> = (0..layout.size(tight) as u32)
@@ -139,7 +139,7 @@ fn planes_by_hand() {
 
 #[test]
 fn truncated_or_invalid_images_are_rejected() {
-    let refused = |layout, bytes: usize, shape| {
+    let rejection = |layout, bytes: usize, shape| {
         to_rgb(
             layout,
             &vec![0; bytes],
@@ -150,7 +150,7 @@ fn truncated_or_invalid_images_are_rejected() {
         )
         .unwrap_err()
     };
-    let short = refused(PixelLayout::Yuyv, 15, shape(4, 2, 8));
+    let short = rejection(PixelLayout::Yuyv, 15, shape(4, 2, 8));
     assert_eq!(
         short,
         PixelError::Short {
@@ -158,7 +158,7 @@ fn truncated_or_invalid_images_are_rejected() {
             needed: 16
         }
     );
-    let narrow = refused(PixelLayout::Yuyv, 100, shape(4, 2, 4));
+    let narrow = rejection(PixelLayout::Yuyv, 100, shape(4, 2, 4));
     let expected = PixelError::Stride {
         stride: 4,
         width: 4,
@@ -166,14 +166,14 @@ fn truncated_or_invalid_images_are_rejected() {
     };
     assert_eq!(narrow, expected);
     for (width, height) in [(0, 4), (4, 0), (20_000, 1), (16_000, 16_000)] {
-        let error = refused(PixelLayout::Grey, 10, shape(width, height, width));
+        let error = rejection(PixelLayout::Grey, 10, shape(width, height, width));
         assert_eq!(error, PixelError::Size { width, height });
     }
 }
 
 #[test]
 fn the_last_row_may_end_with_its_pixels() {
-    // The stride is 10, but the driver uses no more than it needs of the last row.
+    // The stride is 10, but the driver fills only the pixels of the last row.
     let bytes = [9; 10 + 4];
     assert_eq!(PixelLayout::Grey.size(shape(4, 2, 10)), 14);
     converted(
@@ -186,7 +186,7 @@ fn the_last_row_may_end_with_its_pixels() {
 }
 
 #[test]
-fn memory_is_used_again() {
+fn memory_is_reused() {
     let mut memory = Vec::with_capacity(12);
     let at = memory.as_ptr();
     memory.extend([7; 12]);
@@ -204,7 +204,7 @@ fn memory_is_used_again() {
 
 proptest! {
     #[test]
-    fn any_bytes_of_any_shape_are_converted_or_refused(
+    fn any_bytes_of_any_shape_are_converted_or_rejected(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         width in 0u32..30, height in 0u32..30, stride in 0u32..70,
         layout in prop_oneof![Just(PixelLayout::Grey), Just(PixelLayout::Yuyv), Just(PixelLayout::Nv12),
@@ -220,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn grey_is_what_preparation_makes_of_grey_pixels(y in any::<u8>()) {
+    fn grey_matches_the_preparation_of_grey_pixels(y in any::<u8>()) {
         // Without colour, full range: the same with and without `grey`.
         let bytes = [y, 128, y, 128];
         let shape = Shape { width: 2, height: 1, stride: 4 };
@@ -230,7 +230,7 @@ proptest! {
 }
 
 #[test]
-fn brightness_alone_is_what_grey_pixels_show() {
+fn luma_alone_matches_grey_pixels() {
     let bytes: Vec<u8> = (0..200u32).map(|i| (i * 37 % 256) as u8).collect();
     for (layout, stride) in [
         (PixelLayout::Grey, 7),

@@ -22,7 +22,7 @@ fn gone(file: &Path, many: usize) -> bool {
         .all(|pid| !Path::new("/proc").join(pid).exists())
 }
 
-/// A live camera over the stand-in, whose waits for another attempt take no time.
+/// Live cameras over the stand-in that wait no real time between attempts.
 struct Bench {
     clock: Arc<ManualMonotonicClock>,
     state: Arc<CameraState>,
@@ -47,7 +47,7 @@ impl Bench {
         let deps = LiveDependencies {
             open: Box::new(move |address| {
                 let CameraAddress::Pipeline(pipeline) = address else {
-                    panic!("it is a pipeline");
+                    panic!("expected a pipeline");
                 };
                 let options = PipelineOptions {
                     clock: clock.clone(),
@@ -114,7 +114,7 @@ fn a_failing_pipeline_is_retried_and_health_has_the_error() {
             .now()
             .since(MonotonicTimestamp::from_millis(100_000))
             > Duration::from_secs(10),
-        "it waits ever longer between attempts"
+        "the backoff must grow"
     );
 }
 

@@ -3,7 +3,7 @@ use crate::cancellation::CancellationToken;
 use crate::source::{RealTime, Unpaced};
 use std::sync::{Arc, Mutex};
 
-/// Records what it is asked to wait for.
+/// Records the offsets that it is called with.
 struct Recorded(Arc<Mutex<Vec<Duration>>>);
 
 impl Pacer for Recorded {

@@ -12,7 +12,7 @@ struct Boat {
     utc_clock: UtcClock,
 }
 
-/// A boat whose system clock shows `system` at [`NOW`].
+/// A boat with a system clock that shows `system` at [`NOW`].
 fn boat(system: Timestamp) -> Boat {
     let clock = Arc::new(ManualClock::new(system));
     let monotonic = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
@@ -78,7 +78,7 @@ fn a_system_clock_of_1970_is_corrected_by_gnss() {
         boat.pass(1_000);
         boat.receive_time(300);
     }
-    // The sentence also dates what was seen before it.
+    // The sentence also dates earlier timestamps.
     let utc = boat.utc_clock.to_utc(seen, Timing::Driver);
     assert_eq!(utc.time, NOW.plus_millis(-300));
     assert_eq!(utc.basis.source, TimeSource::Gnss);

@@ -17,12 +17,12 @@ struct Shore {
     /// Every message sent, by the number of its connection, with the time.
     sent: Vec<(u32, Key, Instant)>,
     connections: u32,
-    /// How many connections are refused first.
-    refuse: u32,
+    /// How many of the first connections fail.
+    failures: u32,
     accepts: bool,
     /// Whether a message is acknowledged, by how often it has arrived.
     acks: fn(usize) -> bool,
-    /// The connection breaks after so many messages.
+    /// The connection fails after this many messages.
     breaks_after: Option<usize>,
     to_boat: Option<UnboundedSender<Events>>,
 }
@@ -35,9 +35,9 @@ struct FakeUplink {
 impl Uplink for FakeUplink {
     async fn connect(&mut self) -> Result<(), LinkError> {
         let mut shore = self.shore.lock().unwrap();
-        if shore.refuse > 0 {
-            shore.refuse -= 1;
-            return Err(LinkError("refused".into()));
+        if shore.failures > 0 {
+            shore.failures -= 1;
+            return Err(LinkError("connection failed".into()));
         }
         shore.connections += 1;
         let (sender, receiver) = unbounded_channel();
@@ -93,7 +93,7 @@ struct Boat {
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Boat {
-    /// A boat with `sightings` in its outbox, whose pictures have `bytes` each, and a shore changed
+    /// A boat with `sightings` in its outbox, each with a picture of `bytes` bytes, and a shore changed
     /// by `change`.
     fn new(sightings: u64, bytes: usize, window: usize, change: impl FnOnce(&mut Shore)) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ impl Boat {
         let mut shore = Shore {
             sent: vec![],
             connections: 0,
-            refuse: 0,
+            failures: 0,
             accepts: true,
             acks: |_| true,
             breaks_after: None,
@@ -240,7 +240,7 @@ async fn retries_back_off_while_shore_never_acknowledges() {
 #[tokio::test(start_paused = true)]
 async fn a_new_connection_sends_everything_unacknowledged_again() {
     let boat = Boat::new(20, 100, 50, |shore| {
-        shore.refuse = 3;
+        shore.failures = 3;
         shore.breaks_after = Some(15);
         shore.acks = |times| times > 1;
     });
@@ -305,7 +305,7 @@ async fn foreign_and_malformed_acks_change_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn unsendable_messages_do_not_block_the_rest() {
-    let boat = Boat::new(3, 100, 50, |shore| shore.refuse = 1);
+    let boat = Boat::new(3, 100, 50, |shore| shore.failures = 1);
     let first = boat
         .folder
         .path()
