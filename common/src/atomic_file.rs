@@ -1,13 +1,14 @@
-//! Files that are whole or not there.
+//! Atomic writes: a file is complete or absent.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes beside `path`, syncs, then renames over it: after a crash the old content stands there or the new.
+/// Writes a file beside `path`, syncs it and renames it over `path`: after a crash, `path` has either
+/// the old content or the new.
 ///
 /// # Errors
-/// What the file system says.
+/// The I/O error of the first step that fails.
 pub fn write_atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");

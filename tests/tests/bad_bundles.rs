@@ -50,7 +50,7 @@ fn a_changed_byte_is_told_by_its_part() {
             &bundle,
             &[
                 text(&bundle),
-                &format!("its {part} is not the one that the manifest names"),
+                &format!("its {part} does not match the manifest"),
             ],
         );
     }
@@ -80,12 +80,12 @@ fn a_single_file_that_is_damaged_is_refused() {
     fs::write(&bundle, changed).unwrap();
     refused(
         &bundle,
-        &["its model is not the one that the manifest names"],
+        &["its model does not match the manifest"],
     );
     fs::write(&bundle, &whole[..at]).unwrap();
     refused(&bundle, &[text(&bundle), "the file is damaged or cut off"]);
     fs::write(&bundle, []).unwrap();
-    refused(&bundle, &[text(&bundle), "is no bundle"]);
+    refused(&bundle, &[text(&bundle), "is not a bundle"]);
 }
 
 #[test]
