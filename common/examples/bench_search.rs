@@ -23,7 +23,8 @@ const PHOTOS_PER_WHALE: usize = 5;
 const QUERIES: usize = 15;
 /// The whales returned per query, as on a boat.
 const MOST: usize = 5;
-/// The distance of a photo from its whale's direction: the cosine of two photos of a whale is about 0.7.
+/// The distance of a photo from its whale's direction: the cosine of two photos of a whale is about
+/// 0.7.
 const SPREAD: f32 = 0.65;
 
 fn main() {

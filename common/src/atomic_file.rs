@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes a file beside `path`, syncs it and renames it over `path`: after a crash, `path` has either
-/// the old content or the new.
+/// Writes a file beside `path`, syncs it and renames it over `path`: after a crash, `path` has
+/// either the old content or the new.
 ///
 /// # Errors
 /// The I/O error of the first step that fails.

@@ -47,7 +47,7 @@ pub const EXTENSION: &str = "flukebundle";
 pub struct Bundle {
     /// The description of the bundle.
     pub manifest: Manifest,
-    /// The ONNX file.
+    /// The ONNX file of the embedding model.
     pub model: Vec<u8>,
     /// The enrolled whales.
     pub catalogue: Catalogue,
@@ -84,7 +84,7 @@ pub struct NewBundle<'a> {
     pub views: Vec<View>,
     /// How the model was made.
     pub model_info: ModelInfo,
-    /// The ONNX file.
+    /// The ONNX file of the embedding model.
     pub model: Vec<u8>,
     /// The enrolled whales; the catalogue's dimension becomes the bundle's.
     pub catalogue: Catalogue,
@@ -205,9 +205,9 @@ impl Bundle {
 
     /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
     ///
-    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]): while
-    /// the bundle is in use, nothing may write to that file. [`Bundle::save`] is safe: it writes a new
-    /// file and renames it.
+    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]):
+    /// while the bundle is in use, nothing may write to that file. [`Bundle::save`] is safe: it
+    /// writes a new file and renames it.
     ///
     /// # Errors
     /// When a part is missing, damaged or invalid; the error names the bundle and the part.
@@ -277,9 +277,9 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder. The
-    /// same bundle always gives the same bytes. An existing bundle stays until the new one is complete
-    /// on the disk.
+    /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder.
+    /// The same bundle always gives the same bytes. An existing bundle stays until the new one is
+    /// complete on the disk.
     ///
     /// # Errors
     /// When writing fails, when the destination is a folder with other files, or when public fields

@@ -101,9 +101,9 @@ pub enum CatalogueError {
         "catalogue format {got} is no longer supported; expected format {known}: enrol the whales again"
     )]
     Older {
-        /// The file's format.
+        /// The format of the file.
         got: u16,
-        /// The supported format.
+        /// The format that this program supports.
         known: u16,
     },
     /// Written by a newer Flukewatch.
@@ -111,9 +111,9 @@ pub enum CatalogueError {
         "catalogue format {got} is newer than this program, which reads format {known}: update the program"
     )]
     Newer {
-        /// The file's format.
+        /// The format of the file.
         got: u16,
-        /// The supported format.
+        /// The format that this program supports.
         known: u16,
     },
 }
@@ -294,9 +294,10 @@ impl Catalogue {
         Ok(self.matches(found))
     }
 
-    /// The `most` best whales for one or several embeddings of the same whale. `rule` scores a whale
-    /// for each query by the cosines of its photos; its score is the mean over the queries, its photo
-    /// the most similar one. Best first; whales of equal score by name. Empty without a query.
+    /// The `most` best whales for one or several embeddings of the same whale. `rule` scores a
+    /// whale for each query by the cosines of its photos; its score is the mean over the queries,
+    /// its photo the most similar one. Best first; whales of equal score by name. Empty without a
+    /// query.
     ///
     /// # Errors
     /// Those of [`Catalogue::search`].
@@ -326,8 +327,8 @@ impl Catalogue {
     /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is mapped instead of read: its
     /// embeddings take memory only while they are used. The checksum is verified in both cases.
     ///
-    /// The file must not be written to while the catalogue is in use; to replace it, write a new one
-    /// and rename it.
+    /// The file must not be written to while the catalogue is in use; to replace it, write a new
+    /// one and rename it.
     ///
     /// # Errors
     /// When the file cannot be read or was not written by [`Catalogue::write_to`].
@@ -337,7 +338,8 @@ impl Catalogue {
         Self::open_within(&file, 0, bytes, MMAP_THRESHOLD)
     }
 
-    /// Like [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from` bytes on.
+    /// Like [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from`
+    /// bytes on.
     pub(crate) fn open_within(
         file: &File,
         offset: u64,
@@ -374,7 +376,8 @@ impl Catalogue {
     /// The file, as [`Catalogue::write_to`] writes it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![];
-        self.write_to(&mut bytes).expect("writing to memory does not fail");
+        self.write_to(&mut bytes)
+            .expect("writing to memory does not fail");
         bytes
     }
 

@@ -24,9 +24,9 @@ pub enum Verdict {
 
 /// The rule: the score of the best whale against two thresholds.
 ///
-/// `best >= known_at` is known, `best < new_below` is new, and a score between them is for review. The
-/// thresholds belong to one model, one whale score and one catalogue; [`DecisionRule::fit`] sets them
-/// again when whales are enrolled.
+/// `best >= known_at` is known, `best < new_below` is new, and a score between them is for review.
+/// The thresholds belong to one model, one whale score and one catalogue; [`DecisionRule::fit`]
+/// sets them again when whales are enrolled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRule {
@@ -46,13 +46,14 @@ pub struct DecisionRule {
 /// Limits on the errors of a rule, each a fraction in 0..=1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorLimits {
-    /// The largest fraction of photos of whales that are not enrolled that may be identified as known.
+    /// The largest fraction of photos of whales that are not enrolled that may be identified as
+    /// known.
     pub false_match_rate: f64,
     /// The largest fraction of photos of enrolled whales that may be called new.
     pub false_new_rate: f64,
     /// The largest fraction of photos of whales that are not enrolled that may not be called new
-    /// (known or for review). It takes precedence over `false_new_rate`: to miss fewer new whales, more
-    /// known ones are called new.
+    /// (known or for review). It takes precedence over `false_new_rate`: to miss fewer new whales,
+    /// more known ones are called new.
     pub missed_new_rate: Option<f64>,
 }
 
@@ -99,7 +100,8 @@ impl DecisionRule {
         }
     }
 
-    /// The rule of a new model: whales scored by [`WhaleScore::BLEND`], thresholds still to be fitted.
+    /// The rule of a new model: whales scored by [`WhaleScore::BLEND`], thresholds still to be
+    /// fitted.
     pub fn unfitted() -> Self {
         Self {
             whale_score: WhaleScore::BLEND,
@@ -142,13 +144,13 @@ impl DecisionRule {
 
     /// Fits the thresholds to scores of representative photos.
     ///
-    /// `known`: the best score, over all whales, of photos of enrolled whales; `impostor`: the best score
-    /// of photos whose whale is left out of the catalogue. `known_at` and `new_below` keep within
-    /// `limits`. Both groups hold scores over all whales, since the decision uses these: the score of
-    /// the photo's own whale alone is far lower, and a threshold fitted to it would call hardly any
-    /// whale new. Where the groups are so far apart that the thresholds cross, both become the midpoint
-    /// and nothing is left for review; `missed_new_rate` holds even then. Returns `None` where either
-    /// group has fewer than [`MIN_SAMPLES`] scores.
+    /// `known`: the best score, over all whales, of photos of enrolled whales; `impostor`: the best
+    /// score of photos whose whale is left out of the catalogue. `known_at` and `new_below` keep
+    /// within `limits`. Both groups hold scores over all whales, since the decision uses these: the
+    /// score of the photo's own whale alone is far lower, and a threshold fitted to it would call
+    /// hardly any whale new. Where the groups are so far apart that the thresholds cross, both
+    /// become the midpoint and nothing is left for review; `missed_new_rate` holds even then.
+    /// Returns `None` where either group has fewer than [`MIN_SAMPLES`] scores.
     pub fn fit(
         known: &[f32],
         impostor: &[f32],

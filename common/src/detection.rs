@@ -7,6 +7,7 @@ use crate::pixel_box::PixelBox;
 pub struct Detection {
     /// The box of the fluke, in pixels of the frame.
     pub region: PixelBox,
-    /// The detector's score, in 0..=1: comparable between frames of one detector, not a probability.
+    /// The detector's score, in 0..=1: comparable between frames of one detector, not a
+    /// probability.
     pub score: f32,
 }

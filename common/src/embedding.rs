@@ -1,4 +1,5 @@
-//! The embedding: a photo as a point on the unit sphere, close to the other photos of the same whale.
+//! The embedding: a photo as a point on the unit sphere, close to the other photos of the same
+//! whale.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +22,7 @@ pub enum EmbeddingError {
 pub struct Embedding(Vec<f32>);
 
 impl Embedding {
-    /// Normalises `values`.
+    /// Normalises `values` to length 1.
     ///
     /// # Errors
     /// When they are empty, not finite, or all zero.

@@ -1,5 +1,5 @@
-//! The evidence of a sighting: its encounter, the boxes of the fluke in the frames, and the quality of
-//! the crops.
+//! The evidence of a sighting: its encounter, the boxes of the fluke in the frames, and the quality
+//! of the crops.
 
 use crate::pixel_box::PixelBox;
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,13 @@ const WHOLE: u8 = 100;
 /// The evidence of a sighting: encounter, boxes and crops.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Footage {
-    /// The encounter: the id of its first sighting, which may be this one. A whale that dives and comes
-    /// back within minutes makes another sighting of the same encounter.
+    /// The encounter: the id of its first sighting, which may be this one. A whale that dives and
+    /// comes back within minutes makes another sighting of the same encounter.
     pub encounter: Uuid,
     /// The size of the camera's frames.
     pub frame: FrameSize,
-    /// The boxes of the fluke, ordered by time; at most [`MAX_BOXES`], including the first and the last.
+    /// The boxes of the fluke, ordered by time; at most [`MAX_BOXES`], including the first and the
+    /// last.
     pub boxes: Vec<TimedBox>,
     /// The crops that were matched, best first: the picture is the first. At most [`MAX_CROPS`].
     pub crops: Vec<CropQuality>,

@@ -20,9 +20,9 @@ pub struct Marker {
     pub start: usize,
 }
 
-/// The markers after the first [`START`] of `jpeg`, until the image or the bytes end; none if it does
-/// not start with one. Segments are skipped, including a preview in one, and so are entropy-coded data
-/// with their restart markers.
+/// The markers after the first [`START`] of `jpeg`, until the image or the bytes end; none if it
+/// does not start with one. Segments are skipped, including a preview in one, and so are
+/// entropy-coded data with their restart markers.
 pub fn markers(jpeg: &[u8]) -> impl Iterator<Item = Marker> {
     let mut next = jpeg.starts_with(&START).then_some(START.len());
     std::iter::from_fn(move || {

@@ -16,7 +16,7 @@ pub enum FixQuality {
     Rtk,
     /// Estimated by dead reckoning from the last fix.
     Estimated,
-    /// Entered by hand.
+    /// A position that was entered by hand.
     Manual,
     /// Produced by a simulator.
     Simulated,
@@ -90,8 +90,8 @@ impl Position {
     }
 }
 
-/// The clock of a sighting's timestamps. The order is that of the wire format: append new ones at the
-/// end.
+/// The clock of a sighting's timestamps. The order is that of the wire format: append new ones at
+/// the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSource {

@@ -29,9 +29,9 @@ pub enum PrepareError {
         "the picture is {width} x {height} pixels; the limit is {MAX_SIDE} per side and {MAX_PIXELS} in total"
     )]
     TooLarge {
-        /// Pixels across.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Pixels down.
+        /// The height of the picture in pixels.
         height: u32,
     },
     /// The file is truncated or damaged.
@@ -40,11 +40,11 @@ pub enum PrepareError {
     /// A box that touches no pixel of the photo.
     #[error("the box ({}, {})-({}, {}) lies outside the picture of {width} x {height} pixels", .region.x0, .region.y0, .region.x1, .region.y1)]
     BoxOutside {
-        /// The box.
+        /// The box, in pixels of the picture.
         region: PixelBox,
-        /// Pixels across.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Pixels down.
+        /// The height of the picture in pixels.
         height: u32,
     },
     /// The numbers of the preparation are out of range.
@@ -91,7 +91,7 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
 pub enum Colour {
     /// One channel: luma by Rec. 601.
     Grey,
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     Rgb,
 }
 

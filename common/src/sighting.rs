@@ -1,4 +1,5 @@
-//! A sighting: one encounter with one whale, or a part of it between two dives, as a boat reports it.
+//! A sighting: one encounter with one whale, or a part of it between two dives, as a boat reports
+//! it.
 
 use crate::catalogue::Match;
 use crate::clock::Timestamp;
@@ -12,8 +13,8 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// The name of a boat: 1 to 32 of `a-z`, `0-9` and `-`, so that it is valid in an MQTT topic and a file
-/// name.
+/// The name of a boat: 1 to 32 of `a-z`, `0-9` and `-`, so that it is valid in an MQTT topic and a
+/// file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BoatId(String);
@@ -63,15 +64,16 @@ impl fmt::Display for BoatId {
     }
 }
 
-/// One encounter with one whale, or the part of it between two dives; [`Footage::encounter`] says which
-/// sightings belong together.
+/// One encounter with one whale, or the part of it between two dives; [`Footage::encounter`] says
+/// which sightings belong together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// A UUIDv7, made on the boat; the same sighting never has two.
     pub id: Uuid,
     /// The boat that recorded it.
     pub boat: BoatId,
-    /// The number of the sighting on its boat, from 1 without a gap, so that shore notices a missing one.
+    /// The number of the sighting on its boat, from 1 without a gap, so that shore notices a
+    /// missing one.
     pub sequence: u64,
     /// The name of the camera.
     pub camera: String,
@@ -100,8 +102,8 @@ pub struct Sighting {
     pub probability: Option<f32>,
     /// The position of the boat; `None` where it is unknown. Since version 3 of the message.
     pub position: Option<Position>,
-    /// The time source of [`Sighting::started`] and [`Sighting::ended`]; `None` before version 3 of the
-    /// message.
+    /// The time source of [`Sighting::started`] and [`Sighting::ended`]; `None` before version 3 of
+    /// the message.
     pub time: Option<TimeBasis>,
     /// The encounter, boxes and crops behind the verdict; `None` before version 4 of the message.
     pub footage: Option<Footage>,
@@ -117,9 +119,9 @@ pub struct PictureInfo {
     pub sha256: [u8; 32],
     /// The size of the JPEG file in bytes.
     pub bytes: u32,
-    /// Pixels across.
+    /// The width of the picture in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// The height of the picture in pixels.
     pub height: u32,
 }
 
@@ -144,8 +146,8 @@ pub enum MessageKind {
     Picture,
 }
 
-/// An acknowledgement from shore that messages are stored durably; a boat deletes a message only after
-/// its ack.
+/// An acknowledgement from shore that messages are stored durably; a boat deletes a message only
+/// after its ack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// The boat that sent the messages.

@@ -1,10 +1,11 @@
 //! The score of a whale, from the cosines of its photos.
 //!
-//! The most similar photo alone is easily misled, e.g. by one blurred photo that resembles everything.
-//! Two or three photos that agree are more reliable, but a whale with one photo must not score lower for
-//! that. The blend uses both: `best * first + (1 - best) * mean of the highest`, over as many photos as
-//! the whale has, at most [`WhaleScore::top_k`]. It never exceeds the cosine of the most similar photo,
-//! and equals it for a whale of one photo.
+//! The most similar photo alone is easily misled, e.g. by one blurred photo that resembles
+//! everything. Two or three photos that agree are more reliable, but a whale with one photo must
+//! not score lower for that. The blend uses both:
+//! `best * first + (1 - best) * mean of the highest`, over as many photos as the whale has, at most
+//! [`WhaleScore::top_k`]. It never exceeds the cosine of the most similar photo, and equals it for
+//! a whale of one photo.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -17,8 +18,8 @@ pub const MAX_PHOTOS: usize = 5;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhaleScore {
-    /// The weight of the most similar photo, in 0..=1; the mean of the `top_k` most similar ones has the
-    /// rest.
+    /// The weight of the most similar photo, in 0..=1; the mean of the `top_k` most similar ones
+    /// has the rest.
     pub best_weight: f32,
     /// The number of photos in that mean, from 1 to [`MAX_PHOTOS`].
     pub top_k: usize,
@@ -110,8 +111,8 @@ impl FromStr for WhaleScore {
     }
 }
 
-/// The highest cosines of a whale's photos, highest first; of fixed size, so that a search holds one per
-/// whale without an allocation.
+/// The highest cosines of a whale's photos, highest first; of fixed size, so that a search holds
+/// one per whale without an allocation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopScores {
     cosines: [f32; MAX_PHOTOS],

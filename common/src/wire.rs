@@ -20,7 +20,8 @@
 use crate::sighting::{Ack, Picture, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The size limit of a message in bytes, envelope included. A sighting is about 2 kB, a picture at most 200 kB.
+/// The size limit of a message in bytes, envelope included. A sighting is about 2 kB, a picture at
+/// most 200 kB.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
 const MAGIC: [u8; 4] = *b"FLKW";
@@ -95,8 +96,9 @@ impl Message for Sighting {
     const VERSION: u16 = 4;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        // Version 1 ends before the probability, version 2 before position and time, version 3 before
-        // the footage. An absent field is one byte, 0: with these appended, an old payload is a new one.
+        // Version 1 ends before the probability, version 2 before position and time, version 3
+        // before the footage. An absent field is one byte, 0: with these appended, an old payload
+        // is a new one.
         let absent: &[u8] = match version {
             1 => &[0; 4],
             2 => &[0; 3],

@@ -78,10 +78,7 @@ fn a_single_file_that_is_damaged_is_refused() {
     let mut changed = whole.clone();
     changed[at] ^= 1;
     fs::write(&bundle, changed).unwrap();
-    refused(
-        &bundle,
-        &["its model does not match the manifest"],
-    );
+    refused(&bundle, &["its model does not match the manifest"]);
     fs::write(&bundle, &whole[..at]).unwrap();
     refused(&bundle, &[text(&bundle), "the file is damaged or cut off"]);
     fs::write(&bundle, []).unwrap();

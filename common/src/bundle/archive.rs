@@ -61,7 +61,8 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
                 why: format!("it holds two of its {part}"),
             });
         }
-        // Seeking does not notice a truncated file, so check that the last block of the part exists.
+        // Seeking does not notice a truncated file, so check that the last block of the part
+        // exists.
         let offset = entry.raw_file_position();
         let blocks = info.bytes.next_multiple_of(BLOCK as u64);
         if offset.saturating_add(blocks) > length {

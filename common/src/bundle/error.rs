@@ -10,7 +10,7 @@ pub enum BundleError {
     /// A file or folder cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Read {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,
@@ -18,7 +18,7 @@ pub enum BundleError {
     /// The folder or file is not a bundle.
     #[error("{} is not a bundle: {why}", .path.display())]
     NotABundle {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
         /// What is missing or wrong.
         why: &'static str,
@@ -26,31 +26,31 @@ pub enum BundleError {
     /// The manifest cannot be parsed or contradicts itself.
     #[error("bundle {}: its manifest.json cannot be used: {why}", .path.display())]
     Manifest {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
     /// Written by a newer Flukewatch.
     #[error("bundle {}: format {got} is newer than this program, which reads format {FORMAT}: update the program", .path.display())]
     Newer {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The bundle's format.
+        /// The format in the bundle's manifest.
         got: u64,
     },
     /// Written by an older Flukewatch.
     #[error("bundle {}: format {got} is no longer supported; expected format {FORMAT}: export the bundle again", .path.display())]
     Older {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The bundle's format.
+        /// The format in the bundle's manifest.
         got: u64,
     },
     /// A part that this format does not define.
     #[error("bundle {}: unknown part '{part}'", .path.display())]
     UnknownPart {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
         /// The name of the part or the file.
         part: String,
@@ -58,17 +58,17 @@ pub enum BundleError {
     /// A part is missing.
     #[error("bundle {}: its {part} is missing", .path.display())]
     MissingPart {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
     },
     /// A file name that leads out of the bundle, or is used twice.
     #[error("bundle {}: its {part} has the invalid file name '{file}'; expected a unique name of letters, digits, '.', '-' and '_'", .path.display())]
     PartName {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
         /// The file name in the manifest.
         file: String,
@@ -76,9 +76,9 @@ pub enum BundleError {
     /// A part exceeds the size limit.
     #[error("bundle {}: its {part} has {bytes} bytes, more than the limit", .path.display())]
     TooLarge {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
         /// The size in bytes.
         bytes: u64,
@@ -86,9 +86,9 @@ pub enum BundleError {
     /// A part is shorter or longer than the manifest says.
     #[error("bundle {}: its {part} has {got} bytes where the manifest says {expected}: copy the bundle again", .path.display())]
     WrongSize {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
         /// The size in the manifest, in bytes.
         expected: u64,
@@ -98,27 +98,27 @@ pub enum BundleError {
     /// A part was changed after the bundle was made.
     #[error("bundle {}: its {part} does not match the manifest (SHA-256 differs): copy the bundle again", .path.display())]
     Altered {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
     },
     /// The single file is damaged.
     #[error("bundle {}: the file is damaged or cut off: {why}", .path.display())]
     Archive {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
     /// A part is complete, but its content is invalid.
     #[error("bundle {}: its {part} cannot be used: {why}", .path.display())]
     Part {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
     /// The parts contradict each other.
@@ -140,7 +140,7 @@ pub enum BundleError {
     /// The destination folder holds files that do not belong to a bundle.
     #[error("{} is not replaced: it holds '{file}', which is not part of a bundle; move the file or choose another folder", .path.display())]
     Occupied {
-        /// The folder.
+        /// The destination folder.
         path: PathBuf,
         /// The file that does not belong to a bundle.
         file: String,
@@ -148,7 +148,7 @@ pub enum BundleError {
     /// A file or folder cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     Write {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,

@@ -94,7 +94,7 @@ pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), Bu
         path: path.into(),
         source,
     };
-    refuse_foreign(path)?;
+    reject_foreign(path)?;
     let parent = parent_of(path).map_err(failed)?;
     let fresh = sibling(path, "new").map_err(failed)?;
     let written = fs::create_dir(&fresh)
@@ -114,7 +114,7 @@ pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), Bu
 }
 
 /// Rejects a destination folder that holds other files, so that they are not deleted.
-fn refuse_foreign(path: &Path) -> Result<(), BundleError> {
+fn reject_foreign(path: &Path) -> Result<(), BundleError> {
     let reading = |source: io::Error| BundleError::Read {
         path: path.into(),
         source,

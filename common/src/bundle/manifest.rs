@@ -31,7 +31,7 @@ pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
 const OPTIONAL: [&str; 2] = [GOLDEN, DETECTOR];
 
-/// `manifest.json`.
+/// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
@@ -71,7 +71,7 @@ pub enum View {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// 32-bit floats.
+    /// Weights and activations are 32-bit floats.
     F32,
     /// 8-bit integers, by QuantizeLinear and DequantizeLinear.
     Int8,

@@ -1,5 +1,5 @@
-//! Embeddings quantised to one byte per number, with their quantisation errors, so that a score of the
-//! codes bounds the score of the floats.
+//! Embeddings quantised to one byte per number, with their quantisation errors, so that a score of
+//! the codes bounds the score of the floats.
 
 use super::kernel::{CHUNK, Chunk, LARGEST, chunks};
 
@@ -49,7 +49,8 @@ pub(crate) fn length(row: &[f32]) -> f32 {
 }
 
 /// `value` as f32, never rounded down: the error of a sum of at most 65,536 f64 is far less than a
-/// millionth. A length beyond the range of f32 becomes the largest f32, which is enough for the search.
+/// millionth. A length beyond the range of f32 becomes the largest f32, which is enough for the
+/// search.
 fn above(value: f64) -> f32 {
     let value = value * (1.0 + 1e-6);
     if value > f64::from(f32::MAX) {

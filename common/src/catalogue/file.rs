@@ -1,4 +1,4 @@
-//! The catalogue's file.
+//! The format of the catalogue's file.
 //!
 //! All numbers are little-endian; every section starts at a multiple of 64 bytes, so that it can be
 //! mapped:

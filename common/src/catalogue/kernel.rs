@@ -1,9 +1,11 @@
-//! Dot products of one row of int8 codes with many rows: the only part of the search that reads all rows.
+//! Dot products of one row of int8 codes with many rows: the only part of the search that reads all
+//! rows.
 //!
-//! All kernels give the same integers. The kernel is selected at run time by the processor's features, so
-//! that one program runs on every machine. Crates were considered first: numkong (formerly simsimd) has
-//! such kernels, in C, one call per row, and its 2,000 kernels take longer to compile than all of
-//! Flukewatch except the inference engine; the others are slower or unmaintained.
+//! All kernels give the same integers. The kernel is selected at run time by the processor's
+//! features, so that one program runs on every machine. Crates were considered first: numkong
+//! (formerly simsimd) has such kernels, in C, one call per row, and its 2,000 kernels take longer
+//! to compile than all of Flukewatch except the inference engine; the others are slower or
+//! unmaintained.
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
@@ -13,8 +15,8 @@ mod x86;
 /// The number of codes in a [`Chunk`].
 pub(crate) const CHUNK: usize = 64;
 
-/// 64 codes, each in -127..=127, on one cache line. A row is one or more chunks, the last one padded with
-/// zeros.
+/// 64 codes, each in -127..=127, on one cache line. A row is one or more chunks, the last one
+/// padded with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub(crate) struct Chunk(pub(crate) [i8; CHUNK]);
@@ -85,8 +87,8 @@ impl Kernel {
         }
     }
 
-    /// Sets `out[i]` to the dot product of `query` and the i-th row in `rows`, which holds `out.len()`
-    /// rows, each as long as `query`.
+    /// Sets `out[i]` to the dot product of `query` and the i-th row in `rows`, which holds
+    /// `out.len()` rows, each as long as `query`.
     ///
     /// # Panics
     /// When `rows` holds another number of rows.
@@ -109,7 +111,7 @@ impl Kernel {
     }
 }
 
-/// The reference implementation.
+/// The plain Rust kernel, the reference of the others.
 fn scalar(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         *out = row

@@ -1,5 +1,5 @@
-//! A memory-mapped catalogue file: the system reads its pages on access and evicts them when it needs
-//! memory.
+//! A memory-mapped catalogue file: the system reads its pages on access and evicts them when it
+//! needs memory.
 #![allow(
     unsafe_code,
     reason = "mapping a file requires that it does not change; each block says why it does not"
@@ -12,8 +12,8 @@ use std::io;
 use std::ops::Range;
 use std::time::SystemTime;
 
-// SAFETY: exactly 64 i8: any bytes are a valid chunk, including zeros, and `repr(C)` with an alignment
-// equal to its size leaves no padding.
+// SAFETY: exactly 64 i8: any bytes are a valid chunk, including zeros, and `repr(C)` with an
+// alignment equal to its size leaves no padding.
 unsafe impl bytemuck::Zeroable for Chunk {}
 // SAFETY: as above; it is `Copy` and `'static`.
 unsafe impl bytemuck::Pod for Chunk {}
@@ -49,8 +49,8 @@ impl Mapped {
     /// Maps `bytes` bytes of `file` from `offset` on; `codes` and `floats` are ranges within them.
     ///
     /// # Errors
-    /// When the system cannot map them, the file is shorter, or the numbers would be misaligned or in the
-    /// wrong byte order: then the caller reads the file.
+    /// When the system cannot map them, the file is shorter, or the numbers would be misaligned or
+    /// in the wrong byte order: then the caller reads the file.
     pub(crate) fn new(
         file: &File,
         offset: u64,
@@ -65,12 +65,12 @@ impl Mapped {
         {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // SAFETY: the file must not change while it is mapped: bytes that change under a reference are
-        // undefined behaviour, and reading pages beyond the end of a truncated file kills the program
-        // with SIGBUS. Nothing in Flukewatch writes to a catalogue's or a bundle's file once it has its
-        // final name: a new one is written beside it and renamed over it, which leaves the mapped file
-        // unchanged. Another program can still write to it; `unchanged` detects that before each search,
-        // and docs/bundle.md says how to replace a bundle.
+        // SAFETY: the file must not change while it is mapped: bytes that change under a reference
+        // are undefined behaviour, and reading pages beyond the end of a truncated file kills the
+        // program with SIGBUS. Nothing in Flukewatch writes to a catalogue's or a bundle's file
+        // once it has its final name: a new one is written beside it and renamed over it, which
+        // leaves the mapped file unchanged. Another program can still write to it; `unchanged`
+        // detects that before each search, and docs/bundle.md says how to replace a bundle.
         let map = unsafe { MmapOptions::new().offset(offset).len(bytes).map(file)? };
         let whole = codes.end <= bytes
             && floats.end <= bytes
@@ -115,8 +115,8 @@ impl Mapped {
 
     fn release(&self, from: usize, bytes: usize) {
         // SAFETY: the mapping is shared and read-only, so nothing in it can be lost: pages that are
-        // accessed again are read again from the file, which has not changed (see `new`). A system that
-        // ignores the advice keeps the pages.
+        // accessed again are read again from the file, which has not changed (see `new`). A system
+        // that ignores the advice keeps the pages.
         let _ = unsafe {
             self.map
                 .unchecked_advise_range(UncheckedAdvice::DontNeed, from, bytes)

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 /// Bytes of codes scanned between two releases of pages.
 const RETAINED: usize = 1 << 20;
-/// Rows of floats read between two releases of pages. The system maps about sixteen pages around each, so
-/// this is a few megabytes.
+/// Rows of floats read between two releases of pages. The system maps about sixteen pages around
+/// each, so this is a few megabytes.
 const RETAINED_ROWS: usize = 128;
 
 /// `[N, D]` embeddings. The first ones may be in a mapped file; added rows are in memory.
@@ -27,13 +27,14 @@ pub(crate) struct Rows {
 
 /// Consecutive rows that are contiguous in memory.
 pub(crate) struct Segment<'a> {
-    /// `[n, width]`.
+    /// The codes of the rows, `[n, width]`.
     pub(crate) codes: &'a [Chunk],
     released: Option<&'a Mapped>,
 }
 
 impl Segment<'_> {
-    /// Releases the pages that a search has scanned: the first `done` chunks, the last `block` of them new.
+    /// Releases the pages that a search has scanned: the first `done` chunks, the last `block` of
+    /// them new.
     pub(crate) fn passed(&self, done: usize, block: usize) {
         let step = RETAINED / CHUNK;
         if let Some(mapped) = self.released

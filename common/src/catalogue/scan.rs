@@ -1,12 +1,13 @@
-//! The search: bounds on all scores from int8 codes, then exact scores for the few rows that the bounds
-//! leave open.
+//! The search: bounds on all scores from int8 codes, then exact scores for the few rows that the
+//! bounds leave open.
 //!
 //! Let q and r be the embeddings as floats and q', r' their dequantised codes. Then
-//! `q·r = q'·r' + q·(r - r') + (q - q')·r'`, so by the Cauchy-Schwarz inequality the score is within
-//! `|q| |r - r'| + |q - q'| |r'|` of `q'·r'`. All of these lengths are known. The k-th best whale has at
-//! least the k-th best lower bound, and any row that can decide one of the first k places has an upper
-//! bound that reaches it. Only these rows are scored in floats: the result equals that of scoring all
-//! rows in floats to the last bit, including ties. This holds for any data; a bad row only costs time.
+//! `q·r = q'·r' + q·(r - r') + (q - q')·r'`, so by the Cauchy-Schwarz inequality the score is
+//! within `|q| |r - r'| + |q - q'| |r'|` of `q'·r'`. All of these lengths are known. The k-th best
+//! whale has at least the k-th best lower bound, and any row that can decide one of the first k
+//! places has an upper bound that reaches it. Only these rows are scored in floats: the result
+//! equals that of scoring all rows in floats to the last bit, including ties. This holds for any
+//! data; a bad row only costs time.
 
 use super::codes::{self, Rounding};
 use super::kernel::{Chunk, Kernel};
@@ -19,8 +20,8 @@ use std::cmp::Ordering;
 const BLOCK: usize = 256;
 /// Rows that are skipped at a time.
 const GROUP: usize = 32;
-/// How many more leading whales are collected before the floor is raised again; a larger number is less
-/// work but a lower floor.
+/// How many more leading whales are collected before the floor is raised again; a larger number is
+/// less work but a lower floor.
 const SPARE: usize = 32;
 /// An upper bound on the error where products underflow.
 const TINY: f32 = 1e-25;
@@ -55,7 +56,8 @@ impl<'a> Query<'a> {
         let mut codes = vec![];
         let Rounding { scale, error, .. } = codes::append(floats, &mut codes);
         let length = codes::length(floats);
-        // Floats round too: `dot` sums products in eight lanes, and the bounds are a few operations.
+        // Floats round too: `dot` sums products in eight lanes, and the bounds are a few
+        // operations.
         let steps = floats.len() as f32 / 8.0 + 64.0;
         let largest = length * (rows.longest() + rows.worst());
         let rounding = steps * f32::EPSILON * largest + TINY;
@@ -128,8 +130,8 @@ impl Floors {
     }
 }
 
-/// Calls `bounds(query, first_row, upper, lower)` for blocks of rows in order, and for all queries in each
-/// block, so that memory is read once for all queries.
+/// Calls `bounds(query, first_row, upper, lower)` for blocks of rows in order, and for all queries
+/// in each block, so that memory is read once for all queries.
 fn bound_all(
     queries: &[Query<'_>],
     rows: &Rows,
@@ -166,9 +168,9 @@ fn bound_all(
     }
 }
 
-/// The `most` best whales, each by its best row among those for which `takes_part` is true (called for few
-/// rows), best first; whales of equal score in the order of `before`, equal rows of a whale by their
-/// order.
+/// The `most` best whales, each by its best row among those for which `takes_part` is true (called
+/// for few rows), best first; whales of equal score in the order of `before`, equal rows of a whale
+/// by their order.
 ///
 /// `whales[row]` is below `whale_count`, or [`WITHDRAWN`].
 pub(crate) fn search(
@@ -190,8 +192,8 @@ pub(crate) fn search(
         std::slice::from_ref(&query),
         rows,
         |_, first, uppers, lowers| {
-            // Almost all rows fall short, which is checked for a group at a time. A row whose bound is
-            // NaN stays a candidate.
+            // Almost all rows fall short, which is checked for a group at a time. A row whose bound
+            // is NaN stays a candidate.
             let groups = uppers.chunks(GROUP).zip(lowers.chunks(GROUP)).enumerate();
             for (group, (uppers, lowers)) in groups {
                 let floor = floors.floor;
@@ -245,8 +247,8 @@ pub(crate) fn search(
     best
 }
 
-/// The `most` best whales for several queries of one whale, in floats. `rule` scores a whale for each
-/// query by its rows; its score is the mean over the queries, its row the most similar one.
+/// The `most` best whales for several queries of one whale, in floats. `rule` scores a whale for
+/// each query by its rows; its score is the mean over the queries, its row the most similar one.
 pub(crate) fn search_encounter(
     queries: &[&[f32]],
     rule: WhaleScore,

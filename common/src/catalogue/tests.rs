@@ -1,4 +1,5 @@
-//! The whole catalogue: its results compared with a search in floats alone, its file, and withdrawal.
+//! The whole catalogue: its results compared with a search in floats alone, its file, and
+//! withdrawal.
 
 mod on_disk;
 
@@ -143,8 +144,8 @@ fn together_in_floats(
     ranking
 }
 
-/// A random row, a row close to one of a few directions (so that close and equal scores are common), or a
-/// degenerate one.
+/// A random row, a row close to one of a few directions (so that close and equal scores are
+/// common), or a degenerate one.
 fn row(dimension: usize) -> impl Strategy<Value = Vec<f32>> {
     let spread = proptest::collection::vec(-1f32..1.0, dimension);
     let close = (0usize..3, 0usize..4, 0usize..dimension).prop_map(move |(towards, off, at)| {

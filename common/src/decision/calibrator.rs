@@ -1,8 +1,9 @@
 //! The probability that the first whale of a ranking is right.
 //!
-//! Two curves: a logistic one of score and top-1/top-2 margin (Platt, 'Probabilistic Outputs for Support
-//! Vector Machines', 1999), smooth, for a hundred cases or more; and an isotonic one of the score alone
-//! (Zadrozny and Elkan, KDD 2002), which takes any rising form and needs several hundred.
+//! Two curves: a logistic one of score and top-1/top-2 margin (Platt, 'Probabilistic Outputs for
+//! Support Vector Machines', 1999), smooth, for a hundred cases or more; and an isotonic one of the
+//! score alone (Zadrozny and Elkan, KDD 2002), which takes any rising form and needs several
+//! hundred.
 
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +58,8 @@ pub enum Curve {
 pub const MAX_POINTS: usize = 10_000;
 
 impl Calibrator {
-    /// Fits a curve to cases: the features, and whether the first whale was right. `None` without cases.
+    /// Fits a curve to cases: the features, and whether the first whale was right. `None` without
+    /// cases.
     pub fn fit(curve: Curve, cases: &[(RankingFeatures, bool)]) -> Option<Self> {
         match curve {
             Curve::Logistic => logistic(cases),
@@ -114,7 +116,8 @@ fn sigmoid(weights: &[f64; 3], features: &RankingFeatures) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 
-/// Newton's method with a small ridge penalty, so that separable groups give a steep but finite curve.
+/// Newton's method with a small ridge penalty, so that separable groups give a steep but finite
+/// curve.
 fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
     const RIDGE: f64 = 1e-2;
     const ROUNDS: usize = 50;
@@ -189,8 +192,9 @@ impl Block {
     }
 }
 
-/// Pool adjacent violators (Ayer et al. 1955), each block at its mean score. Probabilities are limited by
-/// Laplace's rule of succession: n cases that are all right give (n + 1) / (n + 2), not 1.
+/// Pool adjacent violators (Ayer et al. 1955), each block at its mean score. Probabilities are
+/// limited by Laplace's rule of succession: n cases that are all right give (n + 1) / (n + 2), not
+/// 1.
 fn isotonic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
     let mut sorted: Vec<(f32, bool)> = cases.iter().map(|(e, right)| (e.score, *right)).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -37,8 +37,8 @@ pub(in crate::catalogue) fn read(bytes: &[u8]) -> Result<Catalogue, CatalogueErr
     Ok(catalogue)
 }
 
-/// Opens the `bytes` bytes of a catalogue that start at `offset` in `file`: mapped if they are at least
-/// `map_from` and the system can map them; otherwise read into memory.
+/// Opens the `bytes` bytes of a catalogue that start at `offset` in `file`: mapped if they are at
+/// least `map_from` and the system can map them; otherwise read into memory.
 pub(in crate::catalogue) fn open(
     file: &File,
     offset: u64,
@@ -147,7 +147,8 @@ fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
     Ok(catalogue)
 }
 
-/// Checks everything after the header, in pieces that start at multiples of 64 bytes like the sections.
+/// Checks everything after the header, in pieces that start at multiples of 64 bytes like the
+/// sections.
 struct Check<'a> {
     layout: &'a Layout,
     expected: u32,

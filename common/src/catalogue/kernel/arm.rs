@@ -87,7 +87,8 @@ fn total(sums: [int32x4_t; 4]) -> i32 {
 #[inline]
 fn quarters(chunk: &Chunk) -> [int8x16_t; 4] {
     const { assert!(CHUNK == 64) };
-    // SAFETY: a referenced chunk is 64 bytes: the loads of 16 bytes from its quarters are within it.
+    // SAFETY: a referenced chunk is 64 bytes: the loads of 16 bytes from its quarters are within
+    // it.
     unsafe {
         let start = chunk.0.as_ptr();
         [

@@ -37,22 +37,22 @@ pub(super) fn avx512_vnni(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     unsafe { avx512_vnni_here(query, rows, out) }
 }
 
-/// How far ahead of the sums memory is prefetched, in bytes. The hardware prefetcher stops at the end of
-/// each 4 KiB page.
+/// How far ahead of the sums memory is prefetched, in bytes. The hardware prefetcher stops at the
+/// end of each 4 KiB page.
 const AHEAD: usize = 4096;
 
-/// Prefetches the chunk [`AHEAD`] of `here` into the second-level cache: the first has too few slots for
-/// the loads in flight, and a search that waits for memory takes a third longer.
+/// Prefetches the chunk [`AHEAD`] of `here` into the second-level cache: the first has too few
+/// slots for the loads in flight, and a search that waits for memory takes a third longer.
 #[inline(always)]
 fn prefetch(here: &Chunk) {
     let ahead = (&raw const here.0).cast::<i8>().wrapping_add(AHEAD);
-    // SAFETY: a hint that allows any address: it has no visible effect and never faults. It belongs to
-    // SSE, which every x86-64 has.
+    // SAFETY: a hint that allows any address: it has no visible effect and never faults. It belongs
+    // to SSE, which every x86-64 has.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead) }
 }
 
-/// Rows that are summed in parallel, so that the sums do not depend on each other and the query's codes
-/// are loaded once for all.
+/// Rows that are summed in parallel, so that the sums do not depend on each other and the query's
+/// codes are loaded once for all.
 const ABREAST: usize = 4;
 
 /// Processes four rows at a time, then the rest one by one.
@@ -78,8 +78,8 @@ fn avx2_here(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     by_fours!(query, rows, out, avx2_sums,);
 }
 
-/// AVX2 multiplies unsigned bytes by signed ones, so the query's signs are moved to the row. A pair of
-/// products is at most 2 * 127 * 127, which fits i16: nothing saturates.
+/// AVX2 multiplies unsigned bytes by signed ones, so the query's signs are moved to the row. A pair
+/// of products is at most 2 * 127 * 127, which fits i16: nothing saturates.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn avx2_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N]) -> [i32; N] {
@@ -113,8 +113,8 @@ fn avx2_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N]) -> [i32; N] {
 fn halves(chunk: &Chunk) -> [__m256i; 2] {
     const { assert!(CHUNK == 64) };
     let start: *const __m256i = (&raw const chunk.0).cast();
-    // SAFETY: a referenced chunk is 64 bytes, aligned to 64: both loads of 32 bytes are within it, aligned
-    // to 32.
+    // SAFETY: a referenced chunk is 64 bytes, aligned to 64: both loads of 32 bytes are within it,
+    // aligned to 32.
     unsafe { [_mm256_load_si256(start), _mm256_load_si256(start.add(1))] }
 }
 
@@ -125,9 +125,9 @@ fn avx512_vnni_here(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     by_fours!(query, rows, out, avx512_vnni_sums, shift);
 }
 
-/// VNNI also multiplies unsigned bytes by signed ones: the row's codes are shifted by 128, and 128 times
-/// the sum of the query's codes is subtracted at the end. With the largest dimension, 65,536, and at most
-/// 255 * 127 per product the sums stay below 2^31.
+/// VNNI also multiplies unsigned bytes by signed ones: the row's codes are shifted by 128, and 128
+/// times the sum of the query's codes is subtracted at the end. With the largest dimension, 65,536,
+/// and at most 255 * 127 per product the sums stay below 2^31.
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
 fn avx512_vnni_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N], shift: i32) -> [i32; N] {
@@ -144,8 +144,8 @@ fn avx512_vnni_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N], shift:
     totals(sums).map(|sum| sum.wrapping_sub(shift))
 }
 
-/// The sum of each vector's sixteen numbers. Four vectors are transposed first, which takes a third of the
-/// operations of four separate sums.
+/// The sum of each vector's sixteen numbers. Four vectors are transposed first, which takes a third
+/// of the operations of four separate sums.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn totals<const N: usize>(sums: [__m512i; N]) -> [i32; N] {
