@@ -1,4 +1,4 @@
-//! Our side of `cargo xtask bench search`: draws embeddings, searches them, and tells how long that took.
+//! Our side of `cargo xtask bench search`: draws embeddings, searches them, and reports the times.
 //!
 //! ```sh
 //! cargo run --release -p flukewatch-common --example bench_search -- draw FOLDER PHOTOS DIMENSION
@@ -17,13 +17,14 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::time::Instant;
 
-/// Of each whale that is drawn.
+/// The photos of each drawn whale.
 const PHOTOS_PER_WHALE: usize = 5;
-/// Looked up in each round.
+/// The queries of each round.
 const QUERIES: usize = 15;
-/// Whales that are asked for, as a boat does.
+/// The whales returned per query, as on a boat.
 const MOST: usize = 5;
-/// How far a photo lies from its whale's direction: the cosine of two photos of a whale is about 0.7.
+/// The distance of a photo from its whale's direction: the cosine of two photos of a whale is about
+/// 0.7.
 const SPREAD: f32 = 0.65;
 
 fn main() {
@@ -79,7 +80,7 @@ fn draw(folder: &Path, photos: usize, dimension: usize) {
     file.flush().unwrap();
 }
 
-/// The bundle with another catalogue: whales of [`PHOTOS_PER_WHALE`] photos that nobody took.
+/// Writes the bundle with a drawn catalogue: whales of [`PHOTOS_PER_WHALE`] photos each.
 fn fill(bundle: &Path, photos: usize, out: &Path) {
     let bundle = Bundle::open(bundle).unwrap();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
@@ -149,7 +150,7 @@ fn serve(folder: &Path) {
     }
 }
 
-/// The best photo by floats alone, but for the one at `left_out`.
+/// The best photo by floats alone, except the one at `left_out`.
 fn in_floats(catalogue: &Catalogue, query: &[f32], left_out: usize) -> Option<Match> {
     let mut best: Option<(f32, usize)> = None;
     for photo in (0..catalogue.len()).filter(|photo| *photo != left_out) {
@@ -185,7 +186,7 @@ fn agree(catalogue: &Catalogue) -> Value {
 struct Random(u64);
 
 impl Random {
-    /// Roughly normal: the sum of four even ones.
+    /// An approximately normal number: the sum of four uniform ones.
     fn number(&mut self) -> f32 {
         let mut sum = 0.0;
         for _ in 0..4 {
@@ -197,13 +198,13 @@ impl Random {
         sum
     }
 
-    /// A direction.
+    /// A random direction.
     fn row(&mut self, dimension: usize) -> Vec<f32> {
         let row = (0..dimension).map(|_| self.number()).collect();
         Embedding::normalised(row).unwrap().as_slice().to_vec()
     }
 
-    /// A direction near another.
+    /// A random direction near `centre`.
     fn near(&mut self, centre: &[f32]) -> Embedding {
         let off = self.row(centre.len());
         let row = centre.iter().zip(off).map(|(c, o)| c + SPREAD * o);

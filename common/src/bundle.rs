@@ -30,26 +30,26 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The bundle format that is read and written.
+/// The supported bundle format.
 pub const FORMAT: u32 = 4;
 
-/// The largest part that is read, in bytes; a catalogue apart.
+/// The size limit of a part other than the catalogue, in bytes.
 pub const MAX_PART: u64 = 512 * 1024 * 1024;
-/// The largest catalogue, in bytes: what a tar can hold.
+/// The size limit of a catalogue, in bytes: the largest entry of a tar.
 pub const MAX_CATALOGUE: u64 = (8 << 30) - 1;
-/// The largest manifest that is read, in bytes.
+/// The size limit of the manifest, in bytes.
 pub const MAX_MANIFEST: u64 = 1024 * 1024;
-/// The ending of a bundle in one file.
+/// The file extension of a single-file bundle.
 pub const EXTENSION: &str = "flukebundle";
 
-/// A model with all that belongs to it.
+/// A model with its catalogue, decision rule and description.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
-    /// What it says of itself.
+    /// The description of the bundle.
     pub manifest: Manifest,
-    /// The ONNX file.
+    /// The ONNX file of the embedding model.
     pub model: Vec<u8>,
-    /// The whales that it knows.
+    /// The enrolled whales.
     pub catalogue: Catalogue,
     /// When a whale counts as known.
     pub decision: DecisionRule,
@@ -57,7 +57,7 @@ pub struct Bundle {
     pub card: String,
     /// The model's embeddings of drawn flukes, computed where the bundle was made; may be empty.
     pub golden: Vec<Embedding>,
-    /// The ONNX file of the detector, where there is one; the manifest says how it is run.
+    /// The ONNX file of the detector, if there is one; the manifest says how it is run.
     pub detector: Option<Vec<u8>>,
     manifest_bytes: Vec<u8>,
     id: String,
@@ -70,7 +70,7 @@ struct Files {
     parts: BTreeMap<String, Part>,
 }
 
-/// What a bundle is made of; golden embeddings and a detector are added with
+/// The parts of a new bundle; golden embeddings and a detector are added with
 /// [`Bundle::with_golden`] and [`Bundle::with_detector`].
 #[derive(Clone, Debug)]
 pub struct NewBundle<'a> {
@@ -82,11 +82,11 @@ pub struct NewBundle<'a> {
     pub preparation: Preparation,
     /// The views of a photo that are embedded.
     pub views: Vec<View>,
-    /// Where the model comes from.
+    /// How the model was made.
     pub model_info: ModelInfo,
-    /// The ONNX file.
+    /// The ONNX file of the embedding model.
     pub model: Vec<u8>,
-    /// The enrolled whales; its dimension becomes the bundle's.
+    /// The enrolled whales; the catalogue's dimension becomes the bundle's.
     pub catalogue: Catalogue,
     /// When a whale counts as known.
     pub decision: DecisionRule,
@@ -205,11 +205,12 @@ impl Bundle {
 
     /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
     ///
-    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]): while the bundle is in use nothing may write to
-    /// that file. [`Bundle::save`] does not: it writes another one and renames it.
+    /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]):
+    /// while the bundle is in use, nothing may write to that file. [`Bundle::save`] is safe: it
+    /// writes a new file and renames it.
     ///
     /// # Errors
-    /// Naming the bundle and the part at fault.
+    /// When a part is missing, damaged or invalid; the error names the bundle and the part.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let files = if path.is_dir() {
             folder::read(path)?
@@ -276,12 +277,13 @@ impl Bundle {
         Ok(bundle)
     }
 
-    /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder. The same bundle always gives
-    /// the same bytes. A bundle that is there already stays until the new one is whole on the disk.
+    /// Saves the bundle: a path that ends in `.flukebundle` becomes one file, any other a folder.
+    /// The same bundle always gives the same bytes. An existing bundle stays until the new one is
+    /// complete on the disk.
     ///
     /// # Errors
-    /// When the disk does not take it, when a folder with other files is in the way, or when the bundle's public fields were
-    /// changed past its manifest ([`BundleError::Stale`]).
+    /// When writing fails, when the destination is a folder with other files, or when public fields
+    /// of the bundle no longer match its manifest ([`BundleError::Stale`]).
     pub fn save(&self, path: &Path) -> Result<(), BundleError> {
         if id_of(&self.manifest.to_bytes()?) != self.id
             && Manifest::read(path, &self.manifest_bytes)? != self.manifest
@@ -305,12 +307,12 @@ impl Bundle {
         }
     }
 
-    /// The first 12 hex digits of the SHA-256 of `manifest.json`: another bundle, another id.
+    /// The first 12 hex digits of the SHA-256 of `manifest.json`; it identifies the bundle.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// A part's file.
+    /// The content of a part, to be written.
     fn part(&self, part: &str) -> Result<Content<'_>, BundleError> {
         let borrowed = |bytes| Ok(Content::Bytes(Cow::Borrowed(bytes)));
         match part {
@@ -337,7 +339,7 @@ impl Bundle {
         BundleError::Stale { part: part.into() }
     }
 
-    /// What must hold for every bundle; `bundle` is its path or name, for errors.
+    /// Checks that the parts fit together; `bundle` is the path or name for errors.
     fn validate(&self, bundle: &str) -> Result<(), BundleError> {
         self.consistent().map_err(|why| BundleError::Inconsistent {
             bundle: bundle.to_owned(),
@@ -387,7 +389,7 @@ impl Bundle {
     }
 }
 
-/// Compares a part of `bytes` bytes with the manifest; `sha256_hex` is asked where the size is right.
+/// Compares a part of `bytes` bytes with the manifest; calls `sha256_hex` only if the size matches.
 fn verify(
     path: &Path,
     part: &str,

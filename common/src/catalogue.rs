@@ -51,59 +51,59 @@ pub struct Enrolled {
     pub source: String,
 }
 
-/// A whale that a photo may show.
+/// A candidate: a whale that a photo may show.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Match {
     /// The whale's name.
     pub whale: String,
-    /// Its score, in -1..=1: the cosine of its most similar photo, or what a [`WhaleScore`] makes of several.
+    /// The score, in -1..=1: the cosine of the most similar photo, or a [`WhaleScore`] of several.
     pub score: f32,
-    /// That photo.
+    /// The most similar photo.
     pub photo: String,
 }
 
-/// Why a catalogue cannot be read or changed.
+/// Errors of reading, searching or changing a catalogue.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CatalogueError {
-    /// An embedding of another model.
+    /// The embedding has another dimension, so it is of another model.
     #[error("embedding of dimension {got}; expected the catalogue's {expected}")]
     Dimension {
-        /// The catalogue's.
+        /// The catalogue's dimension.
         expected: usize,
-        /// The embedding's.
+        /// The embedding's dimension.
         got: usize,
     },
-    /// An empty name.
+    /// The name of a whale is empty.
     #[error("photo {photo}: the whale's name is empty")]
     Unnamed {
-        /// The photo without one.
+        /// The photo whose whale has no name.
         photo: String,
     },
-    /// An I/O error.
+    /// The file cannot be read.
     #[error("the catalogue file cannot be read: {why}")]
     Read {
-        /// What the system says.
+        /// The error of the operating system.
         why: String,
     },
-    /// The checksum differs.
+    /// The checksum of the file does not match.
     #[error("the catalogue file is damaged (checksum mismatch): copy it again")]
     Damaged,
-    /// The mapped file was written to.
+    /// The mapped file was modified while in use.
     #[error(
         "the catalogue file was modified while in use: restart; to replace a bundle, write the new one beside it and rename it"
     )]
     Changed,
-    /// Not a catalogue, or cut off.
+    /// The file is not a catalogue, or it is truncated.
     #[error("the catalogue file cannot be read: {0}")]
     Format(&'static str),
     /// Written by an older Flukewatch.
     #[error(
-        "catalogue format {got} is no longer read; expected format {known}: enrol the whales again"
+        "catalogue format {got} is no longer supported; expected format {known}: enrol the whales again"
     )]
     Older {
-        /// The file's.
+        /// The format of the file.
         got: u16,
-        /// The one that is read.
+        /// The format that this program supports.
         known: u16,
     },
     /// Written by a newer Flukewatch.
@@ -111,9 +111,9 @@ pub enum CatalogueError {
         "catalogue format {got} is newer than this program, which reads format {known}: update the program"
     )]
     Newer {
-        /// The file's.
+        /// The format of the file.
         got: u16,
-        /// The one that is read.
+        /// The format that this program supports.
         known: u16,
     },
 }
@@ -148,7 +148,7 @@ pub struct Catalogue {
 }
 
 impl PartialEq for Catalogue {
-    /// Whether they hold the same photos and embeddings in the same order, wherever these lie.
+    /// Whether both hold the same photos and embeddings in the same order, mapped or in memory.
     fn eq(&self, other: &Self) -> bool {
         self.dimension() == other.dimension()
             && self.entries == other.entries
@@ -157,7 +157,7 @@ impl PartialEq for Catalogue {
 }
 
 impl Catalogue {
-    /// A catalogue without a whale, for embeddings of `dimension` numbers.
+    /// An empty catalogue for embeddings of `dimension` numbers.
     pub fn new(dimension: usize) -> Self {
         Self {
             entries: vec![],
@@ -168,7 +168,7 @@ impl Catalogue {
         }
     }
 
-    /// Adds a photo, as the last one.
+    /// Adds a photo at the end.
     ///
     /// # Errors
     /// When the embedding has another dimension or the whale no name.
@@ -228,12 +228,12 @@ impl Catalogue {
         before - self.entries.len()
     }
 
-    /// Numbers an embedding.
+    /// The dimension of the embeddings.
     pub fn dimension(&self) -> usize {
         self.rows.dimension()
     }
 
-    /// Enrolled photos.
+    /// The number of enrolled photos.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -256,7 +256,7 @@ impl Catalogue {
         self.rows.floats(self.row(index))
     }
 
-    /// Different whales.
+    /// The number of whales with at least one photo.
     pub fn whales(&self) -> usize {
         self.names.with_photos()
     }
@@ -269,11 +269,11 @@ impl Catalogue {
         self.search_where(query.as_slice(), most, |_| true)
     }
 
-    /// As [`Catalogue::search`], over the photos whose index `takes_part`: for leave-one-out and for whales taken out. It is asked of the
-    /// photos that may decide only.
+    /// Like [`Catalogue::search`], over the photos for whose index `takes_part` is true: for
+    /// leave-one-out tests. It is called only for photos that can change the result.
     ///
     /// # Errors
-    /// As [`Catalogue::search`].
+    /// Those of [`Catalogue::search`].
     pub fn search_where(
         &self,
         query: &[f32],
@@ -294,12 +294,13 @@ impl Catalogue {
         Ok(self.matches(found))
     }
 
-    /// The `most` best whales for embeddings that show the same whale, one or several: a whale's score for each is what `rule` makes of
-    /// the cosines of its photos, its score for all of them the mean, its photo the one that matched best. Best first; whales of equal score by name. No
-    /// query, no whale.
+    /// The `most` best whales for one or several embeddings of the same whale. `rule` scores a
+    /// whale for each query by the cosines of its photos; its score is the mean over the queries,
+    /// its photo the most similar one. Best first; whales of equal score by name. Empty without a
+    /// query.
     ///
     /// # Errors
-    /// As [`Catalogue::search`].
+    /// Those of [`Catalogue::search`].
     pub fn search_encounter(
         &self,
         queries: &[Embedding],
@@ -323,20 +324,22 @@ impl Catalogue {
         Ok(self.matches(found))
     }
 
-    /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is not read but mapped: its embeddings take memory only while they are
-    /// looked at. Its checksum is checked all the same.
+    /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is mapped instead of read: its
+    /// embeddings take memory only while they are used. The checksum is verified in both cases.
     ///
-    /// The file must not be written to while the catalogue is in use; to replace it, write another and rename it.
+    /// The file must not be written to while the catalogue is in use; to replace it, write a new
+    /// one and rename it.
     ///
     /// # Errors
-    /// When it cannot be read, or is not what [`Catalogue::write_to`] wrote.
+    /// When the file cannot be read or was not written by [`Catalogue::write_to`].
     pub fn open(path: &Path) -> Result<Self, CatalogueError> {
         let file = File::open(path)?;
         let bytes = file.metadata()?.len();
         Self::open_within(&file, 0, bytes, MMAP_THRESHOLD)
     }
 
-    /// As [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from` bytes on.
+    /// Like [`Catalogue::open`], for the `bytes` bytes from `offset` on; mapped from `map_from`
+    /// bytes on.
     pub(crate) fn open_within(
         file: &File,
         offset: u64,
@@ -346,7 +349,7 @@ impl Catalogue {
         file::open(file, offset, bytes, map_from)
     }
 
-    /// Whether its embeddings lie in a mapped file, all or the first of them.
+    /// Whether all or the first of its embeddings are in a mapped file.
     pub fn is_mapped(&self) -> bool {
         self.rows.is_mapped()
     }
@@ -357,15 +360,15 @@ impl Catalogue {
         self.rows.release_pages(release);
     }
 
-    /// Writes the file; `docs/bundle.md` tells its format.
+    /// Writes the file; `docs/bundle.md` describes its format.
     ///
     /// # Errors
-    /// When `out` does not take it.
+    /// When writing to `out` fails.
     pub fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
         file::write(self, out)
     }
 
-    /// How many bytes [`Catalogue::write_to`] writes.
+    /// The number of bytes that [`Catalogue::write_to`] writes.
     pub fn file_bytes(&self) -> u64 {
         file::bytes(self)
     }
@@ -373,14 +376,15 @@ impl Catalogue {
     /// The file, as [`Catalogue::write_to`] writes it.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![];
-        self.write_to(&mut bytes).expect("memory takes the file");
+        self.write_to(&mut bytes)
+            .expect("writing to memory does not fail");
         bytes
     }
 
     /// Reads what [`Catalogue::to_bytes`] wrote.
     ///
     /// # Errors
-    /// For any other bytes.
+    /// When the bytes were not written by [`Catalogue::to_bytes`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CatalogueError> {
         file::read(bytes)
     }

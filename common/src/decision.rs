@@ -1,4 +1,4 @@
-//! Known, new, or for a person to review.
+//! The decision about an encounter: a known whale, a new one, or one for review.
 
 mod calibrator;
 
@@ -8,54 +8,57 @@ use crate::catalogue::Match;
 use crate::whale_score::{MAX_PHOTOS, WhaleScore};
 use serde::{Deserialize, Serialize};
 
-/// What Flukewatch says of an encounter.
+/// The decision about an encounter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// A whale of the catalogue.
     Known {
-        /// Its name there.
+        /// The name of the whale in the catalogue.
         whale: String,
     },
     /// A whale that the catalogue does not hold.
     New,
-    /// Too close to call: a person should look.
+    /// Between the thresholds: a person should review it.
     Review,
 }
 
 /// The rule: the score of the best whale against two thresholds.
 ///
-/// `best >= known_at` is known, `best < new_below` is new, and what lies between is for review. The thresholds belong to one
-/// model, one way of scoring whales and one catalogue; [`DecisionRule::fit`] sets them anew when whales are enrolled.
+/// `best >= known_at` is known, `best < new_below` is new, and a score between them is for review.
+/// The thresholds belong to one model, one whale score and one catalogue; [`DecisionRule::fit`]
+/// sets them again when whales are enrolled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DecisionRule {
-    /// From this score on, a known whale.
+    /// The lowest score of a known whale.
     pub known_at: f32,
-    /// Below this score, a new whale; never above `known_at`.
+    /// Scores below this are a new whale; at most `known_at`.
     pub new_below: f32,
-    /// What the thresholds were fitted on, for people.
+    /// The data that the thresholds were fitted on, for display.
     pub fitted_on: String,
     /// How a whale is scored.
     pub whale_score: WhaleScore,
-    /// The probability that the first whale is right, if it was fitted.
+    /// Computes the probability that the first whale is right, if it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrator: Option<Calibrator>,
 }
 
-/// What a rule may cost; shares in 0..=1.
+/// Limits on the errors of a rule, each a fraction in 0..=1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ErrorLimits {
-    /// Of photos of whales that are not enrolled: the most that may be given a name.
+    /// The largest fraction of photos of whales that are not enrolled that may be identified as
+    /// known.
     pub false_match_rate: f64,
-    /// Of photos of enrolled whales: the most that may be called new.
+    /// The largest fraction of photos of enrolled whales that may be called new.
     pub false_new_rate: f64,
-    /// Of photos of whales that are not enrolled: the most that may not be called new (named or for review). Where it asks for
-    /// more than `false_new_rate` allows, it wins: who must not miss a new whale takes more known ones for new.
+    /// The largest fraction of photos of whales that are not enrolled that may not be called new
+    /// (known or for review). It takes precedence over `false_new_rate`: to miss fewer new whales,
+    /// more known ones are called new.
     pub missed_new_rate: Option<f64>,
 }
 
 impl Default for ErrorLimits {
-    /// One in twenty for both errors that put a wrong word into the record.
+    /// 0.05 for both errors that put a wrong verdict into the record.
     fn default() -> Self {
         Self {
             false_match_rate: 0.05,
@@ -65,10 +68,10 @@ impl Default for ErrorLimits {
     }
 }
 
-/// The fewest scores of either kind that a threshold is set on.
+/// The fewest scores of known whales and of impostors that thresholds are fitted on.
 pub const MIN_SAMPLES: usize = 20;
 
-/// A decision rule whose numbers are out of range.
+/// The error of a decision rule with numbers out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid decision rule: {0}")]
 pub struct InvalidDecision(String);
@@ -97,7 +100,8 @@ impl DecisionRule {
         }
     }
 
-    /// What a new model begins with: whales scored by [`WhaleScore::BLEND`], thresholds that are to be fitted.
+    /// The rule of a new model: whales scored by [`WhaleScore::BLEND`], thresholds still to be
+    /// fitted.
     pub fn unfitted() -> Self {
         Self {
             whale_score: WhaleScore::BLEND,
@@ -105,7 +109,8 @@ impl DecisionRule {
         }
     }
 
-    /// The probability that the first whale of a ranking is right, in 0..=1; `None` where no curve was fitted, and 0 for an empty one.
+    /// The probability that the first whale of a ranking is right, in 0..=1; `None` without a
+    /// calibrator, and 0 for an empty ranking.
     pub fn probability(&self, ranking: &[Match]) -> Option<f64> {
         let calibrator = self.calibrator.as_ref()?;
         Some(
@@ -137,14 +142,15 @@ impl DecisionRule {
         }
     }
 
-    /// Sets the thresholds from scores on whales like those to come.
+    /// Fits the thresholds to scores of representative photos.
     ///
-    /// `known`: best score, over all whales, of photos of enrolled whales; `impostor`: best score of photos whose whale is taken
-    /// out of the catalogue. `known_at` and `new_below` keep within `limits`. Scores over all whales on both sides, since those
-    /// are what is decided on: the score of the own whale alone lies far lower, and a threshold set on it would call hardly any
-    /// whale new. Where the two groups lie so far apart that the thresholds cross, both become their middle and nothing is left
-    /// for review; a limit on missed new ones holds even then. Returns `None` where either group has fewer than [`MIN_SAMPLES`]
-    /// scores.
+    /// `known`: the best score, over all whales, of photos of enrolled whales; `impostor`: the best
+    /// score of photos whose whale is left out of the catalogue. `known_at` and `new_below` keep
+    /// within `limits`. Both groups hold scores over all whales, since the decision uses these: the
+    /// score of the photo's own whale alone is far lower, and a threshold fitted to it would call
+    /// hardly any whale new. Where the groups are so far apart that the thresholds cross, both
+    /// become the midpoint and nothing is left for review; `missed_new_rate` holds even then.
+    /// Returns `None` where either group has fewer than [`MIN_SAMPLES`] scores.
     pub fn fit(
         known: &[f32],
         impostor: &[f32],
@@ -192,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn three_answers() {
+    fn scores_give_the_three_verdicts() {
         let rule = DecisionRule::thresholds(0.6, 0.4, "");
         assert_eq!(
             rule.decide(&ranking(0.6)),
@@ -206,19 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn groups_that_overlap_leave_a_band_for_review() {
+    fn overlapping_groups_leave_scores_for_review() {
         let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
         let rule =
             DecisionRule::fit(&known, &impostor, &ErrorLimits::default(), "test".into()).unwrap();
-        let let_through = impostor.iter().filter(|&&s| s >= rule.known_at).count();
-        let turned_away = known.iter().filter(|&&s| s < rule.new_below).count();
-        assert_eq!((let_through, turned_away), (5, 5));
+        let false_matches = impostor.iter().filter(|&&s| s >= rule.known_at).count();
+        let false_new = known.iter().filter(|&&s| s < rule.new_below).count();
+        assert_eq!((false_matches, false_new), (5, 5));
         assert!(rule.new_below < rule.known_at);
     }
 
     #[test]
-    fn groups_that_lie_apart_leave_nothing_for_review() {
+    fn separate_groups_leave_nothing_for_review() {
         let rule = DecisionRule::fit(
             &[0.9; 30],
             &[0.1; 30],
@@ -230,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_scores_set_no_threshold() {
+    fn too_few_scores_give_no_rule() {
         assert_eq!(
             DecisionRule::fit(
                 &[0.9; 19],
@@ -243,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn who_must_not_miss_a_new_whale_takes_known_ones_for_new() {
+    fn a_limit_on_missed_new_whales_takes_precedence() {
         let known: Vec<f32> = (0..100).map(|i| 0.30 + 0.005 * i as f32).collect();
         let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
         for (most, missed) in [(0.2, 20), (0.01, 1)] {
@@ -274,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_rules_are_refused() {
+    fn invalid_rules_are_rejected() {
         let good = DecisionRule::thresholds(0.6, 0.4, "");
         let mut crossed = good.clone();
         crossed.new_below = 0.7;

@@ -2,11 +2,12 @@
 
 use crate::pixel_box::PixelBox;
 
-/// A box that a detector takes for a fluke.
+/// A fluke that a detector found in a frame.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
-    /// Where it is in the frame, in the frame's pixels.
+    /// The box of the fluke, in pixels of the frame.
     pub region: PixelBox,
-    /// How sure the detector is, in 0..=1. Comparable between frames of one detector, no probability.
+    /// The detector's score, in 0..=1: comparable between frames of one detector, not a
+    /// probability.
     pub score: f32,
 }

@@ -1,17 +1,18 @@
-//! The embedding: a photo as a point on the unit sphere, near the other photos of the same whale.
+//! The embedding: a photo as a point on the unit sphere, close to the other photos of the same
+//! whale.
 
 use serde::{Deserialize, Serialize};
 
-/// Why numbers do not make an embedding.
+/// The error of numbers that are not an embedding.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EmbeddingError {
-    /// No numbers at all.
+    /// There are no numbers.
     #[error("the embedding is empty")]
     Empty,
-    /// NaN or infinite numbers: the model or its input is broken.
+    /// A number is NaN or infinite: the model or its input is faulty.
     #[error("the embedding holds a number that is not finite (position {0})")]
     NotFinite(usize),
-    /// A zero vector has no direction.
+    /// All numbers are zero, so there is no direction.
     #[error("the embedding is zero everywhere and has no direction")]
     Zero,
 }
@@ -21,7 +22,7 @@ pub enum EmbeddingError {
 pub struct Embedding(Vec<f32>);
 
 impl Embedding {
-    /// Normalises `values`.
+    /// Normalises `values` to length 1.
     ///
     /// # Errors
     /// When they are empty, not finite, or all zero.
@@ -63,7 +64,7 @@ impl Embedding {
         &self.0
     }
 
-    /// D.
+    /// The dimension, `D`.
     pub fn dimension(&self) -> usize {
         self.0.len()
     }
@@ -74,7 +75,7 @@ impl Embedding {
         dot(&self.0, &other.0)
     }
 
-    /// For the wire: one signed byte a number.
+    /// Quantised for the wire: one signed byte per number.
     pub fn compact(&self) -> CompactEmbedding {
         let peak = self.0.iter().fold(0f32, |m, v| m.max(v.abs()));
         let scale = peak / 127.0;
@@ -85,12 +86,12 @@ impl Embedding {
     }
 }
 
-/// An embedding at one byte a number, as a sighting carries it.
+/// An embedding at one byte per number, as it is sent in a sighting.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompactEmbedding {
-    /// What one step of a byte is worth.
+    /// The value of one quantisation step.
     pub scale: f32,
-    /// `[D] i8`.
+    /// The quantised numbers, `[D] i8`.
     pub values: Vec<i8>,
 }
 
@@ -98,7 +99,7 @@ impl CompactEmbedding {
     /// Back to floats, normalised.
     ///
     /// # Errors
-    /// When what came over the wire is no embedding.
+    /// When the numbers are not an embedding.
     pub fn expand(&self) -> Result<Embedding, EmbeddingError> {
         Embedding::normalised(
             self.values
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_direction_is_refused() {
+    fn numbers_without_a_direction_are_rejected() {
         assert_eq!(Embedding::normalised(vec![]), Err(EmbeddingError::Empty));
         assert_eq!(
             Embedding::normalised(vec![0.0; 4]),

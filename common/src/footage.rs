@@ -1,4 +1,5 @@
-//! What a sighting rests on: which encounter it belongs to, where the fluke was in its frames, and how good the crops were.
+//! The evidence of a sighting: its encounter, the boxes of the fluke in the frames, and the quality
+//! of the crops.
 
 use crate::pixel_box::PixelBox;
 use serde::{Deserialize, Serialize};
@@ -6,68 +7,69 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// How many boxes of the fluke a sighting carries at most.
+/// The most boxes of a sighting.
 pub const MAX_BOXES: usize = 32;
-/// How many crops a sighting's verdict rests on at most.
+/// The most crops of a sighting.
 pub const MAX_CROPS: usize = 10;
-/// What is 1 in a crop's quality, in per cent.
+/// The best value of a crop's quality, in per cent.
 const WHOLE: u8 = 100;
 
-/// What a sighting rests on.
+/// The evidence of a sighting: encounter, boxes and crops.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Footage {
-    /// The encounter: the id of its first sighting, which is this one's own where no other came before. A whale that dives and comes
-    /// back within minutes makes another sighting of the same encounter.
+    /// The encounter: the id of its first sighting, which may be this one. A whale that dives and
+    /// comes back within minutes makes another sighting of the same encounter.
     pub encounter: Uuid,
     /// The size of the camera's frames.
     pub frame: FrameSize,
-    /// Where the fluke was, in order of time; at most [`MAX_BOXES`], the first and the last among them.
+    /// The boxes of the fluke, ordered by time; at most [`MAX_BOXES`], including the first and the
+    /// last.
     pub boxes: Vec<TimedBox>,
     /// The crops that were matched, best first: the picture is the first. At most [`MAX_CROPS`].
     pub crops: Vec<CropQuality>,
-    /// Crops of the encounter's earlier sightings that the verdict rests on besides.
+    /// The number of crops of the encounter's earlier sightings that the verdict also uses.
     pub earlier_crops: u8,
-    /// The detector's best score of the fluke, in 0..=1; `None` where no detector looked.
+    /// The detector's best score of the fluke, in 0..=1; `None` without a detector.
     pub detector: Option<f32>,
-    /// The boat's configuration.
+    /// The identity of the boat's configuration.
     pub config: ConfigId,
 }
 
 /// The size of a camera's frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrameSize {
-    /// Pixels across.
+    /// The width in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// The height in pixels.
     pub height: u32,
 }
 
-/// Where the fluke was at a moment.
+/// The box of the fluke in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimedBox {
-    /// Milliseconds after the sighting's begin.
+    /// Milliseconds after the sighting's start.
     pub after: u32,
-    /// The box in the frame.
+    /// The box, in pixels of the frame.
     pub region: PixelBox,
 }
 
-/// How much a crop can tell, each in per cent.
+/// The quality of a crop, in per cent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CropQuality {
-    /// When it was taken, in milliseconds after the sighting's begin.
+    /// When it was taken, in milliseconds after the sighting's start.
     pub after: u32,
-    /// How sharp it is.
+    /// The sharpness of the crop.
     pub sharpness: u8,
-    /// How large it is beside what the model looks at.
+    /// The size of the crop relative to the model's input.
     pub size: u8,
-    /// How far its outline is that of a fluke that shows its whole underside.
+    /// How well the outline matches a fluke that shows its whole underside.
     pub angle: u8,
-    /// How much of it is neither burnt out nor black.
+    /// The part of the crop that is neither overexposed nor black.
     pub exposure: u8,
 }
 
 impl CropQuality {
-    /// All of it in one number, in per cent: the product.
+    /// The overall quality in per cent: the product of the four.
     pub fn total(&self) -> u8 {
         let parts = [self.sharpness, self.size, self.angle, self.exposure];
         let product: f32 = parts.iter().map(|p| f32::from(*p) / 100.0).product();
@@ -75,13 +77,13 @@ impl CropQuality {
     }
 }
 
-/// What tells a configuration from another: the first eight bytes of the SHA-256 of its file.
+/// The identity of a configuration: the first eight bytes of the SHA-256 of its file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ConfigId(pub [u8; 8]);
 
-/// Why a text is no [`ConfigId`].
+/// The error of a text that is not a [`ConfigId`].
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no configuration's identity: it has 16 hexadecimal digits")]
+#[error("invalid configuration identity '{0}'; expected 16 hexadecimal digits")]
 pub struct InvalidConfigId(pub String);
 
 impl fmt::Display for ConfigId {
@@ -118,7 +120,7 @@ impl Footage {
         let why = if self.boxes.is_empty() || self.boxes.len() > MAX_BOXES {
             "expected 1 to 32 boxes"
         } else if !self.boxes.is_sorted_by_key(|b| b.after) {
-            "boxes are not in order of time"
+            "boxes are not ordered by time"
         } else if !self.boxes.iter().all(inside) {
             "a box lies outside the frame"
         } else if self.crops.is_empty() || self.crops.len() > MAX_CROPS {
@@ -134,7 +136,7 @@ impl Footage {
     }
 }
 
-/// Footage that no boat can have recorded.
+/// The error of footage that a boat cannot have recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid footage: {0}")]
 pub struct InvalidFootage(&'static str);
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_s_identity_is_read_as_it_is_written() {
+    fn a_configuration_identity_round_trips() {
         let id = ConfigId([0, 1, 2, 0x7f, 0x80, 0xff, 9, 10]);
         assert_eq!(id.to_string(), "0001027f80ff090a");
         assert_eq!(id.to_string().parse(), Ok(id));
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told() {
+    fn invalid_footage_is_rejected() {
         type Change = fn(&mut Footage);
         let changes: [Change; 9] = [
             |f| f.boxes.clear(),

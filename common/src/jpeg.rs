@@ -2,27 +2,27 @@
 
 /// The bytes that every JPEG file starts with.
 pub const START: [u8; 2] = [0xff, START_OF_IMAGE];
-/// Starts an image.
+/// The code of the marker that starts an image (SOI).
 pub const START_OF_IMAGE: u8 = 0xd8;
-/// Ends an image.
+/// The code of the marker that ends an image (EOI).
 pub const END_OF_IMAGE: u8 = 0xd9;
-/// Starts a segment of Huffman tables.
+/// The code of the marker of a segment of Huffman tables (DHT).
 pub const HUFFMAN_TABLES: u8 = 0xc4;
-/// Starts a scan, whose segment the entropy-coded data follow.
+/// The code of the marker that starts a scan (SOS); entropy-coded data follow its segment.
 pub const START_OF_SCAN: u8 = 0xda;
 
-/// A marker and where it stands.
+/// A marker and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {
-    /// Its second byte.
+    /// The second byte, which says what kind of marker it is.
     pub code: u8,
-    /// The offset of its first byte.
+    /// The offset of the first byte.
     pub start: usize,
 }
 
-/// The markers behind the first [`START`] of `jpeg`, until the image or the bytes end; none where it
-/// does not start with one. Segments are skipped, so that a preview in one does not count, and so
-/// are entropy-coded data with their restart markers.
+/// The markers after the first [`START`] of `jpeg`, until the image or the bytes end; none if it
+/// does not start with one. Segments are skipped, including a preview in one, and so are
+/// entropy-coded data with their restart markers.
 pub fn markers(jpeg: &[u8]) -> impl Iterator<Item = Marker> {
     let mut next = jpeg.starts_with(&START).then_some(START.len());
     std::iter::from_fn(move || {
@@ -36,7 +36,7 @@ pub fn markers(jpeg: &[u8]) -> impl Iterator<Item = Marker> {
         next = match code {
             END_OF_IMAGE => None,
             START_OF_IMAGE => Some(end),
-            // Every other marker starts a segment that begins with its length.
+            // Every other marker starts a segment, which starts with its length.
             _ => jpeg
                 .get(end..end + 2)
                 .map(|length| end + usize::from(u16::from_be_bytes([length[0], length[1]]))),
@@ -51,7 +51,8 @@ pub fn is_complete(jpeg: &[u8]) -> bool {
     markers(jpeg).any(|marker| marker.code == END_OF_IMAGE)
 }
 
-/// Not a stuffed zero, a fill byte, or a restart marker within entropy-coded data.
+/// Whether the byte after 0xff makes a marker: not a stuffed zero, a fill byte, or a restart marker
+/// within entropy-coded data.
 fn is_marker(byte: u8) -> bool {
     !matches!(byte, 0x00 | 0x01 | 0xd0..=0xd7 | 0xff)
 }

@@ -1,4 +1,4 @@
-//! What boat, workstation and shore must agree on.
+//! Contracts shared by boat, workstation and shore.
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine turns that into an embedding ([`engine`], [`embedding`]), the
 //! catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or *review* ([`decision`]), and the answer

@@ -1,4 +1,4 @@
-//! A box in a picture.
+//! Rectangles in pixels of a picture.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PixelBox {
-    /// Left edge.
+    /// The left edge, inclusive.
     pub x0: u32,
-    /// Top edge.
+    /// The top edge, inclusive.
     pub y0: u32,
-    /// Right edge, exclusive.
+    /// The right edge, exclusive.
     pub x1: u32,
-    /// Bottom edge, exclusive.
+    /// The bottom edge, exclusive.
     pub y1: u32,
 }
 
@@ -27,22 +27,22 @@ impl PixelBox {
         }
     }
 
-    /// Pixels across; 0 for a box turned inside out.
+    /// The width in pixels; 0 for an inverted box.
     pub fn width(&self) -> u32 {
         self.x1.saturating_sub(self.x0)
     }
 
-    /// Pixels down; 0 for a box turned inside out.
+    /// The height in pixels; 0 for an inverted box.
     pub fn height(&self) -> u32 {
         self.y1.saturating_sub(self.y0)
     }
 
-    /// Pixels covered.
+    /// The number of pixels that it covers.
     pub fn area(&self) -> u64 {
         u64::from(self.width()) * u64::from(self.height())
     }
 
-    /// The part that lies in a picture of `width` x `height`, if any does.
+    /// The part within a picture of `width` x `height`; `None` if it is empty.
     pub fn within(&self, width: u32, height: u32) -> Option<Self> {
         let clipped = Self {
             x0: self.x0.min(width),
@@ -53,7 +53,7 @@ impl PixelBox {
         (clipped.area() > 0).then_some(clipped)
     }
 
-    /// The least box around `bounds`, if there is one, and the pixel at `x`, `y`.
+    /// The smallest box around `bounds`, if any, and the pixel at `x`, `y`.
     pub fn with_pixel(bounds: Option<Self>, x: u32, y: u32) -> Self {
         let pixel = Self {
             x0: x,
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_box_is_cut_at_the_picture() {
+    fn a_box_is_clipped_to_the_picture() {
         let b = PixelBox {
             x0: 5,
             y0: 5,
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn boxes_grow_by_pixels_and_overlap_by_shares() {
+    fn boxes_grow_by_pixels_and_overlap_is_a_fraction() {
         let one = PixelBox::with_pixel(None, 3, 4);
         assert_eq!((one.area(), one.x0, one.y1), (1, 3, 5));
         let grown = PixelBox::with_pixel(Some(one), 1, 5);
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_turned_inside_out_is_empty() {
+    fn an_inverted_box_is_empty() {
         let b = PixelBox {
             x0: 9,
             y0: 2,

@@ -1,29 +1,29 @@
-//! Where a sighting was, and whose clock its times are of.
+//! The position of a sighting and the time source of its timestamps.
 
 use serde::{Deserialize, Serialize};
 
-/// What a position rests on. The order is the wire's: new ones go to the end.
+/// The quality of a GNSS fix. The order is that of the wire format: append new ones at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FixQuality {
-    /// GNSS without corrections.
+    /// A GNSS fix without corrections.
     Autonomous,
-    /// GNSS with corrections (DGPS, SBAS).
+    /// A GNSS fix with corrections (DGPS, SBAS).
     Differential,
-    /// Real-time kinematic, its ambiguities not settled: some decimetres.
+    /// Real-time kinematic with unresolved ambiguities: accurate to decimetres.
     RtkFloat,
-    /// Real-time kinematic: some centimetres.
+    /// Real-time kinematic: accurate to centimetres.
     Rtk,
-    /// Dead reckoning from the last fix.
+    /// Estimated by dead reckoning from the last fix.
     Estimated,
-    /// Entered by hand.
+    /// A position that was entered by hand.
     Manual,
-    /// A simulator's.
+    /// Produced by a simulator.
     Simulated,
 }
 
 impl FixQuality {
-    /// All there are.
+    /// Every quality, in the order of the wire format.
     pub const ALL: [Self; 7] = [
         Self::Autonomous,
         Self::Differential,
@@ -34,7 +34,7 @@ impl FixQuality {
         Self::Simulated,
     ];
 
-    /// Its name, as programs read it.
+    /// The name in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Autonomous => "autonomous",
@@ -47,32 +47,32 @@ impl FixQuality {
         }
     }
 
-    /// The one of this name.
+    /// The quality with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|q| q.as_str() == name)
     }
 }
 
-/// Where the boat was when a sighting began. Angles are in degrees.
+/// The position of the boat when a sighting started. Angles are in degrees.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// North of the equator, -90 to 90 (WGS 84).
+    /// The latitude, -90 to 90, positive north (WGS 84).
     pub latitude: f64,
-    /// East of Greenwich, -180 to 180.
+    /// The longitude, -180 to 180, positive east.
     pub longitude: f64,
-    /// What it rests on.
+    /// The quality of the fix.
     pub quality: FixQuality,
-    /// How far the fix was from the sighting's begin, in milliseconds.
+    /// The time between the fix and the sighting's start, in milliseconds.
     pub age: u32,
-    /// Satellites in use.
+    /// The number of satellites in use.
     pub satellites: Option<u8>,
-    /// Horizontal dilution of precision.
+    /// The horizontal dilution of precision.
     pub hdop: Option<f32>,
-    /// Speed over ground, in knots.
+    /// The speed over ground, in knots.
     pub speed: Option<f32>,
-    /// Course over ground, true, 0 to 360.
+    /// The true course over ground, 0 to 360.
     pub course: Option<f32>,
-    /// Where the bow points, true, 0 to 360.
+    /// The true heading of the bow, 0 to 360.
     pub heading: Option<f32>,
 }
 
@@ -90,23 +90,24 @@ impl Position {
     }
 }
 
-/// Which clock a sighting's times are of. The order is the wire's: new ones go to the end.
+/// The clock of a sighting's timestamps. The order is that of the wire format: append new ones at
+/// the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TimeSource {
-    /// The computer's clock, unverified.
+    /// The system clock, not verified.
     System,
     /// The boat's GNSS receiver.
     Gnss,
-    /// A replay: frames are dated from the start of the program on.
+    /// A replay: frame timestamps count from the start of the program.
     Replay,
 }
 
 impl TimeSource {
-    /// All there are.
+    /// Every time source, in the order of the wire format.
     pub const ALL: [Self; 3] = [Self::System, Self::Gnss, Self::Replay];
 
-    /// Its name, as programs read it.
+    /// The name in JSON and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::System => "system",
@@ -115,18 +116,18 @@ impl TimeSource {
         }
     }
 
-    /// The one of this name.
+    /// The time source with this name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|s| s.as_str() == name)
     }
 }
 
-/// How far a sighting's times can be trusted.
+/// The time source of a sighting's timestamps and its error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeBasis {
-    /// Whose time it is.
+    /// The clock that the timestamps come from.
     pub source: TimeSource,
-    /// How far off it may be, in milliseconds; `None` where nothing on board can tell.
+    /// The largest possible error in milliseconds; `None` if unknown.
     pub uncertainty: Option<u32>,
 }
 
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_lead_back() {
+    fn names_round_trip() {
         for quality in FixQuality::ALL {
             assert_eq!(FixQuality::parse(quality.as_str()), Some(quality));
         }
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_that_is_nowhere_makes_no_sense() {
+    fn an_invalid_position_is_rejected() {
         let azores = Position {
             latitude: 38.5,
             longitude: -28.6,

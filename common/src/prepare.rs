@@ -1,4 +1,4 @@
-//! From a photo to the numbers that a model takes: once, for training, evaluation and the boat alike.
+//! From a photo to the input of a model: one implementation for training, evaluation and the boat.
 //!
 //! decode → crop the box with padding → grey or colour → stretch or letterbox with antialiasing → normalise.
 
@@ -10,52 +10,52 @@ use ndarray::Array3;
 use serde::{Deserialize, Serialize};
 use std::io::Cursor;
 
-/// The longest side of a photo that is decoded, in pixels.
+/// The limit on each side of a photo, in pixels.
 pub const MAX_SIDE: u32 = 16_384;
-/// The most pixels of a photo that is decoded.
+/// The limit on the number of pixels of a photo.
 pub const MAX_PIXELS: u64 = 100_000_000;
 
-/// Why a photo cannot be used.
+/// Errors of decoding or preparing a photo.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// Nothing there.
+    /// The file is empty.
     #[error("the picture file is empty (0 bytes)")]
     Empty,
-    /// Neither JPEG nor PNG.
+    /// The file is neither JPEG nor PNG.
     #[error("not a JPEG or PNG picture")]
     UnknownFormat,
-    /// Larger than is decoded; decided from the header, before memory is taken.
+    /// The photo exceeds the size limits; checked in the header, before memory is allocated.
     #[error(
-        "the picture is {width} x {height} pixels; at most {MAX_SIDE} a side and {MAX_PIXELS} in all are read"
+        "the picture is {width} x {height} pixels; the limit is {MAX_SIDE} per side and {MAX_PIXELS} in total"
     )]
     TooLarge {
-        /// Pixels across.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Pixels down.
+        /// The height of the picture in pixels.
         height: u32,
     },
-    /// Cut off or damaged.
+    /// The file is truncated or damaged.
     #[error("the picture cannot be decoded: {0}")]
     Undecodable(String),
     /// A box that touches no pixel of the photo.
     #[error("the box ({}, {})-({}, {}) lies outside the picture of {width} x {height} pixels", .region.x0, .region.y0, .region.x1, .region.y1)]
     BoxOutside {
-        /// The box.
+        /// The box, in pixels of the picture.
         region: PixelBox,
-        /// Pixels across.
+        /// The width of the picture in pixels.
         width: u32,
-        /// Pixels down.
+        /// The height of the picture in pixels.
         height: u32,
     },
-    /// A preparation that no model can have.
-    #[error("the preparation is unusable: {0}")]
+    /// The numbers of the preparation are out of range.
+    #[error("invalid preparation: {0}")]
     InvalidPreparation(String),
 }
 
 /// Decodes a JPEG or PNG file to 8-bit RGB, turned upright as its EXIF orientation says.
 ///
 /// # Errors
-/// For anything but a whole JPEG or PNG within [`MAX_SIDE`] and [`MAX_PIXELS`].
+/// For anything but a complete JPEG or PNG within [`MAX_SIDE`] and [`MAX_PIXELS`].
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
     if bytes.is_empty() {
         return Err(PrepareError::Empty);
@@ -85,13 +85,13 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
     Ok(picture.into_rgb8())
 }
 
-/// Grey or colour.
+/// The channels of a model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Colour {
     /// One channel: luma by Rec. 601.
     Grey,
-    /// Red, green, blue.
+    /// Three channels: red, green, blue.
     Rgb,
 }
 
@@ -99,34 +99,34 @@ pub enum Colour {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
-    /// Both sides to the input's, whatever the aspect.
+    /// Both sides are scaled to the input's; the aspect is not kept.
     Stretch,
     /// The aspect is kept; the rest is filled with the crop's mean colour.
     Letterbox,
 }
 
-/// What a bundle says of its model's input.
+/// How a bundle's model is given a photo.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preparation {
-    /// Pixels down.
+    /// The height of the input in pixels.
     pub height: u32,
-    /// Pixels across.
+    /// The width of the input in pixels.
     pub width: u32,
-    /// Channels.
+    /// The channels of the input.
     pub colour: Colour,
     /// How the crop fills the input.
     pub fit: Fit,
-    /// How far the box is widened on each side, as a share of its width and height.
+    /// How far the box is widened on each side, as a fraction of its width and height.
     pub padding: f32,
-    /// Subtracted from each value 0..=255, a number a channel.
+    /// Subtracted from each value 0..=255, one number per channel.
     pub mean: Vec<f32>,
-    /// Divides what is left, a number a channel.
+    /// Divides the result, one number per channel.
     pub std: Vec<f32>,
 }
 
 impl Preparation {
-    /// 1 or 3.
+    /// The number of channels, 1 or 3.
     pub fn channels(&self) -> usize {
         match self.colour {
             Colour::Grey => 1,
@@ -145,7 +145,7 @@ impl Preparation {
             return bad("the padding must be 0 to 1");
         }
         if self.mean.len() != self.channels() || self.std.len() != self.channels() {
-            return bad("mean and std need one number a channel");
+            return bad("mean and std need one number per channel");
         }
         if self.mean.iter().any(|m| !m.is_finite())
             || self.std.iter().any(|d| !d.is_finite() || *d <= 0.0)
@@ -155,7 +155,7 @@ impl Preparation {
         Ok(())
     }
 
-    /// `region` widened by the padding and cut at the photo's edges.
+    /// `region` widened by the padding and clipped to the photo.
     ///
     /// # Errors
     /// [`PrepareError::BoxOutside`] when the box touches no pixel.

@@ -1,4 +1,4 @@
-//! Sample data for the tests of all crates; behind the feature `samples`.
+//! Sample data for the tests of all crates, enabled by the feature `samples`.
 
 use crate::catalogue::Match;
 use crate::clock::Timestamp;
@@ -141,7 +141,7 @@ pub fn with_picture(
     (sighting, picture)
 }
 
-/// A JPEG file of `width` x `height` pixels; another one for each `seed`.
+/// A JPEG file of `width` x `height` pixels; each `seed` gives a different one.
 ///
 /// # Panics
 /// Never: the encoder writes to memory.
@@ -151,6 +151,6 @@ pub fn jpeg(width: u32, height: u32, seed: u8) -> Vec<u8> {
     let mut file = vec![];
     JpegEncoder::new(&mut file)
         .encode_image(&image)
-        .expect("memory takes the file");
+        .expect("writing to memory does not fail");
     file
 }

@@ -1,4 +1,5 @@
-//! A sighting: one encounter with one whale, or a whale's return in it, as a boat reports it.
+//! A sighting: one encounter with one whale, or a part of it between two dives, as a boat reports
+//! it.
 
 use crate::catalogue::Match;
 use crate::clock::Timestamp;
@@ -12,18 +13,19 @@ use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
 
-/// The name of a boat: 1 to 32 of `a-z`, `0-9` and `-`, so that it may stand in an MQTT topic and a file name.
+/// The name of a boat: 1 to 32 of `a-z`, `0-9` and `-`, so that it is valid in an MQTT topic and a
+/// file name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct BoatId(String);
 
-/// Why a text is no boat's name.
+/// The error of a text that is not a valid boat name.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("'{0}' is no boat's name: use 1 to 32 of the characters a-z, 0-9 and -")]
+#[error("invalid boat name '{0}'; expected 1 to 32 of the characters a-z, 0-9 and -")]
 pub struct InvalidBoatId(pub String);
 
 impl BoatId {
-    /// The name.
+    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,90 +64,95 @@ impl fmt::Display for BoatId {
     }
 }
 
-/// One encounter with one whale, or the part of it between two dives: [`Footage::encounter`] tells which belong together.
+/// One encounter with one whale, or the part of it between two dives; [`Footage::encounter`] says
+/// which sightings belong together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sighting {
     /// A UUIDv7, made on the boat; the same sighting never has two.
     pub id: Uuid,
-    /// Who saw it.
+    /// The boat that recorded it.
     pub boat: BoatId,
-    /// Counts the boat's sightings from 1 without a gap, so that shore can tell that one is missing.
+    /// The number of the sighting on its boat, from 1 without a gap, so that shore notices a
+    /// missing one.
     pub sequence: u64,
-    /// Which of the boat's cameras.
+    /// The name of the camera.
     pub camera: String,
     /// When the first frame with the fluke was taken.
     pub started: Timestamp,
-    /// When the last one was.
+    /// When the last frame with the fluke was taken.
     pub ended: Timestamp,
-    /// Frames with the fluke.
+    /// The number of frames with the fluke.
     pub frames: u32,
-    /// What the boat says.
+    /// The verdict of the boat.
     pub verdict: Verdict,
-    /// The whales that it may be, best first, each once; at most [`MAX_CANDIDATES`].
+    /// The candidate whales, best first, each once; at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Match>,
     /// The encounter's embedding, so that shore can match again against a larger catalogue.
     pub embedding: CompactEmbedding,
     /// The best picture: the crop of the fluke.
     pub picture: PictureInfo,
-    /// Where the fluke was in the frame that the picture is cut from.
+    /// The box of the fluke in the frame that the picture was cropped from.
     pub region: PixelBox,
-    /// Which bundle decided ([`crate::bundle::Bundle::id`]).
+    /// The id of the bundle that was used ([`crate::bundle::Bundle::id`]).
     pub bundle: String,
-    /// Which engine ran the model, as `tract 0.23.9 f32`.
+    /// The engine that ran the model, e.g. `tract 0.23.9 f32`.
     pub engine: String,
-    /// The probability that the first candidate is right, in 0..=1; `None` where the bundle has no curve for it. Since version 2 of the
-    /// message.
+    /// The probability that the first candidate is right, in 0..=1; `None` where the bundle has no
+    /// calibrator. Since version 2 of the message.
     pub probability: Option<f32>,
-    /// Where the boat was; `None` where it did not know. Since version 3 of the message.
+    /// The position of the boat; `None` where it is unknown. Since version 3 of the message.
     pub position: Option<Position>,
-    /// Whose clock [`Sighting::started`] and [`Sighting::ended`] are of; `None` before version 3 of the message.
+    /// The time source of [`Sighting::started`] and [`Sighting::ended`]; `None` before version 3 of
+    /// the message.
     pub time: Option<TimeBasis>,
-    /// What it rests on: encounter, places, crops; `None` before version 4 of the message.
+    /// The encounter, boxes and crops behind the verdict; `None` before version 4 of the message.
     pub footage: Option<Footage>,
 }
 
-/// How many candidates a sighting carries at most.
+/// The most candidates of a sighting.
 pub const MAX_CANDIDATES: usize = 5;
 
-/// What the picture of a sighting must be when it arrives.
+/// The announcement of the picture of a sighting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PictureInfo {
     /// SHA-256 of the JPEG file.
     pub sha256: [u8; 32],
-    /// Its size.
+    /// The size of the JPEG file in bytes.
     pub bytes: u32,
-    /// Pixels across.
+    /// The width of the picture in pixels.
     pub width: u32,
-    /// Pixels down.
+    /// The height of the picture in pixels.
     pub height: u32,
 }
 
-/// The picture of a sighting; it follows the sighting in a message of its own, so that a thin link carries identities first.
+/// The picture of a sighting, a separate message after the sighting, so that a slow link carries
+/// identities first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Picture {
-    /// The sighting that it belongs to.
+    /// The id of the sighting that it belongs to.
     pub sighting: Uuid,
-    /// Whose boat.
+    /// The boat that took it.
     pub boat: BoatId,
-    /// The JPEG file, as [`PictureInfo`] announced it.
+    /// The JPEG file that [`PictureInfo`] announced.
     pub jpeg: Vec<u8>,
 }
 
-/// Which message of a sighting.
+/// The kinds of message that a sighting is sent in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum MessageKind {
-    /// The sighting itself.
+    /// The message with the [`Sighting`].
     Sighting,
-    /// Its picture.
+    /// The message with the [`Picture`].
     Picture,
 }
 
-/// Shore's word that messages are stored for good; only on it may a boat forget them.
+/// An acknowledgement from shore that messages are stored durably; a boat deletes a message only
+/// after its ack.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
-    /// Whose messages.
+    /// The boat that sent the messages.
     pub boat: BoatId,
-    /// Which: sighting and part.
+    /// The stored messages, each by sighting id and kind.
     pub stored: Vec<(Uuid, MessageKind)>,
 }
 
@@ -154,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn boats_have_plain_names() {
+    fn boat_names_are_plain() {
         assert_eq!(
             "song-of-the-whale".parse::<BoatId>().unwrap().as_str(),
             "song-of-the-whale"

@@ -1,4 +1,4 @@
-//! Where on the broker what travels.
+//! The MQTT topics of messages and acks.
 //!
 //! `flukewatch/v1/<boat>/sighting` and `flukewatch/v1/<boat>/picture` go from boat to shore, `flukewatch/v1/<boat>/ack`
 //! back. All at QoS 1, none retained.
@@ -10,7 +10,7 @@ pub const ALL_SIGHTINGS: &str = "flukewatch/v1/+/sighting";
 /// All pictures of all boats, for shore to subscribe to.
 pub const ALL_PICTURES: &str = "flukewatch/v1/+/picture";
 
-/// Where `boat` publishes a `part`.
+/// The topic on which `boat` publishes messages of kind `part`.
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
     match part {
         MessageKind::Sighting => format!("flukewatch/v1/{boat}/sighting"),
@@ -18,12 +18,12 @@ pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
     }
 }
 
-/// Where `boat` hears what shore has stored.
+/// The topic on which `boat` receives acks.
 pub fn of_acks(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/ack")
 }
 
-/// The boat and the part that a topic names; `None` for any other topic.
+/// The boat and the message kind that a topic names; `None` for any other topic.
 pub fn parse(topic: &str) -> Option<(BoatId, MessageKind)> {
     let (boat, part) = topic.strip_prefix("flukewatch/v1/")?.split_once('/')?;
     let part = match part {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_names_boat_and_part() {
+    fn a_topic_names_boat_and_message_kind() {
         let boat: BoatId = "balaena".parse().unwrap();
         for part in [MessageKind::Sighting, MessageKind::Picture] {
             assert_eq!(parse(&of_message(&boat, part)), Some((boat.clone(), part)));

@@ -1,24 +1,27 @@
-//! How the cosines of a whale's photos become its one score.
+//! The score of a whale, from the cosines of its photos.
 //!
-//! The most similar photo alone is easily led astray: one blurred photo that looks like everything. A second and a third photo
-//! that agree say more, but a whale seen once must not lose by having no others. The blend here takes both:
-//! `best * first + (1 - best) * mean of the highest`, over as many photos as the whale has, at most [`WhaleScore::top_k`].
-//! It is never above the cosine of the most similar photo, and equal to it for a whale of one photo.
+//! The most similar photo alone is easily misled, e.g. by one blurred photo that resembles
+//! everything. Two or three photos that agree are more reliable, but a whale with one photo must
+//! not score lower for that. The blend uses both:
+//! `best * first + (1 - best) * mean of the highest`, over as many photos as the whale has, at most
+//! [`WhaleScore::top_k`]. It never exceeds the cosine of the most similar photo, and equals it for
+//! a whale of one photo.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// The most photos of a whale that a score looks at.
+/// The most photos of a whale that a score uses.
 pub const MAX_PHOTOS: usize = 5;
 
-/// The rule; part of a bundle's decision.
+/// How a whale is scored; part of a bundle's decision rule.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhaleScore {
-    /// The weight of the most similar photo, in 0..=1; the rest goes to the mean of the most similar ones.
+    /// The weight of the most similar photo, in 0..=1; the mean of the `top_k` most similar ones
+    /// has the rest.
     pub best_weight: f32,
-    /// Of how many photos that mean is, from 1 to [`MAX_PHOTOS`].
+    /// The number of photos in that mean, from 1 to [`MAX_PHOTOS`].
     pub top_k: usize,
 }
 
@@ -34,7 +37,7 @@ impl WhaleScore {
         top_k: 3,
     };
 
-    /// Whether the numbers are in their ranges.
+    /// Whether `best_weight` and `top_k` are in range.
     pub fn is_valid(&self) -> bool {
         (0.0..=1.0).contains(&self.best_weight) && (1..=MAX_PHOTOS).contains(&self.top_k)
     }
@@ -50,7 +53,7 @@ impl WhaleScore {
             return first;
         }
         let mean = counted.iter().sum::<f32>() / counted.len() as f32;
-        // A bound may be infinite, and nothing times infinity is no number.
+        // A bound may be infinite, and 0 times infinity is NaN.
         if self.best_weight <= 0.0 {
             mean
         } else if self.best_weight >= 1.0 {
@@ -61,10 +64,10 @@ impl WhaleScore {
     }
 }
 
-/// Why a text is no way of scoring whales.
+/// The error of a text that does not name a whale score.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "'{0}' is no way of scoring whales: use best, mean:K, blend or blend:W:K (W in 0 to 1, K from 1 to {MAX_PHOTOS} photos)"
+    "unknown whale score '{0}'; expected best, mean:K, blend or blend:W:K (W in [0, 1], K from 1 to {MAX_PHOTOS} photos)"
 )]
 pub struct InvalidWhaleScore(pub String);
 
@@ -108,8 +111,8 @@ impl FromStr for WhaleScore {
     }
 }
 
-/// The highest cosines of a whale's photos, highest first; of fixed size, so that a search holds one for each whale without an
-/// allocation.
+/// The highest cosines of a whale's photos, highest first; of fixed size, so that a search holds
+/// one per whale without an allocation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TopScores {
     cosines: [f32; MAX_PHOTOS],
@@ -126,7 +129,7 @@ impl Default for TopScores {
 }
 
 impl TopScores {
-    /// Takes in one photo's cosine; of more than `most` photos (at most [`MAX_PHOTOS`]) the highest stay.
+    /// Inserts the cosine of a photo, keeping the `most` highest (at most [`MAX_PHOTOS`]).
     pub fn insert(&mut self, cosine: f32, most: usize) {
         let most = most.clamp(1, MAX_PHOTOS);
         let count = usize::from(self.count);
@@ -158,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn worked_by_hand() {
+    fn scores_worked_by_hand() {
         let photos = highest(&[0.2, 0.8, 0.5, 0.6], 3);
         assert_eq!(photos.as_slice(), [0.8, 0.6, 0.5]);
         assert_eq!(WhaleScore::BEST.of(&photos), 0.8);
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn ways_are_written_and_read() {
+    fn names_round_trip() {
         for (text, way) in [
             ("best", WhaleScore::BEST),
             ("blend:0.5:3", WhaleScore::BLEND),

@@ -1,4 +1,4 @@
-//! The envelope: what every message starts with, so that it is never misread.
+//! The envelope: the header of every message, with kind, version and checksum.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -20,68 +20,69 @@
 use crate::sighting::{Ack, Picture, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The largest message that is sent or read, envelope included. A sighting is about 2 kB, a picture at most 200 kB.
+/// The size limit of a message in bytes, envelope included. A sighting is about 2 kB, a picture at
+/// most 200 kB.
 pub const MAX_MESSAGE: usize = 256 * 1024;
 
 const MAGIC: [u8; 4] = *b"FLKW";
 const HEADER: usize = 11;
 
-/// Why bytes are no message, or no message that this version reads.
+/// Errors of encoding or decoding a message.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WireError {
-    /// Over [`MAX_MESSAGE`].
+    /// The message exceeds [`MAX_MESSAGE`].
     #[error("the message is {0} bytes, more than the {MAX_MESSAGE} allowed")]
     TooLarge(usize),
-    /// Shorter than the envelope.
-    #[error("the message is cut off: {0} bytes, where the envelope alone takes {HEADER}")]
+    /// The bytes are shorter than the envelope.
+    #[error("the message is truncated: {0} bytes; the envelope alone has {HEADER}")]
     Truncated(usize),
-    /// Not Flukewatch's.
+    /// The bytes are not a Flukewatch message.
     #[error("not a Flukewatch message: it does not start with FLKW")]
     Foreign,
-    /// Another kind than the reader expects.
-    #[error("a message of kind {got} came where a {wanted} was expected")]
+    /// The message is of another kind than expected.
+    #[error("message of kind {got}; expected a {wanted}")]
     WrongKind {
-        /// The kind's number.
+        /// The number of the kind in the envelope.
         got: u8,
         /// The name of the expected kind.
         wanted: &'static str,
     },
     /// Written by a newer Flukewatch.
     #[error(
-        "a {kind} of version {got} came, but this program reads versions up to {known}: update it"
+        "{kind} version {got} is newer than this program, which reads up to {known}: update the program"
     )]
     Newer {
-        /// The kind's name.
+        /// The name of the kind.
         kind: &'static str,
         /// The version in the envelope.
         got: u16,
-        /// The newest that is read.
+        /// The newest supported version.
         known: u16,
     },
-    /// Damaged on the way.
+    /// The checksum does not match.
     #[error("the message is damaged: its checksum does not match")]
     Checksum,
-    /// Whole, but not what it says.
-    #[error("the message's payload is no {0}")]
+    /// The payload is not a valid message of its kind.
+    #[error("invalid payload of a {0} message")]
     Payload(&'static str),
 }
 
-/// What may travel in an envelope.
+/// A message that can be sent in an envelope.
 pub trait Message: Serialize + DeserializeOwned {
     /// The kind's number in the envelope.
     const KIND: u8;
-    /// The kind's name, for people.
+    /// The kind's name, for display.
     const NAME: &'static str;
-    /// The version that is written, and the newest that is read.
+    /// The version that is written, and the newest that can be read.
     const VERSION: u16;
 
-    /// Reads the payload of a version up to [`Message::VERSION`]; `None` where it is none.
+    /// Decodes the payload of a version up to [`Message::VERSION`]; `None` if it is invalid.
     fn read(payload: &[u8], _version: u16) -> Option<Self> {
         whole(payload)
     }
 }
 
-/// A payload, and nothing after it.
+/// Decodes a payload; `None` if it is invalid or followed by other bytes.
 fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
     match postcard::take_from_bytes(payload) {
         Ok((message, [])) => Some(message),
@@ -95,8 +96,9 @@ impl Message for Sighting {
     const VERSION: u16 = 4;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        // Version 1 ends before the probability, version 2 before position and time, version 3 before the footage. What is absent is one
-        // byte, 0: with these behind, an old payload is a new one.
+        // Version 1 ends before the probability, version 2 before position and time, version 3
+        // before the footage. An absent field is one byte, 0: with these appended, an old payload
+        // is a new one.
         let absent: &[u8] = match version {
             1 => &[0; 4],
             2 => &[0; 3],
@@ -142,7 +144,7 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, WireError> {
 /// Takes a message out of its envelope.
 ///
 /// # Errors
-/// For anything but one whole, undamaged message of kind `M` and a version that this program knows.
+/// For anything but one complete message of kind `M` in a supported version.
 pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, WireError> {
     if bytes.len() > MAX_MESSAGE {
         return Err(WireError::TooLarge(bytes.len()));

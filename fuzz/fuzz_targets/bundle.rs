@@ -1,5 +1,5 @@
-//! A bundle in one file: as it comes, and with sizes and checksums made right, so that what lies behind them is read; then what a boat does
-//! with one that it could open.
+//! A single-file bundle: unchanged, and with repaired sizes and checksums, so that the parts are
+//! read; then the operations of a boat on a bundle that was opened.
 #![no_main]
 
 use flukewatch_common::bundle::{
@@ -24,12 +24,12 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// A file that lies nowhere on the disk.
+/// An anonymous file in memory.
 static FILE: LazyLock<File> = LazyLock::new(|| {
     memfd_create("bundle", MemfdFlags::CLOEXEC).map_or_else(|e| panic!("{e}"), File::from)
 });
 
-/// Parts and their usual files.
+/// The parts and their default files.
 const FILES: [(&str, &str); 6] = [
     PARTS[0],
     PARTS[1],
@@ -39,7 +39,7 @@ const FILES: [(&str, &str); 6] = [
     DETECTOR_PART,
 ];
 
-/// Opens what lies in `bytes`.
+/// Opens a bundle from `bytes`.
 fn open(bytes: &[u8]) -> Option<Bundle> {
     let written = FILE.set_len(0).and_then(|()| FILE.write_all_at(bytes, 0));
     written.unwrap_or_else(|e| panic!("{e}"));
@@ -50,7 +50,8 @@ fn open(bytes: &[u8]) -> Option<Bundle> {
     .ok()
 }
 
-/// Takes a bundle apart: two bytes for each length, of the manifest and of the parts but the last, and all of them behind.
+/// Splits the input into manifest and parts: two bytes for the length of each except the last part,
+/// then their contents.
 fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 6])> {
     let (lengths, mut rest) = bytes.split_first_chunk::<12>()?;
     let mut take = |length: usize| {
@@ -70,7 +71,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 6])> {
     ))
 }
 
-/// The other way round.
+/// The inverse of [`split`].
 fn joined(manifest: &[u8], parts: &[Vec<u8>; 6]) -> Vec<u8> {
     let pieces = || std::iter::once(manifest).chain(parts.iter().map(Vec::as_slice));
     let lengths = pieces()
@@ -79,7 +80,8 @@ fn joined(manifest: &[u8], parts: &[Vec<u8>; 6]) -> Vec<u8> {
     lengths.chain(pieces().flatten().copied()).collect()
 }
 
-/// A tar of the parts, named as the manifest says; its sizes and checksums are those of the parts.
+/// A tar of the parts, named as in the manifest, whose sizes and checksums are set to those of the
+/// parts.
 fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 6]) -> io::Result<Vec<u8>> {
     repair::catalogue(&mut parts[1]);
     let mut said: Value = serde_json::from_slice(manifest).unwrap_or_default();
@@ -119,14 +121,14 @@ fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 6]) -> io::Result<Vec<u8>> {
     tar.into_inner()
 }
 
-/// What a boat does with a bundle.
+/// The operations of a boat on a bundle.
 fn use_it(bundle: Bundle) {
     let catalogue = &bundle.catalogue;
     let again = Catalogue::from_bytes(&catalogue.to_bytes());
     assert_eq!(
         again.as_ref(),
         Ok(catalogue),
-        "what was read is written and read again"
+        "a bundle that was read round-trips"
     );
     let queries = (0..catalogue.len())
         .filter_map(|i| Embedding::normalised(catalogue.embedding(i).to_vec()).ok());
@@ -228,7 +230,7 @@ fn make_seeds() -> Option<[Vec<u8>; 2]> {
     let manifest = serde_json::to_vec(&bundle.manifest).ok()?;
     let separate = joined(&manifest, &parts);
     let whole = pack(&manifest, &mut parts).ok()?;
-    // It is read as what a boat can use, or the search starts with nothing.
+    // The seed must be a valid bundle, or the fuzzer has no useful start.
     use_it(open(&whole)?);
     Some([
         [b"W".as_slice(), &whole].concat(),
@@ -238,7 +240,7 @@ fn make_seeds() -> Option<[Vec<u8>; 2]> {
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample bundle is none")));
+        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample bundle is invalid")));
     },
     |bytes: &[u8]| {
         let opened = match bytes.split_first() {

@@ -1,4 +1,4 @@
-//! `edge.toml`: read, or rejected with what is wrong and where.
+//! `edge.toml`: parsed, or rejected with the error and its position.
 #![no_main]
 
 use flukewatch_edge::config::{Config, ConfigError};
@@ -7,7 +7,7 @@ use std::path::Path;
 
 const EXAMPLE: &str = include_str!("../../edge/edge.example.toml");
 
-/// What the boat makes of a configuration before it does anything.
+/// The checks of a boat on a configuration at start.
 fn take(config: &Config) {
     let (encounter, uplink) = (&config.encounter, &config.uplink);
     assert!(encounter.gap_millis(10.0) > 0 && encounter.max_millis() > 0);

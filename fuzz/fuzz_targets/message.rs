@@ -1,4 +1,5 @@
-//! What anybody may publish to shore's broker, and what a boat takes for an ack; also with the right checksum.
+//! Messages that anyone may publish to shore's broker, and acks that a boat receives; also with a
+//! valid checksum.
 #![no_main]
 
 use flukewatch_common::pixel_box::PixelBox;
@@ -11,7 +12,7 @@ use flukewatch_shore::store::Content;
 
 const JPEG: &[u8] = include_bytes!("../seeds/baseline.jpg");
 
-/// Whatever shore takes, it can send on as it is.
+/// A message that shore accepts can be encoded again.
 fn take(bytes: &[u8]) {
     for topic in ["flukewatch/v1/a/sighting", "flukewatch/v1/a/picture"] {
         let Ok(Content::Sighting(sighting)) = validate(topic, bytes).content else {
@@ -43,7 +44,7 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
         footage: None,
         ..sighting.clone()
     };
-    // Version 1 ends before what is absent here.
+    // Version 1 ends before the fields that are absent here.
     let mut old = wire::encode(&old).ok()?;
     old.truncate(old.len() - 4);
     old[5] = 1;
@@ -71,7 +72,7 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample sighting is none")));
+        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample sighting is invalid")));
     },
     |bytes: &[u8]| {
         take(bytes);

@@ -14,7 +14,8 @@ const LAYOUTS: [PixelLayout; 6] = [
     PixelLayout::Planar444,
 ];
 
-/// PixelLayout and range in a byte, width and height in two each, stride in four; then the frame.
+/// Pixel layout and range in one byte, width and height in two each, stride in four; then the
+/// frame.
 fn seed(layout: u8, width: u16, height: u16, stride: u32) -> Vec<u8> {
     let mut bytes = vec![layout];
     bytes.extend(

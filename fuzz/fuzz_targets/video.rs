@@ -67,6 +67,6 @@ libfuzzer_sys::fuzz_target!(
                 Ok(_) | Err(DemuxError::InvalidFrame(_)) => {}
             }
         }
-        panic!("the video never ends");
+        panic!("the video does not end");
     }
 );

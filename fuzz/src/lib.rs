@@ -1,16 +1,17 @@
-//! What the fuzz targets share.
+//! Code shared by the fuzz targets.
 
 use std::path::PathBuf;
 
 pub mod receiver;
 pub mod repair;
 
-/// The environment variable that names the folder where a target writes its seeds, in the place of a search.
+/// The environment variable with the folder to which a target writes its seeds instead of fuzzing.
 pub const SEEDS: &str = "FLUKEWATCH_SEEDS";
 
-/// What a search begins with: well-formed inputs, made by Flukewatch itself so that they are always of the newest format.
+/// Writes the seeds of a target: valid inputs, made by Flukewatch itself so that they always have
+/// the newest format.
 ///
-/// Does nothing but where [`SEEDS`] is set; then it writes them and ends the program.
+/// Does nothing unless [`SEEDS`] is set; then it writes them and exits.
 ///
 /// # Panics
 /// When they cannot be written.

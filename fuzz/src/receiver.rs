@@ -21,7 +21,7 @@ pub fn receive(bytes: &[u8], read: impl Fn(&[u8]) -> Vec<NavUpdate>) {
     let positions = Arc::new(PositionHistory::new(Duration::from_secs(60), true));
     let mut fix_assembler = FixAssembler::new(positions.clone(), utc_clock.clone());
     let mut lines = Lines::default();
-    // In two pieces, as a line gives them.
+    // In two pieces, as a serial line delivers them.
     let (first, rest) = bytes.split_at(bytes.len() / 2);
     for piece in [first, rest, b"\n"] {
         lines.push(piece, |line| {

@@ -1,13 +1,14 @@
-//! Checksums made right: a search would hardly ever hit one, and never see what lies behind it.
+//! Repairs checksums: the fuzzer would hardly ever hit a valid one and never reach the code after
+//! it.
 
-/// Puts the right checksum into the envelope of a message ([`flukewatch_common::wire`]).
+/// Sets a valid checksum in the envelope of a message ([`flukewatch_common::wire`]).
 pub fn message(bytes: &mut [u8]) {
     if let Some((head, payload)) = bytes.split_at_mut_checked(11) {
         head[7..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
     }
 }
 
-/// Puts the right checksums into the first 64 bytes of a catalogue of format 2.
+/// Sets valid checksums in the first 64 bytes of a catalogue of format 2.
 pub fn catalogue(bytes: &mut [u8]) {
     let Some((head, rest)) = bytes.split_at_mut_checked(64) else {
         return;

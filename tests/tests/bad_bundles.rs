@@ -51,7 +51,7 @@ fn a_changed_byte_is_reported_with_its_part() {
             &bundle,
             &[
                 text(&bundle),
-                &format!("its {part} is not the one that the manifest names"),
+                &format!("its {part} does not match the manifest"),
             ],
         );
     }
@@ -79,14 +79,11 @@ fn a_damaged_single_file_bundle_is_rejected() {
     let mut changed = whole.clone();
     changed[at] ^= 1;
     fs::write(&bundle, changed).unwrap();
-    refused(
-        &bundle,
-        &["its model is not the one that the manifest names"],
-    );
+    refused(&bundle, &["its model does not match the manifest"]);
     fs::write(&bundle, &whole[..at]).unwrap();
     refused(&bundle, &[text(&bundle), "the file is damaged or cut off"]);
     fs::write(&bundle, []).unwrap();
-    refused(&bundle, &[text(&bundle), "is no bundle"]);
+    refused(&bundle, &[text(&bundle), "is not a bundle"]);
 }
 
 #[test]

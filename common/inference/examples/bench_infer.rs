@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release --example bench_infer -- floats MODEL.onnx OUT.onnx    # the model without its quantisation
-//! cargo run --release --example bench_infer -- serve MODEL.onnx stripped 1    # or as-is; on so many threads
+//! cargo run --release --example bench_infer -- serve MODEL.onnx stripped 1    # or as-is; on 1 thread
 //! ```
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 

@@ -1,6 +1,6 @@
-//! tract as it comes, without what Flukewatch adds to it: a peer of `cargo xtask bench infer`.
+//! Unmodified tract, without the kernels that Flukewatch adds: a peer of `cargo xtask bench infer`.
 //!
-//! Nothing of Flukewatch is linked in here, and so none of its kernels.
+//! Nothing of Flukewatch is linked, so none of its kernels are used.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 mod turns;

@@ -1,8 +1,8 @@
-// The shim: TensorRT's C++ behind the plain C of flukewatch_trt.h. One source for TensorRT 8.5 and later, compiled once for each
-// major version; `cargo xtask shim` does it.
+// The shim: TensorRT's C++ interface behind the plain C of flukewatch_trt.h. One source for TensorRT 8.5 and later, compiled once for
+// each major version by `cargo xtask shim`.
 //
-// Nothing links to TensorRT or CUDA: both are opened here. Values of enums come from the headers, since they differ between majors. A
-// class of TensorRT only ever grows at its end within a major, so that headers and library may differ in the minor version.
+// Nothing links to TensorRT or CUDA: both are opened at run time. Values of enums come from the headers, since they differ between major
+// versions. Within a major version, TensorRT's classes only grow at their end, so headers and library may differ in the minor version.
 
 #include "flukewatch_trt.h"
 
@@ -17,7 +17,7 @@
 #include <string>
 
 #if NV_TENSORRT_MAJOR == 1
-// TensorRT-RTX, whose version 1 is the interface of TensorRT 11. Only for checks on a desk: no Jetson has it.
+// TensorRT-RTX, whose version 1 has the interface of TensorRT 11. Only for tests on a desktop: no Jetson has it.
 #define INTERFACE 11
 #define INFER_FILE "libtensorrt_rtx.so.1"
 #define PARSER_FILE "libtensorrt_onnxparser_rtx.so.1"
@@ -31,14 +31,14 @@
 
 static_assert(INTERFACE > 8 || (INTERFACE == 8 && NV_TENSORRT_MINOR >= 5), "the shim needs the headers of TensorRT 8.5 or later");
 
-// Builds can be ended since TensorRT 8.6.
+// Builds can be cancelled since TensorRT 8.6.
 #define CAN_STOP (INTERFACE > 8 || NV_TENSORRT_MINOR >= 6)
 
 namespace {
 
 using nvinfer1::Dims;
 
-// libcuda, as far as it is needed; its names and types are fixed for good. A handle is a pointer, memory on the GPU a number.
+// The part of libcuda that is needed; its names and types are stable. A handle is a pointer, GPU memory a number.
 struct Cuda {
     using Device = int;
     using Memory = unsigned long long;
@@ -61,7 +61,7 @@ struct Cuda {
     int (*finish)(void *) = nullptr;
     int (*error_name)(int, const char **) = nullptr;
 
-    // Gives the name of the first function that is missing.
+    // Returns the name of the first missing function.
     const char *find(void *library) {
         const char *missing = nullptr;
         auto get = [&](auto &function, const char *name) {
@@ -101,7 +101,7 @@ struct Cuda {
 constexpr int COMPUTE_MAJOR = 75, COMPUTE_MINOR = 76;
 constexpr unsigned NON_BLOCKING = 1;
 
-// A library once opened stays: CUDA and TensorRT have threads and handlers at exit that outlive every handle.
+// A library stays open: CUDA and TensorRT have threads and exit handlers that outlive every handle.
 struct Library {
     void *handle = nullptr;
     bool open(const char *asked, const char *usual, std::string &why) {
@@ -120,9 +120,9 @@ struct Library {
     }
 };
 
-// TensorRT's log goes to the caller; the last error is kept, since TensorRT tells its reasons only here.
+// Passes TensorRT's log to the caller and keeps the last error, since TensorRT gives its reasons only in the log.
 struct Log final : nvinfer1::ILogger {
-    flukewatch_trt_log tell = nullptr;
+    flukewatch_trt_log sink = nullptr;
     void *user = nullptr;
     char last_error[512] = "";
 
@@ -136,7 +136,7 @@ struct Log final : nvinfer1::ILogger {
         } else if (severity != Severity::kINFO) {
             return;
         }
-        if (tell) tell(user, level, line);
+        if (sink) sink(user, level, line);
     }
     void forget() { last_error[0] = 0; }
     std::string reason(const char *otherwise) const { return last_error[0] ? last_error : otherwise; }
@@ -147,13 +147,13 @@ int32_t fail(int32_t status, const std::string &reason, char *why, size_t why_by
     return status;
 }
 
-// The failure that was caught; to be called where it was, since nothing may be thrown into Rust.
+// Reports the exception being handled; called in every catch block, since no exception may reach Rust.
 int32_t thrown(char *why, size_t why_bytes) try {
     throw;
 } catch (const std::exception &e) {
     return fail(FLUKEWATCH_TRT_FAILED, e.what(), why, why_bytes);
 } catch (...) {
-    return fail(FLUKEWATCH_TRT_FAILED, "something was thrown", why, why_bytes);
+    return fail(FLUKEWATCH_TRT_FAILED, "unknown exception", why, why_bytes);
 }
 
 #if CAN_STOP
@@ -194,7 +194,7 @@ struct flukewatch_trt {
 
 struct flukewatch_trt_plan {
     flukewatch_trt *trt = nullptr;
-    // Ended in the opposite order.
+    // Destroyed in the opposite order.
     std::unique_ptr<nvinfer1::IRuntime> runtime;
     std::unique_ptr<nvinfer1::ICudaEngine> engine;
     std::unique_ptr<nvinfer1::IExecutionContext> context;
@@ -220,22 +220,22 @@ namespace {
 int32_t open_cuda(flukewatch_trt &trt, const flukewatch_trt_where &where, std::string &reason) {
     std::string said;
     if (!trt.cuda_library.open(where.cuda, "libcuda.so.1", said)) {
-        reason = "there is no driver of NVIDIA's: " + said;
+        reason = "no NVIDIA driver: " + said;
         return FLUKEWATCH_TRT_NO_DRIVER;
     }
     Cuda &cuda = trt.cuda;
     if (const char *missing = cuda.find(trt.cuda_library.handle)) {
-        reason = std::string("the driver of NVIDIA's lacks ") + missing;
+        reason = std::string("the NVIDIA driver lacks ") + missing;
         return FLUKEWATCH_TRT_NO_DRIVER;
     }
     if (int error = cuda.init(0)) {
-        reason = "the driver of NVIDIA's does not start: " + cuda.name_of(error);
+        reason = "the NVIDIA driver does not start: " + cuda.name_of(error);
         // CUDA_ERROR_NO_DEVICE
         return error == 100 ? FLUKEWATCH_TRT_NO_DEVICE : FLUKEWATCH_TRT_NO_DRIVER;
     }
     int count = 0;
     if (int error = cuda.device_count(&count)) {
-        reason = "the driver does not say how many GPUs there are: " + cuda.name_of(error);
+        reason = "the driver cannot count the GPUs: " + cuda.name_of(error);
         return FLUKEWATCH_TRT_NO_DEVICE;
     }
     if (where.device < 0 || where.device >= count) {
@@ -250,7 +250,7 @@ int32_t open_cuda(flukewatch_trt &trt, const flukewatch_trt_where &where, std::s
     if (!error) error = cuda.device_attribute(&about.compute_major, COMPUTE_MAJOR, trt.device);
     if (!error) error = cuda.device_attribute(&about.compute_minor, COMPUTE_MINOR, trt.device);
     if (!error) error = cuda.device_memory(&memory, trt.device);
-    // TensorRT works in the context that all of the CUDA runtime shares.
+    // TensorRT uses the primary context, which the CUDA runtime shares.
     if (!error) error = cuda.retain(&trt.context, trt.device);
     if (!error) error = cuda.make_current(trt.context);
     if (error) {
@@ -277,13 +277,13 @@ int32_t open_tensorrt(flukewatch_trt &trt, const flukewatch_trt_where &where, st
     }
     auto version = trt.infer.get<int32_t (*)()>("getInferLibVersion");
     if (!version) {
-        reason = "what was opened as TensorRT has no getInferLibVersion";
+        reason = "the TensorRT library has no getInferLibVersion";
         return FLUKEWATCH_TRT_NO_LIBRARY;
     }
     trt.version = version();
     flukewatch_trt_about &about = trt.about;
     split(trt.version, about.library);
-    // Since TensorRT 10 the library says more of itself than that one number.
+    // Since TensorRT 10 the library gives more than that one number.
     const char *parts[] = {"getInferLibMajorVersion", "getInferLibMinorVersion", "getInferLibPatchVersion", "getInferLibBuildVersion"};
     about.library[3] = -1;
     for (int i = 0; i < 4; ++i)
@@ -304,7 +304,7 @@ int32_t open_tensorrt(flukewatch_trt &trt, const flukewatch_trt_where &where, st
     trt.make_parser = trt.parser.get<decltype(trt.make_parser)>("createNvOnnxParser_INTERNAL");
     auto parser_version = trt.parser.get<int (*)()>("getNvOnnxParserVersion");
     if (!trt.make_builder || !trt.make_runtime || !trt.make_parser || !parser_version) {
-        reason = "TensorRT lacks what makes a builder, a runtime or a parser";
+        reason = "TensorRT lacks the functions that create a builder, a runtime or a parser";
         return FLUKEWATCH_TRT_NO_LIBRARY;
     }
     trt.parser_version = parser_version();
@@ -323,20 +323,21 @@ int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewa
         reason = "the GPU cannot be used: " + trt.cuda.name_of(error);
         return FLUKEWATCH_TRT_FAILED;
     }
-    // The library's own version: it asks for the one that the caller was compiled with, and within a major all of them fit.
+    // Pass the library's own version: it checks the version that the caller was compiled with, and within a major version all are
+    // compatible.
     std::unique_ptr<IBuilder> builder(static_cast<IBuilder *>(trt.make_builder(&trt.log, trt.version)));
-    if (!builder) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT makes no builder");
+    if (!builder) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a builder");
     uint32_t flags = 0;
 #if INTERFACE < 10
     flags |= 1U << static_cast<uint32_t>(NetworkDefinitionCreationFlag::kEXPLICIT_BATCH);
 #endif
     std::unique_ptr<INetworkDefinition> network(builder->createNetworkV2(flags));
-    if (!network) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT makes no network");
+    if (!network) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a network");
     std::unique_ptr<nvonnxparser::IParser> parser(
         static_cast<nvonnxparser::IParser *>(trt.make_parser(network.get(), &trt.log, trt.parser_version)));
-    if (!parser) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT makes no parser");
+    if (!parser) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a parser");
     if (!parser->parse(onnx, count)) {
-        reason = trt.log.reason("TensorRT does not say why");
+        reason = trt.log.reason("TensorRT gives no reason");
         if (parser->getNbErrors() > 0) {
             auto error = parser->getError(0);
             reason = "node " + std::to_string(error->node()) + ": " + (error->desc() ? error->desc() : "");
@@ -345,7 +346,7 @@ int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewa
     }
     if (go_on && !go_on(user)) return FLUKEWATCH_TRT_STOPPED;
     std::unique_ptr<IBuilderConfig> config(builder->createBuilderConfig());
-    if (!config) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT makes no builder's settings");
+    if (!config) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a builder configuration");
     if (options.workspace_bytes) config->setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, options.workspace_bytes);
 #if INTERFACE < 11
     if (options.int8) config->setFlag(BuilderFlag::kINT8);
@@ -359,9 +360,9 @@ int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewa
 #endif
     std::unique_ptr<IHostMemory> plan(builder->buildSerializedNetwork(*network, *config));
     if (go_on && !go_on(user)) return FLUKEWATCH_TRT_STOPPED;
-    if (!plan || !plan->size()) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT does not say why");
+    if (!plan || !plan->size()) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT gives no reason");
     if (keep(user, plan->data(), plan->size()) != 0) {
-        reason = "the plan was not kept";
+        reason = "the plan could not be stored";
         return FLUKEWATCH_TRT_MISUSE;
     }
     return FLUKEWATCH_TRT_OK;
@@ -407,13 +408,13 @@ int32_t bind(flukewatch_trt_plan &plan, std::string &reason) {
     if (!error) error = cuda.allocate(&plan.input, plan.inputs * sizeof(float));
     if (!error) error = cuda.allocate(&plan.output, plan.outputs * sizeof(float));
     if (error) {
-        reason = "the GPU gives no memory: " + cuda.name_of(error);
+        reason = "GPU memory cannot be allocated: " + cuda.name_of(error);
         return FLUKEWATCH_TRT_FAILED;
     }
     auto address = [](Cuda::Memory memory) { return reinterpret_cast<void *>(static_cast<uintptr_t>(memory)); };
     if (!plan.context->setInputShape(input, in) || !plan.context->setTensorAddress(input, address(plan.input)) ||
         !plan.context->setTensorAddress(output, address(plan.output)))
-        return unfit(plan.trt->log.reason("TensorRT does not take the addresses of input and output"));
+        return unfit(plan.trt->log.reason("TensorRT rejects the addresses of input and output"));
     return FLUKEWATCH_TRT_OK;
 }
 
@@ -427,10 +428,10 @@ int32_t flukewatch_trt_major(void) { return NV_TENSORRT_MAJOR; }
 
 int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user, flukewatch_trt **out, char *why,
                             size_t why_bytes) try {
-    if (!where || !out) return fail(FLUKEWATCH_TRT_MISUSE, "open without where or out", why, why_bytes);
+    if (!where || !out) return fail(FLUKEWATCH_TRT_MISUSE, "open: a required argument is NULL", why, why_bytes);
     *out = nullptr;
     auto trt = std::make_unique<flukewatch_trt>();
-    trt->log.tell = log;
+    trt->log.sink = log;
     trt->log.user = user;
     std::string reason;
     int32_t status = open_cuda(*trt, *where, reason);
@@ -450,7 +451,7 @@ void flukewatch_trt_describe(const flukewatch_trt *trt, flukewatch_trt_about *ou
 
 int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count, const flukewatch_trt_options *options,
                              flukewatch_trt_keep keep, flukewatch_trt_go_on go_on, void *user, char *why, size_t why_bytes) try {
-    if (!trt || !onnx || !options || !keep) return fail(FLUKEWATCH_TRT_MISUSE, "build without a part", why, why_bytes);
+    if (!trt || !onnx || !options || !keep) return fail(FLUKEWATCH_TRT_MISUSE, "build: a required argument is NULL", why, why_bytes);
     std::string reason;
     int32_t status = build(*trt, onnx, count, *options, keep, go_on, user, reason);
     return status == FLUKEWATCH_TRT_OK ? status : fail(status, reason, why, why_bytes);
@@ -460,7 +461,7 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
 
 int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count, flukewatch_trt_plan **out, char *why,
                             size_t why_bytes) try {
-    if (!trt || !bytes || !out) return fail(FLUKEWATCH_TRT_MISUSE, "load without a part", why, why_bytes);
+    if (!trt || !bytes || !out) return fail(FLUKEWATCH_TRT_MISUSE, "load: a required argument is NULL", why, why_bytes);
     *out = nullptr;
     trt->log.forget();
     if (int error = trt->cuda.make_current(trt->context))
@@ -468,11 +469,11 @@ int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count
     auto plan = std::make_unique<flukewatch_trt_plan>();
     plan->trt = trt;
     plan->runtime.reset(static_cast<nvinfer1::IRuntime *>(trt->make_runtime(&trt->log, trt->version)));
-    if (!plan->runtime) return fail(FLUKEWATCH_TRT_FAILED, trt->log.reason("TensorRT makes no runtime"), why, why_bytes);
+    if (!plan->runtime) return fail(FLUKEWATCH_TRT_FAILED, trt->log.reason("TensorRT cannot create a runtime"), why, why_bytes);
     plan->engine.reset(plan->runtime->deserializeCudaEngine(bytes, count));
-    if (!plan->engine) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT does not say why"), why, why_bytes);
+    if (!plan->engine) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT gives no reason"), why, why_bytes);
     plan->context.reset(plan->engine->createExecutionContext());
-    if (!plan->context) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT does not say why"), why, why_bytes);
+    if (!plan->context) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT gives no reason"), why, why_bytes);
     std::string reason;
     int32_t status = bind(*plan, reason);
     if (status != FLUKEWATCH_TRT_OK) return fail(status, reason, why, why_bytes);
@@ -488,22 +489,22 @@ void flukewatch_trt_shape_of(const flukewatch_trt_plan *plan, flukewatch_trt_sha
     if (plan && out) *out = plan->shape;
 }
 
-// Nothing is allocated on the way of an image, but for the reason of a failure.
+// Running an image allocates nothing, except the reason of a failure.
 int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t inputs, float *output, size_t outputs, char *why,
                            size_t why_bytes) try {
     if (!plan || !input || !output || inputs != plan->inputs || outputs != plan->outputs)
-        return fail(FLUKEWATCH_TRT_MISUSE, "an image or an output of another size", why, why_bytes);
+        return fail(FLUKEWATCH_TRT_MISUSE, "the image or output has the wrong size", why, why_bytes);
     flukewatch_trt &trt = *plan->trt;
     const Cuda &cuda = trt.cuda;
     trt.log.forget();
-    // The engine may have come from another thread, and a context is current to one thread.
+    // The engine may have moved between threads, and a context is current in one thread.
     int error = cuda.make_current(trt.context);
     if (!error) error = cuda.to_gpu(plan->input, input, inputs * sizeof(float), plan->stream);
-    if (error) return fail(FLUKEWATCH_TRT_FAILED, "the image does not get to the GPU: " + cuda.name_of(error), why, why_bytes);
+    if (error) return fail(FLUKEWATCH_TRT_FAILED, "the image cannot be copied to the GPU: " + cuda.name_of(error), why, why_bytes);
     if (!plan->context->enqueueV3(reinterpret_cast<cudaStream_t>(plan->stream))) {
-        // What was sent is still read from `input`.
+        // The copy may still be reading `input`.
         cuda.finish(plan->stream);
-        return fail(FLUKEWATCH_TRT_FAILED, trt.log.reason("TensorRT does not say why"), why, why_bytes);
+        return fail(FLUKEWATCH_TRT_FAILED, trt.log.reason("TensorRT gives no reason"), why, why_bytes);
     }
     error = cuda.from_gpu(output, plan->output, outputs * sizeof(float), plan->stream);
     int finished = cuda.finish(plan->stream);

@@ -1,13 +1,14 @@
-//! Finds flukes in a camera's frames, with the detector that a bundle may hold.
+//! Finds flukes in camera frames with the detector of a bundle.
 //!
-//! The frame is made small and grey ([`input`]), the model says for every cell of its maps how surely a fluke's middle is there and
-//! how far its edges are, and the peaks of that become boxes ([`maps`]).
+//! The frame is scaled down and converted to grey ([`input`]). For every cell of its maps the model
+//! gives a score for the centre of a fluke and the distances to its edges; the peaks become boxes
+//! ([`maps`]).
 
 pub mod input;
 pub mod maps;
 
-/// Boxes less wide than this share of the frame are passed over, where nothing else is said: nobody can tell whose fluke that is, and most false
-/// alarms are so small.
+/// The default minimum width of a detection, as a fraction of the frame's width: smaller flukes
+/// cannot be identified, and most false alarms are that small.
 pub const MIN_WIDTH_FRACTION: f64 = 0.03;
 
 use crate::engine::tract::{TractEngine, TractForm};
@@ -19,31 +20,29 @@ use image::RgbImage;
 use input::DetectorInput;
 use maps::Maps;
 
-/// Why flukes cannot be looked for.
+/// Errors of opening or running a detector.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectorError {
-    /// The model.
+    /// The model cannot be loaded or run.
     #[error("the detector: {0}")]
     Engine(#[from] EngineError),
-    /// The frame, or how it is made small.
+    /// The frame or its preparation is invalid.
     #[error("the detector: {0}")]
     Prepare(#[from] PrepareError),
-    /// The model is not the one that the manifest describes.
+    /// The model does not match its description in the manifest.
     #[error("the detector of the bundle '{bundle}' does not fit its manifest: {why}")]
     Mismatch {
-        /// Its name.
+        /// The name of the bundle.
         bundle: String,
         /// What differs.
         why: String,
     },
-    /// The model gave something that is no number.
-    #[error(
-        "the detector gave something that is no number: the bundle's detector.onnx is unusable"
-    )]
+    /// The output of the model is not finite.
+    #[error("the detector's output is not finite: the bundle's detector.onnx is faulty")]
     NotFinite,
 }
 
-/// Finds flukes in frames. What it needs for a frame it keeps for the next.
+/// Finds flukes in frames. It reuses its buffers from frame to frame.
 pub struct Detector {
     input: DetectorInput,
     maps: Maps,
@@ -67,7 +66,7 @@ impl Detector {
     /// Wraps an engine that has loaded the detector that `info` describes; `bundle` is a name for errors.
     ///
     /// # Errors
-    /// When its input or its output is not what is described.
+    /// When its input or output does not match the description.
     pub fn with_engine(
         bundle: &str,
         info: &DetectorInfo,
@@ -112,7 +111,7 @@ impl Detector {
         self
     }
 
-    /// The lowest score of a detection.
+    /// The lowest score of a detection, in 0..=1.
     pub fn threshold(&self) -> f32 {
         self.threshold
     }

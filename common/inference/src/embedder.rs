@@ -1,4 +1,5 @@
-//! From a photo to its embedding: the bundle's preparation and model, put together once for boat, workstation and shore.
+//! From a photo to its embedding by the bundle's preparation and model, for boat, workstation and
+//! shore.
 
 use crate::engine::tract::{TractEngine, TractForm};
 use crate::engine::{Engine, EngineError};
@@ -8,22 +9,22 @@ use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Preparation, PrepareError};
 use image::RgbImage;
 
-/// Why a photo has no embedding.
+/// Errors of opening an embedder or embedding a photo.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedderError {
-    /// The photo or the box in it.
+    /// The photo or the box is invalid.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    /// The model.
+    /// The model cannot be loaded or run.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// What the model gave.
+    /// The output of the model is not an embedding.
     #[error("the model's output cannot be used: {0}")]
     Embedding(#[from] EmbeddingError),
     /// The bundle's parts contradict each other.
     #[error("the bundle '{bundle}' does not fit its own model: {why}")]
     Mismatch {
-        /// Its name.
+        /// The name of the bundle.
         bundle: String,
         /// What differs.
         why: String,
@@ -49,10 +50,10 @@ impl Embedder {
         )
     }
 
-    /// Takes an engine that has loaded the bundle's model.
+    /// Wraps an engine that has loaded the bundle's model.
     ///
     /// # Errors
-    /// When its input or its output is not what the manifest describes.
+    /// When its input or output does not match the manifest.
     pub fn with_engine(bundle: &Bundle, engine: Box<dyn Engine>) -> Result<Self, EmbedderError> {
         let manifest = &bundle.manifest;
         let mismatch = |why: String| {
@@ -70,14 +71,14 @@ impl Embedder {
         ];
         if engine.input_shape() != prepared {
             return mismatch(format!(
-                "its preparation makes {prepared:?} (channels, height, width), its model takes {:?}",
+                "its preparation gives {prepared:?} (channels, height, width), its model expects {:?}",
                 engine.input_shape()
             ));
         }
         let numbers = engine.dimension() * manifest.views.len();
         if numbers != manifest.dimension {
             return mismatch(format!(
-                "its manifest says {} numbers, its model gives {} for each of {} views",
+                "its manifest says dimension {}, its model gives {} numbers for each of {} views",
                 manifest.dimension,
                 engine.dimension(),
                 manifest.views.len()
@@ -90,10 +91,10 @@ impl Embedder {
         })
     }
 
-    /// Embeds what is in `region` of a decoded photo; the whole photo where there is none.
+    /// Embeds `region` of a decoded photo; the whole photo if `region` is `None`.
     ///
     /// # Errors
-    /// When the box lies outside the photo or the model fails on it.
+    /// When the box is outside the photo or the model fails on it.
     pub fn embed(
         &mut self,
         photo: &RgbImage,
@@ -109,7 +110,7 @@ impl Embedder {
         Ok(Embedding::of_views(&views)?)
     }
 
-    /// What runs the model, for the record of a sighting.
+    /// The name of the engine that runs the model, for the record of a sighting.
     pub fn engine_name(&self) -> &str {
         self.engine.name()
     }

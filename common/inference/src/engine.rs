@@ -1,8 +1,9 @@
-//! The engine: what turns a prepared image into the model's numbers.
+//! The engine: runs a model on a prepared image.
 //!
-//! [`Engine`] is one image in, one vector out. [`tract`] runs everywhere in pure Rust, [`tensorrt`] on NVIDIA's GPUs; both are held
-//! to the same tests. [`choice`] opens the one that a boat is told to use. A quantised model is one ONNX file with QuantizeLinear and DequantizeLinear
-//! for every engine; what an engine makes of them is its own affair.
+//! An [`Engine`] takes one image and gives one vector. [`tract`] runs everywhere in pure Rust,
+//! [`tensorrt`] on NVIDIA GPUs; both must pass the same conformance suite. [`choice`] opens the
+//! configured one. A quantised model is the same ONNX file with QuantizeLinear and DequantizeLinear
+//! for every engine; each engine decides how to run them.
 
 pub mod agreement;
 pub mod choice;
@@ -18,16 +19,17 @@ pub mod tract;
 use ndarray::ArrayView3;
 use std::sync::Arc;
 
-/// The largest input that an engine takes, in pixels a side.
+/// The largest input of a model, in pixels per side.
 pub const MAX_INPUT_SIDE: usize = 4096;
 
-/// Runs one model.
+/// Runs one model, one image at a time.
 pub trait Engine: Send {
-    /// What runs, for people and for the record of a sighting: `tract 0.23.9 f32`.
+    /// The name of the engine, for display and for the record of a sighting, e.g.
+    /// `tract 0.23.9 f32`.
     fn name(&self) -> &str;
-    /// `[C, H, W]` of the input.
+    /// The shape of the input, `[C, H, W]`.
     fn input_shape(&self) -> [usize; 3];
-    /// How many numbers come out.
+    /// The number of outputs, `D`.
     fn dimension(&self) -> usize;
     /// Runs the model on one image `[C, H, W] f32`; gives its output `[D] f32`, not normalised.
     ///
@@ -36,21 +38,21 @@ pub trait Engine: Send {
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError>;
 }
 
-/// How much a line of an engine's matters.
+/// The level of a log line of an engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// For who looks closely.
+    /// Detail for debugging.
     Detail,
-    /// For the log.
+    /// A normal event.
     Info,
-    /// Something is not as it should be.
+    /// A failure or degradation.
     Warning,
 }
 
-/// Who hears what an engine does meanwhile; from any thread.
+/// Receives the log lines of an engine, from any thread.
 pub type LogSink = Arc<dyn Fn(LogLevel, &str) + Send + Sync>;
 
-/// Refuses an image of another shape than the model takes.
+/// Rejects an image of another shape than the model expects.
 fn expect_shape(expected: [usize; 3], input: &ArrayView3<f32>) -> Result<(), EngineError> {
     let got = input.dim().into();
     if got == expected {
@@ -60,19 +62,19 @@ fn expect_shape(expected: [usize; 3], input: &ArrayView3<f32>) -> Result<(), Eng
     }
 }
 
-/// Why a model cannot be loaded or run.
+/// Errors of loading or running a model.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EngineError {
-    /// Not an ONNX file, or cut off.
+    /// The file is not ONNX, or it is truncated.
     #[error("the model is not a readable ONNX file: {0}")]
     NotOnnx(String),
-    /// An ONNX model, but not from one image to one embedding.
+    /// The ONNX model does not map one image to one vector.
     #[error("the model does not fit: {0}")]
     Unsupported(String),
-    /// Quantised in a way that cannot be undone.
+    /// The quantisation of a node cannot be reverted to floats.
     #[error("the model's node '{node}' cannot be read as quantised: {why}")]
     Quantisation {
-        /// The node's name, or its output's where it has none.
+        /// The node's name, or its output's if it has none.
         node: String,
         /// What is wrong with it.
         why: String,
@@ -80,14 +82,12 @@ pub enum EngineError {
     /// The engine cannot run it.
     #[error("the model cannot be loaded: {0}")]
     Load(String),
-    /// Another image than the model takes.
-    #[error(
-        "the model takes images of {expected:?} (channels, height, width), but one of {got:?} came"
-    )]
+    /// The image has another shape than the model expects.
+    #[error("image of shape {got:?}; the model expects {expected:?} (channels, height, width)")]
     Shape {
-        /// The model's.
+        /// The model's input, `[C, H, W]`.
         expected: [usize; 3],
-        /// The image's.
+        /// The shape of the image.
         got: [usize; 3],
     },
     /// The engine failed on an image.

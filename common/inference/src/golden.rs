@@ -1,4 +1,5 @@
-//! What a bundle's model must give, wherever it runs: the embeddings of drawn flukes, by which a boat can tell that its own engine is sound.
+//! The golden embeddings: a model's embeddings of drawn flukes, against which a boat checks its
+//! engine.
 
 use crate::embedder::{Embedder, EmbedderError};
 use crate::engine::agreement::{IMAGES, random_image};
@@ -7,7 +8,8 @@ use crate::engine::tract::{TractEngine, TractForm};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 
-/// Embeds the drawn flukes with the bundle's model as its file says, every rounding included: `[IMAGES]` of the bundle's dimension.
+/// Embeds the drawn flukes with the bundle's model and all quantisation in its file: `[IMAGES]`
+/// embeddings of the bundle's dimension.
 ///
 /// # Errors
 /// When the model cannot be run or is not the one that the manifest describes.

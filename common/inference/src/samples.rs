@@ -1,4 +1,4 @@
-//! Tiny models and bundles for the tests of all crates; behind the feature `samples`.
+//! Tiny models and bundles for the tests of all crates; enabled by the feature `samples`.
 
 mod bundle;
 pub mod onnx;

@@ -22,11 +22,12 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
     let file = open_file(path).map_err(reading)?;
     let length = file.metadata().map_err(reading)?.len();
     let mut archive = tar::Archive::new(BufReader::new(&file));
-    // Raw: no extensions of tar, so that an entry is what its own header says. With seeking: what is left in the file is not read twice.
+    // Raw: no tar extensions, so an entry is exactly what its own header says. With seeking: parts
+    // left on disk are not read twice.
     let mut entries = archive.entries_with_seek().map_err(damaged)?.raw(true);
     let not_a_bundle = BundleError::NotABundle {
         path: path.into(),
-        why: "start with a manifest.json",
+        why: "its first entry is not manifest.json",
     };
     let Some(Ok(mut first)) = entries.next() else {
         return Err(not_a_bundle);
@@ -60,7 +61,8 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
                 why: format!("it holds two of its {part}"),
             });
         }
-        // What is sought past is not missed, so it is asked for here: the last block of each part, too.
+        // Seeking does not notice a truncated file, so check that the last block of the part
+        // exists.
         let offset = entry.raw_file_position();
         let blocks = info.bytes.next_multiple_of(BLOCK as u64);
         if offset.saturating_add(blocks) > length {
@@ -84,7 +86,7 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
     })
 }
 
-/// The entry's name, where it is an ordinary file; `tar` itself may have put `./` before it.
+/// The name of an entry that is an ordinary file, without the `./` that `tar` may add.
 fn name_of<R: Read>(entry: &tar::Entry<'_, R>) -> Option<String> {
     let name = String::from_utf8(entry.path_bytes().into_owned()).ok()?;
     entry
@@ -129,7 +131,7 @@ fn ends_within(path: &Path, part: &str) -> BundleError {
     }
 }
 
-/// Writes a new file beside `path` and puts it in the place of the old one.
+/// Writes a new file beside `path` and renames it over the old one.
 pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), BundleError> {
     let failed = |source: io::Error| BundleError::Write {
         path: path.into(),
@@ -140,14 +142,15 @@ pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), Bu
     if let Err(e) =
         write_file(&fresh, |out| pack(files, out)).and_then(|()| fs::rename(&fresh, path))
     {
-        // The error that made the file useless is the one to tell.
+        // Report the first error, not one of the cleanup.
         let _ = fs::remove_file(&fresh);
         return Err(failed(e));
     }
     sync_folder(&parent).map_err(failed)
 }
 
-/// No times, owners or modes of this machine, so that equal bundles are equal files.
+/// Packs the files into a tar without times, owners or modes of this machine, so that equal
+/// bundles are equal files.
 fn pack(files: &[(&str, Content<'_>)], out: &mut impl Write) -> io::Result<()> {
     for (name, content) in files {
         let mut header = tar::Header::new_ustar();
@@ -161,14 +164,14 @@ fn pack(files: &[(&str, Content<'_>)], out: &mut impl Write) -> io::Result<()> {
         content.write_to(out)?;
         out.write_all(&[0; BLOCK][..padding(content.len())])?;
     }
-    // The end mark of every tar.
+    // Every tar ends with two empty blocks.
     out.write_all(&[0; 2 * BLOCK])
 }
 
-/// A tar is made of blocks of so many bytes.
+/// The size of a tar block in bytes.
 const BLOCK: usize = 512;
 
-/// What fills up the last block of an entry.
+/// The number of zero bytes that fill up the last block of an entry.
 fn padding(bytes: u64) -> usize {
     (bytes.next_multiple_of(BLOCK as u64) - bytes) as usize
 }

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 
-/// What is read of a file at a time.
+/// The read buffer in bytes.
 const STEP: usize = 256 * 1024;
 
-/// A part that is to be written.
+/// A part to be written.
 pub(super) enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     Catalogue(&'a Catalogue),
@@ -63,7 +63,7 @@ impl Part {
         }
     }
 
-    /// Reads what is on disk in pieces, so that it takes no memory.
+    /// Reads a part on disk in pieces, so that it takes little memory.
     pub(super) fn sha256_hex(&self) -> io::Result<String> {
         let FileRange {
             file,

@@ -1,4 +1,4 @@
-//! What can be wrong with a bundle.
+//! Errors of opening and saving a bundle.
 
 use super::FORMAT;
 use std::io;
@@ -7,150 +7,150 @@ use std::path::PathBuf;
 /// Why a bundle cannot be opened or saved.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The disk says no.
+    /// A file or folder cannot be read.
     #[error("{} cannot be read: {source}", .path.display())]
     Read {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
-    /// Some other folder or file.
-    #[error("{} is no bundle: it does not {why}", .path.display())]
+    /// The folder or file is not a bundle.
+    #[error("{} is not a bundle: {why}", .path.display())]
     NotABundle {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// What it lacks.
+        /// What is missing or wrong.
         why: &'static str,
     },
-    /// The manifest is damaged.
+    /// The manifest cannot be parsed or contradicts itself.
     #[error("bundle {}: its manifest.json cannot be used: {why}", .path.display())]
     Manifest {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
     /// Written by a newer Flukewatch.
     #[error("bundle {}: format {got} is newer than this program, which reads format {FORMAT}: update the program", .path.display())]
     Newer {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// Its format.
+        /// The format in the bundle's manifest.
         got: u64,
     },
     /// Written by an older Flukewatch.
-    #[error("bundle {}: format {got} is no longer read; expected format {FORMAT}: export the bundle again", .path.display())]
+    #[error("bundle {}: format {got} is no longer supported; expected format {FORMAT}: export the bundle again", .path.display())]
     Older {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// Its format.
+        /// The format in the bundle's manifest.
         got: u64,
     },
-    /// A part that this format does not have.
-    #[error("bundle {}: there is no part '{part}' in a bundle", .path.display())]
+    /// A part that this format does not define.
+    #[error("bundle {}: unknown part '{part}'", .path.display())]
     UnknownPart {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part's or the file's name.
+        /// The name of the part or the file.
         part: String,
     },
-    /// A part that is not there.
+    /// A part is missing.
     #[error("bundle {}: its {part} is missing", .path.display())]
     MissingPart {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
     },
     /// A file name that leads out of the bundle, or is used twice.
-    #[error("bundle {}: its {part} is said to be in '{file}', which is no file name that a part may have", .path.display())]
+    #[error("bundle {}: its {part} has the invalid file name '{file}'; expected a unique name of letters, digits, '.', '-' and '_'", .path.display())]
     PartName {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
-        /// The name.
+        /// The file name in the manifest.
         file: String,
     },
-    /// Larger than is read.
-    #[error("bundle {}: its {part} has {bytes} bytes, more than is read", .path.display())]
+    /// A part exceeds the size limit.
+    #[error("bundle {}: its {part} has {bytes} bytes, more than the limit", .path.display())]
     TooLarge {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
-        /// Its size.
+        /// The size in bytes.
         bytes: u64,
     },
-    /// Cut off, or grown.
+    /// A part is shorter or longer than the manifest says.
     #[error("bundle {}: its {part} has {got} bytes where the manifest says {expected}: copy the bundle again", .path.display())]
     WrongSize {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
-        /// By the manifest.
+        /// The size in the manifest, in bytes.
         expected: u64,
-        /// In fact.
+        /// The size on disk, in bytes.
         got: u64,
     },
-    /// Changed since it was made.
-    #[error("bundle {}: its {part} is not the one that the manifest names (SHA-256 differs): copy the bundle again", .path.display())]
+    /// A part was changed after the bundle was made.
+    #[error("bundle {}: its {part} does not match the manifest (SHA-256 differs): copy the bundle again", .path.display())]
     Altered {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
     },
     /// The single file is damaged.
     #[error("bundle {}: the file is damaged or cut off: {why}", .path.display())]
     Archive {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
-    /// A part is whole but not what it should be.
+    /// A part is complete, but its content is invalid.
     #[error("bundle {}: its {part} cannot be used: {why}", .path.display())]
     Part {
-        /// The bundle.
+        /// The path of the bundle.
         path: PathBuf,
-        /// The part.
+        /// The name of the part.
         part: String,
-        /// What is wrong.
+        /// A description of the error.
         why: String,
     },
     /// The parts contradict each other.
     #[error("bundle {bundle}: {why}")]
     Inconsistent {
-        /// Its path or name.
+        /// The path or name of the bundle.
         bundle: String,
-        /// What does not fit.
+        /// What is inconsistent.
         why: String,
     },
-    /// Changed in memory, past its manifest.
+    /// A public field was changed without updating the manifest.
     #[error(
-        "the bundle's {part} is not what its manifest says; make it with Bundle::new or with_catalogue"
+        "the bundle's {part} does not match its manifest; make it with Bundle::new or with_catalogue"
     )]
     Stale {
         /// The part, or `manifest`.
         part: String,
     },
-    /// The place is taken by something that is no bundle, or no bundle alone.
-    #[error("{} is not replaced: it holds '{file}', which is no part of a bundle", .path.display())]
+    /// The destination folder holds files that do not belong to a bundle.
+    #[error("{} is not replaced: it holds '{file}', which is not part of a bundle; move the file or choose another folder", .path.display())]
     Occupied {
-        /// The folder.
+        /// The destination folder.
         path: PathBuf,
-        /// What it holds.
+        /// The file that does not belong to a bundle.
         file: String,
     },
-    /// The disk does not take it.
+    /// A file or folder cannot be written.
     #[error("{} cannot be written: {source}", .path.display())]
     Write {
-        /// The file or folder.
+        /// The path of the file or folder.
         path: PathBuf,
-        /// Why.
+        /// The I/O error.
         source: io::Error,
     },
 }

@@ -9,17 +9,17 @@ use std::io::{self, BufWriter, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What is written at a time, in bytes.
+/// The write buffer in bytes.
 const WRITTEN: usize = 1 << 20;
 
-/// Reads the manifest and the files that it names; anything else in the folder is left alone.
+/// Reads the manifest and the files that it names; other files in the folder are ignored.
 pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
     let manifest_bytes = match read_file(&path.join(MANIFEST_FILE), MAX_MANIFEST) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             return Err(BundleError::NotABundle {
                 path: path.into(),
-                why: "hold a manifest.json",
+                why: "it has no manifest.json",
             });
         }
         Err(source) => {
@@ -71,7 +71,7 @@ fn read_part(path: &Path, part: &str, info: &PartInfo) -> Result<Part, BundleErr
 
 /// Opens an ordinary file.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
-    // Asked before it is opened: opening a pipe would wait for ever.
+    // Check before opening: opening a pipe would block for ever.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not an ordinary file"));
     }
@@ -88,13 +88,13 @@ fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes a new folder beside `path` and puts it in the place of the old one.
+/// Writes a new folder beside `path` and renames it to replace the old one.
 pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), BundleError> {
     let failed = |source: io::Error| BundleError::Write {
         path: path.into(),
         source,
     };
-    refuse_foreign(path)?;
+    reject_foreign(path)?;
     let parent = parent_of(path).map_err(failed)?;
     let fresh = sibling(path, "new").map_err(failed)?;
     let written = fs::create_dir(&fresh)
@@ -106,15 +106,15 @@ pub(super) fn write(path: &Path, files: &[(&str, Content<'_>)]) -> Result<(), Bu
         .and_then(|()| sync_folder(&fresh))
         .and_then(|()| replace(&fresh, path));
     if let Err(e) = written {
-        // The error that made the folder useless is the one to tell.
+        // Report the first error, not one of the cleanup.
         let _ = fs::remove_dir_all(&fresh);
         return Err(failed(e));
     }
     sync_folder(&parent).map_err(failed)
 }
 
-/// A folder that holds more than a bundle is someone's: it is not deleted.
-fn refuse_foreign(path: &Path) -> Result<(), BundleError> {
+/// Rejects a destination folder that holds other files, so that they are not deleted.
+fn reject_foreign(path: &Path) -> Result<(), BundleError> {
     let reading = |source: io::Error| BundleError::Read {
         path: path.into(),
         source,
@@ -143,7 +143,8 @@ fn refuse_foreign(path: &Path) -> Result<(), BundleError> {
     Ok(())
 }
 
-/// Two renames: for the moment between them the old folder bears another name, which it loses again if the second one fails.
+/// Replaces a folder by two renames: between them the old folder has a temporary name, which is
+/// undone if the second rename fails.
 fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
     if !path.exists() {
         return fs::rename(fresh, path);
@@ -157,7 +158,7 @@ fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
     fs::remove_dir_all(&old)
 }
 
-/// The folder that `path` is in; made where it does not exist.
+/// The parent folder of `path`, created if it does not exist.
 pub(super) fn parent_of(path: &Path) -> io::Result<PathBuf> {
     let parent = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p.to_owned(),
@@ -167,18 +168,18 @@ pub(super) fn parent_of(path: &Path) -> io::Result<PathBuf> {
     Ok(parent)
 }
 
-/// A hidden name beside `path` that no one else uses.
+/// A unique hidden name beside `path`.
 pub(super) fn sibling(path: &Path, what: &str) -> io::Result<PathBuf> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let name = path
         .file_name()
-        .ok_or_else(|| io::Error::other("it is no name for a bundle"))?
+        .ok_or_else(|| io::Error::other("the path has no valid file name"))?
         .to_string_lossy();
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     Ok(path.with_file_name(format!(".{name}.{what}-{}-{number}", std::process::id())))
 }
 
-/// Writes a file with what `write` gives, and sees to it that it is on the disk.
+/// Writes a file with `write` and syncs it to the disk.
 pub(super) fn write_file(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
@@ -188,7 +189,8 @@ pub(super) fn write_file(
     out.into_inner()?.sync_all()
 }
 
-/// Makes the names in a folder outlast a power cut; where folders cannot be opened there is nothing to do.
+/// Syncs a folder, so that the names in it survive a power cut; does nothing where folders cannot
+/// be opened.
 pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) {
         File::open(path)?.sync_all()

@@ -1,5 +1,5 @@
-//! The part `golden`: the embeddings of the drawn flukes that a bundle's model gave where it was made, `[IMAGES, dimension] f32`,
-//! little-endian, row by row, each of length 1.
+//! The part `golden`: the model's embeddings of drawn flukes, computed where the bundle was made:
+//! `[IMAGES, dimension] f32`, little-endian, row by row, each of length 1.
 
 use super::BundleError;
 use crate::embedding::Embedding;
@@ -24,7 +24,7 @@ pub(super) fn from_bytes(
     let (numbers, rest) = bytes.as_chunks::<4>();
     if !rest.is_empty() || dimension == 0 || !numbers.len().is_multiple_of(dimension) {
         return Err(bad(format!(
-            "{} bytes are no rows of {dimension} numbers",
+            "{} bytes are not a whole number of rows of {dimension} numbers",
             bytes.len()
         )));
     }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn embeddings_come_back_and_other_bytes_are_refused() {
+    fn embeddings_round_trip_and_other_bytes_are_rejected() {
         let golden = [[0.6f32, 0.8], [1.0, 0.0]];
         let golden = golden.map(|row| Embedding::normalised(row.to_vec()).unwrap());
         let bytes = to_bytes(&golden);

@@ -1,4 +1,4 @@
-//! The manifest: what a bundle says of itself.
+//! The manifest: the description of a bundle and the files that it consists of.
 
 use super::{BundleError, FORMAT};
 use crate::prepare::{Colour, Fit, Preparation};
@@ -31,76 +31,78 @@ pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
 const OPTIONAL: [&str; 2] = [GOLDEN, DETECTOR];
 
-/// `manifest.json`.
+/// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The format of the bundle: [`FORMAT`].
     pub format: u32,
-    /// The bundle's name, for people.
+    /// The bundle's name, for display.
     pub name: String,
-    /// When it was made, UTC, as `2026-11-23T16:20:00.000Z`.
+    /// When it was made, RFC 3339 UTC, e.g. `2026-11-23T16:20:00.000Z`.
     pub created: String,
     /// How a photo becomes the model's input.
     pub preparation: Preparation,
-    /// What of a photo is embedded; the embedding is [`crate::embedding::Embedding::of_views`] over these, in this order.
+    /// The views of a photo that are embedded; the embedding is
+    /// [`crate::embedding::Embedding::of_views`] over these, in this order.
     pub views: Vec<View>,
-    /// Numbers of that embedding: the model's, times the number of views.
+    /// The dimension of that embedding: the model's outputs times the number of views.
     pub dimension: usize,
-    /// Where the model comes from.
+    /// How the model was made.
     pub model: ModelInfo,
-    /// What finds flukes in frames, if the bundle has a detector.
+    /// The fluke detector, if the bundle has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<DetectorInfo>,
-    /// The files: `model`, `catalogue`, `decision`, `card`, and perhaps `golden` and `detector`.
+    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden` and `detector`.
     pub parts: BTreeMap<String, PartInfo>,
 }
 
-/// One look at a photo.
+/// A view of a photo that is embedded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
-    /// As it is.
+    /// The photo itself, unchanged.
     Plain,
     /// Left and right swapped.
     Mirrored,
 }
 
-/// The numbers that the model's weights and activations are kept in.
+/// The number type of the model's weights and activations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// 32-bit floats.
+    /// Weights and activations are 32-bit floats.
     F32,
     /// 8-bit integers, by QuantizeLinear and DequantizeLinear.
     Int8,
 }
 
-/// What the manifest says of the model.
+/// The description of the model in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelInfo {
-    /// The network, as `efficientnet-lite0`.
+    /// The network, e.g. `efficientnet-lite0`.
     pub architecture: String,
-    /// Its numbers.
+    /// The number type of its weights and activations.
     pub precision: Precision,
-    /// The ONNX operator set that it is written in.
+    /// The version of the ONNX operator set that it uses.
     pub opset: u32,
-    /// The data that it learned from, for people.
+    /// The training data, for display.
     pub trained_on: String,
 }
 
-/// What the manifest says of the detector.
+/// The description of the detector in the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorInfo {
     /// How a whole frame becomes its input: grey, letterboxed, without padding.
     pub preparation: Preparation,
-    /// The pixels of its input from cell to cell of its maps, in the order of its output ([`crate::detector::maps`]).
+    /// The strides of its maps in pixels of the input, in the order of its output
+    /// ([`crate::detector::maps`]).
     pub strides: Vec<u32>,
-    /// The lowest score of a detection.
+    /// The lowest score of a detection, in 0..=1.
     pub threshold: f32,
-    /// Where it comes from.
+    /// How its model was made.
     pub model: ModelInfo,
 }
 
@@ -139,15 +141,15 @@ impl DetectorInfo {
 #[error("invalid detector: {0}")]
 pub struct InvalidDetector(String);
 
-/// What the manifest says of a file.
+/// The description of a file in the manifest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PartInfo {
-    /// Its name in the bundle, without a folder.
+    /// The file name in the bundle, without a folder.
     pub file: String,
-    /// Its SHA-256, in lower-case hex.
+    /// The SHA-256 of the file, in lower-case hex.
     pub sha256: String,
-    /// Its size.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
@@ -180,7 +182,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The parts must be the known ones, each in a file of its own beside the manifest.
+    /// Checks that the parts are the known ones, each in a separate file beside the manifest.
     fn check_parts(&self, path: &Path) -> Result<(), BundleError> {
         let known = |part: &str| PARTS.iter().any(|(known, _)| *known == part);
         if let Some(part) = self
@@ -244,7 +246,8 @@ impl Manifest {
     }
 }
 
-/// Letters, digits, `.`, `-` and `_`, not starting with a dot: no folder, nothing hidden.
+/// Whether a name consists of letters, digits, `.`, `-` and `_` and does not start with a dot: no
+/// folder, not hidden.
 fn is_plain(file: &str) -> bool {
     (1..=64).contains(&file.len())
         && !file.starts_with('.')

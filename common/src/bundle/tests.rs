@@ -112,8 +112,8 @@ fn edit(folder: &Path, change: impl FnOnce(&mut serde_json::Value)) {
     fs::write(&path, serde_json::to_vec(&manifest).unwrap()).unwrap();
 }
 
-/// What opening says of a folder with a changed manifest.
-fn refusal(change: impl FnOnce(&mut serde_json::Value)) -> BundleError {
+/// The error of opening a folder with a changed manifest.
+fn open_error(change: impl FnOnce(&mut serde_json::Value)) -> BundleError {
     let (_dir, [folder, _]) = saved();
     edit(&folder, change);
     Bundle::open(&folder).unwrap_err()
@@ -140,12 +140,12 @@ fn folder_and_file_hold_the_same_bundle() {
     assert_eq!(
         names(paths[0].parent().unwrap()),
         ["whales", "whales.flukebundle"],
-        "nothing is left lying about"
+        "no temporary files are left"
     );
 }
 
 #[test]
-fn golden_embeddings_come_back_and_survive_another_catalogue() {
+fn golden_embeddings_round_trip_and_survive_another_catalogue() {
     let golden = |dimension: usize| {
         let row = (1..=dimension).map(|i| i as f32).collect();
         vec![Embedding::normalised(row).unwrap(); 2]
@@ -161,7 +161,7 @@ fn golden_embeddings_come_back_and_survive_another_catalogue() {
         // Other whales, the same model.
         let other = opened.with_catalogue(Catalogue::new(8), rule(0.7, 0.2));
         assert_eq!(other.unwrap().golden, golden(8));
-        // Written over, also by one without.
+        // Overwritten by a bundle without golden embeddings.
         bundle().save(&path).unwrap();
         assert_eq!(Bundle::open(&path).unwrap().golden, []);
     }
@@ -170,7 +170,7 @@ fn golden_embeddings_come_back_and_survive_another_catalogue() {
 }
 
 #[test]
-fn the_id_is_of_the_manifest_as_it_lies_there() {
+fn the_id_is_the_hash_of_the_manifest_on_disk() {
     let (_dir, [folder, file]) = saved();
     edit(&folder, |m| {
         m["created"] = "2027-01-01T00:00:00.000Z".into()
@@ -181,7 +181,7 @@ fn the_id_is_of_the_manifest_as_it_lies_there() {
         &sha256_hex(&fs::read(folder.join(MANIFEST_FILE)).unwrap())[..12]
     );
     assert_ne!(opened.id(), bundle().id());
-    // A manifest that was laid out by hand keeps its bytes, and with them its id.
+    // A manifest formatted by hand keeps its bytes and therefore its id.
     opened.save(&file).unwrap();
     assert_eq!(Bundle::open(&file).unwrap().id(), opened.id());
 }
@@ -210,7 +210,7 @@ fn the_manifest_reads_as_documented() {
 }
 
 #[test]
-fn sha256_is_the_usual_one() {
+fn sha256_matches_a_known_value() {
     assert_eq!(
         sha256_hex(b"abc"),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -238,7 +238,7 @@ fn other_whales_make_another_bundle() {
 }
 
 #[test]
-fn what_was_changed_past_the_manifest_is_not_saved() {
+fn a_bundle_changed_without_its_manifest_is_not_saved() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("b");
     let stale = |change: fn(&mut Bundle)| {
@@ -258,7 +258,7 @@ fn what_was_changed_past_the_manifest_is_not_saved() {
 }
 
 #[test]
-fn parts_that_contradict_each_other_are_refused() {
+fn parts_that_contradict_each_other_are_rejected() {
     let why = |result: Result<Bundle, BundleError>| match result.unwrap_err() {
         BundleError::Inconsistent { why, .. } => why,
         other => panic!("{other}"),
@@ -292,7 +292,7 @@ fn parts_that_contradict_each_other_are_refused() {
         ))
         .contains("decision rule")
     );
-    let error = refusal(|m| m["dimension"] = 16.into());
+    let error = open_error(|m| m["dimension"] = 16.into());
     assert!(
         error
             .to_string()
@@ -302,7 +302,7 @@ fn parts_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn a_bundle_is_replaced_and_a_strangers_folder_is_not() {
+fn a_bundle_is_replaced_and_a_folder_with_other_files_is_not() {
     let (dir, paths) = saved();
     let other = bundle()
         .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))
@@ -327,7 +327,7 @@ fn a_bundle_is_replaced_and_a_strangers_folder_is_not() {
 }
 
 #[test]
-fn what_cannot_be_written_leaves_the_old_bundle() {
+fn a_failed_write_leaves_the_old_bundle() {
     let (dir, [folder, file]) = saved();
     // A folder where the single file should go, and a file where the folder should.
     let taken = dir.path().join("taken.flukebundle");
@@ -346,7 +346,7 @@ fn what_cannot_be_written_leaves_the_old_bundle() {
 }
 
 #[test]
-fn folders_on_the_way_are_made() {
+fn missing_parent_folders_are_created() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("a/b/c.flukebundle");
     bundle().save(&path).unwrap();
@@ -383,20 +383,20 @@ fn a_large_catalogue_is_mapped_from_folder_and_file() {
         large.save(&path).unwrap();
         let opened = Bundle::open(&path).unwrap();
         assert!(opened.catalogue.is_mapped() && opened == large, "{name}");
-        // Replaced while it is in use, the old one goes on.
+        // Replaced while it is in use: the open catalogue still works.
         bundle().save(&path).unwrap();
         assert_eq!(Bundle::open(&path).unwrap(), bundle());
         let found = opened.catalogue.search(&query, 3).unwrap();
         assert_eq!(found, large.catalogue.search(&query, 3).unwrap());
         assert_eq!(found[0].photo, "77.jpg");
-        // And can be saved again, from the file that has no name any more.
+        // It can be saved again, from the unlinked file.
         opened.save(&path).unwrap();
         assert_eq!(Bundle::open(&path).unwrap(), large);
     }
 }
 
 #[test]
-fn a_large_catalogue_is_checked_as_a_small_one_is() {
+fn a_large_catalogue_is_validated_like_a_small_one() {
     let large = large();
     let dir = TempDir::new().unwrap();
     let (folder, file) = (dir.path().join("b"), dir.path().join("b.flukebundle"));
@@ -440,8 +440,8 @@ fn the_shipped_bundle_saves_to_the_same_bytes() {
 }
 
 #[test]
-fn a_rule_with_a_calibrator_comes_back_and_can_be_saved_again() {
-    let looks: Vec<_> = (0..200)
+fn a_rule_with_a_calibrator_round_trips_and_can_be_saved_again() {
+    let cases: Vec<_> = (0..200)
         .map(|i| {
             let score = (i as f32 * 0.37).fract();
             (
@@ -457,7 +457,7 @@ fn a_rule_with_a_calibrator_comes_back_and_can_be_saved_again() {
         let dir = TempDir::new().unwrap();
         let decision = DecisionRule {
             whale_score: WhaleScore::BLEND,
-            calibrator: Calibrator::fit(curve, &looks),
+            calibrator: Calibrator::fit(curve, &cases),
             ..rule(0.6, 0.4)
         };
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/humpback-lite0");
@@ -487,7 +487,7 @@ fn detector() -> (DetectorInfo, Vec<u8>) {
 }
 
 #[test]
-fn a_detector_comes_back_and_without_one_nothing_changes() {
+fn a_detector_round_trips_and_removing_it_restores_the_bundle() {
     let dir = TempDir::new().unwrap();
     let golden = vec![Embedding::normalised((1..=8).map(|i| i as f32).collect()).unwrap()];
     let without = bundle().with_golden(golden.clone()).unwrap();
@@ -508,10 +508,10 @@ fn a_detector_comes_back_and_without_one_nothing_changes() {
             (other.detector_part(), &other.golden),
             (Some(detector()), &golden)
         );
-        // Taken out, it is the bundle that it was.
+        // Without the detector, it is the original bundle again.
         let again = with.clone().with_detector(None).unwrap();
         assert_eq!(again.id(), without.id());
-        // Written over, also by one without.
+        // Overwritten by a bundle without a detector.
         bundle().save(&path).unwrap();
         assert_eq!(Bundle::open(&path).unwrap().detector, None);
     }
@@ -520,8 +520,8 @@ fn a_detector_comes_back_and_without_one_nothing_changes() {
 }
 
 #[test]
-fn an_invalid_detector_is_refused() {
-    let refused = |change: fn(&mut DetectorInfo)| {
+fn an_invalid_detector_is_rejected() {
+    let rejected = |change: fn(&mut DetectorInfo)| {
         let (mut info, model) = detector();
         change(&mut info);
         bundle()
@@ -529,37 +529,37 @@ fn an_invalid_detector_is_refused() {
             .unwrap_err()
             .to_string()
     };
-    assert!(refused(|d| d.strides = vec![16, 8]).contains("ascending"));
-    assert!(refused(|d| d.strides = vec![0]).contains("strides"));
-    assert!(refused(|d| d.threshold = f32::NAN).contains("threshold"));
-    assert!(refused(|d| d.preparation.fit = Fit::Stretch).contains("letterbox"));
-    assert!(refused(|d| d.preparation.height = 0).contains("height"));
+    assert!(rejected(|d| d.strides = vec![16, 8]).contains("ascending"));
+    assert!(rejected(|d| d.strides = vec![0]).contains("strides"));
+    assert!(rejected(|d| d.threshold = f32::NAN).contains("threshold"));
+    assert!(rejected(|d| d.preparation.fit = Fit::Stretch).contains("letterbox"));
+    assert!(rejected(|d| d.preparation.height = 0).contains("height"));
 }
 
 #[test]
 fn a_detector_and_its_part_belong_together() {
     let with = bundle().with_detector(Some(detector())).unwrap();
     let dir = TempDir::new().unwrap();
-    let refusal = |change: fn(&mut serde_json::Value)| {
+    let open_error = |change: fn(&mut serde_json::Value)| {
         let folder = dir.path().join("b");
         with.save(&folder).unwrap();
         edit(&folder, change);
         Bundle::open(&folder).unwrap_err()
     };
-    let error = refusal(|m| drop(m.as_object_mut().unwrap().remove("detector")));
+    let error = open_error(|m| drop(m.as_object_mut().unwrap().remove("detector")));
     assert!(matches!(&error, BundleError::Manifest { .. }), "{error}");
-    let error = refusal(|m| drop(m["parts"].as_object_mut().unwrap().remove("detector")));
+    let error = open_error(|m| drop(m["parts"].as_object_mut().unwrap().remove("detector")));
     assert!(matches!(&error, BundleError::Manifest { .. }), "{error}");
-    let error = refusal(|m| m["parts"]["detector"]["file"] = "../x".into());
+    let error = open_error(|m| m["parts"]["detector"]["file"] = "../x".into());
     assert!(matches!(&error, BundleError::PartName { .. }), "{error}");
-    let error = refusal(|m| m["parts"]["detector"]["file"] = "model.onnx".into());
+    let error = open_error(|m| m["parts"]["detector"]["file"] = "model.onnx".into());
     assert!(matches!(&error, BundleError::PartName { .. }), "{error}");
-    let error = refusal(|m| m["parts"]["detector"]["sha256"] = "0".repeat(64).into());
+    let error = open_error(|m| m["parts"]["detector"]["sha256"] = "0".repeat(64).into());
     assert!(
         matches!(&error, BundleError::Altered { part, .. } if part == "detector"),
         "{error}"
     );
-    let error = refusal(|m| m["detector"]["threshold"] = 7.into());
+    let error = open_error(|m| m["detector"]["threshold"] = 7.into());
     assert!(error.to_string().contains("threshold"), "{error}");
     let folder = dir.path().join("c");
     with.save(&folder).unwrap();

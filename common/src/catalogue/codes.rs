@@ -1,19 +1,20 @@
-//! Embeddings at one byte a number, with what rounding cost them, so that a score of codes bounds the score of the floats.
+//! Embeddings quantised to one byte per number, with their quantisation errors, so that a score of
+//! the codes bounds the score of the floats.
 
 use super::kernel::{CHUNK, Chunk, LARGEST, chunks};
 
-/// What one step of a row's codes is worth, and how far the codes are from the row.
+/// The scale of a row's codes and bounds on their quantisation error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rounding {
-    /// A code times this is the number that it stands for.
+    /// A code times the scale is the number that the code stands for.
     pub(crate) scale: f32,
-    /// At least the length of the difference between the row and what its codes stand for.
+    /// An upper bound on the length of the difference between the row and its dequantised codes.
     pub(crate) error: f32,
-    /// At least the length of what the codes stand for.
+    /// An upper bound on the length of the dequantised codes.
     pub(crate) length: f32,
 }
 
-/// Appends the codes of `row` to `codes`, filled up to whole chunks.
+/// Appends the codes of `row` to `codes`, padded to whole chunks.
 pub(crate) fn append(row: &[f32], codes: &mut Vec<Chunk>) -> Rounding {
     let peak = row.iter().fold(0f32, |m, v| m.max(v.abs()));
     let scale = peak / f32::from(LARGEST);
@@ -22,7 +23,7 @@ pub(crate) fn append(row: &[f32], codes: &mut Vec<Chunk>) -> Rounding {
     codes.resize(start + chunks(row.len()), Chunk([0; CHUNK]));
     for (numbers, chunk) in row.chunks(CHUNK).zip(&mut codes[start..]) {
         for (&number, code) in numbers.iter().zip(&mut chunk.0) {
-            // A row of zeros, or of numbers so small that the scale is none, has the codes 0: `as` makes 0 of what is not a number.
+            // If the scale underflows to 0, `as` turns NaN into the code 0.
             let nearest = (number / scale).round() as i32;
             *code = nearest.clamp(-i32::from(LARGEST), i32::from(LARGEST)) as i8;
             let stands_for = f64::from(*code) * f64::from(scale);
@@ -37,7 +38,7 @@ pub(crate) fn append(row: &[f32], codes: &mut Vec<Chunk>) -> Rounding {
     }
 }
 
-/// The length of `row`, or a little more.
+/// A tight upper bound on the length of `row`.
 pub(crate) fn length(row: &[f32]) -> f32 {
     above(
         row.iter()
@@ -47,8 +48,9 @@ pub(crate) fn length(row: &[f32]) -> f32 {
     )
 }
 
-/// `value` as f32, not rounded down: sums of at most 65,536 f64 are off by far less than a millionth. The search asks no more of lengths
-/// that f32 does not hold than that they are large.
+/// `value` as f32, never rounded down: the error of a sum of at most 65,536 f64 is far less than a
+/// millionth. A length beyond the range of f32 becomes the largest f32, which is enough for the
+/// search.
 fn above(value: f64) -> f32 {
     let value = value * (1.0 + 1e-6);
     if value > f64::from(f32::MAX) {
@@ -72,7 +74,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rounding_is_never_more_than_is_said(row in proptest::collection::vec(-1f32..1.0, 1..200)) {
+        fn quantisation_errors_are_within_their_bounds(row in proptest::collection::vec(-1f32..1.0, 1..200)) {
             let mut codes = vec![];
             let rounding = append(&row, &mut codes);
             prop_assert_eq!(codes.len(), row.len().div_ceil(CHUNK));
@@ -82,13 +84,13 @@ mod tests {
             let long = back.iter().map(|b| b * b).sum::<f64>().sqrt();
             prop_assert!(off <= f64::from(rounding.error));
             prop_assert!(long <= f64::from(rounding.length));
-            // And not idly large: half a step a number at most.
+            // The bound is tight: at most half a step per number.
             prop_assert!(off <= f64::from(rounding.scale) * 0.51 * (row.len() as f64).sqrt());
         }
     }
 
     #[test]
-    fn rows_without_a_direction_have_codes_too() {
+    fn rows_without_a_direction_get_codes_too() {
         for row in [[0.0; 3], [f32::MIN_POSITIVE / 8.0; 3]] {
             let mut codes = vec![];
             let rounding = append(&row, &mut codes);

@@ -1,4 +1,4 @@
-//! The catalogue's file.
+//! The format of the catalogue's file.
 //!
 //! All numbers are little-endian; every section starts at a multiple of 64 bytes, so that it can be
 //! mapped:
@@ -23,7 +23,7 @@ use super::kernel::{CHUNK, LARGEST, chunks};
 use std::ops::Range;
 
 const MAGIC: [u8; 4] = *b"FLKC";
-/// The format that is read and written.
+/// The supported format of the catalogue file.
 const FORMAT: u16 = 2;
 
 const HEADER: usize = 64;
@@ -39,7 +39,7 @@ const CUT: &str = "it is cut off";
 const LIST: &str = "its list of photos is damaged";
 const DIMENSION: &str = "its dimension is out of range";
 const NOT_FINITE: &str = "an embedding holds a number that is not finite";
-const CODES: &str = "its codes do not belong to its embeddings";
+const CODES: &str = "its codes do not match its embeddings";
 
 /// The photos, their whales and sources.
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -57,11 +57,11 @@ struct Header {
     photos: usize,
     list: usize,
     longest: f32,
-    /// CRC-32 of everything behind the header.
+    /// The CRC-32 of everything after the header.
     checksum: u32,
 }
 
-/// The sections.
+/// The byte ranges of the sections.
 struct Layout {
     list: Range<usize>,
     scales: Range<usize>,
@@ -112,7 +112,7 @@ impl Header {
         Ok(header)
     }
 
-    /// `None` where the file would be too large for this machine.
+    /// The sections; `None` if the file would be too large for this machine.
     fn layout(&self) -> Option<Layout> {
         let after = |end: usize, bytes: usize| {
             let start = end.checked_next_multiple_of(CHUNK)?;

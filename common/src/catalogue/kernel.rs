@@ -1,52 +1,56 @@
-//! Dot products of one row of int8 codes with many: the only part of the search that reads all rows.
+//! Dot products of one row of int8 codes with many rows: the only part of the search that reads all
+//! rows.
 //!
-//! All kernels give the same integers. Which one runs is decided at run time by what the processor can do, so that one program serves
-//! every machine. Crates were looked at first: numkong (once simsimd) has such kernels, in C, one call a row, and its 2,000 kernels
-//! take longer to compile than all of Flukewatch but the inference engine; the others are slower or not kept up.
+//! All kernels give the same integers. The kernel is selected at run time by the processor's
+//! features, so that one program runs on every machine. Crates were considered first: numkong
+//! (formerly simsimd) has such kernels, in C, one call per row, and its 2,000 kernels take longer
+//! to compile than all of Flukewatch except the inference engine; the others are slower or
+//! unmaintained.
 
 #[cfg(target_arch = "aarch64")]
 mod arm;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-/// Codes in a [`Chunk`].
+/// The number of codes in a [`Chunk`].
 pub(crate) const CHUNK: usize = 64;
 
-/// 64 codes, each in -127..=127, on a cache line of their own. A row is some of these, the last one filled up with zeros.
+/// 64 codes, each in -127..=127, on one cache line. A row is one or more chunks, the last one
+/// padded with zeros.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C, align(64))]
 pub(crate) struct Chunk(pub(crate) [i8; CHUNK]);
 
-// -128 is left out because its absolute value is no i8, which the AVX2 kernel needs.
+// -128 is excluded because its absolute value is not an i8, which the AVX2 kernel needs.
 /// The largest absolute value of a code.
 pub(crate) const LARGEST: i8 = 127;
 
-/// Chunks a row of `dimension` codes.
+/// The number of chunks in a row of `dimension` codes.
 pub(crate) fn chunks(dimension: usize) -> usize {
     dimension.div_ceil(CHUNK).max(1)
 }
 
-/// A way of computing the dot products.
+/// An implementation of the dot products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kernel {
-    /// Plain Rust.
+    /// Plain Rust, for any processor.
     Scalar,
-    /// x86-64 of 2013 and later.
+    /// AVX2: x86-64 since 2013.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Servers since 2019, AMD's processors since 2022.
+    /// AVX-512 VNNI: Intel servers since 2019, AMD since 2022.
     #[cfg(target_arch = "x86_64")]
     Avx512Vnni,
-    /// Any 64-bit ARM.
+    /// NEON: any 64-bit ARM.
     #[cfg(target_arch = "aarch64")]
     Neon,
-    /// 64-bit ARM with dot products: Jetson Xavier and Orin, Raspberry Pi 5.
+    /// SDOT: 64-bit ARM with dot products, e.g. Jetson Xavier and Orin, Raspberry Pi 5.
     #[cfg(target_arch = "aarch64")]
     Sdot,
 }
 
 impl Kernel {
-    /// What this processor can run, the fastest first.
+    /// The kernels that this processor can run, fastest first.
     pub(crate) fn available() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let special = [
@@ -63,12 +67,12 @@ impl Kernel {
         special.into_iter().flatten().chain([Self::Scalar])
     }
 
-    /// The fastest that this processor can run.
+    /// The fastest kernel that this processor can run.
     pub(crate) fn best() -> Self {
         Self::available().next().unwrap_or(Self::Scalar)
     }
 
-    /// For people.
+    /// The name of the kernel, for display.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
@@ -83,13 +87,13 @@ impl Kernel {
         }
     }
 
-    /// `out[i]` becomes the dot product of `query` and the i-th row in `rows`, which holds as many rows as `out` has places, each as
-    /// long as `query`.
+    /// Sets `out[i]` to the dot product of `query` and the i-th row in `rows`, which holds
+    /// `out.len()` rows, each as long as `query`.
     ///
     /// # Panics
-    /// When it holds another number of rows.
+    /// When `rows` holds another number of rows.
     pub(crate) fn dots(self, query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
-        assert_eq!(rows.len(), query.len() * out.len(), "one row a place");
+        assert_eq!(rows.len(), query.len() * out.len(), "one row per output");
         if query.is_empty() {
             return out.fill(0);
         }
@@ -107,7 +111,7 @@ impl Kernel {
     }
 }
 
-/// What the others are held to.
+/// The plain Rust kernel, the reference of the others.
 fn scalar(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     for (row, out) in rows.chunks_exact(query.len()).zip(out) {
         *out = row
@@ -126,7 +130,7 @@ mod tests {
 
     fn chunk() -> impl Strategy<Value = Chunk> {
         let spread = proptest::collection::vec(-LARGEST..=LARGEST, CHUNK);
-        // Full swings as well: the largest sums show what saturates or overflows.
+        // Extreme codes as well: the largest sums reveal saturation and overflow.
         let swings = proptest::collection::vec(any::<bool>(), CHUNK).prop_map(|signs| {
             signs
                 .iter()

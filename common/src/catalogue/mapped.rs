@@ -1,8 +1,8 @@
-//! A catalogue's file in memory without taking memory: the system reads its pages when they are looked at, and takes them back when it
-//! needs the room.
+//! A memory-mapped catalogue file: the system reads its pages on access and evicts them when it
+//! needs memory.
 #![allow(
     unsafe_code,
-    reason = "whoever maps a file promises that it stays as it is; each block says why it does"
+    reason = "mapping a file requires that it does not change; each block says why it does not"
 )]
 
 use super::kernel::Chunk;
@@ -12,12 +12,13 @@ use std::io;
 use std::ops::Range;
 use std::time::SystemTime;
 
-// SAFETY: 64 times i8 and nothing else: any bytes are a chunk, zeros too, and `repr(C)` with an alignment that is its size leaves no gap.
+// SAFETY: exactly 64 i8: any bytes are a valid chunk, including zeros, and `repr(C)` with an
+// alignment equal to its size leaves no padding.
 unsafe impl bytemuck::Zeroable for Chunk {}
-// SAFETY: as above; it is `Copy`, and it lives as long as anybody likes.
+// SAFETY: as above; it is `Copy` and `'static`.
 unsafe impl bytemuck::Pod for Chunk {}
 
-/// Codes and floats in a file.
+/// The codes and floats of a mapped file.
 #[derive(Debug)]
 pub(crate) struct Mapped {
     map: Mmap,
@@ -27,7 +28,7 @@ pub(crate) struct Mapped {
     state: State,
 }
 
-/// By what a change of the file is noticed.
+/// Size and modification time, by which a change of the file is detected.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
     bytes: u64,
@@ -45,11 +46,11 @@ impl State {
 }
 
 impl Mapped {
-    /// Maps `bytes` bytes of `file` from `offset` on; `codes` and `floats` lie in them.
+    /// Maps `bytes` bytes of `file` from `offset` on; `codes` and `floats` are ranges within them.
     ///
     /// # Errors
-    /// When the system cannot map them, the file is shorter, or the numbers would not lie as the processor wants them: then the file is to
-    /// be read.
+    /// When the system cannot map them, the file is shorter, or the numbers would be misaligned or
+    /// in the wrong byte order: then the caller reads the file.
     pub(crate) fn new(
         file: &File,
         offset: u64,
@@ -64,10 +65,12 @@ impl Mapped {
         {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        // SAFETY: the file must not change while it is mapped: bytes that change under a reference are undefined behaviour, and looking at
-        // pages beyond the end of a file that was cut ends the program with SIGBUS. Nothing in Flukewatch writes to a catalogue's or a
-        // bundle's file once it bears its name: a new one is written beside it and renamed over it, which leaves the mapped file as it was.
-        // A stranger can still write into it; `unchanged` notices before each search, and docs/bundle.md tells how to replace a bundle.
+        // SAFETY: the file must not change while it is mapped: bytes that change under a reference
+        // are undefined behaviour, and reading pages beyond the end of a truncated file kills the
+        // program with SIGBUS. Nothing in Flukewatch writes to a catalogue's or a bundle's file
+        // once it has its final name: a new one is written beside it and renamed over it, which
+        // leaves the mapped file unchanged. Another program can still write to it; `unchanged`
+        // detects that before each search, and docs/bundle.md says how to replace a bundle.
         let map = unsafe { MmapOptions::new().offset(offset).len(bytes).map(file)? };
         let whole = codes.end <= bytes
             && floats.end <= bytes
@@ -85,34 +88,35 @@ impl Mapped {
         })
     }
 
-    /// All codes.
+    /// The codes of all rows.
     pub(crate) fn codes(&self) -> &[Chunk] {
         bytemuck::cast_slice(&self.map[self.codes.clone()])
     }
 
-    /// All floats.
+    /// The floats of all rows.
     pub(crate) fn floats(&self) -> &[f32] {
         bytemuck::cast_slice(&self.map[self.floats.clone()])
     }
 
-    /// Whether the file has the size and the time that it had.
+    /// Whether the file still has the size and modification time that it had when it was mapped.
     pub(crate) fn unchanged(&self) -> bool {
         State::of(&self.file).is_ok_and(|now| now == self.state)
     }
 
-    /// Gives back the pages of `bytes` bytes of codes from `from` on.
+    /// Releases the pages of `bytes` bytes of codes from `from` on.
     pub(crate) fn release_codes(&self, from: usize, bytes: usize) {
         self.release(self.codes.start + from, bytes);
     }
 
-    /// Gives back the pages of all floats.
+    /// Releases the pages of all floats.
     pub(crate) fn release_floats(&self) {
         self.release(self.floats.start, self.floats.len());
     }
 
     fn release(&self, from: usize, bytes: usize) {
-        // SAFETY: the mapping is shared and read-only, so that nothing in it can be lost: pages that are looked at again are read again
-        // from the file, which has not changed (see `new`). A system that does not take the advice keeps the pages.
+        // SAFETY: the mapping is shared and read-only, so nothing in it can be lost: pages that are
+        // accessed again are read again from the file, which has not changed (see `new`). A system
+        // that ignores the advice keeps the pages.
         let _ = unsafe {
             self.map
                 .unchecked_advise_range(UncheckedAdvice::DontNeed, from, bytes)

@@ -1,18 +1,18 @@
-//! Whales by number: the search compares numbers, never names.
+//! Numbers for whales, so that the search compares numbers instead of names.
 
 use std::collections::HashMap;
 
-/// The whales that are or were in a catalogue.
+/// The whales of a catalogue, including those whose photos were all withdrawn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     names: Vec<Box<str>>,
     photos: Vec<u32>,
-    /// Made when a whale is first asked for by name: who only searches does without.
+    /// Built at the first lookup by name; searching alone does not need it.
     numbers: Option<HashMap<Box<str>, u32>>,
 }
 
 impl Names {
-    /// Whales numbered in this order; `None` where one is there twice.
+    /// Numbers whales in this order; `None` if a name occurs twice.
     pub(super) fn of(names: &[&str]) -> Option<Self> {
         let mut sorted = names.to_vec();
         sorted.sort_unstable();
@@ -24,7 +24,7 @@ impl Names {
         })
     }
 
-    /// The number of the whale with this name, a new one if need be.
+    /// The number of the whale with this name; an unknown name gets a new one.
     pub(super) fn number(&mut self, name: &str) -> u32 {
         let Self {
             names,
@@ -42,27 +42,27 @@ impl Names {
         number
     }
 
-    /// A whale has a photo more.
+    /// Counts one photo more of a whale.
     pub(super) fn add_photo(&mut self, whale: u32) {
         self.photos[whale as usize] += 1;
     }
 
-    /// A whale has a photo less.
+    /// Counts one photo less of a whale.
     pub(super) fn remove_photo(&mut self, whale: u32) {
         self.photos[whale as usize] -= 1;
     }
 
-    /// The whale's name.
+    /// The name of the whale with this number.
     pub(super) fn name(&self, whale: u32) -> &str {
         &self.names[whale as usize]
     }
 
-    /// One more than the greatest number.
+    /// One more than the largest number.
     pub(super) fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// Whales that have a photo.
+    /// The number of whales with at least one photo.
     pub(super) fn with_photos(&self) -> usize {
         self.photos.iter().filter(|n| **n > 0).count()
     }

@@ -5,13 +5,13 @@ use super::kernel::{CHUNK, Chunk, chunks};
 use super::mapped::Mapped;
 use std::sync::Arc;
 
-/// Bytes of codes between two releases.
+/// Bytes of codes scanned between two releases of pages.
 const RETAINED: usize = 1 << 20;
-/// Rows of floats between two releases. The system maps some sixteen pages around each, so that this is a
-/// few megabytes.
+/// Rows of floats read between two releases of pages. The system maps about sixteen pages around
+/// each, so this is a few megabytes.
 const RETAINED_ROWS: usize = 128;
 
-/// `[N, D]` embeddings. The first ones may lie in a mapped file; what is added lies in memory.
+/// `[N, D]` embeddings. The first ones may be in a mapped file; added rows are in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     dimension: usize,
@@ -25,15 +25,16 @@ pub(crate) struct Rows {
     releasing: bool,
 }
 
-/// Consecutive rows.
+/// Consecutive rows that are contiguous in memory.
 pub(crate) struct Segment<'a> {
-    /// `[n, width]`.
+    /// The codes of the rows, `[n, width]`.
     pub(crate) codes: &'a [Chunk],
     released: Option<&'a Mapped>,
 }
 
 impl Segment<'_> {
-    /// Releases what a search has passed: the first `done` chunks, of which the last `block` are new.
+    /// Releases the pages that a search has scanned: the first `done` chunks, the last `block` of
+    /// them new.
     pub(crate) fn passed(&self, done: usize, block: usize) {
         let step = RETAINED / CHUNK;
         if let Some(mapped) = self.released
@@ -46,7 +47,7 @@ impl Segment<'_> {
 }
 
 impl Rows {
-    /// No row.
+    /// No rows, for embeddings of `dimension` numbers.
     pub(crate) fn new(dimension: usize) -> Self {
         Self {
             dimension,
@@ -61,7 +62,7 @@ impl Rows {
         }
     }
 
-    /// The rows of a mapped file; `longest` as it was told when they were coded.
+    /// The rows of a mapped file; `longest` is the one computed when they were quantised.
     pub(crate) fn of_file(
         dimension: usize,
         mapped: Mapped,
@@ -86,23 +87,23 @@ impl Rows {
         self.floats.extend_from_slice(row);
         self.scales.push(rounding.scale);
         self.errors.push(rounding.error);
-        // Not `max`, which passes over what is not a number.
+        // Not `max`, which ignores NaN.
         let larger = |a: f32, b: f32| if b <= a { a } else { b };
         self.longest = larger(self.longest, rounding.length);
         self.worst = larger(self.worst, rounding.error);
     }
 
-    /// Numbers a row.
+    /// The numbers per row.
     pub(crate) fn dimension(&self) -> usize {
         self.dimension
     }
 
-    /// Chunks a row.
+    /// The chunks per row.
     pub(crate) fn width(&self) -> usize {
         chunks(self.dimension)
     }
 
-    /// Rows.
+    /// The number of rows.
     pub(crate) fn len(&self) -> usize {
         self.scales.len()
     }
@@ -112,22 +113,22 @@ impl Rows {
         self.scales.is_empty()
     }
 
-    /// `[N]`: what a step of each row's codes is worth.
+    /// `[N]`: the scale of each row's codes.
     pub(crate) fn scales(&self) -> &[f32] {
         &self.scales
     }
 
-    /// `[N]`: how far each row's codes are from it at most.
+    /// `[N]`: the bound on each row's quantisation error.
     pub(crate) fn errors(&self) -> &[f32] {
         &self.errors
     }
 
-    /// The greatest length of what a row's codes stand for.
+    /// The largest length of a row's dequantised codes.
     pub(crate) fn longest(&self) -> f32 {
         self.longest
     }
 
-    /// The greatest of all errors.
+    /// The largest quantisation error of all rows.
     pub(crate) fn worst(&self) -> f32 {
         self.worst
     }
@@ -168,17 +169,17 @@ impl Rows {
         }
     }
 
-    /// Whether the file, where there is one, is still as it was when it was mapped.
+    /// Whether the mapped file, if any, is unchanged since it was mapped.
     pub(crate) fn unchanged(&self) -> bool {
         self.mapped.as_ref().is_none_or(|m| m.unchanged())
     }
 
-    /// Whether some rows lie in a file.
+    /// Whether some rows are in a mapped file.
     pub(crate) fn is_mapped(&self) -> bool {
         self.mapped.is_some()
     }
 
-    /// Whether a search releases the pages of a mapped file as it goes.
+    /// Sets whether a search releases the pages of a mapped file as it proceeds.
     pub(crate) fn release_pages(&mut self, release: bool) {
         self.releasing = release;
     }
@@ -192,7 +193,7 @@ impl Rows {
     }
 }
 
-/// Floats of scattered rows; pages of a mapped file are released along the way.
+/// Reads the floats of scattered rows and releases pages of a mapped file in between.
 pub(crate) struct RerankRows<'a> {
     rows: &'a Rows,
     read: usize,

@@ -1,10 +1,13 @@
-//! The search: bounds of all scores from int8 codes, then the scores themselves for the few rows that the bounds leave.
+//! The search: bounds on all scores from int8 codes, then exact scores for the few rows that the
+//! bounds leave open.
 //!
-//! With q and r the embeddings as floats and q', r' what their codes stand for, `q·r = q'·r' + q·(r - r') + (q - q')·r'`, so that by
-//! Cauchy and Schwarz the score is within `|q| |r - r'| + |q - q'| |r'|` of what the codes say. All of these lengths are known.
-//! The k-th best whale has at least the k-th best lower bound, and whatever row decides a place among the first k has an upper
-//! bound that reaches it. These rows, and no others, are scored in floats: the answer is the one that scoring all rows in floats
-//! gives, to the last bit, ties included. No row of the data can change that; a bad row only costs time.
+//! Let q and r be the embeddings as floats and q', r' their dequantised codes. Then
+//! `q·r = q'·r' + q·(r - r') + (q - q')·r'`, so by the Cauchy-Schwarz inequality the score is
+//! within `|q| |r - r'| + |q - q'| |r'|` of `q'·r'`. All of these lengths are known. The k-th best
+//! whale has at least the k-th best lower bound, and any row that can decide one of the first k
+//! places has an upper bound that reaches it. Only these rows are scored in floats: the result
+//! equals that of scoring all rows in floats to the last bit, including ties. This holds for any
+//! data; a bad row only costs time.
 
 use super::codes::{self, Rounding};
 use super::kernel::{Chunk, Kernel};
@@ -13,20 +16,21 @@ use crate::embedding::dot;
 use crate::whale_score::{TopScores, WhaleScore};
 use std::cmp::Ordering;
 
-/// Rows whose bounds are computed at a time: their sums and bounds stay in the first-level cache.
+/// Rows whose bounds are computed at a time, so that sums and bounds stay in the first-level cache.
 const BLOCK: usize = 256;
-/// Rows that are passed over at a time.
+/// Rows that are skipped at a time.
 const GROUP: usize = 32;
-/// How many leading whales are kept at least before the floor is raised again; more is less work and a lower floor.
+/// How many more leading whales are collected before the floor is raised again; a larger number is
+/// less work but a lower floor.
 const SPARE: usize = 32;
-/// More than what is lost where products are too small for floats.
+/// An upper bound on the error where products underflow.
 const TINY: f32 = 1e-25;
-/// Scores below this are far from what floats cannot hold.
+/// Scores below this are far from overflow.
 const HUGE: f32 = 1e25;
-/// Marks a row that was withdrawn, in place of its whale.
+/// Marks a withdrawn row, in place of its whale.
 pub(crate) const WITHDRAWN: u32 = u32::MAX;
 
-/// A whale found: its score, and the row that has it.
+/// A whale with its score and its best row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Hit {
     pub(crate) whale: u32,
@@ -34,16 +38,16 @@ pub(crate) struct Hit {
     pub(crate) row: u32,
 }
 
-/// A query and how much the scores of its codes may be off.
+/// A query and the error bounds of the scores of its codes.
 struct Query<'a> {
     floats: &'a [f32],
     codes: Vec<Chunk>,
     scale: f32,
-    /// Times a row's rounding error.
+    /// The factor of a row's quantisation error.
     length: f32,
-    /// For any row.
+    /// The error bound that is the same for every row.
     slack: f32,
-    /// No score is larger.
+    /// An upper bound on every score.
     largest: f32,
 }
 
@@ -52,7 +56,8 @@ impl<'a> Query<'a> {
         let mut codes = vec![];
         let Rounding { scale, error, .. } = codes::append(floats, &mut codes);
         let length = codes::length(floats);
-        // Floats round too: `dot` sums a number's products in eight lanes, and the bounds are a handful of operations.
+        // Floats round too: `dot` sums products in eight lanes, and the bounds are a few
+        // operations.
         let steps = floats.len() as f32 / 8.0 + 64.0;
         let largest = length * (rows.longest() + rows.worst());
         let rounding = steps * f32::EPSILON * largest + TINY;
@@ -62,14 +67,14 @@ impl<'a> Query<'a> {
             codes,
             scale,
             length: length * (1.0 + 1e-6),
-            // Numbers that may not fit into floats have no bounds: then all rows are scored.
+            // Without bounds on numbers that may overflow, all rows are scored.
             slack: if largest < HUGE { slack } else { f32::INFINITY },
             largest,
         }
     }
 }
 
-/// A row that may decide.
+/// A row that may be among the best.
 #[derive(Clone, Copy)]
 struct Candidate {
     row: u32,
@@ -94,11 +99,11 @@ impl Floors {
         }
     }
 
-    /// A row of `whale` scores at least `lower`.
+    /// Adds a row of `whale` that scores at least `lower`.
     fn add(&mut self, whale: u32, lower: f32) {
         let best = &mut self.best[whale as usize];
         if lower > *best {
-            // A whale is among the leaders from when its bound first passes the floor.
+            // A whale becomes a leader when its bound first reaches the floor.
             let led = *best >= self.floor && *best > f32::NEG_INFINITY;
             *best = lower;
             if !led && lower >= self.floor {
@@ -125,8 +130,8 @@ impl Floors {
     }
 }
 
-/// Calls `bounds(query, first_row, upper, lower)` for blocks of rows, in their order, and in each block for all queries, so that memory
-/// is read once for all.
+/// Calls `bounds(query, first_row, upper, lower)` for blocks of rows in order, and for all queries
+/// in each block, so that memory is read once for all queries.
 fn bound_all(
     queries: &[Query<'_>],
     rows: &Rows,
@@ -163,8 +168,9 @@ fn bound_all(
     }
 }
 
-/// The `most` best whales, each by its best row among those that `takes_part` lets in (asked of few rows), best first; equal scores
-/// by `before` and a whale's equal rows by their order.
+/// The `most` best whales, each by its best row among those for which `takes_part` is true (called
+/// for few rows), best first; whales of equal score in the order of `before`, equal rows of a whale
+/// by their order.
 ///
 /// `whales[row]` is below `whale_count`, or [`WITHDRAWN`].
 pub(crate) fn search(
@@ -186,8 +192,8 @@ pub(crate) fn search(
         std::slice::from_ref(&query),
         rows,
         |_, first, uppers, lowers| {
-            // Almost all rows fall short, and that can be told of many at a time. A bound that is not a number says nothing: such a
-            // row stays in.
+            // Almost all rows fall short, which is checked for a group at a time. A row whose bound
+            // is NaN stays a candidate.
             let groups = uppers.chunks(GROUP).zip(lowers.chunks(GROUP)).enumerate();
             for (group, (uppers, lowers)) in groups {
                 let floor = floors.floor;
@@ -219,7 +225,7 @@ pub(crate) fn search(
         !(c.upper < floors.floor || c.upper < own)
     });
     let mut best: Vec<Hit> = vec![];
-    // Where a whale stands in `best`.
+    // The index of each whale in `best`.
     let mut place = vec![u32::MAX; whale_count];
     let mut floats = rows.rerank_rows();
     for Candidate { row, .. } in candidates {
@@ -241,8 +247,8 @@ pub(crate) fn search(
     best
 }
 
-/// The `most` best whales for several queries that show one whale, in floats and as `rule` scores a whale by its rows: its score is
-/// the mean of its scores for each query, its row the one that matched best.
+/// The `most` best whales for several queries of one whale, in floats. `rule` scores a whale for
+/// each query by its rows; its score is the mean over the queries, its row the most similar one.
 pub(crate) fn search_encounter(
     queries: &[&[f32]],
     rule: WhaleScore,
@@ -256,8 +262,8 @@ pub(crate) fn search_encounter(
         return vec![];
     }
     let coded: Vec<Query<'_>> = queries.iter().map(|q| Query::new(q, rows)).collect();
-    // `[query, whale]`: the highest bounds of each whale's rows. A score rises with each cosine in it, so that the score of the
-    // bounds bounds the score.
+    // `[query, whale]`: the highest bounds of each whale's rows. A score increases with each of its
+    // cosines, so the score of the bounds is a bound on the score.
     let nothing = vec![TopScores::default(); queries.len() * whale_count];
     let (mut uppers, mut lowers) = (nothing.clone(), nothing);
     bound_all(&coded, rows, |query, first, upper, lower| {
@@ -265,7 +271,7 @@ pub(crate) fn search_encounter(
         let (uppers, lowers) = (&mut uppers[own.clone()], &mut lowers[own]);
         for ((&whale, &upper), &lower) in whales[first..].iter().zip(upper).zip(lower) {
             if let Some(highest) = uppers.get_mut(whale as usize) {
-                // What is not a number bounds nothing.
+                // NaN is not a bound.
                 let or = |bound: f32, else_bound| {
                     if bound.is_nan() { else_bound } else { bound }
                 };
@@ -274,7 +280,7 @@ pub(crate) fn search_encounter(
             }
         }
     });
-    // A mean of bounds bounds the mean.
+    // The mean of bounds is a bound on the mean.
     let sum = |bounds: &[TopScores]| {
         let mut sums = vec![0f32; whale_count];
         for of_query in bounds.chunks_exact(whale_count) {
@@ -286,7 +292,7 @@ pub(crate) fn search_encounter(
     };
     let (upper_sums, lower_sums) = (sum(&uppers), sum(&lowers));
     drop((uppers, lowers));
-    // Sums of a few scores round as well, here and below.
+    // Sums of scores round as well, here and below.
     let slack =
         queries.len() as f32 * 16.0 * f32::EPSILON * coded.iter().map(|q| q.largest).sum::<f32>();
     let mut order: Vec<u32> = (0..whale_count as u32).collect();
@@ -297,7 +303,7 @@ pub(crate) fn search_encounter(
     } else {
         f32::NEG_INFINITY
     };
-    // A sum that is not a number stays in.
+    // A whale whose sum is NaN stays a candidate.
     let falls_short = |upper: &f32| *upper + slack < floor;
     let candidate: Vec<bool> = upper_sums.iter().map(|upper| !falls_short(upper)).collect();
 
@@ -334,7 +340,7 @@ pub(crate) fn search_encounter(
     found
 }
 
-/// The score of a whale; of one without rows, less than any.
+/// The score of a whale; negative infinity for one without rows.
 fn score(rule: WhaleScore, highest: &TopScores) -> f32 {
     if highest.as_slice().is_empty() {
         f32::NEG_INFINITY
@@ -343,7 +349,7 @@ fn score(rule: WhaleScore, highest: &TopScores) -> f32 {
     }
 }
 
-/// A whale's scores for several queries.
+/// The sum of a whale's scores over several queries, and its best row.
 #[derive(Clone, Copy, Default)]
 struct EncounterScore {
     sum: f32,
@@ -359,7 +365,7 @@ impl EncounterScore {
     }
 }
 
-/// Best first, cut off after `most`.
+/// Sorts best first and truncates to `most`.
 fn sort(found: &mut Vec<Hit>, most: usize, before: impl Fn(u32, u32) -> Ordering) {
     let order = |a: &Hit, b: &Hit| {
         b.score

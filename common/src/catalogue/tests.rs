@@ -1,4 +1,5 @@
-//! The catalogue as a whole: its answers beside those of a search in floats alone, its file, and withdrawing.
+//! The whole catalogue: its results compared with a search in floats alone, its file, and
+//! withdrawal.
 
 mod on_disk;
 
@@ -46,7 +47,7 @@ fn a_photo_can_be_left_out() {
 }
 
 #[test]
-fn an_empty_catalogue_knows_no_whale() {
+fn an_empty_catalogue_finds_no_whale() {
     assert!(
         Catalogue::new(2)
             .search(&embedding(&[1.0, 1.0]), 5)
@@ -56,7 +57,7 @@ fn an_empty_catalogue_knows_no_whale() {
 }
 
 #[test]
-fn another_models_embedding_is_refused() {
+fn an_embedding_of_another_dimension_is_rejected() {
     let error = three().search(&embedding(&[1.0, 0.0, 0.0]), 5).unwrap_err();
     assert_eq!(
         error,
@@ -67,7 +68,7 @@ fn another_models_embedding_is_refused() {
     );
 }
 
-/// All photos scored in floats, as the catalogue did before it had codes.
+/// The reference search: all photos scored in floats.
 fn in_floats(
     catalogue: &Catalogue,
     query: &[f32],
@@ -99,7 +100,7 @@ fn in_floats(
     ranking.into_iter().map(found).collect()
 }
 
-/// Scores of several queries, each in floats over all photos of all whales, averaged.
+/// The reference search for several queries: scores in floats over all photos, averaged.
 fn together_in_floats(
     catalogue: &Catalogue,
     queries: &[Embedding],
@@ -143,7 +144,8 @@ fn together_in_floats(
     ranking
 }
 
-/// A row: spread out, near to those of the same few directions (so that scores are close and equal ones are common), or nothing.
+/// A random row, a row close to one of a few directions (so that close and equal scores are
+/// common), or a degenerate one.
 fn row(dimension: usize) -> impl Strategy<Value = Vec<f32>> {
     let spread = proptest::collection::vec(-1f32..1.0, dimension);
     let close = (0usize..3, 0usize..4, 0usize..dimension).prop_map(move |(towards, off, at)| {
@@ -170,7 +172,7 @@ fn unit(row: Vec<f32>) -> Vec<f32> {
     }
 }
 
-/// A catalogue of up to 60 photos of up to 9 whales, and queries to it.
+/// A catalogue of up to 60 photos of up to 9 whales, and queries for it.
 fn any_catalogue() -> impl Strategy<Value = (Catalogue, Vec<Vec<f32>>)> {
     (1usize..140, any::<bool>()).prop_flat_map(|(dimension, normalised)| {
         let photos = proptest::collection::vec((0u8..9, row(dimension)), 0..60);
@@ -186,7 +188,7 @@ fn any_catalogue() -> impl Strategy<Value = (Catalogue, Vec<Vec<f32>>)> {
     })
 }
 
-/// Equal to the bit; what is not a number too.
+/// Checks that rankings are equal bit by bit, including NaN.
 fn same(got: &[Match], expected: &[Match]) -> Result<(), TestCaseError> {
     let plain = |matches: &[Match]| -> Vec<_> {
         let one = |m: &Match| (m.whale.clone(), m.photo.clone(), m.score.to_bits());
@@ -200,7 +202,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn the_answer_is_that_of_floats((catalogue, queries) in any_catalogue(), most in 0usize..14, modulus in 1usize..5) {
+    fn a_search_equals_the_reference((catalogue, queries) in any_catalogue(), most in 0usize..14, modulus in 1usize..5) {
         for query in &queries {
             let all = catalogue.search_where(query, most, |_| true).unwrap();
             same(&all, &in_floats(&catalogue, query, most, |_| true))?;
@@ -211,7 +213,7 @@ proptest! {
     }
 
     #[test]
-    fn the_answer_for_several_is_that_of_floats(
+    fn a_search_with_several_queries_equals_the_reference(
         (catalogue, queries) in any_catalogue(),
         most in 0usize..14,
         best in prop_oneof![Just(0.0f32), Just(0.5), Just(1.0)],
@@ -226,7 +228,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_withdrawn_is_as_if_it_had_never_been(
+    fn withdrawing_equals_never_enrolling(
         (catalogue, queries) in any_catalogue(),
         whale in 0u8..9,
         photo in 0usize..60,
@@ -241,7 +243,7 @@ proptest! {
                 expected.add(e.clone(), catalogue.embedding(at));
             }
         }
-        // Enrolled again, it is there again.
+        // The whale can be enrolled again.
         let more = unit((0..catalogue.dimension()).map(|i| i as f32 + 1.0).collect());
         less.add(entry(&whale, "new"), &more);
         expected.add(entry(&whale, "new"), &more);
@@ -257,8 +259,8 @@ proptest! {
 }
 
 #[test]
-fn few_photos_are_looked_at_in_floats() {
-    // 3,000 photos of 600 whales around random directions: of the first whale's bound, few others come near.
+fn few_photos_are_scored_in_floats() {
+    // 3,000 photos in random directions: few upper bounds reach the lower bound of the right photo.
     let mut state = 7u32;
     let mut random = || {
         state ^= state << 13;
@@ -285,7 +287,7 @@ fn few_photos_are_looked_at_in_floats() {
 }
 
 #[test]
-fn a_query_that_is_not_a_number_gives_an_answer_all_the_same() {
+fn a_query_that_is_not_finite_still_gives_a_result() {
     let found = three().search_where(&[f32::NAN, 1.0], 5, |_| true).unwrap();
     assert_eq!(found.len(), 2);
     let found = three()
@@ -295,7 +297,7 @@ fn a_query_that_is_not_a_number_gives_an_answer_all_the_same() {
 }
 
 #[test]
-fn nobody_is_withdrawn_by_a_wrong_name() {
+fn withdrawing_an_unknown_name_changes_nothing() {
     let mut c = three();
     assert_eq!((c.withdraw_whale("C"), c.withdraw_photo("c1")), (0, 0));
     assert_eq!(c, three());
@@ -310,7 +312,7 @@ fn nobody_is_withdrawn_by_a_wrong_name() {
 }
 
 #[test]
-fn a_wrong_dimension_is_refused_everywhere() {
+fn a_wrong_dimension_is_rejected_everywhere() {
     let wrong = embedding(&[1.0, 0.0, 0.0]);
     let error = CatalogueError::Dimension {
         expected: 2,
@@ -328,7 +330,7 @@ fn a_wrong_dimension_is_refused_everywhere() {
 }
 
 #[test]
-fn a_whale_is_scored_by_the_mean_over_what_shows_it() {
+fn a_whale_is_scored_by_the_mean_over_the_queries() {
     let (right, up) = (embedding(&[1.0, 0.0]), embedding(&[0.0, 1.0]));
     let mut c = Catalogue::new(2);
     c.enrol(entry("A", "a1"), &embedding(&[0.8, 0.6])).unwrap();
@@ -343,13 +345,13 @@ fn a_whale_is_scored_by_the_mean_over_what_shows_it() {
         .collect();
     assert_eq!(places, [("A", "a1"), ("B", "b1")]);
     assert!((found[0].score - 0.7).abs() < 1e-6 && (found[1].score - 0.5).abs() < 1e-6);
-    // One scores as a search for it does; none shows nobody.
+    // One query gives the result of `search`; no query gives none.
     let one = std::slice::from_ref(&up);
     assert_eq!(
         c.search_encounter(one, WhaleScore::BEST, 5),
         c.search(&up, 5)
     );
-    // Half of B's best photo, half of the mean of both, which look away from each other.
+    // Half B's best photo, half the mean of both, which are opposite.
     let blend = c
         .search_encounter(std::slice::from_ref(&right), WhaleScore::BLEND, 5)
         .unwrap();

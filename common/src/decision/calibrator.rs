@@ -1,22 +1,23 @@
-//! The probability that the first whale is right, from what is known of a ranking.
+//! The probability that the first whale of a ranking is right.
 //!
-//! Two curves: a logistic one of score and margin (Platt, 'Probabilistic Outputs for Support Vector Machines', 1999), smooth and
-//! content with a hundred cases, and an isotonic one of the score alone (Zadrozny and Elkan, KDD 2002), which takes any rising
-//! form and wants several hundred.
+//! Two curves: a logistic one of score and top-1/top-2 margin (Platt, 'Probabilistic Outputs for
+//! Support Vector Machines', 1999), smooth, for a hundred cases or more; and an isotonic one of the
+//! score alone (Zadrozny and Elkan, KDD 2002), which takes any rising form and needs several
+//! hundred.
 
 use serde::{Deserialize, Serialize};
 
-/// What is known of a ranking when its probability is named.
+/// The features of a ranking from which its probability is computed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RankingFeatures {
     /// The score of the first whale.
     pub score: f32,
-    /// How far the second whale is behind it; the score itself where there is no second.
+    /// The score minus that of the second whale; the score itself if there is no second.
     pub top_margin: f32,
 }
 
 impl RankingFeatures {
-    /// Of a ranking's scores, best whale first; `None` where nothing is enrolled.
+    /// The features of a ranking's scores, best whale first; `None` for an empty ranking.
     pub fn of(ranking: impl IntoIterator<Item = f32>) -> Option<Self> {
         let mut scores = ranking.into_iter();
         let score = scores.next()?;
@@ -33,23 +34,23 @@ impl RankingFeatures {
 pub enum Calibrator {
     /// `1 / (1 + exp(-(a + b score + c top_margin)))`.
     Logistic {
-        /// a, b and c.
+        /// The parameters a, b and c.
         weights: [f32; 3],
     },
-    /// Straight lines between points, constant beyond the first and the last.
+    /// Linear between points, constant beyond the first and the last.
     Isotonic {
-        /// Score and probability, both rising.
+        /// Pairs of score and probability, both rising.
         points: Vec<(f32, f32)>,
     },
 }
 
-/// Which curve is fitted.
+/// The kind of curve to fit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Curve {
-    /// [`Calibrator::Logistic`].
+    /// Fit a [`Calibrator::Logistic`].
     #[default]
     Logistic,
-    /// [`Calibrator::Isotonic`].
+    /// Fit a [`Calibrator::Isotonic`].
     Isotonic,
 }
 
@@ -57,7 +58,8 @@ pub enum Curve {
 pub const MAX_POINTS: usize = 10_000;
 
 impl Calibrator {
-    /// Fits a curve to cases: the features, and whether the first whale was right. `None` without a case.
+    /// Fits a curve to cases: the features, and whether the first whale was right. `None` without
+    /// cases.
     pub fn fit(curve: Curve, cases: &[(RankingFeatures, bool)]) -> Option<Self> {
         match curve {
             Curve::Logistic => logistic(cases),
@@ -65,7 +67,7 @@ impl Calibrator {
         }
     }
 
-    /// The probability, in 0..=1.
+    /// The probability that the first whale is right, in 0..=1.
     pub fn probability(&self, features: &RankingFeatures) -> f64 {
         match self {
             Self::Logistic { weights } => sigmoid(&weights.map(f64::from), features),
@@ -73,7 +75,7 @@ impl Calibrator {
         }
     }
 
-    /// Numbers must be finite, probabilities in [0, 1] and rising.
+    /// Checks that numbers are finite and probabilities in [0, 1] and rising.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
         match self {
             Self::Logistic { weights } => {
@@ -114,7 +116,8 @@ fn sigmoid(weights: &[f64; 3], features: &RankingFeatures) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 
-/// Newton's method, drawn a little towards 0 so that groups that lie apart give a steep curve and no endless one.
+/// Newton's method with a small ridge penalty, so that separable groups give a steep but finite
+/// curve.
 fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
     const RIDGE: f64 = 1e-2;
     const ROUNDS: usize = 50;
@@ -176,7 +179,7 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> Option<[f64; 3]> {
     Some([b[0] / a[0][0], b[1] / a[1][1], b[2] / a[2][2]])
 }
 
-/// Cases in a row whose probability is the same.
+/// Consecutive cases of the same probability.
 struct Block {
     scores: f64,
     right: f64,
@@ -189,8 +192,9 @@ impl Block {
     }
 }
 
-/// Pool adjacent violators (Ayer et al. 1955), each block at its mean score. No block says 0 or 1: of n cases all right, one more
-/// might have been wrong, so that its probability is (n + 1) / (n + 2), as Laplace has it.
+/// Pool adjacent violators (Ayer et al. 1955), each block at its mean score. Probabilities are
+/// limited by Laplace's rule of succession: n cases that are all right give (n + 1) / (n + 2), not
+/// 1.
 fn isotonic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
     let mut sorted: Vec<(f32, bool)> = cases.iter().map(|(e, right)| (e.score, *right)).collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -216,7 +220,7 @@ fn isotonic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
             ((block.scores / block.cases) as f32, probability as f32)
         })
         .collect();
-    // The clamp of a small block may stand above the next block's share.
+    // The clamp of a small block may exceed the next block's fraction.
     let mut highest = 0.0f32;
     for point in &mut points {
         highest = highest.max(point.1);
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn both_curves_learn_the_shares() {
+    fn both_curves_fit_the_fractions() {
         // At 0.2 a quarter is right, at 0.8 three quarters.
         let cases: Vec<_> = (0..400)
             .map(|i| {
@@ -273,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lead_counts_where_it_tells() {
+    fn the_margin_counts_where_it_is_informative() {
         let cases: Vec<_> = (0..100)
             .map(|i| {
                 (
@@ -325,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn curves_that_make_no_sense_are_told() {
+    fn invalid_curves_are_rejected() {
         let isotonic = |points: &[(f32, f32)]| Calibrator::Isotonic {
             points: points.to_vec(),
         };
@@ -345,7 +349,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_isotonic_curve_rises_and_stays_a_chance(
+        fn an_isotonic_curve_rises_within_0_and_1(
             cases in proptest::collection::vec((-1.0f32..1.0, any::<bool>()), 1..200),
             probes in proptest::collection::vec(-1.0f32..1.0, 2..20),
         ) {

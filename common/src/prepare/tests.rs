@@ -48,11 +48,11 @@ fn bad_files_say_what_is_wrong() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused() {
+fn a_truncated_file_is_rejected() {
     let photo = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * y) as u8, x as u8, y as u8]));
     let mut png = vec![];
     photo.write_with_encoder(PngEncoder::new(&mut png)).unwrap();
-    // The last twelve bytes of a PNG file say only that it ends.
+    // The last twelve bytes of a PNG file are only its end chunk.
     for (whole, needed) in [
         (jpeg(&photo), jpeg(&photo).len()),
         (png.clone(), png.len() - 12),
@@ -86,7 +86,7 @@ fn the_end_of_a_preview_is_not_the_end_of_the_photo() {
 }
 
 #[test]
-fn a_huge_header_is_refused_before_memory_is_taken() {
+fn a_huge_header_is_rejected_before_memory_is_allocated() {
     let mut bytes = jpeg(&RgbImage::new(8, 8));
     let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
     let side = 20_000u16.to_be_bytes();
@@ -102,7 +102,7 @@ fn a_huge_header_is_refused_before_memory_is_taken() {
 }
 
 #[test]
-fn the_box_alone_is_seen() {
+fn pixels_outside_the_box_are_ignored() {
     let mut photo = RgbImage::from_pixel(100, 100, image::Rgb([255, 0, 0]));
     for y in 20..40 {
         for x in 30..70 {
@@ -168,7 +168,7 @@ fn the_mirror_swaps_left_and_right() {
 }
 
 #[test]
-fn a_box_outside_is_named() {
+fn a_box_outside_the_picture_is_rejected() {
     let p = preparation(Colour::Grey, Fit::Stretch);
     let region = PixelBox {
         x0: 70,
@@ -184,7 +184,7 @@ fn a_box_outside_is_named() {
 }
 
 #[test]
-fn a_margin_stops_at_the_edge() {
+fn padding_stops_at_the_edge() {
     let mut p = preparation(Colour::Grey, Fit::Stretch);
     p.padding = 0.1;
     let widened = p

@@ -23,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// An envelope that is right in all but what it carries.
+/// A valid envelope around any payload.
 fn envelope(kind: u8, version: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = b"FLKW".to_vec();
     bytes.push(kind);
@@ -34,7 +34,7 @@ fn envelope(kind: u8, version: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn every_kind_comes_back_as_it_went() {
+fn every_kind_round_trips() {
     assert_eq!(
         decode::<Sighting>(&encode(&sighting()).unwrap()).unwrap(),
         sighting()
@@ -46,7 +46,7 @@ fn every_kind_comes_back_as_it_went() {
     assert_eq!(decode::<Ack>(&encode(&ack()).unwrap()).unwrap(), ack());
 }
 
-/// Boats at sea speak this form: where this test fails, the version must go up.
+/// Deployed boats use this format: if this test fails, the version must be raised.
 #[test]
 fn a_known_sighting_has_known_bytes() {
     let payload = concat!(
@@ -84,7 +84,7 @@ fn a_known_sighting_has_known_bytes() {
         "1001900000000070008000000000000000", // encounter
         "800fb808",                           // frames of 1920 x 1080
         "02",                                 // boxes
-        "006432e405f202",                     // at the begin
+        "006432e405f202",                     // at the start
         "ac1b6e3cee05ac02",                   // 3.5 s later
         "01",                                 // crops
         "90033e506461",                       // 400 ms: sharpness, size, angle, exposure
@@ -118,8 +118,8 @@ fn a_known_sighting_has_known_bytes() {
         time: None,
         ..as_third
     };
-    let with_chance = [payload, second].concat();
-    assert_eq!(older(SECOND_VERSION_HEAD, &with_chance), as_second);
+    let with_probability = [payload, second].concat();
+    assert_eq!(older(SECOND_VERSION_HEAD, &with_probability), as_second);
     let as_first = Sighting {
         probability: None,
         ..as_second
@@ -133,7 +133,7 @@ const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
 
 #[test]
-fn an_older_version_of_a_sighting_ends_where_it_ends() {
+fn an_older_version_of_a_sighting_has_no_newer_fields() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
     for version in [1, 2, 3] {
         assert_eq!(
@@ -156,7 +156,7 @@ fn the_other_kinds_have_known_bytes() {
 }
 
 #[test]
-fn a_newer_version_is_refused_by_name() {
+fn a_newer_version_is_named() {
     let mut bytes = encode(&sighting()).unwrap();
     bytes[5..7].copy_from_slice(&513u16.to_le_bytes());
     let error = decode::<Sighting>(&bytes).unwrap_err();
@@ -170,9 +170,9 @@ fn a_newer_version_is_refused_by_name() {
     );
     assert_eq!(
         error.to_string(),
-        "a sighting of version 513 came, but this program reads versions up to 4: update it"
+        "sighting version 513 is newer than this program, which reads up to 4: update the program"
     );
-    // Whatever a newer version may change behind it: the version is read first.
+    // The version is checked before the rest, which a newer version may change.
     assert_eq!(
         decode::<Ack>(&envelope(3, 2, b"\xff")),
         Err(WireError::Newer {
@@ -188,7 +188,7 @@ fn a_newer_version_is_refused_by_name() {
 }
 
 #[test]
-fn another_kind_is_refused_by_name() {
+fn another_kind_is_named() {
     let error = decode::<Sighting>(&encode(&ack()).unwrap()).unwrap_err();
     assert_eq!(
         error,
@@ -200,7 +200,7 @@ fn another_kind_is_refused_by_name() {
 }
 
 #[test]
-fn a_message_cut_anywhere_is_refused() {
+fn a_truncated_message_is_rejected() {
     let whole = encode(&sighting()).unwrap();
     for end in 0..whole.len() {
         assert!(decode::<Sighting>(&whole[..end]).is_err(), "cut at {end}");
@@ -213,7 +213,7 @@ fn a_message_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn a_bit_flipped_anywhere_is_noticed() {
+fn a_flipped_bit_is_detected() {
     let whole = encode(&ack()).unwrap();
     for bit in 0..whole.len() * 8 {
         let mut bytes = whole.clone();
@@ -223,7 +223,7 @@ fn a_bit_flipped_anywhere_is_noticed() {
 }
 
 #[test]
-fn foreign_bytes_are_called_foreign() {
+fn bytes_without_the_magic_are_foreign() {
     assert_eq!(
         decode::<Sighting>(b"{\"whale\": 1, \"boat\": 2}"),
         Err(WireError::Foreign)
@@ -232,7 +232,7 @@ fn foreign_bytes_are_called_foreign() {
 }
 
 #[test]
-fn bytes_after_the_message_are_refused() {
+fn bytes_after_the_message_are_rejected() {
     let whole = encode(&ack()).unwrap();
     let longer = [&whole[HEADER..], b"\0"].concat();
     assert_eq!(
@@ -242,7 +242,7 @@ fn bytes_after_the_message_are_refused() {
 }
 
 #[test]
-fn a_boat_with_a_bad_name_is_refused() {
+fn a_boat_with_an_invalid_name_is_rejected() {
     let payload = postcard::to_stdvec(&("a/b", 0u8)).unwrap();
     assert_eq!(
         decode::<Ack>(&envelope(3, 1, &payload)),
@@ -264,7 +264,7 @@ fn large_messages_are_neither_sent_nor_read() {
 }
 
 #[test]
-fn a_message_that_lies_about_its_length_takes_no_memory() {
+fn a_false_length_allocates_no_memory() {
     // An ack that announces 2^63 entries.
     let mut payload = postcard::to_stdvec("balaena").unwrap();
     payload.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
@@ -276,12 +276,12 @@ fn a_message_that_lies_about_its_length_takes_no_memory() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_are_decoded_or_rejected(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
         prop_assert!(decode::<Sighting>(&bytes).is_err());
     }
 
     #[test]
-    fn any_payload_is_read_or_refused(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn any_payload_is_decoded_or_rejected(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
         for version in 1..=3 {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
@@ -290,7 +290,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_payload_is_read_or_refused(at in any::<prop::sample::Index>(), value in any::<u8>()) {
+    fn a_damaged_payload_is_decoded_or_rejected(at in any::<prop::sample::Index>(), value in any::<u8>()) {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;

@@ -242,7 +242,7 @@ mod tests {
         );
         let newer = validate(topic, &changed(5, 9)).content.unwrap_err().detail;
         assert!(
-            newer.contains("version 9") && newer.contains("update it"),
+            newer.contains("version 9") && newer.contains("update the program"),
             "{newer}"
         );
     }

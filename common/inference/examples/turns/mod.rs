@@ -1,10 +1,11 @@
-//! How a contender of `cargo xtask bench infer` answers: what it is called and how long it took to load; for each number that it reads the
-//! milliseconds of so many runs, least and median; and at the end of its input the most memory that it held: a line of JSON each.
+//! The protocol of a contender in `cargo xtask bench infer`, one line of JSON each: first its name
+//! and load time; for each number `n` that it reads, the least and median milliseconds of `n` runs;
+//! and at the end of its input its peak memory.
 
 use serde_json::json;
 use std::time::Instant;
 
-/// Answers for a model that has been loading since `started`.
+/// Runs the protocol for a model whose loading began at `started`.
 pub fn take(name: &str, started: Instant, mut run: impl FnMut()) {
     println!(
         "{}",
@@ -32,7 +33,7 @@ fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
 }
 
-/// The most memory that this process ever held.
+/// The peak memory of this process in bytes.
 fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
     let line = status.lines().find(|l| l.starts_with("VmHWM:"));

@@ -1,5 +1,5 @@
-/* A shim that has no TensorRT behind it, for tests: it speaks flukewatch_trt.h, says yes to everything, computes the models of the tests
- * by plain loops, and fails in one way if it is told to. What it does is fixed when it is compiled, by the macros below. */
+/* A fake shim without TensorRT, for tests: it implements flukewatch_trt.h, succeeds at everything, computes the models of the tests by
+ * plain loops, and fails in a configured way. Its behaviour is fixed at compile time by the macros below. */
 #include "flukewatch_trt.h"
 
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #ifndef FAKE_ABI
 #define FAKE_ABI FLUKEWATCH_TRT_ABI
 #endif
-/* The shim's headers. */
+/* The major version of the shim's headers. */
 #ifndef FAKE_MAJOR
 #define FAKE_MAJOR 10
 #endif
@@ -18,26 +18,26 @@
 #ifndef FAKE_LIBRARY_BUILD
 #define FAKE_LIBRARY_BUILD 72
 #endif
-/* What open gives, and why. */
+/* The status that open returns. */
 #ifndef FAKE_OPEN
 #define FAKE_OPEN FLUKEWATCH_TRT_OK
 #endif
-/* What build gives. */
+/* The status that build returns. */
 #ifndef FAKE_BUILD
 #define FAKE_BUILD FLUKEWATCH_TRT_OK
 #endif
-/* What load gives for a plan that this process has not built, and for one that it has. */
+/* The status that load returns for a plan that this process has not built, and for one that it has. */
 #ifndef FAKE_LOAD_KEPT
 #define FAKE_LOAD_KEPT FLUKEWATCH_TRT_OK
 #endif
 #ifndef FAKE_LOAD_BUILT
 #define FAKE_LOAD_BUILT FLUKEWATCH_TRT_OK
 #endif
-/* So many images are run, all others fail. */
+/* The number of images that succeed; later ones fail. */
 #ifndef FAKE_RUNS
 #define FAKE_RUNS 1000000000
 #endif
-/* Each number of the output becomes this; `v` is the right one, `i` which it is, `run` how many images there were before. */
+/* Each output becomes this; `v` is the right value, `i` its index, `run` the number of earlier images. */
 #ifndef FAKE_NUMBER
 #define FAKE_NUMBER v
 #endif
@@ -52,7 +52,7 @@
 #else
 #define FAKE_D (FAKE_C * FAKE_H * FAKE_W)
 #endif
-/* FAKE_GATE: a file for which builds wait. FAKE_BUILDS: a file that grows by a byte with each build. */
+/* FAKE_GATE: a file that builds wait for. FAKE_BUILDS: a file that grows by a byte with each build. */
 
 struct flukewatch_trt {
     flukewatch_trt_log log;
@@ -75,9 +75,9 @@ int32_t flukewatch_trt_major(void) { return FAKE_MAJOR; }
 int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user, flukewatch_trt **out, char *why,
                             size_t why_bytes) {
     if (!where || where->device != 0 || where->cuda || where->infer || where->parser)
-        return give(FLUKEWATCH_TRT_MISUSE, "where is not as the header says", why, why_bytes);
+        return give(FLUKEWATCH_TRT_MISUSE, "invalid where", why, why_bytes);
     *out = NULL;
-    if (FAKE_OPEN != FLUKEWATCH_TRT_OK) return give(FAKE_OPEN, "this fake was told\nnot to open", why, why_bytes);
+    if (FAKE_OPEN != FLUKEWATCH_TRT_OK) return give(FAKE_OPEN, "this fake is configured\nnot to open", why, why_bytes);
     flukewatch_trt *trt = malloc(sizeof *trt);
     trt->log = log;
     trt->user = user;
@@ -108,7 +108,7 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
                              flukewatch_trt_keep keep, flukewatch_trt_go_on go_on, void *user, char *why, size_t why_bytes) {
     (void)trt;
     (void)onnx;
-    if (options->workspace_bytes == 0 || count == 0) return give(FLUKEWATCH_TRT_MISUSE, "options are not as they should be", why, why_bytes);
+    if (options->workspace_bytes == 0 || count == 0) return give(FLUKEWATCH_TRT_MISUSE, "invalid options", why, why_bytes);
 #ifdef FAKE_BUILDS
     FILE *builds = fopen(FAKE_BUILDS, "a");
     fputc('b', builds);
@@ -121,7 +121,7 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
     }
 #endif
     if (!go_on(user)) return FLUKEWATCH_TRT_STOPPED;
-    if (FAKE_BUILD != FLUKEWATCH_TRT_OK) return give(FAKE_BUILD, "this fake was told not to build", why, why_bytes);
+    if (FAKE_BUILD != FLUKEWATCH_TRT_OK) return give(FAKE_BUILD, "this fake is configured not to build", why, why_bytes);
     built = 1;
     return keep(user, "fake plan", 9) ? FLUKEWATCH_TRT_MISUSE : FLUKEWATCH_TRT_OK;
 }
@@ -129,9 +129,9 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
 int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count, flukewatch_trt_plan **out, char *why, size_t why_bytes) {
     (void)trt;
     *out = NULL;
-    if (count != 9 || memcmp(bytes, "fake plan", 9) != 0) return give(FLUKEWATCH_TRT_NOT_LOADED, "no plan of the fake's", why, why_bytes);
+    if (count != 9 || memcmp(bytes, "fake plan", 9) != 0) return give(FLUKEWATCH_TRT_NOT_LOADED, "not a plan of the fake", why, why_bytes);
     int32_t status = built ? FAKE_LOAD_BUILT : FAKE_LOAD_KEPT;
-    if (status != FLUKEWATCH_TRT_OK) return give(status, "this fake was told not to load", why, why_bytes);
+    if (status != FLUKEWATCH_TRT_OK) return give(status, "this fake is configured not to load", why, why_bytes);
     *out = calloc(1, sizeof **out);
     return FLUKEWATCH_TRT_OK;
 }
@@ -145,7 +145,7 @@ void flukewatch_trt_shape_of(const flukewatch_trt_plan *plan, flukewatch_trt_sha
 }
 
 #ifdef FAKE_TINY
-/* The models of `engine::tiny_models`: a convolution, ReLU6, the mean over the image and a matrix. */
+/* The models of `samples::onnx`: a convolution, ReLU6, the mean over the image and a matrix. */
 static float weight(int i) { return (float)((i * 37 + 11) % 101) / 125.0f - 0.4f; }
 
 static void compute(const float *input, float *output) {
@@ -172,15 +172,15 @@ static void compute(const float *input, float *output) {
     }
 }
 #else
-/* The model of the boat's tests: what goes in comes out. */
+/* The model of the boat's tests: passes its input through. */
 static void compute(const float *input, float *output) { memcpy(output, input, FAKE_D * sizeof *output); }
 #endif
 
 int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t inputs, float *output, size_t outputs, char *why,
                            size_t why_bytes) {
-    if (inputs != FAKE_C * FAKE_H * FAKE_W || outputs != FAKE_D) return give(FLUKEWATCH_TRT_MISUSE, "another size", why, why_bytes);
+    if (inputs != FAKE_C * FAKE_H * FAKE_W || outputs != FAKE_D) return give(FLUKEWATCH_TRT_MISUSE, "wrong size", why, why_bytes);
     long run = plan->run++;
-    if (run >= FAKE_RUNS) return give(FLUKEWATCH_TRT_FAILED, "this fake was told to fail", why, why_bytes);
+    if (run >= FAKE_RUNS) return give(FLUKEWATCH_TRT_FAILED, "this fake is configured to fail", why, why_bytes);
     compute(input, output);
     for (int i = 0; i < FAKE_D; ++i) {
         float v = output[i];

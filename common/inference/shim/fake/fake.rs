@@ -1,10 +1,11 @@
-// Compiles `fake.c` for a test, which says by macros how the fake shall fail. Tests of more than one crate include this file.
+// Compiles `fake.c` for a test, with macros that say how the fake fails. Tests of several crates
+// include this file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A folder with a fake shim and room for plans; gone with the value.
+/// A temporary folder with a fake shim and a folder for plans.
 pub(crate) struct FakeShim {
     folder: TempDir,
 }
@@ -26,7 +27,7 @@ impl FakeShim {
             .ancestors()
             .map(|folder| folder.join("common/inference/shim"))
             .find(|shim| shim.is_dir())
-            .expect("the sources of the shim lie in the workspace");
+            .expect("the sources of the shim are in the workspace");
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let text = |path: PathBuf| format!("\"{}\"", path.display());
         let mut cc = Command::new(compiler);
@@ -63,7 +64,7 @@ impl FakeShim {
         self.folder.path().join("plans")
     }
 
-    /// With the macro `FAKE_GATE` builds wait for this file.
+    /// The file that builds wait for if the macro `FAKE_GATE` is set.
     pub(crate) fn gate(&self) -> PathBuf {
         self.folder.path().join("gate")
     }
@@ -72,7 +73,7 @@ impl FakeShim {
         self.folder.path().join("builds")
     }
 
-    /// How many plans were built so far.
+    /// The number of plans built so far.
     pub(crate) fn builds(&self) -> usize {
         std::fs::read(self.builds_file()).map_or(0, |b| b.len())
     }

@@ -1,4 +1,4 @@
-/* What TensorRT's headers need of CUDA's, so that no CUDA is needed to compile the shim: two handles, which it only passes on. */
+/* The two handle types that TensorRT's headers need from CUDA's, so that the shim compiles without CUDA; it only passes them on. */
 #ifndef FLUKEWATCH_CUDA_STUB_H
 #define FLUKEWATCH_CUDA_STUB_H
 typedef struct CUstream_st *cudaStream_t;

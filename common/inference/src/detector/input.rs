@@ -1,5 +1,5 @@
-//! From a frame to the numbers that the detector takes: made small with its aspect kept, in grey, in the middle of the input; the
-//! rest is filled with the picture's mean.
+//! From a frame to the detector's input: scaled down with its aspect kept, in grey, centred in the
+//! input; the rest is filled with the frame's mean.
 
 use fast_image_resize as fr;
 use flukewatch_common::prepare::{Colour, Fit, Preparation, PrepareError};
@@ -7,18 +7,18 @@ use fr::images::{Image, ImageRef};
 use image::RgbImage;
 use ndarray::{Array3, ArrayView3};
 
-/// Where a frame lies in the input.
+/// The position and scale of a frame in the input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
-    /// Pixels of the frame, across and down.
+    /// The width and height of the frame in pixels.
     pub frame: (u32, u32),
-    /// Pixels of the input for one of the frame, across and down: equal but for rounding.
+    /// Input pixels per frame pixel, horizontally and vertically: equal except for rounding.
     pub scale: [f32; 2],
-    /// The input's column and row where the frame begins.
+    /// The column and row of the input at which the frame starts.
     pub start: [f32; 2],
 }
 
-/// Makes frames the detector's input, in memory that it keeps.
+/// Converts frames to the detector's input in a reused buffer.
 pub struct DetectorInput {
     width: u32,
     height: u32,
@@ -30,22 +30,22 @@ pub struct DetectorInput {
 }
 
 impl DetectorInput {
-    /// For a detector's preparation.
+    /// A converter for a detector's preparation.
     ///
     /// # Errors
-    /// For one that is not grey and letterboxed, or whose numbers make no sense.
+    /// When the preparation is not grey and letterboxed, or its numbers are out of range.
     pub fn new(preparation: &Preparation) -> Result<Self, PrepareError> {
         preparation.validate()?;
         if preparation.colour != Colour::Grey || preparation.fit != Fit::Letterbox {
             return Err(PrepareError::InvalidPreparation(
-                "a detector takes whole frames, grey and letterboxed".into(),
+                "a detector needs colour grey and fit letterbox".into(),
             ));
         }
         let (width, height) = (preparation.width, preparation.height);
         Ok(Self {
             width,
             height,
-            // One channel, as `check` has seen.
+            // One channel, as checked above.
             mean: preparation.mean.first().copied().unwrap_or(0.0),
             deviation: preparation.std.first().copied().unwrap_or(1.0),
             resizer: fr::Resizer::new(),
@@ -54,7 +54,7 @@ impl DetectorInput {
         })
     }
 
-    /// Takes a frame; says where it lies.
+    /// Converts a frame and returns its placement in the input.
     ///
     /// # Errors
     /// For a frame without pixels.
@@ -89,7 +89,7 @@ impl DetectorInput {
         let row_length = self.width as usize;
         let Some(numbers) = self.numbers.as_slice_mut() else {
             return Err(PrepareError::InvalidPreparation(
-                "its input is in pieces".into(),
+                "the input buffer is not contiguous".into(),
             ));
         };
         let rows = numbers.chunks_exact_mut(row_length);

@@ -1,43 +1,44 @@
 //! From the detector's maps to boxes.
 //!
-//! For each stride there are five maps of `ceil(height / stride)` rows and `ceil(width / stride)` columns, one after another, row
-//! by row: how surely a fluke's middle is in the cell, as a logit, and the logarithms of how far left, top, right and bottom of
-//! its box are from the cell's point (`stride` times column and row, in pixels of the input), in strides.
+//! For each stride there are five maps of `ceil(height / stride)` rows and `ceil(width / stride)`
+//! columns, one after another, row by row: the logit of a fluke's centre being in the cell, and the
+//! logarithms of the distances, in strides, from the cell's point (`stride` times column and row,
+//! in pixels of the input) to the left, top, right and bottom of its box.
 
 use super::input::Placement;
 use flukewatch_common::detection::Detection;
 use flukewatch_common::pixel_box::PixelBox;
 
-/// Maps of each stride: a logit and four distances.
+/// The number of maps per stride: a logit and four distances.
 pub const MAPS: usize = 5;
-/// Of two boxes that overlap by more than this, as intersection over union, the surer one stays.
+/// Of two boxes whose intersection over union exceeds this, the one with the higher score stays.
 pub const MAX_OVERLAP: f32 = 0.45;
-/// A box of which a surer and larger one covers more than this goes, too.
+/// A box is also removed if a larger box with a higher score covers more than this fraction of it.
 pub const MAX_COVERAGE: f32 = 0.8;
-/// Logarithms of distances beyond this are taken for this.
+/// Logarithms of distances are clamped to this.
 const MOST_LOG: f32 = 7.0;
 
-/// Where the maps of one stride lie in the output.
+/// The position of the maps of one stride in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrideLevel {
-    /// Pixels of the input from cell to cell.
+    /// The stride: input pixels from cell to cell.
     pub stride: u32,
-    /// Cells down.
+    /// The number of rows of cells.
     pub rows: usize,
-    /// Cells across.
+    /// The number of columns of cells.
     pub columns: usize,
-    /// The first of its numbers.
+    /// The index of its first number in the output.
     pub start: usize,
 }
 
 impl StrideLevel {
-    /// Cells of one map.
+    /// The number of cells of one map.
     pub fn cells(&self) -> usize {
         self.rows * self.columns
     }
 }
 
-/// A box in pixels of the input, left, top, right, bottom, with its score.
+/// A box (left, top, right, bottom) in pixels of the input, with its score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Candidate {
     edges: [f32; 4],
@@ -71,10 +72,10 @@ pub fn levels(width: u32, height: u32, strides: &[u32]) -> Vec<StrideLevel> {
 }
 
 impl Maps {
-    /// Of an input of `width` x `height` pixels.
+    /// The maps of an input of `width` x `height` pixels.
     pub fn new(width: u32, height: u32, strides: &[u32]) -> Self {
         let levels = levels(width, height, strides);
-        // Of four cells, one at most is a peak.
+        // At most one of four cells is a peak.
         let most = levels.iter().map(|l| l.cells() / 4 + 4).sum();
         Self {
             levels,
@@ -82,13 +83,13 @@ impl Maps {
         }
     }
 
-    /// How many numbers the detector gives.
+    /// The number of outputs of the detector.
     pub fn numbers(&self) -> usize {
         self.levels.iter().map(|l| MAPS * l.cells()).sum()
     }
 
-    /// Adds the boxes of an output whose score is `threshold` or more to `found`, the surest first; false where the output has
-    /// something that is no number.
+    /// Adds the boxes with a score of at least `threshold` to `found`, highest score first; returns
+    /// false if the output is not finite.
     pub fn find(
         &mut self,
         output: &[f32],
@@ -119,11 +120,11 @@ impl Maps {
     }
 }
 
-/// Adds the peaks of one stride; false where it has something that is no number.
+/// Adds the peaks of one stride; returns false if its maps are not finite.
 fn peaks(level: &StrideLevel, maps: &[f32], cut: f32, candidates: &mut Vec<Candidate>) -> bool {
     let (columns, cells) = (level.columns, level.cells());
     let logits = &maps[..cells];
-    // An endless or missing number makes the sum one, too.
+    // An infinity or NaN makes the sum infinite or NaN.
     if !logits.iter().map(|l| l * 1e-6).sum::<f32>().is_finite() {
         return false;
     }
@@ -136,7 +137,7 @@ fn peaks(level: &StrideLevel, maps: &[f32], cut: f32, candidates: &mut Vec<Candi
         let mut rows = row.saturating_sub(1)..=(row + 1).min(level.rows - 1);
         let peak = rows.all(|r| {
             (column.saturating_sub(1)..=(column + 1).min(columns - 1)).all(|c| {
-                // Of equals, the first is the peak.
+                // Of equal neighbours, the first is the peak.
                 let other = r * columns + c;
                 other == cell || at(r, c) < logit || (at(r, c) == logit && other > cell)
             })
@@ -161,7 +162,8 @@ fn peaks(level: &StrideLevel, maps: &[f32], cut: f32, candidates: &mut Vec<Candi
     true
 }
 
-/// Moves the boxes that stay to the front, in their order; how many they are.
+/// Suppresses overlapping boxes: moves those that stay to the front, in order, and returns their
+/// number.
 fn thin(candidates: &mut [Candidate]) -> usize {
     let mut kept = 0;
     for i in 0..candidates.len() {
@@ -193,7 +195,7 @@ fn shared(a: &[f32; 4], b: &[f32; 4]) -> f32 {
     area(&both)
 }
 
-/// In the frame's pixels; none where it lies beside the frame.
+/// The box in pixels of the frame; `None` if it is outside the frame.
 fn in_frame(candidate: &Candidate, placement: &Placement) -> Option<Detection> {
     let (width, height) = placement.frame;
     let pixel = |edge: f32, axis: usize, most: u32| {
@@ -259,13 +261,13 @@ mod tests {
             x1: 64,
             y1: 48,
         };
-        assert_eq!(found.len(), 1, "its neighbour is no peak");
+        assert_eq!(found.len(), 1, "its neighbour is not a peak");
         assert_eq!(found[0].region, region);
         assert!((found[0].score - 0.881).abs() < 1e-3);
     }
 
     #[test]
-    fn boxes_that_overlap_are_one_and_others_stay() {
+    fn overlapping_boxes_are_merged_and_others_stay() {
         let two = 2f32.ln();
         let all = found(&[
             (1, 1, 1, 3.0, [0.0; 4]),
@@ -276,23 +278,23 @@ mod tests {
         assert_eq!(all.len(), 2, "{all:?}");
         assert!(all[0].score > all[1].score);
         assert!(all[1].region.x1 > all[0].region.x1);
-        // A small box within a large and surer one is a part of the same fluke.
+        // A small box within a larger one with a higher score is part of the same fluke.
         let one = found(&[(1, 1, 1, 3.0, [0.3; 4]), (0, 2, 2, 1.0, [-0.5; 4])]);
         assert_eq!(one.len(), 1, "{one:?}");
     }
 
     #[test]
-    fn a_box_is_cut_at_the_frame() {
+    fn a_box_is_clipped_to_the_frame() {
         let all = found(&[(0, 0, 0, 1.0, [0.5; 4])]);
         assert_eq!((all[0].region.x0, all[0].region.y0), (0, 0));
-        // Numbers that no fluke has make no absurd box.
+        // Extreme outputs still give a box within the frame.
         let all = found(&[(0, 1, 1, 1.0, [900.0; 4])]);
         assert_eq!(all[0].region, PixelBox::whole(128, 64));
         assert!(found(&[(0, 1, 1, 1.0, [-900.0; 4])]).is_empty());
     }
 
     #[test]
-    fn what_is_no_number_is_told() {
+    fn an_output_that_is_not_finite_is_reported() {
         let placement = Placement {
             frame: (64, 32),
             scale: [1.0; 2],

@@ -1,4 +1,4 @@
-//! Detectors small enough to check by hand: their maps say what the picture's grey says.
+//! Detectors small enough to check by hand: their maps follow the brightness of the picture.
 
 use super::*;
 use crate::samples::onnx::{bytes, floats, model, node, value, with_ints};
@@ -62,7 +62,7 @@ fn detector(gain: f32, bias: f32) -> Detector {
 }
 
 #[test]
-fn what_is_bright_is_found_where_it_is() {
+fn a_bright_area_is_found_at_its_position() {
     let mut detector = detector(20.0, -10.0);
     // Twice the input's size, with one bright cell: column 3, row 2.
     let frame = RgbImage::from_fn(128, 64, |x, y| {
@@ -83,7 +83,7 @@ fn what_is_bright_is_found_where_it_is() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!(found[0].region, region);
     assert!(found[0].score > 0.99);
-    // A higher frame lies in the middle of the input.
+    // A taller frame is centred in the input.
     let tall = RgbImage::from_fn(64, 64, |x, y| {
         let within = (16..32).contains(&x) && (32..48).contains(&y);
         image::Rgb(if within { [255; 3] } else { [0; 3] })
@@ -102,40 +102,52 @@ fn what_is_bright_is_found_where_it_is() {
 }
 
 #[test]
-fn a_model_that_does_not_fit_is_refused_with_the_reason() {
+fn a_model_that_does_not_fit_is_rejected_with_the_reason() {
     let load = |dimension| TractEngine::load(&onnx(1.0, 0.0, dimension), TractForm::Dequantised);
-    let refusal = |info: &DetectorInfo| {
+    let error_of = |info: &DetectorInfo| {
         let engine = Box::new(load(NUMBERS).unwrap());
-        let refused = Detector::with_engine("whales", info, engine);
-        refused.err().map(|e| e.to_string()).unwrap_or_default()
+        let result = Detector::with_engine("whales", info, engine);
+        result.err().map(|e| e.to_string()).unwrap_or_default()
     };
     let mut other = info();
     other.preparation.width = 128;
-    assert!(refusal(&other).contains("'whales'"), "{}", refusal(&other));
     assert!(
-        refusal(&other).contains("[1, 32, 64]"),
+        error_of(&other).contains("'whales'"),
         "{}",
-        refusal(&other)
+        error_of(&other)
+    );
+    assert!(
+        error_of(&other).contains("[1, 32, 64]"),
+        "{}",
+        error_of(&other)
     );
     let mut other = info();
     other.strides = vec![8, 16];
     assert!(
-        refusal(&other).contains("200 outputs"),
+        error_of(&other).contains("200 outputs"),
         "{}",
-        refusal(&other)
+        error_of(&other)
     );
     other.strides = vec![];
-    assert!(refusal(&other).contains("strides"), "{}", refusal(&other));
+    assert!(error_of(&other).contains("strides"), "{}", error_of(&other));
     let mut other = info();
     other.preparation.fit = Fit::Stretch;
-    assert!(refusal(&other).contains("letterbox"), "{}", refusal(&other));
+    assert!(
+        error_of(&other).contains("letterbox"),
+        "{}",
+        error_of(&other)
+    );
     let mut other = info();
     other.threshold = f32::NAN;
-    assert!(refusal(&other).contains("threshold"), "{}", refusal(&other));
+    assert!(
+        error_of(&other).contains("threshold"),
+        "{}",
+        error_of(&other)
+    );
 }
 
 #[test]
-fn numbers_that_are_none_and_frames_without_pixels_are_errors() {
+fn outputs_that_are_not_finite_and_frames_without_pixels_are_errors() {
     let mut found = vec![];
     let mut broken = detector(f32::NAN, 0.0);
     let error = broken

@@ -76,14 +76,14 @@ fn an_embedding_is_preparation_model_and_views() {
     );
     assert!(
         apart(&views[0], &views[1]) > 1e-4,
-        "the views must differ for this test to say anything"
+        "this test needs different views"
     );
 }
 
 #[test]
 fn a_mirrored_photo_swaps_the_views() {
     let views = vec![View::Plain, View::Mirrored];
-    // Of the size of the model's input, so that nothing is resized.
+    // As large as the model's input, so that nothing is resized.
     let photo = image::imageops::crop_imm(&photo(), 0, 0, 32, 16).to_image();
     let here = embed(views.clone(), &photo, None);
     let there = embed(views, &image::imageops::flip_horizontal(&photo), None);
@@ -93,7 +93,7 @@ fn a_mirrored_photo_swaps_the_views() {
 }
 
 #[test]
-fn without_a_box_the_whole_photo_counts() {
+fn without_a_box_the_whole_photo_is_embedded() {
     let whole = embed(vec![View::Plain], &photo(), Some(PixelBox::whole(80, 40)));
     assert_eq!(embed(vec![View::Plain], &photo(), None), whole);
     let part = embed(
@@ -116,24 +116,25 @@ fn the_engine_is_named() {
 }
 
 #[test]
-fn a_model_that_is_not_the_manifests_is_refused() {
-    let refusal = |bundle: &Bundle| match Embedder::open(bundle) {
+fn a_model_that_does_not_match_the_manifest_is_rejected() {
+    let error_of = |bundle: &Bundle| match Embedder::open(bundle) {
         Err(error) => error.to_string(),
-        Ok(_) => panic!("it was taken"),
+        Ok(_) => panic!("it was accepted"),
     };
     assert_eq!(
-        refusal(&bundle(vec![View::Plain], [1, 32, 16], DIMENSION)),
-        "the bundle 'tiny' does not fit its own model: its preparation makes [1, 16, 32] (channels, height, width), its model \
-         takes [1, 32, 16]"
+        error_of(&bundle(vec![View::Plain], [1, 32, 16], DIMENSION)),
+        "the bundle 'tiny' does not fit its own model: its preparation gives [1, 16, 32] (channels, height, width), its model \
+         expects [1, 32, 16]"
     );
     assert_eq!(
-        refusal(&bundle(vec![View::Plain, View::Mirrored], [1, 16, 32], 10)),
-        "the bundle 'tiny' does not fit its own model: its manifest says 10 numbers, its model gives 6 for each of 2 views"
+        error_of(&bundle(vec![View::Plain, View::Mirrored], [1, 16, 32], 10)),
+        "the bundle 'tiny' does not fit its own model: its manifest says dimension 10, its model gives \
+         6 numbers for each of 2 views"
     );
 }
 
 #[test]
-fn a_box_outside_and_a_broken_engine_are_told() {
+fn a_box_outside_and_a_failing_engine_are_errors() {
     struct Broken;
     impl Engine for Broken {
         fn name(&self) -> &str {

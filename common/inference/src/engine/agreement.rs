@@ -1,4 +1,4 @@
-//! Whether two engines give the same embeddings: the cosine between them, image by image, on images that are drawn from a seed.
+//! Compares two engines: the cosines between their embeddings of images drawn from a seed.
 
 use super::{Engine, EngineError};
 use flukewatch_common::pixel_box::PixelBox;
@@ -6,20 +6,21 @@ use flukewatch_common::prepare::{Preparation, PrepareError};
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
-/// How many images tell.
+/// The number of images that are compared.
 pub const IMAGES: u32 = 8;
-/// The lowest cosine between an engine for int8 and tract with every rounding of the file: they differ in the order of sums, and a sum
-/// beside a step's edge may fall to either side.
+/// The lowest accepted cosine between an int8 engine and tract with all quantisation of the file:
+/// they differ in the order of sums, and a sum near a rounding boundary may be rounded either way.
 pub const MIN_COSINE_SAME_PRECISION: f32 = 0.98;
-/// The lowest cosine between the rounded model and the one whose activations stay floats.
+/// The lowest accepted cosine between the quantised model and the one whose activations stay
+/// floats.
 pub const MIN_COSINE_OTHER_PRECISION: f32 = 0.95;
 
 /// How well two engines agree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Agreement {
-    /// The lowest cosine of any image; -1 where one is no number.
+    /// The lowest cosine of any image; -1 if one is NaN.
     pub lowest: f32,
-    /// The mean of all.
+    /// The mean cosine of all images.
     pub mean: f32,
 }
 
@@ -36,7 +37,7 @@ pub fn agreement(
     let mut sum = 0.0;
     for image in images {
         let cosine = cosine(&one.run(image.view())?, &other.run(image.view())?);
-        // A cosine that is no number must not pass for agreement.
+        // A NaN cosine must not count as agreement.
         let cosine = if cosine.is_nan() { -1.0 } else { cosine };
         lowest = lowest.min(cosine);
         sum += cosine;
@@ -47,7 +48,7 @@ pub fn agreement(
     })
 }
 
-/// The cosine between two embeddings; not a number where one is zero, not finite, or of another size.
+/// The cosine between two embeddings; NaN if one is zero, not finite, or of another size.
 pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     if a.len() != b.len() {
         return f32::NAN;
@@ -61,10 +62,10 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
 }
 
-/// Flukes that do not exist, as `preparation` makes them for the model.
+/// Drawn flukes, prepared for the model.
 ///
 /// # Errors
-/// When the preparation is one that no image fits.
+/// When the preparation is invalid.
 pub fn random_inputs(
     preparation: &Preparation,
     seed: u64,
@@ -79,7 +80,7 @@ pub fn random_inputs(
         .collect()
 }
 
-/// A dark fluke with pale patches before a bright sea: always the same for a seed and a number.
+/// A dark fluke with pale patches on a bright sea, determined by seed and number.
 pub fn random_image(seed: u64, number: u32) -> RgbImage {
     const WIDTH: u32 = 512;
     const HEIGHT: u32 = 256;
@@ -128,7 +129,7 @@ pub fn random_image(seed: u64, number: u32) -> RgbImage {
 struct Random(u64);
 
 impl Random {
-    /// From 0 to 1.
+    /// The next random number, from 0 to 1.
     fn next(&mut self) -> f32 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn no_number_is_no_agreement() {
+    fn nan_is_not_agreement() {
         let images = [Array3::zeros((1, 2, 2)), Array3::zeros((1, 2, 2))];
         let between = |a: [f32; 2], b: [f32; 2]| {
             agreement(&mut Fixed(a.to_vec()), &mut Fixed(b.to_vec()), &images).unwrap()

@@ -1,4 +1,4 @@
-//! Which engine runs a bundle's model, and how it is opened.
+//! Opens the configured engine for a bundle's model.
 
 use super::agreement::{MIN_COSINE_SAME_PRECISION, agreement, random_inputs};
 use super::handover::HandoverEngine;
@@ -16,21 +16,21 @@ use std::sync::Arc;
 /// The seed of the images on which engines are compared.
 pub const SEED: u64 = 20_261_125;
 
-/// What a boat is told to use.
+/// The engine in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EngineChoice {
-    /// TensorRT where it is there and agrees with tract, tract until then and otherwise.
+    /// TensorRT once it is ready and agrees with tract; tract until then and otherwise.
     #[default]
     Auto,
-    /// tract.
+    /// Always tract.
     Tract,
-    /// TensorRT, or nothing.
+    /// TensorRT, without falling back to tract.
     TensorRt,
 }
 
 impl EngineChoice {
-    /// As it is written in the configuration and on the command line.
+    /// The name in the configuration and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -46,7 +46,7 @@ impl fmt::Display for EngineChoice {
     }
 }
 
-/// No engine has that name.
+/// The error of an unknown engine name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown engine '{0}'; expected auto, tract or tensorrt")]
 pub struct UnknownEngine(String);
@@ -62,33 +62,33 @@ impl FromStr for EngineChoice {
     }
 }
 
-/// Why no engine was opened.
+/// Errors of opening an engine.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The model cannot be loaded.
     #[error(transparent)]
     Model(#[from] EngineError),
-    /// TensorRT was demanded.
-    #[error("the engine 'tensorrt' is required and does not start: {0}")]
+    /// TensorRT is required and failed.
+    #[error("the engine 'tensorrt' is required and cannot start: {0}")]
     Required(#[from] TensorRtError),
-    /// The machine gives no thread.
-    #[error("the machine gives no thread to ready the accelerator on: {0}")]
+    /// A thread cannot be created.
+    #[error("cannot create the thread that prepares the accelerator: {0}")]
     Thread(#[from] std::io::Error),
 }
 
-/// An engine, and where it tells which one it is.
+/// An engine and its status.
 pub struct OpenedEngine {
-    /// It runs the bundle's model.
+    /// The engine, with the bundle's model loaded.
     pub engine: Box<dyn Engine>,
-    /// Follows it from any thread.
+    /// The status of the engine, readable from any thread.
     pub status: Arc<EngineStatus>,
 }
 
-/// Opens the engine that is chosen, tract on `threads` threads. Where TensorRT is demanded this takes as long as its plan takes to build; `auto` is there at once,
-/// with tract.
+/// Opens the configured engine; tract runs on `threads` threads. `tensorrt` takes as long as its
+/// plan takes to build; `auto` starts at once with tract.
 ///
 /// # Errors
-/// When the model cannot be loaded, or TensorRT is required and does not start.
+/// When the model cannot be loaded, or TensorRT is required and cannot start.
 pub fn open(
     bundle: &Bundle,
     choice: EngineChoice,
@@ -134,7 +134,7 @@ pub fn open(
     })
 }
 
-/// TensorRT with the model, once its numbers are those of tract.
+/// Loads the model into TensorRT and checks that it agrees with tract.
 fn tensorrt(
     model: &[u8],
     preparation: &Preparation,

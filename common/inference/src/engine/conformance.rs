@@ -1,4 +1,4 @@
-//! One suite over every engine: whatever runs a model is held to this.
+//! The conformance suite that every engine must pass.
 
 use super::agreement::agreement;
 use super::tensorrt::fake::FakeShim;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tract_onnx::pb::ModelProto;
 
 pub(super) const INPUT: [usize; 3] = [2, 8, 12];
-/// Makes the fake compute the tiny models.
+/// Macros that make the fake compute the tiny models.
 pub(super) const TINY: [(&str, &str); 4] = [
     ("FAKE_TINY", "1"),
     ("FAKE_C", "2"),
@@ -20,17 +20,18 @@ pub(super) const TINY: [(&str, &str); 4] = [
     ("FAKE_W", "12"),
 ];
 
-/// A picture of its own for each number.
+/// A different picture for each number.
 pub(super) fn picture(number: usize) -> Array3<f32> {
     Array3::from_shape_fn(INPUT, |(c, y, x)| {
         ((c * 53 + y * (17 + number) + x * 29 + number * 7) % 41) as f32 / 20.0 - 1.0
     })
 }
 
-/// Loads a model into the engine that is looked at.
+/// Loads a model into the engine under test.
 type Load<'a> = dyn FnMut(&[u8]) -> Result<Box<dyn Engine>, String> + 'a;
 
-/// Holds an engine to the suite. `name` is how its name begins, `cosine` how near to tract in floats its embeddings must be.
+/// Runs the suite. `name` is the start of the engine's name, `cosine` the lowest accepted cosine
+/// with tract in floats.
 fn conforms(load: &mut Load, model: &ModelProto, name: &str, cosine: f32) {
     let mut engine = load(&bytes(model)).unwrap();
     is_named(&*engine, name);
@@ -39,20 +40,20 @@ fn conforms(load: &mut Load, model: &ModelProto, name: &str, cosine: f32) {
         (INPUT, DIMENSION)
     );
     is_deterministic_and_finite(&mut *engine);
-    refuses_other_shapes(&mut *engine);
+    rejects_other_shapes(&mut *engine);
     reads_any_order_of_memory(&mut *engine);
     agrees_with_tract(&mut *engine, cosine);
-    wanders_between_threads(engine);
-    refuses_what_is_no_model(load, model);
+    moves_between_threads(engine);
+    rejects_invalid_models(load, model);
 }
 
 fn is_named(engine: &dyn Engine, name: &str) {
     let said = engine.name();
     assert!(
         said.starts_with(name),
-        "'{said}' does not begin with '{name}'"
+        "'{said}' does not start with '{name}'"
     );
-    // It stands in every sighting.
+    // The name is part of every sighting.
     assert!(
         said.len() <= 100 && !said.contains(char::is_control),
         "{said}"
@@ -66,7 +67,7 @@ fn is_deterministic_and_finite(engine: &mut dyn Engine) {
         let numbers = engine.run(picture(number).view()).unwrap();
         assert!(numbers.iter().all(|v| v.is_finite()), "{numbers:?}");
     }
-    // Nothing of other images stays behind.
+    // No state of other images remains.
     assert_eq!(engine.run(picture(0).view()).unwrap(), first);
     for extreme in [0.0, -1e4, 1e4] {
         let flat = Array3::from_elem(INPUT, extreme);
@@ -78,7 +79,7 @@ fn is_deterministic_and_finite(engine: &mut dyn Engine) {
     }
 }
 
-fn refuses_other_shapes(engine: &mut dyn Engine) {
+fn rejects_other_shapes(engine: &mut dyn Engine) {
     let before = engine.run(picture(1).view()).unwrap();
     for other in [(2, 12, 8), (1, 8, 12), (2, 8, 0), (3, 8, 12)] {
         let error = engine.run(Array3::zeros(other).view()).unwrap_err();
@@ -122,24 +123,24 @@ fn agrees_with_tract(engine: &mut dyn Engine, cosine: f32) {
     );
 }
 
-fn wanders_between_threads(mut engine: Box<dyn Engine>) {
+fn moves_between_threads(mut engine: Box<dyn Engine>) {
     let here = engine.run(picture(3).view()).unwrap();
     let there = std::thread::spawn(move || engine.run(picture(3).view()).unwrap());
     assert_eq!(there.join().unwrap(), here);
 }
 
-fn refuses_what_is_no_model(load: &mut Load, model: &ModelProto) {
+fn rejects_invalid_models(load: &mut Load, model: &ModelProto) {
     let whole = bytes(model);
-    let mut refusal = |what: &str, model: &[u8]| {
-        assert!(load(model).is_err(), "{what} is taken for a model");
+    let mut rejects = |what: &str, model: &[u8]| {
+        assert!(load(model).is_err(), "{what} is accepted as a model");
     };
-    refusal("nothing", b"");
-    refusal("text", b"not a model at all");
-    refusal("half a file", &whole[..whole.len() / 2]);
+    rejects("nothing", b"");
+    rejects("text", b"not a model at all");
+    rejects("half a file", &whole[..whole.len() / 2]);
     let mut changed = |what: &str, change: &dyn Fn(&mut ModelProto)| {
         let mut model = model.clone();
         change(&mut model);
-        refusal(what, &bytes(&model));
+        rejects(what, &bytes(&model));
     };
     changed("a model without a graph", &|m| m.graph = None);
     changed("a model of open batch size", &|m| {
@@ -193,9 +194,9 @@ fn tract_with_int8_weights_conforms() {
 }
 
 #[test]
-fn tract_with_every_rounding_conforms() {
+fn tract_with_all_quantisation_conforms() {
     let mut load = tract(TractForm::AsIs);
-    // The step of the pooled values, 6/127, is coarse beside so few of them.
+    // The quantisation step of the pooled values, 6/127, is coarse for so few values.
     conforms(
         &mut load,
         &quantised_model(INPUT),
@@ -214,7 +215,7 @@ fn the_fake_tensorrt_conforms() {
     assert_eq!(
         fake.builds(),
         2,
-        "a plan a model, the refused ones never came so far"
+        "one plan per model; none for the rejected ones"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The form of a model that every engine demands: one image in, one embedding out, all in one file.
+//! The form of a model that every engine requires: one image in, one vector out, all in one file.
 
 use super::{EngineError, MAX_INPUT_SIDE};
 use std::collections::HashSet;
@@ -7,7 +7,7 @@ use tract_onnx::pb::{
     GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
 
-/// Checks what every engine takes for granted; gives `[C, H, W]`.
+/// Checks the form of a model and returns its input shape, `[C, H, W]`.
 ///
 /// # Errors
 /// [`EngineError::NotOnnx`] or [`EngineError::Unsupported`] with what is wrong.
@@ -23,7 +23,7 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
         .find(|t| t.data_location == Some(DataLocation::External as i32))
     {
         return unfit(format!(
-            "its weights '{}' lie in another file, where all must be in one",
+            "its weights '{}' are in another file; expected all weights in one file",
             t.name
         ));
     }
@@ -37,7 +37,7 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
     };
     let [output] = graph.output.as_slice() else {
         return unfit(format!(
-            "it has {} outputs where exactly one, the embedding, is wanted",
+            "it has {} outputs; expected exactly one, the embedding",
             graph.output.len()
         ));
     };
@@ -54,13 +54,13 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
         }
         _ => unfit(format!(
             "its input '{}' must be f32 of the fixed shape [1, C, H, W], with 1 to 4 channels and at most {MAX_INPUT_SIDE} \
-             pixels a side",
+             pixels per side",
             input.name
         )),
     }
 }
 
-/// The shape of an f32 input; -1 stands for a size that is left open.
+/// The shape of an f32 input; -1 is a dynamic size.
 fn declared_shape(input: &ValueInfoProto) -> Option<Vec<i64>> {
     let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
     if tensor.elem_type != DataType::Float as i32 {
@@ -81,7 +81,7 @@ fn declared_shape(input: &ValueInfoProto) -> Option<Vec<i64>> {
     )
 }
 
-/// Every name that is read must be made, and made once.
+/// Checks that every name that is read is produced, and exactly once.
 fn check_names(
     graph: &GraphProto,
     weights: &HashSet<&str>,
@@ -97,7 +97,7 @@ fn check_names(
     for node in &graph.node {
         for name in node.output.iter().filter(|o| !o.is_empty()) {
             if !made.insert(name) {
-                return unfit(format!("two of its nodes make '{name}'"));
+                return unfit(format!("two of its nodes produce '{name}'"));
             }
         }
     }
@@ -108,7 +108,7 @@ fn check_names(
         .filter(|i| !i.is_empty())
         .chain([&output.name]);
     match read.into_iter().find(|name| !made.contains(name.as_str())) {
-        Some(name) => unfit(format!("nothing in it makes '{name}'")),
+        Some(name) => unfit(format!("no node or constant produces '{name}'")),
         None => Ok(()),
     }
 }

@@ -1,4 +1,4 @@
-//! tract until the accelerator is ready, the accelerator from then on, and tract again should it fail.
+//! Runs tract until the accelerator is ready, then the accelerator, and tract again if that fails.
 
 use super::status::{Accelerator, EngineStatus};
 use super::{Engine, EngineError, LogLevel, LogSink};
@@ -9,12 +9,12 @@ use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// How long the end waits for a build that is asked to stop; TensorRT looks up between two steps.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked at meanwhile.
-const LOOK: Duration = Duration::from_millis(10);
+/// How long shutdown waits for a build to stop; TensorRT checks between two steps.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often shutdown checks whether the build has stopped.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// An engine that is there at once, and one that takes over when it is ready.
+/// An engine that starts at once, and a second one that takes over when it is ready.
 pub struct HandoverEngine {
     first: Box<dyn Engine>,
     second: Option<Box<dyn Engine>>,
@@ -26,11 +26,12 @@ pub struct HandoverEngine {
 }
 
 impl HandoverEngine {
-    /// Serves with `first` while `make` readies the second engine on a thread of its own. `make` is given a question that says no once
-    /// its work is not wanted any more, and why it failed is told and stands in `status`.
+    /// Runs `first` while `make` prepares the second engine on a separate thread. The function
+    /// passed to `make` returns false once `make` should stop. A failure of `make` is logged and
+    /// set in `status`.
     ///
     /// # Errors
-    /// When the machine gives no thread.
+    /// When the thread cannot be created.
     pub fn start<E: std::fmt::Display>(
         first: Box<dyn Engine>,
         status: Arc<EngineStatus>,
@@ -50,12 +51,12 @@ impl HandoverEngine {
                         log(
                             LogLevel::Info,
                             &format!(
-                                "{} is ready and takes over with the next image",
+                                "{} is ready and takes over from the next image",
                                 engine.name()
                             ),
                         );
                         status.set_accelerator(Accelerator::Ready);
-                        // Nobody listens any more where the program ends.
+                        // The receiver is gone if the program is shutting down.
                         let _ = ready.send(engine);
                     }
                     Err(e) => unavailable(&status, &log, &e.to_string()),
@@ -72,8 +73,8 @@ impl HandoverEngine {
         })
     }
 
-    /// Takes over the second engine where it has come.
-    fn look(&mut self) {
+    /// Switches to the second engine if it is ready.
+    fn poll(&mut self) {
         let Some(coming) = &self.coming else {
             return;
         };
@@ -100,7 +101,7 @@ impl HandoverEngine {
 fn unavailable(status: &EngineStatus, log: &LogSink, why: &str) {
     log(
         LogLevel::Warning,
-        &format!("without the accelerator, tract serves: {why}"),
+        &format!("accelerator unavailable; continuing with tract: {why}"),
     );
     status.set_accelerator(Accelerator::Unavailable(why.to_owned()));
 }
@@ -119,14 +120,14 @@ impl Engine for HandoverEngine {
     }
 
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
-        self.look();
+        self.poll();
         let Some(second) = &mut self.second else {
             return self.first.run(input);
         };
         let why = match second.run(input) {
             Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => return Ok(numbers),
             Ok(_) => "its output is not finite".to_owned(),
-            // The image's fault, not the engine's.
+            // The image is at fault, not the engine.
             Err(e @ EngineError::Shape { .. }) => return Err(e),
             Err(e) => e.to_string(),
         };
@@ -144,12 +145,12 @@ impl Drop for HandoverEngine {
         let Some(worker) = self.worker.take() else {
             return;
         };
-        let asked = Instant::now();
-        while !worker.is_finished() && asked.elapsed() < PATIENCE {
-            std::thread::sleep(LOOK);
+        let started = Instant::now();
+        while !worker.is_finished() && started.elapsed() < STOP_TIMEOUT {
+            std::thread::sleep(POLL_INTERVAL);
         }
         if worker.is_finished() {
-            // It told what there was to tell.
+            // Its failure has been logged.
             let _ = worker.join();
         }
     }

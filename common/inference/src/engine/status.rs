@@ -1,21 +1,21 @@
-//! Which engine is at work, for whoever looks from another thread.
+//! The status of the engine, readable from any thread.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How it stands with the accelerator.
+/// The state of the accelerator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Accelerator {
-    /// The configuration does not want it.
+    /// It is disabled in the configuration.
     #[default]
     Disabled,
-    /// It is started, or its plan is built; tract serves.
+    /// It is starting or its plan is being built; tract runs.
     Preparing,
-    /// It takes over with the next image.
+    /// It takes over from the next image.
     Ready,
-    /// It serves.
+    /// It runs the model.
     Active,
-    /// It does not serve, for this reason.
+    /// It cannot run, for this reason; tract runs.
     Unavailable(String),
 }
 
@@ -31,35 +31,36 @@ impl fmt::Display for Accelerator {
     }
 }
 
-/// Shared between the engine, which tells, and the health document, which shows. No lock outlives a copy of two lines.
+/// The name of the active engine and the state of the accelerator, set by the engine and read by
+/// the health document. The lock is held only while they are copied.
 #[derive(Debug, Default)]
 pub struct EngineStatus(Mutex<(String, Accelerator)>);
 
 impl EngineStatus {
-    /// `active` serves, and the accelerator stands so.
+    /// A status with the name of the active engine and the state of the accelerator.
     pub fn new(active: &str, accelerator: Accelerator) -> Self {
         Self(Mutex::new((active.to_owned(), accelerator)))
     }
 
-    fn told(&self) -> MutexGuard<'_, (String, Accelerator)> {
+    fn lock(&self) -> MutexGuard<'_, (String, Accelerator)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The name of the engine that serves.
+    /// The name of the active engine.
     pub fn active(&self) -> String {
-        self.told().0.clone()
+        self.lock().0.clone()
     }
 
-    /// How it stands with the accelerator.
+    /// The state of the accelerator.
     pub fn accelerator(&self) -> Accelerator {
-        self.told().1.clone()
+        self.lock().1.clone()
     }
 
     pub(super) fn set_active(&self, name: &str) {
-        name.clone_into(&mut self.told().0);
+        name.clone_into(&mut self.lock().0);
     }
 
     pub(super) fn set_accelerator(&self, accelerator: Accelerator) {
-        self.told().1 = accelerator;
+        self.lock().1 = accelerator;
     }
 }

@@ -1,8 +1,9 @@
-//! A quantised ONNX model as the plain floats it stands for.
+//! Rewrites a quantised ONNX model to plain floats.
 //!
-//! DequantizeLinear of a constant becomes a float constant; a QuantizeLinear and the DequantizeLinear after it go. What such a
-//! pair cut off beyond 127 steps is no longer cut off, so that a model must keep its ReLU and Clip nodes and must not leave
-//! them to the quantisation: Flukewatch's export keeps them.
+//! DequantizeLinear of a constant becomes a float constant; a QuantizeLinear and the
+//! DequantizeLinear after it are removed. Values beyond 127 steps are then no longer clipped, so a
+//! model must keep its ReLU and Clip nodes instead of relying on the quantisation: Flukewatch's
+//! export keeps them.
 
 use super::EngineError;
 use prost::Message;
@@ -19,10 +20,11 @@ pub(super) fn is_quantised(model: &ModelProto) -> bool {
         .any(|n| n.op_type == QUANTIZE || n.op_type == DEQUANTIZE)
 }
 
-/// An ONNX file with the model as plain floats, which tract runs in its place: for other engines to be compared with.
+/// An ONNX file with the model as plain floats, as tract runs it: for comparison with other
+/// engines.
 ///
 /// # Errors
-/// When the bytes are no ONNX file, or hold quantisation that cannot be undone.
+/// When the bytes are not an ONNX file, or their quantisation cannot be reverted.
 pub fn dequantise(model: &[u8]) -> Result<Vec<u8>, EngineError> {
     let mut model = ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
     strip(&mut model)?;
@@ -32,7 +34,7 @@ pub fn dequantise(model: &[u8]) -> Result<Vec<u8>, EngineError> {
 /// Rewrites the model to floats.
 ///
 /// # Errors
-/// [`EngineError::Quantisation`] for the first node that is quantised in another way than described above.
+/// [`EngineError::Quantisation`] for the first node with quantisation of another form.
 pub(super) fn strip(model: &mut ModelProto) -> Result<(), EngineError> {
     let Some(graph) = model.graph.as_mut() else {
         return Ok(());
@@ -56,7 +58,7 @@ pub(super) fn strip(model: &mut ModelProto) -> Result<(), EngineError> {
             .iter()
             .any(|a| a.g.is_some() || !a.graphs.is_empty())
         {
-            return Err(at(node, "it holds a graph of its own"));
+            return Err(at(node, "it holds a subgraph"));
         }
         if node.op_type != DEQUANTIZE {
             kept.push(node.clone());
@@ -106,7 +108,7 @@ pub(super) fn strip(model: &mut ModelProto) -> Result<(), EngineError> {
     }
     graph.node = kept;
     graph.initializer.append(&mut folded);
-    // The types and shapes noted there are those of the quantised model.
+    // These are the types and shapes of the quantised model.
     graph.value_info.clear();
     graph.quantization_annotation.clear();
     drop_unused(graph);
@@ -140,14 +142,14 @@ fn input(node: &NodeProto, index: usize) -> Result<&str, EngineError> {
             at(
                 node,
                 format!(
-                    "it lacks its input {} (of tensor, scale, zero point)",
+                    "it lacks input {} (of tensor, scale, zero point)",
                     index + 1
                 ),
             )
         })
 }
 
-/// The name that `name` stands for once the pairs are gone.
+/// The name that `name` refers to once the pairs are removed.
 fn resolve<'a>(
     name: &'a str,
     aliases: &'a HashMap<String, String>,
@@ -160,11 +162,11 @@ fn resolve<'a>(
         }
     }
     Err(EngineError::Unsupported(format!(
-        "'{name}' is made from itself"
+        "'{name}' depends on itself"
     )))
 }
 
-/// Nodes and constants that nothing reads any more.
+/// Removes nodes and constants that are no longer read.
 fn drop_unused(graph: &mut GraphProto) {
     loop {
         let read: HashSet<&str> = graph
@@ -188,7 +190,7 @@ fn drop_unused(graph: &mut GraphProto) {
     }
 }
 
-/// Scales and zero points of a node, one each or one a channel.
+/// Scales and zero points of a node, one each or one per channel.
 struct Steps {
     scales: Vec<f32>,
     zero_points: Vec<i32>,
@@ -214,7 +216,10 @@ impl Steps {
                 .map_err(|why| at(node, format!("its zero point {why}")))?,
         };
         if zero_points.len() != scales.len() {
-            return Err(at(node, "it has not as many zero points as scales"));
+            return Err(at(
+                node,
+                "it has different numbers of scales and zero points",
+            ));
         }
         Ok(Self {
             scales,
@@ -244,7 +249,7 @@ fn axis(node: &NodeProto) -> i64 {
         .map_or(1, |a| a.i)
 }
 
-/// A constant behind DequantizeLinear as floats.
+/// Dequantises the constant input of a DequantizeLinear node.
 fn fold(
     node: &NodeProto,
     weights: &TensorProto,
@@ -254,7 +259,7 @@ fn fold(
     let steps = Steps::of(node, constants)?;
     let values = integer_values(weights)
         .map_err(|why| at(node, format!("its weights '{}' {why}", weights.name)))?;
-    // How many values in a row share a scale.
+    // The number of consecutive values that share a scale.
     let run = if steps.scales.len() == 1 {
         values.len().max(1)
     } else {
@@ -270,7 +275,7 @@ fn fold(
         let Some((&channels, inner)) = dims.and_then(<[i64]>::split_first) else {
             return Err(at(
                 node,
-                format!("its axis {axis} is none of the {rank} of its weights"),
+                format!("its axis {axis} is out of range; its weights have {rank} dimensions"),
             ));
         };
         if usize::try_from(channels) != Ok(steps.scales.len()) {
@@ -303,7 +308,7 @@ fn fold(
     })
 }
 
-/// How many values a tensor says it has; `None` where that makes no sense.
+/// The number of values that a tensor declares; `None` if its dimensions are invalid.
 fn declared_len(tensor: &TensorProto) -> Option<usize> {
     tensor
         .dims
@@ -315,7 +320,7 @@ fn counted<T>(tensor: &TensorProto, values: Vec<T>) -> Result<Vec<T>, String> {
     match declared_len(tensor) {
         Some(n) if n == values.len() => Ok(values),
         _ => Err(format!(
-            "should hold {:?} values and holds {}",
+            "should hold {:?} values but hold {}",
             tensor.dims,
             values.len()
         )),

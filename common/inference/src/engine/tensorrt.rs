@@ -1,11 +1,12 @@
-//! TensorRT: inference on NVIDIA's GPUs, on a boat whose computer has one.
+//! TensorRT: inference on NVIDIA GPUs.
 //!
-//! TensorRT speaks C++ and another C++ with each major version, so that a shim stands between: a small library with a plain C interface
-//! (`common/inference/shim`), compiled once for each major version and opened at run time. Flukewatch itself needs no TensorRT to be built, and
-//! runs where there is none.
+//! TensorRT has a C++ interface that differs between major versions, so it is called through a
+//! shim: a small library with a plain C interface (`common/inference/shim`), compiled once for each
+//! major version and opened at run time. Flukewatch builds and runs without TensorRT.
 //!
-//! From an ONNX file TensorRT builds a plan, which takes minutes on a Jetson and is good for this model, GPU, TensorRT and driver alone.
-//! Plans are kept on disk; one that is not taken any more is deleted and built anew, once.
+//! From an ONNX file TensorRT builds a plan, which takes minutes on a Jetson and is valid only for
+//! this model, GPU, TensorRT and driver. Plans are cached on disk; one that TensorRT rejects is
+//! deleted and rebuilt, once.
 
 mod abi;
 mod cache;
@@ -29,31 +30,32 @@ use shim::{Session, Shim};
 use std::path::{Path, PathBuf};
 use tract_onnx::pb::ModelProto;
 
-/// The major versions of TensorRT that there are shims for, in the order in which they are tried.
+/// The major versions of TensorRT that have a shim, in the order in which they are tried.
 pub const MAJORS: [u32; 3] = [11, 10, 8];
-/// Where shims are installed, unless told otherwise.
+/// The default folder of the shims.
 pub const SHIM_FOLDER: &str = "/usr/local/lib/flukewatch";
-/// More numbers than any embedding has.
+/// The limit on the dimension of an embedding.
 const MAX_DIMENSION: i64 = 65_536;
-/// Where Linux tells the release of NVIDIA's driver. A Jetson has it not always.
+/// The file with the release of NVIDIA's driver. Not every Jetson has it.
 const DRIVER_RELEASE: &str = "/proc/driver/nvidia/version";
 
-/// Where TensorRT's shims and plans are, and how plans are built.
+/// The folders of TensorRT's shims and plans, and how plans are built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorRtConfig {
-    /// The folder of the shims, `libflukewatch_trt10.so` and its kin. They are native code: whoever can write there can run anything.
+    /// The folder of the shims, e.g. `libflukewatch_trt10.so`. They are native code: whoever can
+    /// write there can run anything.
     pub shims: PathBuf,
-    /// The folder of the plans; made where it is missing, for this user alone.
+    /// The folder of the plans; created if missing, writable by this user only.
     pub plans: PathBuf,
     /// How plans are built.
     pub options: PlanOptions,
 }
 
 impl TensorRtConfig {
-    /// The shims that are there, one at least, newest TensorRT first.
+    /// The installed shims, at least one, newest TensorRT first.
     ///
     /// # Errors
-    /// [`TensorRtError::NoShim`] where there is none.
+    /// [`TensorRtError::NoShim`] if there is none.
     pub fn find_shims(&self) -> Result<Vec<(u32, PathBuf)>, TensorRtError> {
         let file = |major| (major, self.shims.join(shim_file(major)));
         let there = |(_, file): &(u32, PathBuf)| file.is_file();
@@ -67,7 +69,7 @@ impl TensorRtConfig {
     }
 }
 
-/// The name of the shim for a major version.
+/// The file name of the shim for a major version.
 pub fn shim_file(major: u32) -> String {
     format!("libflukewatch_trt{major}.so")
 }
@@ -83,16 +85,17 @@ pub struct TensorRt {
 }
 
 impl TensorRt {
-    /// Starts TensorRT through the first shim that finds its own. `log` hears what is going on, and what TensorRT logs.
+    /// Starts TensorRT with the first shim that finds its version of it. `log` receives events and
+    /// TensorRT's own log.
     ///
     /// # Errors
-    /// When there is no shim, driver, GPU or TensorRT, or the folder of plans is not safe.
+    /// When there is no shim, driver, GPU or TensorRT, or others can write to the folder of plans.
     pub fn start(place: &TensorRtConfig, log: LogSink) -> Result<Self, TensorRtError> {
         let shims = place.find_shims()?;
         let plans = PlanCache::open(&place.plans)?;
         let session = start_any(&shims, &log)?;
         let installation = Installation::of(&session);
-        log(LogLevel::Info, &format!("{installation} is there"));
+        log(LogLevel::Info, &format!("TensorRT started: {installation}"));
         Ok(Self {
             session,
             plans,
@@ -103,15 +106,16 @@ impl TensorRt {
         })
     }
 
-    /// What was started.
+    /// The TensorRT, GPU and driver that were started.
     pub fn installation(&self) -> &Installation {
         &self.installation
     }
 
-    /// Loads a model: from its plan where there is one, else a plan is built for as long as `should_continue` says so.
+    /// Loads a model from its cached plan, or builds a plan; a build stops when `should_continue`
+    /// returns false.
     ///
     /// # Errors
-    /// When the model is not one that every engine takes, or TensorRT makes nothing of it.
+    /// When the model does not have the required form, or TensorRT cannot build or load its plan.
     pub fn load(
         mut self,
         model: &[u8],
@@ -141,7 +145,7 @@ impl TensorRt {
             row: vec![0.0; input_shape.iter().product()],
             session: self.session,
         };
-        // A plan that cannot run is refused here and not on the first whale.
+        // Reject a plan that cannot run at load instead of at the first image.
         let output =
             run_row(&mut engine.session, &engine.row, dimension).map_err(TensorRtError::Failed)?;
         if output.iter().any(|v| !v.is_finite()) {
@@ -150,7 +154,7 @@ impl TensorRt {
         Ok(engine)
     }
 
-    /// Loads the plan that was kept, where it is still good; one that is not is deleted.
+    /// Loads the cached plan if it is valid; deletes it otherwise.
     fn kept_plan(
         &mut self,
         key: &PlanKey,
@@ -167,7 +171,7 @@ impl TensorRt {
         };
         (self.log)(
             LogLevel::Warning,
-            &format!("the plan that was kept is deleted and built anew: {why}"),
+            &format!("cached plan rejected; rebuilding: {why}"),
         );
         self.plans.delete(key)?;
         Ok(None)
@@ -183,7 +187,7 @@ impl TensorRt {
     ) -> Result<usize, TensorRtError> {
         (self.log)(
             LogLevel::Info,
-            "TensorRT builds a plan for this model; that takes minutes on a small machine, once",
+            "building a TensorRT plan for this model; takes minutes on a small machine, once",
         );
         let options = abi::Options {
             workspace_bytes: self.options.workspace_bytes,
@@ -195,18 +199,18 @@ impl TensorRt {
         match self.plans.put(key, &plan) {
             Ok(()) => (self.log)(
                 LogLevel::Info,
-                &format!("the plan is kept in {}", self.plans.path(key).display()),
+                &format!("plan cached: {}", self.plans.path(key).display()),
             ),
-            // It runs now; only the next start is slow.
+            // The plan can be used now; only the next start is slow.
             Err(e) => (self.log)(
                 LogLevel::Warning,
-                &format!("the plan cannot be kept and will be built again at the next start: {e}"),
+                &format!("plan not cached; it will be rebuilt at the next start: {e}"),
             ),
         }
         Ok(dimension)
     }
 
-    /// Loads a plan and holds its shapes against the model's; gives the embedding's size.
+    /// Loads a plan, checks its shapes against the model's and returns the dimension of its output.
     fn take(&mut self, plan: &[u8], [c, h, w]: [usize; 3]) -> Result<usize, TensorRtError> {
         self.session.load(plan)?;
         let unfit = |what: String| Err(TensorRtError::Unsupported(what));
@@ -216,17 +220,19 @@ impl TensorRt {
         let expected = [1, c as i64, h as i64, w as i64];
         if input != expected {
             return unfit(format!(
-                "it takes images of {input:?}, the model of {expected:?}"
+                "it takes images of {input:?}, the model takes {expected:?}"
             ));
         }
         if !(1..=MAX_DIMENSION).contains(&dimension) {
-            return unfit(format!("it gives {dimension} numbers"));
+            return unfit(format!(
+                "it gives {dimension} numbers; expected 1 to {MAX_DIMENSION}"
+            ));
         }
         Ok(dimension as usize)
     }
 }
 
-/// Tries each shim; what is the matter with the machine itself is told once.
+/// Tries each shim; a missing driver or GPU is reported only once.
 fn start_any(shims: &[(u32, PathBuf)], log: &LogSink) -> Result<Session, TensorRtError> {
     let mut failed = vec![];
     for (major, file) in shims {
@@ -251,17 +257,17 @@ fn start_one(major: u32, file: &Path, log: &LogSink) -> Result<Session, TensorRt
     Shim::open(file, major)?.start(log.clone())
 }
 
-/// A model loaded into TensorRT, for one image at a time.
+/// A model loaded into TensorRT.
 pub struct TensorRtEngine {
     name: String,
     input_shape: [usize; 3],
     dimension: usize,
-    /// For images that lie in memory in another order than TensorRT reads.
+    /// A buffer for images whose memory layout TensorRT cannot read.
     row: Vec<f32>,
     session: Session,
 }
 
-/// Runs the plan on the numbers of one image; gives `dimension` numbers.
+/// Runs the plan on the numbers of one image; returns `dimension` numbers.
 fn run_row(session: &mut Session, row: &[f32], dimension: usize) -> Result<Vec<f32>, String> {
     let mut output = vec![0.0; dimension];
     session.run(row, &mut output)?;

@@ -1,8 +1,9 @@
 //! tract: inference in pure Rust, on the workstation, in tests, and on a boat without an accelerator.
 //!
-//! tract runs QuantizeLinear and DequantizeLinear one by one and slower than plain floats, so that a quantised model is by
-//! default rewritten at load: its int8 weights become floats, and its activations stay floats. The weights still hold only
-//! what int8 can, the embedding differs from the quantised one by the rounding of the activations alone.
+//! tract runs QuantizeLinear and DequantizeLinear node by node, slower than plain floats, so by
+//! default a quantised model is rewritten at load: its int8 weights become floats, and its
+//! activations stay floats. The embedding differs from the quantised one only by the quantisation
+//! of the activations.
 
 #[cfg(target_arch = "x86_64")]
 mod depthwise;
@@ -20,19 +21,19 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::runtime::DefaultRuntime;
 
-/// The version of tract that this program is built with.
+/// The version of tract in this build.
 pub const TRACT_VERSION: &str = "0.23.9";
 
-/// How a quantised model is run; a plain one is run as it is in either form.
+/// How a quantised model is run; a plain one runs the same in either form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TractForm {
-    /// Weights as floats, no rounding of activations: the faster form.
+    /// Weights as floats, activations not quantised: the faster form.
     Dequantised,
-    /// With every QuantizeLinear and DequantizeLinear, as an int8 engine rounds.
+    /// With every QuantizeLinear and DequantizeLinear, like an int8 engine.
     AsIs,
 }
 
-/// A model loaded into tract, for one image at a time.
+/// A model loaded into tract.
 #[derive(Debug)]
 pub struct TractEngine {
     name: String,
@@ -43,11 +44,12 @@ pub struct TractEngine {
 }
 
 impl TractEngine {
-    /// Loads an ONNX model with one input `[1, C, H, W] f32` and one output `[1, D] f32`, all of fixed size, and runs it once on
-    /// zeros, so that a model that cannot run is refused here and not on the first whale.
+    /// Loads an ONNX model with one input `[1, C, H, W] f32` and one output `[1, D] f32`, all of
+    /// fixed size, and runs it once on zeros, so that a model that cannot run is rejected at load.
     ///
     /// # Errors
-    /// When the bytes are no such model, hold quantisation that cannot be undone, or tract cannot run them.
+    /// When the bytes are not such a model, their quantisation cannot be reverted, or tract cannot
+    /// run them.
     pub fn load(model: &[u8], form: TractForm) -> Result<Self, EngineError> {
         let mut model =
             ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
@@ -73,17 +75,17 @@ impl TractEngine {
         let output = guarded(EngineError::Load, || engine.run_slice(&zeros))??;
         if output.len() != dimension {
             return Err(EngineError::Unsupported(format!(
-                "it says {dimension} numbers and gives {}",
+                "it declares {dimension} outputs and gives {}",
                 output.len()
             )));
         }
         Ok(engine)
     }
 
-    /// Runs on `threads` threads from now on instead of one; more than one shortens large layers alone.
+    /// Runs on `threads` threads instead of one; more threads only speed up large layers.
     ///
     /// # Errors
-    /// [`EngineError::Load`] when the machine gives no threads.
+    /// [`EngineError::Load`] when the threads cannot be created.
     pub fn on_threads(mut self, threads: usize) -> Result<Self, EngineError> {
         self.executor = if threads > 1 {
             guarded(EngineError::Load, || {
@@ -106,7 +108,7 @@ impl TractEngine {
         .map_err(failed)?;
         let output = outputs
             .first()
-            .ok_or_else(|| EngineError::Run("it gave nothing".into()))?;
+            .ok_or_else(|| EngineError::Run("it has no output".into()))?;
         let numbers = output
             .try_as_plain_ram()
             .and_then(|v| v.as_slice::<f32>().map(<[f32]>::to_vec))
@@ -137,7 +139,7 @@ impl Engine for TractEngine {
     }
 }
 
-/// tract asserts on some malformed models; here that is one more model that cannot be loaded.
+/// Turns a panic in tract, which asserts on some malformed models, into an error.
 fn guarded<T>(
     error: fn(String) -> EngineError,
     work: impl FnOnce() -> T,
@@ -148,7 +150,7 @@ fn guarded<T>(
             .map(String::as_str)
             .or(panic.downcast_ref::<&str>().copied());
         error(format!(
-            "tract gave up on it ({})",
+            "tract panicked ({})",
             why.unwrap_or("no reason given")
         ))
     })

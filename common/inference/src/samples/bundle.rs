@@ -1,5 +1,5 @@
-//! A bundle whose model passes the prepared pixels through, so that what looks alike is alike: it loads at
-//! once and still exercises preparation, engine, catalogue and decision.
+//! A bundle whose model passes the prepared pixels through, so that similar photos have similar
+//! embeddings: it loads at once and still exercises preparation, engine, catalogue and decision.
 
 use super::onnx::{bytes, passthrough_model};
 use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
@@ -13,7 +13,7 @@ use image::RgbImage;
 const HEIGHT: u32 = 8;
 const WIDTH: u32 = 16;
 
-/// When sample bundles were made.
+/// The creation time of sample bundles.
 pub const CREATED: &str = "2026-11-23T16:20:00.000Z";
 
 /// A grey input of `height` x `width` pixels, stretched, without padding.
@@ -29,7 +29,7 @@ pub fn preparation(height: u32, width: u32) -> Preparation {
     }
 }
 
-/// An untrained model.
+/// The description of an untrained model.
 pub fn model_info(precision: Precision) -> ModelInfo {
     ModelInfo {
         architecture: "tiny".into(),
@@ -39,7 +39,7 @@ pub fn model_info(precision: Precision) -> ModelInfo {
     }
 }
 
-/// A bundle that knows these whales, each by one photo that its fluke fills, and decides by `rule`.
+/// A bundle with these whales enrolled, each with one photo that is all fluke, and `rule`.
 ///
 /// # Panics
 /// When a photo is empty or all of one grey.

@@ -1,5 +1,5 @@
 //! Models small enough to check by hand: a convolution, ReLU6, the mean over the image and a matrix, as
-//! floats and quantised as Flukewatch's export does it; and a model that passes its input through.
+//! floats and quantised like Flukewatch's export; and a model that passes its input through.
 
 use prost::Message;
 use tract_onnx::pb::attribute_proto::AttributeType;
@@ -10,12 +10,12 @@ use tract_onnx::pb::{
     TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
-/// Channels after the convolution.
+/// The number of channels after the convolution.
 pub const HIDDEN: usize = 4;
-/// Numbers that come out.
+/// The number of outputs.
 pub const DIMENSION: usize = 6;
 
-/// Weights between -0.4 and 0.4 that look like nothing in particular.
+/// Irregular weights between -0.4 and 0.4.
 pub fn weights(count: usize) -> Vec<f32> {
     (0..count)
         .map(|i| ((i * 37 + 11) % 101) as f32 / 125.0 - 0.4)
@@ -46,7 +46,7 @@ pub fn float_model(input: [usize; 3]) -> ModelProto {
     )
 }
 
-/// The plain model with other weights.
+/// The plain model with the given weights.
 pub fn float_model_with(input: [usize; 3], conv: &[f32], matrix: &[f32]) -> ModelProto {
     let c = input[0];
     let mut initializer = vec![
@@ -67,7 +67,8 @@ pub fn float_model_with(input: [usize; 3], conv: &[f32], matrix: &[f32]) -> Mode
     )
 }
 
-/// The same model with int8 weights, and QuantizeLinear and DequantizeLinear around what goes into convolution and matrix.
+/// The same model with int8 weights, and QuantizeLinear and DequantizeLinear before convolution and
+/// matrix.
 pub fn quantised_model(input: [usize; 3]) -> ModelProto {
     let c = input[0];
     let (conv, conv_scales) = quantised_rows(&weights(HIDDEN * c * 9), c * 9);
@@ -186,7 +187,7 @@ fn matrix_node(input: &str, weight: &str) -> NodeProto {
     )
 }
 
-/// A model with one image in and `embedding` out.
+/// A model with one image as input and `embedding` as output.
 pub fn model(
     [c, h, w]: [usize; 3],
     node: Vec<NodeProto>,
@@ -221,7 +222,7 @@ pub fn node(op_type: &str, name: &str, inputs: &[&str], output: &str) -> NodePro
     }
 }
 
-/// Adds an attribute: one number where there is one and ONNX wants one, a list otherwise.
+/// Adds an attribute: a single number where ONNX expects one, a list otherwise.
 pub fn with_ints(mut node: NodeProto, name: &str, ints: &[i64]) -> NodeProto {
     let mut attribute = AttributeProto {
         name: name.into(),
@@ -263,7 +264,7 @@ pub fn int8s(name: &str, dims: &[usize], values: &[i8]) -> TensorProto {
     }
 }
 
-/// An f32 input or output; a size of -1 is left open under the name `N`.
+/// An f32 input or output; a size of -1 is dynamic and named `N`.
 pub fn value(name: &str, shape: &[i64]) -> ValueInfoProto {
     let dim = shape
         .iter()

@@ -1,4 +1,4 @@
-//! Bundles that were cut, changed, or made to do harm.
+//! Bundles that are truncated, changed or malicious.
 
 use super::*;
 
@@ -33,7 +33,7 @@ fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn one_byte_changed_in_a_part_is_noticed() {
+fn one_byte_changed_in_a_part_is_detected() {
     for (part, file) in PARTS {
         let (_dir, [folder, _]) = saved();
         let path = folder.join(file);
@@ -62,7 +62,7 @@ fn one_byte_changed_anywhere_in_the_file_never_gives_another_bundle() {
         let mut bytes = whole.clone();
         bytes[at] ^= 4;
         fs::write(&file, bytes).unwrap();
-        // What changes the manifest alone and leaves it meaningful gives another id; padding means nothing.
+        // A change of the manifest that leaves it valid gives another id; padding is ignored.
         if let Ok(opened) = Bundle::open(&file) {
             let same_parts = (
                 &opened.model,
@@ -84,8 +84,8 @@ fn one_byte_changed_anywhere_in_the_file_never_gives_another_bundle() {
 }
 
 #[test]
-fn a_changed_hash_is_noticed() {
-    let error = refusal(|m| m["parts"]["card"]["sha256"] = "0".repeat(64).into());
+fn a_changed_hash_is_detected() {
+    let error = open_error(|m| m["parts"]["card"]["sha256"] = "0".repeat(64).into());
     assert!(
         matches!(&error, BundleError::Altered { part, .. } if part == "card"),
         "{error}"
@@ -102,7 +102,7 @@ fn a_missing_part_is_named() {
             error.to_string(),
             format!("bundle {}: its {part} is missing", folder.display())
         );
-        let error = refusal(|m| drop(m["parts"].as_object_mut().unwrap().remove(part)));
+        let error = open_error(|m| drop(m["parts"].as_object_mut().unwrap().remove(part)));
         assert!(
             matches!(&error, BundleError::MissingPart { part: p, .. } if p == part),
             "{error}"
@@ -122,10 +122,11 @@ fn a_part_of_another_size_is_named() {
 }
 
 #[test]
-fn a_file_cut_anywhere_is_refused() {
+fn a_truncated_file_is_rejected() {
     let (_dir, [_, file]) = saved();
     let whole = fs::read(&file).unwrap();
-    // The last kilobyte is the end mark of every tar, two empty blocks; before it lies the padding of the last part.
+    // The last kilobyte is the end of every tar, two empty blocks; before it is the padding of the
+    // last part.
     let content = whole.len() - 1024;
     let last = PARTS
         .iter()
@@ -140,8 +141,8 @@ fn a_file_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn another_format_is_refused_by_name() {
-    let error = refusal(|m| {
+fn an_unsupported_format_is_named() {
+    let error = open_error(|m| {
         m["format"] = 7.into();
         m["something_new"] = true.into();
     });
@@ -150,31 +151,31 @@ fn another_format_is_refused_by_name() {
         "{error}"
     );
     for older in 0..FORMAT {
-        let error = refusal(|m| m["format"] = older.into());
+        let error = open_error(|m| m["format"] = older.into());
         assert!(
             matches!(error, BundleError::Older { got, .. } if got == u64::from(older)),
             "{error}"
         );
     }
     assert!(matches!(
-        refusal(|m| m["format"] = "1".into()),
+        open_error(|m| m["format"] = "1".into()),
         BundleError::Manifest { .. }
     ));
 }
 
 #[test]
-fn an_unknown_part_or_field_is_refused() {
-    let error = refusal(|m| m["parts"]["virus"] = m["parts"]["card"].clone());
+fn an_unknown_part_or_field_is_rejected() {
+    let error = open_error(|m| m["parts"]["virus"] = m["parts"]["card"].clone());
     assert!(
         matches!(&error, BundleError::UnknownPart { part, .. } if part == "virus"),
         "{error}"
     );
-    let error = refusal(|m| m["surprise"] = 1.into());
+    let error = open_error(|m| m["surprise"] = 1.into());
     assert!(error.to_string().contains("surprise"), "{error}");
 }
 
 #[test]
-fn a_part_lies_in_the_bundle_and_nowhere_else() {
+fn a_part_outside_the_bundle_is_rejected() {
     for file in [
         "../model.onnx",
         "/etc/passwd",
@@ -187,7 +188,7 @@ fn a_part_lies_in_the_bundle_and_nowhere_else() {
         "CARD.md",
         "ä",
     ] {
-        let error = refusal(|m| m["parts"]["model"]["file"] = file.into());
+        let error = open_error(|m| m["parts"]["model"]["file"] = file.into());
         assert!(
             matches!(&error, BundleError::PartName { .. }),
             "{file}: {error}"
@@ -196,7 +197,7 @@ fn a_part_lies_in_the_bundle_and_nowhere_else() {
 }
 
 #[test]
-fn entries_that_the_manifest_does_not_name_are_refused() {
+fn entries_that_the_manifest_does_not_name_are_rejected() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("b.flukebundle");
     let files = files(&bundle());
@@ -247,8 +248,8 @@ fn entries_that_the_manifest_does_not_name_are_refused() {
 }
 
 #[test]
-fn sizes_are_checked_before_memory_is_taken() {
-    let error = refusal(|m| m["parts"]["model"]["bytes"] = (MAX_PART + 1).into());
+fn sizes_are_checked_before_memory_is_allocated() {
+    let error = open_error(|m| m["parts"]["model"]["bytes"] = (MAX_PART + 1).into());
     assert!(
         matches!(&error, BundleError::TooLarge { part, .. } if part == "model"),
         "{error}"
@@ -276,7 +277,7 @@ fn sizes_are_checked_before_memory_is_taken() {
 }
 
 #[test]
-fn what_is_no_bundle_is_said_to_be_none() {
+fn a_file_that_is_not_a_bundle_is_rejected() {
     let dir = TempDir::new().unwrap();
     assert!(matches!(
         Bundle::open(dir.path()),
@@ -294,7 +295,7 @@ fn what_is_no_bundle_is_said_to_be_none() {
 }
 
 #[test]
-fn a_part_that_is_whole_but_wrong_is_named() {
+fn a_complete_part_with_invalid_content_is_named() {
     for (part, file, content) in [
         ("catalogue", "catalogue.bin", &b"FLKC"[..]),
         ("decision", "decision.json", b"{}"),

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-/// What is read at a time.
+/// The read buffer in bytes.
 const STEP: usize = 1 << 20;
 
 /// Reads a catalogue from memory.
@@ -37,8 +37,8 @@ pub(in crate::catalogue) fn read(bytes: &[u8]) -> Result<Catalogue, CatalogueErr
     Ok(catalogue)
 }
 
-/// Reads the `bytes` bytes of a catalogue that start at `offset` in `file`: mapped, where they are at
-/// least `map_from` and the system can; else as [`read`].
+/// Opens the `bytes` bytes of a catalogue that start at `offset` in `file`: mapped if they are at
+/// least `map_from` and the system can map them; otherwise read into memory.
 pub(in crate::catalogue) fn open(
     file: &File,
     offset: u64,
@@ -64,7 +64,7 @@ pub(in crate::catalogue) fn open(
     let layout = header.layout().ok_or(bad(DIMENSION))?;
     expect_length(bytes, &layout)?;
 
-    // Read, not through the mapping: so it takes no memory.
+    // Checked with a small buffer instead of through the mapping, which would take memory.
     let mut check = Check::new(&header, &layout);
     let mut step = vec![0; STEP];
     let mut from = HEADER;
@@ -101,7 +101,7 @@ pub(in crate::catalogue) fn open(
     Ok(catalogue)
 }
 
-/// Refuses files that are not a catalogue of the current format.
+/// Rejects files that are not a catalogue of the current format.
 fn expect_format(bytes: &[u8]) -> Result<(), CatalogueError> {
     let (head, _) = bytes.split_at_checked(6).ok_or(bad(CUT))?;
     if head[..4] != MAGIC {
@@ -119,7 +119,7 @@ fn expect_length(bytes: u64, layout: &Layout) -> Result<(), CatalogueError> {
     match bytes.cmp(&(layout.floats.end as u64)) {
         Ordering::Less => Err(bad(CUT)),
         Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(bad("it does not hold one embedding a photo")),
+        Ordering::Greater => Err(bad("it does not hold one embedding per photo")),
     }
 }
 
@@ -147,7 +147,8 @@ fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
     Ok(catalogue)
 }
 
-/// Checks everything behind the header, in pieces that start at multiples of 64 bytes as the sections do.
+/// Checks everything after the header, in pieces that start at multiples of 64 bytes like the
+/// sections.
 struct Check<'a> {
     layout: &'a Layout,
     expected: u32,
@@ -183,7 +184,7 @@ impl<'a> Check<'a> {
         Ok(())
     }
 
-    /// The part of `bytes`, which start at `at`, that lies in `section`.
+    /// The part of `bytes`, which start at `at`, that is within `section`.
     fn overlap<'b>(&self, bytes: &'b [u8], section: &Range<usize>) -> &'b [u8] {
         let place = |at: usize| at.saturating_sub(self.at).min(bytes.len());
         &bytes[place(section.start)..place(section.end)]

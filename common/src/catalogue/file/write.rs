@@ -20,7 +20,7 @@ pub(in crate::catalogue) fn write(catalogue: &Catalogue, out: &mut impl Write) -
     write_body(catalogue, &header, &list, out)
 }
 
-/// How many bytes [`write`] writes.
+/// The number of bytes that [`write`] writes.
 pub(in crate::catalogue) fn bytes(catalogue: &Catalogue) -> u64 {
     let header = header_of(catalogue, list_of(catalogue).len());
     header.layout().map_or(0, |l| l.floats.end as u64)
@@ -65,7 +65,7 @@ fn list_of(catalogue: &Catalogue) -> Vec<u8> {
         sources,
         photos,
     };
-    postcard::to_stdvec(&list).expect("strings and numbers have a postcard form")
+    postcard::to_stdvec(&list).expect("strings and numbers can be written as postcard")
 }
 
 fn write_body(
@@ -103,7 +103,7 @@ fn write_body(
     })
 }
 
-/// Computes the CRC-32 of what is written to it.
+/// Computes the CRC-32 of the bytes written to it.
 #[derive(Default)]
 struct Checksum(crc32fast::Hasher);
 

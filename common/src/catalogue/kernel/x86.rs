@@ -1,19 +1,19 @@
 //! AVX2 and AVX-512 VNNI.
 #![allow(
     unsafe_code,
-    reason = "vector loads take pointers, and a function compiled for more than the baseline may only be called where the processor \
-              has it; each block says why it is sound"
+    reason = "vector loads take pointers, and a function compiled for a CPU feature may only be called \
+              where the processor has it; each block says why it is sound"
 )]
 
 use super::{CHUNK, Chunk};
 use std::arch::x86_64::*;
 
-/// Whether [`avx2`] runs fast; it runs correctly anywhere.
+/// Whether the processor has AVX2; without it, [`avx2`] is correct but slow.
 pub(super) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2")
 }
 
-/// Whether [`avx512_vnni`] runs fast; it runs correctly anywhere.
+/// Whether the processor has AVX-512 VNNI; without it, [`avx512_vnni`] is correct but slow.
 pub(super) fn has_avx512_vnni() -> bool {
     is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni")
 }
@@ -23,7 +23,7 @@ pub(super) fn avx2(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     if !has_avx2() {
         return super::scalar(query, rows, out);
     }
-    // SAFETY: the processor has AVX2, asked in the line above; the function has no other condition.
+    // SAFETY: the processor has AVX2, checked above; the function has no other precondition.
     unsafe { avx2_here(query, rows, out) }
 }
 
@@ -32,27 +32,30 @@ pub(super) fn avx512_vnni(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     if !has_avx512_vnni() {
         return super::scalar(query, rows, out);
     }
-    // SAFETY: the processor has AVX-512 F and VNNI, asked in the line above; the function has no other condition.
+    // SAFETY: the processor has AVX-512 F and VNNI, checked above; the function has no other
+    // precondition.
     unsafe { avx512_vnni_here(query, rows, out) }
 }
 
-/// How far ahead of the sums memory is fetched, in bytes. The processor's own look-ahead ends with each page of 4 KiB.
+/// How far ahead of the sums memory is prefetched, in bytes. The hardware prefetcher stops at the
+/// end of each 4 KiB page.
 const AHEAD: usize = 4096;
 
-/// Asks for the chunk that lies [`AHEAD`] of `here`, into the second-level cache: the first has too few places for what is under way, and a
-/// search that waits for memory takes a third longer.
+/// Prefetches the chunk [`AHEAD`] of `here` into the second-level cache: the first has too few
+/// slots for the loads in flight, and a search that waits for memory takes a third longer.
 #[inline(always)]
 fn prefetch(here: &Chunk) {
     let ahead = (&raw const here.0).cast::<i8>().wrapping_add(AHEAD);
-    // SAFETY: a hint, for which any address will do: it reads nothing that the program could see and never faults. SSE, which it
-    // belongs to, is in every x86-64.
+    // SAFETY: a hint that allows any address: it has no visible effect and never faults. It belongs
+    // to SSE, which every x86-64 has.
     unsafe { _mm_prefetch::<_MM_HINT_T1>(ahead) }
 }
 
-/// Rows that are summed side by side, so that the sums do not wait for each other and a query's codes are loaded once for all.
+/// Rows that are summed in parallel, so that the sums do not depend on each other and the query's
+/// codes are loaded once for all.
 const ABREAST: usize = 4;
 
-/// Four rows at a time, then the rest one by one.
+/// Processes four rows at a time, then the rest one by one.
 macro_rules! by_fours {
     ($query:ident, $rows:ident, $out:ident, $sums:ident, $($more:expr),*) => {
         let width = $query.len();
@@ -75,8 +78,8 @@ fn avx2_here(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
     by_fours!(query, rows, out, avx2_sums,);
 }
 
-/// AVX2 multiplies unsigned bytes by signed ones, so the query's signs go over to the row. A pair of products is at most
-/// 2 * 127 * 127, which i16 holds: nothing saturates.
+/// AVX2 multiplies unsigned bytes by signed ones, so the query's signs are moved to the row. A pair
+/// of products is at most 2 * 127 * 127, which fits i16: nothing saturates.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn avx2_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N]) -> [i32; N] {
@@ -110,19 +113,21 @@ fn avx2_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N]) -> [i32; N] {
 fn halves(chunk: &Chunk) -> [__m256i; 2] {
     const { assert!(CHUNK == 64) };
     let start: *const __m256i = (&raw const chunk.0).cast();
-    // SAFETY: a chunk is 64 bytes, aligned to 64, behind a reference: both loads of 32 bytes lie in it, aligned to 32.
+    // SAFETY: a referenced chunk is 64 bytes, aligned to 64: both loads of 32 bytes are within it,
+    // aligned to 32.
     unsafe { [_mm256_load_si256(start), _mm256_load_si256(start.add(1))] }
 }
 
 #[target_feature(enable = "avx512f,avx512vnni")]
 fn avx512_vnni_here(query: &[Chunk], rows: &[Chunk], out: &mut [i32]) {
-    // What the shift of the rows adds to each sum.
+    // The amount that the shift of the rows adds to each sum.
     let shift = 128 * query.iter().flat_map(|c| c.0).map(i32::from).sum::<i32>();
     by_fours!(query, rows, out, avx512_vnni_sums, shift);
 }
 
-/// VNNI too multiplies unsigned bytes by signed ones: the row's codes are shifted by 128, and 128 times the sum of the query's codes is
-/// taken off in the end. With the largest dimension, 65,536, and 255 * 127 a product the sums stay below 2^31.
+/// VNNI also multiplies unsigned bytes by signed ones: the row's codes are shifted by 128, and 128
+/// times the sum of the query's codes is subtracted at the end. With the largest dimension, 65,536,
+/// and at most 255 * 127 per product the sums stay below 2^31.
 #[target_feature(enable = "avx512f,avx512vnni")]
 #[inline]
 fn avx512_vnni_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N], shift: i32) -> [i32; N] {
@@ -139,7 +144,8 @@ fn avx512_vnni_sums<const N: usize>(query: &[Chunk], rows: [&[Chunk]; N], shift:
     totals(sums).map(|sum| sum.wrapping_sub(shift))
 }
 
-/// The sum of each vector's sixteen numbers. Four vectors are turned into columns first, which takes a third of the steps of four sums.
+/// The sum of each vector's sixteen numbers. Four vectors are transposed first, which takes a third
+/// of the operations of four separate sums.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn totals<const N: usize>(sums: [__m512i; N]) -> [i32; N] {
@@ -176,6 +182,6 @@ fn totals<const N: usize>(sums: [__m512i; N]) -> [i32; N] {
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn whole(chunk: &Chunk) -> __m512i {
-    // SAFETY: a chunk is 64 bytes, aligned to 64, behind a reference.
+    // SAFETY: a referenced chunk is 64 bytes, aligned to 64.
     unsafe { _mm512_load_si512((&raw const chunk.0).cast()) }
 }

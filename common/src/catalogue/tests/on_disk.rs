@@ -1,11 +1,11 @@
-//! The catalogue's file: read back, mapped, damaged, and made to do harm.
+//! The catalogue's file: read back, mapped, damaged and malicious.
 
 use super::*;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom};
 use tempfile::TempDir;
 
-/// Opens `bytes` from a file, mapped, behind `before` other bytes.
+/// Opens `bytes` from a file, mapped, after `before` other bytes.
 fn mapped(bytes: &[u8], before: usize) -> Result<Catalogue, CatalogueError> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&vec![7; before]).unwrap();
@@ -27,7 +27,7 @@ fn many() -> Catalogue {
 }
 
 #[test]
-fn the_file_reads_back_and_refuses_what_is_cut() {
+fn the_file_reads_back_and_a_truncated_one_is_rejected() {
     let bytes = three().to_bytes();
     assert_eq!(Catalogue::from_bytes(&bytes).unwrap(), three());
     assert_eq!(mapped(&bytes, 0).unwrap(), three());
@@ -45,12 +45,12 @@ fn the_file_reads_back_and_refuses_what_is_cut() {
 }
 
 #[test]
-fn a_file_of_the_first_format_is_refused_and_an_empty_catalogue_reads_back() {
+fn an_old_format_is_rejected_and_an_empty_catalogue_reads_back() {
     let old = b"FLKC\x01\x00\x03\x00\x00\x00\x80\x08\x00";
     let error = CatalogueError::Older { got: 1, known: 2 };
     assert_eq!(Catalogue::from_bytes(old), Err(error.clone()));
     assert_eq!(mapped(old, 0), Err(error));
-    // What ships: a catalogue without a whale.
+    // As shipped: a catalogue without whales.
     let empty = Catalogue::new(1024);
     let bytes = empty.to_bytes();
     assert_eq!(empty.file_bytes(), bytes.len() as u64);
@@ -58,7 +58,7 @@ fn a_file_of_the_first_format_is_refused_and_an_empty_catalogue_reads_back() {
 }
 
 #[test]
-fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
+fn equal_catalogues_are_equal_bytes_mapped_or_in_memory() {
     let bytes = many().to_bytes();
     assert_eq!(bytes.len() as u64, many().file_bytes());
     for before in [0, 512, 4096] {
@@ -66,7 +66,7 @@ fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
         assert!(from_file.is_mapped());
         assert_eq!(from_file, many());
         assert_eq!(from_file.to_bytes(), bytes);
-        // Changed in memory, on top of the file.
+        // Changed in memory, in addition to the file.
         let mut in_memory = many();
         for catalogue in [&mut from_file, &mut in_memory] {
             catalogue.withdraw_whale("W7");
@@ -102,8 +102,8 @@ fn equal_catalogues_are_equal_bytes_wherever_they_lie() {
 }
 
 #[test]
-fn where_it_cannot_be_mapped_it_is_read() {
-    // Numbers would not lie at multiples of their size.
+fn a_misaligned_file_is_read_instead_of_mapped() {
+    // The numbers would not be aligned to their size.
     let read = mapped(&many().to_bytes(), 13).unwrap();
     assert!(!read.is_mapped());
     assert_eq!(read, many());
@@ -131,7 +131,7 @@ fn a_small_file_is_read_and_a_large_one_mapped() {
 }
 
 #[test]
-fn a_file_that_is_written_to_is_no_longer_searched() {
+fn a_modified_file_is_not_searched() {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("catalogue.bin");
     let bytes = many().to_bytes();
@@ -139,7 +139,7 @@ fn a_file_that_is_written_to_is_no_longer_searched() {
     let file = File::open(&path).unwrap();
     let opened = Catalogue::open_within(&file, 0, bytes.len() as u64, 0).unwrap();
     let query = Embedding::normalised(vec![1.0; 100]).unwrap();
-    // Renamed over, the old file is still the one that is searched.
+    // After a rename over it, the old file is still searched.
     let other = dir.path().join("other");
     fs::write(&other, b"another").unwrap();
     let kept = dir.path().join("kept");
@@ -157,7 +157,7 @@ fn a_file_that_is_written_to_is_no_longer_searched() {
 }
 
 #[test]
-fn every_changed_byte_is_noticed() {
+fn every_changed_byte_is_detected() {
     let whole = three().to_bytes();
     for at in 0..whole.len() {
         let mut bytes = whole.clone();
@@ -171,7 +171,7 @@ fn every_changed_byte_is_noticed() {
     assert_eq!(Catalogue::from_bytes(&bytes), Err(CatalogueError::Damaged));
 }
 
-/// Corrects both checksums, as one who means harm would.
+/// Corrects both checksums, as an attacker would.
 fn seal(bytes: &mut [u8]) {
     if bytes.len() < 64 {
         return;
@@ -201,13 +201,13 @@ fn sealed_and_invalid_content_is_named() {
     let end = three().to_bytes().len();
     assert!(why(&|b| b[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes())).contains("not finite"));
     assert!(why(&|b| b[24..28].copy_from_slice(&f32::NAN.to_le_bytes())).contains("codes"));
-    // Three rows of codes begin right before the floats.
+    // The three rows of codes are right before the floats.
     assert!(why(&|b| b[end - 24 - 192] = 0x80).contains("codes"));
 }
 
 proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(
+    fn any_bytes_are_read_or_rejected(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
         format in 0u8..4,
         sealed in any::<bool>(),
@@ -230,7 +230,7 @@ proptest! {
     }
 
     #[test]
-    fn a_sealed_file_with_changed_bytes_is_read_or_refused(
+    fn a_sealed_file_with_changed_bytes_is_read_or_rejected(
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = three().to_bytes();
@@ -243,14 +243,14 @@ proptest! {
         let from_file = mapped(&bytes, 0);
         prop_assert_eq!(read.is_ok(), from_file.is_ok());
         if let Ok(catalogue) = from_file {
-            // Whatever it says of itself, a search ends.
+            // Whatever the content, a search terminates.
             let query = vec![0.5; catalogue.dimension()];
             prop_assert!(catalogue.search_where(&query, 5, |_| true).is_ok());
         }
     }
 
     #[test]
-    fn catalogues_come_back((catalogue, _) in any_catalogue()) {
+    fn catalogues_round_trip((catalogue, _) in any_catalogue()) {
         let bytes = catalogue.to_bytes();
         prop_assert_eq!(&Catalogue::from_bytes(&bytes).unwrap(), &catalogue);
         prop_assert_eq!(&mapped(&bytes, 512).unwrap(), &catalogue);

@@ -45,7 +45,7 @@ fn image() -> Array3<f32> {
     Array3::from_shape_fn((1, 16, 32), |(_, y, x)| (y * x % 17) as f32 / 17.0)
 }
 
-/// Runs images until the accelerator is no longer awaited; gives how it then stands.
+/// Runs images until the accelerator is no longer being prepared; returns its state.
 fn settled(opened: &mut OpenedEngine) -> Accelerator {
     let began = Instant::now();
     loop {
@@ -61,7 +61,7 @@ fn settled(opened: &mut OpenedEngine) -> Accelerator {
 }
 
 #[test]
-fn words_are_choices() {
+fn names_round_trip() {
     for choice in [
         EngineChoice::Auto,
         EngineChoice::Tract,
@@ -79,7 +79,7 @@ fn words_are_choices() {
 }
 
 #[test]
-fn auto_takes_tensorrt_once_it_agrees() {
+fn auto_switches_to_tensorrt_once_it_agrees() {
     let fake = fake(&[]);
     let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
     assert!(opened.engine.name().starts_with("tract "));
@@ -89,7 +89,7 @@ fn auto_takes_tensorrt_once_it_agrees() {
 }
 
 #[test]
-fn auto_serves_with_tract_while_a_plan_is_built() {
+fn auto_runs_on_tract_while_a_plan_is_built() {
     let fake = fake(&[("FAKE_GATE", "")]);
     let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
     let began = Instant::now();
@@ -104,7 +104,7 @@ fn auto_serves_with_tract_while_a_plan_is_built() {
 }
 
 #[test]
-fn auto_stays_with_tract_where_tensorrt_fails_in_any_way() {
+fn auto_stays_with_tract_if_tensorrt_fails() {
     for (macros, why) in [
         (("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DRIVER"), "not to open"),
         (("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_BUILT"), "not to build"),
@@ -114,10 +114,10 @@ fn auto_stays_with_tract_where_tensorrt_fails_in_any_way() {
         ),
         (
             ("FAKE_NUMBER", "(i % 2 ? v : -v)"),
-            "other numbers than tract",
+            "TensorRT and tract disagree",
         ),
-        // The trial at load, the drawn flukes, and no more.
-        (("FAKE_RUNS", "9"), "told to fail"),
+        // Only the trial at load and the drawn flukes succeed.
+        (("FAKE_RUNS", "9"), "configured to fail"),
     ] {
         let fake = fake(&[macros]);
         let mut opened = opened(EngineChoice::Auto, &fake).unwrap();
@@ -133,7 +133,7 @@ fn auto_stays_with_tract_where_tensorrt_fails_in_any_way() {
 }
 
 #[test]
-fn tensorrt_demanded_is_tensorrt_or_an_error() {
+fn tensorrt_runs_or_is_an_error() {
     let works = fake(&[]);
     let opened_now = opened(EngineChoice::TensorRt, &works).unwrap();
     assert_eq!(opened_now.status.accelerator(), Accelerator::Active);
@@ -149,11 +149,11 @@ fn tensorrt_demanded_is_tensorrt_or_an_error() {
         };
         let error = error.to_string();
         assert!(
-            error.starts_with("the engine 'tensorrt' is required and does not start: "),
+            error.starts_with("the engine 'tensorrt' is required and cannot start: "),
             "{error}"
         );
     }
-    // And one that fails later fails with every image.
+    // A GPU that fails later fails on every image.
     let mut fails = opened(EngineChoice::TensorRt, &fake(&[("FAKE_RUNS", "9")])).unwrap();
     for _ in 0..2 {
         let error = fails.engine.run(image().view()).unwrap_err();
@@ -162,7 +162,7 @@ fn tensorrt_demanded_is_tensorrt_or_an_error() {
 }
 
 #[test]
-fn tract_chosen_or_without_shims_is_tract_alone() {
+fn tract_or_no_shims_gives_tract_alone() {
     let fake = fake(&[]);
     let chosen = opened(EngineChoice::Tract, &fake).unwrap();
     assert_eq!(chosen.status.accelerator(), Accelerator::Disabled);
@@ -172,11 +172,11 @@ fn tract_chosen_or_without_shims_is_tract_alone() {
     assert!(without.status.active().starts_with("tract "));
     let accelerator = without.status.accelerator().to_string();
     assert!(
-        accelerator.contains("there is no shim for TensorRT"),
+        accelerator.contains("no shim for TensorRT"),
         "{accelerator}"
     );
     assert!(
         !fake.plans().exists(),
-        "nothing is made where nothing is there"
+        "no folder of plans is created without shims"
     );
 }

@@ -3,7 +3,7 @@ use ndarray::Array3;
 use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
-/// Gives `number` until `left` images are run, then fails as `then` says.
+/// Gives `number` for `left` images, then `then`.
 struct Fixed {
     name: &'static str,
     number: f32,
@@ -43,14 +43,14 @@ fn start(
     make: impl FnOnce(&(dyn Fn() -> bool + Sync)) -> Result<Box<dyn Engine>, String> + Send + 'static,
 ) -> (HandoverEngine, Arc<EngineStatus>, Arc<Mutex<Vec<String>>>) {
     let status = Arc::new(EngineStatus::default());
-    let told = Arc::new(Mutex::new(vec![]));
+    let logged = Arc::new(Mutex::new(vec![]));
     let log: LogSink = {
-        let told = told.clone();
-        Arc::new(move |_, line| told.lock().unwrap().push(line.to_owned()))
+        let logged = logged.clone();
+        Arc::new(move |_, line| logged.lock().unwrap().push(line.to_owned()))
     };
     let first = Box::new(fixed("tract", 1.0, usize::MAX));
     let engine = HandoverEngine::start(first, status.clone(), log, make).unwrap();
-    (engine, status, told)
+    (engine, status, logged)
 }
 
 fn run(engine: &mut HandoverEngine) -> f32 {
@@ -60,15 +60,15 @@ fn run(engine: &mut HandoverEngine) -> f32 {
 fn until(status: &EngineStatus, wanted: impl Fn(&Accelerator) -> bool) {
     let began = Instant::now();
     while !wanted(&status.accelerator()) {
-        assert!(began.elapsed() < PATIENCE, "{}", status.accelerator());
-        std::thread::sleep(LOOK);
+        assert!(began.elapsed() < STOP_TIMEOUT, "{}", status.accelerator());
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 #[test]
-fn the_first_engine_serves_until_the_second_is_ready() {
+fn the_first_engine_runs_until_the_second_is_ready() {
     let (go, wait) = channel::<()>();
-    let (mut engine, status, told) = start(move |_| {
+    let (mut engine, status, logged) = start(move |_| {
         wait.recv().unwrap();
         Ok(Box::new(fixed("TensorRT", 2.0, usize::MAX)))
     });
@@ -79,27 +79,27 @@ fn the_first_engine_serves_until_the_second_is_ready() {
     until(&status, |a| *a == Accelerator::Ready);
     // Nothing changes between two images.
     assert_eq!((engine.name(), &*status.active()), ("tract", "tract"));
-    // What was ready may still be on its way for a moment.
+    // The engine may arrive a moment after the status.
     let began = Instant::now();
     while run(&mut engine) == 1.0 {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < STOP_TIMEOUT);
     }
     assert_eq!(run(&mut engine), 2.0);
     assert_eq!((engine.name(), &*status.active()), ("TensorRT", "TensorRT"));
     assert_eq!(status.accelerator(), Accelerator::Active);
-    assert!(told.lock().unwrap()[0].contains("TensorRT is ready"));
+    assert!(logged.lock().unwrap()[0].contains("TensorRT is ready"));
 }
 
 #[test]
-fn a_second_engine_that_cannot_be_made_is_told_once() {
-    let (mut engine, status, told) = start(|_| Err("no GPU".into()));
+fn a_second_engine_that_cannot_be_made_is_logged_once() {
+    let (mut engine, status, logged) = start(|_| Err("no GPU".into()));
     until(&status, |a| matches!(a, Accelerator::Unavailable(_)));
     assert_eq!((run(&mut engine), run(&mut engine)), (1.0, 1.0));
     assert_eq!(status.accelerator().to_string(), "unavailable: no GPU");
     assert_eq!((engine.name(), &*status.active()), ("tract", "tract"));
     assert_eq!(
-        *told.lock().unwrap(),
-        ["without the accelerator, tract serves: no GPU"]
+        *logged.lock().unwrap(),
+        ["accelerator unavailable; continuing with tract: no GPU"]
     );
 }
 
@@ -109,7 +109,7 @@ fn a_second_engine_that_fails_costs_no_image() {
         (Err(EngineError::Run("it broke".into())), "it broke"),
         (Ok(f32::NAN), "not finite"),
     ] {
-        let (mut engine, status, told) = start(move |_| {
+        let (mut engine, status, logged) = start(move |_| {
             Ok(Box::new(Fixed {
                 then,
                 ..fixed("TensorRT", 2.0, 2)
@@ -117,14 +117,14 @@ fn a_second_engine_that_fails_costs_no_image() {
         });
         let began = Instant::now();
         while run(&mut engine) == 1.0 {
-            assert!(began.elapsed() < PATIENCE);
+            assert!(began.elapsed() < STOP_TIMEOUT);
         }
         assert_eq!(run(&mut engine), 2.0);
-        assert_eq!(run(&mut engine), 1.0, "the image goes through tract");
+        assert_eq!(run(&mut engine), 1.0, "tract runs the image");
         assert_eq!((engine.name(), &*status.active()), ("tract", "tract"));
         assert!(status.accelerator().to_string().contains(why));
-        assert_eq!(run(&mut engine), 1.0, "and so do all others");
-        assert!(told.lock().unwrap().last().unwrap().contains(why));
+        assert_eq!(run(&mut engine), 1.0, "and all later ones");
+        assert!(logged.lock().unwrap().last().unwrap().contains(why));
     }
 }
 
@@ -142,7 +142,7 @@ fn an_image_of_another_shape_is_not_the_engines_fault() {
     });
     let began = Instant::now();
     while run(&mut engine) == 1.0 {
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < STOP_TIMEOUT);
     }
     let error = engine.run(Array3::zeros((1, 2, 3)).view()).unwrap_err();
     assert!(matches!(error, EngineError::Shape { .. }), "{error}");
@@ -150,7 +150,7 @@ fn an_image_of_another_shape_is_not_the_engines_fault() {
 }
 
 #[test]
-fn a_second_engine_with_another_model_is_not_taken() {
+fn a_second_engine_with_another_model_is_rejected() {
     struct Other(Fixed);
     impl Engine for Other {
         fn name(&self) -> &str {
@@ -170,21 +170,21 @@ fn a_second_engine_with_another_model_is_not_taken() {
     let began = Instant::now();
     while !matches!(status.accelerator(), Accelerator::Unavailable(_)) {
         assert_eq!(run(&mut engine), 1.0);
-        assert!(began.elapsed() < PATIENCE);
+        assert!(began.elapsed() < STOP_TIMEOUT);
     }
     assert_eq!(&*status.active(), "tract");
 }
 
 #[test]
-fn the_end_stops_what_is_being_made() {
-    let (say, heard) = channel();
+fn shutdown_stops_the_preparation() {
+    let (stopped, stop) = channel();
     let (engine, ..) = start(move |should_continue| {
         while should_continue() {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(POLL_INTERVAL);
         }
-        say.send(()).unwrap();
+        stopped.send(()).unwrap();
         Err("it was stopped".into())
     });
     drop(engine);
-    heard.recv_timeout(PATIENCE).unwrap();
+    stop.recv_timeout(STOP_TIMEOUT).unwrap();
 }

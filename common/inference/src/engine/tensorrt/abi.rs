@@ -1,11 +1,12 @@
-//! `common/inference/shim/flukewatch_trt.h` in Rust. Whoever changes one changes the other and raises [`ABI`].
+//! `common/inference/shim/flukewatch_trt.h` in Rust. A change of one requires the same change of
+//! the other and a higher [`ABI`].
 
 use std::ffi::{c_char, c_void};
 
-/// `FLUKEWATCH_TRT_ABI`
+/// The version of the interface, `FLUKEWATCH_TRT_ABI`.
 pub(super) const ABI: u32 = 1;
 
-/// The largest plan that is kept, in bytes; ours are a few megabytes.
+/// The size limit of a plan in bytes; ours are a few megabytes.
 pub(super) const MAX_PLAN: usize = 1 << 30;
 
 pub(super) const OK: i32 = 0;
@@ -22,13 +23,13 @@ pub(super) const UNFIT: i32 = 9;
 pub(super) const LOG_ERROR: i32 = 0;
 pub(super) const LOG_WARNING: i32 = 1;
 
-/// `flukewatch_trt`, which only the shim sees into.
+/// `flukewatch_trt`, opaque outside of the shim.
 #[repr(C)]
 pub(super) struct Trt {
     _opaque: [u8; 0],
 }
 
-/// `flukewatch_trt_plan`, which only the shim sees into.
+/// `flukewatch_trt_plan`, opaque outside of the shim.
 #[repr(C)]
 pub(super) struct Plan {
     _opaque: [u8; 0],

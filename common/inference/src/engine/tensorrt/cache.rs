@@ -1,7 +1,8 @@
-//! The folder of plans. A plan holds native code, so that it is loaded only from a folder and a file that this program's user owns and
-//! nobody else can write, and only with the checksum that was written with it.
+//! The cache of plans on disk. A plan holds native code, so it is loaded only from a folder and a
+//! file that this program's user owns and no other user can write to, and only if its checksum
+//! matches.
 //!
-//! The checksum finds what a power cut or a bad disk did; the owner keeps out others.
+//! The checksum detects damage by a power cut or a bad disk; the ownership keeps out other users.
 
 use super::abi::MAX_PLAN;
 use super::error::CacheError;
@@ -13,38 +14,38 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// How a plan's file begins; the digit is the format's version.
+/// The first bytes of a plan's file; the digit is the version of the format.
 const MAGIC: &[u8; 8] = b"FLKPLAN1";
-/// The longest key; ours are some hundred bytes.
+/// The size limit of a key in bytes; ours have a few hundred.
 const MAX_KEY: usize = 4096;
-/// How many plans stay: the boat's, and a few of the bundles and drivers before.
+/// The number of plans that are kept: the current one, and those of earlier bundles and drivers.
 const KEPT: usize = 4;
 
-/// Plans on disk.
+/// A folder of plans.
 #[derive(Debug)]
 pub(super) struct PlanCache {
     folder: PathBuf,
 }
 
 impl PlanCache {
-    /// Makes the folder where it is missing.
+    /// Opens the folder, creating it if it is missing.
     ///
     /// # Errors
-    /// [`CacheError::NotOurs`] where others could write it.
+    /// [`CacheError::NotOurs`] if other users could write to it.
     pub(super) fn open(folder: &Path) -> Result<Self, CacheError> {
         if let Some(above) = folder.parent() {
-            fs::create_dir_all(above).map_err(CacheError::io(above, "made"))?;
+            fs::create_dir_all(above).map_err(CacheError::io(above, "created"))?;
         }
         match DirBuilder::new().mode(0o700).create(folder) {
             Ok(()) => {}
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(CacheError::io(folder, "made")(e)),
+            Err(e) => return Err(CacheError::io(folder, "created")(e)),
         }
-        let found = fs::symlink_metadata(folder).map_err(CacheError::io(folder, "looked at"))?;
+        let found = fs::symlink_metadata(folder).map_err(CacheError::io(folder, "inspected"))?;
         if !found.is_dir() {
             return Err(CacheError::NotOurs {
                 path: folder.to_owned(),
-                why: "it is no folder".into(),
+                why: "it is not a folder".into(),
             });
         }
         demand_ours(folder, &found)?;
@@ -53,10 +54,10 @@ impl PlanCache {
         })
     }
 
-    /// The plan of `key`, where there is one.
+    /// The plan of `key`, if there is one.
     ///
     /// # Errors
-    /// When it is damaged or not ours.
+    /// When it is damaged, or other users could write to it.
     pub(super) fn get(&self, key: &PlanKey) -> Result<Option<Vec<u8>>, CacheError> {
         let path = self.path(key);
         let opened = OpenOptions::new()
@@ -70,11 +71,11 @@ impl PlanCache {
         };
         let found = file
             .metadata()
-            .map_err(CacheError::io(&path, "looked at"))?;
+            .map_err(CacheError::io(&path, "inspected"))?;
         if !found.is_file() {
             return Err(CacheError::NotOurs {
                 path,
-                why: "it is no file".into(),
+                why: "it is not a regular file".into(),
             });
         }
         demand_ours(&path, &found)?;
@@ -83,7 +84,7 @@ impl PlanCache {
             why,
         };
         if found.len() > (MAX_PLAN + MAX_KEY + 64) as u64 {
-            return Err(damaged("it is too large"));
+            return Err(damaged("it exceeds the size limit"));
         }
         let mut bytes = vec![];
         file.read_to_end(&mut bytes)
@@ -91,10 +92,10 @@ impl PlanCache {
         unpack(&bytes, key).map(Some).map_err(damaged)
     }
 
-    /// Keeps a plan: after a power cut it is there whole or not at all.
+    /// Stores a plan: after a power cut it is complete or absent.
     ///
     /// # Errors
-    /// When the disk does not take it.
+    /// When it cannot be written.
     pub(super) fn put(&self, key: &PlanKey, plan: &[u8]) -> Result<(), CacheError> {
         let path = self.path(key);
         let part = path.with_extension(format!("part-{}", std::process::id()));
@@ -102,7 +103,7 @@ impl PlanCache {
             .and_then(|()| fs::rename(&part, &path))
             .and_then(|()| File::open(&self.folder)?.sync_all());
         if let Err(e) = written {
-            // Half a file is of no use to anybody.
+            // Remove the incomplete file.
             let _ = fs::remove_file(&part);
             return Err(CacheError::io(&path, "written")(e));
         }
@@ -113,7 +114,7 @@ impl PlanCache {
     /// Deletes the plan of `key`.
     ///
     /// # Errors
-    /// When the disk does not.
+    /// When it cannot be deleted.
     pub(super) fn delete(&self, key: &PlanKey) -> Result<(), CacheError> {
         let path = self.path(key);
         match fs::remove_file(&path) {
@@ -122,12 +123,13 @@ impl PlanCache {
         }
     }
 
-    /// Where the plan of `key` lies.
+    /// The path of the plan of `key`.
     pub(super) fn path(&self, key: &PlanKey) -> PathBuf {
         self.folder.join(key.file_name())
     }
 
-    /// Deletes all but the newest plans, and what a power cut left half-written. Nothing depends on it, so that failures are passed over.
+    /// Deletes all but the newest plans, and files that a power cut left incomplete. Nothing
+    /// depends on it, so failures are ignored.
     fn clear_old(&self, newest: &Path) {
         let Ok(entries) = fs::read_dir(&self.folder) else {
             return;
@@ -150,7 +152,7 @@ impl PlanCache {
 }
 
 fn write_whole(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    // What lies there is from a process of the same number that a power cut ended.
+    // An existing file is from a process with the same id that a power cut ended.
     match fs::remove_file(file) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -179,24 +181,24 @@ fn pack(key: &PlanKey, plan: &[u8]) -> Vec<u8> {
 fn unpack(bytes: &[u8], key: &PlanKey) -> Result<Vec<u8>, &'static str> {
     let rest = bytes
         .strip_prefix(MAGIC)
-        .ok_or("it is no plan of Flukewatch's")?;
-    let (length, rest) = rest.split_first_chunk::<4>().ok_or("it is cut off")?;
+        .ok_or("it is not a Flukewatch plan")?;
+    let (length, rest) = rest.split_first_chunk::<4>().ok_or("it is truncated")?;
     let length = u32::from_le_bytes(*length) as usize;
     if length > MAX_KEY {
         return Err("its key is too long");
     }
-    let (its_key, rest) = rest.split_at_checked(length).ok_or("it is cut off")?;
+    let (its_key, rest) = rest.split_at_checked(length).ok_or("it is truncated")?;
     if its_key != key.text().as_bytes() {
         return Err("it belongs to another model or machine");
     }
-    let (checksum, plan) = rest.split_first_chunk::<32>().ok_or("it is cut off")?;
+    let (checksum, plan) = rest.split_first_chunk::<32>().ok_or("it is truncated")?;
     if plan.is_empty() || Sha256::digest(plan)[..] != checksum[..] {
-        return Err("its checksum is not that of its bytes");
+        return Err("its checksum does not match");
     }
     Ok(plan.to_vec())
 }
 
-/// Ours alone: no other user and no group may write it.
+/// Checks that this user owns it and no other user or group can write to it.
 fn demand_ours(path: &Path, found: &fs::Metadata) -> Result<(), CacheError> {
     let not_ours = |why: String| {
         Err(CacheError::NotOurs {
@@ -207,13 +209,13 @@ fn demand_ours(path: &Path, found: &fs::Metadata) -> Result<(), CacheError> {
     let me = rustix::process::geteuid().as_raw();
     if found.uid() != me {
         return not_ours(format!(
-            "user {} owns it, this program runs as user {me}",
+            "it is owned by user {}; this program runs as user {me}",
             found.uid()
         ));
     }
     if found.mode() & 0o022 != 0 {
         return not_ours(format!(
-            "its mode is {:o}, so that others can write it",
+            "its mode is {:o}: other users can write to it",
             found.mode() & 0o7777
         ));
     }

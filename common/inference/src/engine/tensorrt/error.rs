@@ -1,104 +1,104 @@
-//! What can be in the way of TensorRT.
+//! Errors of TensorRT, its shims and its plans.
 
 use std::path::{Path, PathBuf};
 
-/// Why TensorRT does not run a model.
+/// Errors of starting TensorRT or loading a model.
 #[derive(Debug, thiserror::Error)]
 pub enum TensorRtError {
-    /// No shim anywhere.
+    /// No shim is installed.
     #[error(
-        "there is no shim for TensorRT (libflukewatch_trt11.so, libflukewatch_trt10.so or libflukewatch_trt8.so) in {}: \
-         `cargo xtask shim` makes them", .folder.display()
+        "no shim for TensorRT (libflukewatch_trt11.so, libflukewatch_trt10.so or libflukewatch_trt8.so) in {}: \
+         build them with `cargo xtask shim`", .folder.display()
     )]
     NoShim {
-        /// Where it was looked for.
+        /// The folder that was searched.
         folder: PathBuf,
     },
-    /// Shims, and none of them starts. Each is told with its reason.
+    /// None of several shims starts; each with its error.
     #[error("{}", each(.0))]
     NoneStarts(Vec<TensorRtError>),
-    /// A file that cannot be opened as a shim.
+    /// The file cannot be opened as a shim.
     #[error("{} cannot be opened as a shim for TensorRT: {why}", .file.display())]
     NotAShim {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// Why not.
+        /// The error of the loader.
         why: String,
     },
-    /// A shim of another Flukewatch.
+    /// The shim belongs to another version of Flukewatch.
     #[error(
-        "{} speaks version {got} of the shim's interface, this program speaks {expected}: install the shim that came with it",
+        "{} has version {got} of the shim's interface; expected {expected}: install the shim of this version",
         .file.display()
     )]
     OtherAbi {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// The shim's.
+        /// The interface version of the shim.
         got: u32,
-        /// Ours.
+        /// The interface version of this program.
         expected: u32,
     },
-    /// A shim for another TensorRT than its name says.
-    #[error("{} is a shim for TensorRT {got}, not {expected}: give it the name of its version", .file.display())]
+    /// The shim is for another TensorRT than its file name says.
+    #[error("{} is a shim for TensorRT {got}, not {expected}: rename it to its version", .file.display())]
     OtherName {
-        /// The file.
+        /// The path of the file.
         file: PathBuf,
-        /// The shim's.
+        /// The major version of the shim.
         got: i32,
-        /// The name's.
+        /// The major version in the file name.
         expected: u32,
     },
-    /// No driver, no GPU, no TensorRT, or one of another version.
-    #[error("TensorRT does not start through {}: {why}", .shim.display())]
+    /// The driver, the GPU or TensorRT is missing or of another version.
+    #[error("TensorRT does not start with {}: {why}", .shim.display())]
     NotStarted {
-        /// The shim.
+        /// The path of the shim.
         shim: PathBuf,
-        /// Which of them.
+        /// What is missing.
         reason: NotStarted,
-        /// What the shim says.
+        /// The reason that the shim gives.
         why: String,
     },
-    /// The ONNX file is not for TensorRT.
-    #[error("TensorRT does not take the model: {0}; `flukewatch inspect --target` tells more")]
+    /// TensorRT cannot read the ONNX file.
+    #[error("TensorRT rejects the model: {0}; run `flukewatch inspect --target` for details")]
     NotParsed(String),
-    /// The model could not be made a plan.
-    #[error("TensorRT builds no plan from the model: {0}")]
+    /// TensorRT cannot build a plan from the model.
+    #[error("TensorRT cannot build a plan from the model: {0}")]
     NotBuilt(String),
-    /// Somebody ended the build.
-    #[error("building the plan was ended before it was done")]
+    /// The build was cancelled.
+    #[error("the build of the plan was cancelled")]
     Stopped,
-    /// A plan that TensorRT does not take.
-    #[error("TensorRT does not load the plan: {0}")]
+    /// TensorRT cannot load the plan.
+    #[error("TensorRT cannot load the plan: {0}")]
     NotLoaded(String),
-    /// A plan for other images or embeddings than the model's.
-    #[error("the plan that TensorRT built is not the model's: {0}")]
+    /// The input or output of the plan differs from the model's.
+    #[error("the TensorRT plan does not match the model: {0}")]
     Unsupported(String),
-    /// The GPU failed.
+    /// The GPU or TensorRT failed while running.
     #[error("TensorRT failed: {0}")]
     Failed(String),
-    /// The folder of plans.
+    /// The cache of plans failed.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The model itself, whatever the engine.
+    /// The model is invalid for any engine.
     #[error(transparent)]
     Model(#[from] crate::engine::EngineError),
-    /// TensorRT's numbers are not the model's.
-    #[error("TensorRT runs the model and gives other numbers than tract: {0}")]
+    /// TensorRT's output differs from tract's.
+    #[error("TensorRT and tract disagree: {0}")]
     Disagrees(String),
 }
 
-/// What of TensorRT is missing.
+/// The missing requirement of TensorRT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotStarted {
-    /// The driver.
+    /// The NVIDIA driver.
     Driver,
-    /// The GPU.
+    /// A usable GPU.
     Device,
     /// TensorRT or its ONNX parser.
     Library,
-    /// A TensorRT of this major version.
+    /// A TensorRT of the shim's major version.
     Version,
-    /// Something else.
+    /// Any other failure.
     Other,
 }
 
@@ -107,10 +107,10 @@ fn each(errors: &[TensorRtError]) -> String {
     lines.join("; ")
 }
 
-/// What is wrong with the folder of plans, or with a plan in it.
+/// Errors of the cache of plans.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// A folder or file that others than this program's user can write: a plan holds native code.
+    /// Other users can write to the folder or file, and a plan holds native code.
     #[error(
         "{} is not safe to load plans from, which hold native code: {why}. Give it to the user that runs flukewatch-edge alone \
          (chown, chmod go-w), or name another folder", .path.display()
@@ -118,23 +118,23 @@ pub enum CacheError {
     NotOurs {
         /// The folder or file.
         path: PathBuf,
-        /// Who could write it.
+        /// Who could write to it.
         why: String,
     },
-    /// The disk.
+    /// An I/O operation failed.
     #[error("{} cannot be {what}: {source}", .path.display())]
     Io {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What was to be done.
+        /// The operation, as a participle.
         what: &'static str,
-        /// Why it cannot.
+        /// The I/O error.
         source: std::io::Error,
     },
-    /// A plan that is not whole.
+    /// The file of a plan is damaged.
     #[error("the plan {} is damaged: {why}", .path.display())]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// What is wrong with it.
         why: &'static str,
@@ -142,7 +142,7 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// For `map_err`.
+    /// Converts an I/O error on `path`, for `map_err`.
     pub(super) fn io(path: &Path, what: &'static str) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, what, source }

@@ -1,25 +1,25 @@
-//! What stands behind a shim: which TensorRT, which GPU, which driver.
+//! The TensorRT, GPU and driver that a shim opened.
 
 use super::shim::Session;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What TensorRT says of itself, as plain data.
+/// The versions of TensorRT and driver, and the GPU.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installation {
-    /// The library's version with its build, as `10.3.0.30`; parts that it does not say are left out.
+    /// The library's version with its build, e.g. `10.3.0.30`; unknown parts are omitted.
     pub version: String,
     /// The version of the headers that the shim was compiled with.
     pub headers: String,
-    /// The GPU's name.
+    /// The name of the GPU, as its driver reports it.
     pub gpu: String,
-    /// Its compute capability, as `8.7`.
+    /// The GPU's compute capability, e.g. `8.7`.
     pub compute: String,
-    /// The CUDA version of the driver, as `12.6`.
+    /// The CUDA version of the driver, e.g. `12.6`.
     pub driver: String,
-    /// The GPU's memory.
+    /// The GPU's memory in bytes.
     pub memory_bytes: u64,
-    /// The shim that opened it.
+    /// The file of the shim that opened it.
     pub shim: PathBuf,
 }
 

@@ -1,4 +1,5 @@
-//! What a plan belongs to. A plan is good for one model on one GPU with one TensorRT and one driver, and for nothing else.
+//! The key of a plan. A plan is valid only for one model on one GPU with one TensorRT and one
+//! driver.
 
 use super::abi;
 use super::installation::Installation;
@@ -7,10 +8,10 @@ use sha2::{Digest, Sha256};
 /// How a plan is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlanOptions {
-    /// Layers that are not int8 may run in 16 bits: faster, and a little less like tract. TensorRT 11 and later run what the file
-    /// says and ignore it.
+    /// Layers that are not int8 may run in 16 bits: faster, but less close to tract. TensorRT 11
+    /// and later ignore it and use the types in the file.
     pub fp16: bool,
-    /// What TensorRT may use to try out layers.
+    /// The memory that TensorRT may use to try out layers, in bytes.
     pub workspace_bytes: u64,
 }
 
@@ -23,12 +24,13 @@ impl Default for PlanOptions {
     }
 }
 
-/// All that a plan depends on, as text of a line each.
+/// Everything that a plan depends on, as lines of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PlanKey(String);
 
 impl PlanKey {
-    /// The plan of `model` in `installation`. `driver_release` tells drivers of the same CUDA version apart, where the system says it.
+    /// The key of the plan of `model` in `installation`. `driver_release` distinguishes drivers of
+    /// the same CUDA version, if known.
     pub(super) fn new(
         model: &[u8],
         installation: &Installation,
@@ -52,7 +54,7 @@ impl PlanKey {
             .iter()
             .map(|b| format!("{b:02x}"))
             .collect();
-        // A line of the system's own must stay a line.
+        // Keep the driver release on one line.
         let driver_release = driver_release.lines().next().unwrap_or_default().trim();
         Self(format!(
             "model {model}\ntensorrt {version}\ngpu {gpu}, compute {compute}\ndriver {driver}, {driver_release}\n\
@@ -61,12 +63,12 @@ impl PlanKey {
         ))
     }
 
-    /// What stands in the plan's file.
+    /// The key as text, stored in the plan's file.
     pub(super) fn text(&self) -> &str {
         &self.0
     }
 
-    /// The name of the plan's file.
+    /// The file name of the plan.
     pub(super) fn file_name(&self) -> String {
         let digest = Sha256::digest(self.0.as_bytes());
         let name: String = digest.iter().take(16).map(|b| format!("{b:02x}")).collect();
@@ -97,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_plan_depends_on_changes_its_file() {
+    fn everything_that_a_plan_depends_on_changes_its_file_name() {
         let options = PlanOptions::default();
         let key =
             |i: &Installation| PlanKey::new(b"model", i, "540.4.0", options, true).file_name();
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_shim_lies_and_what_memory_is_there_do_not_matter() {
+    fn the_path_of_the_shim_and_the_memory_do_not_matter() {
         let options = PlanOptions::default();
         let moved = Installation {
             shim: PathBuf::from("elsewhere.so"),

@@ -1,7 +1,8 @@
-//! The shim behind a safe face: one library with TensorRT and a GPU behind it, and at most one plan loaded.
+//! A safe interface to a shim: one library that opens TensorRT and a GPU, and at most one loaded
+//! plan.
 #![allow(
     unsafe_code,
-    reason = "a C library is called; each call says why the header's terms are met"
+    reason = "a C library is called; each call says why the header's contract is met"
 )]
 
 use super::abi;
@@ -13,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 
-/// The longest reason that a shim can give.
+/// The size limit of the reason that a shim can give, in bytes.
 const WHY_BYTES: usize = 512;
 
 /// A shim's functions.
@@ -28,25 +29,26 @@ struct Functions {
     run: abi::RunFn,
 }
 
-/// A shim that speaks our interface.
+/// A shim with this program's version of the interface.
 pub(super) struct Shim {
     file: PathBuf,
     functions: Functions,
 }
 
 impl Shim {
-    /// Opens `file`, which by its name is for TensorRT `major`. It stays in memory until the program ends: CUDA and TensorRT, which
-    /// it brings, have threads and handlers that outlive every handle.
+    /// Opens `file`, which by its name is for TensorRT `major`. It stays loaded until the program
+    /// ends: CUDA and TensorRT, which it loads, have threads and exit handlers that outlive every
+    /// handle.
     pub(super) fn open(file: &Path, major: u32) -> Result<Self, TensorRtError> {
         let not_a_shim = |e: libloading::Error| TensorRtError::NotAShim {
             file: file.to_owned(),
             why: e.to_string(),
         };
-        // SAFETY: opening runs the library's initialisers. The file is one that the boat's owner put into the folder of shims, as
-        // trusted as the program itself.
+        // SAFETY: opening runs the library's initialisers. The boat's owner installed the file in
+        // the folder of shims, so it is as trusted as the program itself.
         let library =
             unsafe { Library::open(Some(file), RTLD_NOW | RTLD_LOCAL) }.map_err(not_a_shim)?;
-        // SAFETY: every shim of any age has this function with this type; so says the header.
+        // SAFETY: by the header, every version of the shim has this function with this type.
         let got = unsafe {
             let abi = library
                 .get::<abi::AbiFn>(b"flukewatch_trt_abi\0")
@@ -60,7 +62,7 @@ impl Shim {
                 expected: abi::ABI,
             });
         }
-        // SAFETY: a shim of our version of the interface has these functions with these types.
+        // SAFETY: a shim with this version of the interface has these functions with these types.
         let (functions, built_for) = unsafe {
             let major = library
                 .get::<abi::MajorFn>(b"flukewatch_trt_major\0")
@@ -90,7 +92,7 @@ impl Shim {
                 expected: major,
             });
         }
-        // Never closed, so that the functions stay valid.
+        // Never closed, so the functions stay valid.
         std::mem::forget(library);
         Ok(Self {
             file: file.to_owned(),
@@ -111,7 +113,8 @@ impl Shim {
         let user = ptr::from_ref::<LogSink>(&log).cast_mut().cast::<c_void>();
         let mut trt = ptr::null_mut();
         let mut why = ErrorBuffer::new();
-        // SAFETY: all pointers live through the call, the log's until the session closes: it lies in a box that the session keeps.
+        // SAFETY: all pointers are valid during the call, the log's until the session closes: the
+        // session owns its box.
         let status = unsafe {
             (self.functions.open)(
                 &raw const libraries,
@@ -159,13 +162,13 @@ impl Shim {
     }
 }
 
-/// TensorRT with a GPU.
+/// TensorRT and a GPU, opened by a shim.
 pub(super) struct Session {
     shim: Shim,
     trt: NonNull<abi::Trt>,
     plan: Option<Loaded>,
     about: abi::About,
-    /// Who is told what TensorRT logs; the shim holds a pointer to it.
+    /// Receives TensorRT's log; the shim holds a pointer to it.
     _log: Box<LogSink>,
 }
 
@@ -175,21 +178,22 @@ struct Loaded {
     shape: abi::Shape,
 }
 
-// SAFETY: the header allows handles to wander between threads, and a session has one owner: every call but `about` takes it mutably.
+// SAFETY: the header allows moving handles between threads, and a session has one owner: every call
+// except `about` takes it mutably.
 unsafe impl Send for Session {}
 
 impl Session {
-    /// What was opened.
+    /// The description of TensorRT and the GPU.
     pub(super) fn about(&self) -> &abi::About {
         &self.about
     }
 
-    /// The shim's file.
+    /// The path of the shim.
     pub(super) fn file(&self) -> &Path {
         &self.shim.file
     }
 
-    /// Builds a plan from an ONNX file for as long as `should_continue` says so.
+    /// Builds a plan from an ONNX file; stops when `should_continue` returns false.
     pub(super) fn build(
         &mut self,
         onnx: &[u8],
@@ -201,8 +205,8 @@ impl Session {
             should_continue,
         };
         let mut why = ErrorBuffer::new();
-        // SAFETY: all pointers live through the call. The shim calls `on_plan` once, from this thread, and `on_step` not after its
-        // return.
+        // SAFETY: all pointers are valid during the call. The shim calls `on_plan` once, from this
+        // thread, and does not call `on_step` after it returns.
         let status = unsafe {
             (self.shim.functions.build)(
                 self.trt.as_ptr(),
@@ -228,13 +232,14 @@ impl Session {
         }
     }
 
-    /// Loads a plan that [`Session::build`] made, in place of the one that is loaded. The caller vouches for where it lay meanwhile.
+    /// Loads a plan that [`Session::build`] made, replacing the loaded one. The caller guarantees
+    /// that the plan was stored safely.
     pub(super) fn load(&mut self, plan: &[u8]) -> Result<(), TensorRtError> {
         self.unload();
         let mut handle = ptr::null_mut();
         let mut why = ErrorBuffer::new();
-        // SAFETY: all pointers live through the call. A plan holds native code; it comes from the cache, which takes only what this
-        // user wrote.
+        // SAFETY: all pointers are valid during the call. A plan holds native code; it comes from
+        // the cache, which accepts only files of this user.
         let status = unsafe {
             (self.shim.functions.load)(
                 self.trt.as_ptr(),
@@ -258,18 +263,19 @@ impl Session {
         Ok(())
     }
 
-    /// Input and output of the loaded plan.
+    /// The shapes of input and output of the loaded plan.
     pub(super) fn shape(&self) -> Option<([i64; 4], i64)> {
         self.plan.map(|p| (p.shape.input, p.shape.dimension))
     }
 
-    /// Runs the loaded plan on one image. Nothing is allocated on the way.
+    /// Runs the loaded plan on one image, without allocating.
     pub(super) fn run(&mut self, input: &[f32], output: &mut [f32]) -> Result<(), String> {
         let Some(Loaded { handle, .. }) = self.plan else {
             return Err("no plan is loaded".into());
         };
         let mut why = ErrorBuffer::new();
-        // SAFETY: the plan is loaded; the shim refuses lengths that are not the plan's and touches no more than they say.
+        // SAFETY: the plan is loaded; the shim rejects lengths other than the plan's and accesses
+        // no memory beyond them.
         let status = unsafe {
             (self.shim.functions.run)(
                 handle.as_ptr(),
@@ -290,7 +296,7 @@ impl Session {
 
     fn unload(&mut self) {
         if let Some(Loaded { handle, .. }) = self.plan.take() {
-            // SAFETY: it was loaded, and is unloaded once.
+            // SAFETY: the plan was loaded and is unloaded once.
             unsafe { (self.shim.functions.unload)(handle.as_ptr()) };
         }
     }
@@ -299,12 +305,12 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.unload();
-        // SAFETY: opened once, closed once, and its plan is unloaded.
+        // SAFETY: the handle was opened once and is closed once, after its plan was unloaded.
         unsafe { (self.shim.functions.close)(self.trt.as_ptr()) };
     }
 }
 
-/// Room for a shim's reason, on the stack.
+/// A buffer for a shim's reason.
 struct ErrorBuffer([u8; WHY_BYTES]);
 
 impl ErrorBuffer {
@@ -316,31 +322,31 @@ impl ErrorBuffer {
         self.0.as_mut_ptr().cast()
     }
 
-    /// On one line, for people.
+    /// The reason on one line, for display.
     fn text(&self) -> String {
         let end = self.0.iter().position(|&b| b == 0).unwrap_or(WHY_BYTES);
         let text = String::from_utf8_lossy(&self.0[..end]);
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if line.is_empty() {
-            "it does not say why".into()
+            "no reason given".into()
         } else {
             line
         }
     }
 }
 
-/// A build that is going on.
+/// A build in progress.
 struct Job<'a> {
     plan: Vec<u8>,
     should_continue: &'a (dyn Fn() -> bool + Sync),
 }
 
-/// `flukewatch_trt_log`
+/// The callback `flukewatch_trt_log`.
 unsafe extern "C" fn on_log(user: *mut c_void, level: i32, line: *const c_char) {
     if user.is_null() || line.is_null() {
         return;
     }
-    // SAFETY: `user` is the box that the session keeps until it is closed, `line` ends with a zero byte.
+    // SAFETY: `user` is the box that the session owns until it is closed; `line` is NUL-terminated.
     let (log, line) = unsafe { (&*user.cast::<LogSink>(), CStr::from_ptr(line)) };
     let level = match level {
         abi::LOG_ERROR | abi::LOG_WARNING => LogLevel::Warning,
@@ -352,12 +358,13 @@ unsafe extern "C" fn on_log(user: *mut c_void, level: i32, line: *const c_char) 
     }));
 }
 
-/// `flukewatch_trt_keep`
+/// The callback `flukewatch_trt_keep`.
 unsafe extern "C" fn on_plan(user: *mut c_void, bytes: *const c_void, count: usize) -> i32 {
     if user.is_null() || bytes.is_null() || count > abi::MAX_PLAN {
         return 1;
     }
-    // SAFETY: `user` is the job of the build that is going on, which this thread alone changes; there are `count` bytes.
+    // SAFETY: `user` is the job of the build in progress, which only this thread changes; there are
+    // `count` bytes.
     let (plan, bytes) = unsafe {
         (
             &raw mut (*user.cast::<Job>()).plan,
@@ -365,19 +372,19 @@ unsafe extern "C" fn on_plan(user: *mut c_void, bytes: *const c_void, count: usi
         )
     };
     let kept = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: as above; no other reference to the field exists while the shim calls this.
+        // SAFETY: as above; no other reference to the field exists during this call.
         unsafe { &mut *plan }.extend_from_slice(bytes);
     }));
     i32::from(kept.is_err())
 }
 
-/// `flukewatch_trt_go_on`
+/// The callback `flukewatch_trt_go_on`.
 unsafe extern "C" fn on_step(user: *mut c_void) -> i32 {
     if user.is_null() {
         return 0;
     }
-    // SAFETY: `user` is the job of the build that is going on; only the field is read, which nobody changes, and any
-    // thread may call what it points to.
+    // SAFETY: `user` is the job of the build in progress; only this field is read, which never
+    // changes, and any thread may call the function that it points to.
     let should_continue = unsafe { (*user.cast::<Job>()).should_continue };
     let answer = catch_unwind(AssertUnwindSafe(should_continue));
     i32::from(answer.unwrap_or(false))

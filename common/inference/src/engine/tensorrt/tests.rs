@@ -4,12 +4,12 @@ use crate::engine::conformance::{INPUT, TINY, picture, place};
 use crate::samples::onnx::{bytes, quantised_model};
 use std::sync::{Arc, Mutex};
 
-/// What was told, each line with how much it matters.
+/// The log lines with their levels.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<(LogLevel, String)>>>);
+struct LogLines(Arc<Mutex<Vec<(LogLevel, String)>>>);
 
-impl Heard {
-    fn teller(&self) -> LogSink {
+impl LogLines {
+    fn sink(&self) -> LogSink {
         let lines = self.0.clone();
         Arc::new(move |level, line| lines.lock().unwrap().push((level, line.to_owned())))
     }
@@ -38,9 +38,9 @@ fn load(fake: &FakeShim) -> Result<TensorRtEngine, TensorRtError> {
     start(fake)?.load(&model(), &|| true)
 }
 
-fn refusal<T>(result: Result<T, TensorRtError>) -> TensorRtError {
+fn error_of<T>(result: Result<T, TensorRtError>) -> TensorRtError {
     match result {
-        Ok(_) => panic!("it started"),
+        Ok(_) => panic!("it succeeded"),
         Err(e) => e,
     }
 }
@@ -51,10 +51,10 @@ fn plan_files(fake: &FakeShim) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_was_started_is_told() {
+fn the_installation_is_described_and_logged() {
     let fake = fake(&[]);
-    let heard = Heard::default();
-    let started = TensorRt::start(&place(&fake), heard.teller()).unwrap();
+    let lines = LogLines::default();
+    let started = TensorRt::start(&place(&fake), lines.sink()).unwrap();
     let Installation {
         version,
         headers,
@@ -71,9 +71,9 @@ fn what_was_started_is_told() {
     assert_eq!(memory_bytes, 8_000_000_000);
     assert_eq!(shim, fake.shims().join("libflukewatch_trt10.so"));
     drop(started);
-    assert!(heard.has(LogLevel::Detail, "TensorRT: the fake is open"));
-    assert!(heard.has(LogLevel::Warning, "TensorRT: the fake is closed"));
-    assert!(heard.has(
+    assert!(lines.has(LogLevel::Detail, "TensorRT: the fake is open"));
+    assert!(lines.has(LogLevel::Warning, "TensorRT: the fake is closed"));
+    assert!(lines.has(
         LogLevel::Info,
         "TensorRT 10.3.0.72 on Fake Orin (compute 8.7), driver of CUDA 12.6"
     ));
@@ -109,49 +109,49 @@ fn another_tensorrt_builds_another_plan() {
 }
 
 #[test]
-fn a_damaged_plan_is_deleted_and_built_anew() {
+fn a_damaged_plan_is_deleted_and_rebuilt() {
     let fake = fake(&[]);
     load(&fake).unwrap();
     let file = plan_files(&fake).remove(0);
     let mut damaged = std::fs::read(&file).unwrap();
     *damaged.last_mut().unwrap() ^= 1;
     std::fs::write(&file, &damaged).unwrap();
-    let heard = Heard::default();
-    let started = TensorRt::start(&place(&fake), heard.teller()).unwrap();
+    let lines = LogLines::default();
+    let started = TensorRt::start(&place(&fake), lines.sink()).unwrap();
     started.load(&model(), &|| true).unwrap();
-    assert!(heard.has(LogLevel::Warning, "is damaged: its checksum"));
+    assert!(lines.has(LogLevel::Warning, "is damaged: its checksum"));
     assert_eq!(fake.builds(), 2);
     load(&fake).unwrap();
-    assert_eq!(fake.builds(), 2, "the new one is whole");
+    assert_eq!(fake.builds(), 2, "the new one is valid");
 }
 
 #[test]
-fn a_plan_that_tensorrt_refuses_is_built_anew_once() {
+fn a_plan_that_tensorrt_rejects_is_rebuilt_once() {
     let works = fake(&[]);
     load(&works).unwrap();
     let kept = plan_files(&works).remove(0);
-    // The same plan, and a TensorRT that takes only what it built itself.
-    let refuses = fake(&[("FAKE_LOAD_KEPT", "FLUKEWATCH_TRT_NOT_LOADED")]);
-    let plans = PlanCache::open(&refuses.plans()).unwrap();
-    std::fs::copy(&kept, refuses.plans().join(kept.file_name().unwrap())).unwrap();
+    // The same plan, and a TensorRT that accepts only plans that it built itself.
+    let rejects = fake(&[("FAKE_LOAD_KEPT", "FLUKEWATCH_TRT_NOT_LOADED")]);
+    let plans = PlanCache::open(&rejects.plans()).unwrap();
+    std::fs::copy(&kept, rejects.plans().join(kept.file_name().unwrap())).unwrap();
     drop(plans);
-    let heard = Heard::default();
-    let started = TensorRt::start(&place(&refuses), heard.teller()).unwrap();
+    let lines = LogLines::default();
+    let started = TensorRt::start(&place(&rejects), lines.sink()).unwrap();
     started.load(&model(), &|| true).unwrap();
-    assert!(heard.has(LogLevel::Warning, "this fake was told not to load"));
-    assert_eq!(refuses.builds(), 1);
+    assert!(lines.has(LogLevel::Warning, "this fake is configured not to load"));
+    assert_eq!(rejects.builds(), 1);
 
     let never = fake(&[
         ("FAKE_LOAD_KEPT", "FLUKEWATCH_TRT_NOT_LOADED"),
         ("FAKE_LOAD_BUILT", "FLUKEWATCH_TRT_NOT_LOADED"),
     ]);
-    let error = refusal(load(&never));
+    let error = error_of(load(&never));
     assert!(matches!(error, TensorRtError::NotLoaded(_)), "{error}");
-    assert_eq!(never.builds(), 1, "once, not for ever");
+    assert_eq!(never.builds(), 1, "it is rebuilt only once");
     assert_eq!(
         plan_files(&never).len(),
         0,
-        "what does not load is not kept"
+        "a plan that cannot be loaded is not cached"
     );
 }
 
@@ -162,16 +162,16 @@ fn plans_that_others_could_write_are_not_loaded() {
     load(&fake).unwrap();
     let file = plan_files(&fake).remove(0);
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let error = refusal(load(&fake)).to_string();
+    let error = error_of(load(&fake)).to_string();
     assert!(error.contains("is not safe to load plans from"), "{error}");
     std::fs::set_permissions(fake.plans(), std::fs::Permissions::from_mode(0o777)).unwrap();
-    let error = refusal(start(&fake)).to_string();
+    let error = error_of(start(&fake)).to_string();
     assert!(error.contains("is not safe to load plans from"), "{error}");
     assert_eq!(fake.builds(), 1);
 }
 
 #[test]
-fn what_is_missing_is_told() {
+fn the_missing_requirement_is_reported() {
     for (status, expected) in [
         ("FLUKEWATCH_TRT_NO_DRIVER", NotStarted::Driver),
         ("FLUKEWATCH_TRT_NO_DEVICE", NotStarted::Device),
@@ -180,11 +180,11 @@ fn what_is_missing_is_told() {
         ("99", NotStarted::Other),
     ] {
         let fake = fake(&[("FAKE_OPEN", status)]);
-        match refusal(start(&fake)) {
+        match error_of(start(&fake)) {
             TensorRtError::NotStarted { shim, reason, why } => {
                 assert_eq!(reason, expected);
                 assert_eq!(shim, fake.shims().join(shim_file(10)));
-                assert_eq!(why, "this fake was told not to open", "on one line");
+                assert_eq!(why, "this fake is configured not to open", "on one line");
             }
             other => panic!("{other}"),
         }
@@ -192,7 +192,7 @@ fn what_is_missing_is_told() {
 }
 
 #[test]
-fn the_first_shim_that_finds_its_tensorrt_serves() {
+fn the_first_shim_that_finds_its_tensorrt_is_used() {
     for (open, serves) in [
         ("FLUKEWATCH_TRT_OK", "11.3.0.72"),
         ("FLUKEWATCH_TRT_NO_LIBRARY", "10.3.0.72"),
@@ -205,7 +205,7 @@ fn the_first_shim_that_finds_its_tensorrt_serves() {
 }
 
 #[test]
-fn each_shim_that_does_not_start_says_why() {
+fn each_shim_that_does_not_start_is_reported() {
     let fake = fake(&[("FAKE_OPEN", "FLUKEWATCH_TRT_NO_LIBRARY")]);
     fake.compile(
         8,
@@ -215,7 +215,7 @@ fn each_shim_that_does_not_start_says_why() {
         ],
     );
     std::fs::write(fake.shims().join(shim_file(11)), "no library").unwrap();
-    let error = refusal(start(&fake));
+    let error = error_of(start(&fake));
     assert!(
         matches!(&error, TensorRtError::NoneStarts(all) if all.len() == 3),
         "{error}"
@@ -227,15 +227,15 @@ fn each_shim_that_does_not_start_says_why() {
 }
 
 #[test]
-fn a_shim_of_another_interface_or_name_is_refused() {
+fn a_shim_of_another_interface_or_name_is_rejected() {
     let other = fake(&[("FAKE_ABI", "7")]);
-    let error = refusal(start(&other));
+    let error = error_of(start(&other));
     assert!(
         matches!(error, TensorRtError::OtherAbi { got: 7, .. }),
         "{error}"
     );
     let other = fake(&[("FAKE_MAJOR", "8")]);
-    let error = refusal(start(&other)).to_string();
+    let error = error_of(start(&other)).to_string();
     assert!(
         error.contains("is a shim for TensorRT 8, not 10"),
         "{error}"
@@ -243,32 +243,32 @@ fn a_shim_of_another_interface_or_name_is_refused() {
     let none = tempfile::tempdir().unwrap();
     let mut nowhere = place(&other);
     nowhere.shims = none.path().to_owned();
-    let error = refusal(TensorRt::start(&nowhere, Arc::new(|_, _| {})));
+    let error = error_of(TensorRt::start(&nowhere, Arc::new(|_, _| {})));
     assert!(matches!(error, TensorRtError::NoShim { .. }), "{error}");
     assert!(error.to_string().contains("cargo xtask shim"), "{error}");
 }
 
 #[test]
-fn a_model_that_tensorrt_refuses_is_told() {
-    let error = refusal(load(&fake(&[("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_PARSED")])));
+fn a_model_that_tensorrt_rejects_is_an_error() {
+    let error = error_of(load(&fake(&[("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_PARSED")])));
     assert!(matches!(error, TensorRtError::NotParsed(_)), "{error}");
     assert!(error.to_string().contains("flukewatch inspect"), "{error}");
-    let error = refusal(load(&fake(&[("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_BUILT")])));
+    let error = error_of(load(&fake(&[("FAKE_BUILD", "FLUKEWATCH_TRT_NOT_BUILT")])));
     assert!(matches!(error, TensorRtError::NotBuilt(_)), "{error}");
 }
 
 #[test]
-fn a_build_that_is_not_wanted_any_more_ends() {
+fn a_cancelled_build_ends() {
     let fake = fake(&[("FAKE_GATE", "")]);
-    let error = refusal(start(&fake).unwrap().load(&model(), &|| false));
+    let error = error_of(start(&fake).unwrap().load(&model(), &|| false));
     assert!(matches!(error, TensorRtError::Stopped), "{error}");
     assert!(plan_files(&fake).is_empty());
 }
 
 #[test]
-fn a_plan_of_other_images_is_refused() {
+fn a_plan_of_other_images_is_rejected() {
     let fake = FakeShim::new(&[("FAKE_TINY", "1")]);
-    let error = refusal(load(&fake));
+    let error = error_of(load(&fake));
     assert!(matches!(error, TensorRtError::Unsupported(_)), "{error}");
     assert!(
         error
@@ -279,27 +279,32 @@ fn a_plan_of_other_images_is_refused() {
 }
 
 #[test]
-fn a_plan_that_fails_or_gives_no_numbers_is_refused_at_load() {
-    let error = refusal(load(&fake(&[("FAKE_RUNS", "0")])));
+fn a_plan_that_fails_or_is_not_finite_is_rejected_at_load() {
+    let error = error_of(load(&fake(&[("FAKE_RUNS", "0")])));
     assert!(
-        error.to_string().contains("this fake was told to fail"),
+        error
+            .to_string()
+            .contains("this fake is configured to fail"),
         "{error}"
     );
-    let error = refusal(load(&fake(&[("FAKE_NUMBER", "0.0f / 0.0f * v")])));
+    let error = error_of(load(&fake(&[("FAKE_NUMBER", "0.0f / 0.0f * v")])));
     assert!(error.to_string().contains("not finite"), "{error}");
 }
 
 #[test]
-fn a_gpu_that_fails_later_is_told_and_the_next_image_may_go() {
+fn a_later_gpu_failure_is_an_error_of_that_image() {
     // The first image is the trial at load.
     let mut engine = load(&fake(&[("FAKE_RUNS", "2")])).unwrap();
     engine.run(picture(0).view()).unwrap();
     let error = engine.run(picture(0).view()).unwrap_err();
-    assert_eq!(error, EngineError::Run("this fake was told to fail".into()));
+    assert_eq!(
+        error,
+        EngineError::Run("this fake is configured to fail".into())
+    );
 }
 
 #[test]
-fn the_interface_in_rust_is_the_header() {
+fn the_rust_interface_matches_the_header() {
     let header = include_str!("../../../shim/flukewatch_trt.h");
     assert!(header.contains(&format!("#define FLUKEWATCH_TRT_ABI {}\n", abi::ABI)));
     for (name, value) in [

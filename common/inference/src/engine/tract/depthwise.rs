@@ -1,12 +1,13 @@
-//! A depthwise convolution for tract on x86-64, channels innermost.
+//! A channels-last depthwise convolution for tract on x86-64.
 //!
-//! tract moves a network's depthwise convolutions to channels-last wherever the machine has a kernel for that, as it has on aarch64 and
-//! has not on x86-64, where they run pixel by pixel along the image's edge. tract collects its kernels from all that is linked in, so that
-//! one declared here is found, at the same place as its own. On x86-64 a third of the time of a mobile network went here.
+//! tract moves depthwise convolutions to channels-last where it has a kernel for that: on aarch64,
+//! but not on x86-64, where they run pixel by pixel along the image's edge. tract collects kernels
+//! from all linked crates, so it finds the ones declared here like its own. On x86-64 these
+//! convolutions took a third of the time of a mobile network.
 #![allow(
     unsafe_code,
-    reason = "tract calls kernels with pointers; vector loads take them, and a function compiled for more than the baseline may only be \
-              called where the processor has it; each block says why it is sound"
+    reason = "tract calls kernels with pointers; vector loads take them, and a function compiled for a CPU \
+              feature may only be called where the processor has it; each block says why it is sound"
 )]
 
 use std::arch::x86_64::*;
@@ -35,7 +36,7 @@ inventory::submit! {
     }
 }
 
-/// Where the numbers of one row of outputs lie: what tract says of them, see `DepthwiseCF32` in tract.
+/// The pointers and strides of one row of outputs, as described at `DepthwiseCF32` in tract.
 #[derive(Clone, Copy)]
 struct Row<'a> {
     input: *const f32,
@@ -49,9 +50,10 @@ struct Row<'a> {
     out_stride: isize,
 }
 
-/// All channels of `len` positions: two vectors of channels as long as there are so many, then one. `$block` is a function of one block,
-/// `$lanes` its channels a vector, and `$abreast` how many positions a block takes, from the most to 1: the more are summed side by side,
-/// the less often a tap's weights are loaded, as long as the sums find room in the registers.
+/// All channels of `len` positions: two vectors of channels at a time while there are enough, then
+/// one. `$block` computes one block, `$lanes` is its channels per vector, and `$abreast` the
+/// positions per block, from the most to 1: the more positions are summed together, the less often
+/// a tap's weights are loaded, as long as the sums fit in the registers.
 macro_rules! by_blocks {
     ($block:ident, $lanes:expr, [$($abreast:literal),+], $row:ident, $channels:ident, $len:ident) => {{
         let mut c = 0;
@@ -75,12 +77,14 @@ macro_rules! by_blocks {
     }};
 }
 
-/// A kernel as tract calls it, `$block` by block: see [`by_blocks`].
+/// A kernel with the signature that tract expects; it runs `$block` block by block, see
+/// [`by_blocks`].
 macro_rules! kernel {
     ($name:ident, $block:ident, $lanes:expr, $abreast:tt, $features:literal) => {
         /// # Safety
-        /// As tract's `DepthwiseCF32` says of its pointers; the processor has what the kernel's declaration needs.
-        #[allow(clippy::too_many_arguments, reason = "as tract calls it")]
+        /// The pointers must be as tract's `DepthwiseCF32` requires, and the processor must have
+        /// the features of the kernel's declaration.
+        #[allow(clippy::too_many_arguments, reason = "the signature is tract's")]
         unsafe fn $name(
             input: *const f32,
             output: *mut f32,
@@ -96,7 +100,7 @@ macro_rules! kernel {
         ) {
             #[target_feature(enable = $features)]
             unsafe fn all(row: Row<'_>, channels: usize, len: usize) {
-                // SAFETY: every block lies within `channels` and `len`, for which the caller vouches.
+                // SAFETY: every block is within `channels` and `len`, which the caller guarantees.
                 unsafe { by_blocks!($block, $lanes, $abreast, row, channels, len) }
             }
             let row = Row {
@@ -110,7 +114,8 @@ macro_rules! kernel {
                 in_stride,
                 out_stride,
             };
-            // SAFETY: tract runs a kernel only where the processor has what its declaration needs.
+            // SAFETY: tract runs a kernel only where the processor has the features of its
+            // declaration.
             unsafe { all(row, channels, len) }
         }
     };
@@ -119,17 +124,17 @@ macro_rules! kernel {
 kernel!(avx2, avx2_block, 8, [4, 2, 1], "avx2,fma");
 kernel!(avx512, avx512_block, 16, [8, 4, 2, 1], "avx512f");
 
-/// One block of outputs, in vectors of `$lanes` channels. `$first` are the lanes of which the lowest so many are channels; what is loaded
-/// and stored by `$load_some` and `$store_some` are these alone.
+/// One block of outputs, in vectors of `$lanes` channels. `$first(n)` is the mask of the first `n`
+/// lanes; `$load_some` and `$store_some` access only these.
 macro_rules! block {
     ($name:ident, $lanes:expr, $features:literal, $zero:expr, $first:expr, $load:expr, $load_some:expr, $store:expr, $store_some:expr,
      $multiply_add:expr) => {
-        /// `V` vectors of channels from `c` on, of `P` positions from `i` on. `lanes` is how many of the last vector's lanes are
-        /// channels; the others are neither read nor written.
+        /// `V` vectors of channels from `c` on, for `P` positions from `i` on. The first `lanes`
+        /// lanes of the last vector are channels; the others are neither read nor written.
         ///
         /// # Safety
-        /// Channels and positions of the block lie within those that `row` may be read and written at; the processor has what the
-        /// kernel's declaration needs.
+        /// `row` must be valid for the channels and positions of the block, and the processor must
+        /// have the features of the kernel's declaration.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn $name<const V: usize, const P: usize>(
@@ -138,8 +143,8 @@ macro_rules! block {
             i: usize,
             lanes: usize,
         ) {
-            // SAFETY: all addresses are those of the block's channels and positions, which the caller vouches for; other lanes are
-            // not touched.
+            // SAFETY: all addresses are those of the block's channels and positions, which the
+            // caller guarantees; other lanes are not accessed.
             unsafe {
                 let (all, some) = (lanes == $lanes, $first(lanes));
                 let load = |from: *const f32| {
@@ -219,20 +224,22 @@ mod tests {
         (0..count).map(|i| (i as f32 * 0.37 + seed).sin()).collect()
     }
 
-    /// Against plain sums, on rows whose channels and positions fill blocks and do not, with gaps that must stay as they are.
+    /// Compares with plain sums, on rows that do and do not fill whole blocks, with gaps that must
+    /// stay unchanged.
     fn check(run: DepthwiseCF32, stride: usize) {
         for channels in [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 70] {
             for len in [0, 1, 3, 4, 5, 9, 15] {
                 let pixel = channels + 5;
                 let taps = [0usize, 2, 3, 7, 8];
-                // A tap to the left of the first position, too.
+                // Including a tap to the left of the first position.
                 let offsets = taps.map(|t| (t as isize - 2) * pixel as isize);
                 let first = 2 * pixel;
                 let input = numbers(first + (len * stride + 10) * pixel, 0.1);
                 let kernel = numbers(9 * pixel, 0.2);
                 let bias = numbers(channels, 0.3);
                 let mut output = vec![-7f32; (len + 1) * pixel];
-                // SAFETY: input, kernel and bias reach as far as taps, positions and channels ask, and output holds all positions.
+                // SAFETY: input, kernel and bias cover all taps, positions and channels, and output
+                // holds all positions.
                 unsafe {
                     run(
                         input.as_ptr().add(first),
@@ -251,7 +258,7 @@ mod tests {
                 for (at, &got) in output.iter().enumerate() {
                     let (i, c) = (at / pixel, at % pixel);
                     if i >= len || c >= channels {
-                        assert_eq!(got, -7.0, "touched {at} beside {channels} x {len}");
+                        assert_eq!(got, -7.0, "wrote to {at} outside of {channels} x {len}");
                         continue;
                     }
                     let sum: f32 = std::iter::zip(taps, offsets)
@@ -263,7 +270,7 @@ mod tests {
                     let expected = bias[c] + sum;
                     assert!(
                         (got - expected).abs() < 1e-5,
-                        "{channels} channels, {len} positions: {got} and not {expected} at {i}, {c}"
+                        "{channels} channels, {len} positions: {got} instead of {expected} at {i}, {c}"
                     );
                 }
             }
@@ -287,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn tract_finds_it() {
+    fn tract_uses_the_kernel() {
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             assert!(depthwise_c_f32().is_some());
         }

@@ -58,7 +58,7 @@ fn by_hand(picture: &Array3<f32>, conv: &[f32], matrix: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-fn refusal(change: impl FnOnce(&mut ModelProto)) -> EngineError {
+fn load_error(change: impl FnOnce(&mut ModelProto)) -> EngineError {
     let mut model = float_model(INPUT);
     change(&mut model);
     TractEngine::load(&bytes(&model), TractForm::Dequantised).unwrap_err()
@@ -87,7 +87,7 @@ fn a_model_gives_what_plain_loops_give() {
 }
 
 #[test]
-fn a_stripped_model_is_the_float_model_with_rounded_weights() {
+fn a_dequantised_model_is_the_float_model_with_quantised_weights() {
     let rounded = |weights: Vec<f32>, columns: usize| -> Vec<f32> {
         let (steps, scales) = quantised_rows(&weights, columns);
         steps
@@ -110,17 +110,18 @@ fn a_stripped_model_is_the_float_model_with_rounded_weights() {
 }
 
 #[test]
-fn quantised_as_is_differs_by_rounding_alone() {
+fn a_model_as_is_differs_by_quantisation_only() {
     let stripped = run(&quantised_model(INPUT), TractForm::Dequantised);
     let as_is = run(&quantised_model(INPUT), TractForm::AsIs);
     let difference = largest_difference(&stripped, &as_is);
-    // Half a step of the pooled values is 6/127/2 = 0.024, met by four weights of at most 0.4.
+    // Half a step of the pooled values is 6/127/2 = 0.024, multiplied by four weights of at most
+    // 0.4.
     assert!(difference > 1e-6 && difference < 0.04, "{difference}");
     assert!(largest_difference(&stripped, &run(&float_model(INPUT), TractForm::AsIs)) < 0.02);
 }
 
 #[test]
-fn the_name_says_what_runs() {
+fn the_name_says_how_the_model_runs() {
     let name = |model: &ModelProto, form| {
         TractEngine::load(&bytes(model), form)
             .unwrap()
@@ -165,7 +166,7 @@ fn an_image_may_lie_in_memory_in_any_order() {
 }
 
 #[test]
-fn another_shape_is_refused_with_both() {
+fn another_shape_is_rejected_with_both() {
     let mut engine =
         TractEngine::load(&bytes(&float_model(INPUT)), TractForm::Dequantised).unwrap();
     let error = engine.run(Array3::zeros((2, 12, 8)).view()).unwrap_err();
@@ -178,12 +179,12 @@ fn another_shape_is_refused_with_both() {
     );
     assert_eq!(
         error.to_string(),
-        "the model takes images of [2, 8, 12] (channels, height, width), but one of [2, 12, 8] came"
+        "image of shape [2, 12, 8]; the model expects [2, 8, 12] (channels, height, width)"
     );
 }
 
 #[test]
-fn a_model_cut_anywhere_is_refused() {
+fn a_truncated_model_is_rejected() {
     let whole = bytes(&quantised_model(INPUT));
     for end in 0..whole.len() {
         assert!(
@@ -205,7 +206,7 @@ fn the_input_must_be_one_image_of_fixed_size() {
         vec![1, 2, 0, 12],
         vec![1, 2, 8, 9_000_000_000],
     ] {
-        let error = refusal(|m| graph(m).input = vec![value("image", &shape)]);
+        let error = load_error(|m| graph(m).input = vec![value("image", &shape)]);
         assert!(
             error
                 .to_string()
@@ -213,31 +214,31 @@ fn the_input_must_be_one_image_of_fixed_size() {
             "{shape:?}: {error}"
         );
     }
-    let error = refusal(|m| graph(m).input.push(value("another", &[1])));
+    let error = load_error(|m| graph(m).input.push(value("another", &[1])));
     assert!(error.to_string().contains("exactly one input"), "{error}");
-    let error = refusal(|m| graph(m).input.clear());
+    let error = load_error(|m| graph(m).input.clear());
     assert!(error.to_string().contains("exactly one input"), "{error}");
 }
 
 #[test]
 fn the_output_must_be_one_embedding() {
-    let error = refusal(|m| graph(m).output.push(value("flat", &[1, HIDDEN as i64])));
+    let error = load_error(|m| graph(m).output.push(value("flat", &[1, HIDDEN as i64])));
     assert!(error.to_string().contains("2 outputs"), "{error}");
-    let error = refusal(|m| graph(m).output = vec![value("pooled", &[1, HIDDEN as i64, 1, 1])]);
+    let error = load_error(|m| graph(m).output = vec![value("pooled", &[1, HIDDEN as i64, 1, 1])]);
     assert!(
         matches!(&error, EngineError::Unsupported(why) if why.contains("not [1, D] f32")),
         "{error}"
     );
-    let error = refusal(|m| graph(m).output[0].name = "nowhere".into());
+    let error = load_error(|m| graph(m).output[0].name = "nowhere".into());
     assert_eq!(
         error,
-        EngineError::Unsupported("nothing in it makes 'nowhere'".into())
+        EngineError::Unsupported("no node or constant produces 'nowhere'".into())
     );
 }
 
 #[test]
-fn a_model_listed_weights_as_inputs_is_read() {
-    // As exporters of IR version 3 wrote them.
+fn a_model_that_lists_weights_as_inputs_is_read() {
+    // Exporters of IR version 3 wrote them like this.
     let mut model = float_model(INPUT);
     graph(&mut model)
         .input
@@ -249,23 +250,23 @@ fn a_model_listed_weights_as_inputs_is_read() {
 }
 
 #[test]
-fn a_model_that_tract_would_trip_over_is_refused() {
-    let error = refusal(|m| m.graph = None);
+fn a_malformed_model_is_rejected_before_tract_reads_it() {
+    let error = load_error(|m| m.graph = None);
     assert!(matches!(error, EngineError::NotOnnx(_)), "{error}");
     let error =
-        refusal(|m| graph(m).initializer[0].data_location = Some(DataLocation::External as i32));
-    assert!(error.to_string().contains("lie in another file"), "{error}");
-    let error = refusal(|m| graph(m).node[0].input[0] = "elsewhere".into());
+        load_error(|m| graph(m).initializer[0].data_location = Some(DataLocation::External as i32));
+    assert!(error.to_string().contains("are in another file"), "{error}");
+    let error = load_error(|m| graph(m).node[0].input[0] = "elsewhere".into());
     assert_eq!(
         error,
-        EngineError::Unsupported("nothing in it makes 'elsewhere'".into())
+        EngineError::Unsupported("no node or constant produces 'elsewhere'".into())
     );
-    let error = refusal(|m| graph(m).node[1].output[0] = "convolved".into());
+    let error = load_error(|m| graph(m).node[1].output[0] = "convolved".into());
     assert_eq!(
         error,
-        EngineError::Unsupported("two of its nodes make 'convolved'".into())
+        EngineError::Unsupported("two of its nodes produce 'convolved'".into())
     );
-    let error = refusal(|m| {
+    let error = load_error(|m| {
         let twice = graph(m).initializer[0].clone();
         graph(m).initializer.push(twice);
     });
@@ -276,15 +277,15 @@ fn a_model_that_tract_would_trip_over_is_refused() {
 }
 
 #[test]
-fn what_tract_cannot_run_is_refused_at_load() {
-    let error = refusal(|m| graph(m).node[1].op_type = "Fathom".into());
+fn a_model_that_tract_cannot_run_is_rejected_at_load() {
+    let error = load_error(|m| graph(m).node[1].op_type = "Fathom".into());
     assert!(
         matches!(&error, EngineError::Load(why) if why.contains("Fathom")),
         "{error}"
     );
-    let error = refusal(|m| graph(m).initializer[0].raw_data.truncate(7));
+    let error = load_error(|m| graph(m).initializer[0].raw_data.truncate(7));
     assert!(matches!(error, EngineError::Load(_)), "{error}");
-    let error = refusal(|m| graph(m).node[0].input[0] = "clipped".into());
+    let error = load_error(|m| graph(m).node[0].input[0] = "clipped".into());
     assert!(matches!(error, EngineError::Load(_)), "a loop: {error}");
 }
 
@@ -293,6 +294,6 @@ fn a_panic_in_tract_becomes_an_error() {
     let error = guarded(EngineError::Load, || -> () { panic!("assertion in tract") }).unwrap_err();
     assert_eq!(
         error,
-        EngineError::Load("tract gave up on it (assertion in tract)".into())
+        EngineError::Load("tract panicked (assertion in tract)".into())
     );
 }

@@ -1,15 +1,16 @@
-//! Which of tract's matrix kernels runs a small convolutional network on x86-64.
+//! Selects tract's matrix kernel for small convolutional networks on x86-64.
 //!
-//! tract weighs its kernels by costs measured on large matrices. The matrices of a mobile network are small and thin (a depth of 16 to 1152,
-//! a side of 50 to 12,800), and there the middle tile was the fastest almost everywhere that each kernel was tried: with AVX-512 on a
-//! Zen 4, 32 x 5 took 9.9 ms for the 33 matrices of the shipped model, where tract's choice (mostly 16 x 12) took 12; with FMA, 24 x 4
-//! took 10.3 and tract's choice 10.6. `cargo xtask bench infer` measures the whole.
+//! tract selects kernels by costs measured on large matrices. The matrices of a mobile network are
+//! small and thin (a depth of 16 to 1152, a side of 50 to 12,800); for these the middle tile was
+//! fastest almost everywhere: with AVX-512 on a Zen 4, 32 x 5 took 9.9 ms for the 33 matrices of
+//! the shipped model, tract's choice (mostly 16 x 12) 12; with FMA, 24 x 4 took 10.3 and tract's
+//! choice 10.6. `cargo xtask bench infer` measures the whole network.
 
 use tract_linalg::isa::{Arch, Isa};
 use tract_linalg::mmm_tiers::MmmTier;
 use tract_onnx::prelude::DatumType;
 
-/// Above all of tract's own.
+/// The priority of the rule, above all of tract's own.
 const PRECEDENCE: u8 = 100;
 
 inventory::submit! {
@@ -19,7 +20,8 @@ inventory::submit! {
         name: "flukewatch small convolutions",
         applies: |isa| isa.has(Isa::X86_64Avx2) && isa.has(Isa::X86_64Fma),
         preferred: |isa, accumulator, query, _| {
-            // A vector has kernels of its own. A kernel that this machine or matrix cannot use is passed over by tract.
+            // Vectors have separate kernels. tract skips a kernel that this machine or matrix
+            // cannot use.
             let matrix = accumulator == DatumType::F32 && query.n != Some(1) && query.m != Some(1);
             matrix.then_some(if isa.has(Isa::X86_64Avx512f) {
                 "avx512_mmm_f32_32x5"
@@ -38,7 +40,7 @@ mod tests {
     use tract_onnx::prelude::DatumType;
 
     #[test]
-    fn the_kernel_that_is_named_is_there() {
+    fn the_named_kernel_exists() {
         let isa = native();
         if !isa.has(Isa::X86_64Avx2) || !isa.has(Isa::X86_64Fma) {
             return;

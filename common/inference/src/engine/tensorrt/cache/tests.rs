@@ -26,7 +26,7 @@ fn names(cache: &PlanCache) -> Vec<String> {
 }
 
 #[test]
-fn a_plan_comes_back_as_it_went() {
+fn a_plan_round_trips() {
     let (_folder, cache) = cache();
     assert_eq!(cache.get(&key("one")).unwrap(), None);
     cache.put(&key("one"), b"native code").unwrap();
@@ -42,7 +42,7 @@ fn a_plan_comes_back_as_it_went() {
 }
 
 #[test]
-fn folder_and_plans_are_for_this_user_alone() {
+fn folder_and_plans_are_private_to_this_user() {
     let (_folder, cache) = cache();
     cache.put(&key("one"), b"code").unwrap();
     let bits = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
@@ -51,7 +51,7 @@ fn folder_and_plans_are_for_this_user_alone() {
 }
 
 #[test]
-fn a_plan_damaged_anywhere_is_told() {
+fn a_damaged_plan_is_an_error() {
     let (_folder, cache) = cache();
     cache.put(&key("one"), b"native code").unwrap();
     let path = cache.path(&key("one"));
@@ -77,7 +77,7 @@ fn a_plan_damaged_anywhere_is_told() {
 }
 
 #[test]
-fn a_plan_under_another_ones_name_is_refused() {
+fn a_plan_of_another_key_is_rejected() {
     let (_folder, cache) = cache();
     cache.put(&key("one"), b"code").unwrap();
     fs::rename(cache.path(&key("one")), cache.path(&key("two"))).unwrap();
@@ -89,7 +89,7 @@ fn a_plan_under_another_ones_name_is_refused() {
 }
 
 #[test]
-fn what_others_can_write_is_not_loaded() {
+fn a_plan_that_others_can_write_is_not_loaded() {
     let (_folder, cache) = cache();
     cache.put(&key("one"), b"code").unwrap();
     let path = cache.path(&key("one"));
@@ -106,7 +106,7 @@ fn what_others_can_write_is_not_loaded() {
 }
 
 #[test]
-fn links_lead_nowhere() {
+fn links_are_not_followed() {
     let (folder, cache) = cache();
     cache.put(&key("one"), b"code").unwrap();
     let path = cache.path(&key("one"));
@@ -117,11 +117,11 @@ fn links_lead_nowhere() {
     let linked = folder.path().join("linked");
     symlink(&cache.folder, &linked).unwrap();
     let error = PlanCache::open(&linked).unwrap_err().to_string();
-    assert!(error.contains("it is no folder"), "{error}");
+    assert!(error.contains("it is not a folder"), "{error}");
 }
 
 #[test]
-fn few_plans_stay_and_no_half_ones() {
+fn old_and_incomplete_plans_are_deleted() {
     let (_folder, cache) = cache();
     fs::write(cache.folder.join("0123.part-1"), "half").unwrap();
     for number in 0..KEPT + 3 {
@@ -133,14 +133,14 @@ fn few_plans_stay_and_no_half_ones() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_is_named() {
+fn a_folder_that_cannot_be_created_is_named() {
     let (folder, _) = cache();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let error = PlanCache::open(&file.join("plans"))
         .unwrap_err()
         .to_string();
-    assert!(error.contains("file cannot be made"), "{error}");
+    assert!(error.contains("file cannot be created"), "{error}");
     let error = PlanCache::open(&file).unwrap_err().to_string();
-    assert!(error.contains("it is no folder"), "{error}");
+    assert!(error.contains("it is not a folder"), "{error}");
 }
