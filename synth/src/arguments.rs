@@ -1,4 +1,4 @@
-//! Settings as they are written on a command line.
+//! Parsers for values on a command line.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -31,10 +31,10 @@ impl<T: FromStr + Clone + PartialOrd + Display> FromStr for Between<T> {
     }
 }
 
-/// `WxH`.
+/// Parses `WxH`, e.g. `640x360`.
 ///
 /// # Errors
-/// When the text is not a size.
+/// If the text is not of this form.
 pub fn frame_size(text: &str) -> Result<(u32, u32), String> {
     let size = text
         .split_once('x')
