@@ -1,4 +1,4 @@
-//! tract as it comes, without what Flukewatch adds to it: a peer of `cargo xtask bench infer`.
+//! Unmodified tract, without Flukewatch's kernels: a contender of `cargo xtask bench infer`.
 //!
 //! Nothing of Flukewatch is linked in here, and so none of its kernels.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
@@ -21,7 +21,7 @@ fn main() {
         .collect();
     let image = Tensor::from_shape(shape, &image).unwrap().into_tvalue();
     let mut state = model.into_runnable().unwrap().spawn().unwrap();
-    turns::take("tract as it comes", started, || {
+    turns::take("unmodified tract", started, || {
         std::hint::black_box(state.run(tvec![image.clone()]).unwrap());
     });
 }

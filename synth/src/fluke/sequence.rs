@@ -73,7 +73,8 @@ impl Sequence<'_> {
         format!("seq-{:03}", self.number)
     }
 
-    /// Writes the frames and their sidecars to `folder/<name>/`, the truth to `folder/<name>.truth.json`.
+    /// Writes the frames and their sidecars to `folder/<name>/`, the truth to
+    /// `folder/<name>.truth.json`.
     ///
     /// # Errors
     /// If a file cannot be written, or a fluke never shows enough of itself.

@@ -11,7 +11,8 @@ pub struct PopulationTruth {
     pub seed: u64,
     /// All whales, by number.
     pub whales: Vec<WhaleTruth>,
-    /// The names of the sequences: `sequences/<name>` holds frames, `sequences/<name>.truth.json` their truth.
+    /// The names of the sequences: `sequences/<name>` holds frames, `sequences/<name>.truth.json`
+    /// their truth.
     pub sequences: Vec<String>,
 }
 

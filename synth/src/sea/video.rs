@@ -1,4 +1,5 @@
-//! A video of the sea with the truth of every frame: open sea, flukes that appear and disappear, distractors.
+//! A video of the sea with the truth of every frame: open sea, flukes that appear and disappear,
+//! distractors.
 
 use super::actor::{Actor, ActorKind};
 use super::cast::Cast;

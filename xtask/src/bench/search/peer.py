@@ -18,7 +18,7 @@ import faiss
 import numpy
 from usearch.index import MetricKind, search
 
-# Photos that are asked for: no more than the whales that Flukewatch is asked for.
+# Number of results, the same as that of Flukewatch.
 MOST = 5
 
 
@@ -93,21 +93,21 @@ def main():
             milliseconds.append((time.perf_counter() - began) * 1e3)
         return {"milliseconds": milliseconds, "first": first}
 
-    told = {name: {"milliseconds": [], "same": 0} for name in ["Flukewatch", *peers]}
+    result = {name: {"milliseconds": [], "same": 0} for name in ["Flukewatch", *peers]}
     # The first round warms up.
     for round_ in range(args.rounds + 1):
-        for name in told:
+        for name in result:
             answer = ask("search") if name == "Flukewatch" else look_up(peers[name])
             if round_ > 0:
-                told[name]["milliseconds"] += answer["milliseconds"]
-            told[name]["same"] = sum(a == b for a, b in zip(answer["first"], floats["first"]))
+                result[name]["milliseconds"] += answer["milliseconds"]
+            result[name]["same"] = sum(a == b for a, b in zip(answer["first"], floats["first"]))
             if name == "Flukewatch":
                 kernel, mapped = answer["kernel"], answer["mapped"]
     ours.stdin.close()
     ours.wait()
     json.dump(
         {
-            "searches": [{"name": name, **each} for name, each in told.items()],
+            "searches": [{"name": name, **each} for name, each in result.items()],
             "queries": len(queries),
             "kernel": kernel,
             "mapped": mapped,
