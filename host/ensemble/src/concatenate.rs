@@ -125,7 +125,7 @@ pub fn one_bundle(
         decision: rule,
         card,
     })?;
-    // A model that does not run must be refused here, not on the boat.
+    // A model that does not run must fail here, not on the boat.
     let golden = golden(&bundle)?;
     let detector = bundles.iter().find_map(|b| b.detector_part());
     Ok(bundle.with_golden(golden)?.with_detector(detector)?)

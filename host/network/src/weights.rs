@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pickle_is_refused_with_the_conversion() {
+    fn a_pickle_is_an_error_that_says_how_to_convert_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resnet18-f37072fd.pth");
         // How torch.save's archives and the files of before 2020 begin.
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_refused() {
+    fn a_damaged_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
         std::fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\x7fnonsense").unwrap();

@@ -22,7 +22,7 @@ pub(crate) fn require(valid: bool, name: &str, range: &str, value: f64) -> Resul
     }
 }
 
-/// Checks a factor of logits. Beyond a thousand, single precision cannot tell them apart.
+/// Checks a factor of logits. Beyond a thousand, single precision cannot distinguish them.
 pub(crate) fn require_scale(name: &str, value: f64) -> Result<(), String> {
     require(
         value > 0.0 && value <= 1000.0,

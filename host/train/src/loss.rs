@@ -299,7 +299,8 @@ mod tensor_tests {
             let was = &before["loss.1.centres"].data;
             let is = &centres.data;
             let length = |row: &[f32]| row[0].hypot(row[1]);
-            // Class 0 points up, class 2 to the left, each as long as before; of class 1 nothing is known.
+            // Class 0 points up, class 2 to the left, each with its previous length; class 1 has no
+            // mean.
             assert!(is[0].abs() < 1e-6 && (is[1] - length(&was[..2])).abs() < 1e-6);
             assert_eq!(is[2..4], was[2..4]);
             assert!((is[4] + length(&was[4..])).abs() < 1e-6 && is[5].abs() < 1e-6);

@@ -1,5 +1,5 @@
 //! The file: a CSV `Image,Id` with up to five whales per photo, best first, separated by spaces;
-//! `new_whale` stands for a whale that is not enrolled.
+//! `new_whale` means a whale that is not enrolled.
 
 use crate::metrics::map_at_5::{GUESSES, precision};
 use flukewatch_common::atomic_file::write_atomically;

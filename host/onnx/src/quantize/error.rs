@@ -1,11 +1,11 @@
-//! Why a model cannot be quantised.
+//! Errors of quantisation.
 
 use crate::proto::read::name_of;
 use flukewatch_inference::engine::EngineError;
 use std::path::PathBuf;
 use tract_onnx::pb::NodeProto;
 
-/// Why an image cannot be used.
+/// The error of an image that cannot be used.
 pub type ImageError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a model cannot be quantised.

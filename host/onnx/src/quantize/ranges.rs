@@ -21,7 +21,7 @@ pub fn range_ticks(images: usize) -> usize {
 /// Memory grows with the number of tensors and of cores, not of images.
 ///
 /// # Errors
-/// When there is no image, an image cannot be used, or a tensor is not finite on one.
+/// If there are no images, an image cannot be used, or a tensor is not finite on one.
 pub fn ranges(
     graph: &FloatGraph,
     images: &(impl Images + ?Sized),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_image_and_values_that_are_not_finite_are_refused() {
+    fn no_images_and_values_that_are_not_finite_are_errors() {
         let graph = mean_of_relu(3.0);
         let run = |values: &[f32]| ranges(&graph, images(values).as_slice(), &|| {}).unwrap_err();
         assert!(matches!(run(&[]), QuantizeError::NoImages));

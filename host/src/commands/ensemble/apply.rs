@@ -45,7 +45,7 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
 
-/// Opens test photos, and says where their table is taken for a submission.
+/// Opens test photos, and reports if the labels of their table are ignored.
 pub(super) fn open_test(path: &Path, photos: Option<&Path>) -> anyhow::Result<TestPhotos> {
     let test = TestPhotos::open(path, photos)?;
     if !test.labelled() {

@@ -248,7 +248,7 @@ impl Samples {
     }
 }
 
-/// A part of a photo beside its box: above, below, left or right, if large enough.
+/// A part of a photo next to its box: above, below, left or right, if large enough.
 fn beside(
     region: Option<PixelBox>,
     (w, h): (u32, u32),

@@ -43,7 +43,7 @@ pub enum CheckpointError {
 pub trait Task {
     /// All settings.
     type Recipe: Clone + Serialize + DeserializeOwned;
-    /// How far a run has come.
+    /// The progress of a run.
     type Progress: Clone + Serialize + DeserializeOwned;
     /// The command that trains.
     const COMMAND: &'static str;
@@ -55,11 +55,11 @@ pub trait Task {
     const BEST_FILE: Option<&'static str>;
 }
 
-/// A run at some moment.
+/// The state of a run.
 pub struct Checkpoint<T: Task> {
     /// How it is trained.
     pub recipe: T::Recipe,
-    /// How far it has come.
+    /// The progress of the run.
     pub progress: T::Progress,
     /// What it is trained on, as a phrase.
     pub trained_on: String,
