@@ -2,8 +2,8 @@
 
     python peer.py OURS FOLDER --rounds 5
 
-FOLDER holds what `OURS draw` wrote, OURS is the program itself. All run on one thread, one query at a time, as a boat asks. Each round
-looks all queries up with each; prints one JSON object.
+FOLDER is the output of `OURS draw`, OURS is Flukewatch's program. All run on one thread, one query at a time, as on a boat. Each round
+runs all queries on each of them. Prints one JSON object.
 """
 
 import argparse
@@ -23,7 +23,7 @@ MOST = 5
 
 
 def codes(rows):
-    """At one byte a number, each row by its own largest number: what usearch itself makes of floats."""
+    """Quantises to one byte per number, with the scale of each row's largest number, as usearch does with floats."""
     out = numpy.empty(rows.shape, numpy.int8)
     for start in range(0, len(rows), 65536):
         part = rows[start : start + 65536]
