@@ -103,7 +103,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Reads a table or a folder of folders. The photos of a table are in `photos`, by default in
-    /// the folder beside it with the same name; none is opened yet.
+    /// the folder next to it with the same name; none is opened yet.
     ///
     /// # Errors
     /// If something is missing or malformed.

@@ -39,7 +39,7 @@ pub(crate) struct AuditArgs {
     bundle: PathBuf,
     /// Labelled photos: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Largest expected fraction of false findings, for each kind about identities

@@ -6,7 +6,7 @@
 //! [`n_pair`]) compare the photos of a batch with each other and need several of a whale in it.
 //!
 //! To add a loss: a file like the others, and a line in the registry below. What computes with tensors
-//! stands behind the feature `libtorch`; settings and documentation do not, so that
+//! requires the feature `libtorch`; settings and documentation do not, so that
 //! `flukewatch losses` lists them in every build.
 
 pub mod arcface;

@@ -127,11 +127,11 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
         let (mut of_ours, mut of_peer) = (vec![], vec![]);
         for round in 1..=rounds {
             let (run, report) = ours.train(&format!("ours-{round}"), &job, &[])?;
-            tell("Flukewatch", &run);
+            print_run("Flukewatch", &run);
             of_ours.push(run);
             metrics = report;
             let (run, _) = peer.train(&format!("peer-{round}"), &job_file, setting)?;
-            tell("PyTorch", &run);
+            print_run("PyTorch", &run);
             of_peer.push(run);
         }
         Ok(Comparison::of(of_ours, of_peer))
@@ -157,7 +157,7 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(who: &str, run: &Run) {
+fn print_run(who: &str, run: &Run) {
     println!(
         "    {who:<10} {:>6.1} images/s  {:>6.0} MB",
         run.images_per_second,

@@ -58,7 +58,8 @@ impl Bootstrap {
             .collect()
     }
 
-    /// Intervals of means over photos: `values` holds the whale of each photo and what is averaged.
+    /// Intervals of means over photos: `values` holds the whale of each photo and the value to
+    /// average.
     pub fn means<const K: usize>(
         &self,
         whales: usize,

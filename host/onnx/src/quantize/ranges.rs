@@ -7,12 +7,11 @@ use super::images::{Images, Tick};
 use super::observe::{Observed, numbers};
 use rayon::prelude::*;
 
-/// The largest value among the first so many images, times the headroom, is how far the histograms
-/// reach.
+/// The histograms cover the largest value among this many first images, times the headroom.
 const REACH_IMAGES: usize = 32;
 const HEADROOM: f32 = 1.2;
 
-/// How often [`ranges`] calls `tick` for so many images.
+/// Number of calls of `tick` by [`ranges`] for this many images.
 pub fn range_ticks(images: usize) -> usize {
     images + images.min(REACH_IMAGES)
 }
@@ -62,8 +61,8 @@ pub fn ranges(
         .collect())
 }
 
-/// Shows the first `count` images to histograms that begin as `start`; each core has its own, which
-/// are then merged.
+/// Adds the first `count` images to histograms initialised with `start`; each core has its own,
+/// which are then merged.
 fn pass(
     observed: &Observed,
     images: &(impl Images + ?Sized),

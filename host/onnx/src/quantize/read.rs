@@ -159,7 +159,7 @@ fn read_external(tensor: &mut TensorProto, beside: Option<&Path>) -> Result<(), 
     // Only a plain name: a model must not make us read arbitrary files.
     let plain = Path::new(&place).file_name().and_then(|n| n.to_str()) == Some(place.as_str());
     let Some(folder) = beside.filter(|_| plain) else {
-        let why = "external weights must be in a file beside the model";
+        let why = "external weights must be in a file next to the model";
         return Err(error(place.into(), why));
     };
     let path = folder.join(&place);

@@ -22,7 +22,7 @@ pub(super) struct ApplyArgs {
     /// Bundles, folders or .flukebundle files
     #[arg(required = true, value_name = "BUNDLE")]
     bundles: Vec<PathBuf>,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Write the guesses as a submission: Image,Id with five whales per photo

@@ -133,8 +133,8 @@ mod tests {
         assert_eq!(names(&choose(&data, 100)), ["0", "2", "1", "7", "4", "5"]);
         assert_eq!(names(&choose(&data, 4)), ["0", "2", "1", "7"]);
         assert_eq!(names(&choose(&data, 2)), ["0", "2"]);
-        let nobody = table(&[None, None, Some("single"), None]);
-        assert_eq!(names(&choose(&nobody, 2)), ["0", "2"]);
-        assert_eq!(choose(&nobody, 0).len(), 0);
+        let unnamed = table(&[None, None, Some("single"), None]);
+        assert_eq!(names(&choose(&unnamed, 2)), ["0", "2"]);
+        assert_eq!(choose(&unnamed, 0).len(), 0);
     }
 }

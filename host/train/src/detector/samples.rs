@@ -197,7 +197,7 @@ impl Samples {
         })
     }
 
-    /// Water of a photo beside its fluke, as large as the picture; `None` if a few photos have none
+    /// Water of a photo next to its fluke, as large as the picture; `None` if a few photos have none
     /// that is large enough.
     fn water(
         &self,

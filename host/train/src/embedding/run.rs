@@ -236,7 +236,7 @@ impl Training<'_> {
             }
             let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
             if was_divided && !phase.divided() {
-                // The learners' own losses are no longer used.
+                // The losses of the learners are no longer used.
                 self.init_centres(&stage, &[EmbeddingPart::Whole]);
             }
         }

@@ -120,7 +120,7 @@ impl<T: Task> Checkpoint<T> {
     }
 
     /// The checkpoint to export from a run's folder: the best epoch's, if there is one. A path to a
-    /// file is returned as it is.
+    /// file is returned unchanged.
     pub fn find(path: &Path) -> PathBuf {
         if !path.is_dir() {
             return path.to_owned();

@@ -54,7 +54,7 @@ pub enum TrainError {
         loss: f64,
         /// Counted from 1.
         step: u64,
-        /// The photos of the batch; empty if it has none of its own.
+        /// The photos of the batch; empty for composed pictures.
         photos: Vec<String>,
     },
     /// A thread that prepares batches has died.

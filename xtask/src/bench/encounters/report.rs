@@ -127,8 +127,8 @@ impl Report {
         let off = (row.right - row.still).abs();
         let _ = writeln!(
             text,
-            "found {:.3} (at least {FOUND}: {}); right beside stills {:+.3} (within {BESIDE_STILLS}, or better: {}), beside stills as large \
-             {:+.3}; {} sightings on no fluke; returns: {} right, {} wrong",
+            "found {:.3} (at least {FOUND}: {}); right minus stills {:+.3} (within {BESIDE_STILLS}, or better: {}), minus stills as large \
+             {:+.3}; {} false sightings; returns: {} right, {} wrong",
             row.found,
             verdict(row.found >= FOUND),
             row.right - row.still,

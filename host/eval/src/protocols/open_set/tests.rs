@@ -99,7 +99,7 @@ fn the_threshold_of_new_whale_comes_from_the_fitting_half() {
         known.chain(new)
     };
     // Fitted where known photos score 0.8; on the evaluation half all score 0.4 less, and known
-    // ones rank behind new_whale.
+    // ones rank after new_whale.
     let trial = trial_of(half(true, 0.0).chain(half(false, -0.4)).collect());
     let at = threshold::for_new_whale(&trial).unwrap();
     assert!(at > 0.5 && at <= 0.8, "{at}");

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 pub struct Query {
     /// Position of the photo.
     pub photo: usize,
-    /// Whale number, or a number of its own for each unnamed photo: for averages and resamples.
+    /// Whale number, or a unique number for each unnamed photo: for averages and resamples.
     pub identity: usize,
     /// Its whale if enrolled; `None` for a new whale.
     pub known: Option<usize>,

@@ -162,14 +162,14 @@ fn external_weights_are_read() {
         ("w.data", "5", "too short"),
         ("w.data", "many", "offset and length"),
         ("none.data", "4", "none.data"),
-        ("../w.data", "4", "beside the model"),
-        ("/etc/passwd", "4", "beside the model"),
-        ("", "4", "beside the model"),
+        ("../w.data", "4", "next to the model"),
+        ("/etc/passwd", "4", "next to the model"),
+        ("", "4", "next to the model"),
     ] {
         let text = from(outside(location, length)).unwrap_err().to_string();
         assert!(text.contains("'conv_w'") && text.contains(why), "{text}");
     }
-    assert!(error_of(&outside("w.data", "4")).contains("beside the model"));
+    assert!(error_of(&outside("w.data", "4")).contains("next to the model"));
 }
 
 #[test]
