@@ -21,9 +21,9 @@ pub enum ClassifierError {
     /// The file is not a classifier, or it is damaged.
     #[error("{path} is not a classifier of flukewatch ensemble classify: {why}")]
     Format {
-        /// The file.
+        /// Path of the classifier.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the file.
         why: String,
     },
     /// A bundle has another model than in training.
@@ -31,9 +31,9 @@ pub enum ClassifierError {
         "bundle {position} is {got}, but the classifier was trained on {expected}; pass the same bundles in the same order"
     )]
     OtherModel {
-        /// Counted from 1.
+        /// Position of the bundle, from 1.
         position: usize,
-        /// The bundle's name.
+        /// Name of the given bundle.
         got: String,
         /// The name of the bundle in training.
         expected: String,
@@ -43,9 +43,9 @@ pub enum ClassifierError {
     Count {
         /// The number in training.
         expected: usize,
-        /// Their names.
+        /// Names of the bundles in training.
         names: String,
-        /// The number given.
+        /// Number of given bundles.
         got: usize,
     },
 }
@@ -57,7 +57,7 @@ pub struct Source {
     pub name: String,
     /// The SHA-256 of its model.
     pub model: String,
-    /// Its weight.
+    /// Weight of its embedding, above 0.
     pub weight: f32,
 }
 

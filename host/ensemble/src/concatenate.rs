@@ -20,7 +20,7 @@ pub use super::merge::check_alike;
 pub struct BundleRetrieval {
     /// The bundle's name; `together` for all of them.
     pub bundle: String,
-    /// Leave one out.
+    /// Metrics of retrieval, leave one out.
     #[serde(flatten)]
     pub found: RetrievalSummary,
 }

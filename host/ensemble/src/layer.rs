@@ -22,7 +22,7 @@ const CLASSES_PER_TASK: usize = 128;
 /// A linear layer, or one on cosines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// `[C, K]`
+    /// Weights `[C, K]`, one row per class.
     pub weight: Array2<f32>,
     /// `[C]`; zeros with cosines.
     pub bias: Array1<f32>,

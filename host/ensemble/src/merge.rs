@@ -16,19 +16,19 @@ pub enum MergeError {
     /// They prepare photos differently.
     #[error("{first} and {other} cannot be one bundle: {}", .differences.join("; "))]
     Unlike {
-        /// The first bundle.
+        /// Name of the first bundle.
         first: String,
         /// The one that differs from it.
         other: String,
-        /// Each difference.
+        /// All differences, as text.
         differences: Vec<String>,
     },
     /// A model has a form that is not supported.
     #[error("the model of {bundle} cannot be merged: {why}")]
     Model {
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
-        /// What is wrong.
+        /// What is unsupported.
         why: String,
     },
 }

@@ -63,7 +63,7 @@ impl Style {
     }
 }
 
-/// A block.
+/// The sizes of one block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InvertedResidual {
     /// Input channels.

@@ -17,17 +17,17 @@ pub enum WeightsError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
-        /// The cause.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The file is not a safetensors file, or it is damaged.
     #[error("{path} is not a safetensors file, or it is damaged: {reason}")]
     Format {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
-        /// The cause.
+        /// Why it is not safetensors.
         reason: String,
     },
     /// The file is what `torch.save` writes: a program, not data.
@@ -37,7 +37,7 @@ pub enum WeightsError {
         conversion(path).join("\n  ")
     )]
     Pickle {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
     },
     /// The tensors are of a larger network: those that fit would compute something else.
@@ -46,7 +46,7 @@ pub enum WeightsError {
         matches.map(|(b, naming)| format!("; all tensors match {b} ({}): set backbone = \"{b}\"", b.describe(naming))).unwrap_or_default()
     )]
     Surplus {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
         /// The backbone of the network.
         backbone: Backbone,

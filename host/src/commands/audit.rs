@@ -67,7 +67,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
     let audited = AuditPhotos::read(&bundle, &dataset.photos, args.quiet || args.json)?;
     if audited.photos.is_empty() {
-        bail!("no photo of {} can be read", args.data.display());
+        bail!("none of the photos of {} can be read", args.data.display());
     }
     let photos = audited.photos.clone();
     let views = &bundle.manifest.views;

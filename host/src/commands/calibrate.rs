@@ -102,7 +102,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     };
     let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
     if dataset.photos.is_empty() {
-        bail!("{} holds no photo", args.data.display());
+        bail!("{} contains no photos", args.data.display());
     }
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset

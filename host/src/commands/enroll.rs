@@ -57,7 +57,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let catalogue = enrolment.catalogue;
     if catalogue.is_empty() {
         bail!(
-            "{} holds no readable photo of a named whale",
+            "{} contains no readable photos of named whales",
             args.data.display()
         );
     }

@@ -7,7 +7,7 @@ pub struct About {
     pub kind: &'static str,
     /// What it computes, in one line.
     pub formula: &'static str,
-    /// The publication.
+    /// The publication that introduced it.
     pub source: &'static str,
     /// Name and meaning of each setting. Defaults are read from the default value instead.
     pub settings: &'static [(&'static str, &'static str)],

@@ -56,7 +56,7 @@ impl LossSettings {
         self.kind().needs_pairs()
     }
 
-    /// Checks the values.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// Names the setting and its range.

@@ -3,7 +3,7 @@
 //!
 //! `new_whale` ranks after the whales whose score reaches a threshold and before all others.
 
-/// Guesses per photo.
+/// Maximum number of guesses per photo.
 pub const GUESSES: usize = 5;
 
 /// Position of `new_whale` from 0, in a ranking with these scores, highest first; may be beyond the

@@ -148,9 +148,9 @@ fn inputs_of(
 struct Group {
     /// `[rows, width]`: codes times scales.
     weights: Vec<f32>,
-    /// `[rows]`
+    /// Scale of each row, `[rows]`.
     scales: Vec<f32>,
-    /// `[rows]`
+    /// Correction of each row's bias, `[rows]`.
     bias_corrections: Vec<f64>,
     /// Variance of the outputs, summed over rows.
     variance: f64,

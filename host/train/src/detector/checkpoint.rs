@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectorProgress {
-    /// Optimiser steps.
+    /// Number of optimiser steps taken.
     pub steps: u64,
 }
 

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 /// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Complete epochs.
+    /// Number of complete epochs.
     pub epochs: usize,
     /// Batches of the current epoch.
     pub batches: usize,
-    /// Optimiser steps.
+    /// Number of optimiser steps taken.
     pub steps: u64,
     /// Sum of the losses of those batches.
     pub loss_sum: f64,

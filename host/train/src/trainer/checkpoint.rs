@@ -30,7 +30,7 @@ pub enum CheckpointError {
         "{path} is not a checkpoint of flukewatch {command}: its metadata has no valid '{key}'"
     )]
     Metadata {
-        /// The file.
+        /// Path of the checkpoint.
         path: PathBuf,
         /// The command that writes such checkpoints.
         command: &'static str,
@@ -41,7 +41,7 @@ pub enum CheckpointError {
 
 /// A kind of training: what identifies its checkpoints.
 pub trait Task {
-    /// All settings.
+    /// The settings of the run.
     type Recipe: Clone + Serialize + DeserializeOwned;
     /// The progress of a run.
     type Progress: Clone + Serialize + DeserializeOwned;
@@ -63,7 +63,7 @@ pub struct Checkpoint<T: Task> {
     pub progress: T::Progress,
     /// What it is trained on, as a phrase.
     pub trained_on: String,
-    /// Everything else.
+    /// Weights, moments, statistics and averages.
     pub tensors: Weights,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn with_average_prefix(weights: Weights) -> Weights {
 }
 
 impl<T: Task> Checkpoint<T> {
-    /// Writes it atomically.
+    /// Writes the checkpoint atomically.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -131,7 +131,7 @@ impl<T: Task> Checkpoint<T> {
             .unwrap_or_else(|| path.join(T::FILE))
     }
 
-    /// Reads a file.
+    /// Reads a checkpoint.
     ///
     /// # Errors
     /// When the file is damaged or not a checkpoint of this task.

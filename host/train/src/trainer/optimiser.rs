@@ -18,7 +18,7 @@ const EPSILON: f64 = 1e-8;
 /// Which steps update a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpdateScope {
-    /// All steps.
+    /// Updated in all steps.
     Shared,
     /// A slice of the embedding: the steps of this learner, and those of the whole embedding.
     Slice(usize),

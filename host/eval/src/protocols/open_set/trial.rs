@@ -19,7 +19,7 @@ pub struct Query {
     pub known: Option<usize>,
     /// Whether thresholds and calibrators are fitted on it; otherwise it evaluates them.
     pub fit: bool,
-    /// Best enrolled whales.
+    /// The best enrolled whales, best first.
     pub top: Vec<Candidate>,
 }
 
@@ -96,7 +96,7 @@ struct PhotoInTrial {
 /// How trials are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialOptions<'a> {
-    /// Number of trials.
+    /// Number of random trials.
     pub trials: usize,
     /// Seed of the trials.
     pub seed: u64,
