@@ -1,5 +1,5 @@
-//! Lets tests that are linked against libtorch, because the workspace is built with the trainer, find it without
-//! `LD_LIBRARY_PATH`.
+//! Lets tests that are linked to libtorch, because the workspace is built with the trainer, find it
+//! without `LD_LIBRARY_PATH`.
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");

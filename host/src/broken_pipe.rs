@@ -1,4 +1,4 @@
-//! Output into a pipe whose reader is gone, e.g. `flukewatch losses | head -1`.
+//! Behaviour on a closed pipe, e.g. in `flukewatch losses | head -1`.
 
 /// Makes the program end silently on a broken pipe, like other commands, instead of panicking:
 /// Rust's start-up code ignores SIGPIPE.

@@ -1,5 +1,5 @@
-//! The commands, one file each: its arguments, and what it prints. The work is done in libraries
-//! that know neither clap nor the terminal.
+//! The commands, one file each, with arguments and output. The work is done in libraries without
+//! clap or a terminal.
 
 mod arguments;
 mod audit;

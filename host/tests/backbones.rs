@@ -1,4 +1,4 @@
-//! Backbones as libtorch runs them (feature `train`).
+//! Compares backbones in libtorch with reference computations (feature `train`).
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -12,7 +12,8 @@ use tch::Tensor;
 
 const SIDE: i64 = 16;
 
-/// A backbone's first convolution and the embedding layer, with weights that make epsilon and momentum felt: channels of small variance.
+/// A backbone's first convolution and the embedding layer, with weights of small variance, so that
+/// epsilon and momentum matter.
 fn stem(backbone: Backbone) -> (Network, Weights) {
     let mut network = Network::new(
         backbone,
@@ -59,7 +60,7 @@ fn numbers(t: &Tensor) -> Vec<f32> {
     t.flatten(0, -1).try_into().unwrap()
 }
 
-/// The stem's convolution in plain loops: `[out][image and place]`.
+/// The stem's convolution in plain loops: `[out][image and position]`.
 fn convolved(network: &Network, weights: &Weights, images: &[f32], count: usize) -> Vec<Vec<f32>> {
     let Op::Convolution(c) = &network.nodes[1].op else {
         panic!("no convolution first");
@@ -69,7 +70,7 @@ fn convolved(network: &Network, weights: &Weights, images: &[f32], count: usize)
     let (before, _) = c.padding.around(side, c.kernel, c.stride);
     let places = side.div_ceil(c.stride);
     let pixel = |n: usize, y: usize, x: usize| {
-        // Beyond the border a subtraction wraps to a large number.
+        // Outside of the border the subtraction wraps to a large number.
         let (y, x) = (y.wrapping_sub(before), x.wrapping_sub(before));
         if y < side && x < side {
             images[(n * side + y) * side + x]

@@ -1,4 +1,4 @@
-//! The protocols on thousands of photos, in memory that grows with their number and not its square.
+//! The protocols on thousands of photos; memory must be linear in their number, not quadratic.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::catalogue::{Catalogue, Enrolled};

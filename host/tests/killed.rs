@@ -32,7 +32,7 @@ fn end_within(mut command: Command, wait: Duration) -> Option<ExitStatus> {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-    // SIGKILL: nothing of the program gets to run any more.
+    // SIGKILL: the program cannot react.
     child.kill().unwrap();
     child.wait().unwrap();
     None
@@ -50,7 +50,7 @@ fn killed_at_any_moment_it_resumes_from_a_valid_checkpoint() {
     characters.write(&data).unwrap();
     let (mut steps, mut loaded) = (0, 0);
     for kill in 0..60u64 {
-        // Never the same moment twice, and later and later: a slow machine needs longer to begin.
+        // A different and later moment each time: a slow machine needs longer to start.
         let wait = Duration::from_millis(150 + kill * 37 % 400 + kill * 20);
         if let Some(status) = end_within(train(&data, &run), wait) {
             assert!(status.success(), "{status}");
@@ -59,12 +59,15 @@ fn killed_at_any_moment_it_resumes_from_a_valid_checkpoint() {
         let path = run.join(EmbeddingTask::FILE);
         if path.exists() {
             let checkpoint = EmbeddingCheckpoint::read(&path).unwrap();
-            assert!(checkpoint.progress.steps >= steps, "it went back");
+            assert!(
+                checkpoint.progress.steps >= steps,
+                "the checkpoint is older than the previous one"
+            );
             steps = checkpoint.progress.steps;
             loaded += 1;
         }
     }
-    assert!(loaded >= 3, "killed after a checkpoint {loaded} times only");
+    assert!(loaded >= 3, "only {loaded} kills after a checkpoint");
     let status = train(&data, &run).status().unwrap();
     assert!(status.success(), "{status}");
     let end = EmbeddingCheckpoint::read(&run.join(EmbeddingTask::FILE)).unwrap();

@@ -1,6 +1,6 @@
-//! Known ground (feature `train`): with every loss, a small network must learn within seconds to
-//! distinguish drawings of synthetic characters that it never saw. A wrong loss, or a loop that does not
-//! apply it, does not get there.
+//! End-to-end training on an easy data set (feature `train`): with every loss, a small network must
+//! learn within seconds to distinguish unseen drawings of synthetic characters. A wrong loss, or a
+//! loop that does not apply it, fails.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -22,23 +22,24 @@ const SET: Characters = Characters {
     count: 200,
     drawings: 20..=20,
 };
-/// So many of the characters are learned, from so many drawings of each.
+/// Number of characters in training, and of drawings of each.
 const LEARNED: (usize, usize) = (160, 12);
-/// What the nearest pixels must not reach, or the ground would show nothing: as they are, and with brightness and contrast evened.
+/// Upper limits of R@1 by pixel distance, so that the task is not trivial: raw, and with normalised
+/// brightness and contrast.
 const PIXELS_AT_MOST: (f64, f64) = (0.4, 0.7);
-/// What every loss must reach.
+/// Minimum R@1 with every loss.
 const AT_LEAST: f64 = 0.9;
 
-/// For losses over pairs.
+/// Sampler for losses over pairs.
 const PAIRS: &str = r#"sampler={kind="pk",photos_per_identity=4}"#;
 
-/// For a loss that needs more time.
+/// Schedule for losses that need more time.
 const LONGER: &str = "stages=[{epochs=16,height=32,width=32}]";
 
-/// Four learners for half of the time, then the whole embedding; of the longer schedule.
+/// Four learners for half of the time, then the whole embedding; with the longer schedule.
 const DIVIDED: &str = "divide={learners=4,cluster_every_n_epochs=2,whole_epochs=8,single_epochs=2}";
 
-/// A test for each line: a name, and settings over `recipes/known-ground.toml`.
+/// One test per line: a name, and settings over `recipes/known-ground.toml`.
 macro_rules! reaches {
     ($($name:ident: $settings:expr;)*) => {
         $(#[test]
@@ -63,13 +64,13 @@ reaches! {
     margin_divided: [PAIRS, LONGER, r#"loss={kind="margin"}"#, DIVIDED];
 }
 
-/// Drawings to learn from, and drawings to be told apart afterwards.
+/// Drawings to train on, and drawings to test on.
 struct Ground {
     learned: Dataset,
-    /// Of learned characters, as many as are not learned.
+    /// Drawings of trained characters, as many characters as in `unseen_characters`.
     unseen_drawings: Dataset,
     unseen_characters: Dataset,
-    /// Holds the files.
+    /// Keeps the files until the tests end.
     _folder: tempfile::TempDir,
 }
 
@@ -105,9 +106,9 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
 /// R@1, leave one out.
 #[derive(Debug)]
 struct Found {
-    /// Among drawings that were not learned from, of characters that were.
+    /// Among unseen drawings of trained characters.
     unseen_drawings: f64,
-    /// Among drawings of characters that were not learned from at all.
+    /// Among drawings of unseen characters.
     unseen_characters: f64,
 }
 
@@ -117,7 +118,7 @@ fn recipe(overrides: &[&str]) -> Recipe {
     Recipe::read(None, Some(&path), &overrides).unwrap()
 }
 
-/// Trains from scratch and tells what the network then finds.
+/// Trains from scratch and measures the network's retrieval.
 fn reaches(name: &str, overrides: &[&str]) -> Found {
     let run_folder = tempfile::tempdir().unwrap();
     let outcome = run(&Job {
@@ -161,7 +162,7 @@ fn trained(checkpoint: &Path) -> TorchNetwork {
     TorchNetwork::new(network, &checkpoint.tensors, NetworkOptions::default())
 }
 
-/// Drawings `[32, 32, 1] u8` as the network sees them, each with its character.
+/// Drawings `[32, 32, 1] u8` as the network gets them, each with its character.
 fn prepared(dataset: &Dataset, overrides: &[&str]) -> (Vec<Array3<u8>>, Vec<String>) {
     let photos: Vec<&LabelledPhoto> = dataset.photos.iter().collect();
     let drawings = batches::decode(&photos, &recipe(overrides).preparation(), || ()).unwrap();
@@ -169,7 +170,7 @@ fn prepared(dataset: &Dataset, overrides: &[&str]) -> (Vec<Array3<u8>>, Vec<Stri
     (drawings, characters)
 }
 
-/// R@1, leave one out, of what lies nearest by the numbers of `describe`.
+/// R@1, leave one out, by the nearest neighbour of the vectors that `describe` returns.
 fn nearest(dataset: &Dataset, describe: fn(&[f32]) -> Vec<f32>) -> f64 {
     let (drawings, characters) = prepared(dataset, &[]);
     let described: Vec<Vec<f32>> = drawings
@@ -204,11 +205,11 @@ fn pixels_do_not_reach_it() {
     );
     assert!(
         evened > 0.2,
-        "{evened}: drawings of a character are not alike"
+        "{evened}: drawings of a character are too different"
     );
 }
 
-/// The embedding must come from training: the untrained network does not reach it.
+/// The result must come from training: the untrained network does not reach it.
 #[test]
 fn an_untrained_network_does_not_reach_it() {
     tch::set_num_threads(1);
@@ -225,6 +226,6 @@ fn an_untrained_network_does_not_reach_it() {
         &recipe.preparation(),
     );
     let found = found.unwrap().recall_at_1;
-    eprintln!("not trained: {found}");
+    eprintln!("untrained: {found}");
     assert!(found < PIXELS_AT_MOST.0, "{found}");
 }

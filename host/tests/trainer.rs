@@ -1,4 +1,4 @@
-//! The trainer and what is exported from it, on small synthetic pictures (feature `train`).
+//! Training and export on small synthetic pictures (feature `train`).
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
@@ -30,7 +30,8 @@ const RECIPE: [&str; 6] = [
     "seed=4",
 ];
 
-/// `whales` whales with three photos each: stripes of a period of their own, shifted from photo to photo.
+/// `whales` whales with three photos each: stripes with a period per whale, shifted from photo to
+/// photo.
 fn stripes(folder: &Path, whales: u32, photos: u32) -> Dataset {
     let mut all = vec![];
     for whale in 0..whales {
@@ -78,7 +79,8 @@ const MARGIN: [&str; 2] = [
     "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}",
 ];
 
-/// Divided, averaged, with quantisation-aware training at the end: everything that a checkpoint holds.
+/// Divided, averaged, with quantisation-aware training at the end: every kind of state in a
+/// checkpoint.
 const DIVIDED: [&str; 5] = [
     "stages=[{epochs=4,height=32,width=64}]",
     "divide={learners=4,cluster_every_n_epochs=1,whole_epochs=2,single_epochs=1}",
@@ -117,9 +119,9 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
                 Outcome::Interrupted(_) => cuts += 1,
                 outcome => break outcome,
             }
-            assert!(cuts < 100, "it does not end");
+            assert!(cuts < 100, "the run does not end");
         };
-        assert!(cuts >= 5, "{name}: cut {cuts} times only");
+        assert!(cuts >= 5, "{name}: only {cuts} interruptions");
         let (whole, resumed) = (
             EmbeddingCheckpoint::read(whole.checkpoint()).unwrap(),
             EmbeddingCheckpoint::read(resumed.checkpoint()).unwrap(),
@@ -128,7 +130,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         assert_eq!(whole.progress.steps, resumed.progress.steps);
         assert!(
             whole.tensors.keys().eq(resumed.tensors.keys()),
-            "{name}: other tensors"
+            "{name}: different tensors"
         );
         for (tensor, values) in &whole.tensors {
             assert!(
@@ -175,7 +177,8 @@ fn updated(divide: &str) -> Vec<Vec<usize>> {
             if after.progress.steps == before.progress.steps {
                 break;
             }
-            // Everything that has a slice's number: its rows of the last layer, its loss, their moments and counters.
+            // Everything with a slice's number: its rows of the last layer, its loss, and their
+            // moments and counters.
             let moved = |k: usize| {
                 let rows = 16 / 4 * (1280 + 1);
                 let of_slice = |c: &EmbeddingCheckpoint| -> Vec<f32> {
@@ -197,7 +200,7 @@ fn updated(divide: &str) -> Vec<Vec<usize>> {
                     all
                 };
                 let (a, b) = (of_slice(before), of_slice(&after));
-                assert!(a.len() > 3 * rows, "moments and centres are there");
+                assert!(a.len() > 3 * rows, "moments and centres are missing");
                 a != b
             };
             updated.push((0..4).filter(|&k| moved(k)).collect());
@@ -218,7 +221,7 @@ fn a_learners_step_updates_its_slice_and_no_other() {
 }
 
 #[test]
-fn a_mixed_batch_updates_the_slices_that_it_has_photos_of() {
+fn a_mixed_batch_updates_the_slices_of_its_photos() {
     let updated = updated(
         "divide={learners=4,cluster_every_n_epochs=1,batches=\"mixed\",cluster_unit=\"identity\"}",
     );
@@ -237,7 +240,7 @@ fn clusters_keep_a_history() {
         .lines()
         .map(|l| serde_json::from_str(l).unwrap())
         .collect();
-    assert_eq!(lines.len(), 3, "three epochs draw from clusters");
+    assert_eq!(lines.len(), 3, "one line per clustering");
     for line in &lines {
         let sizes = line["sizes"].as_array().unwrap();
         assert_eq!(sizes.len(), 4);
@@ -247,7 +250,7 @@ fn clusters_keep_a_history() {
 }
 
 #[test]
-fn every_way_of_training_ends_in_finite_weights() {
+fn every_kind_of_training_ends_with_finite_weights() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 6, 3);
     let ways: [&[&str]; 6] = [
@@ -330,7 +333,7 @@ fn it_stops_early_and_keeps_the_best() {
         "stages=[{epochs=30,height=32,width=64}]",
         "validation_identities=3",
         "patience=2",
-        // No step changes anything, so that the second epoch is no better than the first.
+        // No step changes the weights, so that the second epoch is not better than the first.
         "optimiser={backbone_lr=0.0,head_lr=0.0,loss_lr=0.0}",
         "frozen_norm=true",
         "frozen_blocks=16",
@@ -380,7 +383,7 @@ fn a_run_is_resumed_only_with_its_own_recipe() {
 }
 
 #[test]
-fn it_learns_to_tell_stripes_apart() {
+fn it_learns_to_distinguish_stripes() {
     let dir = tempfile::tempdir().unwrap();
     let data = stripes(dir.path(), 6, 4);
     let settings = [
@@ -409,7 +412,7 @@ fn it_learns_to_tell_stripes_apart() {
 }
 
 #[test]
-fn too_few_whales_or_pairs_say_so() {
+fn too_few_whales_or_pairs_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let error = run(&job(stripes(dir.path(), 1, 3), &dir.path().join("a"), &[])).unwrap_err();
     assert!(matches!(error, TrainError::TooFewPhotos(_)), "{error}");
@@ -487,10 +490,11 @@ fn the_exported_model_is_the_trained_network() {
             .collect();
         let float = float_model(&network, &weights, 64, 96).unwrap();
         let int8 = int8_model(&network, &weights, 64, 96, &photos).unwrap();
-        // Squeeze-and-excitation, a good third of MobileNetV3-Large without its classifier, stays in float.
+        // Squeeze-and-excitation, more than a third of MobileNetV3-Large without its classifier,
+        // stays in float.
         let share = match backbone {
             Backbone::MobilenetV3Large => 0.66,
-            // Of its few blocks most stay in float.
+            // Most of its few blocks stay in float.
             Backbone::Tiny => 0.6,
             _ => 0.33,
         };
@@ -512,8 +516,8 @@ fn the_exported_model_is_the_trained_network() {
                 .unwrap();
             let f32_cosine = cosine(&plain.run(photo.view()).unwrap(), &expected);
             assert!(f32_cosine > 0.99999, "{backbone} {pooling:?}: {f32_cosine}");
-            // Random weights quantise badly; the trained model is held to more, on photos. Hard-swish
-            // and gates propagate more of the error than ReLU6.
+            // Random weights quantise badly; for the trained model tolerances on photos are
+            // tighter. Hard-swish and gates propagate more of the error than ReLU6.
             let least = match backbone {
                 Backbone::MobilenetV3Large => 0.9,
                 _ => 0.97,

@@ -1,4 +1,4 @@
-//! Settings as they are written on a command line.
+//! Parsers for values on a command line.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -1,9 +1,11 @@
-//! Made-up characters, as a set of hand-drawn alphabets would be: known ground to try a trainer on. A network that learns at all
-//! tells characters apart that it never saw, within a minute; comparing pixels does not.
+//! Synthetic characters, like a set of hand-drawn alphabets: an easy data set to test a trainer on.
+//! A network that learns at all separates unseen characters within a minute; comparing pixels does
+//! not.
 //!
-//! [`glyph::Glyph`] (strokes) → [`drawing`] (a hand, a pen, paper) → a folder of PNG files for each character, a form that
-//! [`flukewatch_dataset::Dataset`] reads. In the spirit of Omniglot (Lake et al., *Human-level concept learning through probabilistic
-//! program induction*, Science 2015); nothing is copied from it.
+//! [`glyph::Glyph`] (strokes) → [`drawing`] (hand, pen, paper) → a folder of PNG files for each
+//! character, a layout that [`flukewatch_dataset::Dataset`] reads. In the spirit of Omniglot (Lake
+//! et al., *Human-level concept learning through probabilistic program induction*, Science 2015);
+//! nothing is copied from it.
 
 pub mod drawing;
 pub mod glyph;
@@ -19,24 +21,24 @@ use std::fs;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// The most characters of a set; their numbers have four digits.
+/// Maximum number of characters of a set; numbers have four digits.
 const MOST_CHARACTERS: u32 = 9_999;
-/// The most drawings of a character; their numbers have two digits.
+/// Maximum number of drawings of a character; numbers have two digits.
 const MOST_DRAWINGS: u32 = 99;
 
-/// What is drawn.
+/// A set of drawn characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Characters {
-    /// Everything follows from it.
+    /// Seed of the set; the same seed gives the same drawings.
     pub seed: u64,
-    /// How many characters: numbers 1 to `count`.
+    /// Number of characters, numbered 1 to `count`.
     pub count: u32,
-    /// Drawings of each.
+    /// Number of drawings of each character.
     pub drawings: RangeInclusive<u32>,
 }
 
 impl Characters {
-    /// The name of character `number`: its folder, and its class.
+    /// The name of character `number`: its folder and its class.
     pub fn name(number: u32) -> String {
         format!("character-{number:04}")
     }
@@ -48,10 +50,11 @@ impl Characters {
         drawing::draw(&glyph, rng)
     }
 
-    /// Writes `folder/character-0001/01.png` and so on; `folder` must be empty or not there yet. Returns how many drawings.
+    /// Writes `folder/character-0001/01.png` etc.; `folder` must be empty or missing. Returns the
+    /// number of drawings.
     ///
     /// # Errors
-    /// When a number is out of range, the folder holds something, or a file cannot be written.
+    /// If a number is out of range, the folder is not empty, or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<u32, SynthError> {
         self.check()?;
         create_empty(folder)?;
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_refused_and_nothing_written() {
+    fn numbers_out_of_range_are_errors_and_nothing_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("none");
         for (count, drawings, said) in [

@@ -1,71 +1,71 @@
-//! What can go wrong when a population is drawn.
+//! Errors of synthesis.
 
 use std::path::{Path, PathBuf};
 
-/// Why a population cannot be drawn or written.
+/// Why a population, a video or a set of characters cannot be drawn or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SynthError {
-    /// A number that makes no population.
+    /// A setting is out of range.
     #[error("{what}: {got} is out of range; it must be {allowed}")]
     OutOfRange {
-        /// Which setting.
+        /// The name of the setting.
         what: &'static str,
-        /// What was asked for.
+        /// The given value.
         got: String,
-        /// What is possible.
+        /// The valid range.
         allowed: &'static str,
     },
-    /// Encounters with new whales were asked for where there is none.
+    /// Encounters with new whales were requested, but there are no new whales.
     #[error(
-        "an enrolled fraction of {fraction} leaves encounters for new whales, but there is none: ask for some with --new-whales, or for an enrolled fraction of 1"
+        "an enrolled fraction of {fraction} leaves encounters for new whales, but there are no new whales; set --new-whales, or an enrolled fraction of 1"
     )]
     NoNewWhales {
-        /// The fraction that was asked for.
+        /// The requested fraction.
         fraction: f32,
     },
-    /// Files are in the way.
+    /// The output folder is not empty.
     #[error("{0} is not empty; choose another folder or empty it first (nothing was written)")]
     NotEmpty(PathBuf),
-    /// The file system.
+    /// A file operation failed.
     #[error("{path}: {source}")]
     File {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A picture that cannot be stored.
+    /// A picture cannot be written.
     #[error("{path}: the picture cannot be written: {source}")]
     Picture {
-        /// Which file.
+        /// The output file.
         path: PathBuf,
-        /// Why.
+        /// The encoder's error.
         source: image::ImageError,
     },
-    /// A table or a JSON file that cannot be written.
+    /// A CSV or JSON file cannot be written.
     #[error("{path}: {reason}")]
     Table {
-        /// Which file.
+        /// The output file.
         path: PathBuf,
-        /// Why.
+        /// The encoder's or the operating system's error.
         reason: String,
     },
-    /// A video whose format is unknown.
+    /// The extension of a video file is unknown.
     #[error("{0}: unknown video format; expected a name that ends in .mjpeg or .y4m")]
     UnknownFormat(PathBuf),
-    /// A photo whose fluke was to be shown.
+    /// A photo of the cast cannot be read.
     #[error(transparent)]
     Photo(#[from] flukewatch_dataset::DatasetError),
-    /// No fluke came out of the water in a fair number of tries; another seed helps.
+    /// No try showed enough of a fluke; another seed helps.
     #[error("no picture of {whale} shows enough of its fluke; use another seed")]
     NoVisibleFluke {
-        /// Whose.
+        /// The name of the whale.
         whale: String,
     },
 }
 
 impl SynthError {
-    /// A complaint of the file system about `path`.
+    /// Wraps an I/O error about `path`.
     pub fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         move |source| Self::File {
             path: path.to_owned(),

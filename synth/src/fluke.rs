@@ -1,8 +1,9 @@
 //! Synthetic flukes, and photographs of them.
 //!
-//! [`individual::Individual`] (outline, pigment, scars) → [`skin::Skin`], its underside flat and evenly lit →
-//! [`photograph`], in a [`pose`], before a [`background`], in a [`light`] and behind [`water`], as hard as [`difficulty`] says →
-//! a catalogue of photos ([`album`]) or a camera's frames ([`sequence`]), together a [`population`] with its [`truth`].
+//! [`individual::Individual`] (outline, pigment, scars) → [`skin::Skin`], the underside flat and
+//! evenly lit → [`photograph`] with [`pose`], [`background`], [`light`] and [`water`], drawn from
+//! the ranges of [`difficulty`] → a catalogue of photos ([`album`]) or a camera's frames
+//! ([`sequence`]), together a [`population`] with its [`truth`].
 
 pub mod album;
 pub mod background;

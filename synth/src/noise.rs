@@ -1,4 +1,4 @@
-//! Noise that depends on nothing but a seed and a place: value noise, and sums of its octaves.
+//! Noise as a function of a seed and a position: value noise, and sums of its octaves.
 
 /// A field of smooth random values. The same seed gives the same field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,9 @@ impl Noise {
         mix(top, bottom, ty)
     }
 
-    /// `octaves` fields summed, each at twice the frequency and `gain` times the amplitude of the one before, scaled to
-    /// about -1..=1. Each is turned against the last, so that the lattice does not show.
+    /// `octaves` fields summed, each with twice the frequency and `gain` times the amplitude of the
+    /// previous one, scaled to about -1..=1. Each is rotated against the previous one to hide the
+    /// lattice.
     pub fn octaves(self, mut x: f32, mut y: f32, octaves: u32, gain: f32) -> f32 {
         let (mut sum, mut amplitude, mut total) = (0.0, 1.0, 0.0);
         for octave in 0..octaves {
@@ -32,7 +33,7 @@ impl Noise {
         if total > 0.0 { sum / total } else { 0.0 }
     }
 
-    /// A whole number that looks random, for the pixel or cell (`x`, `y`).
+    /// A pseudo-random integer for the pixel or cell (`x`, `y`).
     pub fn hash(self, x: u32, y: u32) -> u32 {
         let mut h =
             x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77).rotate_left(13) ^ self.0;
@@ -41,7 +42,8 @@ impl Noise {
         h ^ (h >> 16)
     }
 
-    /// A value of roughly normal distribution (mean 0, deviation 1) for the pixel (`x`, `y`): the sum of four uniform bytes.
+    /// A roughly normally distributed value (mean 0, standard deviation 1) for the pixel (`x`,
+    /// `y`): the sum of four uniform bytes.
     pub fn normal(self, x: u32, y: u32) -> f32 {
         let sum: u32 = self
             .hash(x, y)
@@ -57,17 +59,17 @@ impl Noise {
     }
 }
 
-/// From `a` to `b` as `t` goes from 0 to 1.
+/// Linear interpolation from `a` to `b`.
 pub fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
-/// 0 up to `from`, 1 from `to` on, and smooth between them.
+/// 0 up to `from`, 1 from `to` on, smooth in between.
 pub fn step(from: f32, to: f32, x: f32) -> f32 {
     ease(((x - from) / (to - from)).clamp(0.0, 1.0))
 }
 
-/// The whole number at or below `x`. Many times faster than `floor` where the processor has no instruction for that.
+/// `floor(x)`. Many times faster than `floor` on processors without an instruction for that.
 fn below(x: f32) -> i32 {
     let whole = x as i32;
     if whole as f32 > x {
@@ -86,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_smooth_and_bounded_and_its_own() {
+    fn a_field_is_smooth_bounded_and_unique_to_its_seed() {
         let noise = Noise(7);
         let mut differs = 0;
         for i in 0..2000 {
@@ -100,12 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn a_field_has_no_end() {
+    fn a_field_is_defined_everywhere() {
         assert!(Noise(1).at(f32::MAX, -1e30).is_finite());
     }
 
     #[test]
-    fn grain_has_mean_0_and_deviation_1() {
+    fn grain_has_mean_0_and_standard_deviation_1() {
         let values: Vec<f32> = (0..10_000)
             .map(|i| Noise(3).normal(i % 100, i / 100))
             .collect();
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_rises_once() {
+    fn a_step_is_monotonic() {
         assert_eq!(
             (
                 step(1.0, 2.0, 0.5),

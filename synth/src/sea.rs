@@ -1,9 +1,11 @@
-//! The open sea before a boat's camera, drawn fast enough for hours of it: to train and to evaluate the fluke detector.
+//! The open sea as seen by a boat's camera, drawn fast enough for hours of video: to train and to
+//! evaluate the fluke detector.
 //!
-//! A [`surface::Sea`] is drawn from a seed (sea state, horizon, light, glitter, whitecaps) and painted for any point in time. On it
-//! appear distractors ([`actor::Actor`]) and flukes: drawn ones of [`crate::fluke`], or boxes cut out of photos with soft edges
-//! ([`sprite`]) and matched to the colours of the sea. [`scene`] composes a single picture, [`video`] a sequence with its truth,
-//! which [`file`] writes.
+//! A [`surface::Sea`] is drawn from a seed (sea state, horizon, light, glitter, whitecaps) and
+//! painted for any point in time. Distractors ([`actor::Actor`]) and flukes are painted on it:
+//! drawn ones of [`crate::fluke`], or cut-outs of photos with soft edges ([`sprite`]), matched to
+//! the colours of the sea. [`scene`] composes a single picture, [`video`] a sequence with its
+//! truth, which [`file`] writes.
 
 pub mod actor;
 pub mod canvas;

@@ -1,48 +1,49 @@
-//! Where chance comes from: one generator for each thing that is drawn, from the population's seed and the thing's number.
+//! Random generators: one for each item that is drawn, seeded from the population's seed and the
+//! item's number.
 //!
-//! Nothing is drawn from a generator that another thing has used, so that whale 7 is the same in a population of 10 and of
-//! 1,000, and its third photo is the same whatever is drawn before it and on whichever thread.
+//! Items do not share generators: whale 7 is the same in a population of 10 and of 1,000, and its
+//! third photo is the same whatever is drawn before it and on whichever thread.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::ops::RangeInclusive;
 
-/// What is drawn.
+/// What a generator is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// An individual.
+    /// A whale's fluke.
     Individual,
-    /// How many photos of a whale the catalogue holds.
+    /// The number of photos of a whale in the catalogue.
     PhotoCount,
-    /// A photo for the catalogue.
+    /// A photo of the catalogue.
     CataloguePhoto,
-    /// A photo for the queries.
+    /// A photo of the queries.
     QueryPhoto,
-    /// Which whales the camera meets.
+    /// The whales of the camera sequences.
     Meetings,
     /// A camera sequence.
     Sequence,
     /// A frame of a camera sequence.
     Frame,
-    /// A made-up character.
+    /// A synthetic character.
     Glyph,
-    /// How many drawings of a character there are.
+    /// The number of drawings of a character.
     DrawingCount,
     /// A drawing of a character.
     Drawing,
-    /// A square of waves.
+    /// A wave tile.
     Ripples,
-    /// A sea.
+    /// A sea with light and weather.
     Sea,
-    /// A picture of the sea, with what is on it.
+    /// A picture of the sea with distractors and flukes.
     SeaScene,
-    /// A film of the sea.
+    /// A video of the sea.
     SeaFilm,
-    /// A photo that is placed on a sea.
+    /// A photo that is composited onto a sea.
     Placing,
 }
 
-/// The generator for one thing: `whole` and `part` are numbers that tell it from others of its purpose, such as whale and
+/// The generator of one item, identified within its purpose by `whole` and `part`, e.g. whale and
 /// photo.
 pub fn generator(seed: u64, purpose: Purpose, whole: u32, part: u32) -> ChaCha8Rng {
     let mut key = [0; 32];
@@ -53,18 +54,18 @@ pub fn generator(seed: u64, purpose: Purpose, whole: u32, part: u32) -> ChaCha8R
     ChaCha8Rng::from_seed(key)
 }
 
-/// An interval from which a strength is drawn, both ends included.
+/// An interval from which a value is drawn, both ends included.
 pub type Span = RangeInclusive<f32>;
 
-/// Draws as the synthetic flukes need them.
+/// Distributions for drawing.
 pub trait Draw {
-    /// Anywhere in `span`, evenly.
+    /// Uniform in `span`.
     fn within(&mut self, span: &Span) -> f32;
-    /// Anywhere in `span`, small values more often: `skew` 2 puts half of them in the lowest quarter.
+    /// In `span`, small values more often: with `skew` 2 half of them are in the lowest quarter.
     fn low_within(&mut self, span: &Span, skew: f32) -> f32;
-    /// From -`most` to `most`, values near 0 more often (a triangle).
+    /// From -`most` to `most`, triangular, values near 0 more often.
     fn around_zero(&mut self, most: f32) -> f32;
-    /// True for a share `probability` of draws.
+    /// True with `probability`.
     fn chance(&mut self, probability: f32) -> bool;
 }
 
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_thing_has_its_own_generator() {
+    fn each_item_has_its_own_generator() {
         let first =
             |seed, purpose, whole, part| generator(seed, purpose, whole, part).random::<u64>();
         let one = first(1, Purpose::Individual, 1, 0);

@@ -8,27 +8,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const FOLDER: &str = ".tools/arm64";
-/// The package that stands for Debian's newest kernel.
+/// The meta-package that depends on Debian's newest kernel.
 const NEWEST_KERNEL: &str = "linux-image-arm64";
 
 /// An unpacked kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kernel {
-    /// Where it is unpacked.
+    /// Folder of the unpacked package.
     pub(crate) folder: PathBuf,
-    /// Its version, as `6.1.0-56-arm64`.
+    /// Version, e.g. `6.1.0-56-arm64`.
     pub(crate) version: String,
 }
 
 impl Kernel {
-    /// Its image.
     pub(crate) fn image(&self) -> PathBuf {
         self.folder
             .join("boot")
             .join(format!("vmlinuz-{}", self.version))
     }
 
-    /// The one that is unpacked in `folder`.
+    /// Finds the kernel that is unpacked in `folder`.
     fn in_folder(folder: &Path) -> anyhow::Result<Self> {
         let modules = folder.join("lib/modules");
         let version = fs::read_dir(&modules)
@@ -49,10 +48,10 @@ impl Kernel {
     }
 }
 
-/// The folder in which `package` is unpacked; it is fetched where it is missing.
+/// The folder of the unpacked `package`; downloads it if it is missing.
 ///
 /// # Errors
-/// Where there is no Debian, or the package cannot be fetched.
+/// If this is not Debian, or the package cannot be downloaded.
 pub(crate) fn package(checkout: &Checkout, package: &str) -> anyhow::Result<PathBuf> {
     let folder = checkout.path(FOLDER).join(package);
     if !folder.is_dir() {
@@ -61,10 +60,10 @@ pub(crate) fn package(checkout: &Checkout, package: &str) -> anyhow::Result<Path
     Ok(folder)
 }
 
-/// Debian's kernel, with what says which of its modules need which.
+/// Debian's kernel with its module dependencies (`modules.dep`).
 ///
 /// # Errors
-/// As [`package`].
+/// See [`package`].
 pub(crate) fn kernel(checkout: &Checkout) -> anyhow::Result<Kernel> {
     let folder = checkout.path(FOLDER).join(NEWEST_KERNEL);
     if !folder.is_dir() {
@@ -72,8 +71,9 @@ pub(crate) fn kernel(checkout: &Checkout) -> anyhow::Result<Kernel> {
         let shown = checkout
             .ask(apt(checkout, "apt-cache").args(["show", &format!("{NEWEST_KERNEL}:arm64")]))
             .unwrap_or_default();
-        let name = image_of(&shown)
-            .with_context(|| format!("Debian's package {NEWEST_KERNEL} names no kernel"))?;
+        let name = image_of(&shown).with_context(|| {
+            format!("Debian's package {NEWEST_KERNEL} does not depend on a kernel image")
+        })?;
         unpack(checkout, name, &folder)?;
     }
     let kernel = Kernel::in_folder(&folder)?;
@@ -82,7 +82,7 @@ pub(crate) fn kernel(checkout: &Checkout) -> anyhow::Result<Kernel> {
         .join(&kernel.version)
         .join("modules.dep");
     if !listed.is_file() {
-        let depmod = debian::find("depmod").context("there is no depmod")?;
+        let depmod = debian::find("depmod").context("depmod not found; install kmod")?;
         checkout.run(
             checkout
                 .program(depmod)
@@ -94,16 +94,16 @@ pub(crate) fn kernel(checkout: &Checkout) -> anyhow::Result<Kernel> {
     Ok(kernel)
 }
 
-/// The modules of `kernel` that must be loaded for `wanted`, in this order.
+/// The modules of `kernel` to load for `wanted`, in load order.
 ///
 /// # Errors
-/// When the kernel lacks one.
+/// If the kernel lacks one.
 pub(crate) fn modules(
     checkout: &Checkout,
     kernel: &Kernel,
     wanted: &[&str],
 ) -> anyhow::Result<Vec<PathBuf>> {
-    let modprobe = debian::find("modprobe").context("there is no modprobe")?;
+    let modprobe = debian::find("modprobe").context("modprobe not found; install kmod")?;
     let mut files: Vec<PathBuf> = vec![];
     for module in wanted {
         let shown = checkout
@@ -124,7 +124,7 @@ pub(crate) fn modules(
     Ok(files)
 }
 
-/// The files of `insmod /lib/modules/.. options`; what is built in needs none.
+/// The files of `insmod /lib/modules/.. options`; built-in modules have no file.
 fn loaded(shown: &str) -> Vec<PathBuf> {
     let file = |line: &str| {
         let mut words = line.split_whitespace();
@@ -133,7 +133,8 @@ fn loaded(shown: &str) -> Vec<PathBuf> {
     shown.lines().filter_map(file).collect()
 }
 
-/// The kernel's own package, from what apt shows of the one that stands for the newest. The first is the newest.
+/// The package of the newest kernel image, from `apt-cache show` of the meta-package. The first
+/// entry is the newest.
 fn image_of(shown: &str) -> Option<&str> {
     let depends = shown
         .lines()
@@ -144,7 +145,7 @@ fn image_of(shown: &str) -> Option<&str> {
         .find(|name| name.starts_with("linux-image-"))
 }
 
-/// An apt of our own beside the system's: it has the system's sources and knows packages of both processors.
+/// A private apt state with the system's sources, for packages of both architectures.
 fn apt(checkout: &Checkout, program: &str) -> Command {
     let state = checkout.path(FOLDER).join("apt");
     let mut command = checkout.program(program);
@@ -167,11 +168,11 @@ fn apt(checkout: &Checkout, program: &str) -> Command {
     command
 }
 
-/// Fetches the lists of packages, which takes seconds.
+/// Downloads the package lists, which takes seconds.
 fn update(checkout: &Checkout) -> anyhow::Result<()> {
     if debian::find("apt-get").is_none() || debian::find("dpkg-deb").is_none() {
         bail!(
-            "Debian's packages for aarch64 are needed, and this is no Debian: apt-get or dpkg-deb is missing"
+            "Debian's packages for aarch64 cannot be downloaded: apt-get or dpkg-deb is missing; run this on Debian"
         );
     }
     for folder in ["apt/lists/partial", "apt/cache/archives/partial"] {
@@ -182,9 +183,9 @@ fn update(checkout: &Checkout) -> anyhow::Result<()> {
     checkout.run(apt(checkout, "apt-get").arg("update"))
 }
 
-/// Whole or not at all: it is unpacked beside its place and then moved there.
+/// Unpacks next to `folder` and then renames, so that `folder` is complete if it exists.
 fn unpack(checkout: &Checkout, package: &str, folder: &Path) -> anyhow::Result<()> {
-    println!("    apt-get fetches {package} for aarch64");
+    println!("    downloading {package} for aarch64 with apt-get");
     let part = folder.with_extension("part");
     if part.exists() {
         fs::remove_dir_all(&part)?;
@@ -203,7 +204,7 @@ fn unpack(checkout: &Checkout, package: &str, folder: &Path) -> anyhow::Result<(
         .flatten()
         .map(|entry| entry.path())
         .find(|path| path.extension().is_some_and(|e| e == "deb"))
-        .with_context(|| format!("apt-get fetched no {package}"))?;
+        .with_context(|| format!("apt-get did not download {package}"))?;
     checkout.run(
         checkout
             .program("dpkg-deb")
@@ -222,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_kernel_is_the_first_that_apt_shows() {
+    fn the_newest_kernel_is_the_first_entry_of_apt() {
         let shown = "Package: linux-image-arm64\nVersion: 6.1.192-2\n\
             Depends: linux-image-6.1.0-56-arm64 (= 6.1.192-2), other\n\n\
             Package: linux-image-arm64\nDepends: linux-image-6.1.0-50-arm64 (= 6.1.176-1)\n";
@@ -231,14 +232,14 @@ mod tests {
     }
 
     #[test]
-    fn modules_are_loaded_in_the_order_of_modprobe() {
+    fn modules_are_loaded_in_modprobes_order() {
         let shown = "insmod /k/lib/modules/6/virtio.ko \nbuiltin mc\ninsmod /k/lib/modules/6/vivid.ko n_devs=1\n";
         let files = ["/k/lib/modules/6/virtio.ko", "/k/lib/modules/6/vivid.ko"];
         assert_eq!(loaded(shown), files.map(PathBuf::from));
     }
 
     #[test]
-    fn a_kernel_without_an_image_is_none() {
+    fn a_kernel_without_an_image_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Kernel::in_folder(folder.path()).is_err());
         fs::create_dir_all(folder.path().join("lib/modules/6.1.0-9-arm64")).unwrap();

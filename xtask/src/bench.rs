@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: figures that the documentation may claim, measured on this machine beside what others use.
+//! `cargo xtask bench`: measurements that the documentation quotes, compared with other software.
 
 mod boat;
 mod cores;
@@ -21,7 +21,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Measure Flukewatch on this machine, beside what others use.
+/// Measure Flukewatch on this machine, compared with other software.
 #[derive(Args)]
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Bench {
     Day(day::BenchDayArgs),
 }
 
-/// Runs the measurement that was asked for.
+/// Runs the selected measurement.
 pub(crate) fn run(args: &BenchArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     match &args.bench {
         Bench::Train(args) => train::run(args, checkout),
@@ -62,19 +62,19 @@ fn build(checkout: &Checkout) -> anyhow::Result<()> {
     checkout.run(&mut cargo)
 }
 
-/// The programs and an example, as they are shipped.
+/// Builds release programs and an example.
 fn build_example(checkout: &Checkout, example: &str) -> anyhow::Result<()> {
     let mut cargo = checkout.cargo();
     cargo.args(["build", "--release", "--workspace", "--bins"]);
     checkout.run(cargo.args(["--example", example]))
 }
 
-/// Whether a target is reached, in a word.
+/// Whether a target is met, as a word.
 fn verdict(met: bool) -> &'static str {
     if met { "met" } else { "missed" }
 }
 
-/// Makes `folder`, without what an earlier measurement left in it.
+/// Creates `folder`, removing the files of an earlier measurement.
 fn empty(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)
@@ -83,7 +83,7 @@ fn empty(folder: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("{} cannot be created", folder.display()))
 }
 
-/// The middle of `values`, or the mean of the two middle ones; not a number where there is none.
+/// The median of `values`; NaN if there are none.
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

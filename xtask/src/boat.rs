@@ -1,4 +1,5 @@
-//! `cargo xtask boat`: the boat's real program on an emulated aarch64 computer with a camera, and shore beside it.
+//! `cargo xtask boat`: the boat's real program on an emulated aarch64 computer with a camera, and
+//! shore on this machine.
 
 mod config;
 mod console;
@@ -24,13 +25,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// Boot an emulated boat with a camera, and see its sightings reach shore.
+/// Boot an emulated boat with a camera, and check that its sightings reach shore.
 ///
-/// QEMU boots Debian's kernel for aarch64 with its camera driver for tests, vivid, and runs the very program that `cargo xtask cross`
-/// builds, with the shipped model. Drawn flukes are written to the driver's output, which it hands on to its camera: the boat captures them
-/// through Video4Linux2, matches them with drawn whales that were enrolled, and publishes to the broker of a station on this machine. In the
-/// middle the camera is unplugged for a while. What is needed from Debian and PyPI lies below .tools; packages that run here
-/// (qemu-system-arm, kmod, cpio) are installed where xtask may.
+/// QEMU boots Debian's kernel for aarch64 with the test camera driver vivid, and runs the program
+/// that `cargo xtask cross` builds, with the shipped model. Drawn flukes are written to the
+/// driver's output, which it feeds to its camera: the boat captures them through Video4Linux2,
+/// matches them with enrolled drawn whales, and publishes to the broker of a station on this
+/// machine. In the middle the camera is unplugged for a while. Packages from Debian and PyPI are
+/// unpacked below .tools; packages that run on this machine (qemu-system-arm, kmod, cpio) are
+/// installed if xtask may.
 #[derive(Args)]
 #[command(after_help = "\
 The last line is
@@ -38,20 +41,21 @@ The last line is
 
 Exit codes: 0 at least one sighting is stored and none is lost; 1 otherwise; 130 interrupted.")]
 pub(crate) struct BoatArgs {
-    /// Another bundle than the shipped one, to embed with
+    /// Bundle with the model to embed with, instead of the shipped one
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
-    /// A folder with the programs flukewatch and flukewatch-shore for this machine, instead of building them
+    /// Folder with the programs flukewatch and flukewatch-shore for this machine, instead of
+    /// building them
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
-    /// Seconds after which the emulated boat is given up
+    /// Timeout of the emulated boat in seconds
     #[arg(long, default_value_t = 900)]
     patience: u64,
 }
 
-/// The bundle that comes with Flukewatch.
+/// The shipped bundle.
 const SHIPPED: &str = "models/humpback-lite0";
-/// Where everything of a run lies.
+/// Folder of all files of a run.
 const FOLDER: &str = ".tools/boat";
 const TOOLS: [Tool; 4] = [
     Tool {
@@ -71,9 +75,9 @@ const TOOLS: [Tool; 4] = [
         package: "cpio",
     },
 ];
-/// Lines of the console that are shown when something fails.
+/// Number of console lines that an error shows.
 const TAIL: usize = 40;
-/// How often the console is looked at.
+/// Polling interval of the console.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Builds, boots and compares.
@@ -84,7 +88,7 @@ pub(crate) fn run(args: &BoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
         .unwrap_or_else(|| checkout.path(SHIPPED));
     let model = model
         .canonicalize()
-        .with_context(|| format!("there is no bundle {}", model.display()))?;
+        .with_context(|| format!("bundle {} not found", model.display()))?;
     let folder = DemoFolder::claim(&checkout.path(FOLDER))?;
     let mut steps = Steps::new();
     let outcome = play(&mut steps, checkout, &folder, &model, args)?;
@@ -108,12 +112,12 @@ fn play(
     model: &Path,
     args: &BoatArgs,
 ) -> anyhow::Result<Outcome> {
-    steps.required("QEMU and what packs a kernel's first file system", || {
+    steps.required("install QEMU, kmod and cpio", || {
         debian::require(checkout, &TOOLS)
     })?;
     let edge = cross::build(steps, checkout)?;
     let examples = steps.required(
-        "what plays pictures into a camera and tries its driver, for aarch64",
+        "build the camera player and the driver test for aarch64",
         || {
             let mut cargo = cross::zigbuild(checkout, "zigbuild");
             cargo.args(["--package", "flukewatch-edge"]);
@@ -123,7 +127,9 @@ fn play(
         },
     )?;
     let [workstation, station] = programs(steps, checkout, args)?;
-    let debian = steps.required("Debian's kernel for aarch64", || Debian::fetch(checkout))?;
+    let debian = steps.required("download Debian's kernel for aarch64", || {
+        Debian::fetch(checkout)
+    })?;
     let (whales, bundle) = (folder.path("whales"), folder.path("whales.flukebundle"));
     let encounters = steps.required("draw whales and enrol them with the bundle", || {
         encounter::draw(checkout, &workstation, &whales)?;
@@ -134,7 +140,7 @@ fn play(
         let photos = whales.join("catalogue");
         Shore::start(checkout, &station, folder, &bundle, &photos)
     })?;
-    let memory = steps.required("pack the emulated computer", || {
+    let memory = steps.required("pack the initial file system", || {
         let aboard = Aboard {
             edge: &edge,
             examples: &examples,
@@ -145,7 +151,7 @@ fn play(
         };
         guest::pack(checkout, &folder.path(""), &debian, &aboard)
     })?;
-    let report = steps.required("let the emulated boat watch, and shore listen", || {
+    let report = steps.required("run the emulated boat", || {
         let limit = Duration::from_secs(args.patience);
         let log = folder.path("console.log");
         boot(checkout, &debian, &memory, &log, &mut shore, limit).inspect_err(|_| {
@@ -154,7 +160,7 @@ fn play(
             eprintln!("The end of {}:\n{tail}", log.display());
         })
     })?;
-    steps.required("compare what the boat says with what shore has", || {
+    steps.required("compare the boat's sightings with those on shore", || {
         for line in report.lines() {
             println!("    {line}");
         }
@@ -171,7 +177,7 @@ fn play(
     })
 }
 
-/// The workstation's and shore's programs, for this machine.
+/// The programs of workstation and shore, for this machine.
 fn programs(
     steps: &mut Steps,
     checkout: &Checkout,
@@ -181,12 +187,12 @@ fn programs(
     if let Some(folder) = &args.programs {
         let programs = NAMES.map(|name| folder.join(name));
         for program in &programs {
-            ensure!(program.is_file(), "there is no {}", program.display());
+            ensure!(program.is_file(), "{} not found", program.display());
         }
         return Ok(programs);
     }
     steps.required(
-        "shore's and the workstation's programs, for this machine",
+        "build the programs of shore and workstation for this machine",
         || {
             println!("    (takes minutes the first time)");
             let mut cargo = checkout.cargo();
@@ -200,7 +206,7 @@ fn programs(
     Ok(NAMES.map(|name| checkout.built(name)))
 }
 
-/// Boots and waits for the end, which the boat brings about itself.
+/// Boots and waits until the boat powers off.
 fn boot(
     checkout: &Checkout,
     debian: &Debian,
@@ -226,7 +232,7 @@ fn boot(
         shore.show_new()?;
         if began.elapsed() > limit {
             bail!(
-                "the emulated boat did not end within {} s; --patience gives it more",
+                "the emulated boat did not end within {} s; increase --patience",
                 limit.as_secs()
             );
         }
@@ -241,19 +247,19 @@ fn boot(
     Ok(report)
 }
 
-/// A console may hold bytes that are no text.
+/// The console as text; invalid UTF-8 is replaced.
 fn read(log: &Path) -> anyhow::Result<String> {
     let bytes = fs::read(log).with_context(|| format!("{} cannot be read", log.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A sighting beside the whale that was shown; its camera bears the whale's name.
+/// A sighting next to the whale that was shown; the camera has the whale's name.
 fn judged(sighting: &Sighting, encounters: &[Encounter]) -> String {
     let shown = encounters.iter().find(|v| v.whale == sighting.camera);
     let kind = match shown.map(|v| v.enrolled) {
         Some(true) => "enrolled",
         Some(false) => "new",
-        None => "never shown",
+        None => "not shown",
     };
     format!(
         "sighting {}: {} ({kind}); the boat: {sighting}",

@@ -1,4 +1,4 @@
-//! The checkout that xtask works in, and programs run in it.
+//! The checkout that xtask works in, and commands to run in it.
 
 use crate::child::Child;
 use crate::interrupt::Interrupt;
@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-/// The root folder of the checkout, and whether the user wants to stop.
+/// The root folder of the checkout, with the interrupt flag.
 pub(crate) struct Checkout {
     root: PathBuf,
     interrupt: Interrupt,
@@ -17,17 +17,18 @@ pub(crate) struct Checkout {
 impl Checkout {
     /// The checkout that this xtask belongs to.
     pub(crate) fn new(interrupt: Interrupt) -> anyhow::Result<Self> {
-        // Cargo sets the variable at run time to where the sources are now, which may have moved since they were compiled.
+        // Cargo sets the variable at run time to the current location of the sources, which may
+        // have moved since they were compiled.
         let package = std::env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = package.parent().context("xtask lies in no folder")?;
+        let root = package.parent().context("xtask has no parent folder")?;
         Ok(Self {
             root: root.to_owned(),
             interrupt,
         })
     }
 
-    /// A checkout anywhere, for tests.
+    /// A checkout in any folder, for tests.
     #[cfg(test)]
     pub(crate) fn at(root: &Path) -> Self {
         Self {
@@ -36,37 +37,36 @@ impl Checkout {
         }
     }
 
-    /// Where `inside` lies.
+    /// The absolute path of `inside`.
     pub(crate) fn path(&self, inside: impl AsRef<Path>) -> PathBuf {
         self.root.join(inside)
     }
 
-    /// Whether the user wants to stop.
     pub(crate) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
-    /// A program, to be run in the root folder.
+    /// A command that runs a program in the root folder.
     pub(crate) fn program(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(&self.root);
         command
     }
 
-    /// The Cargo that started xtask.
+    /// A command that runs the Cargo that started xtask.
     pub(crate) fn cargo(&self) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         self.program(PathBuf::from(cargo))
     }
 
-    /// Where Cargo puts what it makes.
+    /// Cargo's target folder.
     pub(crate) fn target(&self) -> PathBuf {
         let target = std::env::var_os("CARGO_TARGET_DIR")
             .map_or_else(|| PathBuf::from("target"), PathBuf::from);
         self.path(target)
     }
 
-    /// A program that Cargo has built with the profile `release`.
+    /// Path of a program that Cargo has built with the profile `release`.
     pub(crate) fn built(&self, program: &str) -> PathBuf {
         self.target().join("release").join(program)
     }
@@ -76,10 +76,10 @@ impl Checkout {
         Child::start(&name_of(command), command, &self.interrupt)
     }
 
-    /// Runs a program to its end; what it prints goes where xtask's own output goes.
+    /// Runs a program to its end; its output goes to that of xtask.
     ///
     /// # Errors
-    /// When it ends with anything but 0.
+    /// If it does not exit with 0.
     pub(crate) fn run(&self, command: &mut Command) -> anyhow::Result<()> {
         let status = self.start(command)?.wait(|| Ok(()))?;
         check_success(&name_of(command), status)
@@ -88,7 +88,7 @@ impl Checkout {
     /// Runs a program and calls `line` for each line of its standard output.
     ///
     /// # Errors
-    /// When it ends with anything but 0.
+    /// If it does not exit with 0.
     pub(crate) fn run_lines(
         &self,
         command: &mut Command,
@@ -107,7 +107,8 @@ impl Checkout {
         check_success(&name_of(command), status)
     }
 
-    /// Runs a program quietly; `None` where it cannot be started or fails, else its standard output.
+    /// Runs a program without showing its output; returns its standard output, or `None` if it
+    /// cannot be started or fails.
     pub(crate) fn ask(&self, command: &mut Command) -> Option<String> {
         let out = command
             .stdin(Stdio::null())
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_told_though_the_program_fails() {
+    fn lines_are_passed_on_even_if_the_program_fails() {
         let here = Checkout::at(Path::new("."));
         let mut lines = vec![];
         let script = "printf 'one\\ntwo \\nthree'; exit 4";

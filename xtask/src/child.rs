@@ -7,12 +7,13 @@ use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often a running program is polled.
+/// Polling interval of a running program.
 const LOOK: Duration = Duration::from_millis(30);
-/// How long a program may take to end after SIGTERM, before it is killed.
+/// Time to end after SIGTERM, before SIGKILL.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// A program at work, in a process group of its own, so that it is ended together with what it started. Dropped, it is ended.
+/// A running program in its own process group, so that it can be ended together with its children.
+/// Ended on drop.
 pub(crate) struct Child {
     name: String,
     process: std::process::Child,
@@ -20,7 +21,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts `command`, without standard input; `name` is for messages.
+    /// Starts `command` without standard input; `name` is for messages.
     pub(crate) fn start(
         name: &str,
         command: &mut Command,
@@ -44,24 +45,24 @@ impl Child {
         })
     }
 
-    /// The process, which is also the number of its group.
+    /// The process number, which is also that of its group.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// What it prints, where its standard output was piped; the first caller gets it.
+    /// The piped standard output, if any; only the first call returns it.
     pub(crate) fn stdout(&mut self) -> Option<ChildStdout> {
         self.process.stdout.take()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if it has ended.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         self.process
             .try_wait()
             .with_context(|| format!("cannot wait for {}", self.name))
     }
 
-    /// Waits until it ends, and calls `meanwhile` again and again. An interrupt ends both.
+    /// Waits until it ends, and calls `meanwhile` repeatedly. An interrupt ends both.
     pub(crate) fn wait(
         mut self,
         mut meanwhile: impl FnMut() -> anyhow::Result<()>,
@@ -76,7 +77,7 @@ impl Child {
         }
     }
 
-    /// Tells it and what it started to end, and sees to it that it does.
+    /// Ends the process group: SIGTERM, and SIGKILL after the grace period.
     fn end(&mut self) {
         if !matches!(self.process.try_wait(), Ok(None)) {
             return;
@@ -93,7 +94,7 @@ impl Child {
         let _ = self.process.wait();
     }
 
-    /// The process may have ended meanwhile, which is what the signal is for.
+    /// Errors are ignored: the process may have ended meanwhile.
     fn signal_group(&self, signal: Signal) {
         let _ = kill_process_group(Pid::from_child(&self.process), signal);
     }
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     #[cfg(target_os = "linux")]
-    fn what_is_dropped_ends_with_what_it_started() {
+    fn a_dropped_child_ends_with_its_own_children() {
         let script = "sleep 600 & echo $!; wait";
         let mut child =
             Child::start("the shell", &mut shell(script), &Interrupt::default()).unwrap();
@@ -137,16 +138,13 @@ mod tests {
         drop(child);
         let dropped = Instant::now();
         while runs(&pid) {
-            assert!(
-                dropped.elapsed() < GRACE,
-                "sleep {pid} outlives who started it"
-            );
+            assert!(dropped.elapsed() < GRACE, "sleep {pid} outlives its parent");
             std::thread::sleep(LOOK);
         }
     }
 
     #[test]
-    fn the_exit_code_is_told() {
+    fn the_exit_code_is_returned() {
         let child = Child::start("sh", &mut shell("exit 7"), &Interrupt::default()).unwrap();
         assert_eq!(child.wait(|| Ok(())).unwrap().code(), Some(7));
     }
@@ -170,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn a_missing_program_is_named() {
         let mut command = Command::new("no-such-program");
         let error = Child::start("the boat", &mut command, &Interrupt::default())
             .err()

@@ -15,11 +15,12 @@ use std::process::{Command, ExitCode};
 
 /// Build the boat's program for aarch64, and test it in an emulator.
 ///
-/// The program goes to target/aarch64-unknown-linux-gnu/boat/flukewatch-edge, stripped, and is checked: for aarch64,
-/// no library but the system's, no glibc newer than 2.31, that of JetPack 5, and at most 30 MB. Cargo links with zig, from PyPI into
-/// .tools/zig; Rust's standard library for aarch64 comes from rustup. Then unit tests of `common` and `edge` run in QEMU's user mode
-/// (Debian's qemu-user-static, with a glibc for aarch64 in .tools/arm64), but for those that an emulator is too slow for; the
-/// last lines say which.
+/// Writes the stripped program to target/aarch64-unknown-linux-gnu/boat/flukewatch-edge and checks
+/// it: for aarch64, only system libraries, no glibc newer than 2.31 (JetPack 5), at most 30 MB.
+/// Cargo links with zig, from PyPI in .tools/zig; Rust's standard library for aarch64 comes from
+/// rustup. Then runs the unit tests of `common` and `edge` in QEMU's user mode (Debian's
+/// qemu-user-static, with a glibc for aarch64 in .tools/arm64), except those that the emulator
+/// cannot run or is too slow for; the last lines list them.
 #[derive(Args)]
 #[command(after_help = "\
 Exit codes: 0 built, and all tests passed; 1 failure, named in the summary; 130 interrupted.")]
@@ -29,15 +30,15 @@ pub(crate) struct CrossArgs {
     no_tests: bool,
 }
 
-/// Rust's name of the boat's processor and system.
+/// Rust's name of the boat's target.
 pub(crate) const TARGET: &str = "aarch64-unknown-linux-gnu";
-/// Cargo's profile for programs of boats, in the workspace's Cargo.toml.
+/// Cargo's profile for programs of boats; see the workspace's Cargo.toml.
 const PROFILE: &str = "boat";
-/// The number of the processor in ELF files.
+/// `EM_AARCH64` in ELF files.
 const MACHINE: u16 = 183;
-/// The most that the program may take, in bytes.
+/// Maximum size of the program in bytes.
 const MOST: u64 = 30_000_000;
-/// What others may have set for a linker of their own; zig takes their place.
+/// Environment variables of other linkers, which zig replaces.
 const OTHERS: [&str; 4] = [
     "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
     "CC_aarch64_unknown_linux_gnu",
@@ -65,9 +66,9 @@ pub(crate) fn run(args: &CrossArgs, checkout: &Checkout) -> anyhow::Result<ExitC
     })
 }
 
-/// The steps that build the boat's program; gives where it is.
+/// The steps that build the boat's program; returns its path.
 pub(crate) fn build(steps: &mut Steps, checkout: &Checkout) -> anyhow::Result<PathBuf> {
-    steps.required("Rust's standard library for aarch64", || {
+    steps.required("install Rust's standard library for aarch64", || {
         standard_library(checkout)
     })?;
     steps.required(ZIG_STEP, || ZIG.install(checkout))?;
@@ -83,18 +84,18 @@ pub(crate) fn build(steps: &mut Steps, checkout: &Checkout) -> anyhow::Result<Pa
     Ok(program)
 }
 
-/// Where Cargo puts what it builds for the boat.
+/// A path in Cargo's target folder for the boat.
 pub(crate) fn built(checkout: &Checkout, inside: &str) -> PathBuf {
     checkout.target().join(TARGET).join(PROFILE).join(inside)
 }
 
-/// A command of Cargo that builds for the boat and links with zig.
+/// A Cargo command that builds for the boat and links with zig.
 pub(crate) fn zigbuild(checkout: &Checkout, command: &str) -> Command {
     let programs = checkout.path(ZIG.folder).join("bin");
     let mut cargo = checkout.program(programs.join("cargo-zigbuild"));
     let target = format!("{TARGET}.{}.{}", GLIBC.0, GLIBC.1);
     cargo.args([command, "--profile", PROFILE, "--target", &target]);
-    // It looks for the Python that has zig.
+    // Path of the Python that has zig.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
     if let Ok(path) = std::env::join_paths(folders) {
@@ -106,7 +107,7 @@ pub(crate) fn zigbuild(checkout: &Checkout, command: &str) -> Command {
     cargo
 }
 
-/// Rust's own part of every program, which Rust installs for one processor at first.
+/// Installs Rust's standard library for the boat's target.
 fn standard_library(checkout: &Checkout) -> anyhow::Result<()> {
     let there = || {
         let folder = checkout.ask(checkout.program("rustc").args([
@@ -126,7 +127,7 @@ fn standard_library(checkout: &Checkout) -> anyhow::Result<()> {
         .ask(checkout.program("rustup").arg("--version"))
         .is_some()
     {
-        println!("    rustup installs it");
+        println!("    installing it with rustup");
         checkout.run(checkout.program("rustup").args(["target", "add", TARGET]))?;
     }
     if there().is_none() {
@@ -159,7 +160,7 @@ fn look(program: &Path) -> anyhow::Result<String> {
     ))
 }
 
-/// Gives the glibc that is needed.
+/// Returns the required version of glibc.
 fn check(requirements: &Requirements, bytes: u64) -> anyhow::Result<(u32, u32)> {
     ensure!(
         requirements.machine == MACHINE,
@@ -168,7 +169,7 @@ fn check(requirements: &Requirements, bytes: u64) -> anyhow::Result<(u32, u32)> 
     );
     let glibc = requirements
         .glibc()?
-        .context("it needs no glibc, so it is no usual program")?;
+        .context("it does not link to glibc; expected a dynamically linked program")?;
     ensure!(
         glibc <= GLIBC,
         "it needs glibc {}.{}, JetPack 5 has {}.{}",
@@ -182,11 +183,11 @@ fn check(requirements: &Requirements, bytes: u64) -> anyhow::Result<(u32, u32)> 
         .iter()
         .find(|l| !SYSTEM.contains(&l.as_str()));
     if let Some(library) = foreign {
-        bail!("it links to {library}, which a boat may not have");
+        bail!("it links to {library}, which may be missing on a boat");
     }
     ensure!(
         bytes <= MOST,
-        "it takes {:.1} MB, {:.0} are allowed",
+        "it has {:.1} MB, at most {:.0} MB are allowed",
         bytes as f64 / 1e6,
         MOST as f64 / 1e6
     );
@@ -212,9 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_a_boat_cannot_run_is_refused() {
+    fn a_program_that_a_boat_cannot_run_is_an_error() {
         assert_eq!(check(&good(), MOST).unwrap(), (2, 30));
-        let refusal = |change: fn(&mut Requirements), bytes| {
+        let error = |change: fn(&mut Requirements), bytes| {
             let mut requirements = good();
             change(&mut requirements);
             check(&requirements, bytes).unwrap_err().to_string()
@@ -222,27 +223,27 @@ mod tests {
         let newer = |d: &mut Requirements| {
             d.versions.insert("GLIBC_2.34".into());
         };
-        assert_eq!(refusal(newer, 1), "it needs glibc 2.34, JetPack 5 has 2.31");
+        assert_eq!(error(newer, 1), "it needs glibc 2.34, JetPack 5 has 2.31");
         let linked = |d: &mut Requirements| {
             d.libraries.insert("libssl.so.3".into());
         };
-        assert!(refusal(linked, 1).contains("links to libssl.so.3"));
-        assert!(refusal(|d| d.machine = 62, 1).contains("processor 62"));
-        assert!(refusal(|d| d.versions.clear(), 1).contains("no glibc"));
-        let large = refusal(|_| {}, 31_000_000);
-        assert_eq!(large, "it takes 31.0 MB, 30 are allowed");
+        assert!(error(linked, 1).contains("links to libssl.so.3"));
+        assert!(error(|d| d.machine = 62, 1).contains("processor 62"));
+        assert!(error(|d| d.versions.clear(), 1).contains("not link to glibc"));
+        let large = error(|_| {}, 31_000_000);
+        assert_eq!(large, "it has 31.0 MB, at most 30 MB are allowed");
     }
 
     #[test]
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-    fn this_machines_own_program_is_not_the_boats() {
+    fn a_program_for_this_machine_is_an_error() {
         let own = std::env::current_exe().unwrap();
         let said = format!("{:#}", look(&own).unwrap_err());
         assert!(said.ends_with("it is for processor 62, not 183"), "{said}");
     }
 
     #[test]
-    fn a_standard_library_is_there_with_its_file() {
+    fn a_standard_library_is_found_by_its_file() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!has_std(&folder.path().join("none")));
         assert!(!has_std(folder.path()));

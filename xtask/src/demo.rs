@@ -27,26 +27,27 @@ use std::process::ExitCode;
 
 /// Run the whole pipeline on this machine: whales, boat, shore, and the station's page.
 ///
-/// Draws synthetic whales, enrols half of them with the shipped bundle, starts shore with its own broker, lets a boat meet known and new
-/// whales, shows each sighting as it reaches shore, and compares all of them with the truth. Needs no libtorch and no network once
-/// Cargo has its crates.
+/// Draws synthetic whales, enrols half of them with the shipped bundle, starts shore with its own
+/// broker, runs a boat that encounters known and new whales, prints each sighting that reaches
+/// shore, and compares all of them with the truth. Needs no libtorch, and no network once Cargo has
+/// downloaded its crates.
 #[derive(Args)]
 #[command(after_help = "\
 The last lines are
   demo: P published, S stored, L lost, C of N right
-and where the page is. Right is a whale of the catalogue by its name, or a whale that it does not hold as new.
+and the address of the page. Right means: a whale of the catalogue by its name, another one as new.
 
-Exit codes: 0 nothing was lost and at least 80 % are right; 1 otherwise; 130 interrupted before that was known.")]
+Exit codes: 0 nothing was lost and at least 80 % are right; 1 otherwise; 130 interrupted before the comparison.")]
 pub(crate) struct DemoArgs {
     /// End after the check instead of serving the page until Ctrl-C
     #[arg(long)]
     no_serve: bool,
-    /// Another bundle than the shipped one, to embed with
+    /// Bundle with the model to embed with, instead of the shipped one
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
 }
 
-/// The bundle that comes with Flukewatch.
+/// The shipped bundle.
 pub(crate) const SHIPPED: &str = "models/humpback-lite0";
 
 /// Runs the demo. Shore is ended however this ends.
@@ -57,10 +58,10 @@ pub(crate) fn run(args: &DemoArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
         .unwrap_or_else(|| checkout.path(SHIPPED));
     let model = model
         .canonicalize()
-        .with_context(|| format!("there is no bundle {}", model.display()))?;
+        .with_context(|| format!("bundle {} not found", model.display()))?;
     let folder = DemoFolder::claim(&checkout.path("demo"))?;
     println!(
-        "Demo: builds the programs, draws whales, runs a boat and a shore station. Nothing has to be installed."
+        "Demo: builds the programs, draws whales, runs a boat and a shore station. Nothing needs to be installed."
     );
 
     let mut steps = Steps::new();
@@ -89,7 +90,7 @@ pub(crate) fn run(args: &DemoArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
     }
 }
 
-/// Runs all steps. The station still runs when this returns.
+/// Runs all steps. The station is still running when this returns.
 pub(crate) fn play(
     steps: &mut Steps,
     checkout: &Checkout,
@@ -97,7 +98,7 @@ pub(crate) fn play(
     model: &Path,
 ) -> anyhow::Result<(Shore, Outcome)> {
     steps.required("build the programs (minutes, the first time)", || {
-        // The selection of `cargo xtask test` and of the README: nothing that is built here is built again there.
+        // The same selection as `cargo xtask test` and the README, so that nothing is built twice.
         let build = ["build", "--release", "--workspace", "--bins"];
         checkout.run(checkout.cargo().args(build))?;
         println!("    flukewatch, flukewatch-edge and flukewatch-shore are in target/release");

@@ -1,8 +1,8 @@
-//! How durations and counts are written for people.
+//! Formats durations and counts.
 
 use std::time::Duration;
 
-/// `0.4 s`, `12 s`, `3 min 05 s`.
+/// Formats a duration, e.g. `0.4 s`, `12 s`, `3 min 05 s`.
 pub(crate) fn format_duration(d: Duration) -> String {
     let seconds = d.as_secs();
     match seconds {

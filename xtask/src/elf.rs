@@ -1,18 +1,18 @@
-//! What a program or a shared library requirements of the system that loads it, read from its ELF file.
+//! What a program or a shared library requires of the system, read from its ELF file.
 
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeSet;
 
-/// What stands in the file's tables.
+/// The requirements and exports in an ELF file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Requirements {
     /// `EM_X86_64` (62) or `EM_AARCH64` (183).
     pub(crate) machine: u16,
-    /// Versions of symbols, as `GLIBC_2.17`.
+    /// Versions of symbols, e.g. `GLIBC_2.17`.
     pub(crate) versions: BTreeSet<String>,
-    /// Libraries that must be there.
+    /// Required libraries (`DT_NEEDED`).
     pub(crate) libraries: BTreeSet<String>,
-    /// Functions that it gives.
+    /// Exported functions.
     pub(crate) functions: BTreeSet<String>,
 }
 
@@ -25,11 +25,11 @@ impl Requirements {
     /// Reads a 64-bit little-endian ELF file.
     ///
     /// # Errors
-    /// When the bytes are no such file.
+    /// If the bytes are not such a file.
     pub(crate) fn read(file: &[u8]) -> anyhow::Result<Self> {
         ensure!(
             file.starts_with(b"\x7fELF\x02\x01"),
-            "it is no 64-bit little-endian ELF file"
+            "it is not a 64-bit little-endian ELF file"
         );
         let mut requirements = Self {
             machine: u16_at(file, 18)?,
@@ -72,10 +72,10 @@ impl Requirements {
         Ok(requirements)
     }
 
-    /// The highest version of glibc that is demanded, as `(2, 17)`.
+    /// The highest required version of glibc, e.g. `(2, 17)`.
     ///
     /// # Errors
-    /// When a version is not of that form.
+    /// If a version is not of that form.
     pub(crate) fn glibc(&self) -> anyhow::Result<Option<(u32, u32)>> {
         let mut highest = None;
         for version in self
@@ -85,7 +85,7 @@ impl Requirements {
         {
             let mut parts = version.split('.').map(str::parse::<u32>);
             let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
-                bail!("GLIBC_{version} is no version of glibc");
+                bail!("GLIBC_{version} is not a version of glibc");
             };
             highest = highest.max(Some((major, minor)));
         }
@@ -93,7 +93,7 @@ impl Requirements {
     }
 }
 
-/// A chain of libraries, and for each a chain of versions.
+/// A linked list of libraries, each with a linked list of versions.
 fn read_versions(
     bytes: &[u8],
     strings: &[u8],
@@ -146,7 +146,7 @@ impl Section {
     }
 }
 
-const CUT: &str = "the ELF file is cut off";
+const CUT: &str = "the ELF file is truncated";
 
 fn bytes_at<const N: usize>(bytes: &[u8], at: usize) -> anyhow::Result<[u8; N]> {
     let rest = bytes.get(at..).context(CUT)?;
@@ -166,8 +166,11 @@ fn u64_at(bytes: &[u8], at: usize) -> anyhow::Result<u64> {
 }
 
 fn usize_of(number: u64) -> anyhow::Result<usize> {
-    // So far below the largest number that no sum of a few of them overflows.
-    ensure!(number < 1 << 40, "the ELF file says sizes that no file has");
+    // Small enough that no sum of a few such numbers overflows.
+    ensure!(
+        number < 1 << 40,
+        "the ELF file has an invalid size or offset"
+    );
     Ok(number as usize)
 }
 
@@ -183,7 +186,7 @@ mod tests {
 
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    fn this_very_program_is_read() {
+    fn the_tests_own_program_is_parsed() {
         let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         let requirements = Requirements::read(&file).unwrap();
         assert!(

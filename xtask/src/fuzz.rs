@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: what reads bytes from outside, searched for an input that it does not survive.
+//! `cargo xtask fuzz`: fuzzes everything that parses untrusted bytes.
 
 mod build;
 mod log;
@@ -15,59 +15,65 @@ use std::num::NonZero;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Search for input that the readers of bytes from outside do not survive.
+/// Fuzz the parsers of untrusted bytes.
 ///
-/// Builds the targets in fuzz/fuzz_targets with what steers libFuzzer compiled in, all on stable Rust with the system's C++ compiler, and
-/// lets each search for a while, from well-formed inputs on that it makes itself. It looks for panics (sums that overflow and broken
-/// assertions among them), for more than 2 GB of memory and for more than 20 seconds over one input. There is no AddressSanitizer, which
-/// stable Rust does not have.
+/// Builds the targets in fuzz/fuzz_targets with libFuzzer's instrumentation, all on stable Rust
+/// with the system's C++ compiler, and fuzzes each for a while, starting from well-formed inputs
+/// that the targets generate. Finds panics (including overflows and failed assertions), more than 2
+/// GB of memory and more than 20 seconds for one input. There is no AddressSanitizer, which stable
+/// Rust lacks.
 ///
-/// What a target found worth knowing is kept in fuzz/corpus, and the next search goes on from there; its log lies in fuzz/target/logs.
-/// An input that was not survived is kept in fuzz/artifacts, and tried first from then on, until it is survived or removed.
+/// Inputs that increase coverage are kept in fuzz/corpus, from which the next run starts; logs are
+/// in fuzz/target/logs. Inputs that fail are kept in fuzz/artifacts, and tried first until they
+/// pass or are removed.
 #[derive(Args)]
 #[command(after_help = "\
 Targets:
-  bundle    a bundle in one file, with all its parts; also with sizes and checksums made right
+  bundle    a bundle in one file, with all its parts; also with corrected sizes and checksums
   config    the boat's configuration
   video     MJPEG, Y4M and AVI
-  gpsd      what gpsd says
-  jpeg      a camera's JPEG, and a photo's file
-  message   what shore takes from its broker, and the boat's acks
-  nmea      what comes over a receiver's serial line
-  pixels    a camera's uncompressed frame
+  gpsd      reports of gpsd
+  jpeg      JPEG frames of a camera, and photo files
+  message   messages to shore, and the boat's acks
+  nmea      sentences on a receiver's serial line
+  pixels    uncompressed frames of a camera
 
 Examples:
-  cargo xtask fuzz                         all of them, a minute each
+  cargo xtask fuzz                         all targets, a minute each
   cargo xtask fuzz jpeg video --seconds 3600
-  cargo xtask fuzz nmea --seed 7           the same search each time, as long as fuzz/corpus/nmea is empty
+  cargo xtask fuzz nmea --seed 7           reproducible while fuzz/corpus/nmea is empty
 
-Exit codes: 0 nothing was found; 1 something was, and the last lines say what and how to run it again; 130 interrupted.")]
+Exit codes: 0 no findings; 1 findings, listed in the last lines with the command that reproduces each; 130 interrupted.")]
 pub(crate) struct FuzzArgs {
     /// Only these targets
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// How long each target searches
+    /// Duration of each target in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=604_800))]
     seconds: u32,
-    /// How many targets search at a time [default: as many as there are cores]
+    /// Number of targets that run in parallel [default: number of cores]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZero<usize>>,
-    /// Where chance starts; 0 for another place each time
+    /// Seed; 0 for a different one each time
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u32,
 }
 
-/// Builds and searches.
+/// Builds and fuzzes.
 pub(crate) fn run(args: &FuzzArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let targets = target::chosen(checkout, &args.targets)?;
     let mut steps = Steps::new();
-    steps.required("fuzz targets", || {
+    steps.required("build the fuzz targets", || {
         println!("    (takes minutes the first time)");
         build::build(checkout, &targets)
     })?;
     let jobs = args.jobs.map_or_else(cores, NonZero::get);
     let long = Duration::from_secs(args.seconds.into());
-    let what = format!("{} searches of {}", targets.len(), format_duration(long));
+    let what = format!(
+        "fuzz {} targets for {} each",
+        targets.len(),
+        format_duration(long)
+    );
     let done = steps.required(&what, || {
         let search = Search {
             seconds: args.seconds,
@@ -85,7 +91,7 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Says what came of it all.
+/// Prints findings and the summary.
 fn report(done: &[Searched]) -> ExitCode {
     let runs: u64 = done.iter().map(|s| s.log.runs).sum();
     let bad: Vec<&Searched> = done.iter().filter(|s| !s.is_good()).collect();
@@ -101,7 +107,7 @@ fn report(done: &[Searched]) -> ExitCode {
     }
 }
 
-/// A folder for files of ours, made where it is missing.
+/// A folder in the checkout, created if it is missing.
 fn folder(checkout: &Checkout, inside: &str) -> anyhow::Result<std::path::PathBuf> {
     let path = checkout.path("fuzz").join(inside);
     std::fs::create_dir_all(&path)

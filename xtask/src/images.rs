@@ -17,9 +17,9 @@ const CHROMIUM: Tool = Tool {
     package: "chromium",
 };
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a page may load and run, in Chromium's virtual time.
+/// Time limit for loading a page, in Chromium's virtual time.
 const LOAD_MILLISECONDS: u32 = 3000;
-/// The limit of a picture in the repository.
+/// Maximum size of a picture in the repository.
 const MAX_BYTES: u64 = 400_000;
 
 /// Take the screenshots of the documents

@@ -1,15 +1,16 @@
-//! Interrupts (Ctrl-C, SIGTERM, SIGHUP): a flag that every wait checks, so that child processes end before xtask does.
+//! Interrupts (Ctrl-C, SIGTERM, SIGHUP): a flag that every wait checks, so that child processes end
+//! before xtask does.
 
 use anyhow::Context;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// Whether xtask was asked to stop.
+/// Whether xtask was interrupted; shared by all waits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
-/// xtask was asked to stop.
+/// The error of an interrupted command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Interrupted;
 
@@ -22,7 +23,7 @@ impl std::fmt::Display for Interrupted {
 impl std::error::Error for Interrupted {}
 
 impl Interrupt {
-    /// Listens to Ctrl-C, to SIGTERM, and to the terminal being closed.
+    /// Listens for SIGINT (Ctrl-C), SIGTERM and SIGHUP.
     pub(crate) fn on_signals() -> anyhow::Result<Self> {
         let asked = Self::default();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -32,12 +33,11 @@ impl Interrupt {
         Ok(asked)
     }
 
-    /// Whether it was asked.
     pub(crate) fn asked(&self) -> bool {
         self.0.load(Relaxed)
     }
 
-    /// An error once it was asked.
+    /// Returns an error after an interrupt.
     pub(crate) fn check(&self) -> Result<(), Interrupted> {
         if self.asked() {
             Err(Interrupted)

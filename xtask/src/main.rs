@@ -1,6 +1,7 @@
 //! `cargo xtask`: set-up, tests, demo and measurements of Flukewatch, one command each.
 //!
-//! It runs the other crates' programs and depends on none of them, so that it starts within seconds on a fresh clone.
+//! It runs the other crates' programs and depends on none of them, so that it starts within seconds
+//! on a fresh clone.
 
 mod arm64;
 mod bench;
@@ -40,7 +41,7 @@ Examples:
   cargo xtask boat      run that program on an emulated boat with a camera
   cargo xtask shim      build the TensorRT shims for boats with an NVIDIA GPU
   cargo xtask fuzz      fuzz everything that parses untrusted bytes, a minute for each target
-  cargo xtask images    the screenshots of the documents, taken from a run of the demo
+  cargo xtask images    take the documents' screenshots from a run of the demo
   cargo xtask bench train    compare training speed and memory with PyTorch
   cargo xtask bench search   compare catalogue search with faiss and usearch
 
@@ -99,7 +100,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_is_valid() {
         Cli::command().debug_assert();
     }
 }

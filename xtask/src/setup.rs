@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what Cargo cannot fetch.
+//! `cargo xtask setup`: installs the dependencies that Cargo cannot fetch.
 
 pub(crate) mod debian;
 pub(crate) mod environment;
@@ -13,13 +13,15 @@ use crate::steps::Steps;
 use clap::Args;
 use std::process::ExitCode;
 
-/// Install what Cargo cannot fetch: libtorch for the trainer, ONNX Runtime, TensorRT-RTX and mosquitto for tests.
+/// Install what Cargo cannot fetch: libtorch for the trainer, ONNX Runtime, TensorRT-RTX and
+/// mosquitto for tests.
 ///
-/// libtorch comes from PyPI's torch package into .libtorch, ONNX Runtime and TensorRT-RTX (250 MB) into .tools; nothing outside of this folder is touched but
-/// for Debian's packages mosquitto and, where pip is missing, python3-pip and python3-venv. What is there already stays.
+/// libtorch comes from PyPI's torch package into .libtorch, ONNX Runtime and TensorRT-RTX (250 MB)
+/// into .tools. Outside of this folder only Debian's packages mosquitto and, if pip is missing,
+/// python3-pip and python3-venv are installed. Existing installations are kept.
 #[derive(Args)]
 pub(crate) struct SetupArgs {
-    /// libtorch with everything that training on an NVIDIA GPU needs: 4.7 GB instead of 1.2 GB
+    /// Install libtorch with CUDA, for training on an NVIDIA GPU: 4.7 GB instead of 1.2 GB
     #[arg(long, conflicts_with = "no_torch")]
     cuda: bool,
     /// Skip libtorch; everything but training works without it
@@ -27,7 +29,7 @@ pub(crate) struct SetupArgs {
     no_torch: bool,
 }
 
-/// Installs what is missing.
+/// Installs missing dependencies.
 pub(crate) fn run(args: &SetupArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     if !args.no_torch {
@@ -47,26 +49,26 @@ pub(crate) fn run(args: &SetupArgs, checkout: &Checkout) -> anyhow::Result<ExitC
     })
 }
 
-/// The step that installs libtorch where it is missing.
+/// The step that installs libtorch if it is missing.
 pub(crate) fn libtorch_step(
     steps: &mut Steps,
     checkout: &Checkout,
     form: libtorch::Form,
 ) -> anyhow::Result<()> {
-    steps.required("libtorch, for the trainer", || {
+    steps.required("install libtorch for the trainer", || {
         libtorch::install(checkout, form)
     })
 }
 
-/// The steps that install what only tests use. Each may fail: then tests are skipped.
+/// The steps that install what only tests use. If one fails, its tests are skipped.
 pub(crate) fn test_tools(steps: &mut Steps, checkout: &Checkout) -> anyhow::Result<()> {
-    steps.optional("ONNX Runtime, for comparing inference engines", || {
+    steps.optional("install ONNX Runtime, to compare inference engines", || {
         onnx_runtime::ONNX_RUNTIME.install(checkout)
     })?;
-    steps.optional("TensorRT-RTX, for checking models", || {
+    steps.optional("install TensorRT-RTX, to check models", || {
         tensorrt_rtx::TENSORRT_RTX.install(checkout)
     })?;
-    steps.optional("mosquitto, an external broker", || {
+    steps.optional("install mosquitto, an external broker", || {
         mosquitto::install(checkout)
     })?;
     Ok(())

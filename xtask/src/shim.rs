@@ -1,4 +1,5 @@
-//! `cargo xtask shim`: the small libraries through which the boat's program speaks to TensorRT, one for each of its major versions.
+//! `cargo xtask shim`: the shim libraries between the boat's program and TensorRT, one for each of
+//! its major versions.
 
 mod headers;
 
@@ -16,27 +17,31 @@ use std::process::{Command, ExitCode};
 
 /// Compile the shims for TensorRT, for x86-64 and aarch64.
 ///
-/// They go to target/shims, in a folder for each processor; docs/tensorrt.md says where they belong on the boat. The headers of TensorRT
-/// 10 and 11 come with the crate trtx-sys; for another TensorRT set TENSORRT_INCLUDE_DIR to the folder with its NvInfer.h, as
-/// /usr/include/aarch64-linux-gnu on a Jetson. The compiler is zig, from PyPI into .tools/zig. Neither CUDA nor TensorRT is needed. Each shim is
-/// held against its promise: our functions and no others, no library but the system's, no glibc newer than 2.31, that of JetPack 5.
+/// Writes them to target/shims, in a folder for each processor; docs/tensorrt.md says where they
+/// belong on the boat. The headers of TensorRT 10 and 11 come with the crate trtx-sys; for another
+/// TensorRT set TENSORRT_INCLUDE_DIR to the folder with its NvInfer.h, e.g.
+/// /usr/include/aarch64-linux-gnu on a Jetson. The compiler is zig, from PyPI in .tools/zig.
+/// Neither CUDA nor TensorRT is needed. Each shim is checked: exactly our functions, only system
+/// libraries, no glibc newer than 2.31 (JetPack 5).
 #[derive(Args)]
 #[command(after_help = "\
-Exit codes: 0 all are there; 1 something failed, and the summary says what; 130 interrupted.")]
+Exit codes: 0 success; 1 failure, named in the summary; 130 interrupted.")]
 pub(crate) struct ShimArgs {
-    /// Only for this machine and with its own compiler, c++ or what CXX names: no zig
+    /// Compile only for this machine, with c++ or the compiler in CXX instead of zig
     #[arg(long)]
     native: bool,
 }
 
-/// The processors of boats, and their numbers in ELF files.
+/// The processors of boats, with their numbers in ELF files.
 const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
 /// Compiles the shims.
 pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    let all = steps.required("TensorRT's headers", || look(checkout))?;
+    let all = steps.required("find TensorRT's headers", || look(checkout))?;
     if args.native {
-        steps.check("shims for this machine", || native(checkout, &all))?;
+        steps.check("compile the shims for this machine", || {
+            native(checkout, &all)
+        })?;
     } else {
         steps.required(ZIG_STEP, || ZIG.install(checkout))?;
         for_boats(&mut steps, checkout, &all)?;
@@ -49,14 +54,14 @@ pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
     })
 }
 
-/// With zig, for both processors.
+/// Compiles with zig, for both processors.
 fn for_boats(
     steps: &mut Steps,
     checkout: &Checkout,
     all: &[Headers],
 ) -> Result<(), crate::interrupt::Interrupted> {
     for (processor, machine) in PROCESSORS {
-        steps.check(&format!("shims for {processor}"), || {
+        steps.check(&format!("compile the shims for {processor}"), || {
             println!("    (the first time zig compiles its C++ library, which takes minutes)");
             all.iter()
                 .try_for_each(|headers| cross(checkout, headers, processor, machine))
@@ -65,21 +70,22 @@ fn for_boats(
     Ok(())
 }
 
-/// For `cargo xtask test`: the shims for this machine and for boats. Gives why there are none, where headers or a compiler are missing.
+/// For `cargo xtask test`: the shims for this machine and for boats. Returns a reason if headers or
+/// a compiler are missing.
 pub(crate) fn test_step(
     steps: &mut Steps,
     checkout: &Checkout,
 ) -> Result<Option<String>, crate::interrupt::Interrupted> {
     let mut found = vec![];
     let mut skipped = None;
-    steps.optional("TensorRT's headers, to compile its shims", || {
+    steps.optional("find TensorRT's headers, to compile its shims", || {
         let looked = look(checkout);
         skipped = looked.as_ref().err().map(|e| format!("{e:#}"));
         found = looked?;
         Ok(())
     })?;
     if skipped.is_none() {
-        steps.check("shims for TensorRT, for this machine", || {
+        steps.check("compile the TensorRT shims for this machine", || {
             native(checkout, &found)
         })?;
         steps.optional(ZIG_STEP, || {
@@ -105,7 +111,7 @@ fn look(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
     Ok(all)
 }
 
-/// With the machine's own compiler, whose C++ library and glibc are then the shim's too.
+/// Compiles with the machine's own compiler, so that the shim requires its C++ library and glibc.
 fn native(checkout: &Checkout, all: &[Headers]) -> anyhow::Result<()> {
     let compiler = std::env::var_os("CXX").unwrap_or_else(|| "c++".into());
     for headers in all {
@@ -144,7 +150,7 @@ fn cross(
     Ok(())
 }
 
-/// Where a shim goes.
+/// The output path of a shim.
 fn place(checkout: &Checkout, processor: &str, major: u32) -> anyhow::Result<PathBuf> {
     let folder = checkout.target().join("shims").join(processor);
     fs::create_dir_all(&folder)
@@ -167,7 +173,7 @@ fn compile<'a>(
             "-shared",
             "-fvisibility=hidden",
         ])
-        // int8 and fp16 are said by flags that TensorRT 10 calls old and 8 knows no other way for.
+        // int8 and fp16 are set with flags that TensorRT 10 has deprecated and TensorRT 8 requires.
         .args([
             "-Wall",
             "-Wextra",
@@ -231,7 +237,7 @@ fn check(
         .iter()
         .find(|l| !SYSTEM.contains(&l.as_str()))
     {
-        bail!("it links to {library}, which a boat may not have");
+        bail!("it links to {library}, which may be missing on a boat");
     }
     check_functions(requirements, functions)
 }
@@ -247,7 +253,7 @@ fn check_functions(
         .cloned()
         .collect();
     if &ours != functions {
-        bail!("it gives the functions {ours:?}, the header declares {functions:?}");
+        bail!("it exports the functions {ours:?}; the header declares {functions:?}");
     }
     Ok(())
 }
@@ -269,7 +275,7 @@ mod tests {
         }
     }
 
-    fn refusal(change: impl FnOnce(&mut Requirements)) -> String {
+    fn error(change: impl FnOnce(&mut Requirements)) -> String {
         let mut requirements = good();
         change(&mut requirements);
         check(&requirements, 183, &set(&["flukewatch_trt_abi"]))
@@ -278,18 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn a_shim_that_a_boat_cannot_load_is_refused() {
+    fn a_shim_that_a_boat_cannot_load_is_an_error() {
         check(&good(), 183, &set(&["flukewatch_trt_abi"])).unwrap();
-        let newer = refusal(|d| {
+        let newer = error(|d| {
             d.versions.insert("GLIBC_2.34".into());
         });
         assert_eq!(newer, "it needs glibc 2.34, JetPack 5 has 2.31");
-        let linked = refusal(|d| {
+        let linked = error(|d| {
             d.libraries.insert("libnvinfer.so.10".into());
         });
         assert!(linked.contains("links to libnvinfer.so.10"), "{linked}");
-        assert!(refusal(|d| d.machine = 62).contains("processor 62"));
-        let without = refusal(|d| d.functions.clear());
+        assert!(error(|d| d.machine = 62).contains("processor 62"));
+        let without = error(|d| d.functions.clear());
         assert!(without.contains("the header declares"), "{without}");
     }
 

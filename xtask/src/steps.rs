@@ -1,10 +1,10 @@
-//! Steps of a command: prints a title before each and its duration after, and a summary at the end.
+//! Steps of a command: prints a title before each, its duration after, and a summary at the end.
 
 use crate::duration::format_duration;
 use crate::interrupt::Interrupted;
 use std::time::{Duration, Instant};
 
-/// What has been done so far.
+/// The record of the steps of a command.
 pub(crate) struct Steps {
     began: Instant,
     done: Vec<Done>,
@@ -20,12 +20,11 @@ struct Done {
 enum Outcome {
     Done,
     Failed,
-    /// It failed, and the command can continue without it.
+    /// Failed, and the command can continue without it.
     Skipped,
 }
 
 impl Steps {
-    /// Nothing yet.
     pub(crate) fn new() -> Self {
         Self {
             began: Instant::now(),
@@ -33,7 +32,7 @@ impl Steps {
         }
     }
 
-    /// Runs a step; returns its failure to the caller.
+    /// Runs a step; returns its error to the caller.
     pub(crate) fn required<T>(
         &mut self,
         what: &str,
@@ -69,7 +68,8 @@ impl Steps {
         result
     }
 
-    /// Runs a step; a failure is recorded and the next step can follow. Only an interrupt is returned.
+    /// Runs a step; a failure is recorded and the next step can follow. Only an interrupt is
+    /// returned.
     pub(crate) fn check(
         &mut self,
         what: &str,
@@ -87,7 +87,7 @@ impl Steps {
         continue_unless_interrupted(self.record(Outcome::Skipped, what, step))
     }
 
-    /// How long it has been.
+    /// Time since the command started.
     pub(crate) fn elapsed(&self) -> Duration {
         self.began.elapsed()
     }
@@ -97,12 +97,12 @@ impl Steps {
         self.done.iter().any(|d| d.outcome == Outcome::Failed)
     }
 
-    /// Whether every step succeeded, optional ones too.
+    /// Whether every step succeeded, including optional ones.
     pub(crate) fn all_done(&self) -> bool {
         self.done.iter().all(|d| d.outcome == Outcome::Done)
     }
 
-    /// A line for each step, and all together.
+    /// A line for each step, and the total.
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();
         for Done {
@@ -119,7 +119,7 @@ impl Steps {
             text += &format!("  {outcome:<6}  {:>12}  {what}\n", format_duration(*took));
         }
         text + &format!(
-            "  {:<6}  {:>12}  in all",
+            "  {:<6}  {:>12}  total",
             "",
             format_duration(self.elapsed())
         )
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_remembered_and_others_follow() {
+    fn a_failure_is_recorded_and_others_follow() {
         let mut steps = Steps::new();
         assert_eq!(steps.required("one", || Ok(1)).unwrap(), 1);
         assert!(!steps.any_failed());

@@ -14,12 +14,14 @@ use clap::Args;
 pub(crate) use counts::TestCounts;
 use std::process::{Command, ExitCode};
 
-/// The trainer and its tests.
+/// Packages of the trainer and its tests.
 pub(crate) const WITH_TRAINER: &str = "flukewatch-host/train,flukewatch-tests/train";
 
-/// Run all checks: format, dependencies between crates, module graph, lints, unit tests, end-to-end tests.
+/// Run all checks: format, dependencies between crates, module graph, lints, unit tests, end-to-end
+/// tests.
 ///
-/// Installs missing tools (see `cargo xtask setup --help`), and lists the tests that are skipped because data or tools are missing.
+/// Installs missing tools (see `cargo xtask setup --help`), and lists the tests that are skipped
+/// because data or tools are missing.
 #[derive(Args)]
 #[command(after_help = "\
 Exit codes: 0 success; 1 failure, named in the summary; 130 interrupted.")]
@@ -27,7 +29,8 @@ pub(crate) struct TestArgs {
     /// Skip what needs libtorch: the trainer and its tests
     #[arg(long)]
     no_torch: bool,
-    /// Check only what needs no build: format, dependencies between crates, circles in the module graph
+    /// Run only the checks that need no build: format, dependencies between crates, circles in the
+    /// module graph
     #[arg(long)]
     no_build: bool,
 }
@@ -69,7 +72,7 @@ pub(crate) fn run(args: &TestArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
     })
 }
 
-/// What needs no build.
+/// The checks that need no build.
 fn check_sources(steps: &mut Steps, checkout: &Checkout) -> Result<(), Interrupted> {
     steps.check("format", || {
         checkout.run(checkout.cargo().args(["fmt", "--all", "--check"]))?;
@@ -77,7 +80,9 @@ fn check_sources(steps: &mut Steps, checkout: &Checkout) -> Result<(), Interrupt
         checkout.run(checkout.cargo().args(targets))
     })?;
     steps.check("dependencies between crates", || graph::check(checkout))?;
-    steps.check("no circle in the module graph", || circles::check(checkout))
+    steps.check("no circles in the module graph", || {
+        circles::check(checkout)
+    })
 }
 
 fn check_builds(
@@ -86,7 +91,7 @@ fn check_builds(
     trainer: bool,
     counts: &mut TestCounts,
 ) -> Result<(), Interrupted> {
-    // One profile and one selection of packages for all, so that each dependency is compiled once.
+    // One profile and one package selection for all, so that each dependency is compiled once.
     let cargo = |command: &str, trainer: bool| -> Command {
         let mut cargo = checkout.cargo();
         cargo.args([command, "--release", "--workspace"]);

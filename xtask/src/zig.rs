@@ -2,13 +2,13 @@
 
 use crate::setup::environment::Environment;
 
-/// zig, and what lets Cargo link with it.
+/// The Python environment of zig and cargo-zigbuild.
 pub(crate) const ZIG: Environment = Environment {
     folder: ".tools/zig",
     packages: &["ziglang==0.17.1", "cargo-zigbuild==0.24.0"],
 };
-/// The step that installs it.
-pub(crate) const ZIG_STEP: &str = "zig, which compiles for other processors";
+/// Title of the step that installs it.
+pub(crate) const ZIG_STEP: &str = "install zig, a cross compiler";
 /// The oldest glibc of a boat: that of JetPack 5.
 pub(crate) const GLIBC: (u32, u32) = (2, 31);
 /// The libraries that every system has.

@@ -21,7 +21,7 @@ fn main() {
         .collect();
     let image = Tensor::from_shape(shape, &image).unwrap().into_tvalue();
     let mut state = model.into_runnable().unwrap().spawn().unwrap();
-    turns::take("tract as it comes", started, || {
+    turns::take("unmodified tract", started, || {
         std::hint::black_box(state.run(tvec![image.clone()]).unwrap());
     });
 }

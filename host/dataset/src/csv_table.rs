@@ -279,7 +279,7 @@ mod tests {
             error("image,identity,date\na.jpg,A,2024-06-19\nb.jpg,A,19/06/2024\n"),
             "t.csv:3: '19/06/2024' is not a date; expected year-month-day, e.g. 2024-06-19, or nothing"
         );
-        assert_eq!(error("image,identity\n"), "t.csv holds no photo");
+        assert_eq!(error("image,identity\n"), "t.csv contains no photos");
     }
 
     #[test]

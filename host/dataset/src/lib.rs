@@ -32,7 +32,7 @@ pub struct LabelledPhoto {
     pub region: Option<PixelBox>,
     /// Day of capture, if known.
     pub date: Option<Date>,
-    /// Encounter, if known.
+    /// Name of the encounter, if known; equal for its photos.
     pub encounter: Option<String>,
 }
 
@@ -47,42 +47,42 @@ pub enum DatasetError {
         /// What the system reports.
         source: std::io::Error,
     },
-    /// A missing column.
+    /// A required column is missing.
     #[error(
         "{path}:1: no column '{column}' in the header '{found}'; expected image,identity[,x0,y0,x1,y1] or Image,Id"
     )]
     Column {
-        /// The table.
+        /// Path of the table.
         path: PathBuf,
         /// Name of the column.
         column: &'static str,
-        /// The header.
+        /// The first line of the table.
         found: String,
     },
-    /// An invalid line.
+    /// A line of the table is invalid.
     #[error("{path}:{line}: {reason}")]
     Line {
-        /// The table.
+        /// Path of the table.
         path: PathBuf,
-        /// Line from 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is wrong.
+        /// What is wrong with the line.
         reason: String,
     },
     /// A photo of the table that does not exist.
     #[error("{path}:{line}: photo {photo} not found in {folder}")]
     NoPhoto {
-        /// The table.
+        /// Path of the table.
         path: PathBuf,
-        /// Line from 1.
+        /// Line number, from 1.
         line: u64,
         /// Name of the photo.
         photo: String,
         /// Folder of the photos.
         folder: PathBuf,
     },
-    /// No photo.
-    #[error("{0} holds no photo")]
+    /// The table or folder has no photos.
+    #[error("{0} contains no photos")]
     Empty(PathBuf),
     /// A photo that cannot be decoded.
     #[error("{path}: {source}")]
@@ -94,7 +94,7 @@ pub enum DatasetError {
     },
 }
 
-/// Labelled photos.
+/// Labelled photos, in the order of their table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dataset {
     /// The photos, in the order of the table.
@@ -103,7 +103,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Reads a table or a folder of folders. The photos of a table are in `photos`, by default in
-    /// the folder beside it with the same name; none is opened yet.
+    /// the folder next to it with the same name; none is opened yet.
     ///
     /// # Errors
     /// If something is missing or malformed.

@@ -21,9 +21,9 @@ pub enum ClassifierError {
     /// The file is not a classifier, or it is damaged.
     #[error("{path} is not a classifier of flukewatch ensemble classify: {why}")]
     Format {
-        /// The file.
+        /// Path of the classifier.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the file.
         why: String,
     },
     /// A bundle has another model than in training.
@@ -31,9 +31,9 @@ pub enum ClassifierError {
         "bundle {position} is {got}, but the classifier was trained on {expected}; pass the same bundles in the same order"
     )]
     OtherModel {
-        /// Counted from 1.
+        /// Position of the bundle, from 1.
         position: usize,
-        /// The bundle's name.
+        /// Name of the given bundle.
         got: String,
         /// The name of the bundle in training.
         expected: String,
@@ -43,9 +43,9 @@ pub enum ClassifierError {
     Count {
         /// The number in training.
         expected: usize,
-        /// Their names.
+        /// Names of the bundles in training.
         names: String,
-        /// The number given.
+        /// Number of given bundles.
         got: usize,
     },
 }
@@ -57,7 +57,7 @@ pub struct Source {
     pub name: String,
     /// The SHA-256 of its model.
     pub model: String,
-    /// Its weight.
+    /// Weight of its embedding, above 0.
     pub weight: f32,
 }
 
@@ -90,11 +90,11 @@ pub struct About {
 /// Features → projection → softmax → five guesses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Classifier {
-    /// Its metadata.
+    /// Models, whales and thresholds, stored as metadata of the file.
     pub about: About,
-    /// To fewer features.
+    /// Projection to fewer features, if any.
     pub(super) projection: Option<Pca>,
-    /// Over the whales, then over their mirror images.
+    /// The layer whose classes are the whales and then, if there are any, their mirror images.
     pub(super) layer: Layer,
 }
 
@@ -103,17 +103,17 @@ pub struct Classifier {
 pub struct Fitted {
     /// Epochs until the best validation loss.
     pub epochs: usize,
-    /// Validation photos of known whales.
+    /// Number of validation photos of known whales.
     pub validation: usize,
-    /// Photos of held-out whales, which count as new.
+    /// Number of photos of held-out whales, which count as new.
     pub new: usize,
-    /// MAP@5 on both, at the threshold that was chosen on them; `None` where either is missing.
+    /// MAP@5 on both, with the threshold chosen on them; `None` if either is missing.
     pub map_at_5: Option<f64>,
 }
 
 const ABOUT: &str = "flukewatch.classifier";
 
-/// The inputs of the layer, `[N, K]`: projected where there is a projection, each of length 1.
+/// The inputs of the layer, `[N, K]`: projected if there is a projection, each of length 1.
 pub(super) fn reduced(features: &Array2<f32>, projection: Option<&Pca>) -> Array2<f32> {
     match projection {
         Some(projection) => unit_rows(projection.project(features.view()).view()),
@@ -162,7 +162,7 @@ pub(super) fn best(row: &[f32]) -> Vec<(usize, f32)> {
 }
 
 impl Classifier {
-    /// Five guesses for each photo `[N, D]`, with `new_whale` at the rank that the threshold gives.
+    /// Five guesses for each photo `[N, D]`; the threshold determines the rank of `new_whale`.
     pub fn guesses(&self, features: &Array2<f32>) -> Vec<Vec<String>> {
         let all = probabilities(
             &self.layer,
@@ -187,7 +187,7 @@ impl Classifier {
     /// Checks that these are the bundles of training.
     ///
     /// # Errors
-    /// Naming the first that is not.
+    /// If one differs; names the first.
     pub fn check_bundles(&self, bundles: &[Bundle]) -> Result<(), ClassifierError> {
         let sources = &self.about.sources;
         if sources.len() != bundles.len() {
@@ -242,7 +242,7 @@ impl Classifier {
     /// Reads a file of [`Classifier::write`] and validates it.
     ///
     /// # Errors
-    /// Naming the file and what is wrong with it.
+    /// If the file is invalid; names the file and what is wrong.
     pub fn read(path: &Path) -> Result<Self, ClassifierError> {
         let bad = |why: String| ClassifierError::Format {
             path: path.to_owned(),
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_whale_stands_where_the_threshold_puts_it() {
+    fn the_threshold_determines_the_rank_of_a_new_whale() {
         let features = ndarray::array![[1.0, 0.1, 9.0, 9.0], [1.0, 1.0, 0.0, 0.0]];
         let guesses = classifier().guesses(&features);
         assert_eq!(guesses[0], ["A", "new_whale", "B", "C"]);
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn mirror_classes_are_asked_with_the_mirrored_photo() {
+    fn mirror_classes_are_scored_on_the_mirrored_photo() {
         // Two whales, plain and mirrored view of one number each; classes A, B, A mirrored, B
         // mirrored.
         let layer = Layer {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_reads_back_and_others_are_refused() {
+    fn a_file_reads_back_and_invalid_files_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.safetensors");
         classifier().write(&path).unwrap();

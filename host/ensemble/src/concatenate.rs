@@ -20,7 +20,7 @@ pub use super::merge::check_alike;
 pub struct BundleRetrieval {
     /// The bundle's name; `together` for all of them.
     pub bundle: String,
-    /// Leave one out.
+    /// Metrics of retrieval, leave one out.
     #[serde(flatten)]
     pub found: RetrievalSummary,
 }
@@ -125,7 +125,7 @@ pub fn one_bundle(
         decision: rule,
         card,
     })?;
-    // A model that does not run must be refused here, not on the boat.
+    // A model that does not run must fail here, not on the boat.
     let golden = golden(&bundle)?;
     let detector = bundles.iter().find_map(|b| b.detector_part());
     Ok(bundle.with_golden(golden)?.with_detector(detector)?)

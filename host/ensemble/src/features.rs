@@ -26,7 +26,7 @@ pub fn weights(given: &[f32], count: usize) -> anyhow::Result<Vec<f32>> {
     Ok(given.to_vec())
 }
 
-/// The views of the bundles, if all have the same.
+/// The views of the bundles if all have the same, else `None`.
 pub fn common_views(bundles: &[Bundle]) -> Option<&[View]> {
     let first = bundles.first()?.manifest.views.as_slice();
     bundles
@@ -41,7 +41,7 @@ pub fn common_views(bundles: &[Bundle]) -> Option<&[View]> {
 /// merged model; otherwise `views` is 1.
 ///
 /// # Errors
-/// When there is no embedding.
+/// If there are no embeddings.
 pub fn join(
     parts: &[&Embedding],
     weights: &[f32],
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn invalid_weights_are_refused() {
+    fn invalid_weights_are_errors() {
         assert_eq!(weights(&[], 2).unwrap(), [1.0, 1.0]);
         assert!(
             weights(&[1.0], 2)

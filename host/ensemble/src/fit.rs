@@ -13,12 +13,12 @@ use std::collections::BTreeSet;
 /// Rounds of subspace iteration of the projection.
 const PROJECTION_ROUNDS: usize = 4;
 
-/// How a classifier is fitted.
+/// Settings of a classifier.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Settings {
-    /// Largest number of features.
+    /// Maximum number of features after the projection.
     pub dimension: usize,
-    /// What a logit is.
+    /// The form of the logits.
     pub form: Form,
     /// Whether mirror images are classes; the features must hold plain and mirrored view.
     pub mirror: bool,
@@ -31,13 +31,13 @@ pub struct Settings {
 /// The photos of a table.
 #[derive(Clone, Debug)]
 pub struct Album {
-    /// `[N, D]`, as they come from the bundles.
+    /// Features `[N, D]`, as the bundles compute them.
     pub features: Array2<f32>,
-    /// The whales.
+    /// Names of the whales, in the order of the classes.
     pub whales: Vec<String>,
-    /// The photos of each whale.
+    /// Positions of the photos of each whale.
     pub photos_of: Vec<Vec<usize>>,
-    /// Photos of whales without a name.
+    /// Positions of photos without a name.
     pub unnamed: Vec<usize>,
 }
 
@@ -72,8 +72,8 @@ impl Album {
     }
 }
 
-/// Threshold if none can be fitted: a new whale comes first unless one whale is likelier than all others
-/// together.
+/// Threshold if none can be fitted: a new whale comes first unless one whale is more probable than
+/// all others together.
 const UNFITTED: f32 = 0.5;
 
 /// Trains twice: without held-out photos, for the number of epochs and the threshold; then with all.
@@ -167,7 +167,8 @@ pub fn fit(
     (classifier, fitted)
 }
 
-/// A layer for photos, their classes and the number of whales, and its epochs.
+/// Trains a layer on photos, given their classes and the number of whales; returns it with its
+/// number of epochs.
 fn train_on(
     (features, classes, whales): (&Array2<f32>, &[usize], usize),
     projection: Option<&Pca>,

@@ -8,17 +8,17 @@ use rand_chacha::ChaCha8Rng;
 const NEW_WHALES: f64 = 0.1;
 /// Fraction of the other whales with a validation photo.
 const VALIDATED: f64 = 0.5;
-/// Photos that a whale must have for one to be held out.
+/// Minimum number of photos of a whale with a held-out photo.
 const MIN_PHOTOS: usize = 3;
 
 /// Positions of photos, each in one of three parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Holdout {
-    /// To train on.
+    /// Photos to train on.
     pub(crate) train: Vec<usize>,
-    /// For validation, of whales that are trained on.
+    /// Validation photos of whales that are trained on.
     pub(crate) validation: Vec<usize>,
-    /// Of whales that are not trained on.
+    /// Photos of whales that are not trained on.
     pub(crate) new: Vec<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Holdout {
     }
 }
 
-/// The ranking for a photo.
+/// The ranking of whales for a photo.
 pub(crate) struct Ranked {
     /// Whales with their probabilities, best first.
     pub(crate) best: Vec<(usize, f32)>,

@@ -4,7 +4,7 @@ use ndarray::linalg::general_mat_mul;
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2};
 use rayon::prelude::*;
 
-/// What a logit is.
+/// The form of a logit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Form {
     /// `x · w + b`.
@@ -16,17 +16,17 @@ pub enum Form {
     },
 }
 
-/// Classes that a core computes at a time.
+/// Number of classes that a core computes at once.
 const CLASSES_PER_TASK: usize = 128;
 
 /// A linear layer, or one on cosines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layer {
-    /// `[C, K]`
+    /// Weights `[C, K]`, one row per class.
     pub weight: Array2<f32>,
     /// `[C]`; zeros with cosines.
     pub bias: Array1<f32>,
-    /// What a logit is.
+    /// The form of the logits.
     pub form: Form,
 }
 
@@ -64,7 +64,8 @@ impl Layer {
     }
 }
 
-/// Works on blocks of rows of `target` in parallel; the same on any number of cores.
+/// Processes blocks of rows of `target` in parallel; the result does not depend on the number of
+/// cores.
 fn in_parallel(target: &mut Array2<f32>, work: impl Fn(usize, ArrayViewMut2<f32>) + Sync) {
     let blocks: Vec<_> = target
         .axis_chunks_iter_mut(Axis(0), CLASSES_PER_TASK)
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn many_classes_are_the_same_on_any_number_of_cores() {
+    fn the_result_does_not_depend_on_the_number_of_cores() {
         let layer = Layer {
             weight: Array2::from_shape_fn((300, 4), |(c, k)| ((c * 7 + k * 3) % 11) as f32 - 5.0),
             bias: Array1::zeros(300),

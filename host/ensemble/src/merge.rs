@@ -10,25 +10,25 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 const INPUT: &str = "image";
 const OUTPUT: &str = "embedding";
 
-/// Why models cannot be merged.
+/// Errors of merging models.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum MergeError {
     /// They prepare photos differently.
     #[error("{first} and {other} cannot be one bundle: {}", .differences.join("; "))]
     Unlike {
-        /// The first bundle.
+        /// Name of the first bundle.
         first: String,
         /// The one that differs from it.
         other: String,
-        /// Each difference.
+        /// All differences, as text.
         differences: Vec<String>,
     },
     /// A model has a form that is not supported.
     #[error("the model of {bundle} cannot be merged: {why}")]
     Model {
-        /// The bundle.
+        /// Name of the bundle.
         bundle: String,
-        /// What is wrong.
+        /// What is unsupported.
         why: String,
     },
 }
@@ -164,35 +164,35 @@ fn prefixed(
     opsets: &mut BTreeMap<String, i64>,
     prefix: &str,
 ) -> Result<Part, MergeError> {
-    let refused = |why: String| MergeError::Model {
+    let unsupported = |why: String| MergeError::Model {
         bundle: bundle.manifest.name.clone(),
         why,
     };
     let model = ModelProto::decode(bundle.model.as_slice())
-        .map_err(|e| refused(format!("it is not a readable ONNX file ({e})")))?;
+        .map_err(|e| unsupported(format!("it is not a readable ONNX file ({e})")))?;
     for OperatorSetIdProto { domain, version } in model.opset_import {
         let known = *opsets.entry(domain).or_insert(version);
         if known != version {
-            return Err(refused(format!(
+            return Err(unsupported(format!(
                 "it uses operator set {version}, another model {known}"
             )));
         }
     }
     if !model.functions.is_empty() {
-        return Err(refused("it defines functions".into()));
+        return Err(unsupported("it defines functions".into()));
     }
     let mut graph = model
         .graph
-        .ok_or_else(|| refused("it has no graph".into()))?;
+        .ok_or_else(|| unsupported("it has no graph".into()))?;
     if !graph.sparse_initializer.is_empty() {
-        return Err(refused("it has sparse weights".into()));
+        return Err(unsupported("it has sparse weights".into()));
     }
     if let Some(inner) = graph.node.iter().find(|n| {
         n.attribute
             .iter()
             .any(|a| a.g.is_some() || !a.graphs.is_empty())
     }) {
-        return Err(refused(format!(
+        return Err(unsupported(format!(
             "its node '{}' contains a subgraph",
             inner.name
         )));
@@ -203,12 +203,12 @@ fn prefixed(
         .iter()
         .find(|i| !weights.contains(i.name.as_str()))
         .cloned()
-        .ok_or_else(|| refused("it has no input".into()))?;
+        .ok_or_else(|| unsupported("it has no input".into()))?;
     let output = graph
         .output
         .first()
         .map(|o| o.name.clone())
-        .ok_or_else(|| refused("it has no output".into()))?;
+        .ok_or_else(|| unsupported("it has no output".into()))?;
     let renamed = |name: &str| match name {
         "" => String::new(),
         name if name == image.name => INPUT.to_owned(),

@@ -17,8 +17,8 @@ pub struct TestPhotos {
 }
 
 impl TestPhotos {
-    /// Reads a table or a folder. A table whose Ids all hold several words, as a submission's, has
-    /// no labels.
+    /// Reads a table or a folder. A table in which every Id contains several words, like a
+    /// submission, has no labels.
     ///
     /// # Errors
     /// When it cannot be read, or lists a photo twice.

@@ -1,8 +1,8 @@
 //! Finds mistakes in labelled photos.
 //!
-//! [`thumbnail`] and [`copies`] find near-duplicate photos. [`neighbourhood`] computes who is near
-//! whom, [`impostor_tail`] how near different whales come by chance; [`identities`] and
-//! [`suspect_labels`] report what is nearer than that. [`findings`] collects the results under the
+//! [`thumbnail`] and [`copies`] find near-duplicate photos. [`neighbourhood`] computes the
+//! nearest photos, [`impostor_tail`] how near different whales are by chance; [`identities`] and
+//! [`suspect_labels`] report pairs that are nearer than that. [`findings`] collects the results under the
 //! names of the collection, [`table`] formats them.
 
 mod copies;

@@ -21,7 +21,7 @@ use std::collections::BTreeSet;
 /// How the whale score is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum WhaleScoreChoice {
-    /// This one.
+    /// Use this whale score.
     Fixed(WhaleScore),
     /// The one of several whose calibrator, fitted on one half of the whales, has the lowest log
     /// loss on the other half.
@@ -37,7 +37,7 @@ pub struct CalibrationOptions {
     pub curve: Curve,
     /// How the whale score is chosen.
     pub whale_score: WhaleScoreChoice,
-    /// Number of trials.
+    /// Number of random trials.
     pub trials: usize,
     /// Seed of the trials.
     pub seed: u64,
@@ -82,7 +82,7 @@ pub struct CalibrationResult {
     pub after: RuleEvaluation,
     /// Reliability of the probabilities of those rules.
     pub reliability: [ReliabilityBin; BINS],
-    /// Number of photos.
+    /// Number of photos evaluated.
     pub photos: usize,
     /// Number of their whales; each unnamed photo counts as one.
     pub whales: usize,

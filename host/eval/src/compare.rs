@@ -13,7 +13,7 @@ use serde::Serialize;
 pub struct Comparison {
     /// Mean cosine of the two embeddings of a photo; `None` if the dimensions differ.
     pub mean_cosine: Option<f64>,
-    /// Lowest cosine.
+    /// Lowest cosine between the two embeddings of a photo.
     pub min_cosine: Option<f64>,
     /// Leave-one-out R@1 of the first bundle and of the other; `None` if no whale has two photos.
     pub recall_at_1: Option<[f64; 2]>,

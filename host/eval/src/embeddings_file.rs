@@ -10,7 +10,7 @@ const TENSOR: &str = "embeddings";
 const PHOTOS: &str = "photos";
 const BUNDLE: &str = "bundle";
 
-/// Writes the file.
+/// Writes embeddings and photo names to a safetensors file.
 ///
 /// # Shapes
 /// `values`: `[N, D] f32`, row-major, one row per photo.

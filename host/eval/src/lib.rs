@@ -1,7 +1,7 @@
 //! Evaluation of embeddings and detectors.
 //!
 //! [`embed`] turns photos into embeddings, [`gallery`] holds them with their labels and searches
-//! them. [`protocols`] ask the questions (is a whale found again? is a new one recognised as new?),
+//! them. [`protocols`] define the tests (is a whale found again? is a new one recognised as new?),
 //! [`metrics`] compute the figures, [`results`] and [`compare`] put them together, [`report`] shows
 //! them. [`calibration`] and [`enrol`] fit decision rules, [`audit`] finds mistakes in labels,
 //! [`detector`] measures a detector of flukes, [`submission`] reads and writes contest files.

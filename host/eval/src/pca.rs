@@ -1,7 +1,7 @@
 //! Principal components by randomised subspace iteration.
 //!
 //! Halko, Martinsson and Tropp, SIAM Review 2011, algorithm 4.4: a random block of vectors is
-//! multiplied by the covariance a number of times and made orthonormal. After a few rounds it spans
+//! multiplied by the covariance several times and made orthonormal. After a few rounds it spans
 //! the leading principal components; after many, each vector is one of them.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -51,7 +51,7 @@ impl Pca {
     }
 }
 
-/// Gram-Schmidt, twice for accuracy; rows without a direction of their own are dropped.
+/// Gram-Schmidt, twice for accuracy; linearly dependent rows are dropped.
 fn orthonormal(mut rows: Array2<f32>) -> Array2<f32> {
     let mut kept = 0;
     for row in 0..rows.nrows() {

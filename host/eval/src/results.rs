@@ -11,7 +11,7 @@ use crate::protocols::time::{self, TimeResult};
 use flukewatch_common::decision::DecisionRule;
 use serde::Serialize;
 
-/// A protocol.
+/// A protocol of evaluation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
     /// See [`retrieval`].
@@ -32,7 +32,7 @@ impl Protocol {
 /// Settings of the protocols.
 #[derive(Clone, Debug)]
 pub struct EvaluationOptions {
-    /// Intervals.
+    /// Settings of the bootstrap intervals.
     pub bootstrap: Bootstrap,
     /// Number of open-set trials.
     pub trials: usize,
@@ -40,7 +40,7 @@ pub struct EvaluationOptions {
     pub seed: u64,
     /// Whether to compute NMI.
     pub nmi: bool,
-    /// The bundle's rule.
+    /// The bundle's decision rule.
     pub rule: DecisionRule,
 }
 

@@ -1,7 +1,7 @@
 //! A trained detector as a part of a bundle.
 //!
 //! It stays in 32-bit floats: the boat's engine converts int8 weights to floats when it loads them, so an
-//! int8 detector would not be faster, and half a megabyte is little beside the embedding model.
+//! int8 detector would not be faster, and half a megabyte is little compared with the embedding model.
 
 use flukewatch_common::bundle::{DetectorInfo, ModelInfo, Precision};
 use flukewatch_network::weights::{Weights, WeightsError, select_parameters};

@@ -22,10 +22,10 @@ use ndarray::Array3;
 /// Photos that quantisation ranges are measured on.
 const RANGE_PHOTOS: usize = 256;
 
-/// How to export.
+/// Settings of an export.
 #[derive(Clone, Debug)]
 pub struct ExportSettings {
-    /// The bundle's name.
+    /// Name of the bundle.
     pub name: String,
     /// 32-bit floats or int8.
     pub precision: Precision,

@@ -1,7 +1,7 @@
 //! Export of trained networks: from a checkpoint to ONNX to a bundle.
 //!
-//! A crate of its own because it needs trainer, ONNX and evaluation, which do not need each other. None
-//! of it needs libtorch.
+//! A separate crate because it needs trainer, ONNX and evaluation, which do not need each other. It
+//! does not need libtorch.
 
 pub mod detector;
 pub mod embedding;

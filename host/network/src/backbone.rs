@@ -17,7 +17,7 @@ macro_rules! backbones {
         }
 
         impl Backbone {
-            /// Every backbone.
+            /// Every backbone, in order of declaration.
             pub const ALL: [Self; [$(Self::$variant),+].len()] = [$(Self::$variant),+];
 
             fn spec(self) -> &'static Spec {

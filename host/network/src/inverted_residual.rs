@@ -63,7 +63,7 @@ impl Style {
     }
 }
 
-/// A block.
+/// The sizes of one block.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InvertedResidual {
     /// Input channels.
@@ -112,7 +112,7 @@ impl InvertedResidual {
         }
     }
 
-    /// timm's names; there a block that does not expand is a class of its own.
+    /// timm's names; there a block without expansion is a separate class.
     pub(super) fn timm_names(&self, stage: usize, repeat: usize, part: Part) -> Names {
         let (convolution, norm) = match (part, self.expands()) {
             (Part::Expand, _) => ("conv_pw", Some("bn1")),

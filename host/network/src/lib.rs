@@ -72,7 +72,7 @@ pub struct Convolution {
     pub stride: usize,
     /// Groups; `inputs` for a depthwise convolution.
     pub groups: usize,
-    /// Padding.
+    /// Padding of both axes.
     pub padding: Padding,
     /// The normalisation that follows; folded into the convolution at export.
     pub norm: Option<BatchNorm>,
@@ -101,7 +101,7 @@ pub enum Pooling {
     Gem,
 }
 
-/// An operation.
+/// An operation of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
     /// The image, `[N, C, H, W]`.
@@ -147,7 +147,7 @@ pub enum Op {
 /// An operation and its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// The operation.
+    /// The operation and its settings.
     pub op: Op,
     /// Earlier nodes whose outputs it reads.
     pub inputs: Vec<NodeId>,
@@ -178,7 +178,7 @@ pub struct Parameter {
     pub shape: Vec<usize>,
     /// Decides initialisation and weight decay.
     pub role: Role,
-    /// Depth, as [`Node::block`].
+    /// Depth; see [`Node::block`].
     pub block: usize,
 }
 

@@ -104,7 +104,7 @@ fn ends(naming: Naming) -> (Names, Names) {
     }
 }
 
-/// torchvision numbers what a block has.
+/// torchvision numbers the existing parts of a block.
 fn torchvision(block: &InvertedResidual, number: usize, part: Part) -> Names {
     let depthwise = usize::from(block.expands());
     let excitation = depthwise + 1;

@@ -129,7 +129,7 @@ fn adapt_epsilon(theirs: &Network, ours: &Network, found: &mut Weights) {
 }
 
 /// Tensors of the backbone's modules that the network does not have: more blocks, or more in each.
-/// A classifier is a module of its own and does not count.
+/// A classifier is a separate module and does not count.
 fn surplus<'a>(theirs: &Network, file: &'a Weights) -> Vec<&'a str> {
     let module = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let parameters = theirs.parameters();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_larger_network_is_refused() {
+    fn a_larger_network_is_an_error() {
         let deeper = file(Backbone::EfficientnetLite1, Naming::Timm);
         let error = pretrained(
             &network(Backbone::EfficientnetLite0),

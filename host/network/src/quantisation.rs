@@ -1,5 +1,5 @@
-//! Which nodes run in int8, and what quantisation-aware training calls the ranges it learned: what
-//! the trainer simulates is what the exporter writes.
+//! Which nodes run in int8, and the names of learned quantisation ranges, shared so that the
+//! trainer simulates exactly the exported model.
 
 use super::{Node, NodeId, Op};
 

@@ -11,5 +11,5 @@ pub struct Values {
     pub data: Vec<f32>,
 }
 
-/// Named tensors.
+/// Tensors by name.
 pub type Weights = BTreeMap<String, Values>;

@@ -17,17 +17,17 @@ pub enum WeightsError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
-        /// The cause.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The file is not a safetensors file, or it is damaged.
     #[error("{path} is not a safetensors file, or it is damaged: {reason}")]
     Format {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
-        /// The cause.
+        /// Why it is not safetensors.
         reason: String,
     },
     /// The file is what `torch.save` writes: a program, not data.
@@ -37,7 +37,7 @@ pub enum WeightsError {
         conversion(path).join("\n  ")
     )]
     Pickle {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
     },
     /// The tensors are of a larger network: those that fit would compute something else.
@@ -46,7 +46,7 @@ pub enum WeightsError {
         matches.map(|(b, naming)| format!("; all tensors match {b} ({}): set backbone = \"{b}\"", b.describe(naming))).unwrap_or_default()
     )]
     Surplus {
-        /// The file.
+        /// Path of the weights.
         path: PathBuf,
         /// The backbone of the network.
         backbone: Backbone,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pickle_is_refused_with_the_conversion() {
+    fn a_pickle_is_an_error_that_says_how_to_convert_it() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("resnet18-f37072fd.pth");
         // How torch.save's archives and the files of before 2020 begin.
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_refused() {
+    fn a_damaged_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("w.safetensors");
         std::fs::write(&path, b"\xff\xff\xff\xff\xff\xff\xff\x7fnonsense").unwrap();

@@ -1,7 +1,7 @@
-//! From trained weights to the ONNX model that a boat runs.
+//! From trained weights to the ONNX model for a boat.
 //!
 //! A [`Network`] and its weights become steps with their batch norms folded, these are written as a
-//! float model, and [`crate::quantize`] makes an int8 model of that, as of any other.
+//! float model, and [`crate::quantize`] makes an int8 model of it, as of any other float model.
 
 mod folded;
 mod writer;

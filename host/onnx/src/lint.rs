@@ -1,4 +1,4 @@
-//! Checks a model node by node against the rules under which an engine runs it, and runs it fast.
+//! Checks a model node by node: whether an engine runs it, and runs it fast.
 //!
 //! The expected form is that of [`crate::quantize`]: symmetric int8 by QuantizeLinear and
 //! DequantizeLinear, one scale per tensor for activations and one per row for weights, float
@@ -20,7 +20,7 @@ use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
 use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, type_proto};
 
-/// What a broken rule means.
+/// The effect of a broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -37,7 +37,7 @@ pub struct Finding {
     pub node: String,
     /// The operator; empty for the whole model.
     pub operator: String,
-    /// What it means.
+    /// The effect on the engine.
     pub severity: Severity,
     /// What is wrong and what to do.
     pub reason: String,
@@ -83,7 +83,8 @@ pub fn lint(file: &[u8], target: Target) -> Vec<Finding> {
     for node in &graph.node {
         lint.node(node);
     }
-    // Loading is the better proof, but names only one problem: done where no other was found.
+    // Loading is the most reliable check but reports only one problem, so it is done only if there
+    // are no other findings.
     if target == Target::Tract
         && !lint.refused()
         && let Err(error) = TractEngine::load(file, TractForm::Dequantised)

@@ -1,4 +1,4 @@
-//! ONNX protobufs: [`build`] makes them, [`read`] takes them apart.
+//! ONNX protobufs: [`build`] creates them, [`read`] extracts their contents.
 
 pub mod build;
 pub mod read;

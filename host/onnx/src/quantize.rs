@@ -1,9 +1,10 @@
-//! Any float ONNX embedding model to int8: from [`crate::export`] or from another exporter.
+//! Quantises any float ONNX embedding model to int8: from [`crate::export`] or from another
+//! exporter.
 //!
 //! Reading checks the file, converts it to opset 17 and folds batch norms; [`FloatGraph`] then
-//! holds its layers. [`ranges`] measures activations on images, [`gptq`] rounds weights by what
-//! they are multiplied with instead of each to the nearest, and [`FloatGraph::encode_quantised`]
-//! writes the model.
+//! contains its layers. [`ranges`] measures activations on images, [`gptq`] rounds the weights of a
+//! layer jointly instead of each to the nearest, and [`FloatGraph::encode_quantised`] writes the
+//! model.
 
 mod error;
 #[cfg(test)]

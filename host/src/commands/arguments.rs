@@ -1,4 +1,4 @@
-//! Values of options that several commands take.
+//! Parsers for options that several commands have.
 
 use std::path::Path;
 

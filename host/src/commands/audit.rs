@@ -39,7 +39,7 @@ pub(crate) struct AuditArgs {
     bundle: PathBuf,
     /// Labelled photos: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Largest expected fraction of false findings, for each kind about identities
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
     let audited = AuditPhotos::read(&bundle, &dataset.photos, args.quiet || args.json)?;
     if audited.photos.is_empty() {
-        bail!("no photo of {} can be read", args.data.display());
+        bail!("none of the photos of {} can be read", args.data.display());
     }
     let photos = audited.photos.clone();
     let views = &bundle.manifest.views;

@@ -38,7 +38,7 @@ pub(crate) struct CalibrateArgs {
     bundle: PathBuf,
     /// Labelled photos of disjoint identities: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     };
     let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
     if dataset.photos.is_empty() {
-        bail!("{} holds no photo", args.data.display());
+        bail!("{} contains no photos", args.data.display());
     }
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset

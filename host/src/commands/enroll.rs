@@ -22,7 +22,7 @@ pub(crate) struct EnrollArgs {
     bundle: PathBuf,
     /// Labelled photos: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Source of the photos, stored with each of them [default: the name of the table]
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let catalogue = enrolment.catalogue;
     if catalogue.is_empty() {
         bail!(
-            "{} holds no readable photo of a named whale",
+            "{} contains no readable photos of named whales",
             args.data.display()
         );
     }

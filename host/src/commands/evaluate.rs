@@ -48,7 +48,7 @@ pub(crate) struct EvaluateArgs {
     bundle: PathBuf,
     /// Labelled photos: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Protocol
@@ -91,7 +91,7 @@ pub(crate) struct EvaluateArgs {
     /// new_whale among them
     #[arg(long, value_name = "FILE")]
     write_submission: Option<PathBuf>,
-    /// Score below which whales rank behind new_whale in the submission [default: the best of the
+    /// Score below which whales rank after new_whale in the submission [default: the best of the
     /// open set if it is run, else the mean of the bundle's two thresholds]
     #[arg(long, value_name = "SCORE", requires = "write_submission")]
     new_whale_threshold: Option<f32>,

@@ -30,7 +30,7 @@ pub(crate) struct EvaluateDetectorArgs {
     /// Photos with boxes: evaluated as they are, and with their flukes placed on synthetic seas
     #[arg(long, value_name = "CSV")]
     data: Option<PathBuf>,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
     /// Seed of seas, positions and drawn flukes

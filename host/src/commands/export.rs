@@ -23,7 +23,7 @@ pub(crate) struct ExportArgs {
     /// Photos for quantisation ranges and decision rule: a CSV, or a folder with a folder per whale
     #[arg(long, value_name = "CSV|DIR")]
     data: PathBuf,
-    /// Folder with the photos of the CSV [default: the folder beside it with its name]
+    /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder

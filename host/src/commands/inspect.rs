@@ -51,7 +51,7 @@ fn target_parser() -> impl TypedValueParser<Value = Target> {
     PossibleValuesParser::new(Target::ALL.map(Target::name)).map(named)
 }
 
-/// The exit code where an engine refuses the model.
+/// Exit code if an engine does not run the model.
 pub(super) const REFUSED: u8 = 3;
 
 pub(super) fn run(args: &InspectArgs) -> anyhow::Result<ExitCode> {
@@ -164,7 +164,7 @@ fn check(args: &InspectArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The findings for a target in a few words.
+/// The findings for a target, summarised.
 pub(super) fn verdict(findings: &[Finding]) -> String {
     let refused = findings
         .iter()

@@ -151,12 +151,12 @@ impl Tables {
 struct FloatLayers {
     /// By index, with the reason.
     reasons: BTreeMap<usize, &'static str>,
-    /// How many of the most sensitive layers besides.
+    /// Number of the most sensitive layers to keep besides.
     most_sensitive: usize,
 }
 
 impl FloatLayers {
-    /// A number that is the name of a layer is that layer.
+    /// If a layer has a number as its name, the number means that layer.
     fn parse(args: &QuantizeArgs, graph: &FloatGraph) -> anyhow::Result<Self> {
         let (mut reasons, mut most_sensitive) = (BTreeMap::new(), 0);
         for value in &args.keep_float {
@@ -192,7 +192,7 @@ struct Int8 {
     model: Vec<u8>,
     layers: BTreeSet<usize>,
     float_layers: FloatLayers,
-    /// The number of photos that ranges were measured on.
+    /// Number of photos that ranges were measured on.
     photos: usize,
     sensitivity: Option<Vec<Sensitivity>>,
     gptq: Option<Vec<GptqLayer>>,
@@ -281,8 +281,8 @@ fn compare(
     })
 }
 
-/// Writes the model, in the bundle of the source model where there is one. `eval_catalogue` is what
-/// a rule is fitted on.
+/// Writes the model, in the bundle of the source model if there is one. A decision rule is fitted
+/// on `eval_catalogue`.
 fn write(
     args: &QuantizeArgs,
     source: &SourceModel,

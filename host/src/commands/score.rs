@@ -21,7 +21,7 @@ pub(crate) struct ScoreArgs {
     submission: PathBuf,
     /// Labelled photos: a CSV, or a folder with one folder per whale
     data: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with the same name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Write JSON: map_at_5, photos

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 /// evaluate a detector.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-The truth is written beside the video, to a file of the same name that ends in .truth.jsonl. It has one line for each frame:
+The truth is written next to the video, to a file of the same name that ends in .truth.jsonl. It has one line for each frame:
   {\"frame\": 12, \"time\": 1.2, \"flukes\": [{\"whale\": \"SYN-0004\", \"box\": {\"x0\": 10, \"y0\": 20, \"x1\": 90, \"y1\": 60}, \"visible\": 0.9}]}
 `visible` is the fraction of the fluke above the water; flukes below 0.25 are not listed.
 

@@ -31,7 +31,7 @@ pub(crate) struct TrainArgs {
     /// per whale
     #[arg(long, value_name = "CSV|DIR")]
     data: PathBuf,
-    /// Folder with the photos of the CSV [default: the folder beside it with its name]
+    /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Pretrained weights of the backbone, safetensors [default: random initial weights]

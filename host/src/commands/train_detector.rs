@@ -26,7 +26,7 @@ pub(crate) struct TrainDetectorArgs {
     /// Photos with boxes: a CSV (`image,identity,x0,y0,x1,y1`)
     #[arg(long, value_name = "CSV")]
     data: PathBuf,
-    /// Folder with the photos [default: the folder beside the CSV with its name]
+    /// Folder with the photos [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Folder of the run; a run with a checkpoint is resumed

@@ -7,7 +7,7 @@ pub struct About {
     pub kind: &'static str,
     /// What it computes, in one line.
     pub formula: &'static str,
-    /// The publication.
+    /// The publication that introduced it.
     pub source: &'static str,
     /// Name and meaning of each setting. Defaults are read from the default value instead.
     pub settings: &'static [(&'static str, &'static str)],
@@ -22,7 +22,7 @@ pub(crate) fn require(valid: bool, name: &str, range: &str, value: f64) -> Resul
     }
 }
 
-/// Checks a factor of logits. Beyond a thousand, single precision cannot tell them apart.
+/// Checks a factor of logits. Beyond a thousand, single precision cannot distinguish them.
 pub(crate) fn require_scale(name: &str, value: f64) -> Result<(), String> {
     require(
         value > 0.0 && value <= 1000.0,

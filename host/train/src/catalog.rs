@@ -72,7 +72,7 @@ impl Display for Entry {
 }
 
 impl Catalog {
-    /// Everything there is.
+    /// All losses and miners.
     pub fn new() -> Self {
         Self {
             losses: LossSettings::all()

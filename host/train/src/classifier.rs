@@ -36,16 +36,16 @@ pub struct ClassifierSettings {
 /// Features and the class of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Examples<'a> {
-    /// `[N, K]`
+    /// Features of the examples, `[N, K]`.
     pub features: ArrayView2<'a, f32>,
     /// `[N]`, below the number of classes.
     pub classes: &'a [usize],
 }
 
-/// A trained layer.
+/// The weights of a trained layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainedClassifier {
-    /// `[C, K]`
+    /// Weights `[C, K]`, one row per class.
     pub weight: Array2<f32>,
     /// `[C]`; zeros with cosines.
     pub bias: Array1<f32>,

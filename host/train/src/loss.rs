@@ -6,7 +6,7 @@
 //! [`n_pair`]) compare the photos of a batch with each other and need several of a whale in it.
 //!
 //! To add a loss: a file like the others, and a line in the registry below. What computes with tensors
-//! stands behind the feature `libtorch`; settings and documentation do not, so that
+//! requires the feature `libtorch`; settings and documentation do not, so that
 //! `flukewatch losses` lists them in every build.
 
 pub mod arcface;
@@ -56,7 +56,7 @@ impl LossSettings {
         self.kind().needs_pairs()
     }
 
-    /// Checks the values.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// Names the setting and its range.
@@ -299,7 +299,8 @@ mod tensor_tests {
             let was = &before["loss.1.centres"].data;
             let is = &centres.data;
             let length = |row: &[f32]| row[0].hypot(row[1]);
-            // Class 0 points up, class 2 to the left, each as long as before; of class 1 nothing is known.
+            // Class 0 points up, class 2 to the left, each with its previous length; class 1 has no
+            // mean.
             assert!(is[0].abs() < 1e-6 && (is[1] - length(&was[..2])).abs() < 1e-6);
             assert_eq!(is[2..4], was[2..4]);
             assert!((is[4] + length(&was[4..])).abs() < 1e-6 && is[5].abs() < 1e-6);

@@ -33,7 +33,7 @@ registry! {
 }
 
 impl MinerSettings {
-    /// Checks the values.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// Names the setting and its range.

@@ -1,4 +1,4 @@
-//! What every training shares: optimiser with parameter groups, schedule, weight averages,
+//! Shared by all trainings: optimiser with parameter groups, schedule, weight averages,
 //! prefetching, checkpoints, metrics and progress.
 
 pub mod average;

@@ -1,4 +1,5 @@
-//! A drawing of a character: the hand that wavers, the pen, the paper and the light. No two drawings of a character are alike.
+//! A drawing of a character: hand tremor, pen, paper and light. Every drawing of a character
+//! differs.
 
 use super::glyph::{Glyph, Point};
 use crate::noise::Noise;
@@ -7,31 +8,31 @@ use image::{GrayImage, Luma};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Pixels across and down.
+/// Width and height in pixels.
 pub const SIDE: u32 = 48;
 
-/// How far the hand misses a leading point, in units of the character (which is 2 wide), at most.
+/// Maximum deviation of a control point, in units of the character (which is 2 wide).
 const WAVER: f32 = 0.06;
-/// Turn, in degrees, either way at most.
+/// Maximum rotation to either side, in degrees.
 const TURN: f32 = 30.0;
-/// How far it leans, either way at most.
+/// Maximum shear to either side.
 const LEAN: f32 = 0.25;
-/// Half of its width and of its height, as a share of the paper's.
+/// Half of the character's width and height, as a fraction of the paper's.
 const SIZE: Span = 0.24..=0.36;
-/// How far its middle lies from the paper's, as a share of a side, at most.
+/// Maximum offset of the character's centre, as a fraction of a side.
 const SHIFT: f32 = 0.11;
-/// Half the pen's width, as a share of a side.
+/// Half of the pen's width, as a fraction of a side.
 const PEN: Span = 0.015..=0.04;
-/// Grey levels.
+/// Grey level of the paper.
 const PAPER: Span = 150.0..=245.0;
-/// How much darker ink is, in grey levels.
+/// How much darker the ink is, in grey levels.
 const INK: Span = 70.0..=140.0;
-/// How much lighter one edge of the paper is than its middle, in grey levels.
+/// How much lighter one edge of the paper is than its centre, in grey levels.
 const SHADE: f32 = 25.0;
 /// Standard deviation of the grain, in grey levels.
 const GRAIN: Span = 4.0..=14.0;
 
-/// Draws `glyph` once, as `chance` has it.
+/// Draws `glyph` once, with variation from `chance`.
 pub fn draw(glyph: &Glyph, rng: &mut ChaCha8Rng) -> GrayImage {
     let lines = written(glyph, rng).lines();
     let pen = rng.within(&PEN);
@@ -48,7 +49,7 @@ pub fn draw(glyph: &Glyph, rng: &mut ChaCha8Rng) -> GrayImage {
     })
 }
 
-/// The character as a hand writes it on a paper of 1 x 1.
+/// The character as handwritten on a paper of 1 x 1.
 fn written(glyph: &Glyph, rng: &mut ChaCha8Rng) -> Glyph {
     let (sin, cos) = rng.around_zero(TURN).to_radians().sin_cos();
     let lean = rng.around_zero(LEAN);
@@ -66,7 +67,7 @@ fn written(glyph: &Glyph, rng: &mut ChaCha8Rng) -> Glyph {
     }
 }
 
-/// The share of each pixel that a pen of half width `pen` covers, row by row.
+/// The fraction of each pixel that a pen of half width `pen` covers, row by row.
 fn covered(lines: &[Vec<Point>], pen: f32) -> Vec<f32> {
     let pixels = SIDE as f32;
     let reach = pen + 1.0 / pixels;
@@ -89,7 +90,7 @@ fn covered(lines: &[Vec<Point>], pen: f32) -> Vec<f32> {
     cover
 }
 
-/// From a point to the line from `a` to `b`.
+/// Distance from a point to the segment from `a` to `b`.
 fn distance(point: Point, a: Point, b: Point) -> f32 {
     let (along, off) = ((b.0 - a.0, b.1 - a.1), (point.0 - a.0, point.1 - a.1));
     let length = along.0 * along.0 + along.1 * along.1;
@@ -108,8 +109,8 @@ mod tests {
     use crate::seed::{Purpose, generator};
 
     #[test]
-    fn a_pen_covers_what_lies_within_half_its_width() {
-        // Across the middle, 6 pixels wide: three full rows on either side of it.
+    fn a_pen_covers_half_its_width_on_either_side() {
+        // Across the centre, 6 pixels wide: three full rows on either side of it.
         let cover = covered(&[vec![(0.25, 0.5), (0.75, 0.5)]], 3.0 / SIDE as f32);
         let column = |x: u32| -> Vec<f32> {
             let ink = (0..SIDE).map(|y| cover[(y * SIDE + x) as usize]);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn ink_is_seen_on_every_drawing() {
+    fn ink_is_visible_on_every_drawing() {
         for number in 0..100 {
             let glyph = Glyph::draw(&mut generator(1, Purpose::Glyph, number, 0));
             let drawing = draw(&glyph, &mut generator(1, Purpose::Drawing, number, 1));

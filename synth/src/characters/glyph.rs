@@ -1,4 +1,4 @@
-//! A made-up character: a few smooth strokes over a grid.
+//! A synthetic character: a few smooth strokes over a grid.
 
 use crate::seed::Draw;
 use rand::RngExt;
@@ -8,21 +8,21 @@ use std::ops::RangeInclusive;
 /// A point; a character lies in -1..=1 on both axes, y down.
 pub type Point = (f32, f32);
 
-/// Strokes of a character.
+/// Number of strokes of a character.
 const STROKES: RangeInclusive<usize> = 3..=5;
-/// Points that lead a stroke.
+/// Number of control points of a stroke.
 const LEADS: RangeInclusive<usize> = 2..=4;
-/// Points of the grid along an axis.
+/// Number of grid points along an axis.
 const GRID: u32 = 4;
-/// How far a point may lie off the grid, in units of the character.
+/// Maximum offset of a point from the grid, in units of the character.
 const OFF_GRID: f32 = 0.12;
-/// Steps of a curve from one leading point to the next.
+/// Number of segments between two control points.
 const STEPS: usize = 8;
 
-/// A character, as its writer means it.
+/// A character without the variation of handwriting.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Glyph {
-    /// For each stroke the points that lead the pen, two or more.
+    /// The control points of each stroke, two or more.
     pub strokes: Vec<Vec<Point>>,
 }
 
@@ -34,13 +34,13 @@ impl Glyph {
         Self { strokes }
     }
 
-    /// Each stroke as the line that the pen follows, through all of its leading points.
+    /// Each stroke as a polyline through all of its control points.
     pub fn lines(&self) -> Vec<Vec<Point>> {
         self.strokes.iter().map(|leads| curve(leads)).collect()
     }
 }
 
-/// Leading points on different places of the grid, none equal to the one before.
+/// Control points at different grid points, none equal to the previous one.
 fn stroke(rng: &mut ChaCha8Rng) -> Vec<Point> {
     let count = rng.random_range(LEADS);
     let mut places: Vec<u32> = vec![];
@@ -62,7 +62,7 @@ fn stroke(rng: &mut ChaCha8Rng) -> Vec<Point> {
         .collect()
 }
 
-/// A Catmull-Rom spline (Catmull & Rom 1974) through `leads`, whose ends count twice.
+/// A Catmull-Rom spline (Catmull & Rom 1974) through `leads`; the end points count twice.
 fn curve(leads: &[Point]) -> Vec<Point> {
     let Some(&last) = leads.last() else {
         return vec![];
@@ -100,7 +100,7 @@ mod tests {
     use crate::seed::{Purpose, generator};
 
     #[test]
-    fn a_line_goes_through_its_leading_points_without_a_jump() {
+    fn a_line_passes_its_control_points_without_a_jump() {
         let leads = [(-1.0, -1.0), (0.5, -0.2), (0.0, 1.0)];
         let line = curve(&leads);
         for lead in leads {

@@ -1,4 +1,5 @@
-//! Photos of whales on disk: a folder of JPEG files, and a CSV of the same name that lists them with whale and box.
+//! Photos of whales on disk: a folder of JPEG files, and a CSV of the same name with the whale and
+//! box of each photo.
 
 use super::difficulty::Difficulty;
 use super::individual::Individual;
@@ -13,28 +14,28 @@ use rayon::prelude::*;
 use std::fs;
 use std::path::Path;
 
-/// The least share of a fluke that a photo in an album shows.
+/// Minimum visible fraction of a fluke in an album's photo.
 pub const MIN_VISIBLE: f32 = 0.3;
-/// How many photos are thrown away at most until one shows so much.
+/// Maximum number of tries until a photo shows that fraction.
 const TRIES: u32 = 40;
 
-/// How many photos of a whale are taken.
+/// The number of photos of one whale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WhalePhotos {
-    /// The whale's number.
+    /// The whale's number, from 1.
     pub whale: u32,
-    /// Its photos.
+    /// Number of photos.
     pub photos: u32,
 }
 
 /// Photos of a population.
 #[derive(Clone, Debug)]
 pub struct Album<'a> {
-    /// The population's seed.
+    /// The seed of the population.
     pub seed: u64,
-    /// Which photos: those of one purpose differ from those of another.
+    /// The purpose of the photos; photos of different purposes differ.
     pub purpose: Purpose,
-    /// How hard they are.
+    /// The ranges from which poses, light and water are drawn.
     pub difficulty: &'a Difficulty,
 }
 
@@ -42,7 +43,7 @@ impl Album<'_> {
     /// Photo `photo` (from 1) of a whale.
     ///
     /// # Errors
-    /// [`SynthError::NoVisibleFluke`] when no try shows enough of the fluke.
+    /// [`SynthError::NoVisibleFluke`] if no try shows enough of the fluke.
     pub fn photo(
         &self,
         skin: &Skin,
@@ -66,10 +67,11 @@ impl Album<'_> {
         })
     }
 
-    /// Takes the photos of all `photo_counts` and writes them to `folder/name/` and `folder/name.csv`.
+    /// Draws the photos of all `photo_counts` and writes them to `folder/name/` and
+    /// `folder/name.csv`.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// If a file cannot be written.
     pub fn write(
         &self,
         folder: &Path,
@@ -105,7 +107,7 @@ impl Album<'_> {
         table.flush().map_err(SynthError::file(&path))
     }
 
-    /// Writes one photo; returns its line of the table.
+    /// Writes one photo; returns its row of the table.
     fn write_photo(
         &self,
         folder: &Path,
@@ -133,7 +135,7 @@ impl Album<'_> {
 /// Writes a picture as JPEG of `quality` (1..=100).
 ///
 /// # Errors
-/// When it cannot be encoded or the file cannot be written.
+/// If it cannot be encoded or the file cannot be written.
 pub fn write_jpeg(path: &Path, picture: &RgbImage, quality: u8) -> Result<(), SynthError> {
     let mut bytes = vec![];
     JpegEncoder::new_with_quality(&mut bytes, quality)

@@ -1,4 +1,4 @@
-//! The sea behind and before a fluke: waves in perspective, the horizon, foam and sky.
+//! The sea around a fluke: waves in perspective, the horizon, foam and sky.
 
 use super::pose::View;
 use crate::noise::{Noise, mix, step};
@@ -9,22 +9,22 @@ use rand_chacha::ChaCha8Rng;
 /// A colour: red, green, blue, 0..=255.
 pub type Colour = [f32; 3];
 
-/// The sea of one photograph or of one moment of a sequence.
+/// The sea of one photograph or of one point in time of a sequence.
 #[derive(Clone, Debug)]
 pub struct Background {
-    /// How high above the water line at the fluke the horizon stands, in half spans.
+    /// Height of the horizon above the water line at the fluke, in half spans.
     pub horizon: f32,
-    /// How flat the sea is seen: the stretch of distance against breadth.
+    /// How flat the view of the sea is: the ratio of distance to breadth.
     graze: f32,
-    /// Waves a half span.
+    /// Number of waves per half span.
     frequency: f32,
     roughness: f32,
-    /// Above which height of the waves there is foam.
+    /// Height of the waves above which there is foam.
     whitecaps: f32,
     water: Colour,
     sky: Colour,
     land: Option<Noise>,
-    /// Seconds; waves move with it.
+    /// Time in seconds, which moves the waves.
     pub time: f32,
     noise: Noise,
 }
@@ -65,7 +65,7 @@ impl Background {
         }
     }
 
-    /// The colour at a pixel.
+    /// The colour of the sea or sky at a pixel.
     pub fn colour(&self, view: &View, px: f32, py: f32) -> Colour {
         let [x, y] = view.level(px, py);
         let horizon = view.water + self.horizon;
@@ -73,7 +73,7 @@ impl Background {
         if below <= 0.0 {
             return self.above_horizon(x, -below);
         }
-        // 1 at the fluke, more beyond it; far off, waves blend into a mean colour.
+        // 1 at the fluke, more beyond it; distant waves blend into a mean colour.
         let depth = (self.horizon / below).min(40.0);
         let place = [
             x * depth * self.frequency,
@@ -128,7 +128,7 @@ impl Background {
         self.sky.map(|c| mix(c, c * 0.88, high))
     }
 
-    /// How much foam covers a pixel where the fluke leaves the water: 0 to 1. `strength` 0 is none.
+    /// Foam cover of a pixel where the fluke leaves the water, 0 to 1. `strength` 0 is no foam.
     pub fn splash(&self, view: &View, strength: f32, px: f32, py: f32) -> f32 {
         let [x, y] = view.level(px, py);
         let (across, up) = (
@@ -149,7 +149,7 @@ impl Background {
         step(0.35, 0.75, near * (0.35 + 0.5 * strength) + 0.6 * churn) * near.sqrt()
     }
 
-    /// The height of the water at `x` of the world, where waves reach up to `waves` higher or lower.
+    /// The height of the water at `x` in the world, where waves are up to `waves` high.
     pub fn level_at(&self, view: &View, waves: f32, x: f32) -> f32 {
         view.water
             + waves

@@ -1,54 +1,55 @@
-//! How hard the photographs are: every strength that stands between an individual and its picture, in one place.
+//! How hard the photographs are: the ranges of everything that changes a picture, in one place.
 //!
-//! The aim is a population of which a network trained on real flukes finds the right whale for most photos, while the pixels
-//! themselves, or a network of random weights, find it for few: pose, light and water change a picture more than the
-//! individual does. Widen a span to make identification harder, narrow it to make it easier.
+//! The aim is a population of which a network trained on real flukes finds the right whale for most
+//! photos, while raw pixels or a randomly initialised network find it for few: pose, light and
+//! water change a picture more than the individual does. Widen a range to make identification
+//! harder, narrow it to make it easier.
 
 use crate::seed::Span;
 
-/// Spans from which each photograph draws its circumstances. Angles are in radians, lengths in half spans of the fluke
-/// unless it says otherwise.
+/// Ranges from which each photograph is drawn. Angles are in radians, lengths in half spans of the
+/// fluke unless stated otherwise.
 #[derive(Clone, Debug)]
 pub struct Difficulty {
-    /// How far the fluke may be turned to either side.
+    /// Yaw of the fluke to either side.
     pub turn: f32,
-    /// How far it leans away (positive) or towards the camera (negative).
+    /// Pitch away from the camera (positive) or towards it (negative).
     pub lean: Span,
-    /// How far the camera or the whale tilts to either side.
+    /// Roll of the camera or the whale to either side.
     pub roll: f32,
-    /// How far each lobe folds towards the camera.
+    /// Fold of each lobe towards the camera.
     pub fold: Span,
-    /// How far the two lobes' folds differ at most.
+    /// Maximum difference between the folds of the two lobes.
     pub fold_difference: f32,
-    /// How far a tip curls up or down.
+    /// Curl of a tip up or down.
     pub curl: f32,
-    /// How far the camera is.
+    /// Distance of the camera.
     pub distance: Span,
-    /// Where the water stands, as a height of the fluke's outline (the notch is at 0, the stalk begins near -0.5).
+    /// Height of the water on the fluke's outline (the notch is at 0, the stalk begins near -0.5).
     pub water: Span,
-    /// How high waves reach up the fluke.
+    /// Height of the waves at the fluke.
     pub waves: Span,
-    /// The share of the picture's width that the fluke takes.
+    /// Fraction of the picture's width that the fluke takes.
     pub filling: Span,
-    /// Brightness of the whole picture.
+    /// Brightness factor of the whole picture.
     pub exposure: Span,
-    /// Contrast of the whole picture.
+    /// Contrast factor of the whole picture.
     pub contrast: Span,
-    /// How much haze lies over the fluke.
+    /// Amount of haze over the fluke.
     pub haze: Span,
-    /// The share of photos against the light, and how bright the fluke is in them.
+    /// Fraction of backlit photos.
     pub backlit: f32,
-    /// What is left of the fluke's light in those.
+    /// Remaining light on the fluke in backlit photos.
     pub backlit_gain: Span,
-    /// How strongly the wet skin shines.
+    /// Strength of the highlights on wet skin.
     pub sheen: Span,
-    /// How much running water covers of the skin.
+    /// Fraction of the skin covered by running water.
     pub film: Span,
-    /// Streams of water that fall from the edges, in number.
+    /// Number of streams of water that fall from the edges.
     pub streams: Span,
-    /// Drops in the air, in number.
+    /// Number of drops in the air.
     pub drops: Span,
-    /// How much foam stands where the fluke leaves the water.
+    /// Amount of foam where the fluke leaves the water.
     pub foam: Span,
     /// Defocus, in pixels of a 448-pixel picture.
     pub defocus: Span,
@@ -58,15 +59,16 @@ pub struct Difficulty {
     pub grain: Span,
     /// JPEG quality.
     pub quality: Span,
-    /// The share of photos in grey.
+    /// Fraction of grey photos.
     pub grey: f32,
 }
 
-/// As photographs from boats are.
+/// The difficulty of photographs from boats.
 ///
-/// Set by R@1, leave one out, over 40 whales with 3 or 4 photos each, beside the same measure on 40 real whales with 4: nearest
-/// grey pixels of 32 x 64 find 0.20 to 0.36 here (real: 0.23), EfficientNet-Lite0 with random weights 0.02 to 0.04 (0.05), with
-/// ImageNet's weights 0.33 to 0.38 (0.39 to 0.41).
+/// Chosen by R@1, leave one out, over 40 whales with 3 or 4 photos each, compared with 40 real
+/// whales with 4: nearest grey pixels of 32 x 64 find 0.20 to 0.36 here (real: 0.23),
+/// EfficientNet-Lite0 with random weights 0.02 to 0.04 (0.05), with ImageNet's weights 0.33 to 0.38
+/// (0.39 to 0.41).
 pub static FIELD: Difficulty = Difficulty {
     turn: 0.5,
     lean: -0.2..=0.55,

@@ -1,4 +1,5 @@
-//! How a fluke comes and goes before a camera: it rises leaning back, stands and turns, and sinks.
+//! How a fluke appears and disappears before a camera: it rises leaning back, stands and turns, and
+//! sinks.
 
 use super::difficulty::Difficulty;
 use super::pose::{Pose, View};
@@ -9,17 +10,17 @@ use rand_chacha::ChaCha8Rng;
 /// The height of water under which every fluke is hidden.
 const UNDER: f32 = 1.0;
 
-/// One fluke's way before the camera, in seconds from its start.
+/// The motion of one fluke before the camera, in seconds from its start.
 #[derive(Clone, Debug)]
 pub struct Dive {
     rises: f32,
     stands: f32,
     sinks: f32,
-    /// As it stands highest.
+    /// The pose at the highest point.
     pose: Pose,
-    /// How far it leans back at its start, and forward at its end.
+    /// Lean back at the start, and forward at the end.
     leans: [f32; 2],
-    /// How far it turns from start to end.
+    /// Turn from start to end.
     turns: f32,
     centre: [f32; 2],
     drift: [f32; 2],
@@ -37,7 +38,7 @@ impl Dive {
         let (width, height) = (size.0 as f32, size.1 as f32);
         let mut pose = Pose::draw(difficulty, rng);
         pose.roll = roll;
-        // A fluke that is well out of the water at its best moment, and not too far to one side.
+        // A fluke that is well out of the water at its highest point, and not too far to one side.
         pose.turn *= 0.7;
         pose.lean = pose.lean.clamp(-0.25, 0.6);
         let zoom = (width * rng.within(&(0.17..=0.36))).min(height * 0.6);
@@ -60,7 +61,7 @@ impl Dive {
         }
     }
 
-    /// From the first moment to the last, in seconds.
+    /// Duration in seconds.
     pub fn seconds(&self) -> f32 {
         self.rises + self.stands + self.sinks
     }
@@ -76,7 +77,8 @@ impl Dive {
             water: mix(UNDER, self.pose.water, up * (1.0 - down)),
             ..self.pose.clone()
         };
-        // The camera holds the sea still: as the fluke sinks in its own frame, its picture moves down by as much.
+        // The camera keeps the sea still: as the fluke sinks in its own frame, its picture moves
+        // down by the same amount.
         let sunk = (pose.water - self.pose.water) * self.zoom;
         let centre = [
             self.centre[0] + self.drift[0] * whole,
@@ -85,7 +87,7 @@ impl Dive {
         View::new(&pose, centre, self.zoom)
     }
 
-    /// How much water runs off `time` seconds after the start: most while it rises.
+    /// Amount of running water `time` seconds after the start: most while the fluke rises.
     pub fn runoff(&self, time: f32) -> f32 {
         mix(
             1.4,

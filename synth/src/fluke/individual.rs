@@ -1,20 +1,20 @@
-//! One whale, as far as its fluke tells it from others.
+//! One whale, described by its fluke.
 
 use super::outline::Outline;
 use super::pigment::Pigment;
 use super::scar::{self, Scar};
 use crate::seed::{Purpose, generator};
 
-/// A whale, drawn from a seed and its number; the same whatever the size of the population.
+/// A whale, drawn from a seed and its number; independent of the size of the population.
 #[derive(Clone, Debug)]
 pub struct Individual {
-    /// Its number, from 1.
+    /// The whale's number, from 1.
     pub number: u32,
     /// The shape of its fluke.
     pub outline: Outline,
     /// The colouring of the underside.
     pub pigment: Pigment,
-    /// The marks that life has left there.
+    /// Barnacles, rakes, scratches and dots.
     pub scars: Vec<Scar>,
 }
 
@@ -33,7 +33,7 @@ impl Individual {
         }
     }
 
-    /// The name of whale `number`, as `SYN-0004`.
+    /// The name of whale `number`, e.g. `SYN-0004`.
     pub fn name(number: u32) -> String {
         format!("SYN-{number:04}")
     }

@@ -1,4 +1,4 @@
-//! Light, lens and sensor: what turns a scene into the grey levels of a file.
+//! Light, lens and sensor: from a scene to the grey levels of a file.
 
 use super::background::Colour;
 use super::difficulty::Difficulty;
@@ -10,23 +10,23 @@ use rand_chacha::ChaCha8Rng;
 /// The light of a photograph.
 #[derive(Clone, Debug)]
 pub struct Light {
-    /// Towards the sun.
+    /// Unit vector towards the sun.
     sun: [f32; 3],
-    /// The share of light that comes from everywhere.
+    /// Fraction of ambient light.
     ambient: f32,
-    /// What of all this reaches the fluke.
+    /// Brightness of the light on the fluke.
     fluke_gain: f32,
     haze: f32,
     exposure: f32,
     contrast: f32,
     tint: Colour,
-    /// Change of brightness from the middle to the right and the lower border.
+    /// Change of brightness from the centre to the right and the bottom edge.
     gradient: [f32; 2],
     grey: bool,
 }
 
 impl Light {
-    /// Draws a light.
+    /// Draws the light of one photograph.
     pub fn draw(difficulty: &Difficulty, rng: &mut ChaCha8Rng) -> Self {
         let sun = [
             rng.around_zero(1.0),
@@ -59,13 +59,15 @@ impl Light {
         self.sun
     }
 
-    /// Skin of this colour as it appears in this light, where it faces the sun so squarely (1 fully, 0 or less not at all).
+    /// Skin of this colour in this light, where it faces the sun with this cosine (1 fully, 0 or
+    /// less not at all).
     pub fn on_skin(&self, skin: Colour, facing: f32) -> Colour {
         let gain = self.fluke_gain * (self.ambient + (1.15 - self.ambient) * facing.max(0.0));
         skin.map(|c| mix(c * gain, 165.0, self.haze))
     }
 
-    /// The whole picture's exposure, contrast and colour; `place` is the pixel's distance from the middle, -1..=1 each way.
+    /// The whole picture's exposure, contrast and colour; `place` is the pixel's offset from the
+    /// centre, -1..=1 on each axis.
     pub fn develop(&self, colour: Colour, place: [f32; 2]) -> Colour {
         let bright =
             self.exposure * (1.0 + self.gradient[0] * place[0] + self.gradient[1] * place[1]);
@@ -80,16 +82,16 @@ impl Light {
     }
 }
 
-/// What lens, shutter, sensor and file format do to a picture.
+/// Effects of lens, shutter, sensor and file format.
 #[derive(Clone, Debug)]
 pub struct Lens {
-    /// In pixels.
+    /// Standard deviation of the defocus, in pixels.
     pub defocus: f32,
-    /// In pixels, across and down.
+    /// Motion blur in pixels, x and y.
     pub motion: [f32; 2],
-    /// In grey levels.
+    /// Standard deviation of the sensor noise, in grey levels.
     pub grain: f32,
-    /// Of the JPEG file, 1..=100.
+    /// JPEG quality, 1..=100.
     pub quality: u8,
     noise: Noise,
 }
@@ -109,7 +111,7 @@ impl Lens {
         }
     }
 
-    /// The same lens with the grain of another moment.
+    /// The same lens with the noise of another frame.
     pub fn at_moment(&self, moment: u32) -> Self {
         Self {
             noise: Noise(self.noise.0.wrapping_add(moment.wrapping_mul(0x9e37_79b9))),
@@ -124,7 +126,8 @@ impl Lens {
             self.shake(picture, width, length);
         }
         if self.defocus > 0.2 {
-            // Three taps each way with `side` left and right have a variance of 2 `side`; variances of passes add up.
+            // Three passes on each axis with `side` left and right have a variance of 2 `side`;
+            // variances of passes add up.
             let variance = self.defocus * self.defocus;
             let passes = (variance / 0.6).ceil().clamp(1.0, 8.0);
             let side = (variance / passes / 2.0).min(0.33);
@@ -134,7 +137,7 @@ impl Lens {
         }
     }
 
-    /// Averages along the way that the picture moves while the shutter is open.
+    /// Averages along the motion of the picture while the shutter is open.
     fn shake(&self, picture: &mut [Colour], width: usize, length: f32) {
         let source = picture.to_vec();
         let height = source.len() / width;
@@ -161,7 +164,7 @@ impl Lens {
         }
     }
 
-    /// The byte of a pixel: grain added, cut to 0..=255.
+    /// The byte of a pixel: noise added, clamped to 0..=255.
     pub fn expose(&self, colour: Colour, x: u32, y: u32) -> [u8; 3] {
         let luma = self.grain * self.noise.normal(x, y);
         let chroma = 0.35 * self.grain * Noise(self.noise.0 ^ 0x77).normal(x, y);
@@ -175,7 +178,7 @@ impl Lens {
     }
 }
 
-/// Mixes each pixel with `side` of either neighbour, across and then down.
+/// Mixes each pixel with `side` of either neighbour, horizontally and then vertically.
 fn soften(picture: &mut [Colour], width: usize, side: f32) {
     let middle = 1.0 - 2.0 * side;
     for row in picture.chunks_exact_mut(width) {
@@ -222,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn blur_spreads_light_and_loses_none() {
+    fn blur_spreads_light_and_conserves_it() {
         for lens in [
             lens(1.5, [0.0; 2]),
             lens(0.0, [4.0, 0.0]),
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn defocus_is_the_deviation_of_a_point() {
+    fn defocus_is_the_standard_deviation_of_a_point() {
         for defocus in [0.6, 1.0, 1.6_f32] {
             let mut picture = vec![[0.0; 3]; 41 * 41];
             picture[20 * 41 + 20] = [1.0; 3];

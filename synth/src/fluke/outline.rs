@@ -1,19 +1,20 @@
 //! The outline of a fluke, flat, in units of half its span.
 //!
-//! `u` runs across from the left tip (about -1) to the right one (about 1), `v` up from the notch at 0: the trailing edge is
-//! above, as it stands when a whale dives, the leading edge below, and below that the stalk. Each lobe is a function of its
-//! distance from the middle, so that an edge is a height for each `u`.
+//! `u` is the horizontal axis from the left tip (about -1) to the right one (about 1), `v` the
+//! vertical axis upwards from the notch at 0: the trailing edge is above, as in a diving whale, the
+//! leading edge below, and below that the stalk. Each lobe is a function of the distance from the
+//! centre line, so that an edge is a height for each `u`.
 
 use crate::noise::{Noise, mix, step};
 use crate::seed::Draw;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// What no fluke exceeds: `u` from -`REACH` to `REACH`, `v` from `BOTTOM` to `TOP`.
+/// Bounds of every fluke: `u` from -`REACH` to `REACH`, `v` from `BOTTOM` to `TOP`.
 pub const REACH: f32 = 1.04;
-/// The lowest `v` of a fluke's picture; the stalk goes on below it.
+/// The lowest `v` of a fluke's picture; the stalk continues below it.
 pub const BOTTOM: f32 = -0.95;
-/// The highest `v`.
+/// The highest `v` of a fluke's picture.
 pub const TOP: f32 = 0.6;
 
 /// A cut in the trailing edge.
@@ -24,7 +25,7 @@ struct Nick {
     depth: f32,
 }
 
-/// One side of a fluke.
+/// One lobe of a fluke.
 #[derive(Clone, Debug)]
 struct Lobe {
     reach: f32,
@@ -41,10 +42,10 @@ struct Lobe {
     nicks: Vec<Nick>,
 }
 
-/// Where the edges of a fluke are at one `u`.
+/// The edges of a fluke at one `u`.
 #[derive(Clone, Copy, Debug)]
 pub struct Edges {
-    /// How far out along its lobe: 0 in the middle, 1 at the tip.
+    /// Position along the lobe: 0 at the centre line, 1 at the tip.
     pub along: f32,
     /// The height of the trailing edge.
     pub trailing: f32,
@@ -66,7 +67,7 @@ pub struct Outline {
 impl Outline {
     /// Draws an outline.
     pub fn draw(rng: &mut ChaCha8Rng) -> Self {
-        // What both lobes share, and then how each departs from it.
+        // What both lobes share, and then the deviation of each.
         let tip_height = rng.within(&(0.04..=0.34));
         let sweep = rng.within(&(1.2..=2.6));
         let bulge = rng.within(&(-0.01..=0.13));
@@ -109,7 +110,7 @@ impl Outline {
         &self.lobes[usize::from(u >= 0.0)]
     }
 
-    /// How far out along its lobe `u` lies: 0 in the middle, 1 at the tip, more beyond it.
+    /// Position of `u` along its lobe: 0 at the centre line, 1 at the tip, more beyond it.
     pub fn along(&self, u: f32) -> f32 {
         u.abs() / self.lobe(u).reach
     }
@@ -126,7 +127,7 @@ impl Outline {
     /// The height of the trailing edge at `u`.
     pub fn trailing(&self, u: f32) -> f32 {
         let (lobe, s) = (self.lobe(u), self.along(u));
-        // Teeth fade at the tip and in the notch, whose sides are smooth.
+        // Teeth fade towards the tip and the notch, where the edge is smooth.
         let fade = step(1.0, 0.9, s) * step(0.02, 0.12, s);
         let jag = |x: f32, tooth: u32| {
             1.0 - 2.0 * Noise(lobe.noise.0.wrapping_add(tooth)).at(x, 0.5).abs()
@@ -146,7 +147,7 @@ impl Outline {
             - self.notch_depth * (-(s / self.notch_half_width).powf(1.3)).exp()
     }
 
-    /// The height of the leading edge, or of the stalk's lower end where that is below it, at `u`.
+    /// The height of the leading edge at `u`, or of the stalk's lower end if that is lower.
     pub fn leading(&self, u: f32) -> f32 {
         let (lobe, s) = (self.lobe(u), self.along(u).min(1.0));
         let tip = lobe.smooth_trailing(1.0);
@@ -156,14 +157,14 @@ impl Outline {
         tip - (tip + self.root) * arch + ripple
     }
 
-    /// How far the stalk reaches to either side at height `v`.
+    /// Half of the stalk's width at height `v`.
     pub fn stalk(&self, v: f32) -> f32 {
         let down = (-self.root - v).max(-0.25);
         self.stalk_half_width + self.stalk_flare * mix(down.max(0.0), down * down * 4.0, 0.4)
     }
 
-    /// How surely (`u`, `v`) lies on the fluke, whose edges at `u` are `edges`: 0 outside, 1 inside, between them within
-    /// `softness` of the edge.
+    /// Cover of (`u`, `v`) by the fluke with `edges` at `u`: 0 outside, 1 inside, in between within
+    /// `softness` of an edge.
     pub fn covers(&self, edges: &Edges, u: f32, v: f32, softness: f32) -> f32 {
         let edge = |inside: f32| (inside / softness + 0.5).clamp(0.0, 1.0);
         let below = edge(edges.trailing - v);
@@ -194,7 +195,7 @@ mod tests {
     use crate::seed::{Purpose, generator};
 
     #[test]
-    fn every_outline_is_one_fluke_within_its_bounds() {
+    fn every_outline_is_connected_and_within_its_bounds() {
         for whale in 0..200 {
             let outline = Outline::draw(&mut generator(5, Purpose::Individual, whale, 0));
             for i in -104..=104 {
@@ -212,7 +213,7 @@ mod tests {
             }
             let covers = |u, v| outline.covers(&outline.edges(u), u, v, 0.005);
             assert_eq!(covers(-REACH, 0.0) + covers(REACH, 0.0), 0.0);
-            assert_eq!(covers(0.0, BOTTOM), 1.0, "the stalk goes on below");
+            assert_eq!(covers(0.0, BOTTOM), 1.0, "the stalk continues below");
         }
     }
 

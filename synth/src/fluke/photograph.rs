@@ -1,4 +1,4 @@
-//! Taking a photograph: sea, then the fluke where its rays arrive, then what falls before it, then light, lens and sensor.
+//! Rendering a photograph: sea, fluke, water in front of it, light, lens and sensor.
 
 use super::background::{Background, Colour};
 use super::difficulty::Difficulty;
@@ -13,24 +13,24 @@ use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Rays a pixel, along each side.
+/// Rays per pixel along each axis.
 const RAYS: u32 = 2;
 
 /// The upper side of a fluke is dark and plain.
 const UPPER_SIDE: Colour = [26.0, 28.0, 32.0];
 
-/// Everything that surrounds a fluke in a picture.
+/// Everything around a fluke in a picture.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub size: (u32, u32),
-    /// The light.
+    /// Sun, ambient light and exposure.
     pub light: Light,
-    /// The sea.
+    /// The sea behind the fluke.
     pub sea: Background,
-    /// Water on the fluke.
+    /// Water on and in front of the fluke.
     pub water: Water,
-    /// The camera.
+    /// Blur, noise and JPEG quality.
     pub lens: Lens,
 }
 
@@ -47,27 +47,28 @@ impl Scene {
     }
 }
 
-/// A picture and what is true of it.
+/// A picture and its truth.
 #[derive(Clone, Debug)]
 pub struct Photograph {
-    /// The pixels.
+    /// The rendered pixels.
     pub picture: RgbImage,
-    /// The part of the fluke that stands out of the water, tight; right and bottom edges exclusive.
+    /// Tight box of the fluke above the water; right and bottom edges exclusive.
     pub fluke: Option<PixelBox>,
-    /// How much of the fluke is seen: its pixels, as a share of those that it would take face on and out of the water.
+    /// Visible fraction of the fluke: its pixels, relative to those of the fluke seen face on and
+    /// out of the water.
     pub visible: f32,
 }
 
-/// A photograph, and the quality at which its camera stores JPEG files (1..=100).
+/// A photograph, and the JPEG quality of its camera.
 #[derive(Clone, Debug)]
 pub struct Shot {
-    /// What was taken.
+    /// The picture and its truth.
     pub photograph: Photograph,
-    /// Of the file.
+    /// JPEG quality, 1..=100.
     pub quality: u8,
 }
 
-/// Takes a photograph as for a catalogue: the fluke fills a good part of the picture.
+/// Takes a photograph for a catalogue: the fluke fills a good part of the picture.
 pub fn portrait(skin: &Skin, difficulty: &Difficulty, rng: &mut ChaCha8Rng) -> Shot {
     let pose = Pose::draw(difficulty, rng);
     // Bounds of the visible fluke, for a half span of one pixel.
@@ -172,7 +173,8 @@ fn place_fluke(
     for y in rows {
         for x in columns.clone() {
             let (mut sum, mut cover) = ([0.0; 3], 0.0);
-            // Waves and running water hardly change within a pixel: its first ray asks for all.
+            // Waves and running water hardly change within a pixel: they are computed for its first
+            // ray.
             let (mut level, mut wet) = (None, None);
             let mut look = |hit: Hit| -> Option<(Colour, f32)> {
                 let level = *level
@@ -214,7 +216,7 @@ fn place_fluke(
     )
 }
 
-/// The rows and columns of the picture in which the fluke can be.
+/// The rows and columns of the picture that may show the fluke.
 pub(crate) fn reach(
     view: &View,
     skin: &Skin,
@@ -244,7 +246,7 @@ mod tests {
     use crate::fluke::individual::Individual;
     use crate::seed::{Purpose, generator};
 
-    /// A fluke in clear air, sharp, with nothing before it.
+    /// A sharp fluke in clear air, without water in front of it.
     fn clear() -> Difficulty {
         let none = 0.0..=0.0;
         Difficulty {
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_is_tight_around_what_the_fluke_changes() {
+    fn the_box_is_tight_around_the_fluke() {
         for whale in 1..=6 {
             let rng = &mut generator(3, Purpose::CataloguePhoto, whale, 1);
             let skin = Skin::paint(&Individual::draw(3, whale));
@@ -289,7 +291,7 @@ mod tests {
                 (fluke.y1, places().map(|p| p.1 + 1).max()),
             ];
             for (edge, change) in bounds {
-                // Pixels that the fluke covers by less than half are not in the box.
+                // Pixels that the fluke covers by less than half are outside of the box.
                 assert!(
                     change.is_some_and(|c| c.abs_diff(edge) <= 3),
                     "whale {whale}: {bounds:?}"

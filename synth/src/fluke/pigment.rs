@@ -1,4 +1,4 @@
-//! The colouring of a fluke's underside, from almost black to almost white, as humpbacks have it.
+//! The colouring of a fluke's underside, from almost black to almost white, as in humpbacks.
 
 use super::outline::Edges;
 use crate::noise::{Noise, mix, step};
@@ -6,7 +6,7 @@ use crate::seed::Draw;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// How one lobe departs from the other.
+/// How the colouring of one lobe deviates from that of the other.
 #[derive(Clone, Debug)]
 struct LobeTone {
     whiteness: f32,
@@ -18,16 +18,16 @@ struct LobeTone {
 #[derive(Clone, Debug)]
 pub struct Pigment {
     lobes: [LobeTone; 2],
-    /// How far the dark middle, the trailing and the leading margin reach.
+    /// Width of the dark centre and of the trailing and leading margin.
     middle: f32,
     trailing: f32,
     leading: f32,
-    /// How far the dark middle's border and the white patches wander.
+    /// How irregular the dark centre's border and the white patches are.
     patch_size: f32,
     patchiness: f32,
-    /// How sharp white ends against black: small is sharp.
+    /// Softness of the border between white and black: small is sharp.
     softness: f32,
-    /// Dark streaks that fan out from the middle, and fine flecks.
+    /// Strength of the dark streaks that fan out from the centre, and of fine flecks.
     streaks: f32,
     flecks: f32,
     fleck_size: f32,
@@ -41,7 +41,7 @@ pub struct Pigment {
 impl Pigment {
     /// Draws a colouring.
     pub fn draw(rng: &mut ChaCha8Rng) -> Self {
-        // Most flukes are mixed; the ends of the scale are rarer but there.
+        // Most flukes are mixed; the extremes are rarer but occur.
         let whiteness = rng.within(&(-0.62..=0.72));
         let centre = rng.within(&(0.42..=0.7));
         let reach = rng.within(&(0.3..=0.6));
@@ -71,7 +71,8 @@ impl Pigment {
         }
     }
 
-    /// How white the skin is at (`u`, `v`), where the fluke has these edges at `u`: 0 black, 1 white.
+    /// Whiteness of the skin at (`u`, `v`), where the fluke has these edges at `u`: 0 black, 1
+    /// white.
     pub fn whiteness(&self, edges: &Edges, u: f32, v: f32) -> f32 {
         let lobe = &self.lobes[usize::from(u >= 0.0)];
         let (s, n) = (edges.along, self.noise);
@@ -80,7 +81,7 @@ impl Pigment {
         let patch = n.octaves(u * self.patch_size, v * self.patch_size, 4, 0.55);
         let wander = 0.5 + 0.7 * Noise(n.0 ^ 1).octaves(u * 7.0, v * 7.0, 3, 0.6);
         let spread = (s - lobe.centre) / lobe.reach;
-        // Streaks follow the lobe: long along it, narrow across.
+        // Streaks follow the lobe: long in its direction, narrow across.
         let slope = (v + 0.25) / (0.25 + s);
         let streak = Noise(n.0 ^ 2).octaves(slope * 16.0, s * 2.2, 2, 0.6);
         let fleck = Noise(n.0 ^ 3).octaves(u * self.fleck_size, v * self.fleck_size, 2, 0.6);

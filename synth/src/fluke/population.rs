@@ -1,4 +1,4 @@
-//! A whole population: which whales the catalogue holds, which ones a camera meets, and all of it on disk.
+//! A whole population on disk: the whales of the catalogue, the queries, and the camera sequences.
 
 use super::album::{Album, WhalePhotos};
 use super::difficulty::FIELD;
@@ -13,48 +13,49 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-/// The most whales of a population; their numbers have four digits or five.
+/// Maximum number of whales of a population; numbers have four or five digits.
 const MOST_WHALES: u32 = 50_000;
 
-/// What is drawn.
+/// The settings of a population.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Population {
-    /// Everything follows from it.
+    /// Seed of the population; the same seed gives the same files.
     pub seed: u64,
-    /// Whales in the catalogue: numbers 1 to `whales`.
+    /// Number of whales in the catalogue, numbered 1 to `whales`.
     pub whales: u32,
-    /// Photos of each in the catalogue.
+    /// Number of photos of each whale in the catalogue.
     pub photos: RangeInclusive<u32>,
-    /// Further whales, which the catalogue does not hold.
+    /// Number of further whales, which are not in the catalogue.
     pub new_whales: u32,
-    /// Photos of each whale, new ones included, among the queries.
+    /// Number of photos of each whale, new ones included, among the queries.
     pub queries: u32,
-    /// What the cameras see.
+    /// The camera sequences.
     pub cameras: Cameras,
 }
 
-/// What the camera sequences of a population are like.
+/// Settings of the camera sequences.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cameras {
-    /// How many sequences.
+    /// Number of sequences.
     pub sequences: u32,
-    /// Encounters in each.
+    /// Number of encounters of each sequence.
     pub encounters: RangeInclusive<u32>,
-    /// The share of encounters with whales of the catalogue; without it, half where there are new whales, all where not.
+    /// Fraction of encounters with whales of the catalogue. By default half if there are new
+    /// whales, else all.
     pub enrolled_fraction: Option<f32>,
-    /// How long the sea lies open before, between and after flukes, in seconds.
+    /// Duration of open sea before, between and after flukes, in seconds.
     pub sea_seconds: Span,
-    /// Frames a second.
+    /// Frames per second.
     pub frames_per_second: f32,
-    /// Pixels across and down.
+    /// Width and height of a frame in pixels.
     pub size: (u32, u32),
 }
 
 impl Population {
-    /// Draws and photographs everything into `folder`, which must be empty or not there yet.
+    /// Draws everything into `folder`, which must be empty or missing.
     ///
     /// # Errors
-    /// When a setting makes no sense, the folder holds something, or a file cannot be written.
+    /// If a setting is invalid, the folder is not empty, or a file cannot be written.
     pub fn write(&self, folder: &Path) -> Result<PopulationTruth, SynthError> {
         self.check()?;
         let encounters = self.encounters()?;
@@ -128,7 +129,8 @@ impl Population {
         }
     }
 
-    /// The whales that each sequence meets. No whale is met twice before all of its kind (enrolled or new) were met once.
+    /// The whales of each sequence. No whale is met twice before all of its kind (enrolled or new)
+    /// are met once.
     fn encounters(&self) -> Result<Vec<Vec<PlannedEncounter>>, SynthError> {
         let rng = &mut generator(self.seed, Purpose::Meetings, 0, 0);
         let counts: Vec<u32> = (0..self.cameras.sequences)
@@ -258,10 +260,10 @@ impl Population {
     }
 }
 
-/// Makes `folder` where it is not there; refuses one that holds something.
+/// Creates `folder` if it is missing.
 ///
 /// # Errors
-/// That it holds something, or what the file system says.
+/// If it is not empty or cannot be created.
 pub(crate) fn create_empty(folder: &Path) -> Result<(), SynthError> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
@@ -273,7 +275,7 @@ pub(crate) fn create_empty(folder: &Path) -> Result<(), SynthError> {
     }
 }
 
-/// Puts things in an order that chance decides; `pick(n)` gives a number below `n`.
+/// Shuffles items; `pick(n)` returns a random number below `n`.
 fn shuffle<T>(things: &mut [T], mut pick: impl FnMut(usize) -> usize) {
     for last in (1..things.len()).rev() {
         things.swap(last, pick(last + 1));

@@ -1,37 +1,39 @@
-//! How a fluke stands before the camera, and the way between its flat picture and the photograph.
+//! The pose of a fluke before the camera, and the mapping between its flat picture and the
+//! photograph.
 //!
-//! The world has x to the right, y up and z towards the camera, in half spans of the fluke; the camera looks along -z. The
-//! two lobes are planes that meet in the fluke's middle line, each folded by an angle of its own and curled along its
-//! length. Every step can be inverted exactly, so that a pixel asks for its place on the skin.
+//! The world has x to the right, y up and z towards the camera, in half spans of the fluke; the
+//! camera looks along -z. The two lobes are planes that meet in the fluke's centre line, each
+//! folded by its own angle and curled along its length. Every step has an exact inverse, so that
+//! each pixel is mapped to a position on the skin.
 
 use super::difficulty::Difficulty;
 use crate::seed::Draw;
 use rand_chacha::ChaCha8Rng;
 
-/// The height about which a fluke turns and leans: where the stalk begins.
+/// The height of the pivot of yaw and pitch: where the stalk begins.
 const PIVOT: f32 = -0.5;
 
-/// How a fluke stands. Angles are in radians.
+/// The pose of a fluke. Angles are in radians.
 #[derive(Clone, Debug)]
 pub struct Pose {
-    /// To the side, about the upright axis.
+    /// Yaw, about the vertical axis.
     pub turn: f32,
-    /// Away from the camera.
+    /// Pitch, away from the camera.
     pub lean: f32,
-    /// Of the whole scene in the picture.
+    /// Roll of the whole scene in the picture.
     pub roll: f32,
-    /// Of the left and the right lobe, towards the camera.
+    /// Fold of the left and the right lobe, towards the camera.
     pub folds: [f32; 2],
-    /// Of the left and the right tip, upwards.
+    /// Curl of the left and the right tip, upwards.
     pub curls: [f32; 2],
-    /// From the camera to the fluke.
+    /// Distance from the camera to the fluke, in half spans.
     pub distance: f32,
-    /// The height of the water.
+    /// Height of the water, in half spans.
     pub water: f32,
 }
 
 impl Pose {
-    /// Draws a pose as in photographs that people keep: most of the fluke is seen.
+    /// Draws a pose typical of catalogue photographs: most of the fluke is visible.
     pub fn draw(difficulty: &Difficulty, rng: &mut ChaCha8Rng) -> Self {
         let fold = rng.within(&difficulty.fold);
         let curl = rng.around_zero(difficulty.curl);
@@ -48,53 +50,54 @@ impl Pose {
     }
 }
 
-/// Where on the fluke a ray of sight arrives.
+/// Where a ray meets the fluke.
 #[derive(Clone, Copy, Debug)]
 pub struct Hit {
-    /// Across the fluke.
+    /// Horizontal position on the fluke.
     pub u: f32,
-    /// Up the fluke.
+    /// Vertical position on the fluke.
     pub v: f32,
-    /// Where in the world, to the right.
+    /// Horizontal position in the world.
     pub x: f32,
-    /// Where in the world, up.
+    /// Vertical position in the world.
     pub y: f32,
-    /// Which lobe: 0 left, 1 right.
+    /// The lobe: 0 left, 1 right.
     pub side: usize,
-    /// Whether the underside is seen.
+    /// Whether the underside is visible.
     pub underside: bool,
 }
 
-/// A plane of the fluke: a lobe.
+/// The plane of a lobe.
 #[derive(Clone, Copy, Debug)]
 struct Lobe {
-    /// From the middle line outwards.
+    /// Direction from the centre line outwards.
     out: [f32; 3],
     normal: [f32; 3],
     curl: f32,
     sign: f32,
 }
 
-/// A camera before a fluke.
+/// The mapping of a camera in front of a fluke.
 #[derive(Clone, Debug)]
 pub struct View {
     lobes: [Lobe; 2],
-    /// From world to fluke; its transpose leads back.
+    /// Rotation from world to fluke; the transpose is the inverse.
     rotation: [[f32; 3]; 3],
-    /// The camera, seen from the fluke's pivot.
+    /// Position of the camera relative to the fluke's pivot.
     eye: [f32; 3],
     roll: [f32; 2],
     distance: f32,
     /// The height of the water in the world.
     pub water: f32,
-    /// The pixel at which the world's origin (the notch) would be.
+    /// The pixel of the world's origin (the notch).
     pub centre: [f32; 2],
-    /// Pixels for one half span at the fluke's distance.
+    /// Pixels per half span at the fluke's distance.
     pub zoom: f32,
 }
 
 impl View {
-    /// A view of a fluke in this pose with the notch near the pixel `centre`, `zoom` pixels a half span.
+    /// A view of a fluke in this pose with the notch near the pixel `centre` and `zoom` pixels per
+    /// half span.
     pub fn new(pose: &Pose, centre: [f32; 2], zoom: f32) -> Self {
         let (sin_turn, cos_turn) = pose.turn.sin_cos();
         let (sin_lean, cos_lean) = pose.lean.sin_cos();
@@ -126,7 +129,7 @@ impl View {
         }
     }
 
-    /// The pixel at which the fluke's place (`u`, `v`) appears, and its height in the world.
+    /// The pixel of the point (`u`, `v`) of the fluke, and its height in the world.
     pub fn project(&self, u: f32, v: f32) -> ([f32; 2], f32) {
         let lobe = self.lobes[usize::from(u >= 0.0)];
         let r = u.abs();
@@ -140,7 +143,7 @@ impl View {
         (self.pixel(world), world[1])
     }
 
-    /// The pixel of a place in the world.
+    /// The pixel of a point in the world.
     pub fn pixel(&self, [x, y, z]: [f32; 3]) -> [f32; 2] {
         let scale = self.distance / (self.distance - z).max(0.1);
         let (x, y) = (x * scale, y * scale);
@@ -151,7 +154,8 @@ impl View {
         ]
     }
 
-    /// A pixel's distance from the centre along the level and the upright, in half spans at the fluke's distance.
+    /// A pixel's horizontal and vertical offset from the centre, in half spans at the fluke's
+    /// distance.
     pub fn level(&self, px: f32, py: f32) -> [f32; 2] {
         let (x, y) = (
             (px - self.centre[0]) / self.zoom,
@@ -161,7 +165,8 @@ impl View {
         [x * cos + y * sin, y * cos - x * sin]
     }
 
-    /// Where on the endless planes of the lobes the pixel's ray arrives first; `accepts` says whether there is fluke there.
+    /// The first point at which the pixel's ray meets the infinite planes of the lobes and
+    /// `accepts` says that there is fluke.
     pub fn cast<T>(
         &self,
         px: f32,
@@ -201,7 +206,8 @@ impl View {
         hits.into_iter().flatten().find_map(|(_, hit)| accepts(hit))
     }
 
-    /// How squarely each lobe faces a light from the direction `sun` (a unit vector): 1 squarely, 0 or less not at all.
+    /// Cosine between each lobe's normal and the direction `sun` (a unit vector): 1 facing it, 0 or
+    /// less turned away.
     pub fn facing(&self, sun: [f32; 3]) -> [f32; 2] {
         self.lobes
             .map(|lobe| dot(back(&self.rotation, lobe.normal), sun))
@@ -227,7 +233,7 @@ mod tests {
     use crate::seed::{Purpose, generator};
 
     #[test]
-    fn a_pixel_finds_the_place_that_it_shows() {
+    fn a_pixel_is_mapped_to_the_point_that_it_shows() {
         for photo in 0..50 {
             let pose = Pose::draw(&FIELD, &mut generator(1, Purpose::CataloguePhoto, 1, photo));
             let view = View::new(&pose, [200.0, 90.0], 150.0);
@@ -239,7 +245,7 @@ mod tests {
                 (0.9, 0.2),
             ] {
                 let ([px, py], height) = view.project(u, v);
-                // Another lobe may stand before this place, but it is there behind it.
+                // The other lobe may occlude this point.
                 let found = view.cast(px, py, |hit| {
                     ((hit.u - u).abs() < 1e-3
                         && (hit.v - v).abs() < 1e-3
@@ -252,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn leaning_squeezes_the_height() {
+    fn pitch_reduces_the_height() {
         let height = |lean| {
             let pose = Pose {
                 turn: 0.0,

@@ -1,4 +1,4 @@
-//! What life leaves on a fluke: barnacles and their rings, tooth rakes, scratches, pale dots.
+//! Marks on a fluke: barnacles and their rings, tooth rakes, scratches, pale dots.
 
 use super::outline::Outline;
 use crate::seed::Draw;
@@ -8,38 +8,38 @@ use rand_chacha::ChaCha8Rng;
 /// One mark on the skin.
 #[derive(Clone, Debug)]
 pub enum Scar {
-    /// The ring that a barnacle leaves: pale on black skin, dark on white.
+    /// The scar of a barnacle, a ring: pale on black skin, dark on white.
     Ring {
-        /// Its middle.
+        /// Centre, (`u`, `v`).
         centre: [f32; 2],
-        /// Out to the middle of the line.
+        /// Distance from the centre to the middle of the line.
         radius: f32,
-        /// Of the line.
+        /// Half of the line's width.
         half_width: f32,
     },
     /// A dot, pale on black skin and dark on white.
     Dot {
-        /// Its middle.
+        /// Centre, (`u`, `v`).
         centre: [f32; 2],
-        /// Its size.
+        /// Radius in half spans.
         radius: f32,
     },
-    /// A line from `from` to `to` that bends by `bend` sideways: a scratch, or a tooth's part of a rake.
+    /// A line from `from` to `to`, bent sideways by `bend`: a scratch, or one line of a tooth rake.
     Line {
-        /// One end.
+        /// Start, (`u`, `v`).
         from: [f32; 2],
-        /// The other end.
+        /// End, (`u`, `v`).
         to: [f32; 2],
-        /// How far its middle leaves the straight line, as a share of its length.
+        /// Offset of the middle from the straight line, as a fraction of its length.
         bend: f32,
-        /// Of the line.
+        /// Half of the line's width.
         half_width: f32,
     },
-    /// A living barnacle: cream with a dark rim, on black and white alike.
+    /// A live barnacle: cream with a dark rim, on black and white alike.
     Barnacle {
-        /// Its middle.
+        /// Centre, (`u`, `v`).
         centre: [f32; 2],
-        /// Its size.
+        /// Radius in half spans.
         radius: f32,
     },
 }
@@ -87,7 +87,7 @@ pub fn draw(outline: &Outline, rng: &mut ChaCha8Rng) -> Vec<Scar> {
     scars
 }
 
-/// The teeth of a killer whale, drawn across the skin: parallel lines.
+/// A tooth rake of a killer whale: parallel lines across the skin.
 fn rake(outline: &Outline, rng: &mut ChaCha8Rng, scars: &mut Vec<Scar>) {
     let (start, angle) = (on_skin(outline, rng), rng.within(&(0.0..=3.1)));
     let (length, gap) = (rng.within(&(0.1..=0.38)), rng.within(&(0.018..=0.034)));
@@ -109,7 +109,7 @@ fn rake(outline: &Outline, rng: &mut ChaCha8Rng, scars: &mut Vec<Scar>) {
     }
 }
 
-/// Barnacles crowd at the tips and along the edges near them.
+/// Barnacles, which cluster at the tips and along the edges near them.
 fn barnacles(
     outline: &Outline,
     side: f32,
@@ -136,7 +136,7 @@ fn barnacles(
     }
 }
 
-/// A place on one of the lobes.
+/// A random point on one of the lobes.
 fn on_skin(outline: &Outline, rng: &mut ChaCha8Rng) -> [f32; 2] {
     let u = rng.within(&(-0.93..=0.93));
     let v = rng.within(&(0.04..=0.96));

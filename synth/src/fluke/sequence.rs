@@ -1,4 +1,5 @@
-//! Camera sequences: the open sea, flukes that rise, turn and sink, and the open sea again; frames with their truth.
+//! Camera sequences: open sea, flukes that rise, turn and sink, open sea again; frames with their
+//! truth.
 
 use super::album::write_jpeg;
 use super::difficulty::Difficulty;
@@ -17,65 +18,66 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// A box is given from this visible share of a fluke on.
+/// Minimum visible fraction of a fluke that has a box.
 pub const MIN_VISIBLE: f32 = 0.25;
 
-/// A whale that the camera meets.
+/// A whale of a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedEncounter {
-    /// Its number.
+    /// The whale's number, from 1.
     pub whale: u32,
-    /// Whether the catalogue holds it.
+    /// Whether the whale is in the catalogue.
     pub enrolled: bool,
 }
 
-/// How a camera looks and what it meets.
+/// Settings of one camera sequence.
 #[derive(Clone, Debug)]
 pub struct Sequence<'a> {
-    /// The population's seed.
+    /// The seed of the population.
     pub seed: u64,
-    /// The sequence's number.
+    /// The sequence's number, from 1.
     pub number: u32,
-    /// The whales, in the order in which they come.
+    /// The whales, in order of appearance.
     pub encounters: &'a [PlannedEncounter],
-    /// Frames a second.
+    /// Frames per second.
     pub frames_per_second: f32,
-    /// How long the sea lies open before, between and after the flukes, in seconds.
+    /// Duration of open sea before, between and after the flukes, in seconds.
     pub sea_seconds: Span,
-    /// Pixels of a frame, across and down.
+    /// Width and height of a frame in pixels.
     pub size: (u32, u32),
-    /// How hard the frames are.
+    /// The ranges from which poses, light and water are drawn.
     pub difficulty: &'a Difficulty,
 }
 
-/// A part of a sequence: the open sea, one fluke's dive, and after the last one the open sea again.
+/// A part of a sequence: open sea and one fluke's dive, or the open sea after the last one.
 struct Passage {
     encounter: PlannedEncounter,
     dive: Dive,
     /// All frames of the part.
     frames: Range<u32>,
-    /// Those of the dive.
+    /// Frames of the dive.
     diving: Range<u32>,
 }
 
-/// What came of one frame.
+/// The result of one frame.
 struct Taken {
     frame: u32,
     fluke: Option<PixelBox>,
-    /// Whether enough of the fluke is seen.
+    /// Whether enough of the fluke is visible for a box.
     clear: bool,
 }
 
 impl Sequence<'_> {
-    /// The sequence's name, as `seq-001`.
+    /// The sequence's name, e.g. `seq-001`.
     pub fn name(&self) -> String {
         format!("seq-{:03}", self.number)
     }
 
-    /// Writes the frames and their sidecars to `folder/<name>/`, the truth to `folder/<name>.truth.json`.
+    /// Writes the frames and their sidecars to `folder/<name>/`, the truth to
+    /// `folder/<name>.truth.json`.
     ///
     /// # Errors
-    /// When a file cannot be written, or a fluke never shows enough of itself.
+    /// If a file cannot be written, or a fluke never shows enough of itself.
     pub fn write(&self, folder: &Path) -> Result<SequenceTruth, SynthError> {
         let frames = folder.join(self.name());
         fs::create_dir_all(&frames).map_err(SynthError::file(&frames))?;
@@ -94,7 +96,7 @@ impl Sequence<'_> {
         Ok(truth)
     }
 
-    /// Draws when which whale dives, and how.
+    /// Draws the time and motion of each dive.
     fn script(&self, rng: &mut ChaCha8Rng) -> Vec<Passage> {
         let roll = rng.around_zero(self.difficulty.roll * 0.5);
         let count = |seconds: f32| (seconds * self.frames_per_second).round().max(1.0) as u32;
@@ -138,7 +140,7 @@ impl Sequence<'_> {
             return Err(SynthError::NoVisibleFluke { whale });
         };
         for Taken { frame, fluke, .. } in taken {
-            // A wave that hides much of a fluke for a moment does not end its encounter.
+            // A wave that briefly hides much of a fluke does not end its encounter.
             let boxes = fluke
                 .filter(|_| (first..=last).contains(&frame))
                 .into_iter()
@@ -187,7 +189,7 @@ impl Sequence<'_> {
 /// Writes a value as one line of JSON.
 ///
 /// # Errors
-/// When the file cannot be written.
+/// If the file cannot be written.
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), SynthError> {
     let mut text = serde_json::to_string(value).map_err(|e| SynthError::Table {
         path: path.to_owned(),

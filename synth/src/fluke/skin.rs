@@ -1,26 +1,27 @@
-//! The picture of a fluke's underside, flat and evenly lit, from which photographs are taken.
+//! The texture of a fluke's underside, flat and evenly lit, from which photographs are rendered.
 
 use super::individual::Individual;
 use super::outline::{BOTTOM, Edges, REACH, TOP};
 use super::scar::Scar;
 
-/// Picture elements for each unit of `u` and `v`.
+/// Texels per unit of `u` and `v`.
 const SCALE: f32 = 300.0;
 
-/// Colour and cover of a fluke at every (`u`, `v`) of its outline's bounds.
+/// Colour and cover of a fluke at every (`u`, `v`) within its outline's bounds.
 #[derive(Clone, Debug)]
 pub struct Skin {
     width: usize,
     height: usize,
-    /// Red, green, blue (0..=255, shades as a camera stores them) and cover (0 beside the fluke, 255 on it), row by row from the top.
+    /// Red, green, blue (0..=255, sRGB) and cover (0 outside of the fluke, 255 on it), row by row
+    /// from the top.
     texels: Vec<[u8; 4]>,
-    /// Places along the trailing and the leading edge.
+    /// Points along the trailing and the leading edge.
     edge: Vec<[f32; 2]>,
     area: f32,
 }
 
 impl Skin {
-    /// Paints an individual.
+    /// Paints the texture of an individual.
     pub fn paint(individual: &Individual) -> Self {
         let (width, height) = (
             (2.0 * REACH * SCALE).ceil() as usize,
@@ -83,23 +84,23 @@ impl Skin {
         }
     }
 
-    /// Places (`u`, `v`) along the trailing and the leading edge.
+    /// Points (`u`, `v`) along the trailing and the leading edge.
     pub fn edge(&self) -> &[[f32; 2]] {
         &self.edge
     }
 
-    /// The area of the fluke without its stalk, in squares of half a span.
+    /// The area of the fluke without its stalk, in squared half spans.
     pub fn area(&self) -> f32 {
         self.area
     }
 
-    /// A height below which nothing but the stalk is left, far enough down to be under water.
+    /// A height below which there is only stalk, low enough to be under water.
     pub fn foot(&self) -> f32 {
         BOTTOM - 1.5
     }
 
-    /// Colour (0..=255) and cover (0..=1) at (`u`, `v`), or nothing where there is no fluke. Below its lower border the stalk
-    /// goes on as it ends there.
+    /// Colour (0..=255) and cover (0..=1) at (`u`, `v`); `None` where there is no fluke. Below the
+    /// lower border the stalk continues with the colours of the last row.
     pub fn at(&self, u: f32, v: f32) -> Option<([f32; 3], f32)> {
         let x = (u + REACH) * SCALE - 0.5;
         let y = ((TOP - v) * SCALE - 0.5).min((self.height - 2) as f32);
@@ -119,7 +120,7 @@ impl Skin {
         let (mut colour, mut cover) = ([0.0; 3], 0.0);
         for (corner, weight) in corners.into_iter().zip(weights) {
             let texel = self.texels[corner];
-            // Texels beside the fluke have no colour to give.
+            // Texels outside of the fluke have no colour.
             let weight = weight * f32::from(texel[3]) / 255.0;
             cover += weight;
             for c in 0..3 {
@@ -190,14 +191,14 @@ impl Canvas {
         }
     }
 
-    /// The whiteness that stands out at a place.
+    /// The contrasting whiteness for a mark at a point.
     fn contrast(&self, [u, v]: [f32; 2]) -> f32 {
         let (x, y) = (((u + REACH) * SCALE) as usize, ((TOP - v) * SCALE) as usize);
         let here = self.whiteness[y.min(self.height - 1) * self.width + x.min(self.width - 1)];
         if here > 0.55 { 0.08 } else { 0.8 }
     }
 
-    /// Calls `paint` with distance, whiteness and cream of each texel within `radius` of a place.
+    /// Calls `paint` with distance, whiteness and cream of each texel within `radius` of a point.
     fn stamp(
         &mut self,
         [u, v]: [f32; 2],
@@ -220,7 +221,7 @@ impl Canvas {
     }
 }
 
-/// 1 within `radius`, 0 beyond it, a texel wide between them.
+/// 1 within `radius`, 0 beyond it, with a border of one texel.
 fn cover(distance: f32, radius: f32) -> f32 {
     ((radius - distance) * SCALE + 0.5).clamp(0.0, 1.0)
 }
@@ -229,7 +230,7 @@ fn cover(distance: f32, radius: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// The share of texels in which two skins clearly differ.
+    /// The fraction of texels in which two skins clearly differ.
     fn difference(one: &Skin, other: &Skin) -> f32 {
         let differs =
             |(a, b): (&[u8; 4], &[u8; 4])| a.iter().zip(b).any(|(a, b)| a.abs_diff(*b) > 60);
@@ -243,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn an_individual_is_painted_alike_each_time_and_unlike_another() {
+    fn painting_is_reproducible_and_differs_between_individuals() {
         let skins: Vec<Skin> = (1..=6)
             .map(|n| Skin::paint(&Individual::draw(11, n)))
             .collect();
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stalk_goes_on_below_the_picture() {
+    fn the_stalk_continues_below_the_picture() {
         let skin = Skin::paint(&Individual::draw(11, 1));
         assert!(skin.at(0.0, BOTTOM - 1.0).is_some());
         assert!(skin.at(REACH + 0.1, 0.0).is_none() && skin.at(0.0, TOP + 0.1).is_none());

@@ -1,17 +1,18 @@
-//! What is true of a population, beside its pictures: JSON files.
+//! The truth of a population next to its pictures: JSON files.
 
 use flukewatch_common::pixel_box::PixelBox;
 use serde::{Deserialize, Serialize};
 
-/// `truth.json`: the whole population. It is written last, so that a folder with it is complete.
+/// `truth.json`: the whole population. Written last, so that a folder with it is complete.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PopulationTruth {
-    /// The seed that drew it.
+    /// The seed of the population.
     pub seed: u64,
-    /// Every whale, by number.
+    /// All whales, by number.
     pub whales: Vec<WhaleTruth>,
-    /// The names of the sequences: `sequences/<name>` holds frames, `sequences/<name>.truth.json` their truth.
+    /// The names of the sequences: `sequences/<name>` holds frames, `sequences/<name>.truth.json`
+    /// their truth.
     pub sequences: Vec<String>,
 }
 
@@ -19,39 +20,39 @@ pub struct PopulationTruth {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WhaleTruth {
-    /// Its name.
+    /// The whale's name, e.g. `SYN-0004`.
     pub name: String,
-    /// Whether the catalogue holds it.
+    /// Whether the whale is in the catalogue.
     pub enrolled: bool,
-    /// Its photos in the catalogue.
+    /// Number of its photos in the catalogue.
     pub catalogue_photos: u32,
-    /// Its photos among the queries.
+    /// Number of its photos among the queries.
     pub query_photos: u32,
-    /// How often a camera meets it.
+    /// Number of its encounters with a camera.
     pub encounters: u32,
 }
 
-/// `<sequence>.truth.json`: what a camera sequence shows.
+/// `<sequence>.truth.json`: the content of a camera sequence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SequenceTruth {
-    /// The rate at which the frames follow each other.
+    /// Frames per second.
     pub frames_per_second: f32,
     /// The encounters, in order.
     pub encounters: Vec<Encounter>,
 }
 
-/// One whale before the camera.
+/// One encounter of a camera with a whale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encounter {
-    /// The first frame with a box.
+    /// Number of the first frame with a box.
     pub first: u32,
-    /// The last frame with a box.
+    /// Number of the last frame with a box.
     pub last: u32,
-    /// The whale's name.
+    /// The name of the whale.
     pub whale: String,
-    /// Whether the catalogue holds it.
+    /// Whether the whale is in the catalogue.
     pub enrolled: bool,
 }
 
@@ -59,6 +60,6 @@ pub struct Encounter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sidecar {
-    /// One box a fluke; none on the open sea.
+    /// One box per fluke; empty on the open sea.
     pub boxes: Vec<PixelBox>,
 }

@@ -1,4 +1,5 @@
-//! Water on and before a fluke: the film that runs down it, the streams that fall from its edges, drops in the air.
+//! Water on and in front of a fluke: the film on its skin, the streams from its edges, drops in the
+//! air.
 
 use super::background::Colour;
 use super::difficulty::Difficulty;
@@ -9,15 +10,15 @@ use crate::seed::{Draw, Span};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// The grey level of broken water and of shine.
+/// The grey level of broken water and highlights.
 pub const WHITE_WATER: f32 = 225.0;
 
-/// How much water a fluke sheds.
+/// How much water runs off a fluke.
 #[derive(Clone, Debug)]
 pub struct Water {
-    /// How high waves stand at the fluke, in half spans.
+    /// Height of the waves at the fluke, in half spans.
     pub waves: f32,
-    /// How much foam there is where it leaves the water.
+    /// Amount of foam where the fluke leaves the water.
     pub foam: f32,
     film: f32,
     sheen: f32,
@@ -27,7 +28,7 @@ pub struct Water {
 }
 
 impl Water {
-    /// Draws an amount of water.
+    /// Draws the water of one photograph.
     pub fn draw(difficulty: &Difficulty, rng: &mut ChaCha8Rng) -> Self {
         Self {
             waves: rng.within(&difficulty.waves),
@@ -40,7 +41,7 @@ impl Water {
         }
     }
 
-    /// The same water at another time; `amount` 1 sheds as much as was drawn.
+    /// The same water at another time, its amount multiplied by `amount`.
     pub fn at_moment(&self, moment: u32, amount: f32) -> Self {
         Self {
             film: (self.film * amount).min(1.0),
@@ -52,7 +53,7 @@ impl Water {
         }
     }
 
-    /// How much of the skin at (`u`, `v`) is hidden under shine and running water: 0 none.
+    /// Fraction of the skin at (`u`, `v`) that highlights and running water hide: 0 none.
     pub fn on_skin(&self, u: f32, v: f32) -> f32 {
         let mut white = 0.0;
         if self.sheen > 0.02 {
@@ -68,7 +69,7 @@ impl Water {
         white.min(0.9)
     }
 
-    /// Adds streams and drops to a picture of `width` pixels a row.
+    /// Adds streams and drops to a picture with rows of `width` pixels.
     pub fn fall(
         &self,
         skin: &Skin,
@@ -104,7 +105,7 @@ impl Water {
     }
 }
 
-/// The size of a drop, in pixels where the fluke is 300 wide.
+/// The size of a drop, in pixels where the fluke is 300 pixels wide.
 const DROP: Span = 0.5..=2.4;
 
 fn stream(
@@ -131,7 +132,7 @@ fn stream(
     }
 }
 
-/// A blob of white water, soft at its rim, a little taller than broad.
+/// A blob of white water with a soft rim, slightly taller than wide.
 fn drop(picture: &mut [Colour], width: usize, [x, y]: [f32; 2], radius: f32, alpha: f32) {
     let height = picture.len() / width;
     let reach = radius * 1.3 + 1.0;

@@ -1,4 +1,5 @@
-//! What moves on and over the sea and is no fluke: birds, boats, dorsal fins, backs, blows, weed, buoys, splashes.
+//! Distractors, which are not flukes: birds, boats, dorsal fins, backs, blows, weed, buoys,
+//! splashes.
 
 use super::canvas::{Colour, blob, line, polygon};
 use super::surface::{Level, Sea};
@@ -8,29 +9,29 @@ use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// What it is.
+/// The kind of a distractor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActorKind {
-    /// Flying, or sitting on the water.
+    /// A bird, flying or on the water.
     Bird,
-    /// Hull, cabin, mast, wake.
+    /// A boat with hull, cabin, mast and wake.
     Boat,
-    /// A dolphin's or an orca's.
+    /// The dorsal fin of a dolphin or an orca.
     Fin,
-    /// A whale that arches its back, with a small fin: what comes before a fluke.
+    /// The arched back of a whale with a small fin, as seen before a fluke.
     Back,
-    /// A whale that breathes out.
+    /// The blow of a whale.
     Blow,
     /// Floating weed or wood.
     Weed,
     /// A buoy, or a float of fishing gear.
     Buoy,
-    /// A splash of a wave.
+    /// The splash of a wave.
     Splash,
 }
 
 impl ActorKind {
-    /// All of them.
+    /// All kinds, in order of declaration.
     pub const ALL: [Self; 8] = [
         Self::Bird,
         Self::Boat,
@@ -43,20 +44,20 @@ impl ActorKind {
     ];
 }
 
-/// One of them, from its coming to its going.
+/// A distractor, from its appearance to its disappearance.
 #[derive(Clone, Debug)]
 pub struct Actor {
-    /// What it is.
+    /// The kind of distractor.
     pub kind: ActorKind,
-    /// Seconds of the film.
+    /// First appearance, in seconds of the video.
     pub start: f64,
-    /// Seconds.
+    /// Duration in seconds.
     pub duration: f64,
-    /// Where it is at its start: columns from the left, rows below the horizon.
+    /// Position at the start: columns from the left, rows below the horizon.
     at: [f32; 2],
-    /// Pixels a second.
+    /// Speed in pixels per second, x and y.
     speed: [f32; 2],
-    /// Pixels of a metre.
+    /// Pixels per metre.
     metre: f32,
     colour: Colour,
     second: Colour,
@@ -65,11 +66,11 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// Draws one that comes at `start`, seconds.
+    /// Draws a distractor that appears at `start`, in seconds.
     pub fn draw(kind: ActorKind, sea: &Sea, start: f64, rng: &mut ChaCha8Rng) -> Self {
         let (width, height) = (sea.size.0 as f32, sea.size.1 as f32);
         let horizon = sea.level(start).horizon;
-        // How large: from far away to close by. A metre is at most a seventh of the picture.
+        // Size: from far to close. A metre is at most a seventh of the picture.
         let metre = rng.within(&((0.0006f32).ln()..=(0.05f32).ln())).exp() * width;
         let metre = match kind {
             ActorKind::Boat => metre * 0.35,
@@ -136,7 +137,7 @@ impl Actor {
             kind,
             start,
             duration: f64::from(duration),
-            // In the middle of its stay, it is somewhere in the picture.
+            // Half way through its duration it is within the picture.
             at: [at - pace * time / 2.0, below],
             speed: [
                 pace,
@@ -159,7 +160,7 @@ impl Actor {
         }
     }
 
-    /// Paints it as it is at `time`, seconds of the film.
+    /// Paints it at `time`, in seconds of the video.
     pub fn paint(&self, level: &Level, time: f64, picture: &mut RgbImage) {
         let since = (time - self.start) as f32;
         let part = since / self.duration as f32;
@@ -192,7 +193,7 @@ impl Actor {
     fn bird(&self, x: f32, y: f32, since: f32, picture: &mut RgbImage) {
         let m = self.metre;
         if self.form[3] < 0.5 {
-            // Sitting: a body, a neck, a head.
+            // On the water: a body, a neck, a head.
             let body = 0.25 + 0.2 * self.form[0];
             blob(
                 picture,
@@ -296,7 +297,7 @@ impl Actor {
 
     fn fin(&self, x: f32, y: f32, part: f32, picture: &mut RgbImage) {
         let m = self.metre;
-        // Up, along, and down again.
+        // Up, forward, and down again.
         let up = (part * std::f32::consts::PI).sin();
         let (base, high) = (
             (0.35 + 0.5 * self.form[0]) * m,
@@ -339,7 +340,7 @@ impl Actor {
             })
             .collect();
         polygon(picture, &corners, self.colour, 1.0);
-        // Wet skin shines along the top.
+        // Highlights on wet skin along the top.
         line(
             picture,
             [x - 0.5 * half, y - 0.72 * high],

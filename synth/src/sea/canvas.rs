@@ -1,4 +1,4 @@
-//! Drawing on a picture: polygons, lines and soft blobs, with smooth edges.
+//! Antialiased drawing on a picture: polygons, lines and soft blobs.
 
 use image::RgbImage;
 
@@ -14,16 +14,16 @@ pub fn blend(pixel: &mut [u8], colour: Colour, cover: f32) {
     }
 }
 
-/// A span of pixels that lies in `0..most`.
+/// The part of a range that lies in `0..most`.
 pub fn span(from: f32, to: f32, most: u32) -> std::ops::Range<u32> {
     let clip = |v: f32| v.clamp(0.0, most as f32) as u32;
     clip(from.floor())..clip(to.ceil())
 }
 
-/// Rays a row.
+/// Rays per row.
 const RAYS: usize = 3;
 
-/// Fills a polygon.
+/// Fills a polygon with antialiased edges.
 pub fn polygon(picture: &mut RgbImage, corners: &[[f32; 2]], colour: Colour, cover: f32) {
     let low = corners.iter().map(|c| c[1]).fold(f32::MAX, f32::min);
     let high = corners.iter().map(|c| c[1]).fold(f32::MIN, f32::max);
@@ -75,7 +75,7 @@ pub fn polygon(picture: &mut RgbImage, corners: &[[f32; 2]], colour: Colour, cov
     }
 }
 
-/// A line of some thickness.
+/// Draws a line of the given thickness.
 pub fn line(
     picture: &mut RgbImage,
     from: [f32; 2],
@@ -98,7 +98,7 @@ pub fn line(
     polygon(picture, &corners, colour, cover * (thick * 2.0).min(1.0));
 }
 
-/// An ellipse that is full within `core` of its radii and fades to nothing at their ends.
+/// Draws an ellipse: full cover within `core` of its radii, fading to 0 at its border.
 pub fn blob(
     picture: &mut RgbImage,
     centre: [f32; 2],

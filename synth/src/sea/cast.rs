@@ -1,4 +1,4 @@
-//! Which whales appear on a sea: drawn ones, or those of photos with boxes.
+//! The whales that appear on a sea: drawn ones, or those of photos with boxes.
 
 use super::sprite::Sprite;
 use super::surfacing::{Appearance, Whale};
@@ -11,37 +11,37 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::sync::{Arc, OnceLock};
 
-/// Whales to choose from.
+/// The whales of a video.
 #[derive(Debug)]
 pub enum Cast {
-    /// Drawn, the same as in a population of this seed.
+    /// Drawn whales, the same as in a population of this seed.
     Drawn {
-        /// The population's seed.
+        /// The seed of the population.
         seed: u64,
-        /// Their skins, once they were asked for.
+        /// Skins, painted on first use.
         skins: Vec<OnceLock<Arc<Skin>>>,
     },
-    /// Of photos.
+    /// Whales of photos with boxes.
     Photos(Vec<Photographed>),
 }
 
 /// A whale and its photos.
 #[derive(Clone, Debug)]
 pub struct Photographed {
-    /// Its name.
+    /// The whale's name.
     pub name: String,
-    /// Its photos.
+    /// Photos with boxes, one or more.
     pub photos: Vec<LabelledPhoto>,
 }
 
 impl Cast {
-    /// `count` drawn whales.
+    /// `count` drawn whales of a population's seed.
     pub fn drawn(seed: u64, count: u32) -> Self {
         let skins = (0..count).map(|_| OnceLock::new()).collect();
         Self::Drawn { seed, skins }
     }
 
-    /// The whales of photos with boxes; a photo without a name is a whale of its own.
+    /// The whales of photos with boxes; each photo without a name is a separate whale.
     pub fn photos<'a>(photos: impl IntoIterator<Item = &'a LabelledPhoto>) -> Self {
         let mut whales: Vec<Photographed> = vec![];
         let mut places = std::collections::BTreeMap::new();
@@ -59,7 +59,7 @@ impl Cast {
         Self::Photos(whales)
     }
 
-    /// How many there are.
+    /// The number of whales.
     pub fn len(&self) -> usize {
         match self {
             Self::Drawn { skins, .. } => skins.len(),
@@ -67,23 +67,25 @@ impl Cast {
         }
     }
 
-    /// Whether there is none.
+    /// Whether there are no whales.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whale `number`, from 0 and around; of photos, one of its photos, cut out by one of the ways of [`Sprite::cut`].
+    /// Whale `number` modulo the count; for photos, one of its photos, cut out in one of the styles
+    /// of [`Sprite::cut`].
     ///
     /// # Errors
-    /// When its photo cannot be read.
+    /// If its photo cannot be read.
     pub fn whale(&self, number: usize, rng: &mut ChaCha8Rng) -> Result<Whale, DatasetError> {
         self.cast(number, rng, cut)
     }
 
-    /// The same, a photo's fluke whole, with as much of what surrounds it as there is ([`Sprite::whole`]).
+    /// The same with the fluke of a photo whole and as much of its surroundings as the photo has
+    /// ([`Sprite::whole`]).
     ///
     /// # Errors
-    /// When its photo cannot be read.
+    /// If its photo cannot be read.
     pub fn as_photographed(
         &self,
         number: usize,
@@ -121,10 +123,10 @@ impl Cast {
     }
 }
 
-/// The fluke of a photo, cut out.
+/// The cut-out fluke of a photo.
 ///
 /// # Errors
-/// When the photo cannot be read, or its box lies outside it.
+/// If the photo cannot be read, or its box lies outside of it.
 pub fn cut(photo: &LabelledPhoto, rng: &mut ChaCha8Rng) -> Result<Sprite, DatasetError> {
     cut_by(photo, |picture, region| Sprite::cut(picture, region, rng))
 }

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// A line of the truth.
+/// A line of the truth file.
 #[derive(Serialize)]
 struct Line<'a> {
     frame: u32,
@@ -25,20 +25,20 @@ struct Fluke<'a> {
     visible: f32,
 }
 
-/// What was written.
+/// The written files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// The file with a line of truth for each frame, beside the video.
+    /// The truth file, next to the video: one line per frame.
     pub truth: PathBuf,
-    /// Frames that show a fluke.
+    /// Number of frames with a fluke.
     pub frames_with_flukes: u32,
 }
 
-/// Writes `video` to `path`, as MJPEG of `quality` (1..=100) or uncompressed YUV4MPEG2, by the file's extension, and its truth beside
-/// it. Calls `progress` after each frame.
+/// Writes `video` to `path`, as MJPEG of `quality` (1..=100) or uncompressed YUV4MPEG2, depending
+/// on the extension, and its truth next to it. Calls `progress` after each frame.
 ///
 /// # Errors
-/// When the extension is unknown, which is found before anything is written, or a file cannot be written.
+/// If the extension is unknown (checked before anything is written), or a file cannot be written.
 pub fn write(
     video: &Video,
     path: &Path,
@@ -97,7 +97,7 @@ pub fn write(
 /// Checks that [`write`] knows the format of `path`.
 ///
 /// # Errors
-/// When it does not.
+/// If the extension is unknown.
 pub fn check_format(path: &Path) -> Result<(), SynthError> {
     match extension(path) {
         Some("mjpeg" | "mjpg" | "y4m") => Ok(()),
@@ -114,7 +114,7 @@ fn create(path: &Path) -> Result<BufWriter<File>, SynthError> {
     Ok(BufWriter::with_capacity(1 << 20, file))
 }
 
-/// A video file that takes one frame after the other.
+/// A video file that is written frame by frame.
 trait FrameWriter {
     fn frame(&mut self, picture: &RgbImage) -> io::Result<()>;
     fn finish(&mut self) -> io::Result<()>;

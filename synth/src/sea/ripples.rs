@@ -1,4 +1,4 @@
-//! Heights of waves on a square that repeats without a seam, in levels of falling detail: made once, sampled for every pixel.
+//! Tiles of wave heights that repeat seamlessly, as mipmaps: made once, sampled for every pixel.
 
 use crate::noise::Noise;
 use crate::seed::{Draw, Purpose, generator};
@@ -8,12 +8,12 @@ use std::sync::OnceLock;
 
 /// Points along each side of the finest level.
 pub const SIDE: usize = 512;
-/// Waves that are summed.
+/// Number of waves that are summed.
 const WAVES: usize = 40;
-/// How many different squares there are.
+/// Number of different tiles.
 pub const TILES: usize = 4;
 
-/// One square of waves; heights have mean 0 and deviation 1 on the finest level.
+/// One tile of waves; heights have mean 0 and standard deviation 1 on the finest level.
 #[derive(Debug)]
 pub struct Ripples {
     levels: Vec<Level>,
@@ -25,7 +25,7 @@ struct Level {
     heights: Vec<f32>,
 }
 
-/// The square of this number, made at the first call.
+/// The tile of this number, made at the first call.
 pub fn tile(number: usize) -> &'static Ripples {
     static MADE: [OnceLock<Ripples>; TILES] = [const { OnceLock::new() }; TILES];
     let number = number % TILES;
@@ -37,7 +37,8 @@ impl Ripples {
         let rng = &mut generator(0x5ea, Purpose::Ripples, number, 0);
         let mut heights = vec![0f32; SIDE * SIDE];
         for _ in 0..WAVES {
-            // From three to some seventy waves a side; long ones are higher. They run with the wind, more or less.
+            // From three to about seventy waves per side; long ones are higher. They run roughly
+            // with the wind.
             let many = 3.0 * rng.within(&(0.0..=3.1)).exp();
             let angle = rng.around_zero(1.2);
             let (kx, ky) = (
@@ -84,13 +85,13 @@ impl Ripples {
         Self { levels }
     }
 
-    /// The level whose points lie about `footprint` apart (1 is a whole side).
+    /// The level with a point spacing of about `footprint` (1 is a whole side).
     pub fn level_for(&self, footprint: f32) -> usize {
         let points = (footprint * SIDE as f32).max(1.0);
         (points.log2().round() as usize).min(self.levels.len() - 1)
     }
 
-    /// The height at (`u`, `v`), which repeats after 1, on a level.
+    /// The height at (`u`, `v`) on a level; repeats with period 1.
     #[inline]
     pub fn at(&self, level: usize, u: f32, v: f32) -> f32 {
         let level = &self.levels[level];
@@ -125,7 +126,7 @@ impl Level {
     }
 }
 
-/// The whole number at or below `x`; faster than `floor` where the processor has no instruction for that.
+/// `floor(x)`; faster than `floor` on processors without an instruction for that.
 #[inline]
 fn whole_below(x: f32) -> i32 {
     let whole = x as i32;
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waves_repeat_without_a_seam_and_have_deviation_1() {
+    fn waves_repeat_seamlessly_with_standard_deviation_1() {
         let ripples = tile(0);
         for i in 0..50 {
             let v = i as f32 * 0.0373 - 3.0;

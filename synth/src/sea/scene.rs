@@ -1,4 +1,4 @@
-//! A single picture of the sea with what is on it.
+//! A single picture of the sea with distractors and flukes.
 
 use super::actor::{Actor, ActorKind};
 use super::surface::{Level, Sea};
@@ -8,24 +8,24 @@ use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Less of a fluke than this is no fluke that anybody could find.
+/// Minimum visible fraction of a fluke that counts as visible.
 pub const MIN_VISIBLE: f32 = 0.25;
 
-/// Draws what is no fluke and is there at `time`: mostly nothing or little, at times a crowd.
+/// Draws the distractors at `time`: mostly none or few, sometimes many.
 pub fn distractors(sea: &Sea, time: f64, rng: &mut ChaCha8Rng) -> Vec<Actor> {
     let many = rng.low_within(&(0.0..=7.0), 2.0) as usize;
     (0..many)
         .map(|_| {
             let kind = ActorKind::ALL[rng.random_range(0..ActorKind::ALL.len())];
             let mut actor = Actor::draw(kind, sea, time, rng);
-            // Somewhere within its stay.
+            // Somewhere within its duration.
             actor.start = time - actor.duration * rng.within(&(0.1..=0.9)) as f64;
             actor
         })
         .collect()
 }
 
-/// Paints sea, distractors and flukes as they are at `time`; what of the flukes is seen, whole or not.
+/// Paints sea, distractors and flukes at `time`; returns the parts of flukes above the water.
 pub fn paint(
     sea: &Sea,
     actors: &[&Actor],
@@ -39,7 +39,7 @@ pub fn paint(
     seen
 }
 
-/// The same into a list that is kept.
+/// The same, appending to an existing list.
 pub fn paint_into(
     sea: &Sea,
     actors: &[&Actor],
@@ -60,7 +60,7 @@ pub fn paint_into(
     sea.grain(moment, picture);
 }
 
-/// Lights the picture as it was where photos of `flukes` were taken that keep their colours.
+/// Adjusts the picture to the light of the photos of those `flukes` that keep their colours.
 pub fn light(flukes: &[&Surfacing], level: &Level, time: f64, picture: &mut RgbImage) {
     let (mut sum, mut weight, mut most) = ([0f32; 3], 0f32, 0f32);
     for (shift, share) in flukes
@@ -94,7 +94,8 @@ mod tests {
     const FLUKE: [u8; 3] = [90, 40, 20];
     const WATER: [u8; 3] = [200, 190, 170];
 
-    /// A fluke of odd colours on bright water, photographed, standing on a dark sea; and the picture before and after.
+    /// A fluke of unusual colours on bright water in a photo, set on a dark sea; and the picture
+    /// before and after.
     fn stands(seconds_away: f64, number: u32) -> (RgbImage, RgbImage, Vec<VisibleFluke>) {
         let (photo, region) = photo(FLUKE, WATER);
         let whale = Whale {
@@ -170,7 +171,7 @@ mod tests {
             assert!(seen.is_empty());
             (mean(&after, corner)[0] - mean(&before, corner)[0]).abs()
         };
-        // It start up to two seconds before its best moment.
+        // It starts up to two seconds before its highest point.
         let changes = [20.0, 2.4, 1.9].map(change);
         assert!(changes[0] == 0.0 && changes.is_sorted(), "{changes:?}");
         assert!(changes[2] > 2.0, "{changes:?}");

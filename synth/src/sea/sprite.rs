@@ -1,4 +1,4 @@
-//! A part of a photo cut out with soft edges, to be set on a sea.
+//! A part of a photo cut out with soft edges, to be composited onto a sea.
 
 use super::canvas::blend;
 use crate::noise::step;
@@ -8,62 +8,63 @@ use image::RgbImage;
 use image::imageops::{self, FilterType};
 use rand_chacha::ChaCha8Rng;
 
-/// The most pixels across that a cut-out keeps.
+/// Maximum width of a cut-out, in pixels.
 const MOST: u32 = 700;
 
-/// How wide the margin around a box is, as a share of its sides.
+/// Padding around a box, as a fraction of its sides.
 const WIDTHS_OF_MARGIN: std::ops::RangeInclusive<f32> = 0.06..=0.3;
 
-/// How a cut-out ends.
+/// The shape of a cut-out's edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
-    /// Around its box.
+    /// A soft rectangle around the box.
     Box,
-    /// In an oval.
+    /// An ellipse.
     Oval,
-    /// By what differs from the water.
+    /// The pixels that differ from the water.
     Close,
 }
 
-/// A cut-out.
+/// A part of a photo with an alpha channel.
 #[derive(Clone, Debug)]
 pub struct Sprite {
     width: usize,
     height: usize,
-    /// Red, green, blue, cover.
+    /// Red, green, blue, alpha; row by row.
     pixels: Vec<[u8; 4]>,
-    /// Left, top, right and bottom of the box that counts, in its pixels.
+    /// Left, top, right and bottom of the fluke's box, in pixels of the cut-out.
     pub core: [f32; 4],
-    /// The mean colour of what surrounds the box in the photo.
+    /// The mean colour around the box in the photo.
     surround: [f32; 3],
-    /// How far its brightness varies there.
+    /// Standard deviation of the brightness around the box.
     variation: f32,
 }
 
-/// How a cut-out is set.
+/// How a cut-out is placed.
 #[derive(Clone, Copy, Debug)]
 pub struct Setting {
-    /// The middle of the box's lower edge, in the picture.
+    /// The centre of the box's lower edge, in the picture.
     pub foot: [f32; 2],
-    /// Pixels of the picture for one of the cut-out, across and down; negative across mirrors it.
+    /// Scale from cut-out to picture, x and y; a negative x mirrors it.
     pub scale: [f32; 2],
-    /// Radians.
+    /// Rotation in radians.
     pub turn: f32,
-    /// The picture's row below which it is under water; soft over some rows.
+    /// The row of the picture below which it is under water, with a soft border.
     pub water: f32,
-    /// Rows that the waterline falls for each column to the right.
+    /// Slope of the waterline: rows down per column to the right.
     pub slope: f32,
-    /// Added to its colours, and by what their distance from its surroundings is multiplied.
+    /// Offset of the colours, in grey levels.
     pub shift: [f32; 3],
-    /// Contrast.
+    /// Contrast factor relative to the mean colour of its surroundings.
     pub gain: f32,
-    /// Of the whole.
+    /// Opacity, 0 to 1.
     pub cover: f32,
 }
 
 impl Sprite {
-    /// Cuts `region` out of a photo with a margin of some of its surroundings, which fades out: by the box, by an oval, or closely by what
-    /// differs from the water, since edges must not give a fluke away to who learns from it. `None` where the box has no pixel in the photo.
+    /// Cuts `region` out of a photo with some of its surroundings, fading out along the box, along
+    /// an ellipse, or closely along the pixels that differ from the water, since edges must not
+    /// give a fluke away to a detector. `None` if no pixel of the box is in the photo.
     pub fn cut(photo: &RgbImage, region: PixelBox, rng: &mut ChaCha8Rng) -> Option<Self> {
         let margin = rng.within(&WIDTHS_OF_MARGIN);
         let style = match rng.within(&(0.0..=3.0)) as u32 {
@@ -74,8 +75,8 @@ impl Sprite {
         Self::cut_by(photo, region, margin, style, rng.within(&(0.0..=0.06)))
     }
 
-    /// Cuts `region` out of a photo, all of it, with as much of its surroundings as there is, which fades out. `None` where the box has no pixel
-    /// in the photo.
+    /// Cuts the whole `region` out of a photo with as much of its surroundings as there is, fading
+    /// out. `None` if no pixel of the box is in the photo.
     pub fn whole(photo: &RgbImage, region: PixelBox) -> Option<Self> {
         Self::cut_by(photo, region, *WIDTHS_OF_MARGIN.end(), Style::Box, 0.0)
     }
@@ -107,7 +108,7 @@ impl Sprite {
             (region.y1 - outer.y0) as f32,
         ];
         let (surround, variation) = surroundings(&cut, core);
-        // A fluke that is hardly told from the water by its colours would vanish with it: it keeps its box.
+        // A fluke with nearly the colours of the water would vanish with it: keep the box.
         let close = (style == Style::Close)
             .then(|| difference(&cut, surround, variation))
             .filter(|close| mean_within(close, width, core) > 0.5);
@@ -146,21 +147,21 @@ impl Sprite {
         })
     }
 
-    /// Pixels across of the box that counts.
+    /// Width of the fluke's box, in pixels.
     pub fn core_width(&self) -> f32 {
         self.core[2] - self.core[0]
     }
 
-    /// Pixels down of the box that counts.
+    /// Height of the fluke's box, in pixels.
     pub fn core_height(&self) -> f32 {
         self.core[3] - self.core[1]
     }
 
-    /// The same in another size, antialiased.
+    /// Resizes the cut-out, antialiased.
     pub fn scaled(&self, scale: f32) -> Self {
         let side = |s: usize| ((s as f32 * scale).round() as u32).max(1);
         let (width, height) = (side(self.width), side(self.height));
-        // Colours are weighed by nothing here: they go on under the soft edge as they are in the photo.
+        // Colours are not weighted by alpha: they continue under the soft edge as in the photo.
         let whole = image::RgbaImage::from_fn(self.width as u32, self.height as u32, |x, y| {
             image::Rgba(self.pixels[y as usize * self.width + x as usize])
         });
@@ -183,7 +184,8 @@ impl Sprite {
         }
     }
 
-    /// Colours that move it from its own surroundings to those of the picture around a place.
+    /// Offset and gain that map the colours of its own surroundings to those of the picture around
+    /// a point.
     pub fn match_to(&self, picture: &RgbImage, around: [f32; 4]) -> ([f32; 3], f32) {
         let [x0, y0, x1, y1] = around;
         let clip = |v: f32, most: u32| v.clamp(0.0, most as f32 - 1.0) as u32;
@@ -205,7 +207,8 @@ impl Sprite {
         (std::array::from_fn(|c| mean[c] - self.surround[c]), gain)
     }
 
-    /// Sets it on a picture; returns the box in the picture of what stands out of the water, and its share of the whole box.
+    /// Composites it onto a picture; returns the box of the part above the water, and its fraction
+    /// of the whole box.
     pub fn set(&self, setting: &Setting, picture: &mut RgbImage) -> Option<(PixelBox, f32)> {
         let (sin, cos) = setting.turn.sin_cos();
         let [sx, sy] = setting.scale;
@@ -294,7 +297,8 @@ impl Sprite {
     }
 }
 
-/// 1 well within `from..to`, falling to 0 at the ends of `0..most`; where the photo ends with the box, over a little of the box.
+/// 1 well within `from..to`, falling to 0 at the ends of `0..most`; where the photo ends with the
+/// box, over a part of the box.
 fn ramp(at: f32, from: f32, to: f32, most: f32, inset: f32) -> f32 {
     let inner = (to - from) * inset;
     let soft = |room: f32| (room + inner).max(0.02 * most).max(1.0);
@@ -303,7 +307,8 @@ fn ramp(at: f32, from: f32, to: f32, most: f32, inset: f32) -> f32 {
     left * right
 }
 
-/// Mean colour and variation of brightness outside the box; of all where there is too little.
+/// Mean colour and standard deviation of the brightness outside of the box, or of all pixels if
+/// there are too few.
 fn surroundings(cut: &RgbImage, core: [f32; 4]) -> ([f32; 3], f32) {
     let gather = |outside: bool| {
         let (mut sum, mut square, mut count) = ([0f64; 3], 0f64, 0u32);
@@ -331,7 +336,7 @@ fn surroundings(cut: &RgbImage, core: [f32; 4]) -> ([f32; 3], f32) {
     (mean, variation)
 }
 
-/// How surely each pixel is no water, blurred a little: 0.1 to 1.
+/// Probability that each pixel is not water, slightly blurred: 0.1 to 1.
 fn difference(cut: &RgbImage, surround: [f32; 3], variation: f32) -> Vec<f32> {
     let (width, height) = (cut.width() as usize, cut.height() as usize);
     let unlike: Vec<f32> = cut
@@ -413,7 +418,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cut_out_is_set_where_it_is_said_to_be() {
+    fn a_cut_out_is_placed_at_its_setting() {
         let (photo, region) = photo(DARK, GREY);
         for number in 0..8 {
             let rng = &mut generator(1, Purpose::Placing, number, 0);
@@ -439,7 +444,7 @@ pub(super) mod tests {
             };
             assert_eq!(seen, expected, "number {number}");
             assert!((share - 1.0).abs() < 0.01);
-            // Dark within, the sea's own colour beyond.
+            // Dark inside, the sea's own colour outside.
             assert!(sea.get_pixel(100, 70).0[1] < 40, "number {number}");
             assert!(sea.get_pixel(100, 20).0[1].abs_diff(90) < 3);
             assert!(sea.get_pixel(67, 70).0[1].abs_diff(90) < 25);
@@ -447,7 +452,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn water_cuts_the_box() {
+    fn water_reduces_the_box() {
         let (photo, region) = photo(DARK, GREY);
         let rng = &mut generator(1, Purpose::Placing, 1, 0);
         let sprite = Sprite::cut(&photo, region, rng).unwrap().scaled(0.5);

@@ -1,4 +1,4 @@
-//! A sea, its light and its weather; painted for any moment.
+//! A sea with its light and weather, painted for any point in time.
 
 use super::ripples::{self, Ripples};
 use crate::noise::{Noise, mix, step};
@@ -9,25 +9,25 @@ use rand::RngExt;
 /// Shades of water from trough to glint.
 const SHADES: usize = 208;
 
-/// One sea, as one camera on one boat sees it.
+/// One sea, seen by one camera on one boat.
 #[derive(Clone, Debug)]
 pub struct Sea {
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub size: (u32, u32),
-    /// From 0, a mirror, to 1, a gale.
+    /// Sea state, from 0 (flat) to 1 (gale).
     pub roughness: f32,
     tile: usize,
-    /// Where the horizon is, in picture heights from the top; above the picture where it is negative.
+    /// Row of the horizon, in picture heights from the top; negative if above the picture.
     horizon: f32,
-    /// The camera's height over the water, metres.
+    /// Height of the camera above the water, in metres.
     eye: f32,
-    /// Pixels a radian, in picture widths.
+    /// Pixels per radian, in picture widths.
     focal: f32,
-    /// The length of a square of waves, metres.
+    /// Side of a wave tile, in metres.
     length: f32,
-    /// From where the wind comes.
+    /// Direction of the wind, a unit vector.
     wind: [f32; 2],
-    /// Metres a second.
+    /// Speed in metres per second.
     speed: f32,
     contrast: f32,
     whitecaps: f32,
@@ -39,39 +39,39 @@ pub struct Sea {
     sway: Sway,
     grain: f32,
     offset: [f32; 2],
-    /// How many times finer the second and the third field of waves are than the first.
+    /// Spatial frequencies of the second and the third field of waves relative to the first.
     finer: [f32; 2],
 }
 
-/// Glints under the sun.
+/// Glitter under the sun.
 #[derive(Clone, Copy, Debug)]
 struct Sun {
-    /// In picture widths from the left.
+    /// Centre, in picture widths from the left.
     at: f32,
-    /// In picture widths.
+    /// Breadth, in picture widths.
     breadth: f32,
     strength: f32,
 }
 
-/// How the boat rolls and heaves.
+/// Roll and heave of the boat.
 #[derive(Clone, Copy, Debug)]
 struct Sway {
-    /// Radians.
+    /// Amplitude in radians.
     roll: f32,
     lean: f32,
-    /// In picture heights.
+    /// Amplitude in picture heights.
     heave: f32,
-    /// Seconds.
+    /// Periods in seconds.
     periods: [f32; 2],
     phases: [f32; 2],
 }
 
-/// Where the water is in a picture at one moment.
+/// Where the water is in a picture at one point in time.
 #[derive(Clone, Copy, Debug)]
 pub struct Level {
-    /// The horizon's row in the middle of the picture.
+    /// The row of the horizon at the picture's centre.
     pub horizon: f32,
-    /// Rows that it falls for each column to the right.
+    /// Slope of the horizon: rows down per column to the right.
     pub slope: f32,
 }
 
@@ -153,7 +153,7 @@ impl Sea {
             offset: [rng.random(), rng.random()],
             finer: [3.1, 9.0],
         };
-        // Waves are seen down to a few pixels, however near the camera looks.
+        // Waves are visible down to a few pixels, however close the camera looks.
         let points =
             sea.footprint(0.62 * size.1 as f32 - sea.level(0.0).horizon) * ripples::SIDE as f32;
         let finest = (rng.within(&(0.2..=0.5)) / points.max(1e-6)).clamp(6.0, 90.0);
@@ -161,7 +161,7 @@ impl Sea {
         sea
     }
 
-    /// Squares of waves that a pixel takes, so far below the horizon.
+    /// Wave tiles per pixel this far below the horizon.
     fn footprint(&self, below: f32) -> f32 {
         let pixels = self.focal * self.size.0 as f32;
         let across = self.eye / below.max(1.0);
@@ -169,7 +169,7 @@ impl Sea {
         (across * along).sqrt().max(across) / self.length
     }
 
-    /// Where the horizon is at a moment, in seconds.
+    /// The position of the horizon at a time in seconds.
     pub fn level(&self, time: f64) -> Level {
         let swing = |i: usize| {
             let turns = time / f64::from(self.sway.periods[i]);
@@ -182,17 +182,17 @@ impl Sea {
         }
     }
 
-    /// Pixels of one metre that lies on the water in a row so far below the horizon.
+    /// Pixels per metre on the water in a row this far below the horizon.
     pub fn metre(&self, below: f32) -> f32 {
         below.max(0.0) / self.eye
     }
 
-    /// How far below the horizon a metre takes so many pixels.
+    /// How far below the horizon a metre takes this many pixels.
     pub fn below_for(&self, metre: f32) -> f32 {
         metre * self.eye
     }
 
-    /// Paints sky and water as they are at `time`, in seconds.
+    /// Paints sky and water at `time`, in seconds.
     pub fn paint(&self, time: f64, picture: &mut RgbImage) {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let level = self.level(time);
@@ -203,7 +203,7 @@ impl Sea {
         let rows: Vec<Row> = (-spare..height as i32 + spare)
             .map(|y| self.row(y as f32 + 0.5 - level.horizon, time, width as f32, tile))
             .collect();
-        // Columns among which the horizon moves by less than a row are painted alike.
+        // Columns within which the horizon moves by less than a row are painted alike.
         let strip = if level.slope.abs() * width as f32 > 0.5 {
             ((1.0 / level.slope.abs()) as usize).clamp(1, width)
         } else {
@@ -237,7 +237,7 @@ impl Sea {
         }
     }
 
-    /// Adds the sensor's grain; each `moment` has its own.
+    /// Adds the sensor's noise; each `moment` has its own.
     pub fn grain(&self, moment: u32, picture: &mut RgbImage) {
         let table = noise_table();
         let most = (self.grain * 10.0) as i32;
@@ -280,7 +280,7 @@ impl Sea {
             ],
             drift,
             contrast: self.contrast * (0.3 + 0.7 * fade),
-            // Far water mirrors the low sky, near water shows its own colour.
+            // Far water reflects the low sky, near water shows its own colour.
             base: 0.24 + 0.36 / (1.0 + 5.0 * depth),
             fade,
         })
@@ -327,7 +327,8 @@ impl Sea {
         let start = place(from as f32 + 0.5 - middle);
         let (du, dv) = (water.across * cos, water.across * sin);
         let [ou, ov] = self.offset;
-        // Long waves run with the wind, shorter ones across it and slower, ripples with it again: crests form and go.
+        // Long waves run with the wind, shorter ones across it and slower, ripples with it: crests
+        // appear and disappear.
         let [middling, fine] = self.finer;
         let (mut u, mut v) = (start[0] + ou, start[1] + ov + water.drift);
         let (mut u2, mut v2) = (
@@ -376,20 +377,20 @@ enum Row {
 }
 
 struct Sky {
-    /// Above the horizon, in picture heights.
+    /// Height above the horizon, in picture heights.
     up: f32,
 }
 
 struct Water {
-    /// Squares of waves a pixel.
+    /// Wave tiles per pixel.
     across: f32,
-    /// Squares of waves from the camera.
+    /// Distance from the camera, in wave tiles.
     far: f32,
     levels: [usize; 3],
     drift: f32,
     contrast: f32,
     base: f32,
-    /// 1 where every wave is seen, towards 0 where they blend.
+    /// 1 where every wave is visible, towards 0 where they blend.
     fade: f32,
 }
 
@@ -397,7 +398,7 @@ fn luma([r, g, b]: [f32; 3]) -> f32 {
     0.299 * r + 0.587 * g + 0.114 * b
 }
 
-/// From the dark of troughs over the sky's mirror to glints, and then foam.
+/// Shades from dark troughs over the reflected sky to glints, and then foam.
 fn palette(water: [f32; 3], sky: [f32; 3], grey: bool) -> Vec<[u8; 3]> {
     (0..256)
         .map(|i| {
@@ -421,7 +422,8 @@ fn palette(water: [f32; 3], sky: [f32; 3], grey: bool) -> Vec<[u8; 3]> {
         .collect()
 }
 
-/// Normal numbers of deviation 25.6, so that a shift by 8 bits of ten times a deviation is that deviation.
+/// Normally distributed numbers with standard deviation 25.6: multiplied by ten times a standard
+/// deviation and shifted by 8 bits, they have that standard deviation.
 fn noise_table() -> &'static [i8] {
     static TABLE: std::sync::OnceLock<Vec<i8>> = std::sync::OnceLock::new();
     TABLE.get_or_init(|| {
@@ -436,7 +438,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sea_moves_is_the_same_again_and_others_differ() {
+    fn a_sea_moves_is_reproducible_and_unique_to_its_seed() {
         let paint = |number, time| {
             let sea = Sea::draw(5, number, (160, 90));
             let mut picture = RgbImage::new(160, 90);
@@ -449,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn waves_go_on_moving_after_hours() {
+    fn waves_still_move_after_hours() {
         let sea = Sea::draw(5, 3, (160, 90));
         let (mut a, mut b) = (RgbImage::new(160, 90), RgbImage::new(160, 90));
         sea.paint(7200.0, &mut a);

@@ -1,4 +1,4 @@
-//! One time that a whale shows its fluke: it rises, stands and tilts, and goes under.
+//! One appearance of a whale's fluke: it rises, stands and tilts, and sinks.
 
 use super::canvas::blob;
 use super::sprite::{Setting, Sprite};
@@ -18,71 +18,71 @@ use std::sync::{Arc, OnceLock};
 
 /// The height of water under which every drawn fluke is hidden.
 const UNDER: f32 = 1.0;
-/// Seconds within which the light becomes that of a photo.
+/// Seconds within which the light changes to that of a photo.
 pub(super) const DAWN: f64 = 1.0;
 /// The upper side of a fluke is dark and plain.
 const UPPER_SIDE: [f32; 3] = [26.0, 28.0, 32.0];
 
-/// A whale, as far as a camera sees it.
+/// A whale and the appearance of its fluke.
 #[derive(Clone, Debug)]
 pub struct Whale {
-    /// Its name.
+    /// The whale's name.
     pub name: String,
-    /// What its fluke looks like.
+    /// The picture of its fluke.
     pub appearance: Appearance,
 }
 
-/// What a fluke looks like.
+/// The picture of a fluke.
 #[derive(Clone, Debug)]
 pub enum Appearance {
-    /// Drawn.
+    /// A drawn skin.
     Drawn(Arc<Skin>),
-    /// Cut out of a photo.
+    /// A cut-out of a photo.
     Photo(Arc<Sprite>),
 }
 
-/// A fluke that a frame shows.
+/// A fluke in a frame.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VisibleFluke {
-    /// Whose.
+    /// The name of the whale.
     pub whale: String,
-    /// Where, in the frame's pixels.
+    /// The fluke's box, in the frame's pixels.
     pub region: PixelBox,
-    /// How much of it is out of the water: 1 is all.
+    /// The fraction of the fluke above the water; 1 is all.
     pub visible: f32,
 }
 
-/// Where and how large a fluke is shown.
+/// Position and size of a fluke.
 #[derive(Clone, Copy, Debug)]
 pub struct Position {
-    /// Columns from the left, of its middle.
+    /// Column of its centre.
     pub x: f32,
-    /// Rows below the horizon, of the water at its foot.
+    /// Row of the water at its foot, below the horizon.
     pub below: f32,
-    /// Pixels across, from tip to tip.
+    /// Width from tip to tip, in pixels.
     pub width: f32,
 }
 
-/// One time that a whale shows its fluke.
+/// One appearance of a whale's fluke.
 #[derive(Debug)]
 pub struct Surfacing {
-    /// Whose.
+    /// The whale that appears.
     pub whale: Whale,
-    /// Seconds of the film.
+    /// Start, in seconds of the video.
     pub start: f64,
     rises: f32,
     stands: f32,
     sinks: f32,
     place: Position,
-    /// Pixels a second.
+    /// Horizontal speed in pixels per second.
     drift: f32,
     pose: Pose,
     leans: [f32; 2],
     turns: f32,
     light: Light,
-    /// Whether the cut-out keeps its colours and sides.
+    /// Whether the cut-out keeps its colours and is not mirrored.
     faithful: bool,
-    /// How the cut-out is mirrored, squeezed and turned.
+    /// Mirroring, scale and rotation of the cut-out.
     mirrored: bool,
     squeeze: f32,
     tilt: f32,
@@ -93,7 +93,7 @@ pub struct Surfacing {
 }
 
 impl Surfacing {
-    /// Draws one of a whale at a place, from `start` on for about `seconds`.
+    /// Draws an appearance of a whale at a place, from `start` on for about `seconds`.
     pub fn draw(
         whale: Whale,
         place: Position,
@@ -133,8 +133,9 @@ impl Surfacing {
         }
     }
 
-    /// Shows the cut-out so that the whale can be told by it as by its photo: with the photo's own colours, to which the sea has to come (see
-    /// [`Surfacing::daylight`]), with no spray before it while it stands, and never mirrored, since a mirrored fluke is another whale's.
+    /// Shows the cut-out so that the whale can be identified as from its photo: with the photo's
+    /// own colours, to which the sea is adjusted (see [`Surfacing::daylight`]), without spray in
+    /// front of it while it stands, and never mirrored, since a mirrored fluke is another whale's.
     #[must_use]
     pub fn as_photographed(self) -> Self {
         Self {
@@ -144,8 +145,10 @@ impl Surfacing {
         }
     }
 
-    /// What to add to a picture's colours so that the sea around this fluke has the colours of that in its photo, and how much of that at `time`:
-    /// 1 while the fluke is seen, coming and going within a second before and after. `None` then, and where it is drawn or takes the sea's colours.
+    /// The offset of a picture's colours that gives the sea around this fluke its colours in the
+    /// photo, and the weight of the offset at `time`: 1 while the fluke is visible, ramped over a
+    /// second before and after. `None` outside of that time, and if the fluke is drawn or takes the
+    /// sea's colours.
     pub fn daylight(
         &self,
         level: &Level,
@@ -164,22 +167,22 @@ impl Surfacing {
         Some((shift.map(|s| -s), (near / DAWN).min(1.0) as f32))
     }
 
-    /// Seconds from its first moment to its last.
+    /// Duration in seconds.
     pub fn seconds(&self) -> f32 {
         self.rises + self.stands + self.sinks
     }
 
-    /// When it is over, seconds of the film.
+    /// End, in seconds of the video.
     pub fn end(&self) -> f64 {
         self.start + f64::from(self.seconds())
     }
 
-    /// A moment at which it stands, seconds of the film.
+    /// A time at which it stands, in seconds of the video.
     pub fn best(&self) -> f64 {
         self.start + f64::from(self.rises + 0.4 * self.stands)
     }
 
-    /// Paints it as it is at `time`, seconds of the film; what of it is seen.
+    /// Paints it at `time`, in seconds of the video; returns the part above the water.
     pub fn paint(&self, level: &Level, time: f64, picture: &mut RgbImage) -> Option<VisibleFluke> {
         let since = (time - self.start) as f32;
         if since < 0.0 || since > self.seconds() {
@@ -280,7 +283,7 @@ impl Surfacing {
     ) -> Option<(PixelBox, f32)> {
         let fitted = self.fitted(sprite);
         let high = fitted.core_height() * self.squeeze;
-        // It comes up out of the water and goes back into it, and tilts meanwhile.
+        // It rises out of the water and sinks back, and tilts meanwhile.
         let squeeze = self.squeeze * (1.0 - 0.25 * (self.turns * whole).abs());
         let foot = water + (1.0 - out) * high * 1.1;
         let (shift, gain) = if self.faithful {
@@ -306,14 +309,14 @@ impl Surfacing {
             .get_or_init(|| sprite.scaled(self.place.width / sprite.core_width().max(1.0)))
     }
 
-    /// Its surroundings: left, top, right and bottom.
+    /// Left, top, right and bottom of its surroundings.
     fn around(&self, sprite: &Sprite, [x, water]: [f32; 2]) -> [f32; 4] {
         let high = self.fitted(sprite).core_height() * self.squeeze;
         let half = self.place.width * 0.7;
         [x - half, water - high * 1.3, x + half, water + high * 0.4]
     }
 
-    /// Where its foot meets the water.
+    /// The point where its foot meets the water.
     fn at(&self, level: &Level, time: f64, picture: &RgbImage) -> [f32; 2] {
         let since = (time - self.start) as f32;
         let x = self.place.x + self.drift * (since - self.seconds() / 2.0);
@@ -345,7 +348,7 @@ impl Surfacing {
         let always = if self.faithful { 0.0 } else { 0.4 };
         let drops = (self.spray * 40.0 * mix(always, 1.0, 1.0 - out)) as u32;
         for i in 0..drops {
-            // Each falls for a while and start again above.
+            // Each falls for a while and starts again above.
             let fall = (since * 1.4 + self.noise.hash(i, 7) as f32 / u32::MAX as f32).fract();
             let off = self.noise.normal(i, 4) * 0.28;
             let top = 0.12 + 0.1 * self.noise.normal(i, 5).abs();
@@ -366,8 +369,8 @@ impl Surfacing {
     }
 }
 
-/// Draws a place on a sea for a fluke of `width` pixels that starts at `time`: where a whale of four metres across would be,
-/// more or less, and wholly within the picture if it fits.
+/// Draws a position on a sea for a fluke of `width` pixels that starts at `time`: roughly where a
+/// fluke four metres wide would be, and wholly within the picture if it fits.
 pub fn place(sea: &Sea, width: f32, time: f64, rng: &mut ChaCha8Rng) -> Position {
     let (w, h) = (sea.size.0 as f32, sea.size.1 as f32);
     let horizon = sea.level(time).horizon;

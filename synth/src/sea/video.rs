@@ -1,4 +1,5 @@
-//! A video of the sea with the truth of every frame: open sea, flukes that appear and disappear, distractors.
+//! A video of the sea with the truth of every frame: open sea, flukes that appear and disappear,
+//! distractors.
 
 use super::actor::{Actor, ActorKind};
 use super::cast::Cast;
@@ -12,34 +13,34 @@ use image::RgbImage;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// What a video shows.
+/// Settings of a video.
 #[derive(Clone, Debug)]
 pub struct VideoSettings {
-    /// Everything is drawn from it.
+    /// Seed of the video; the same seed and number give the same video.
     pub seed: u64,
-    /// Tells the films of one seed apart.
+    /// Number of the video; videos of one seed with different numbers differ.
     pub number: u32,
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub size: (u32, u32),
-    /// Frames a second.
+    /// Frames per second.
     pub frames_per_second: f32,
-    /// How often a whale comes.
+    /// Number of encounters.
     pub encounters: u32,
-    /// How long a fluke is seen, in seconds.
+    /// Duration of a fluke's appearance, in seconds.
     pub fluke_seconds: Span,
-    /// Pixels across of a fluke.
+    /// Width of a fluke in pixels.
     pub fluke_pixels: Span,
-    /// Open sea before, between and after, in seconds.
+    /// Duration of open sea before, between and after flukes, in seconds.
     pub sea_seconds: Span,
-    /// The share of encounters in which two whales dive side by side.
+    /// Fraction of encounters in which two whales dive side by side.
     pub pair_fraction: f32,
-    /// The share of encounters after which the same whale comes back.
+    /// Fraction of encounters after which the same whale returns.
     pub return_fraction: f32,
-    /// After how long it does, in seconds.
+    /// Time until it returns, in seconds.
     pub return_after_seconds: Span,
-    /// Birds, boats and the like that come, a minute.
+    /// Distractors (birds, boats etc.) per minute.
     pub distractors_per_minute: f32,
-    /// After how long another sea is shown, in seconds; the video is cut there.
+    /// Time until the sea changes, in seconds; the video is cut there.
     pub sea_change_seconds: f64,
 }
 
@@ -96,10 +97,7 @@ impl VideoSettings {
             ("fluke pixels", &self.fluke_pixels),
             ("fluke seconds", &self.fluke_seconds),
             ("sea seconds", &self.sea_seconds),
-            (
-                "seconds until a whale return_fraction",
-                &self.return_after_seconds,
-            ),
+            ("return after seconds", &self.return_after_seconds),
         ] {
             let valid = *span.start() >= 0.0 && span.end().is_finite();
             check(
@@ -133,15 +131,15 @@ impl Default for VideoSettings {
     }
 }
 
-/// A video, ready to be painted frame by frame.
+/// A video, painted frame by frame.
 #[derive(Debug)]
 pub struct Video {
     size: (u32, u32),
     frames_per_second: f32,
     seed: u64,
-    /// When each start, seconds.
+    /// Start of each sea in seconds, and the sea.
     seas: Vec<(f64, Sea)>,
-    /// By their beginnings.
+    /// Distractors, by start.
     actors: Vec<Actor>,
     flukes: Vec<Surfacing>,
     seconds: f64,
@@ -150,24 +148,24 @@ pub struct Video {
 /// A frame of a video.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// From 0.
+    /// The frame's number, from 0.
     pub number: u32,
-    /// Seconds.
+    /// Time in seconds.
     pub time: f64,
-    /// The picture.
+    /// The painted pixels.
     pub picture: RgbImage,
-    /// The flukes in it.
+    /// The flukes above the water.
     pub seen: Vec<VisibleFluke>,
 }
 
 impl Video {
-    /// Draws what happens.
+    /// Draws the events of a video.
     ///
     /// # Errors
-    /// When a photo of the cast cannot be read.
+    /// If a photo of the cast cannot be read.
     pub fn draw(plan: &VideoSettings, cast: &Cast) -> Result<Self, DatasetError> {
         let rng = &mut generator(plan.seed, Purpose::SeaFilm, plan.number, 0);
-        // First when, then on which sea, then where.
+        // First the times, then the seas, then the positions.
         let mut starts = vec![];
         let mut time = f64::from(rng.within(&plan.sea_seconds));
         for _ in 0..plan.encounters {
@@ -212,7 +210,7 @@ impl Video {
         Ok(video)
     }
 
-    /// One whale that comes, or two; and perhaps comes back.
+    /// Draws an encounter with one whale or two, and perhaps a return.
     fn encounter(
         &mut self,
         plan: &VideoSettings,
@@ -265,44 +263,45 @@ impl Video {
         &self.seas[later.saturating_sub(1)].1
     }
 
-    /// How many frames there are.
+    /// The number of frames.
     pub fn len(&self) -> u32 {
         (self.seconds * f64::from(self.frames_per_second)).ceil() as u32
     }
 
-    /// Whether there is none.
+    /// Whether there are no frames.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Seconds from its first frame to its last.
+    /// Duration in seconds.
     pub fn seconds(&self) -> f64 {
         self.seconds
     }
 
-    /// Frames a second.
+    /// Frames per second.
     pub fn frames_per_second(&self) -> f32 {
         self.frames_per_second
     }
 
-    /// Pixels across and down.
+    /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
         self.size
     }
 
-    /// Every time that a fluke is shown: whose, from when to when in seconds.
+    /// Every appearance of a fluke: whale, start and end in seconds.
     pub fn surfacings(&self) -> impl Iterator<Item = (&str, f64, f64)> {
         self.flukes
             .iter()
             .map(|f| (f.whale.name.as_str(), f.start, f.end()))
     }
 
-    /// When a frame is taken, seconds.
+    /// The time of a frame in seconds.
     pub fn time(&self, frame: u32) -> f64 {
         f64::from(frame) / f64::from(self.frames_per_second)
     }
 
-    /// Paints frame `frame` and says which flukes are in it, each with at least [`scene::MIN_VISIBLE`] of it out of the water.
+    /// Paints frame `frame` and returns its flukes, each with at least [`scene::MIN_VISIBLE`] above
+    /// the water.
     pub fn paint(&self, frame: u32, picture: &mut RgbImage, seen: &mut Vec<VisibleFluke>) {
         let time = self.time(frame);
         let begun = self.actors.partition_point(|a| a.start <= time);
@@ -310,7 +309,7 @@ impl Video {
             .iter()
             .filter(|a| a.start + a.duration >= time)
             .collect();
-        // Those that have just gone and that are about to come have a say in the light.
+        // Flukes that have just disappeared or are about to appear affect the light.
         let begun = self.flukes.partition_point(|f| f.start <= time + DAWN);
         let flukes: Vec<&Surfacing> = self.flukes[..begun]
             .iter()
@@ -329,7 +328,7 @@ impl Video {
         seen.retain(|s| s.visible >= scene::MIN_VISIBLE);
     }
 
-    /// All frames, one after another.
+    /// All frames, in order.
     pub fn frames(&self) -> impl Iterator<Item = Frame> {
         (0..self.len()).map(|number| {
             let mut picture = RgbImage::new(self.size.0, self.size.1);
@@ -370,10 +369,7 @@ mod tests {
             .surfacings()
             .map(|(w, a, b)| (w.to_owned(), a, b))
             .collect();
-        assert!(
-            times.len() > 6,
-            "pair_fraction, and whales that come back: {times:?}"
-        );
+        assert!(times.len() > 6, "pairs and returns: {times:?}");
         let mut with = 0;
         for moment in video.frames() {
             for seen in &moment.seen {
@@ -394,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_film() {
+    fn the_same_seed_gives_the_same_video() {
         let cast = Cast::drawn(3, 4);
         let frame = |plan: &VideoSettings| {
             let video = Video::draw(plan, &cast).unwrap();

@@ -1,4 +1,5 @@
-//! `cargo xtask bench boat`: how soon a boat with a large catalogue names its first whale, and how much memory it takes.
+//! `cargo xtask bench boat`: time to the first identification, and memory, of a boat with a large
+//! catalogue.
 
 use super::edge_config::write_config;
 use super::measured::watch_until;
@@ -12,10 +13,12 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-/// Measure the boat's program with a large catalogue: seconds to the first identification, and memory.
+/// Measure the boat's program with a large catalogue: seconds to the first identification, and
+/// memory.
 ///
-/// A catalogue is drawn, whales of five photos each, and put in a bundle with the shipped model. The boat then sees drawn flukes, each an
-/// encounter of its own, with no broker in reach: a sighting counts as made once it is in the outbox.
+/// Draws a catalogue of whales with five photos each and puts it in a bundle with the shipped
+/// model. The boat then replays drawn flukes, each a separate encounter, without a broker: a
+/// sighting counts as made once it is in the outbox.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -30,21 +33,21 @@ pub(crate) struct BenchBoatArgs {
     /// The bundle whose model is run
     #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
     bundle: PathBuf,
-    /// How often the boat is started; medians count
+    /// Number of starts of the boat; medians count
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
 }
 
-/// Most seconds to the first identification.
+/// Target: maximum seconds to the first identification.
 const SECONDS_TARGET: f64 = 1.5;
-/// Most memory, in bytes.
+/// Target: maximum memory in bytes.
 const MEMORY_TARGET: f64 = 200e6;
-/// How long a boat may take before the measurement gives up.
+/// Maximum duration of a run before the measurement fails.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// What the boat logs when a sighting is in the outbox.
+/// The boat's log event for a sighting in the outbox.
 const SIGHTING: &str = "sighting accepted";
 
-/// Measures; writes to `target/bench/boat`, which is emptied first.
+/// Runs the measurement in `target/bench/boat`, which is emptied first.
 pub(crate) fn run(args: &BenchBoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.required("build the boat's program", || {
@@ -100,7 +103,7 @@ path = \"drawn/queries\"
 frames_per_second = 2.0
 ";
 
-/// Seconds to the first sighting, and the most memory until all flukes are seen.
+/// Seconds to the first sighting, and peak memory until all flukes are processed.
 fn one(checkout: &Checkout, folder: &Path, config: &Path) -> anyhow::Result<(f64, f64)> {
     let outbox = folder.join("outbox");
     if outbox.exists() {
@@ -121,9 +124,9 @@ fn one(checkout: &Checkout, folder: &Path, config: &Path) -> anyhow::Result<(f64
         }
         seen >= pictures
     })
-    .with_context(|| format!("its log is {}", log.display()))?;
+    .with_context(|| format!("see the log {}", log.display()))?;
     match first {
         Some(first) => Ok((first.as_secs_f64(), peak as f64)),
-        None => bail!("the boat saw nothing; its log is {}", log.display()),
+        None => bail!("the boat made no sighting; see the log {}", log.display()),
     }
 }

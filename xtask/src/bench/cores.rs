@@ -1,4 +1,4 @@
-//! Cores of this machine that a measurement is held to, so that what is compared has the same to work with.
+//! The cores to which a measurement is pinned, so that all compared programs use the same.
 
 use crate::checkout::Checkout;
 use anyhow::Context;
@@ -7,33 +7,33 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Numbers of cores.
+/// Core numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cores(Vec<u32>);
 
 impl Cores {
-    /// The first `count` that this process may use.
+    /// The first `count` cores that this process may use.
     ///
     /// # Errors
-    /// When there are fewer.
+    /// If there are fewer.
     pub(super) fn first(count: usize) -> anyhow::Result<Self> {
         let status = fs::read_to_string("/proc/self/status")
-            .context("/proc/self/status, which tells the cores, cannot be read; is this Linux?")?;
+            .context("cannot read the available cores from /proc/self/status; this measurement requires Linux")?;
         let list = status
             .lines()
             .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-            .context("/proc/self/status names no Cpus_allowed_list")?;
-        let mut cores = listed(list.trim())
-            .with_context(|| format!("Cpus_allowed_list is not as expected: {list}"))?;
+            .context("/proc/self/status has no Cpus_allowed_list")?;
+        let mut cores =
+            listed(list.trim()).with_context(|| format!("invalid Cpus_allowed_list: {list}"))?;
         let found = cores.len();
         cores.truncate(count);
         if cores.len() < count {
-            anyhow::bail!("this measurement takes {count} cores, and may use {found} here");
+            anyhow::bail!("this measurement requires {count} cores; {found} available");
         }
         Ok(Self(cores))
     }
 
-    /// `program`, to be run on these cores alone, in the root folder.
+    /// A command that runs `program` on these cores, in the root folder.
     pub(super) fn program(&self, checkout: &Checkout, program: &Path) -> Command {
         let mut command = checkout.program("taskset");
         command.arg("--cpu-list").arg(self.to_string()).arg(program);
@@ -48,7 +48,7 @@ impl fmt::Display for Cores {
     }
 }
 
-/// `0-2,8` as 0, 1, 2, 8.
+/// Parses `0-2,8` as 0, 1, 2, 8.
 fn listed(list: &str) -> Option<Vec<u32>> {
     let mut cores = vec![];
     for part in list.split(',') {
@@ -63,14 +63,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_read_as_linux_writes_them() {
+    fn linuxs_core_lists_are_parsed() {
         assert_eq!(listed("0-2,8"), Some(vec![0, 1, 2, 8]));
         assert_eq!(listed("5"), Some(vec![5]));
         assert_eq!(listed("0-x"), None);
     }
 
     #[test]
-    fn a_program_is_held_to_its_cores() {
+    fn a_program_is_pinned_to_its_cores() {
         let here = Checkout::at(Path::new("."));
         let one = Cores::first(1).unwrap();
         let mut counted = one.program(&here, Path::new("nproc"));

@@ -1,4 +1,4 @@
-//! `cargo xtask bench day`: whether a boat's memory stays flat over a day and a night.
+//! `cargo xtask bench day`: whether a boat's memory stays flat over a day.
 
 use super::{build_example, empty, measured, verdict};
 use crate::checkout::Checkout;
@@ -9,10 +9,10 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Let a boat watch for a day of simulated time, and see whether its memory grows.
+/// Run a boat for a day of simulated time, and check that its memory does not grow.
 ///
-/// A drawn film of ten minutes, with whales, birds and boats, is shown again and again as fast as the machine can, two frames a second of simulated
-/// time; every hour shore acks what waits.
+/// Replays a drawn video of ten minutes, with whales, birds and boats, as fast as possible, at two
+/// frames per second of simulated time; pending messages are acknowledged every simulated hour.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -29,12 +29,12 @@ pub(crate) struct BenchDayArgs {
     bundle: PathBuf,
 }
 
-/// Frames a second.
+/// Frame rate in frames per second.
 const RATE: &str = "2";
-/// How much more memory may be held at the end than after the second hour, as a share.
+/// Target: maximum growth of memory from the second hour to the end, as a fraction.
 const FLAT: f64 = 0.05;
 
-/// What the program `day` tells of each hour.
+/// One hour in the output of the program `day`.
 #[derive(Debug, Deserialize)]
 struct Hour {
     hour: u32,
@@ -44,14 +44,14 @@ struct Hour {
     resident: f64,
 }
 
-/// Measures; writes to `target/bench/day`, which is emptied first.
+/// Runs the measurement in `target/bench/day`, which is emptied first.
 pub(crate) fn run(args: &BenchDayArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.required("build the boat's watch", || build_example(checkout, "day"))?;
     let folder = checkout.target().join("bench/day");
     empty(&folder)?;
     let film = folder.join("sea.mjpeg");
-    steps.required("draw a film", || {
+    steps.required("draw a video", || {
         let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth-sea").arg("--out").arg(&film);
         synth.args(["--size", "640x360", "--fps", RATE, "--encounters", "12"]);
@@ -65,7 +65,9 @@ pub(crate) fn run(args: &BenchDayArgs, checkout: &Checkout) -> anyhow::Result<Ex
         measured::run(checkout, day.arg(args.hours.to_string()), &folder, "day")
     })?;
     let lines = report.printed.lines().map(serde_json::from_str);
-    let hours: Vec<Hour> = lines.collect::<Result<_, _>>().context("what day prints")?;
+    let hours: Vec<Hour> = lines
+        .collect::<Result<_, _>>()
+        .context("unexpected output of day")?;
     println!("\n{}\n", steps.summary());
     println!(
         "{:<6}{:>10}{:>12}{:>10}{:>8}",

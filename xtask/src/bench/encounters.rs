@@ -1,5 +1,5 @@
-//! `cargo xtask bench encounters`: films with truth through the boat's own watch: what is found, what is seen that is none, and whether it is
-//! named rightly.
+//! `cargo xtask bench encounters`: the boat's whole pipeline on videos with known truth: encounters
+//! found, false sightings, correct identifications.
 
 mod cast;
 mod report;
@@ -15,11 +15,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measure the boat on films whose truth is known: encounters found, false sightings an hour, right decisions beside those on stills.
+/// Measure the boat on videos with known truth: encounters found, false sightings per hour, correct
+/// decisions compared with stills.
 ///
-/// Films are drawn: drawn whales on drawn seas, flukes of your photos on drawn seas, and open sea with birds, boats, fins and blows. Of each kind of
-/// whales half is enrolled. Every frame is a JPEG and goes through decoding, gate, detector, tracks, crops, embedding and decision into
-/// an outbox, as on a boat. Takes most of an hour on two cores, nearly all of it drawing; films that are there already are used again.
+/// Videos are drawn: drawn whales on drawn seas, flukes of your photos on drawn seas, and open sea
+/// with birds, boats, fins and blows. Half of the whales of each kind are enrolled. Every frame is
+/// a JPEG and passes decoding, gate, detector, tracks, crops, embedding and decision into an
+/// outbox, as on a boat. Takes most of an hour on two cores, nearly all of it for drawing; existing
+/// videos are reused.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -27,24 +30,25 @@ Examples:
   cargo xtask bench encounters --data ../shared/flukes/devtest.csv
   cargo xtask bench encounters --encounters 20 --hours 0.1
 
-An encounter is found where a sighting's boxes lie on its fluke; a sighting on no fluke is false. Right is a whale of the catalogue by its name and
-another one as new; a call for review is neither. 'stills' says how many of the same whales are named rightly by a photo, 'as large' by that photo
-reduced to the fluke's width in the film. A photo's fluke keeps its colours in the film, and the sea takes the photo's. The boat is set up as it is
-where edge.toml says nothing, but for the time within which a whale that comes back is the same encounter: two minutes, since the films show in ten
-what a boat meets in days.
+An encounter is found if a sighting's boxes overlap its fluke; a sighting that overlaps no fluke is false. A decision is right if it names a whale
+of the catalogue, or calls another whale new; a call for review is not right. 'stills' is the fraction of the same whales that are named rightly
+from a photo, 'as large' from that photo reduced to the fluke's width in the video. A photo's fluke keeps its colours in the video, and the sea is
+adjusted to the photo's. The boat has the default configuration, except that a whale that returns within two minutes continues its encounter,
+since the videos show in ten minutes what a boat encounters in days.
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchEncountersArgs {
-    /// Photos with boxes and names of whales that neither model nor detector were taught by, a CSV with its photos in the folder beside it
+    /// Photos with boxes and names of whales that neither model nor detector were trained on: a CSV
+    /// with its photos in the folder next to it
     #[arg(long, value_name = "CSV")]
     data: Option<PathBuf>,
-    /// Encounters of each kind
+    /// Number of encounters of each kind
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000))]
     encounters: u32,
     /// Hours of open sea
     #[arg(long, default_value_t = 1.0, value_name = "H")]
     hours: f64,
-    /// Seas, places and drawn flukes follow from this number
+    /// Seed of seas, positions and drawn flukes
     #[arg(long, default_value_t = 2001, value_name = "N")]
     seed: u64,
     /// The bundle, with a detector
@@ -52,17 +56,17 @@ pub(crate) struct BenchEncountersArgs {
     bundle: PathBuf,
 }
 
-/// Frames a second of films with flukes, and of open sea.
+/// Frame rates of videos with flukes, and of open sea, in frames per second.
 const RATES: [&str; 2] = ["10", "5"];
-/// Their sizes.
+/// Frame sizes in pixels.
 const SIZES: [&str; 2] = ["1280x720", "640x360"];
-/// Widths of flukes in them, in pixels: 96 to 720 of a frame of 1,920.
+/// Widths of flukes in pixels: 96 to 720 of a frame of 1,920.
 const FLUKES: &str = "64..480";
 
-/// Measures; writes to `target/bench/encounters`.
+/// Runs the measurement in `target/bench/encounters`.
 pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
-    steps.required("build the boat and what draws", || {
+    steps.required("build the boat and the renderer", || {
         build_example(checkout, "encounters")
     })?;
     let folder = checkout.target().join("bench/encounters");
@@ -81,7 +85,7 @@ pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Re
         })?;
         let film = film(&folder, args, name, &format!("-{}", args.encounters));
         steps.required(
-            &format!("{name}: a film of {} encounters", args.encounters),
+            &format!("{name}: draw a video of {} encounters", args.encounters),
             || {
                 let mut synth = draw(checkout, args, &film, 0);
                 cast.show(&mut synth);
@@ -162,10 +166,10 @@ fn draw(
     synth
 }
 
-/// Draws `film`, unless it is there: it bears its name once it is whole.
+/// Draws `film` unless it exists; the file gets its name when it is complete.
 fn once(checkout: &Checkout, synth: &mut std::process::Command, film: &Path) -> anyhow::Result<()> {
     if film.exists() {
-        println!("    {} is there", film.display());
+        println!("    {} exists", film.display());
         return Ok(());
     }
     checkout.run(synth)?;
@@ -179,12 +183,12 @@ fn once(checkout: &Checkout, synth: &mut std::process::Command, film: &Path) -> 
     Ok(())
 }
 
-/// What the boat makes of a film.
+/// Runs the boat's pipeline on a video.
 fn boat(checkout: &Checkout, folder: &Path, name: &str, args: &[&Path]) -> anyhow::Result<Report> {
     let program = checkout.built("examples").join("encounters");
     let folder = &folder.join(format!("{name}-boat"));
     empty(folder)?;
     let mut boat = checkout.program(program);
     let measured = measured::run(checkout, boat.args(args), folder, "boat")?;
-    serde_json::from_str(&measured.printed).context("what encounters prints")
+    serde_json::from_str(&measured.printed).context("unexpected output of encounters")
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask bench infer`: the model in tract as the boat runs it, beside ONNX Runtime, rten and tract as it comes.
+//! `cargo xtask bench infer`: the model in tract as on the boat, compared with ONNX Runtime, rten
+//! and unmodified tract.
 
 mod table;
 
@@ -15,12 +16,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{Measured, OURS};
 
-/// Measure inference: milliseconds a photo, time to load and memory, beside ONNX Runtime, rten and tract without our kernels.
+/// Measure inference: milliseconds per photo, time to load and memory, compared with ONNX Runtime,
+/// rten and tract without our kernels.
 ///
-/// All run the bundle's model at its own size, one view a run: the quantised file as the boat takes it (its int8 weights as floats), the
-/// same in floats, and the quantised file node by node. On one thread and on two, in turns, held to as many cores.
+/// All run the bundle's model at its input size, one view per run: the quantised file as on the
+/// boat (int8 weights converted to floats), the float model, and the quantised file node by node.
+/// With one thread and with two, taking turns, pinned to as many cores.
 ///
-/// The first call installs ONNX Runtime with pip into .tools/onnxruntime and builds rten in target/bench/infer.
+/// The first call installs ONNX Runtime with pip into .tools/onnxruntime and builds rten in
+/// target/bench/infer.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -33,27 +37,27 @@ which is the time of the model as the boat runs it over that of ONNX Runtime wit
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchInferArgs {
-    /// The bundle, a folder, whose model is run
+    /// The bundle with the model, a folder
     #[arg(long, default_value = "models/humpback-lite0", value_name = "BUNDLE")]
     bundle: PathBuf,
-    /// Threads
+    /// Numbers of threads
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [1, 2],
           value_parser = clap::value_parser!(u32).range(1..=64))]
     threads: Vec<u32>,
-    /// How often each has its turn; medians count
+    /// Turns of each contender; medians count
     #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=999))]
     rounds: u32,
-    /// Runs of the model in a turn
+    /// Runs of the model per turn
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=9999))]
     runs: u32,
 }
 
-/// Runs the contenders in turns, and is ONNX Runtime's.
+/// Runs the contenders in turns; also the contender for ONNX Runtime.
 const PEER: &str = "xtask/src/bench/infer/peer.py";
-/// rten's.
+/// The contender for rten.
 const RTEN: &str = "xtask/src/bench/infer/rten";
 
-/// What [`PEER`] reads.
+/// A contender in the input of [`PEER`].
 #[derive(Serialize)]
 struct Contender {
     what: &'static str,
@@ -61,14 +65,14 @@ struct Contender {
     command: Vec<String>,
 }
 
-/// Measures; writes to `target/bench/infer`.
+/// Runs the measurement in `target/bench/infer`.
 pub(crate) fn run(args: &BenchInferArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.required("ONNX Runtime, a peer", || ONNX_RUNTIME.install(checkout))?;
     let folder = checkout.target().join("bench/infer");
     fs::create_dir_all(&folder)
         .with_context(|| format!("{} cannot be created", folder.display()))?;
-    steps.required("build our side, and tract as it comes", || {
+    steps.required("build our contenders", || {
         let mut cargo = checkout.cargo();
         cargo.args(["build", "--release", "--workspace"]);
         cargo.args(["--example", "bench_infer", "--example", "plain_tract"]);
@@ -86,14 +90,14 @@ pub(crate) fn run(args: &BenchInferArgs, checkout: &Checkout) -> anyhow::Result<
     let quantised = std::path::absolute(args.bundle.join("model.onnx"))
         .with_context(|| format!("{}", args.bundle.display()))?;
     let floats = folder.join("floats.onnx");
-    steps.required("the model in floats", || {
+    steps.required("write the float model", || {
         let mut command = checkout.program(&ours);
         command.arg("floats").arg(&quantised).arg(&floats);
         checkout.run(&mut command)
     })?;
     let python = ONNX_RUNTIME.python(checkout);
     let for_rten = folder.join("floats-rten.onnx");
-    steps.required("the same as rten reads it", || {
+    steps.required("convert it for rten", || {
         let mut command = checkout.program(&python);
         command.arg(PEER).arg("rewrite").arg(&floats).arg(&for_rten);
         checkout.run(&mut command)
@@ -122,7 +126,7 @@ pub(crate) fn run(args: &BenchInferArgs, checkout: &Checkout) -> anyhow::Result<
             ]);
             let answer = measured::run(checkout, &mut turns, &folder, "turns")?;
             let found: Vec<Measured> = serde_json::from_str(&answer.printed)
-                .with_context(|| format!("{PEER} printed something else: {}", answer.printed))?;
+                .with_context(|| format!("unexpected output of {PEER}: {}", answer.printed))?;
             Ok(found)
         })?;
         measured.extend(found);
@@ -164,7 +168,7 @@ fn contenders(
             ours,
             &[serve, quantised, as_is],
         ),
-        contender("tract as it comes, f32", plain, &[floats]),
+        contender("unmodified tract, f32", plain, &[floats]),
         contender(table::PEER, python, &[peer, onnx_runtime, floats]),
         contender(
             "ONNX Runtime, int8",

@@ -1,4 +1,4 @@
-//! Runs a program and tells what it printed and how much memory it held.
+//! Runs a program and returns its output and its peak memory.
 
 use super::memory::Peak;
 use crate::checkout::Checkout;
@@ -8,22 +8,22 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// How many of the last lines of a log an error shows.
+/// Number of log lines in an error.
 const LAST_LINES: usize = 8;
 
-/// What is known of a program that ended well.
+/// Output and memory of a successful program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Measured {
-    /// Its standard output.
+    /// Standard output.
     pub(super) printed: String,
-    /// The most memory that it held, in bytes.
+    /// Peak memory in bytes.
     pub(super) peak: u64,
 }
 
-/// Runs `command` to its end; what it prints goes to `NAME.out` and `NAME.log` in `folder`.
+/// Runs `command` to its end; its output goes to `NAME.out` and `NAME.log` in `folder`.
 ///
 /// # Errors
-/// When it ends with anything but 0; quotes the end of its log.
+/// If it does not exit with 0; quotes the end of its log.
 pub(super) fn run(
     checkout: &Checkout,
     command: &mut Command,
@@ -33,10 +33,10 @@ pub(super) fn run(
     run_to(checkout, command, folder, name, &[0])
 }
 
-/// The same for a program that may end with any of `codes`.
+/// The same for a program that may exit with any of `codes`.
 ///
 /// # Errors
-/// When it ends with anything else; quotes the end of its log.
+/// If it exits with another code; quotes the end of its log.
 pub(super) fn run_to(
     checkout: &Checkout,
     command: &mut Command,
@@ -65,7 +65,7 @@ pub(super) fn run_to(
         let lines: Vec<&str> = said.lines().collect();
         let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
         bail!(
-            "{name} failed ({status}):\n  {last}\n(all of it is in {})",
+            "{name} failed ({status}):\n  {last}\n(full log: {})",
             log.display()
         );
     }
@@ -73,15 +73,15 @@ pub(super) fn run_to(
         printed: read(&out)?,
         peak: peak
             .bytes()
-            .with_context(|| format!("{name} ended before its memory could be looked at"))?,
+            .with_context(|| format!("{name} ended before its memory was sampled"))?,
     })
 }
 
-/// Runs `command` until `done`, which is asked again and again with the time since its start, and then ends it. Gives that time and the most
-/// memory that it held, in bytes.
+/// Runs `command` until `done` returns true for the time since its start, and then ends it. Returns
+/// that time and the peak memory in bytes.
 ///
 /// # Errors
-/// When it ends by itself, or `done` is not done after `patience`.
+/// If it ends by itself, or `done` is not true within `patience`.
 pub(super) fn watch_until(
     checkout: &Checkout,
     command: &mut Command,
@@ -96,20 +96,20 @@ pub(super) fn watch_until(
         let since = began.elapsed();
         if done(since) {
             let bytes = peak.bytes();
-            return Ok((since, bytes.context("its memory could not be looked at")?));
+            return Ok((since, bytes.context("its memory was not sampled")?));
         }
         if let Some(status) = child.ended()? {
-            bail!("it ended by itself ({status})");
+            bail!("the program ended by itself ({status})");
         }
         if since > patience {
-            bail!("it was not done after {} s", patience.as_secs());
+            bail!("the program was not done after {} s", patience.as_secs());
         }
         checkout.interrupt().check()?;
         std::thread::sleep(LOOK);
     }
 }
 
-/// How often a program is looked at.
+/// Sampling interval.
 const LOOK: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_told_with_its_memory_and_a_failure_with_its_last_lines() {
+    fn memory_is_measured_and_a_failure_quotes_the_last_lines() {
         let folder = tempfile::tempdir().unwrap();
         let here = Checkout::at(Path::new("."));
         let shell = |script: &str| {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_is_watched_until_it_has_done_what_counts() {
+    fn a_program_runs_until_the_condition_holds() {
         let folder = tempfile::tempdir().unwrap();
         let here = Checkout::at(Path::new("."));
         let mark = folder.path().join("mark");

@@ -1,15 +1,16 @@
-//! The most memory that a program held, with the processes that it started.
+//! Peak memory of a program and its child processes.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How often the processes that it started are looked at: that takes the kernel some time.
+/// Sampling interval of child processes, which takes the kernel some time.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Watches a program that leads a process group, while it runs.
+/// Samples a program that leads a process group, while it runs.
 ///
-/// The program itself counts with the peak of its resident memory, which the kernel keeps. What it started counts with what it holds for
-/// itself alone, since a forked process shares the rest; between two looks a peak of theirs may be missed, in favour of who has any.
+/// The program itself counts with the peak of its resident memory, which the kernel records. Its
+/// children count with their private memory, since a forked process shares the rest; a peak of
+/// theirs between two samples may be missed.
 pub(super) struct Peak {
     group: u32,
     leader: u64,
@@ -18,7 +19,7 @@ pub(super) struct Peak {
 }
 
 impl Peak {
-    /// Of the program with this process number, which is its group's too.
+    /// Samples the process with this number, which is also its group's.
     pub(super) fn of(group: u32) -> Self {
         Self {
             group,
@@ -28,7 +29,7 @@ impl Peak {
         }
     }
 
-    /// Looks; to be called again and again.
+    /// Takes a sample; call it repeatedly.
     pub(super) fn look(&mut self) {
         if let Ok(status) = fs::read_to_string(format!("/proc/{}/status", self.group)) {
             self.leader = self.leader.max(kilobytes(&status, "VmHWM:"));
@@ -40,12 +41,12 @@ impl Peak {
         }
     }
 
-    /// In bytes; `None` where nothing was seen.
+    /// Peak in bytes; `None` without a sample.
     pub(super) fn bytes(&self) -> Option<u64> {
         (self.leader > 0).then_some((self.leader + self.others) * 1024)
     }
 
-    /// The group without its leader.
+    /// Processes of the group without its leader.
     fn others_now(&self) -> Vec<u32> {
         let Ok(entries) = fs::read_dir("/proc") else {
             return vec![];
@@ -58,20 +59,21 @@ impl Peak {
     }
 }
 
-/// A process's group: the third field after the name, which stands in brackets and may hold anything.
+/// A process's group: the third field after the name, which is in parentheses and may contain any
+/// character.
 fn group_of(process: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, after) = stat.rsplit_once(')')?;
     after.split_whitespace().nth(2)?.parse().ok()
 }
 
-/// What a process shares with nobody, in kB.
+/// Private memory of a process in kB.
 fn alone(process: u32) -> u64 {
     let maps = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     kilobytes(&maps, "Private_Clean:") + kilobytes(&maps, "Private_Dirty:")
 }
 
-/// The number after `key`, as in `VmHWM:     1234 kB`; 0 where there is none.
+/// The number after `key`, e.g. `VmHWM:     1234 kB`; 0 if there is none.
 fn kilobytes(text: &str, key: &str) -> u64 {
     text.lines()
         .find_map(|line| {
@@ -91,7 +93,7 @@ mod tests {
     use crate::interrupt::Interrupt;
     use std::process::Command;
 
-    /// The peak of a shell script, in MB.
+    /// Peak memory of a shell script in MB.
     fn peak_of(script: &str) -> f64 {
         let mut shell = Command::new("bash");
         let child = Child::start("bash", shell.args(["-c", script]), &Interrupt::default());
@@ -106,11 +108,11 @@ mod tests {
         peak.bytes().unwrap() as f64 / 1e6
     }
 
-    /// Bash reads 40 MB into a variable, and holds it for a while.
+    /// Bash reads 40 MB into a variable and holds it for a while.
     const HOLDS: &str = "v=$(head -c 40000000 /dev/zero | tr '\\0' x); sleep 1; echo ${#v} >&2";
 
     #[test]
-    fn what_a_program_held_is_seen_and_what_its_children_held_too() {
+    fn memory_of_a_program_and_of_its_children_is_measured() {
         let idle = peak_of("sleep 0.3; true");
         assert!(idle < 20.0, "{idle} MB");
         let holding = peak_of(HOLDS);
@@ -120,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_read_as_the_kernel_writes_them() {
+    fn the_kernels_numbers_are_parsed() {
         let status = "Name:\tx\nVmPeak:\t    9 kB\nVmHWM:\t    1234 kB\n";
         assert_eq!(kilobytes(status, "VmHWM:"), 1234);
         assert_eq!(kilobytes(status, "VmRSS:"), 0);

@@ -1,4 +1,5 @@
-//! `cargo xtask bench pipeline`: where each millisecond goes from a camera's frames to sightings, and whether a boat keeps up with 1080p.
+//! `cargo xtask bench pipeline`: time per stage from a camera's frames to sightings, and whether a
+//! boat keeps up with 1080p.
 
 use super::edge_config::write_config;
 use super::{build_example, empty, measured, verdict};
@@ -13,10 +14,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Measure the boat on a film of 1080p MJPEG: milliseconds by stage, cores at the film's rate, memory.
+/// Measure the boat on a video of 1080p MJPEG: milliseconds per stage, cores at the video's frame
+/// rate, memory.
 ///
-/// The film is drawn: open sea with birds, boats and a few flukes. It is gone through once as fast as it goes, stage by stage on one core, and
-/// once by the boat's program at the film's own rate.
+/// The video is drawn: open sea with birds, boats and a few flukes. It is processed once as fast as
+/// possible, stage by stage on one core, and once by the boat's program at the video's own frame
+/// rate.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -25,7 +28,7 @@ Examples:
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchPipelineArgs {
-    /// How often a whale comes
+    /// Number of encounters in the video
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     encounters: u32,
     /// The bundle, with a detector
@@ -33,16 +36,16 @@ pub(crate) struct BenchPipelineArgs {
     bundle: PathBuf,
 }
 
-/// Frames a second.
+/// Frame rate in frames per second.
 const RATE: f64 = 30.0;
-/// Cores at most over open sea, and while a fluke is seen.
+/// Targets: maximum cores over open sea, and while a fluke is visible.
 const CORES: [f64; 2] = [1.0, 1.6];
-/// Most memory, in bytes.
+/// Target: maximum memory in bytes.
 const MEMORY_TARGET: f64 = 250e6;
-/// Milliseconds from a fluke's last frame to its sighting in the outbox at most.
+/// Target: maximum milliseconds from a fluke's last frame to its sighting in the outbox.
 const DELAY: u64 = 1000;
 
-/// What `bench_pipeline` tells.
+/// The output of `bench_pipeline`.
 #[derive(Debug, Deserialize)]
 struct Report {
     stages: Vec<String>,
@@ -64,13 +67,13 @@ struct Frames {
 }
 
 impl Frames {
-    /// Cores that the film's rate takes of one frame after the other.
+    /// Cores that sequential processing takes at the video's frame rate.
     fn cores(&self) -> f64 {
         self.milliseconds.iter().sum::<f64>() * RATE / 1000.0
     }
 }
 
-/// Measures; writes to `target/bench/pipeline`, which is emptied first.
+/// Runs the measurement in `target/bench/pipeline`, which is emptied first.
 pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.required("build the boat's program", || {
@@ -79,7 +82,7 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
     let folder = checkout.target().join("bench/pipeline");
     empty(&folder)?;
     let film = folder.join("sea.mjpeg");
-    steps.required("draw a film of 1920 x 1080", || {
+    steps.required("draw a video of 1920 x 1080", || {
         let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth-sea").arg("--out").arg(&film);
         synth
@@ -88,11 +91,11 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
         synth.arg("--encounters").arg(args.encounters.to_string());
         checkout.run(synth.args(["--sea-seconds", "8..15", "--fluke-seconds", "2..4"]))
     })?;
-    let report: Report = steps.required("stage by stage", || {
+    let report: Report = steps.required("measure stage by stage", || {
         let mut stages = checkout.program(checkout.built("examples").join("bench_pipeline"));
         stages.arg(&args.bundle).arg(&film).arg(RATE.to_string());
         let measured = measured::run(checkout, &mut stages, &folder, "stages")?;
-        serde_json::from_str(&measured.printed).context("what bench_pipeline prints")
+        serde_json::from_str(&measured.printed).context("unexpected output of bench_pipeline")
     })?;
     let seconds = f64::from(report.sea.frames + report.flukes.frames) / RATE;
     let config = write_config(&folder, &args.bundle, CAMERA)?;
@@ -122,7 +125,7 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
         );
     }
     println!(
-        "the boat's program, whole film: {cores:.2} cores, {late:.1} s longer than the film's {seconds:.0} s"
+        "the boat's program, whole video: {cores:.2} cores, {late:.1} s longer than the video's {seconds:.0} s"
     );
     let log = folder.join("boat.log");
     let delays = delays(&fs::read_to_string(&log).with_context(|| log.display().to_string())?);
@@ -145,7 +148,7 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// Milliseconds from flukes' last frames to the outbox, as the boat's log tells them.
+/// Milliseconds from flukes' last frames to the outbox, from the boat's log.
 fn delays(log: &str) -> Vec<u64> {
     let after = |line: &str| {
         line.split_once("sighting accepted")?
@@ -171,7 +174,7 @@ playback = \"real-time\"
 fn table(report: &Report) -> String {
     let mut text = format!(
         "{:<24}{:>12}{:>12}\n",
-        "ms of one core a frame", "open sea", "a fluke"
+        "ms of one core per frame", "open sea", "a fluke"
     );
     for (at, stage) in report.stages.iter().enumerate() {
         let of = |frames: &Frames| frames.milliseconds.get(at).copied().unwrap_or(f64::NAN);
@@ -189,7 +192,7 @@ fn table(report: &Report) -> String {
     );
     let _ = writeln!(
         text,
-        "\nthe detector looked at {} of {} frames; an encounter of {:.1} crops takes {:.1} ms to embed and {:.1} to match with {} enrolled \
+        "\nthe detector ran on {} of {} frames; an encounter of {:.1} crops takes {:.1} ms to embed and {:.1} to match with {} enrolled \
          photos ({} encounters)",
         report.looked_at,
         report.sea.frames + report.flukes.frames,
@@ -202,14 +205,15 @@ fn table(report: &Report) -> String {
     text
 }
 
-/// Seconds of processor time of all programs that this one started and that have ended, in hundredths.
+/// Processor time of all ended child processes, in hundredths of a second.
 fn children_worked() -> anyhow::Result<f64> {
     let stat = fs::read_to_string("/proc/self/stat").context("/proc/self/stat")?;
-    worked_in(&stat).context("/proc/self/stat has another form")
+    worked_in(&stat).context("unexpected format of /proc/self/stat")
 }
 
-/// Fields 16 and 17 of `/proc/PID/stat`, user and system time of children, which Linux counts in hundredths of a second for programs. The second
-/// field, the program's name, may hold spaces and ends with the last parenthesis.
+/// Fields 16 and 17 of `/proc/PID/stat`, user and system time of children in hundredths of a
+/// second. The second field, the program's name, may contain spaces and ends with the last
+/// parenthesis.
 fn worked_in(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(13);
@@ -222,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_work_of_children_is_read() {
+    fn the_processor_time_of_children_is_parsed() {
         let stat = "12 (a) b) S 1 2 3 4 5 6 7 8 9 10 40 50 250 25 20 0";
         assert_eq!(worked_in(stat), Some(2.75));
         assert_eq!(worked_in("12 (x) S 1"), None);

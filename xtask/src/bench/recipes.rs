@@ -1,4 +1,5 @@
-//! `cargo xtask bench recipes`: what each way of training finds on photos that none of them saw, at equal steps.
+//! `cargo xtask bench recipes`: retrieval of several training recipes on unseen photos, with equal
+//! numbers of steps.
 
 mod recipe;
 mod score;
@@ -14,49 +15,51 @@ use score::Score;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Compare ways of training: margin loss and ArcFace, with the embedding whole and divided in four, several seeds each.
+/// Compare training recipes: margin loss and ArcFace, with the embedding undivided and divided in
+/// four, several seeds each.
 ///
-/// Every run sees as many photos in as many steps. Each trained network is exported in 32-bit floats and looked up on the photos of
-/// --test, leave one out; new whales are told apart from known ones with half of the whales enrolled. Runs that are there already are not
-/// made again, so that the measurement can be cut and gone on with.
+/// Every run has the same numbers of photos and steps. Each trained network is exported in 32-bit
+/// floats and evaluated on the photos of --test, leave one out; new whales are separated from known
+/// ones with half of the whales enrolled. Existing runs are not repeated, so that an interrupted
+/// measurement can be resumed.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
   cargo xtask bench recipes --train ../shared/flukes/train.csv --test ../shared/flukes/devtest.csv \\
       --weights ../shared/weights/efficientnet_lite0.safetensors
 
-The table goes to stdout as Markdown, as in host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two \
+The table goes to stdout as Markdown, in the format of host/BENCHMARKS.md. With 8 epochs at 96 x 192 a run takes about ten minutes on two \
 cores, all twelve two hours.
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchRecipesArgs {
-    /// Labelled photos to learn from
+    /// Labelled photos to train on
     #[arg(long, value_name = "CSV|DIR")]
     train: PathBuf,
-    /// Labelled photos of other whales to look up
+    /// Labelled photos of other whales to evaluate on
     #[arg(long, value_name = "CSV|DIR")]
     test: PathBuf,
     /// Pretrained weights of EfficientNet-Lite0
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// How many seeds, from 1 on
+    /// Number of seeds, from 1 on
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=20))]
     seeds: u32,
     /// Epochs of each run
     #[arg(long, default_value_t = 8, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=1000))]
     epochs: u32,
-    /// Pixels down; twice as many across
+    /// Input height in pixels; the width is twice the height
     #[arg(long, default_value_t = 96, value_name = "PIXELS")]
     height: u32,
-    /// Only the recipe of this name (may be given again)
+    /// Only the recipe of this name (repeatable)
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// A built flukewatch with the trainer, instead of a release build
+    /// An existing flukewatch with the trainer, instead of a release build
     #[arg(long, value_name = "PROGRAM")]
     program: Option<PathBuf>,
 }
 
-/// Measures; writes to `target/bench/recipes`.
+/// Runs the measurement in `target/bench/recipes`.
 pub(crate) fn run(args: &BenchRecipesArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let chosen: Vec<&Recipe> = RECIPES
         .iter()
@@ -68,7 +71,10 @@ pub(crate) fn run(args: &BenchRecipesArgs, checkout: &Checkout) -> anyhow::Resul
         .find(|name| RECIPES.iter().all(|r| r.name != **name))
     {
         let names: Vec<_> = RECIPES.iter().map(|r| r.name).collect();
-        anyhow::bail!("no recipe '{name}': choose {}", names.join(", "));
+        anyhow::bail!(
+            "unknown recipe '{name}'; expected one of {}",
+            names.join(", ")
+        );
     }
     let mut steps = Steps::new();
     let program = match &args.program {
@@ -86,7 +92,8 @@ pub(crate) fn run(args: &BenchRecipesArgs, checkout: &Checkout) -> anyhow::Resul
         .join("bench/recipes")
         .join(format!("{}-epochs-{}-pixels", args.epochs, args.height));
     let mut found: Vec<(&Recipe, Vec<Score>)> = chosen.iter().map(|&r| (r, vec![])).collect();
-    // All recipes with one seed before the next, so that a cut measurement compares what is there.
+    // All recipes with one seed before the next, so that an interrupted measurement can be
+    // compared.
     for seed in 1..=args.seeds {
         for (recipe, scores) in &mut found {
             let title = format!("{}, seed {seed}", recipe.name);
@@ -102,7 +109,7 @@ pub(crate) fn run(args: &BenchRecipesArgs, checkout: &Checkout) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Trains, exports and looks up, as far as an earlier call has not.
+/// Trains, exports and evaluates, reusing the results of earlier calls.
 fn measure(
     args: &BenchRecipesArgs,
     checkout: &Checkout,

@@ -1,4 +1,5 @@
-//! `cargo xtask bench search`: the search in the catalogue beside faiss and usearch, at the same work.
+//! `cargo xtask bench search`: the catalogue search compared with faiss and usearch, on the same
+//! task.
 
 mod table;
 
@@ -15,14 +16,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::{Printed, Size};
 
-/// Measure the search: milliseconds a query on one thread, beside the exact searches of faiss and usearch.
+/// Measure the search: milliseconds per query on one thread, compared with the exact searches of
+/// faiss and usearch.
 ///
-/// Each size is drawn anew: whales with five photos each, and 15 photos to look up. All search the same embeddings, one query at a time
-/// as a boat does, on one core, in turns, round by round. Flukewatch answers with the five best whales, the peers with the five best
-/// photos. Its catalogue is mapped from its file.
+/// For each size, whales with five photos each are drawn, and 15 queries. All search the same
+/// embeddings, one query at a time as on a boat, on one core, in turns. Flukewatch answers with the
+/// five best whales, the peers with the five best photos. Its catalogue is memory-mapped from its
+/// file.
 ///
-/// The first call installs the peers with pip into .tools/bench-search (150 MB), and takes a release build of the inference engine.
-/// 1,000,000 embeddings take 3.5 GB of disk in target/bench/search while they are measured, and 5 GB of memory for the peers.
+/// The first call installs the peers with pip into .tools/bench-search (150 MB), and makes a
+/// release build of the inference engine. 1,000,000 embeddings take 3.5 GB of disk in
+/// target/bench/search during the measurement, and 5 GB of memory for the peers.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -39,35 +43,33 @@ which is the fastest peer's time over ours, at the size where that is least.
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchSearchArgs {
-    /// How many embeddings
+    /// Numbers of embeddings
     #[arg(long, value_name = "N,N,…", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000],
           value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
     sizes: Vec<u32>,
-    /// Numbers an embedding
+    /// Dimension of the embeddings
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(8..=4096))]
     dimension: u32,
-    /// How often each looks all queries up; medians count
+    /// Rounds over all queries; medians count
     #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=999))]
     rounds: u32,
-    /// Also look up each enrolled photo of a bundle among the others, by the search and in floats
+    /// Also search each enrolled photo of a bundle among the others, quantised and in floats
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
-    /// An existing Python for the peers, with what they need
+    /// An existing Python with the packages of the peers
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
 }
 
-/// The peers' Python environment.
+/// Python environment of the peers.
 const ENVIRONMENT: Environment = Environment {
     folder: ".tools/bench-search",
     packages: &["faiss-cpu==1.15.1", "usearch==2.26.6", "numpy==2.4.6"],
 };
-/// Their program.
 const PEER: &str = "xtask/src/bench/search/peer.py";
-/// Ours.
 const OURS: &str = "bench_search";
 
-/// What our program prints of a bundle.
+/// The output of our program on a bundle.
 #[derive(Deserialize)]
 struct Agreement {
     photos: u64,
@@ -75,14 +77,14 @@ struct Agreement {
     same: u64,
 }
 
-/// Measures; writes to `target/bench/search`, which is emptied first.
+/// Runs the measurement in `target/bench/search`, which is emptied first.
 pub(crate) fn run(args: &BenchSearchArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let core = Cores::first(1)?;
     let mut steps = Steps::new();
-    let python = steps.required("faiss and usearch in Python, the peers", || {
+    let python = steps.required("install faiss and usearch for Python", || {
         python(checkout, args.python.as_deref())
     })?;
-    steps.required("build our side", || {
+    steps.required("build our program", || {
         let mut cargo = checkout.cargo();
         cargo.args(["build", "--release", "--workspace"]);
         checkout.run(cargo.args(["--example", OURS]))
@@ -91,7 +93,7 @@ pub(crate) fn run(args: &BenchSearchArgs, checkout: &Checkout) -> anyhow::Result
     let folder = checkout.target().join("bench/search");
     let mut sizes = vec![];
     for &photos in &args.sizes {
-        let title = format!("{photos} embeddings of {} numbers", args.dimension);
+        let title = format!("{photos} embeddings of dimension {}", args.dimension);
         let size = steps.required(&title, || {
             empty(&folder)?;
             let mut draw = checkout.program(&ours);
@@ -100,12 +102,12 @@ pub(crate) fn run(args: &BenchSearchArgs, checkout: &Checkout) -> anyhow::Result
             checkout.run(&mut draw)?;
             let mut peer = core.program(checkout, &python);
             peer.arg(PEER).arg(&ours).arg(&folder);
-            // One thread each: of the libraries below the peers, too.
+            // One thread each, also for the libraries below the peers.
             peer.env("OMP_NUM_THREADS", "1");
             peer.args(["--rounds", &args.rounds.to_string()]);
             let measured = measured::run(checkout, &mut peer, &folder, "peer")?;
             let printed: Printed = serde_json::from_str(&measured.printed)
-                .with_context(|| format!("{PEER} printed something else: {}", measured.printed))?;
+                .with_context(|| format!("unexpected output of {PEER}: {}", measured.printed))?;
             Ok(Size { photos, printed })
         })?;
         println!("{size}");
@@ -115,7 +117,7 @@ pub(crate) fn run(args: &BenchSearchArgs, checkout: &Checkout) -> anyhow::Result
     let agreement = match &args.bundle {
         None => None,
         Some(bundle) => Some(
-            steps.required("the search beside floats, on enrolled photos", || {
+            steps.required("compare with floats on enrolled photos", || {
                 agreement(checkout, &ours, bundle)
             })?,
         ),
@@ -141,7 +143,7 @@ fn agreement(checkout: &Checkout, ours: &Path, bundle: &Path) -> anyhow::Result<
     let printed = checkout.ask(checkout.program(ours).arg("agree").arg(&bundle));
     let Some(printed) = printed else {
         bail!(
-            "{} cannot be searched; `flukewatch inspect` tells why",
+            "{} cannot be searched; run `flukewatch inspect` for details",
             bundle.display()
         );
     };
@@ -150,29 +152,29 @@ fn agreement(checkout: &Checkout, ours: &Path, bundle: &Path) -> anyhow::Result<
         dimension,
         same,
     } = serde_json::from_str(&printed)
-        .with_context(|| format!("{OURS} printed something else: {printed}"))?;
+        .with_context(|| format!("unexpected output of {OURS}: {printed}"))?;
     Ok(format!(
-        "{}: the same photo and score as in floats for {same} of {photos} photos, {dimension} numbers each",
+        "{}: the same photo and score as in floats for {same} of {photos} photos, dimension {dimension}",
         bundle.display()
     ))
 }
 
-/// The Python of `--python`, or that of an environment of its own, made where it is missing.
+/// The Python of `--python`, or that of a separate environment, created if it is missing.
 ///
 /// # Errors
-/// When it cannot be made, or does not have what the peers import; says how to install that.
+/// If it cannot be created, or lacks a package of the peers; says how to install it.
 fn python(checkout: &Checkout, own: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(own) = own else {
         ENVIRONMENT.install(checkout)?;
         return Ok(ENVIRONMENT.python(checkout));
     };
-    // Absolute, and not resolved: an environment's Python is a link, and the link is what makes it that environment's.
+    // Absolute, but symlinks are not resolved: an environment is identified by its link to Python.
     let python = std::path::absolute(own).with_context(|| format!("{}", own.display()))?;
     let imports = "import faiss, usearch.index, numpy; print(faiss.__version__)";
     match checkout.ask(checkout.program(&python).args(["-c", imports])) {
         Some(version) => println!("    {} with faiss {}", python.display(), version.trim()),
         None => bail!(
-            "{python} does not run, or lacks one of faiss, usearch and numpy: {python} -m pip install {packages}",
+            "{python} does not run, or lacks one of faiss, usearch and numpy; run: {python} -m pip install {packages}",
             python = python.display(),
             packages = ENVIRONMENT.packages.join(" ")
         ),
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_python_without_the_peers_is_told_what_to_install() {
+    fn a_python_without_the_peers_is_an_error_that_says_what_to_install() {
         let here = Checkout::at(Path::new("."));
         let error = python(&here, Some(Path::new("/no/python"))).unwrap_err();
         let said = error.to_string();

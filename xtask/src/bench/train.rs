@@ -1,4 +1,4 @@
-//! `cargo xtask bench train`: our trainer beside PyTorch in Python, at the same work.
+//! `cargo xtask bench train`: our trainer compared with PyTorch in Python, on the same task.
 
 mod comparison;
 mod division;
@@ -22,54 +22,58 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Measure training: photos a second and peak memory, beside PyTorch, torchvision and pytorch-metric-learning in Python.
+/// Measure training: photos per second and peak memory, compared with PyTorch, torchvision and
+/// pytorch-metric-learning in Python.
 ///
-/// Both train EfficientNet-Lite0 with ArcFace on the same synthetic photos, with the same batches and variation, on the same two
-/// cores, in turns. The peer keeps whichever of several settings (threads, workers, memory layout) is fastest for it. The first
-/// epoch of each run warms up and does not count. Nothing else should run meanwhile.
+/// Both train EfficientNet-Lite0 with ArcFace on the same synthetic photos, with the same batches
+/// and augmentation, on the same two cores, in turns. The peer uses the fastest of several settings
+/// (threads, workers, memory layout). The first epoch of each run warms up and is not counted. Keep
+/// the machine otherwise idle.
 ///
-/// The first call installs the peer with pip into .tools/bench-train: 4.7 GB, since torch's CUDA libraries are needed to import it,
-/// and takes a release build of flukewatch with the trainer: minutes each. Delete the folder when you are done.
+/// The first call installs the peer with pip into .tools/bench-train (4.7 GB, since torch's CUDA
+/// libraries are needed to import it), and makes a release build of flukewatch with the trainer;
+/// each takes minutes. Delete the folder when you are done.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bench train
-      three rounds of both, once all is installed and built
+      three rounds of each, after installing and building
   cargo xtask bench train --quick --python ~/venv/bin/python
-      a look, with an environment that has torch, torchvision and pytorch-metric-learning
+      a quick look, with an environment that has torch, torchvision and pytorch-metric-learning
 
 The last line is
   images/s ratio: X.XX
-which is ours over the peer's. A target that is missed is no failure.
+which is our images/s divided by the peer's. A missed target is not a failure.
 
 Exit codes: 0 measured; 1 failure; 130 interrupted.")]
 pub(crate) struct BenchTrainArgs {
-    /// How often each trains; medians count
+    /// Training runs of each; medians count
     #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99))]
     rounds: u32,
-    /// One round, a single epoch after warming up, and fewer settings of the peer: too few to quote
+    /// One round, one epoch after warming up, and fewer settings of the peer: not reliable enough
+    /// to quote
     #[arg(long, conflicts_with = "rounds")]
     quick: bool,
-    /// An existing Python for the peer, with what it needs
+    /// An existing Python with the packages of the peer
     #[arg(long, value_name = "PROGRAM")]
     python: Option<PathBuf>,
 }
 
-/// Both work with so many, on as many cores.
+/// Threads of each trainer, pinned to as many cores.
 const THREADS: usize = 2;
-/// What is drawn: 320 photos, 10 batches an epoch.
+/// The synthetic photos: 320, in 10 batches per epoch.
 const POPULATION: [(&str, &str); 4] = [
     ("--seed", "2026"),
     ("--whales", "64"),
     ("--photos-per-whale", "5"),
     ("--queries-per-whale", "0"),
 ];
-/// Epochs of a round, the first of which warms up.
+/// Epochs of a run, the first of which warms up.
 const EPOCHS: usize = 4;
-/// Epochs where a look is enough.
+/// Epochs of a run with `--quick`.
 const EPOCHS_OF_A_LOOK: usize = 2;
 
-/// Measures; writes to `target/bench/train`, which is emptied first.
+/// Runs the measurement in `target/bench/train`, which is emptied first.
 pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let (rounds, epochs) = if args.quick {
         (1, EPOCHS_OF_A_LOOK)
@@ -79,7 +83,7 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
     let cores = Cores::first(THREADS)?;
     let mut steps = Steps::new();
     setup::libtorch_step(&mut steps, checkout, libtorch::Form::Light)?;
-    let python = steps.required("PyTorch in Python, the peer", || {
+    let python = steps.required("install PyTorch for Python", || {
         peer::python(checkout, args.python.as_deref())
     })?;
     steps.required("build flukewatch with the trainer", || {
@@ -123,11 +127,11 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
         let (mut of_ours, mut of_peer) = (vec![], vec![]);
         for round in 1..=rounds {
             let (run, report) = ours.train(&format!("ours-{round}"), &job, &[])?;
-            tell("Flukewatch", &run);
+            print_run("Flukewatch", &run);
             of_ours.push(run);
             metrics = report;
             let (run, _) = peer.train(&format!("peer-{round}"), &job_file, setting)?;
-            tell("PyTorch", &run);
+            print_run("PyTorch", &run);
             of_peer.push(run);
         }
         Ok(Comparison::of(of_ours, of_peer))
@@ -138,13 +142,14 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
             Ok(division::line(&metrics))
         })?
     } else {
-        "divided in four: this trainer does not tell how long it clusters and mines".to_owned()
+        "divided in four: this trainer does not report the times of clustering and mining"
+            .to_owned()
     };
 
     println!("\n{}\n\n{comparison}\n{division}", steps.summary());
-    println!("both on cores {cores}");
+    println!("both pinned to cores {cores}");
     println!(
-        "Flukewatch: {THREADS} threads and one that prepares batches; libtorch {}",
+        "Flukewatch: {THREADS} threads and one for batch preparation; libtorch {}",
         libtorch::VERSION
     );
     println!("PyTorch: {setting}; {versions}");
@@ -152,7 +157,7 @@ pub(crate) fn run(args: &BenchTrainArgs, checkout: &Checkout) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn tell(who: &str, run: &Run) {
+fn print_run(who: &str, run: &Run) {
     println!(
         "    {who:<10} {:>6.1} images/s  {:>6.0} MB",
         run.images_per_second,
@@ -160,7 +165,7 @@ fn tell(who: &str, run: &Run) {
     );
 }
 
-/// Removes what an earlier measurement left.
+/// Removes the files of an earlier measurement.
 fn empty(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder)
@@ -184,7 +189,7 @@ fn write(job: &Job, path: &Path) -> anyhow::Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// The setting with which the peer is fastest, and the versions that it runs on.
+/// The fastest setting of the peer, and the versions of its packages.
 fn fastest(peer: &Peer, job: &Path, settings: &[Setting]) -> anyhow::Result<(Setting, String)> {
     let mut best: Option<(f64, Setting, String)> = None;
     for (number, &setting) in (1..).zip(settings) {
@@ -197,6 +202,6 @@ fn fastest(peer: &Peer, job: &Path, settings: &[Setting]) -> anyhow::Result<(Set
     }
     match best {
         Some((_, setting, versions)) => Ok((setting, versions)),
-        None => bail!("no setting of the peer to try"),
+        None => bail!("no settings of the peer"),
     }
 }

@@ -1,18 +1,18 @@
-//! The emulated boat's configurations.
+//! The emulated boat's configuration.
 
 use std::fmt::Write as _;
 
-/// Where the emulated boat finds its bundle.
+/// Path of the bundle in the emulated boat.
 pub(super) const BUNDLE: &str = "/boat/whales.flukebundle";
-/// This machine, as QEMU's own network calls it.
+/// Address of this machine in QEMU's user network.
 const HOST: &str = "10.0.2.2";
 
-/// What the boat looks at.
+/// The source of the boat's frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sight<'a> {
-    /// The camera, under this name.
+    /// The camera, with this name.
     Camera(&'a str),
-    /// A folder of frames.
+    /// A folder of frames, for the run that only delivers.
     Replay(&'a str),
 }
 
@@ -21,7 +21,8 @@ pub(super) fn config(sight: Sight, port: u16) -> String {
     let mut toml =
         String::from("# Written by `cargo xtask boat`.\n\n[boat]\nname = \"emulated\"\n");
     let _ = write!(toml, "\n[bundle]\npath = \"{BUNDLE}\"\n");
-    // An emulator is a hundred times slower than what it emulates: frames come seldom, and two crops are enough.
+    // The emulator is about a hundred times slower than real hardware: the frame rate is low, and
+    // two crops are enough.
     toml += "\n[engine]\nbackend = \"tract\"\n\n[encounter]\ngap_seconds = 5.0\nmax_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";
     let _ = match sight {
         Sight::Camera(name) => write!(
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_camera_and_a_folder_are_said_in_the_boats_words() {
+    fn a_camera_and_a_folder_are_configured() {
         let camera = config(Sight::Camera("SYN-0001"), 1883);
         for line in [
             "name = \"SYN-0001\"",

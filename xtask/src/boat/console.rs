@@ -1,23 +1,22 @@
-//! What the emulated boat says on its console.
+//! The console output of the emulated boat.
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// What lines for us begin with.
+/// Prefix of the lines for xtask.
 const OURS: &str = "boat: ";
 
-/// What a run of the boat's program says at its end, as far as it is needed here.
+/// The fields of the boat's final status that are used here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(super) struct Health {
-    /// Sightings that are in the outbox.
+    /// Number of sightings in the outbox.
     accepted: u64,
-    /// Sightings that are lost.
+    /// Number of lost sightings.
     dropped_sightings: u64,
-    /// The cameras.
     cameras: Vec<Camera>,
 }
 
-/// A camera of it.
+/// The status of a camera.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Camera {
     frames: u64,
@@ -27,7 +26,7 @@ struct Camera {
     mode: Option<String>,
 }
 
-/// `flukewatch-edge outbox --json`
+/// The output of `flukewatch-edge outbox --json`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 struct Outbox {
     accepted: u64,
@@ -35,7 +34,7 @@ struct Outbox {
     dead_letters: Vec<serde_json::Value>,
 }
 
-/// All that it has said.
+/// Everything in the console's lines for xtask.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     watches: Vec<Health>,
@@ -44,16 +43,16 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Reads a console from its beginning.
+    /// Parses a console from its beginning.
     ///
     /// # Errors
-    /// When the boat says that something is at fault, or says what is not understood.
+    /// If the boat reports a fault or a line is invalid.
     pub(super) fn read(console: &str) -> anyhow::Result<Self> {
         let mut report = Self::default();
         for line in ours(console) {
             let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
             match word {
-                "fault" => bail!("the emulated boat says: {rest}"),
+                "fault" => bail!("the emulated boat failed: {rest}"),
                 "health" => report.watches.push(json(rest)?),
                 "outbox" => report.outbox = Some(json(rest)?),
                 "ended" => report.ended = true,
@@ -63,29 +62,29 @@ impl Report {
         Ok(report)
     }
 
-    /// Frames that its camera gave.
+    /// Number of frames that the camera delivered.
     pub(super) fn frames(&self) -> u64 {
         self.cameras().map(|c| c.frames).sum()
     }
 
-    /// Sightings that were made: those in the outbox and those that never got there.
+    /// Number of sightings that were made: those in the outbox and the lost ones.
     ///
     /// # Errors
-    /// When it did not come so far as to say.
+    /// If the boat ended before it reported them.
     pub(super) fn made(&self) -> anyhow::Result<u64> {
         let outbox = self.outbox.as_ref().filter(|_| self.ended);
-        let outbox = outbox.context("the emulated boat ended too early")?;
+        let outbox = outbox.context("the emulated boat ended before it reported its outbox")?;
         let dropped_sightings: u64 = self.watches.iter().map(|h| h.dropped_sightings).sum();
         Ok(outbox.accepted + dropped_sightings)
     }
 
-    /// Messages that shore has not acknowledged.
+    /// Number of messages that shore has not acknowledged.
     pub(super) fn undelivered(&self) -> usize {
         let outbox = self.outbox.iter();
         outbox.map(|o| o.pending.len() + o.dead_letters.len()).sum()
     }
 
-    /// A line about each watch.
+    /// A line about each run.
     pub(super) fn lines(&self) -> Vec<String> {
         let line = |(i, health): (usize, &Health)| {
             let cameras = health.cameras.iter().map(|c| {
@@ -114,7 +113,7 @@ impl Report {
     }
 }
 
-/// The lines for us, as far as they are complete.
+/// The complete lines for xtask, without their prefix.
 pub(super) fn ours(console: &str) -> impl Iterator<Item = &str> {
     let whole = console.rfind('\n').map_or("", |end| &console[..end]);
     whole
@@ -129,7 +128,8 @@ pub(super) fn tail(console: &str, lines: usize) -> String {
 }
 
 fn json<'a, T: Deserialize<'a>>(text: &'a str) -> anyhow::Result<T> {
-    serde_json::from_str(text).with_context(|| format!("the emulated boat said '{text}'"))
+    serde_json::from_str(text)
+        .with_context(|| format!("invalid line of the emulated boat: '{text}'"))
 }
 
 #[cfg(test)]
@@ -146,10 +146,14 @@ mod tests {
         boat: ended after 60 s\r\n[   60.1] reboot: Power down";
 
     #[test]
-    fn what_was_watched_and_made_is_read() {
+    fn runs_and_sightings_are_parsed() {
         let report = Report::read(CONSOLE).unwrap();
         assert_eq!((report.frames(), report.undelivered()), (42, 0));
-        assert_eq!(report.made().unwrap(), 3, "one is safe, two are lost");
+        assert_eq!(
+            report.made().unwrap(),
+            3,
+            "one is in the outbox, two are lost"
+        );
         assert_eq!(
             report.lines(),
             [
@@ -160,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boat_that_never_ended_has_not_said_what_it_made() {
+    fn a_console_without_an_outbox_is_an_error() {
         let cut = &CONSOLE[..CONSOLE.find("boat: ended").unwrap()];
         let report = Report::read(cut).unwrap();
         assert!(report.made().is_err());
@@ -169,14 +173,14 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_is_not_read_and_faults_are_errors() {
+    fn incomplete_lines_are_ignored_and_faults_are_errors() {
         let half = "boat: health {\"acce";
         assert_eq!(Report::read(half).unwrap(), Report::default());
         assert!(Report::read(&format!("{half}\n")).is_err());
         let fault = Report::read("boat: fault vivid.ko cannot be loaded\n").unwrap_err();
         assert_eq!(
             fault.to_string(),
-            "the emulated boat says: vivid.ko cannot be loaded"
+            "the emulated boat failed: vivid.ko cannot be loaded"
         );
     }
 

@@ -1,4 +1,4 @@
-//! The whales that the emulated boat meets.
+//! The whales that the emulated boat encounters.
 
 use crate::checkout::Checkout;
 use anyhow::{Context, ensure};
@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Few whales, and photos of them beside those that are enrolled; no camera sequences, which take longest to draw.
+/// Few whales, with photos besides the enrolled ones; no camera sequences, which take longest to
+/// draw.
 const DRAWN: [(&str, &str); 6] = [
     ("--seed", "2026"),
     ("--whales", "12"),
@@ -16,28 +17,28 @@ const DRAWN: [(&str, &str); 6] = [
     ("--sequences", "0"),
 ];
 
-/// A whale before the emulated camera.
+/// A whale in front of the emulated camera.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Encounter {
-    /// The whale.
+    /// The whale's name.
     pub(super) whale: String,
-    /// Whether the catalogue holds it.
+    /// Whether the whale is in the catalogue.
     pub(super) enrolled: bool,
-    /// Its photos, with the box of the fluke in each.
+    /// Photos with the box of the fluke in each.
     pub(super) photos: Vec<Photo>,
 }
 
-/// A photo.
+/// A photo of the queries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Photo {
-    /// Its file's name in the folder `queries`.
+    /// File name in the folder `queries`.
     pub(super) file: String,
-    /// Left, top, right and bottom.
+    /// Left, top, right and bottom of the fluke's box in pixels.
     pub(super) region: [u32; 4],
 }
 
 impl Photo {
-    /// The sidecar file that says where the fluke is.
+    /// The text of the sidecar file with the fluke's box.
     pub(super) fn sidecar(&self) -> String {
         let [x0, y0, x1, y1] = self.region;
         format!("{{\"boxes\":[{{\"x0\":{x0},\"y0\":{y0},\"x1\":{x1},\"y1\":{y1}}}]}}")
@@ -54,7 +55,7 @@ pub(super) fn draw(checkout: &Checkout, program: &Path, folder: &Path) -> anyhow
     checkout.run(&mut synth)
 }
 
-/// Enrols them: writes the bundle `to` with the model of the bundle `model`.
+/// Enrols the whales: writes the bundle `to` with the model of the bundle `model`.
 pub(super) fn enrol(
     checkout: &Checkout,
     program: &Path,
@@ -70,19 +71,19 @@ pub(super) fn enrol(
     checkout.run(enroll.arg("--out").arg(to))
 }
 
-/// Where a photo lies.
+/// Path of a photo.
 pub(super) fn photo(folder: &Path, photo: &Photo) -> PathBuf {
     folder.join("queries").join(&photo.file)
 }
 
-/// Two whales of the catalogue and one that is new.
+/// Two whales of the catalogue and a new one.
 pub(super) fn encounters(folder: &Path) -> anyhow::Result<Vec<Encounter>> {
     let read = |name: &str| {
         let file = folder.join(name);
         fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))
     };
-    let enrolled = whales(&read("catalogue.csv")?).context("catalogue.csv is not as expected")?;
-    let seen = whales(&read("queries.csv")?).context("queries.csv is not as expected")?;
+    let enrolled = whales(&read("catalogue.csv")?).context("catalogue.csv is invalid")?;
+    let seen = whales(&read("queries.csv")?).context("queries.csv is invalid")?;
     let (known, new): (Vec<Encounter>, Vec<Encounter>) = seen
         .into_iter()
         .map(|(whale, photos)| Encounter {
@@ -96,11 +97,15 @@ pub(super) fn encounters(folder: &Path) -> anyhow::Result<Vec<Encounter>> {
         .take(2)
         .chain(new.into_iter().take(1))
         .collect();
-    ensure!(chosen.len() == 3, "only {} whales were drawn", chosen.len());
+    ensure!(
+        chosen.len() == 3,
+        "expected 3 whales, {} were drawn",
+        chosen.len()
+    );
     Ok(chosen)
 }
 
-/// The photos of each whale in a table of `flukewatch synth`, whose names hold no comma.
+/// The photos of each whale in a table of `flukewatch synth`, whose names contain no comma.
 fn whales(table: &str) -> Option<BTreeMap<String, Vec<Photo>>> {
     let mut lines = table.lines();
     if lines.next()? != "image,identity,width,height,x0,y0,x1,y1" {
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn another_table_is_refused() {
+    fn an_invalid_table_is_an_error() {
         assert_eq!(whales("Image,Id\n1.jpg,A\n"), None);
         assert_eq!(whales(&format!("{HEAD}1.jpg,A,4,4,0,0,4\n")), None);
         assert_eq!(whales(&format!("{HEAD}1.jpg,A,4,4,0,0,4,x\n")), None);

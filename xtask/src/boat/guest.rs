@@ -1,4 +1,4 @@
-//! The emulated computer: what is in its memory when it starts, and QEMU.
+//! The emulated computer: its initial file system, and QEMU.
 
 use super::config::{BUNDLE, Sight, config};
 use super::encounter::{self, Encounter};
@@ -10,12 +10,12 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The kernel's modules: the network and the camera.
+/// Kernel modules of the network and the camera.
 const MODULES: [&str; 3] = ["virtio_pci", "virtio_net", "vivid"];
-/// One camera with an HDMI input and an output that can be joined to it.
+/// Options of vivid: one camera with an HDMI input, and an output that can be connected to it.
 const CAMERA: &str =
     "n_devs=1 node_types=0x101 num_inputs=1 input_types=3 num_outputs=1 output_types=1";
-/// What the programs need of glibc.
+/// Libraries of glibc that the programs link to.
 const LIBRARIES: [&str; 5] = [
     "libc.so.6",
     "libm.so.6",
@@ -27,7 +27,7 @@ const LOADER: &str = "ld-linux-aarch64.so.1";
 /// Seconds for which each whale is shown.
 const SECONDS: &str = "5";
 
-/// Debian's part of the emulated computer.
+/// Debian's packages in the emulated computer.
 pub(super) struct Debian {
     /// The kernel.
     pub(super) kernel: Kernel,
@@ -37,7 +37,7 @@ pub(super) struct Debian {
 }
 
 impl Debian {
-    /// Fetches what is missing.
+    /// Downloads missing packages.
     pub(super) fn fetch(checkout: &Checkout) -> anyhow::Result<Self> {
         let kernel = arm64::kernel(checkout)?;
         let modules = arm64::modules(checkout, &kernel, &MODULES)?;
@@ -60,23 +60,22 @@ impl Debian {
     }
 }
 
-/// The files of Flukewatch that the emulated boat needs.
+/// The files of Flukewatch in the emulated boat.
 pub(super) struct Aboard<'a> {
     /// The boat's program for aarch64.
     pub(super) edge: &'a Path,
-    /// The folder of what plays pictures into the camera and tries its driver, for aarch64.
+    /// Folder with the camera player and the driver test, for aarch64.
     pub(super) examples: &'a Path,
-    /// The bundle.
     pub(super) bundle: &'a Path,
-    /// Whales, as `encounters` say.
+    /// Folder of the drawn whales.
     pub(super) whales: &'a Path,
-    /// What the camera is shown.
+    /// The whales that the camera is shown, in order.
     pub(super) encounters: &'a [Encounter],
-    /// Where this machine's broker listens.
+    /// Port of this machine's broker.
     pub(super) port: u16,
 }
 
-/// Packs the guest's first file system below `folder`; gives the file that QEMU takes.
+/// Packs the guest's initial file system below `folder`; returns the file for QEMU.
 pub(super) fn pack(
     checkout: &Checkout,
     folder: &Path,
@@ -84,7 +83,7 @@ pub(super) fn pack(
     aboard: &Aboard,
 ) -> anyhow::Result<PathBuf> {
     let root = folder.join("guest");
-    let made = || format!("{} cannot be filled", root.display());
+    let made = || format!("cannot write to {}", root.display());
     fill(&root, debian, aboard).with_context(made)?;
     let archive = folder.join("guest.cpio");
     let names = checkout
@@ -129,7 +128,7 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
             .iter()
             .map(|f| f.join(library))
             .find(|f| f.is_file());
-        let found = found.with_context(|| format!("Debian's glibc has no {library}"))?;
+        let found = found.with_context(|| format!("{library} is missing in Debian's glibc"))?;
         fs::copy(found, within("lib/aarch64-linux-gnu").join(library))?;
     }
     let mut order = String::new();
@@ -167,12 +166,12 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
             fs::copy(encounter::photo(aboard.whales, photo), &file)?;
             fs::write(file.with_extension("json"), photo.sidecar())?;
         }
-        // Before the last whale the camera is unplugged for a while.
+        // The camera is unplugged for a while before the last whale.
         if i + 1 == aboard.encounters.len() {
             fs::write(folder.join("unplug"), "")?;
         }
     }
-    // What waits is sent by a run that sees nothing but open sea.
+    // Pending messages are sent by a run over open sea.
     let send = within("boat/send");
     fs::create_dir_all(send.join("sea"))?;
     fs::write(
@@ -180,7 +179,7 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
         config(Sight::Replay("sea"), aboard.port),
     )?;
     let any = aboard.encounters.iter().find_map(|v| v.photos.first());
-    let any = any.context("there is no photo")?;
+    let any = any.context("no photo was drawn")?;
     fs::copy(
         encounter::photo(aboard.whales, any),
         send.join("sea/000001.jpg"),
@@ -194,7 +193,8 @@ fn executable(file: &Path) -> std::io::Result<()> {
     fs::set_permissions(file, fs::Permissions::from_mode(0o755))
 }
 
-/// The emulated computer. Its network reaches this machine; its console is QEMU's output.
+/// The command that runs the emulated computer. Its network reaches this machine; its console is
+/// QEMU's output.
 pub(super) fn qemu(checkout: &Checkout, kernel: &Kernel, memory: &Path) -> Command {
     let mut qemu = checkout.program("qemu-system-aarch64");
     qemu.args([

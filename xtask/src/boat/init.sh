@@ -1,6 +1,7 @@
 #!/bin/sh
-# What the emulated boat runs in place of a system: loads the camera's driver, shows each whale to the boat's program, and sends what is left.
-# Lines that begin with "boat: " are for `cargo xtask boat`, the others for people.
+# Init of the emulated boat: loads the camera's driver, shows each whale to the boat's program, and sends pending
+# messages.
+# Lines with the prefix "boat: " are parsed by `cargo xtask boat`.
 export PATH=/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -24,16 +25,17 @@ ip link set eth0 up
 ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
 
-cd /boat || fault "there is no folder /boat"
+cd /boat || fault "folder /boat is missing"
 say "cameras after $(up) s"
 edge cameras
-# The lines of trials begin with "ok" or "FAILED".
+# The lines of trials start with "ok" or "FAILED".
 trial /dev/video0 --unplug >/tmp/trial
 code=$?
 while read -r line; do say "trial $line"; done </tmp/trial
-[ $code = 0 ] || fault "the camera's driver and flukewatch-edge do not get on with each other"
+[ $code = 0 ] || fault "flukewatch-edge failed the trial of the camera's driver"
 
-# Shows a whale for $1 seconds of frames, and, where there is a file `unplug`, for as long again with the camera unplugged in between.
+# Shows a whale for $1 seconds of frames, and, if there is a file `unplug`, for as long again after unplugging the
+# camera in between.
 watch() {
   play
   : >log
@@ -57,24 +59,24 @@ watch() {
   code=$?
   kill $player $tail
   wait
-  [ $code = 0 ] || fault "flukewatch-edge run ended with $code"
+  [ $code = 0 ] || fault "flukewatch-edge run exited with $code"
   say "health $(cat health)"
 }
 
-# Plays the photos into the camera. Before it does so, the camera shows a pattern.
+# Plays the photos into the camera, which shows a test pattern before.
 play() {
   : >played
   player /dev/video1 --loop-at /dev/video0 --seconds 3600 --each 2 ./*.jpg >played &
   player=$!
   until grep -q playing played; do
-    kill -0 $player || fault "no pictures can be played into the camera"
+    kill -0 $player || fault "the player cannot write to the camera"
     sleep 0.2
   done
 }
 
-# Waits until the log says for the $1th time that frames come, and then $2 seconds.
+# Waits until the log has the $1th event that the camera is connected, and then $2 seconds.
 seen() {
-  until [ "$(grep -c 'frames of' log)" -ge "$1" ]; do
+  until [ "$(grep -c 'camera connected' log)" -ge "$1" ]; do
     kill -0 $edge || fault "flukewatch-edge run ended by itself"
     sleep 0.5
   done
@@ -83,12 +85,12 @@ seen() {
 
 seconds=$(cat seconds)
 for voyage in voyages/*; do
-  cd "/boat/$voyage" || fault "there is no $voyage"
+  cd "/boat/$voyage" || fault "folder $voyage is missing"
   say "watch $voyage after $(up) s"
   watch "$seconds"
 done
 
-cd /boat/send || fault "there is no folder /boat/send"
+cd /boat/send || fault "folder /boat/send is missing"
 say "send after $(up) s"
 edge run --config edge.toml --until-delivered 120 >health
 say "sent $(cat health)"

@@ -1,4 +1,4 @@
-//! How it ended: what the boat says beside what shore has.
+//! The result: the boat's numbers compared with shore's.
 
 use crate::demo::sighting::Sighting;
 
@@ -9,7 +9,7 @@ pub(super) struct Outcome {
     made: u64,
     undelivered: usize,
     stored: u64,
-    /// The boat's numbers that shore lacks, or has and should not.
+    /// Sequence numbers that are missing, duplicate or unexpected on shore.
     wrong_numbers: Vec<u64>,
     without_picture: usize,
 }
@@ -31,7 +31,7 @@ impl Outcome {
         }
     }
 
-    /// `boat: N frames captured, S sightings stored, L lost`
+    /// Formats `boat: N frames captured, S sightings stored, L lost`.
     pub(super) fn line(&self) -> String {
         let Self {
             frames,
@@ -43,18 +43,18 @@ impl Outcome {
         format!("boat: {frames} frames captured, {stored} sightings stored, {lost} lost")
     }
 
-    /// What is not as it should be.
+    /// All deviations from the expected result.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = vec![];
         if self.frames == 0 {
-            faults.push("the camera gave no frame".to_owned());
+            faults.push("the camera delivered no frame".to_owned());
         }
         if self.stored == 0 {
             faults.push("shore has no sighting".to_owned());
         }
         if !self.wrong_numbers.is_empty() {
             faults.push(format!(
-                "the boat made {} sightings; shore lacks, or has more than once or without reason, the numbers {:?}",
+                "the boat made {} sightings; sequence numbers missing, duplicate or unexpected on shore: {:?}",
                 self.made, self.wrong_numbers
             ));
         }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_are_missing_doubled_or_made_up_are_faults() {
+    fn missing_duplicate_and_unexpected_numbers_are_faults() {
         let faults = |made, stored: &[u64]| {
             let stored: Vec<Sighting> = stored.iter().map(|&n| sighting(n)).collect();
             Outcome::new(1, made, 0, &stored).wrong_numbers
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn no_frame_no_sighting_no_picture_and_what_waits_are_faults() {
+    fn missing_frames_sightings_and_pictures_and_pending_messages_are_faults() {
         assert_eq!(Outcome::new(0, 0, 0, &[]).faults().len(), 2);
         let mut bare = sighting(1);
         bare.picture = "missing".to_owned();

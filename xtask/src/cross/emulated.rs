@@ -1,4 +1,5 @@
-//! Tests of the boat's program in QEMU's user mode, which runs a program for another processor as if it were one of this machine's.
+//! Tests of the boat's program in QEMU's user mode, which runs programs of other processors on this
+//! machine's kernel.
 
 use super::zigbuild;
 use crate::arm64;
@@ -13,12 +14,14 @@ const QEMU: Tool = Tool {
     program: "qemu-aarch64-static",
     package: "qemu-user-static",
 };
-/// Cargo's variable for what runs programs of the boat.
+/// Cargo's variable for the runner of the boat's programs.
 const RUNNER: &str = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER";
-/// QEMU's variable for where the programs' libraries are. Not Debian's /usr/aarch64-linux-gnu, where threads were seen to wait for ever.
+/// QEMU's variable for the folder of libraries. Not Debian's /usr/aarch64-linux-gnu, where threads
+/// were observed to hang.
 const LIBRARIES: &str = "QEMU_LD_PREFIX";
-/// Tests that cannot pass there: those of TensorRT compile a library for this machine's own processor, QEMU has no pseudo-terminals of its own,
-/// and its `vfork` shares no memory, so that a missing program looks like one that exits with 127.
+/// Tests that cannot pass there: those of TensorRT compile a library for this machine's processor,
+/// QEMU has no pseudo-terminals, and its `vfork` shares no memory, so that a missing program looks
+/// like one that exits with 127.
 const SKIPPED: [&str; 7] = [
     "tensorrt",
     "engine::choice::tests",
@@ -29,7 +32,7 @@ const SKIPPED: [&str; 7] = [
     "a_program_that_is_not_there_is_named_with_its_packages",
 ];
 
-/// What is said of them at the end.
+/// The note about skipped tests.
 pub(super) const LEFT_OUT: &str = "\
 left out: the doctests; the end-to-end tests of `tests`, of the command line, and of shore and workstation; TensorRT, whose tests compile a
 library for this machine's own processor; a serial line on a pseudo-terminal, and a program that is not installed, which QEMU's user mode does not have";
@@ -40,12 +43,12 @@ pub(super) fn test(
     checkout: &Checkout,
     counts: &mut TestCounts,
 ) -> anyhow::Result<()> {
-    let libraries = steps.required("QEMU's user mode, and a glibc for aarch64", || {
+    let libraries = steps.required("install QEMU's user mode and a glibc for aarch64", || {
         debian::require(checkout, &[QEMU])?;
         arm64::package(checkout, "libc6")
     })?;
     steps.check(
-        "the program with the shipped model, in the emulator",
+        "run the program with the shipped model in the emulator",
         || {
             let mut check = checkout.program(QEMU.program);
             check
@@ -66,7 +69,7 @@ fn unit_tests(
     counts: &mut TestCounts,
 ) -> Result<(), Interrupted> {
     steps.check(
-        "unit tests of common, inference and edge, in the emulator",
+        "run the unit tests of common, inference and edge in the emulator",
         || {
             let mut cargo = zigbuild(checkout, "test");
             cargo

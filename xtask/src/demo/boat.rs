@@ -12,14 +12,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Seconds for the last acks after the last frame of a sequence.
+/// Seconds to wait for the last acks after the last frame of a sequence.
 const UNTIL_DELIVERED: &str = "60";
-/// `flukewatch-edge run --until-delivered` ends with this when something is still in the outbox.
+/// Exit code of `flukewatch-edge run --until-delivered` if messages are left in the outbox.
 const UNDELIVERED: i32 = 3;
-/// How often shore is asked what has come.
+/// Polling interval of shore's sightings.
 const ASK: Duration = Duration::from_millis(200);
 
-/// The boat of the demo.
 pub(super) struct Boat<'a> {
     folder: &'a DemoFolder,
     bundle: PathBuf,
@@ -27,7 +26,7 @@ pub(super) struct Boat<'a> {
     published: u64,
 }
 
-/// What `flukewatch-edge run` prints at its end, as far as the demo needs it.
+/// The fields of the final status of `flukewatch-edge run` that are used here.
 #[derive(Deserialize)]
 struct Health {
     accepted: u64,
@@ -35,7 +34,7 @@ struct Health {
 }
 
 impl<'a> Boat<'a> {
-    /// A boat that knows the whales of `bundle`.
+    /// A boat with the catalogue of `bundle`.
     pub(super) fn new(folder: &'a DemoFolder, bundle: &Path, broker: SocketAddr) -> Self {
         Self {
             folder,
@@ -45,12 +44,12 @@ impl<'a> Boat<'a> {
         }
     }
 
-    /// Sightings that the boat has made so far.
+    /// Number of sightings that the boat has made so far.
     pub(super) fn published(&self) -> u64 {
         self.published
     }
 
-    /// Replays a sequence as fast as the machine can, and shows what reaches shore meanwhile.
+    /// Replays a sequence as fast as possible, and prints what reaches shore meanwhile.
     pub(super) fn watch(
         &mut self,
         checkout: &Checkout,
@@ -83,14 +82,15 @@ impl<'a> Boat<'a> {
         }
         let said = fs::read_to_string(&said)?;
         let health: Health = serde_json::from_str(said.lines().last().unwrap_or_default())
-            .with_context(|| format!("the boat said '{said}' instead of how it is"))?;
+            .with_context(|| format!("invalid status of the boat: '{said}'"))?;
         self.published += health.accepted + health.dropped_sightings;
         Ok(())
     }
 
-    /// The boat's configuration for a sequence. A camera bears its sequence's name, so that a sighting says where it is from.
+    /// The boat's configuration for a sequence. The camera has the sequence's name, so that each
+    /// sighting can be assigned.
     fn config(&self, sequence: &Sequence) -> anyhow::Result<String> {
-        // A JSON string is a TOML string too.
+        // A JSON string is also a TOML string.
         let text = |path: &Path| serde_json::to_string(&path.to_string_lossy());
         let Sequence {
             name,

@@ -1,43 +1,43 @@
-//! The folder that a demo, or another command that shows something, writes to.
+//! The output folder of a demo or of another command that shows something.
 
 use anyhow::{Context, bail};
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
-/// The name of the file that a running demo holds.
+/// Name of the lock file of a running demo.
 const LOCK: &str = "lock";
 
-/// An empty folder that nobody else uses.
+/// An empty folder, locked against other runs.
 pub(crate) struct DemoFolder {
     path: PathBuf,
     _lock: File,
 }
 
 impl DemoFolder {
-    /// Makes the folder, or empties what an earlier demo left.
+    /// Creates the folder, or removes the files of an earlier demo.
     ///
     /// # Errors
-    /// When another run uses it, or the disk refuses.
+    /// If another run uses it, or it cannot be emptied.
     pub(crate) fn claim(path: &Path) -> anyhow::Result<Self> {
-        let refused = || format!("{} cannot be emptied", path.display());
-        fs::create_dir_all(path).with_context(refused)?;
-        let lock = File::create(path.join(LOCK)).with_context(refused)?;
+        let failed = || format!("{} cannot be emptied", path.display());
+        fs::create_dir_all(path).with_context(failed)?;
+        let lock = File::create(path.join(LOCK)).with_context(failed)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 bail!("another run uses {}; end it first", path.display())
             }
-            Err(TryLockError::Error(e)) => return Err(e).with_context(refused),
+            Err(TryLockError::Error(e)) => return Err(e).with_context(failed),
         }
-        for entry in fs::read_dir(path).with_context(refused)? {
-            let entry = entry.with_context(refused)?;
+        for entry in fs::read_dir(path).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
             if entry.file_name() == LOCK {
                 continue;
             }
-            if entry.file_type().with_context(refused)?.is_dir() {
-                fs::remove_dir_all(entry.path()).with_context(refused)?;
+            if entry.file_type().with_context(failed)?.is_dir() {
+                fs::remove_dir_all(entry.path()).with_context(failed)?;
             } else {
-                fs::remove_file(entry.path()).with_context(refused)?;
+                fs::remove_file(entry.path()).with_context(failed)?;
             }
         }
         Ok(Self {
@@ -46,7 +46,7 @@ impl DemoFolder {
         })
     }
 
-    /// Where `inside` lies.
+    /// The path of `inside`.
     pub(crate) fn path(&self, inside: &str) -> PathBuf {
         self.path.join(inside)
     }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_an_earlier_demo_left_is_removed_and_a_running_one_is_not_disturbed() {
+    fn files_of_an_earlier_demo_are_removed_and_a_running_one_is_not_disturbed() {
         let around = tempfile::tempdir().unwrap();
         let path = around.path().join("demo");
         let first = DemoFolder::claim(&path).unwrap();

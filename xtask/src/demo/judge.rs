@@ -1,17 +1,17 @@
-//! The truth beside what reached shore.
+//! Compares the sightings on shore with the truth.
 
 use super::sighting::{Sighting, Verdict};
 use super::truth::{Encounter, Sequence};
 use anyhow::ensure;
 use std::fmt;
 
-/// One encounter and what became of it, or a sighting of nothing.
+/// An encounter with its sightings, or a sighting without an encounter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Judged {
     camera: String,
     encounter: Option<Encounter>,
     said: String,
-    /// Whether the boat said what is true.
+    /// Whether the boat's decision is right.
     pub(super) right: bool,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for Judged {
     }
 }
 
-/// A stretch of time, in milliseconds.
+/// A time interval in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Span {
     from: f64,
@@ -44,7 +44,7 @@ struct Span {
 }
 
 impl Span {
-    /// The share of their time that two spans have in common, 0 to 1.
+    /// Intersection over union of two intervals, 0 to 1.
     fn agreement(self, other: Self) -> f64 {
         let common = self.to.min(other.to) - self.from.max(other.from);
         let all = self.to.max(other.to) - self.from.min(other.from);
@@ -63,15 +63,15 @@ impl Span {
     }
 }
 
-/// Judges each encounter of each sequence, in order, and after them sightings that belong to none.
+/// Judges each encounter of each sequence, in order, and then the sightings without an encounter.
 ///
 /// # Errors
-/// When a sighting comes from a camera that there is not.
+/// If a sighting's camera is not a sequence.
 pub(super) fn judge(sequences: &[Sequence], sightings: &[Sighting]) -> anyhow::Result<Vec<Judged>> {
     for sighting in sightings {
         ensure!(
             sequences.iter().any(|s| s.name == sighting.camera),
-            "sighting {} is from camera '{}', which is no sequence",
+            "sighting {} is from camera '{}', which is not a sequence",
             sighting.id,
             sighting.camera
         );
@@ -90,7 +90,7 @@ pub(super) fn judge(sequences: &[Sequence], sightings: &[Sighting]) -> anyhow::R
 
 fn judge_sequence(sequence: &Sequence, seen: &[&Sighting]) -> Vec<Judged> {
     let encounters = &sequence.truth.encounters;
-    // A frame lasts until the next one, so that an encounter of one frame has a length too.
+    // A frame lasts until the next one, so that an encounter of one frame has a duration.
     let frame = 1000.0 / sequence.truth.frames_per_second;
     let shown: Vec<Span> = encounters
         .iter()
@@ -147,10 +147,10 @@ fn is_true(sighting: &Sighting, encounter: &Encounter) -> bool {
     }
 }
 
-/// Which encounter each sighting belongs to; `None` where it shows none of them.
+/// The encounter of each sighting; `None` for a sighting without an encounter.
 ///
-/// The boat tells the time by its clock, the truth by frames, and nobody says when the first frame was taken. So it is found: the
-/// start that brings sightings and encounters into the best agreement.
+/// The boat uses clock times, the truth frame numbers, and the time of the first frame is unknown.
+/// It is chosen so that sightings and encounters overlap most.
 fn place(reported: &[Span], shown: &[Span]) -> Vec<Option<usize>> {
     let best_for = |span: Span| {
         let scores = shown.iter().map(move |e| span.agreement(*e)).enumerate();

@@ -1,9 +1,9 @@
-//! How the demo ended.
+//! The result of the demo.
 
 use super::judge::Judged;
 use super::sighting::Sighting;
 
-/// The share of encounters that must be right, in per cent.
+/// Minimum percentage of right encounters.
 const ENOUGH: usize = 80;
 
 /// The figures of the last line.
@@ -28,7 +28,7 @@ impl Outcome {
         }
     }
 
-    /// `demo: P published, S stored, L lost, C of N right`
+    /// Formats `demo: P published, S stored, L lost, C of N right`.
     pub(crate) fn line(&self) -> String {
         let Self {
             published,
@@ -41,7 +41,7 @@ impl Outcome {
         format!("demo: {published} published, {stored} stored, {lost} lost, {right} of {all} right")
     }
 
-    /// Nothing was lost or made up, and enough is right.
+    /// Whether nothing is lost or unexpected, and enough encounters are right.
     pub(crate) fn is_good(&self) -> bool {
         self.published == self.stored && self.without_picture == 0 && self.enough_right()
     }
@@ -50,11 +50,11 @@ impl Outcome {
         self.all > 0 && self.right * 100 >= self.all * ENOUGH
     }
 
-    /// The same in words.
+    /// The verdict as text.
     pub(super) fn verdict(&self) -> String {
         let mut faults = vec![];
         if self.published != self.stored {
-            faults.push("the boat's and shore's numbers of sightings differ".to_owned());
+            faults.push("the boat and shore have different numbers of sightings".to_owned());
         }
         if self.without_picture > 0 {
             faults.push(format!("{} sightings have no image", self.without_picture));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn good_is_nothing_lost_and_four_in_five_right() {
+    fn good_means_nothing_lost_and_four_in_five_right() {
         assert!(GOOD.is_good() && GOOD.verdict().starts_with("Passed"));
         for bad in [
             Outcome { right: 11, ..GOOD },

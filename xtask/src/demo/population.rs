@@ -7,8 +7,9 @@ use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Half of the whales are enrolled, and half of the encounters are with them. Drawing frames is what a demo takes longest for: a slow
-/// camera and short waits show as much in fewer. The sea lies open for longer than the two seconds that end an encounter.
+/// Half of the whales are enrolled, and half of the encounters are with them. Drawing frames takes
+/// most of a demo's time: a low frame rate and short intervals of open sea need fewer. The sea is
+/// open for longer than the two seconds that end an encounter.
 const DRAWN: [(&str, &str); 9] = [
     ("--seed", "2026"),
     ("--whales", "24"),
@@ -21,26 +22,25 @@ const DRAWN: [(&str, &str); 9] = [
     ("--fps", "5"),
 ];
 
-/// A folder that `flukewatch synth` writes.
+/// A folder written by `flukewatch synth`.
 pub(super) struct Population {
     folder: PathBuf,
 }
 
-/// `truth.json`, as far as the demo needs it.
+/// The fields of `truth.json` that are used here.
 #[derive(Deserialize)]
 struct PopulationTruth {
     sequences: Vec<String>,
 }
 
 impl Population {
-    /// One that is to be drawn into `folder`, or has been.
+    /// A population in `folder`, drawn or not.
     pub(super) fn in_folder(folder: &Path) -> Self {
         Self {
             folder: folder.to_owned(),
         }
     }
 
-    /// Draws it.
     pub(super) fn draw(&self, checkout: &Checkout) -> anyhow::Result<()> {
         let mut synth = checkout.program(checkout.built("flukewatch"));
         synth.arg("synth").arg("--out").arg(&self.folder);
@@ -50,7 +50,7 @@ impl Population {
         checkout.run(&mut synth)
     }
 
-    /// Enrols its catalogue: writes the bundle `to` with the model of the bundle `model`.
+    /// Enrols the catalogue: writes the bundle `to` with the model of the bundle `model`.
     pub(super) fn enrol(&self, checkout: &Checkout, model: &Path, to: &Path) -> anyhow::Result<()> {
         let mut enroll = checkout.program(checkout.built("flukewatch"));
         enroll
@@ -61,12 +61,12 @@ impl Population {
         checkout.run(&mut enroll)
     }
 
-    /// The catalogue's photos.
+    /// Folder of the catalogue's photos.
     pub(super) fn photos(&self) -> PathBuf {
         self.folder.join("catalogue")
     }
 
-    /// What the camera sees, with the truth.
+    /// The camera sequences with their truth.
     pub(super) fn sequences(&self) -> anyhow::Result<Vec<Sequence>> {
         let truth: PopulationTruth = read(&self.folder.join("truth.json"))?;
         let folder = self.folder.join("sequences");
@@ -85,5 +85,5 @@ impl Population {
 fn read<T: for<'a> Deserialize<'a>>(file: &Path) -> anyhow::Result<T> {
     let text =
         fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not as expected", file.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is invalid", file.display()))
 }

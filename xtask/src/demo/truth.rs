@@ -1,4 +1,4 @@
-//! What the camera really sees, as `flukewatch synth` wrote it down.
+//! The truth of a camera sequence, as written by `flukewatch synth`.
 
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -6,18 +6,18 @@ use std::path::PathBuf;
 /// A camera sequence.
 #[derive(Clone, Debug)]
 pub(super) struct Sequence {
-    /// Its name; the demo gives the camera the same one.
+    /// The sequence's name, which is also the camera's.
     pub(super) name: String,
     /// The folder of frames.
     pub(super) frames: PathBuf,
-    /// What is true of it.
+    /// The encounters and the frame rate.
     pub(super) truth: SequenceTruth,
 }
 
 /// `<sequence>.truth.json`.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct SequenceTruth {
-    /// The frames' rate.
+    /// Frame rate in frames per second.
     pub(super) frames_per_second: f64,
     /// The encounters, in order.
     pub(super) encounters: Vec<Encounter>,
@@ -26,12 +26,12 @@ pub(super) struct SequenceTruth {
 /// One whale before the camera.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Encounter {
-    /// The first frame with a fluke.
+    /// First frame with a fluke.
     pub(super) first: u32,
-    /// The last one.
+    /// Last frame with a fluke.
     pub(super) last: u32,
-    /// The whale.
+    /// The whale's name.
     pub(super) whale: String,
-    /// Whether the catalogue holds it.
+    /// Whether the whale is in the catalogue.
     pub(super) enrolled: bool,
 }

@@ -1,4 +1,4 @@
-//! The targets as programs, with what steers libFuzzer compiled in.
+//! The targets as programs, with libFuzzer's instrumentation.
 
 use super::target::Target;
 use crate::checkout::Checkout;
@@ -7,9 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What Cargo calls in the place of rustc: it says what is compiled for a search, and how.
+/// The wrapper of rustc, which decides what is instrumented.
 const RUSTC: &str = "fuzz/rustc";
-/// Where Cargo puts what it makes of the targets.
+/// Cargo's target folder for the fuzz targets.
 const TARGET: &str = "fuzz/target";
 
 /// Builds the targets.
@@ -25,12 +25,13 @@ pub(super) fn build(checkout: &Checkout, targets: &[Target]) -> anyhow::Result<(
     checkout.run(&mut cargo)
 }
 
-/// A target's program.
+/// Path of a target's program.
 pub(super) fn program(checkout: &Checkout, target: &Target) -> PathBuf {
     checkout.path(TARGET).join("release").join(&target.name)
 }
 
-/// What is searched is what is shipped: the targets take the versions of other people's crates from the workspace.
+/// The targets use the workspace's versions of third-party crates, so that the shipped code is
+/// fuzzed.
 fn lock(checkout: &Checkout) -> anyhow::Result<()> {
     let (ours, theirs) = (
         checkout.path("Cargo.lock"),
@@ -56,7 +57,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn every_target_is_compiled_for_a_search() {
+    fn every_target_is_instrumented() {
         let checkout = Checkout::new(Interrupt::default()).unwrap();
         let script = fs::read_to_string(checkout.path(RUSTC)).unwrap();
         let words: Vec<&str> = script.split([' ', '\n', ')']).collect();
@@ -80,7 +81,7 @@ mod tests {
             fs::read_to_string(&theirs).unwrap()
         };
         assert_eq!(after("first"), "first");
-        // Cargo has added what only targets need.
+        // Cargo has added the dependencies that only targets have.
         fs::write(&theirs, "more").unwrap();
         lock(&checkout).unwrap();
         assert_eq!(fs::read_to_string(&theirs).unwrap(), "more");

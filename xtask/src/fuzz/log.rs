@@ -1,22 +1,22 @@
-//! What libFuzzer writes of a search.
+//! The log of libFuzzer.
 
-/// What is read of it.
+/// The parsed part of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Log {
-    /// Inputs that were tried.
+    /// Number of inputs that were tried.
     pub(super) runs: u64,
-    /// Edges of the program that some input went along.
+    /// Number of covered edges.
     pub(super) edges: u64,
-    /// Inputs that were worth keeping.
+    /// Number of inputs in the corpus.
     pub(super) kept: u64,
-    /// What went wrong, in the words of the program or of libFuzzer.
+    /// The failure, in the words of the program or of libFuzzer.
     pub(super) wrong: Option<String>,
-    /// The file with the input that it went wrong with.
+    /// The file with the failing input.
     pub(super) input: Option<String>,
 }
 
 impl Log {
-    /// Reads the log of a search, whole or cut off.
+    /// Parses the log of a run, whole or truncated.
     pub(super) fn read(text: &str) -> Self {
         let mut log = Self::default();
         let mut panic: Option<String> = None;
@@ -45,7 +45,7 @@ impl Log {
             } else if let Some((_, error)) = line.split_once("ERROR: libFuzzer: ") {
                 log.wrong = Some(error.to_owned());
             } else if let Some((_, file)) = line.split_once("Test unit written to ") {
-                // Inputs that are only slow are written, too, and are no failure.
+                // Inputs that are only slow are also written, and are not failures.
                 if !file.contains("/slow-unit-") {
                     log.input = Some(file.trim().to_owned());
                 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_search_without_a_finding() {
+    fn a_run_without_a_finding() {
         let text = "\
 INFO: Seed: 1
 #5\tINITED cov: 700 ft: 900 corp: 4/1200b exec/s: 0 rss: 40Mb
@@ -77,7 +77,7 @@ stat::number_of_executed_units: 9000
     }
 
     #[test]
-    fn a_panic_is_told_with_its_place() {
+    fn a_panic_is_reported_with_its_position() {
         let text = "\
 #128\tNEW    cov: 812 ft: 2140 corp: 310/21Kb lim: 80 exec/s: 0 rss: 61Mb L: 3/9 MS: 1 EraseBytes-
 
@@ -98,7 +98,7 @@ artifact_prefix='f/'; Test unit written to f/crash-0a1b
     }
 
     #[test]
-    fn memory_and_time_are_libfuzzers_own_words() {
+    fn memory_and_time_limits_are_reported_in_libfuzzers_words() {
         let text = "==9== ERROR: libFuzzer: out-of-memory (used: 2100Mb; limit: 2048Mb)\n";
         let wrong = Log::read(text).wrong.unwrap();
         assert_eq!(wrong, "out-of-memory (used: 2100Mb; limit: 2048Mb)");

@@ -1,4 +1,4 @@
-//! Searches of targets, some at a time.
+//! Runs several targets in parallel.
 
 use super::log::Log;
 use super::target::Target;
@@ -13,36 +13,37 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-/// The environment variable that makes a target write its seeds in the place of a search; see `fuzz/src/lib.rs`.
+/// The environment variable that makes a target write its seeds instead of fuzzing; see
+/// `fuzz/src/lib.rs`.
 const SEEDS: &str = "FLUKEWATCH_SEEDS";
-/// The most memory that an input may take, in megabytes: pictures of up to 100 million pixels are read.
+/// Memory limit for one input, in megabytes: pictures of up to 100 million pixels are decoded.
 const MEMORY: u32 = 2048;
-/// The longest that an input may take, in seconds.
+/// Time limit for one input, in seconds.
 const TIMEOUT: u32 = 20;
-/// How often running searches are looked at.
+/// Polling interval of running targets.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// How to search.
+/// Settings of a fuzzing run.
 pub(super) struct Search {
-    /// How long each target searches.
+    /// Duration of each target in seconds.
     pub(super) seconds: u32,
-    /// Where chance starts; 0 for another place each time.
+    /// Seed; 0 for a different one each time.
     pub(super) seed: u32,
 }
 
-/// What came of one.
+/// The result of one target.
 #[derive(Debug)]
 pub(super) struct Searched {
     target: Target,
     program: PathBuf,
     seconds: u32,
     status: ExitStatus,
-    /// What libFuzzer wrote.
+    /// The parsed log of libFuzzer.
     pub(super) log: Log,
     log_file: PathBuf,
 }
 
-/// One that is under way.
+/// A target that is running.
 struct Running {
     target: Target,
     program: PathBuf,
@@ -51,10 +52,11 @@ struct Running {
 }
 
 impl Search {
-    /// Searches with all `targets`, `jobs` at a time, and calls `each` as they end; gives them in the order of the targets.
+    /// Runs all `targets`, `jobs` in parallel, and calls `each` as they end; returns the results in
+    /// the order of the targets.
     ///
     /// # Errors
-    /// When one cannot be started, or its log not be read. Findings are no error.
+    /// If a target cannot be started, or its log cannot be read. Findings are not errors.
     pub(super) fn all(
         &self,
         checkout: &Checkout,
@@ -92,7 +94,7 @@ impl Search {
     fn start(&self, checkout: &Checkout, target: &Target) -> anyhow::Result<Running> {
         let name = &target.name;
         let program = build::program(checkout, target);
-        // Those of an older format go.
+        // Remove seeds of an older format.
         let seeds = format!("target/seeds/{name}");
         let _ = fs::remove_dir_all(folder(checkout, &seeds)?);
         let seeds = folder(checkout, &seeds)?;
@@ -101,10 +103,10 @@ impl Search {
         let log = File::create(&log_file).with_context(|| log_file.display().to_string())?;
         let mut seed = checkout.program(&program);
         seed.env(SEEDS, &seeds)
-            .stderr(log.try_clone().context("the log")?);
+            .stderr(log.try_clone().context("cannot open the log")?);
         checkout.run(&mut seed).with_context(|| {
             let log = log_file.display();
-            format!("the target {name} makes no seeds, see {log}")
+            format!("the target {name} writes no seeds; see {log}")
         })?;
         let mut command = self.command(checkout, target, &program);
         command.arg(format!("-artifact_prefix={}/", found.display()));
@@ -146,7 +148,7 @@ impl Search {
         let log = Log::read(&String::from_utf8_lossy(&written));
         ensure!(
             log.edges > 0 || !status.success(),
-            "the target {} was not compiled for a search; see {}",
+            "the target {} is not instrumented; see {}",
             target.name,
             log_file.display()
         );
@@ -162,12 +164,12 @@ impl Search {
 }
 
 impl Searched {
-    /// Whether nothing was found.
+    /// Whether there is no finding.
     pub(super) fn is_good(&self) -> bool {
         self.status.success()
     }
 
-    /// What was found, and how to see it again.
+    /// The finding, and how to reproduce it.
     pub(super) fn finding(&self) -> String {
         let (name, program, log) = (
             &self.target.name,
@@ -177,7 +179,7 @@ impl Searched {
         let ended = self.status.to_string();
         let wrong = self.log.wrong.as_deref().unwrap_or(&ended);
         let again = match &self.log.input {
-            Some(input) => format!("the input is kept; to run it again:\n  {program} {input}"),
+            Some(input) => format!("to reproduce it:\n  {program} {input}"),
             None => "no input was kept".to_owned(),
         };
         format!("found by {name}: {wrong}\n{again}\nthe log: {log}")
@@ -190,14 +192,14 @@ impl fmt::Display for Searched {
             runs, edges, kept, ..
         } = self.log;
         let found = if self.is_good() {
-            "nothing found"
+            "no finding"
         } else {
             "FOUND"
         };
         let rate = runs / u64::from(self.seconds.max(1));
         write!(
             f,
-            "{:<9} {runs:>10} runs, {rate:>7} a second, {edges:>5} edges covered, {kept:>5} inputs kept: {found}",
+            "{:<9} {runs:>10} runs, {rate:>7} per second, {edges:>5} edges covered, {kept:>5} inputs kept: {found}",
             self.target.name
         )
     }
@@ -208,7 +210,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
-    /// A target that makes a seed, says `log` and ends with `code`.
+    /// A target that writes a seed, prints `log` and exits with `code`.
     fn target(checkout: &Checkout, name: &str, log: &str, code: u8) -> Target {
         let script = format!(
             "#!/bin/sh\n[ -n \"$FLUKEWATCH_SEEDS\" ] && exec touch \"$FLUKEWATCH_SEEDS/seed-0\"\ncat >&2 <<'E'\n{log}\nE\nexit {code}\n"
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_is_told_with_its_input_and_the_others_go_on() {
+    fn a_finding_is_reported_with_its_input_and_the_others_continue() {
         let root = tempfile::tempdir().unwrap();
         let checkout = Checkout::at(root.path());
         let bad = "#9 NEW cov: 3 corp: 1/1b\nthread 'x' panicked at a.rs:1:2:\nwet\nTest unit written to f/crash-1";
@@ -243,9 +245,9 @@ mod tests {
         assert!(said.contains("release/film f/crash-1\n"), "{said}");
         assert!(done[1].to_string().contains("7 edges"), "{}", done[1]);
         assert!(root.path().join("fuzz/target/seeds/nmea/seed-0").is_file());
-        // One that is not compiled for a search finds nothing, which is no good news.
+        // A target that is not instrumented finds nothing, which must not look like success.
         let blind = [target(&checkout, "gpsd", "#800 DONE", 0)];
         let error = search.all(&checkout, &blind, 1, |_| {}).unwrap_err();
-        assert!(error.to_string().contains("not compiled for a search"));
+        assert!(error.to_string().contains("not instrumented"));
     }
 }

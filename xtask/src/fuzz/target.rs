@@ -1,4 +1,4 @@
-//! The fuzz targets that there are.
+//! The available fuzz targets.
 
 use crate::checkout::Checkout;
 use anyhow::{Context, bail};
@@ -7,13 +7,13 @@ use std::fs;
 /// A file in `fuzz/fuzz_targets`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Target {
-    /// Its name, which is the program's too.
+    /// Name of the file and of the program.
     pub(super) name: String,
 }
 
 impl Target {
-    /// The longest input that is tried, in bytes: what holds the target's well-formed inputs and a good deal more. Short ones are tried
-    /// more often in the same time.
+    /// Maximum length of an input in bytes: well above that of the target's well-formed inputs, and
+    /// small, since short inputs run faster.
     pub(super) fn longest(&self) -> u32 {
         match self.name.as_str() {
             "bundle" => 16 << 10,
@@ -23,10 +23,10 @@ impl Target {
     }
 }
 
-/// The targets of these names, or all, by name.
+/// The targets of these names, or all, sorted by name.
 ///
 /// # Errors
-/// When there is no target of a name.
+/// If a name is unknown.
 pub(super) fn chosen(checkout: &Checkout, names: &[String]) -> anyhow::Result<Vec<Target>> {
     let folder = checkout.path("fuzz/fuzz_targets");
     let unread = || format!("{} cannot be read", folder.display());
@@ -40,7 +40,7 @@ pub(super) fn chosen(checkout: &Checkout, names: &[String]) -> anyhow::Result<Ve
     there.sort();
     if let Some(unknown) = names.iter().find(|name| !there.contains(name)) {
         bail!(
-            "there is no fuzz target '{unknown}'; there are {}",
+            "unknown fuzz target '{unknown}'; expected one of {}",
             there.join(", ")
         );
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_are_found_and_strangers_refused() {
+    fn targets_are_found_and_unknown_names_are_errors() {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("fuzz/fuzz_targets");
         fs::create_dir_all(&folder).unwrap();
@@ -71,7 +71,7 @@ mod tests {
         let said = names(&["nmea", "whale"]).unwrap_err().to_string();
         assert_eq!(
             said,
-            "there is no fuzz target 'whale'; there are film, nmea"
+            "unknown fuzz target 'whale'; expected one of film, nmea"
         );
     }
 }

@@ -1,19 +1,19 @@
-//! Debian's packages.
+//! Installing Debian's packages.
 
 use crate::checkout::Checkout;
 use anyhow::{bail, ensure};
 use std::path::PathBuf;
 
-/// A program and the package that holds it.
+/// A program and its package.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tool {
-    /// The program.
+    /// Name of the program.
     pub(crate) program: &'static str,
     /// Debian's name of the package.
     pub(crate) package: &'static str,
 }
 
-/// Where a program is. Debian puts some where only root's `PATH` leads.
+/// The path of a program. Some are only in root's `PATH`.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path)
@@ -28,10 +28,10 @@ fn search(
     folders.find_map(|folder| Some(folder.as_ref().join(program)).filter(|p| p.is_file()))
 }
 
-/// Sees to it that all of these are there.
+/// Installs the missing ones of these programs.
 ///
 /// # Errors
-/// When some are not and cannot be installed; says what to run.
+/// If some are missing and cannot be installed; says what to run.
 pub(crate) fn require(checkout: &Checkout, tools: &[Tool]) -> anyhow::Result<()> {
     let missing = |tool: &&Tool| find(tool.program).is_none();
     let packages: Vec<&str> = tools.iter().filter(missing).map(|t| t.package).collect();
@@ -44,23 +44,25 @@ pub(crate) fn require(checkout: &Checkout, tools: &[Tool]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Installs packages where xtask may, as root on a Debian system.
+/// Installs packages if xtask may: as root on a Debian system.
 ///
 /// # Errors
-/// Where it may not: the message is the command to run. And when apt-get fails.
+/// If it may not: the message is the command to run. Also if apt-get fails.
 pub(super) fn install(checkout: &Checkout, packages: &[&str]) -> anyhow::Result<()> {
     let names = packages.join(" ");
     if checkout
         .ask(checkout.program("apt-get").arg("--version"))
         .is_none()
     {
-        bail!("missing: {names} (Debian's name); install it as your system does");
+        bail!(
+            "missing: {names} (Debian's package names); install with your system's package manager"
+        );
     }
     let root = checkout.ask(checkout.program("id").arg("-u"));
     if root.as_deref().map(str::trim) != Some("0") {
         bail!("missing: {names}; run: sudo apt-get install {names}");
     }
-    println!("    apt-get installs {names}");
+    println!("    installing {names} with apt-get");
     let apt = || {
         let mut command = checkout.program("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq");
@@ -79,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_file_of_that_name_is_it() {
+    fn the_first_file_of_that_name_is_found() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["a/mosquitto", "b", "c"] {

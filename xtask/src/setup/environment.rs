@@ -1,4 +1,5 @@
-//! A Python environment of its own, with packages of fixed versions, for what we compare Flukewatch with.
+//! A separate Python environment with pinned package versions, for software that Flukewatch is
+//! compared with.
 
 use super::python;
 use crate::checkout::Checkout;
@@ -6,19 +7,19 @@ use anyhow::Context;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Written into the environment once it is complete.
+/// Marker file of a complete environment.
 const MARK: &str = "flukewatch-packages.txt";
 
 /// An environment in the checkout.
 pub(crate) struct Environment {
-    /// Its folder, from the checkout's root.
+    /// Folder relative to the checkout's root.
     pub(crate) folder: &'static str,
-    /// What pip installs, each with its version.
+    /// Packages with versions, as arguments of pip.
     pub(crate) packages: &'static [&'static str],
 }
 
 impl Environment {
-    /// Whether it is there, complete and of these versions.
+    /// Whether it exists, complete and with these versions.
     pub(crate) fn is_installed(&self, checkout: &Checkout) -> bool {
         self.complete(&checkout.path(self.folder))
     }
@@ -32,22 +33,22 @@ impl Environment {
         self.packages.join("\n") + "\n"
     }
 
-    /// Its Python.
+    /// Path of its Python.
     pub(crate) fn python(&self, checkout: &Checkout) -> PathBuf {
         checkout.path(self.folder).join("bin/python")
     }
 
-    /// Makes it where it is missing, incomplete, or of other versions.
+    /// Creates it if it is missing, incomplete, or has other versions.
     ///
     /// # Errors
-    /// When Python or pip fails.
+    /// If Python or pip fails.
     pub(crate) fn install(&self, checkout: &Checkout) -> anyhow::Result<()> {
         let packages = self.packages.join(", ");
         if self.is_installed(checkout) {
             println!("    {packages} in {}", self.folder);
             return Ok(());
         }
-        println!("    pip installs {packages} into {}", self.folder);
+        println!("    installing {packages} into {} with pip", self.folder);
         python::require(checkout, python::VENV)?;
         let folder = checkout.path(self.folder);
         checkout.run(
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_an_environment_or_another_version_is_none() {
+    fn an_incomplete_environment_or_another_version_is_not_complete() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         let environment = Environment {

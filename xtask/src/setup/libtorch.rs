@@ -1,4 +1,4 @@
-//! libtorch, from PyPI's torch package: the trainer's only need beyond Cargo.
+//! libtorch, from PyPI's torch package: the only dependency of the trainer that Cargo cannot fetch.
 
 use super::python;
 use crate::checkout::Checkout;
@@ -6,16 +6,16 @@ use anyhow::{Context, bail};
 use std::fs;
 use std::path::Path;
 
-/// Where it is, as `LIBTORCH` in `.cargo/config.toml` expects it.
+/// Folder, which `LIBTORCH` in `.cargo/config.toml` also names.
 const FOLDER: &str = ".libtorch";
-/// The version that the `tch` crate in use binds.
+/// The version for the `tch` crate in use.
 pub(crate) const VERSION: &str = "2.13.0";
-/// What the light form needs of CUDA: libtorch links to these even where it runs on the CPU.
+/// CUDA packages of the CPU variant: libtorch links to these even where it runs on the CPU.
 const LIGHT: [&str; 2] = ["nvidia-cuda-runtime==13.0.96", "nvidia-cuda-cupti==13.0.85"];
-/// A package that only the form for CUDA has.
+/// A package that only the CUDA variant has.
 const CUDA_ONLY: &str = "nvidia_cusparse";
 
-/// How much of it.
+/// The variant of libtorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// For training on the CPU.
@@ -24,18 +24,18 @@ pub(crate) enum Form {
     Cuda,
 }
 
-/// What is in the folder.
+/// The state of the folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// No libtorch.
     Nothing,
-    /// One of this version, which is not the right one.
+    /// Another version.
     Version(String),
-    /// The right one.
+    /// The expected version.
     Right(Form),
 }
 
-/// What is in the checkout's folder.
+/// Checks the checkout's folder.
 pub(crate) fn find(checkout: &Checkout) -> Found {
     look(&checkout.path(FOLDER))
 }
@@ -59,17 +59,18 @@ fn look(folder: &Path) -> Found {
     Found::Right(if cuda { Form::Cuda } else { Form::Light })
 }
 
-/// `2.13.0` of torch's `version.py`, which says `__version__ = '2.13.0+cu130'`.
+/// Parses `2.13.0` from torch's `version.py`, which contains `__version__ = '2.13.0+cu130'`.
 fn version(python: &str) -> Option<&str> {
     let line = python.lines().find(|l| l.starts_with("__version__"))?;
     let quoted = line.split(['\'', '"']).nth(1)?;
     quoted.split('+').next()
 }
 
-/// Installs it where it is missing, of another version, or the light form where CUDA is wanted.
+/// Installs it if it is missing, has another version, or is the CPU variant where CUDA is
+/// requested.
 ///
 /// # Errors
-/// When pip is missing or fails; what was there before is then still there.
+/// If pip is missing or fails; an existing installation is then kept.
 pub(crate) fn install(checkout: &Checkout, form: Form) -> anyhow::Result<()> {
     match find(checkout) {
         Found::Right(found) if found == form || found == Form::Cuda => {
@@ -78,7 +79,7 @@ pub(crate) fn install(checkout: &Checkout, form: Form) -> anyhow::Result<()> {
         }
         Found::Right(_) => println!("    {VERSION} is in {FOLDER}, but without CUDA"),
         Found::Version(version) => {
-            println!("    {FOLDER} holds version {version}, not {VERSION}: it is replaced");
+            println!("    replacing version {version} in {FOLDER} by {VERSION}");
         }
         Found::Nothing => {}
     }
@@ -86,7 +87,7 @@ pub(crate) fn install(checkout: &Checkout, form: Form) -> anyhow::Result<()> {
         Form::Light => "1.2 GB",
         Form::Cuda => "4.7 GB",
     };
-    println!("    pip installs torch {VERSION} into {FOLDER}, {size}");
+    println!("    installing torch {VERSION} into {FOLDER} with pip, {size}");
     python::require(checkout, python::PIP)?;
     let (folder, fresh, old) = (
         checkout.path(FOLDER),
@@ -105,7 +106,9 @@ pub(crate) fn install(checkout: &Checkout, form: Form) -> anyhow::Result<()> {
     checkout.run(&mut pip)?;
     let found = look(&fresh);
     if !matches!(found, Found::Right(_)) {
-        bail!("pip installed torch, but {FOLDER}.new holds no libtorch {VERSION}: {found:?}");
+        bail!(
+            "pip installed torch, but {FOLDER}.new does not contain libtorch {VERSION}: {found:?}"
+        );
     }
     remove(&old)?;
     if folder.exists() {
@@ -139,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn the_version_stands_in_version_py() {
+    fn the_version_is_parsed_from_version_py() {
         assert_eq!(version(PYTHON), Some("2.13.0"));
         assert_eq!(version("__version__ = \"2.9.1\"\n"), Some("2.9.1"));
         assert_eq!(version("debug = False\n"), None);
     }
 
     #[test]
-    fn only_a_whole_libtorch_of_the_right_version_will_do() {
+    fn only_a_complete_libtorch_of_the_right_version_is_accepted() {
         let folder = folder(PYTHON);
         assert_eq!(
             look(folder.path()),
@@ -160,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_and_nothing_is_nothing() {
+    fn another_version_is_named_and_an_empty_folder_is_nothing() {
         let other = folder("__version__ = '2.12.1'\n");
         assert_eq!(look(other.path()), Found::Version("2.12.1".into()));
         assert_eq!(look(&other.path().join("nowhere")), Found::Nothing);

@@ -9,19 +9,20 @@ const MOSQUITTO: Tool = Tool {
     package: "mosquitto",
 };
 
-/// Where it is.
+/// The path of mosquitto.
 pub(crate) fn find() -> Option<PathBuf> {
     debian::find(MOSQUITTO.program)
 }
 
-/// Installs it where it is missing. Debian starts a broker of its own after that, as for any user of the package.
+/// Installs it if it is missing. Debian then starts a broker as a service, as for any user of the
+/// package.
 ///
 /// # Errors
-/// When it is missing and cannot be installed; says what to run.
+/// If it is missing and cannot be installed; says what to run.
 pub(super) fn install(checkout: &Checkout) -> anyhow::Result<()> {
     debian::require(checkout, &[MOSQUITTO])?;
     if let Some(program) = find() {
-        println!("    it is {}", program.display());
+        println!("    found {}", program.display());
     }
     Ok(())
 }

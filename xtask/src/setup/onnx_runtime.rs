@@ -1,8 +1,9 @@
-//! ONNX Runtime in a Python environment of its own: tests compare what an exported model computes in it.
+//! ONNX Runtime in a separate Python environment: tests compare an exported model's output with
+//! that in ONNX Runtime.
 
 use super::environment::Environment;
 
-/// Where it is, and of which version.
+/// Folder and version.
 pub(crate) const ONNX_RUNTIME: Environment = Environment {
     folder: ".tools/onnxruntime",
     packages: &["onnxruntime==1.32.0", "numpy==2.4.6"],

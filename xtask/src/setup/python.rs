@@ -1,16 +1,16 @@
-//! Python, which brings libtorch and ONNX Runtime. Nothing of Flukewatch runs in it.
+//! Python, with which libtorch and ONNX Runtime are installed. Flukewatch itself does not use it.
 
 use super::debian;
 use crate::checkout::Checkout;
 use anyhow::bail;
 use std::process::Command;
 
-/// `python3`.
+/// A command that runs `python3`.
 pub(super) fn python(checkout: &Checkout) -> Command {
     checkout.program("python3")
 }
 
-/// `python3 -m pip`.
+/// A command that runs `python3 -m pip`.
 pub(super) fn pip(checkout: &Checkout) -> Command {
     let mut command = python(checkout);
     command
@@ -19,27 +19,28 @@ pub(super) fn pip(checkout: &Checkout) -> Command {
     command
 }
 
-/// A part of Python that Debian has in a package of its own.
+/// A part of Python that Debian packages separately.
 pub(super) struct Part {
     module: &'static str,
     package: &'static str,
 }
 
-/// To install Python packages.
+/// pip, to install Python packages.
 pub(super) const PIP: Part = Part {
     module: "pip",
     package: "python3-pip",
 };
-/// To make environments. Without the package there is a module `venv`, but not the one that it needs.
+/// venv, to create environments. Without the package there is a module `venv`, but not `ensurepip`,
+/// which it needs.
 pub(super) const VENV: Part = Part {
     module: "ensurepip",
     package: "python3-venv",
 };
 
-/// Sees to it that a part is there.
+/// Installs a part if it is missing.
 ///
 /// # Errors
-/// When it is not and cannot be installed; says what to do.
+/// If it is missing and cannot be installed; says what to do.
 pub(super) fn require(checkout: &Checkout, Part { module, package }: Part) -> anyhow::Result<()> {
     let import = format!("import {module}");
     let there = || {
@@ -52,7 +53,7 @@ pub(super) fn require(checkout: &Checkout, Part { module, package }: Part) -> an
     }
     debian::install(checkout, &[package])?;
     if !there() {
-        bail!("python3 still has no module {module}; is it Debian's?");
+        bail!("python3 still lacks the module {module}; check that it is Debian's python3");
     }
     Ok(())
 }

@@ -1,34 +1,35 @@
-//! TensorRT's headers, which are NVIDIA's and not ours to pass on: from a folder that the user names, or from a crate that holds them.
+//! TensorRT's headers, which we may not redistribute: from a folder that the user names, or from a
+//! crate that contains them.
 
 use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The variable that names a folder of headers, as JetPack installs them.
+/// The variable that names a folder of headers, as installed by JetPack.
 pub(super) const FOLDER: &str = "TENSORRT_INCLUDE_DIR";
 
-/// The headers of one TensorRT.
+/// The headers of one version of TensorRT.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Headers {
-    /// The version that they say, as `10.16`.
+    /// Version, e.g. `10.16`.
     pub(super) version: String,
-    /// Its major version.
+    /// Major version.
     pub(super) major: u32,
-    /// Where `NvInfer.h` is.
+    /// The folder with `NvInfer.h`.
     pub(super) folder: PathBuf,
 }
 
-/// Versions of the crate trtx-sys, under Apache-2.0, and what headers they hold.
+/// Versions of the crate trtx-sys (Apache-2.0), and the headers that they contain.
 const CRATES: [(&str, &str); 2] = [
     ("0.9.1+rtx1.7", "TensorRT-Headers/TRT-Enterprise-11.4"),
     ("0.5.0", "TensorRT-Headers/TRT-Enterprise-10.16"),
 ];
 
-/// The headers that the user names, else all that the crates have.
+/// The headers that the user names, else those of all versions of the crate.
 ///
 /// # Errors
-/// When the folder holds none, or Cargo cannot fetch the crates.
+/// If the folder has no headers, or Cargo cannot fetch the crates.
 pub(super) fn all(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
     if let Some(folder) = std::env::var_os(FOLDER) {
         let headers = Headers::copied(Path::new(&folder), &checkout.target().join("shims"))
@@ -41,7 +42,7 @@ pub(super) fn all(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
         .collect()
 }
 
-/// Where Cargo keeps the sources of a version of trtx-sys, which it fetches where it has to.
+/// The sources of a version of trtx-sys in Cargo's registry, fetched if necessary.
 fn of_crate(checkout: &Checkout, version: &str) -> anyhow::Result<PathBuf> {
     let home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
@@ -49,22 +50,20 @@ fn of_crate(checkout: &Checkout, version: &str) -> anyhow::Result<PathBuf> {
             let user = std::env::var_os("HOME")?;
             Some(PathBuf::from(user).join(".cargo"))
         });
-    let sources = home
-        .context("there is no home folder")?
-        .join("registry/src");
+    let sources = home.context("HOME is not set")?.join("registry/src");
     let name = format!("trtx-sys-{version}");
     if let Some(found) = search(&sources, &name) {
         return Ok(found);
     }
-    // The one command of Cargo that fetches a crate without those that it depends on.
+    // The only Cargo command that fetches a crate without its dependencies.
     let plain = version.split('+').next().unwrap_or(version);
     checkout
         .ask(checkout.cargo().args(["info", "--quiet", &format!("trtx-sys@{plain}")]))
-        .with_context(|| format!("Cargo cannot fetch the crate trtx-sys {version}, which holds TensorRT's headers; set {FOLDER}"))?;
-    search(&sources, &name).with_context(|| format!("Cargo has no {name} in {}", sources.display()))
+        .with_context(|| format!("Cargo cannot fetch the crate trtx-sys {version}, which contains TensorRT's headers; set {FOLDER}"))?;
+    search(&sources, &name).with_context(|| format!("{name} is missing in {}", sources.display()))
 }
 
-/// Each registry has a folder of its own there.
+/// Searches the folders of all registries.
 fn search(sources: &Path, name: &str) -> Option<PathBuf> {
     let registries = fs::read_dir(sources).ok()?;
     registries
@@ -74,18 +73,18 @@ fn search(sources: &Path, name: &str) -> Option<PathBuf> {
 }
 
 impl Headers {
-    /// What `folder` holds.
+    /// Reads the version of the headers in `folder`.
     fn read(folder: &Path) -> anyhow::Result<Self> {
         let file = folder.join("NvInferVersion.h");
         let text = fs::read_to_string(&file)
-            .with_context(|| format!("there are no headers of TensorRT: {}", file.display()))?;
+            .with_context(|| format!("TensorRT's headers not found: {}", file.display()))?;
         let number = |name: &str| define(&text, name, 4);
         let (Some(major), Some(minor)) = (number("NV_TENSORRT_MAJOR"), number("NV_TENSORRT_MINOR"))
         else {
-            bail!("{} says no version", file.display());
+            bail!("{} does not define a version", file.display());
         };
         if !folder.join("NvOnnxParser.h").is_file() {
-            bail!("{} has no NvOnnxParser.h", folder.display());
+            bail!("NvOnnxParser.h is missing in {}", folder.display());
         }
         Ok(Self {
             version: format!("{major}.{minor}"),
@@ -94,8 +93,8 @@ impl Headers {
         })
     }
 
-    /// A copy of TensorRT's own headers in `folder`, made in `into`: beside them in a system's folder lie others, which must not mix with
-    /// the compiler's.
+    /// Copies TensorRT's own headers from `folder` to `into`: a system's include folder has other
+    /// headers, which must not mix with the compiler's.
     fn copied(folder: &Path, into: &Path) -> anyhow::Result<Self> {
         let found = Self::read(folder)?;
         let copy = into.join(format!("headers-{}", found.version));
@@ -124,7 +123,7 @@ impl Headers {
     }
 }
 
-/// The number behind `#define name`, which may be another name.
+/// The value of `#define name`, which may be another name.
 fn define(text: &str, name: &str, depth: u32) -> Option<u32> {
     let mut words = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
@@ -154,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_through_other_names() {
+    fn versions_are_resolved_through_other_names() {
         assert_eq!(define(NEW, "NV_TENSORRT_MAJOR", 4), Some(10));
         assert_eq!(define(OLD, "NV_TENSORRT_MINOR", 4), Some(5));
         assert_eq!(define("#define A B\n#define B A\n", "A", 4), None);
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_systems_folder_is_copied_without_what_is_not_tensorrts() {
+    fn only_tensorrts_headers_are_copied_from_a_systems_folder() {
         let system = folder(OLD);
         assert!(Headers::read(system.path()).is_err(), "without a parser");
         fs::write(system.path().join("NvOnnxParser.h"), "").unwrap();

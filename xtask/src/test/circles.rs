@@ -1,14 +1,16 @@
 //! Lint: the module graph has no circle.
 //!
-//! The rule, at every level of every crate: take the children of a module as nodes, each together with everything below it. One
-//! node uses another where its code names an item that lives there. The nodes must not form a circle. So neither two folders nor two
-//! files side by side need each other.
+//! The rule, at every level of every crate: take the children of a module as nodes, each together
+//! with everything below it. A node uses another if its code names an item of that one. The nodes
+//! must not form a circle, so that no two folders and no two files side by side depend on each
+//! other.
 //!
-//! A module's own file is the front of its folder: it composes its children, and they may use what it defines. Between a parent's
-//! file and its children, uses in both directions are therefore allowed.
+//! A module's own file is the front of its folder: it composes its children, and they may use what
+//! it defines. Between a parent's file and its children, uses in both directions are therefore
+//! allowed.
 //!
-//! A name that a module only imports or re-exports stands for the place it comes from: importing a sibling through the parent is a
-//! use of the sibling. Tests (`#[cfg(test)]`) are not checked, they use what they test.
+//! A name that a module only imports or re-exports counts as its original: importing a sibling
+//! through the parent is a use of the sibling. Tests (`#[cfg(test)]`) are not checked.
 
 mod graph;
 mod modules;
@@ -21,7 +23,7 @@ use modules::Modules;
 use serde::Deserialize;
 use std::path::PathBuf;
 
-/// What `cargo metadata` says of the workspace.
+/// The used part of the output of `cargo metadata`.
 #[derive(Deserialize)]
 struct Metadata {
     packages: Vec<Package>,
@@ -42,7 +44,7 @@ struct Target {
 /// Checks every library and program of the workspace.
 ///
 /// # Errors
-/// When there is a circle; the message names each with the lines that close it.
+/// If there is a circle; the message lists each with the lines that close it.
 pub(super) fn check(checkout: &Checkout) -> anyhow::Result<()> {
     let metadata = checkout
         .ask(
@@ -74,7 +76,7 @@ pub(super) fn check(checkout: &Checkout) -> anyhow::Result<()> {
             circles.join("\n")
         );
     }
-    println!("    {files} files, no circle");
+    println!("    {files} files, no circles");
     Ok(())
 }
 
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn siblings_that_meet_through_their_parent_are_a_circle() {
+    fn siblings_that_use_each_other_through_their_parent_are_a_circle() {
         let files = [
             ("lib.rs", "mod a;"),
             (

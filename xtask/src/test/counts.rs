@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How many tests passed, failed and were skipped.
+/// Numbers of passed, failed and skipped tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TestCounts {
     passed: u64,
@@ -11,7 +11,8 @@ pub(crate) struct TestCounts {
 }
 
 impl TestCounts {
-    /// Adds a line of output, e.g. `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; ..`; other lines are ignored.
+    /// Adds a line of output, e.g. `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured;
+    /// ..`; other lines are ignored.
     pub(crate) fn read(&mut self, line: &str) {
         let Some(counts) = line.trim().strip_prefix("test result: ") else {
             return;

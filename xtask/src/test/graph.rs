@@ -1,10 +1,11 @@
-//! Which crates a package may be built from.
+//! The dependencies that packages must not have.
 
 use crate::checkout::Checkout;
 use anyhow::{Context, bail};
 use std::collections::BTreeSet;
 
-/// Packages that must build without libtorch as long as the feature `train` is off: all but the trainer's own.
+/// Packages that must build without libtorch while the feature `train` is off: all except the
+/// trainer's own.
 const WITHOUT_LIBTORCH: [&str; 12] = [
     "flukewatch-common",
     "flukewatch-dataset",
@@ -30,10 +31,10 @@ const WITHOUT_INFERENCE: [&str; 5] = [
 const LIBTORCH: [&str; 2] = ["tch", "torch-sys"];
 const INFERENCE: [&str; 3] = ["flukewatch-inference", "tract-onnx", "tract-core"];
 
-/// Asks Cargo which crates each package is built from. Compiles nothing.
+/// Checks the dependencies of each package with `cargo tree`. Compiles nothing.
 ///
 /// # Errors
-/// When a package is built from a crate that it must do without.
+/// If a package has a forbidden dependency.
 pub(super) fn check(checkout: &Checkout) -> anyhow::Result<()> {
     for package in WITHOUT_LIBTORCH {
         let tree = checkout
@@ -61,7 +62,7 @@ pub(super) fn check(checkout: &Checkout) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Cargo lists a crate again for each that uses it, with a mark.
+/// Cargo lists a crate again for each dependent, with a mark.
 fn count(tree: &str) -> usize {
     let crates: BTreeSet<&str> = tree.lines().map(|l| l.trim_end_matches(" (*)")).collect();
     crates.len()

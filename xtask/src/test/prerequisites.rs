@@ -1,4 +1,5 @@
-//! Missing data and tools. Tests that are skipped for them count as passed, so they must be reported.
+//! Missing data and tools. Tests that are skipped for them count as passed, so they must be
+//! reported.
 
 use crate::checkout::Checkout;
 use crate::setup::{debian, mosquitto, onnx_runtime::ONNX_RUNTIME, tensorrt_rtx::TENSORRT_RTX};

@@ -147,7 +147,7 @@ fn the_output_of_a_merged_model_has_length_one() {
 }
 
 #[test]
-fn bundles_that_prepare_differently_are_refused_with_every_difference() {
+fn different_preparations_are_an_error_that_names_every_difference() {
     let one = bundle("one", 6, 1, &[View::Plain]);
     let other = with_model(
         "other",
@@ -169,7 +169,7 @@ fn bundles_that_prepare_differently_are_refused_with_every_difference() {
 }
 
 #[test]
-fn models_in_different_operator_sets_are_refused() {
+fn different_operator_sets_are_an_error() {
     let one = bundle("one", 6, 1, &[View::Plain]);
     let mut model = tract_onnx::pb::ModelProto::decode(one.model.as_slice()).unwrap();
     model.opset_import[0].version = 13;

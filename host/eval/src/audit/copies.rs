@@ -104,7 +104,7 @@ fn compare(
     })
 }
 
-/// Cosine of one photo's mirror image with the other photo: the two views change places.
+/// Cosine of one photo's mirror image with the other photo: the two views are swapped.
 fn mirrored_cosine(a: &Embedding, b: &Embedding, views: &[View]) -> Option<f32> {
     if views.len() != 2 || a.dimension() != b.dimension() {
         return None;

@@ -10,7 +10,7 @@ use flukewatch_dataset::LabelledPhoto;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// All findings.
+/// All findings of an audit, by kind.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AuditFindings {
     /// Number of readable photos.
@@ -19,7 +19,7 @@ pub struct AuditFindings {
     pub whales: usize,
     /// Photos that cannot be read.
     pub unreadable: Vec<Unreadable>,
-    /// Groups of copies.
+    /// Groups of near-duplicate photos.
     pub near_duplicates: Vec<NearDuplicates>,
     /// Pairs of whales with two photos or more that may be one whale.
     pub duplicate_identities: Vec<DuplicateIdentity>,
@@ -36,7 +36,7 @@ pub struct AuditFindings {
 pub struct PhotoRef {
     /// Name in the table.
     pub photo: String,
-    /// Its labelled whale.
+    /// Name of its labelled whale; `None` if unnamed.
     pub whale: Option<String>,
     /// Position among the readable photos.
     #[serde(skip)]
@@ -46,7 +46,7 @@ pub struct PhotoRef {
 /// Copies of one picture.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NearDuplicates {
-    /// Two or more.
+    /// The photos, two or more.
     pub photos: Vec<PhotoRef>,
     /// Whether all have the same label.
     pub labels_agree: bool,
@@ -59,7 +59,7 @@ pub struct NearDuplicates {
 /// Two identities that may be one whale.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DuplicateIdentity {
-    /// The two names.
+    /// Names of the two whales.
     pub whales: [String; 2],
     /// Similarity in [-1, 1].
     pub score: f32,
@@ -75,7 +75,7 @@ pub struct DuplicateIdentity {
 /// A photo with a suspect label.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Mislabelled {
-    /// The photo.
+    /// The photo with the suspect label.
     pub photo: PhotoRef,
     /// Whale that it looks like.
     pub looks_like: String,
@@ -87,7 +87,7 @@ pub struct Mislabelled {
     pub other_score: f32,
     /// Nearest photos that show the other whale.
     pub agreeing: usize,
-    /// Nearest photos considered.
+    /// Number of nearest photos considered.
     pub nearest: usize,
     /// Expected number of false findings that are as strong.
     pub expected_false: f64,
@@ -98,7 +98,7 @@ pub struct Mislabelled {
 }
 
 impl AuditFindings {
-    /// Number of findings.
+    /// Number of findings of all kinds.
     pub fn count(&self) -> usize {
         self.unreadable.len()
             + self.near_duplicates.len()

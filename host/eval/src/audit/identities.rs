@@ -2,8 +2,8 @@
 //!
 //! Whales with two photos or more are compared with each other by [`similarity`]; a pair counts if
 //! each is the most similar of the other. A whale with a single photo is compared with all.
-//! [`ImpostorTail`] says how high such a score is by chance; the two halves of a whale's photos how
-//! high it is within a whale.
+//! [`ImpostorTail`] estimates how high such a score is by chance; the two halves of a whale's
+//! photos how high it is within a whale.
 
 use crate::audit::impostor_tail::{ImpostorTail, benjamini_hochberg};
 use crate::audit::neighbourhood::{NamedPhotos, WhaleNeighbourhood, similarity};

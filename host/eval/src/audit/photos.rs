@@ -22,7 +22,7 @@ pub struct PhotoFeatures {
 pub struct Unreadable {
     /// Name in the table.
     pub photo: String,
-    /// What is wrong.
+    /// Why it cannot be read.
     pub reason: String,
 }
 
@@ -33,7 +33,7 @@ pub struct AuditPhotos {
     pub photos: Vec<LabelledPhoto>,
     /// Features of each readable photo.
     pub features: Vec<PhotoFeatures>,
-    /// The others.
+    /// Photos that cannot be read.
     pub unreadable: Vec<Unreadable>,
 }
 

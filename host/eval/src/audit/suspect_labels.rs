@@ -18,7 +18,7 @@ pub(super) struct SuspectLabel {
     pub(super) other: (f32, usize),
     /// Nearest photos that show that whale.
     pub(super) agreeing: usize,
-    /// Nearest photos considered.
+    /// Number of nearest photos considered.
     pub(super) nearest: usize,
     /// Expected number of false findings that are as strong.
     pub(super) expected_false: f64,

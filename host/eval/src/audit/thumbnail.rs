@@ -1,4 +1,4 @@
-//! The fluke of a photo in 64 x 32 grey pixels, to tell copies from similar photos.
+//! The fluke of a photo in 64 x 32 grey pixels, to distinguish copies from similar photos.
 
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_dataset::{DatasetError, LabelledPhoto};

@@ -160,11 +160,11 @@ fn the_whale_score_is_learned_from_other_whales() {
         best_weight: 0.25,
         top_k: 3,
     };
-    let trials = |tells: bool| {
+    let trials = |informative: bool| {
         let mut trial = Trial::default();
         trial.queries.extend((0..80).map(|i| {
             let right = i % 2 == 0;
-            let score = match (tells, right) {
+            let score = match (informative, right) {
                 (false, _) => 0.5,
                 (true, true) => 0.9,
                 (true, false) => 0.1,

@@ -50,7 +50,7 @@ pub struct DetectorEvaluation {
     pub hours: f64,
     /// Frame rate of the videos.
     pub frames_per_second: f32,
-    /// Seed.
+    /// Seed of seas, positions and drawn flukes.
     pub seed: u64,
     /// Median time per frame of open sea including preparation, on one core.
     pub milliseconds_per_frame: f64,
@@ -65,7 +65,7 @@ pub struct DetectorEvaluation {
 /// Average precision on one kind of image.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImagePrecision {
-    /// Kind of image.
+    /// Kind of image, as in the report.
     pub kind: &'static str,
     /// Number of images.
     pub images: usize,
@@ -89,7 +89,7 @@ pub struct ThresholdResult {
 /// Recall on one kind of image.
 #[derive(Clone, Debug, Serialize)]
 pub struct ImageRecall {
-    /// Kind of image.
+    /// Kind of image, as in the report.
     pub kind: &'static str,
     /// Recall over all flukes; `None` without flukes.
     pub recall: Option<f64>,
@@ -100,7 +100,7 @@ pub struct ImageRecall {
 /// Encounters in one kind of video.
 #[derive(Clone, Debug, Serialize)]
 pub struct VideoEncounters {
-    /// Kind of flukes.
+    /// Kind of flukes, as in the report.
     pub kind: &'static str,
     /// Number of encounters.
     pub encounters: usize,

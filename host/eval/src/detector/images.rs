@@ -14,7 +14,7 @@ use image::RgbImage;
 
 /// Widths of flukes in images, in pixels of a frame 1,920 wide.
 const WIDTHS: (f32, f32) = (24.0, 700.0);
-/// Narrowest fluke in videos: what a boat makes a sighting of.
+/// Narrowest fluke in videos: the smallest that a boat reports.
 pub(super) const MIN_VIDEO_FLUKE_WIDTH: f32 = 72.0;
 /// Widest fluke in videos.
 pub(super) const MAX_VIDEO_FLUKE_WIDTH: f32 = 700.0;

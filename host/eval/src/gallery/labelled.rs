@@ -16,7 +16,7 @@ pub struct PhotoLabel {
     pub whale: Option<String>,
     /// Day of capture, if known.
     pub date: Option<Date>,
-    /// Encounter, if known.
+    /// Name of the encounter, if known.
     pub encounter: Option<String>,
 }
 
@@ -37,11 +37,11 @@ pub enum LabelledError {
     /// Not one row per photo.
     #[error("expected {photos} embeddings of {dimension} values, found {values} values")]
     Shape {
-        /// Values found.
+        /// Number of values given.
         values: usize,
         /// Number of labels.
         photos: usize,
-        /// Values per embedding.
+        /// Number of values per embedding.
         dimension: usize,
     },
     /// A row that is not an embedding.

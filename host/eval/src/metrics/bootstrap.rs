@@ -9,9 +9,9 @@ use serde::Serialize;
 /// The central 95 % of the resamples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// Lower end.
+    /// Lower bound.
     pub low: f64,
-    /// Upper end.
+    /// Upper bound.
     pub high: f64,
 }
 
@@ -58,7 +58,8 @@ impl Bootstrap {
             .collect()
     }
 
-    /// Intervals of means over photos: `values` holds the whale of each photo and what is averaged.
+    /// Intervals of means over photos: `values` holds the whale of each photo and the value to
+    /// average.
     pub fn means<const K: usize>(
         &self,
         whales: usize,

@@ -1,9 +1,9 @@
 //! MAP@5 of the humpback contests: up to five guesses a photo, best first, with `new_whale` among
 //! them for a whale that is not enrolled.
 //!
-//! `new_whale` stands behind the whales whose score reaches a threshold and before all others.
+//! `new_whale` ranks after the whales whose score reaches a threshold and before all others.
 
-/// Guesses per photo.
+/// Maximum number of guesses per photo.
 pub const GUESSES: usize = 5;
 
 /// Position of `new_whale` from 0, in a ranking with these scores, highest first; may be beyond the
@@ -12,8 +12,8 @@ pub fn new_whale_position(scores: impl IntoIterator<Item = f32>, threshold: f32)
     scores.into_iter().take_while(|s| *s >= threshold).count()
 }
 
-/// What a photo adds to MAP@5: 1 / rank of the right answer at this position from 0, nothing if it
-/// is not among the guesses.
+/// A photo's contribution to MAP@5: 1 / rank of the right answer at this position from 0, nothing
+/// if it is not among the guesses.
 pub fn precision(position: Option<usize>) -> f64 {
     match position {
         Some(position) if position < GUESSES => 1.0 / (position + 1) as f64,

@@ -14,7 +14,7 @@ pub struct ReliabilityBin {
     pub fraction_correct: f64,
 }
 
-/// Number of bins.
+/// Number of bins of equal width.
 pub const BINS: usize = 10;
 
 /// Bins predictions: the probability, and whether it was right.

@@ -32,7 +32,7 @@ pub struct EncounterResult {
 pub enum EncounterKey {
     /// Column `encounter` of the table.
     Encounter,
-    /// Whale and day.
+    /// By whale and day, if there are no names of encounters.
     WhaleAndDay,
 }
 
@@ -41,7 +41,7 @@ struct EncounterScores {
     sums: Vec<f64>,
 }
 
-/// Runs the protocol.
+/// Evaluates retrieval across encounters.
 ///
 /// # Errors
 /// If the table does not identify encounters, or no whale has two.

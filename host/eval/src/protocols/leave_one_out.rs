@@ -130,8 +130,8 @@ mod tests {
             s.impostor.len() == 3 && near(&s.impostor, &[0.0, 0.866_025_4, 0.866_025_4]),
             "{s:?}"
         );
-        // The photo at 0 degrees finds its own whale, the one at 60 degrees finds B; nobody else is
-        // ever right.
+        // The photo at 0 degrees finds its own whale, the one at 60 degrees finds B; no other whale
+        // is ever right.
         let right: Vec<bool> = s.rankings.iter().map(|(_, right)| *right).collect();
         assert_eq!(right, [true, false, false, false, false]);
         assert!((s.rankings[0].0.top_margin - 0.5).abs() < 1e-6);

@@ -26,7 +26,7 @@ use trial::{Query, Trial, TrialOptions};
 /// Settings of the protocol.
 #[derive(Clone, Debug)]
 pub struct OpenSetOptions {
-    /// Number of trials.
+    /// Number of random trials.
     pub trials: usize,
     /// Seed of the trials.
     pub seed: u64,
@@ -46,7 +46,7 @@ pub struct Histogram {
 /// Results of the protocol, averaged over the trials.
 #[derive(Clone, Debug, Serialize)]
 pub struct OpenSetResult {
-    /// Number of trials.
+    /// Number of random trials.
     pub trials: usize,
     /// Whales enrolled in each trial.
     pub enrolled_whales: usize,
@@ -66,7 +66,7 @@ pub struct OpenSetResult {
     pub map_at_5_with_new_whale: Metric,
     /// That threshold, averaged over the trials.
     pub new_whale_threshold: f64,
-    /// The bundle's rule.
+    /// Metrics of the bundle's rule.
     pub rule_of_bundle: Option<RuleMetrics>,
     /// The rule that `flukewatch enroll` fits on the enrolled half; `None` with too few photos.
     pub rule_of_enrolment: Option<RuleMetrics>,
@@ -136,7 +136,7 @@ impl TrialMetrics {
 
 const CURVE_STEPS: usize = 100;
 
-/// Runs the protocol.
+/// Evaluates open-set identification.
 ///
 /// # Errors
 /// If there are too few whales to enrol some, find one again and leave others out.

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub struct QueryResult {
     /// Position of the query.
     pub photo: usize,
-    /// Its whale.
+    /// Number of the query's whale.
     pub whale: usize,
     /// Other photos of this whale in the gallery.
     pub others: usize,
@@ -101,11 +101,11 @@ pub struct OtherPhotosGroup {
 pub struct RankedQuery {
     /// Name of the photo.
     pub photo: String,
-    /// Its whale.
+    /// Name of the query's whale.
     pub whale: String,
     /// Rank of its whale.
     pub rank: usize,
-    /// The top-1 whale.
+    /// Name of the top-1 whale.
     pub first: String,
     /// Score of the top-1 whale.
     pub score: f32,
@@ -132,7 +132,7 @@ pub struct RetrievalResult {
     pub map_at_r_interval: Option<Interval>,
     /// Metrics by the number of other photos of the whale.
     pub by_other_photos: Vec<OtherPhotosGroup>,
-    /// Every query.
+    /// The ranks of every query.
     pub ranks: Vec<RankedQuery>,
     /// Every query with its candidates, for the report.
     #[serde(skip)]

@@ -44,7 +44,7 @@ const GAPS: [(&str, RangeInclusive<i32>); 6] = [
     ("over 5 years", 1827..=i32::MAX),
 ];
 
-/// Runs the protocol.
+/// Evaluates retrieval among photos of earlier days.
 ///
 /// # Errors
 /// If no photo has a date, or no whale was photographed on two days.

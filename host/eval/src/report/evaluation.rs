@@ -32,7 +32,7 @@ pub struct EvaluationReport<'a> {
     pub data: &'a str,
     /// The photos, in the order of `photos`.
     pub dataset: &'a Dataset,
-    /// Their embeddings.
+    /// Embeddings of the photos.
     pub photos: &'a LabelledEmbeddings,
     /// Results of the protocols.
     pub results: &'a EvaluationResults,
@@ -71,7 +71,7 @@ struct Page<'a> {
     run: Option<RunSection>,
 }
 
-/// Writes the report.
+/// Writes the report as an HTML page.
 ///
 /// # Errors
 /// If the files of the run cannot be read or the report cannot be written. A photo that cannot be

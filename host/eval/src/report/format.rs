@@ -4,7 +4,7 @@ use crate::metrics::bootstrap::Interval;
 
 const NOT_A_NUMBER: &str = "–";
 
-/// Three decimals.
+/// A number with three decimals.
 pub(super) fn number(value: f64) -> String {
     if value.is_finite() {
         format!("{value:.3}")

@@ -1,5 +1,5 @@
 //! The file: a CSV `Image,Id` with up to five whales per photo, best first, separated by spaces;
-//! `new_whale` stands for a whale that is not enrolled.
+//! `new_whale` means a whale that is not enrolled.
 
 use crate::metrics::map_at_5::{GUESSES, precision};
 use flukewatch_common::atomic_file::write_atomically;
@@ -12,33 +12,33 @@ pub enum SubmissionError {
     /// The file cannot be read or written.
     #[error("{path}: {source}")]
     File {
-        /// The submission.
+        /// Path of the submission.
         path: PathBuf,
         /// What the system reports.
         source: std::io::Error,
     },
-    /// A wrong header.
+    /// The header is not `Image,Id`.
     #[error("{path}:1: header '{found}'; expected Image,Id")]
     Header {
-        /// The submission.
+        /// Path of the submission.
         path: PathBuf,
-        /// The header found.
+        /// The first line of the file.
         found: String,
     },
-    /// An invalid line.
+    /// A line is invalid.
     #[error("{path}:{line}: {reason}")]
     Line {
-        /// The submission.
+        /// Path of the submission.
         path: PathBuf,
-        /// Line from 1.
+        /// Line number, from 1.
         line: u64,
-        /// What is wrong.
+        /// What is wrong with the line.
         reason: String,
     },
     /// Photos of the solution without a line.
     #[error("{path} lacks {count} photos of the solution, e.g. {first}")]
     Missing {
-        /// The submission.
+        /// Path of the submission.
         path: PathBuf,
         /// Number of missing photos.
         count: usize,
@@ -48,9 +48,9 @@ pub enum SubmissionError {
     /// A row that the format cannot hold.
     #[error("{path}: {reason}; nothing was written")]
     Row {
-        /// The submission.
+        /// Path of the submission.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the answers.
         reason: String,
     },
 }

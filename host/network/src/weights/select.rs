@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// How the tensors of a file differ from the network's parameters.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub struct Difference {
-    /// The file.
+    /// Path of the weights.
     pub path: PathBuf,
     /// The first parameter that differs, by the name in the file.
     pub name: String,
@@ -17,7 +17,7 @@ pub struct Difference {
     pub expected: Vec<usize>,
     /// How the first parameter differs.
     pub how: How,
-    /// Parameters that differ.
+    /// Number of parameters that differ.
     pub count: usize,
     /// Parameters of the network.
     pub of: usize,

@@ -51,13 +51,13 @@ pub(super) enum Kind {
 }
 
 pub(super) struct Folded {
-    /// In the order of computation; the output of the last, normalised to length 1, is the
+    /// In the order of computation; the output of the last one, normalised to length 1, is the
     /// embedding.
     pub(super) steps: Vec<Step>,
     /// `[C, H, W]` of the image.
     pub(super) input: [usize; 3],
     pub(super) dimension: usize,
-    /// As [`flukewatch_network::Network::slices`].
+    /// See [`flukewatch_network::Network::slices`].
     pub(super) slices: usize,
 }
 

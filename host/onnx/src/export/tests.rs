@@ -14,7 +14,7 @@ fn network(backbone: Backbone) -> Network {
     Network::new(backbone, 1, &head)
 }
 
-/// Weights that differ from channel to channel.
+/// Weights that differ between channels.
 fn weights(network: &Network) -> Weights {
     let parameters = network.parameters().into_iter();
     parameters
@@ -46,7 +46,7 @@ fn int8(network: &Network, weights: &Weights) -> GraphProto {
     ModelProto::decode(model.as_slice()).unwrap().graph.unwrap()
 }
 
-/// In a network with hard-swish and squeeze-and-excitation.
+/// Tests a network with hard-swish and squeeze-and-excitation.
 #[test]
 fn convolutions_and_skips_are_quantised_and_nothing_else() {
     let network = network(Backbone::MobilenetV3Large);

@@ -1,4 +1,4 @@
-//! An ONNX graph with the maker and the readers of each tensor.
+//! An ONNX graph with the producer and the readers of each tensor.
 
 use std::collections::HashMap;
 use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
@@ -50,7 +50,7 @@ impl<'a> Graph<'a> {
         self.readers.get(tensor).map_or(&[], Vec::as_slice)
     }
 
-    /// The node that makes input `index` of `node`, if it is of this operator.
+    /// The node that produces input `index` of `node`, if it has this operator.
     pub(super) fn made_by(
         &self,
         node: &NodeProto,

@@ -62,7 +62,7 @@ const NOT_IN_10: [&str; 5] = [
 ];
 
 impl Target {
-    /// Every target.
+    /// Every target, in order of declaration.
     pub const ALL: [Self; 3] = [Self::Tensorrt8, Self::Tensorrt10, Self::Tract];
 
     /// The name on the command line and in JSON.

@@ -39,7 +39,7 @@ fn found(model: &ModelProto, target: Target) -> Vec<Finding> {
     lint(&model.encode_to_vec(), target)
 }
 
-/// The only finding.
+/// The only finding of the lint.
 fn only(model: &ModelProto, target: Target) -> Finding {
     let mut all = found(model, target);
     assert_eq!(all.len(), 1, "{all:#?}");
@@ -91,7 +91,7 @@ fn an_unsupported_operator_set_is_refused() {
 }
 
 #[test]
-fn an_open_batch_costs() {
+fn an_open_batch_is_costly() {
     let mut model = exported();
     let input = &mut graph(&mut model).input[0];
     let Some(type_proto::Value::TensorType(tensor)) = &mut input.r#type.as_mut().unwrap().value
@@ -194,7 +194,7 @@ fn a_scale_of_zero_is_refused_everywhere() {
 }
 
 #[test]
-fn half_a_quantised_layer_costs() {
+fn a_half_quantised_layer_is_costly() {
     let mut model = exported();
     let g = graph(&mut model);
     let at = quantised_conv(g);
@@ -215,7 +215,7 @@ fn half_a_quantised_layer_costs() {
 }
 
 #[test]
-fn a_skip_left_in_float_costs() {
+fn a_skip_in_float_is_costly() {
     let mut model = exported();
     let g = graph(&mut model);
     let sum = g
@@ -233,7 +233,7 @@ fn a_skip_left_in_float_costs() {
 }
 
 #[test]
-fn quantising_before_the_activation_costs() {
+fn quantising_before_the_activation_is_costly() {
     let mut model = exported();
     let g = graph(&mut model);
     let at = quantised_conv(g);
@@ -292,7 +292,7 @@ fn a_model_that_tract_cannot_load_is_refused() {
     let mut model = exported();
     let g = graph(&mut model);
     let at = g.node.iter().position(|n| n.op_type == "Clip").unwrap();
-    g.node[at].input[0] = "nobody made this".into();
+    g.node[at].input[0] = "missing".into();
     let finding = only(&model, Target::Tract);
     assert_eq!(finding.node, "model");
 }

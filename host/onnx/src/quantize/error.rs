@@ -1,11 +1,11 @@
-//! Why a model cannot be quantised.
+//! Errors of quantisation.
 
 use crate::proto::read::name_of;
 use flukewatch_inference::engine::EngineError;
 use std::path::PathBuf;
 use tract_onnx::pb::NodeProto;
 
-/// Why an image cannot be used.
+/// The error of an image that cannot be used.
 pub type ImageError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a model cannot be quantised.
@@ -22,7 +22,7 @@ pub enum QuantizeError {
     Node {
         /// The name of the node or of its output.
         node: String,
-        /// The operator.
+        /// The node's operator.
         operator: String,
         /// What is wrong and what to do.
         why: String,
@@ -30,17 +30,17 @@ pub enum QuantizeError {
     /// External weights cannot be read.
     #[error("the weights '{tensor}' cannot be read from {path}: {why}")]
     Weights {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// Their file.
+        /// Path of its file.
         path: PathBuf,
-        /// The cause.
+        /// Why it cannot be read.
         why: String,
     },
     /// No layer has this name.
     #[error("unknown layer '{name}'{}", near.as_ref().map(|n| format!("; did you mean '{n}'?")).unwrap_or_default())]
     NoLayer {
-        /// The name.
+        /// The given name.
         name: String,
         /// A layer with a similar name.
         near: Option<String>,
@@ -50,7 +50,7 @@ pub enum QuantizeError {
         "the tensor '{tensor}' is not finite on one of the photos; check that mean and standard deviation are those of the model's training"
     )]
     NotFinite {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
     },
     /// There is nothing to measure ranges on.

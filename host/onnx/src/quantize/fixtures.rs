@@ -43,8 +43,8 @@ pub(crate) fn drawn(count: usize, seed: usize) -> Vec<f32> {
         .collect()
 }
 
-/// A convolution `name` from `input` to a tensor of its own name, with weights `{name}_w` and, if
-/// there are any, `{name}_b`.
+/// A convolution `name` from `input` to a tensor of the same name, with weights `{name}_w` and, if
+/// it has a bias, `{name}_b`.
 pub(crate) fn conv(
     name: &str,
     input: &str,
@@ -83,9 +83,8 @@ pub(crate) fn drawn_images(shape: [usize; 3], count: usize) -> Vec<Array3<f32>> 
         .collect()
 }
 
-/// What torchvision writes of a ResNet: convolutions without bias, BatchNormalization, Relu, a
-/// residual sum whose skip has a convolution of its own and one whose skip has none, mean over the
-/// image, matrix.
+/// A ResNet as torchvision exports it: convolutions without bias, BatchNormalization, Relu, a
+/// residual sum with a convolution on the skip and one without, mean over the image, matrix.
 pub(crate) fn residual() -> ModelProto {
     let mut nodes = vec![];
     let mut constants = vec![];
@@ -167,9 +166,9 @@ pub(crate) fn residual() -> ModelProto {
     model([3, 8, 8], 5, ordered, constants)
 }
 
-/// What torchvision and timm write of a MobileNet: a Clip with bounds from Constant nodes,
-/// depthwise convolutions, squeeze-and-excitation with HardSigmoid, HardSwish, a residual sum, the
-/// mean by ReduceMean, and a MatMul with its bias apart.
+/// A MobileNet as torchvision and timm export it: a Clip with bounds from Constant nodes, depthwise
+/// convolutions, squeeze-and-excitation with HardSigmoid, HardSwish, a residual sum, the mean by
+/// ReduceMean, and a MatMul with a separate bias.
 pub(crate) fn inverted_residual() -> ModelProto {
     let scalar = |name: &str, value: f32| {
         node(

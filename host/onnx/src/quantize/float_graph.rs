@@ -1,4 +1,4 @@
-//! A float model as layers whose weights can change; writes it in float, or with chosen layers in
+//! A float model with layers whose weights can change; writes it in float, or with chosen layers in
 //! int8.
 
 use super::QuantizeError;
@@ -48,7 +48,7 @@ impl FloatGraph {
     /// Reads an ONNX file; external weights are read from the folder `beside`.
     ///
     /// # Errors
-    /// Naming what cannot be quantised, or why tract cannot run the model.
+    /// Names what cannot be quantised, or why tract cannot run the model.
     pub fn of(file: &[u8], beside: Option<&Path>) -> Result<Self, QuantizeError> {
         let mut graph = read(file, beside)?;
         let norms = fold_norms(&mut graph)?;
@@ -98,7 +98,7 @@ impl FloatGraph {
         &self.layers
     }
 
-    /// What became of the model's batch norms.
+    /// The folded and the remaining batch norms.
     pub fn norms(&self) -> &FoldedNorms {
         &self.norms
     }

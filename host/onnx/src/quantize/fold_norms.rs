@@ -8,10 +8,10 @@ use flukewatch_network::ChannelAffine;
 use std::collections::HashSet;
 use tract_onnx::pb::{GraphProto, NodeProto};
 
-/// What became of the batch norms of a model.
+/// The result of folding the batch norms of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoldedNorms {
-    /// The number folded into the layer before them.
+    /// Number of batch norms folded into the layer before them.
     pub folded: usize,
     /// The names of those that remain, in float: the tensor before them has other readers, or is
     /// not a layer's.
@@ -22,7 +22,7 @@ pub struct FoldedNorms {
 /// exporters write it) with constant weights.
 ///
 /// # Errors
-/// For one in training mode, or whose statistics are not constants.
+/// If one is in training mode, or its statistics are not constants.
 pub(super) fn fold_norms(graph: &mut GraphProto) -> Result<FoldedNorms, QuantizeError> {
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut found = FoldedNorms::default();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_norm_in_training_mode_is_refused() {
+    fn a_norm_in_training_mode_is_an_error() {
         let mut g = graph(vec![]);
         g.node[1].output.push("running mean".into());
         let error = fold_norms(&mut g).unwrap_err().to_string();

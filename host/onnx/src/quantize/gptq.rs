@@ -47,10 +47,10 @@ pub struct GptqLayer {
 
 /// Rounds the weights of `layers` in place and corrects their biases. Takes two passes over the
 /// images per layer; `tick` is called after each image of each pass. A layer with an unsupported
-/// kernel or padding stays as it is, to be rounded to the nearest.
+/// kernel or padding is skipped; its weights are rounded to the nearest.
 ///
 /// # Errors
-/// When a model does not run or an image cannot be used.
+/// If a model does not run or an image cannot be used.
 pub fn gptq(
     graph: &mut FloatGraph,
     ranges: &Ranges,
@@ -148,11 +148,11 @@ fn inputs_of(
 struct Group {
     /// `[rows, width]`: codes times scales.
     weights: Vec<f32>,
-    /// `[rows]`
+    /// Scale of each row, `[rows]`.
     scales: Vec<f32>,
-    /// `[rows]`
+    /// Correction of each row's bias, `[rows]`.
     bias_corrections: Vec<f64>,
-    /// Of the outputs, summed over rows.
+    /// Variance of the outputs, summed over rows.
     variance: f64,
     /// Squared error of rounding to the nearest.
     nearest: f64,

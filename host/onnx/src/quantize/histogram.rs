@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn two_halves_make_the_whole() {
+    fn merged_halves_equal_the_whole() {
         let (one, other) = ([0.5, -2.0, 0.1], [4.0, 0.0]);
         let mut whole = histogram(&[0.5, -2.0, 0.1, 4.0, 0.0], 1.0);
         let mut halves = [Histogram::default(), Histogram::default()];

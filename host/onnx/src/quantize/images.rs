@@ -14,7 +14,7 @@ pub trait Images: Sync {
     /// An image by its index, `[C, H, W] f32`, normalised.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     fn image(&self, at: usize) -> Result<Array3<f32>, ImageError>;
 }
 
@@ -28,7 +28,7 @@ impl Images for [Array3<f32>] {
     }
 }
 
-/// What `work` returns for each image and its index, in order, on all cores.
+/// The results of `work` for each image and its index, in order, computed on all cores.
 pub(super) fn each<T: Send>(
     images: &(impl Images + ?Sized),
     tick: Tick<'_>,

@@ -1,4 +1,4 @@
-//! What is quantised in a graph: its convolutions and matrix products, and the skips of its
+//! The quantised parts of a graph: its convolutions and matrix products, and the skips of its
 //! residual sums.
 
 use super::QuantizeError;
@@ -63,7 +63,7 @@ pub(super) type Shapes = HashMap<String, Vec<usize>>;
 /// becomes the bias.
 ///
 /// # Errors
-/// For constant weights that are not 32-bit floats.
+/// If constant weights are not 32-bit floats.
 pub(super) fn take(graph: &mut GraphProto, shapes: &Shapes) -> Result<Vec<Layer>, QuantizeError> {
     matmul_to_gemm(graph, shapes);
     let constants = by_name(graph);

@@ -1,4 +1,5 @@
-//! The inner tensors of a model on one image at a time: they become its outputs, and tract runs it.
+//! Reads the inner tensors of a model on one image at a time: they become its outputs, and tract
+//! runs it.
 
 use crate::proto::build::node;
 use ndarray::Array3;

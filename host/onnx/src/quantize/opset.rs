@@ -1,5 +1,5 @@
 //! Converts other operator sets to opset 17: forms that changed are rewritten, those without an
-//! equivalent are refused by name.
+//! equivalent are errors that name the node.
 
 use super::QuantizeError;
 use crate::proto::build::{OPSET, integers64};
@@ -97,7 +97,8 @@ const KNOWN: [&str; 78] = [
 /// Converts a graph whose constants are initialisers from operator set `from` to 17.
 ///
 /// # Errors
-/// For an unsupported operator set, or naming the first node without an equivalent in opset 17.
+/// For an unsupported operator set, or a node without an equivalent in opset 17; names the first
+/// one.
 pub(super) fn to_17(graph: &mut GraphProto, from: i64) -> Result<(), QuantizeError> {
     if !READ.contains(&from) {
         return Err(QuantizeError::Unsupported(format!(
@@ -128,21 +129,21 @@ pub(super) fn to_17(graph: &mut GraphProto, from: i64) -> Result<(), QuantizeErr
     Ok(())
 }
 
-/// From opset 18 or later.
+/// Converts a node from opset 18 or later.
 fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<(), QuantizeError> {
-    let refused = |node: &NodeProto, why: &str| Err(QuantizeError::at(node, why));
+    let unsupported = |node: &NodeProto, why: &str| Err(QuantizeError::at(node, why));
     let given = |node: &NodeProto, i: usize| node.input.get(i).is_some_and(|n| !n.is_empty());
     match node.op_type.as_str() {
-        // The only one whose axes are an input in opset 17.
+        // The only operator whose axes are an input in opset 17.
         "ReduceSum" => {}
         operator if operator.starts_with("Reduce") => {
             if given(node, 1) {
                 let Some(axes) = constants.get(&node.input[1]) else {
-                    return refused(node, "its axes are not a constant, as opset 17 requires");
+                    return unsupported(node, "its axes are not a constant, as opset 17 requires");
                 };
                 node.attribute.push(list("axes", axes));
             } else if integer_or(node, "noop_with_empty_axes", 0) != 0 {
-                return refused(
+                return unsupported(
                     node,
                     "it does nothing without axes, which opset 17 cannot express",
                 );
@@ -151,16 +152,16 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
             node.attribute.retain(|a| a.name != "noop_with_empty_axes");
         }
         "Pad" if given(node, 3) => {
-            return refused(
+            return unsupported(
                 node,
                 "it pads chosen axes only, which opset 17 cannot express",
             );
         }
         "Pad" if text(node, "mode") == "wrap" => {
-            return refused(node, "it wraps around, which opset 17 cannot express");
+            return unsupported(node, "it wraps around, which opset 17 cannot express");
         }
         "Split" if !given(node, 1) => {
-            return refused(
+            return unsupported(
                 node,
                 "it splits into a number of parts; opset 17 requires their sizes",
             );
@@ -174,7 +175,7 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
                         || !matches!(a.s.as_slice(), b"" | b"stretch"))
             };
             if node.attribute.iter().any(says) {
-                return refused(
+                return unsupported(
                     node,
                     "it resizes in a way that opset 17 cannot express (antialias, axes or keep_aspect_ratio_policy)",
                 );
@@ -184,7 +185,7 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
         "AveragePool" => {
             let wide = |a: &AttributeProto| a.name == "dilations" && a.ints.iter().any(|&d| d != 1);
             if node.attribute.iter().any(wide) {
-                return refused(node, "it is dilated, which opset 17 cannot express");
+                return unsupported(node, "it is dilated, which opset 17 cannot express");
             }
             node.attribute.retain(|a| a.name != "dilations");
         }
@@ -196,7 +197,7 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
     Ok(())
 }
 
-/// From opset 11 or 12.
+/// Converts a node from opset 11 or 12.
 fn raise(
     node: &mut NodeProto,
     made: &mut Vec<tract_onnx::pb::TensorProto>,
@@ -251,7 +252,7 @@ mod tests {
         }
     }
 
-    fn refused(node: NodeProto, from: i64) -> String {
+    fn error(node: NodeProto, from: i64) -> String {
         to_17(&mut graph(vec![node]), from).unwrap_err().to_string()
     }
 
@@ -290,22 +291,22 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_equivalent_in_17_is_refused() {
+    fn nodes_without_an_equivalent_in_17_are_errors() {
         let axes = node("ReduceMax", "top", &["x", "run time"], "y", vec![]);
-        assert!(refused(axes, 20).contains("'top' (ReduceMax)"));
+        assert!(error(axes, 20).contains("'top' (ReduceMax)"));
         let split = node("Split", "cut", &["x"], "y", vec![integer("num_outputs", 2)]);
-        assert!(refused(split, 18).contains("'cut' (Split)"));
+        assert!(error(split, 18).contains("'cut' (Split)"));
         let softmax = node("Softmax", "soft", &["x"], "y", vec![]);
-        assert!(refused(softmax, 12).contains("'soft' (Softmax)"));
+        assert!(error(softmax, 12).contains("'soft' (Softmax)"));
         let antialias = node("Resize", "size", &["x"], "y", vec![integer("antialias", 1)]);
-        assert!(refused(antialias, 18).contains("'size' (Resize)"));
+        assert!(error(antialias, 18).contains("'size' (Resize)"));
         let pad = node("Pad", "pad", &["x", "p", "", "axes"], "y", vec![]);
-        assert!(refused(pad, 18).contains("'pad' (Pad)"));
+        assert!(error(pad, 18).contains("'pad' (Pad)"));
         let gelu = node("Gelu", "gelu", &["x"], "y", vec![]);
-        assert!(refused(gelu, 20).contains("'gelu' (Gelu)"));
+        assert!(error(gelu, 20).contains("'gelu' (Gelu)"));
         let relu = || node("Relu", "r", &["x"], "y", vec![]);
         for from in [10, 25] {
-            assert!(refused(relu(), from).contains(&format!("operator set {from}")));
+            assert!(error(relu(), from).contains(&format!("operator set {from}")));
         }
         to_17(&mut graph(vec![relu()]), 24).unwrap();
     }

@@ -7,12 +7,11 @@ use super::images::{Images, Tick};
 use super::observe::{Observed, numbers};
 use rayon::prelude::*;
 
-/// The largest value among the first so many images, times the headroom, is how far the histograms
-/// reach.
+/// The histograms cover the largest value among this many first images, times the headroom.
 const REACH_IMAGES: usize = 32;
 const HEADROOM: f32 = 1.2;
 
-/// How often [`ranges`] calls `tick` for so many images.
+/// Number of calls of `tick` by [`ranges`] for this many images.
 pub fn range_ticks(images: usize) -> usize {
     images + images.min(REACH_IMAGES)
 }
@@ -21,7 +20,7 @@ pub fn range_ticks(images: usize) -> usize {
 /// Memory grows with the number of tensors and of cores, not of images.
 ///
 /// # Errors
-/// When there is no image, an image cannot be used, or a tensor is not finite on one.
+/// If there are no images, an image cannot be used, or a tensor is not finite on one.
 pub fn ranges(
     graph: &FloatGraph,
     images: &(impl Images + ?Sized),
@@ -62,8 +61,8 @@ pub fn ranges(
         .collect())
 }
 
-/// Shows the first `count` images to histograms that begin as `start`; each core has its own, which
-/// are then merged.
+/// Adds the first `count` images to histograms initialised with `start`; each core has its own,
+/// which are then merged.
 fn pass(
     observed: &Observed,
     images: &(impl Images + ?Sized),
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_image_and_values_that_are_not_finite_are_refused() {
+    fn no_images_and_values_that_are_not_finite_are_errors() {
         let graph = mean_of_relu(3.0);
         let run = |values: &[f32]| ranges(&graph, images(values).as_slice(), &|| {}).unwrap_err();
         assert!(matches!(run(&[]), QuantizeError::NoImages));

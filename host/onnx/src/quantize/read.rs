@@ -1,4 +1,4 @@
-//! Reads a float model: checked, in one file, for one image at a time, in opset 17.
+//! Reads and checks a float model: in one file, for one image at a time, in opset 17.
 
 use super::QuantizeError;
 use super::{opset, simplify};
@@ -35,7 +35,7 @@ const ENDINGS: [&str; 7] = [
 /// are read from the folder `beside`. The graph has no Constant, Identity or Dropout.
 ///
 /// # Errors
-/// Naming the node, input or file that is unsupported.
+/// If a node, an input or a file is unsupported; names it.
 pub(super) fn read(bytes: &[u8], beside: Option<&Path>) -> Result<GraphProto, QuantizeError> {
     let unsupported = |why: &str| Err(QuantizeError::Unsupported(why.into()));
     let model = ModelProto::decode(bytes).map_err(|e| QuantizeError::NotOnnx(e.to_string()))?;
@@ -71,22 +71,22 @@ pub(super) fn read(bytes: &[u8], beside: Option<&Path>) -> Result<GraphProto, Qu
 
 fn check_nodes(graph: &GraphProto) -> Result<(), QuantizeError> {
     for node in &graph.node {
-        let refused = |why: &str| Err(QuantizeError::at(node, why));
+        let at_node = |why: &str| Err(QuantizeError::at(node, why));
         if !["", "ai.onnx"].contains(&node.domain.as_str()) {
-            return refused(&format!(
+            return at_node(&format!(
                 "the domain '{}' is not standard ONNX",
                 node.domain
             ));
         }
         if QUANTISED.contains(&node.op_type.as_str()) {
-            return refused("the model is already quantised; start from the float model");
+            return at_node("the model is already quantised; start from the float model");
         }
         if node
             .attribute
             .iter()
             .any(|a| a.g.is_some() || !a.graphs.is_empty())
         {
-            return refused(
+            return at_node(
                 "it contains a subgraph (If, Loop or Scan); export the model without control flow",
             );
         }
@@ -159,7 +159,7 @@ fn read_external(tensor: &mut TensorProto, beside: Option<&Path>) -> Result<(), 
     // Only a plain name: a model must not make us read arbitrary files.
     let plain = Path::new(&place).file_name().and_then(|n| n.to_str()) == Some(place.as_str());
     let Some(folder) = beside.filter(|_| plain) else {
-        let why = "external weights must be in a file beside the model";
+        let why = "external weights must be in a file next to the model";
         return Err(error(place.into(), why));
     };
     let path = folder.join(&place);

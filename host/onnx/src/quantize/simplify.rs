@@ -9,7 +9,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 /// Turns Constant nodes into initialisers and removes Identity and Dropout.
 ///
 /// # Errors
-/// For a Constant of an unsupported kind, and a Dropout whose mask is read.
+/// If a Constant has an unsupported kind, or the mask of a Dropout is read.
 pub fn inline(graph: &mut GraphProto) -> Result<(), QuantizeError> {
     let read: HashSet<String> = graph.node.iter().flat_map(|n| n.input.clone()).collect();
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_reads_is_removed() {
+    fn unused_nodes_and_constants_are_removed() {
         let mut graph = GraphProto {
             node: vec![
                 node("Relu", "a", &["x"], "a", vec![]),

@@ -22,7 +22,7 @@ pub(super) struct ApplyArgs {
     /// Bundles, folders or .flukebundle files
     #[arg(required = true, value_name = "BUNDLE")]
     bundles: Vec<PathBuf>,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
     /// Write the guesses as a submission: Image,Id with five whales per photo
@@ -45,7 +45,7 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
 
-/// Opens test photos, and says where their table is taken for a submission.
+/// Opens test photos, and reports if the labels of their table are ignored.
 pub(super) fn open_test(path: &Path, photos: Option<&Path>) -> anyhow::Result<TestPhotos> {
     let test = TestPhotos::open(path, photos)?;
     if !test.labelled() {

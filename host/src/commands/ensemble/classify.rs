@@ -35,13 +35,13 @@ pub(super) struct ClassifyArgs {
     /// Labelled photos to train on: a CSV or a folder with one folder per whale
     #[arg(long, value_name = "CSV|DIR")]
     train: PathBuf,
-    /// Folder of the photos of the training CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the training CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     train_photos: Option<PathBuf>,
     /// Photos to identify: a CSV or a folder
     #[arg(long, value_name = "CSV|DIR", required_unless_present = "out")]
     test: Option<PathBuf>,
-    /// Folder of the photos of the test CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the test CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR", requires = "test")]
     test_photos: Option<PathBuf>,
     /// Write the guesses as a submission: Image,Id with five whales per photo

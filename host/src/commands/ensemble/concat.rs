@@ -29,7 +29,7 @@ pub(super) struct ConcatArgs {
     /// Labelled photos to evaluate on, leave one out: a CSV or a folder with one folder per whale
     #[arg(long, value_name = "CSV|DIR", required_unless_present = "out")]
     data: Option<PathBuf>,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
     /// Bundle to write: a single file if it ends in .flukebundle, otherwise a folder

@@ -37,7 +37,7 @@ pub(crate) struct QuantizeArgs {
     /// one folder per whale
     #[arg(long, value_name = "CSV|DIR")]
     pub(super) quantisation_photos: PathBuf,
-    /// Folder of the photos of the CSV [default: the folder beside the CSV with its name]
+    /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     pub(super) photos: Option<PathBuf>,
     /// File to write: .onnx, or a bundle for a bundle
@@ -60,7 +60,7 @@ pub(crate) struct QuantizeArgs {
     /// --quantisation-photos]
     #[arg(long, value_name = "CSV|DIR")]
     pub(super) eval_photos: Option<PathBuf>,
-    /// Folder of the photos of the CSV in --eval-photos [default: the folder beside the CSV with
+    /// Folder of the photos of the CSV in --eval-photos [default: the folder next to the CSV with
     /// its name]
     #[arg(long, value_name = "DIR", requires = "eval_photos")]
     pub(super) eval_photos_dir: Option<PathBuf>,

@@ -1,5 +1,4 @@
-//! Compares the embeddings of a quantised model with the float model's, and how well whales are
-//! found with them.
+//! Compares the embeddings and the retrieval of a quantised model with the float model's.
 
 use super::photos::EvalPhotos;
 use anyhow::Context;
@@ -14,7 +13,7 @@ use flukewatch_onnx::quantize::Tick;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// The embeddings of a model beside the float model's.
+/// A model's embeddings compared with the float model's.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Comparison {
     /// The lowest cosine between the two embeddings of a photo.
@@ -125,8 +124,8 @@ mod tests {
             (c.lowest - 0.5).abs() < 1e-6 && (c.mean - 3.5 / 4.0).abs() < 1e-6,
             "{c:?}"
         );
-        // The first photo now finds b, and so does the second; the unnamed one is no query and not
-        // enrolled.
+        // The first photo now finds b, and so does the second; the unnamed one is neither a query
+        // nor enrolled.
         assert_eq!(
             (recall_at_1(&photos, &float).unwrap(), c.recall_at_1),
             (Some(1.0), Some(0.0))
@@ -134,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_whale_twice_there_is_no_recall() {
+    fn without_a_whale_with_two_photos_there_is_no_recall() {
         let photos = photos(&[(0.2, Some("a")), (0.2, Some("b"))]);
         assert_eq!(recall_at_1(&photos, &[at(0.0), at(9.0)]).unwrap(), None);
     }

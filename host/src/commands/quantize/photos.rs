@@ -45,9 +45,9 @@ impl Images for PhotoFiles<'_> {
 /// Prepared photos with their whales, kept in memory since several models embed them.
 #[derive(Clone)]
 pub(super) struct EvalPhotos {
-    /// `[H, W, C] u8` each.
+    /// Prepared photos, `[H, W, C] u8` each.
     pub(super) pixels: Vec<Array3<u8>>,
-    /// The whale of each, where it has a name.
+    /// Names of the whales; `None` without a name.
     pub(super) whales: Vec<Option<String>>,
     pub(super) names: Vec<String>,
     pub(super) preparation: Preparation,
@@ -95,7 +95,7 @@ pub(super) fn choose(dataset: &Dataset, count: usize) -> Vec<&LabelledPhoto> {
     if photos == 0 {
         return dataset.spread(count);
     }
-    // The number of whales that have so many photos on average.
+    // The number of whales with about so many photos.
     let wanted = (count.min(photos) * whales.len()).div_ceil(photos);
     (0..wanted)
         .flat_map(|i| whales[i * whales.len() / wanted])
@@ -133,8 +133,8 @@ mod tests {
         assert_eq!(names(&choose(&data, 100)), ["0", "2", "1", "7", "4", "5"]);
         assert_eq!(names(&choose(&data, 4)), ["0", "2", "1", "7"]);
         assert_eq!(names(&choose(&data, 2)), ["0", "2"]);
-        let nobody = table(&[None, None, Some("single"), None]);
-        assert_eq!(names(&choose(&nobody, 2)), ["0", "2"]);
-        assert_eq!(choose(&nobody, 0).len(), 0);
+        let unnamed = table(&[None, None, Some("single"), None]);
+        assert_eq!(names(&choose(&unnamed, 2)), ["0", "2"]);
+        assert_eq!(choose(&unnamed, 0).len(), 0);
     }
 }

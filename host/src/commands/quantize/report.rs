@@ -21,27 +21,27 @@ pub(super) struct Compared {
     pub(super) photos: usize,
     /// Leave-one-out R@1 of the float model; `None` where no whale has two photos.
     pub(super) float_recall_at_1: Option<f64>,
-    /// As an int8 engine runs the file.
+    /// On an engine that computes in int8.
     pub(super) int8: Comparison,
-    /// With int8 weights and float activations, as tract runs it on a boat.
+    /// With int8 weights and float activations, as in tract on a boat.
     pub(super) stripped: Comparison,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) out: String,
-    /// Bytes of the float model, with its batch norms folded.
+    /// Size of the float model in bytes, with its batch norms folded.
     pub(super) bytes_before: usize,
     pub(super) bytes: usize,
     pub(super) layers: usize,
-    /// The number of layers in int8.
+    /// Number of layers in int8.
     pub(super) quantised: usize,
-    /// The other layers.
+    /// Layers in float.
     pub(super) float: Vec<FloatLayer>,
     pub(super) norms_folded: usize,
-    /// Batch norms that stay, in float.
+    /// Names of batch norms that were not folded.
     pub(super) norms_left: Vec<String>,
-    /// The number of photos that ranges were measured on.
+    /// Number of photos that ranges were measured on.
     pub(super) quantisation_photos: usize,
     /// The error of each layer with GPTQ, if it was requested.
     pub(super) gptq: Option<Vec<GptqLayer>>,

@@ -25,8 +25,8 @@ pub(super) struct Sensitivity {
     index: usize,
 }
 
-/// Of each layer that can be quantised, the most sensitive first: by mean cosine, since the lowest
-/// depends on one photo.
+/// The sensitivity of each layer that can be quantised, the most sensitive first: by mean cosine,
+/// since the lowest depends on one photo.
 pub(super) fn measure(
     graph: &FloatGraph,
     ranges: &Ranges,

@@ -4,10 +4,10 @@ use super::recipe::DetectorRecipe;
 use crate::trainer::checkpoint::{Checkpoint, Task};
 use serde::{Deserialize, Serialize};
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DetectorProgress {
-    /// Optimiser steps.
+    /// Number of optimiser steps taken.
     pub steps: u64,
 }
 
@@ -24,5 +24,5 @@ impl Task for DetectorTask {
     const BEST_FILE: Option<&'static str> = None;
 }
 
-/// A run at some moment.
+/// The state of a run.
 pub type DetectorCheckpoint = Checkpoint<DetectorTask>;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct DetectorRecipe {
     /// Seed of everything random.
     pub seed: u64,
-    /// One after another.
+    /// Stages in order.
     pub stages: Vec<DetectorStage>,
     /// Peak learning rate.
     pub lr: f64,
@@ -24,13 +24,13 @@ pub struct DetectorRecipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DetectorStage {
-    /// Optimiser steps.
+    /// Number of optimiser steps.
     pub steps: u64,
     /// Pictures per step.
     pub batch_size: usize,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
 }
 

@@ -27,7 +27,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(120);
 
 /// What a run needs besides its recipe.
 pub struct DetectorJob {
-    /// All settings.
+    /// Settings of the training.
     pub recipe: DetectorRecipe,
     /// Photos with boxes.
     pub dataset: Dataset,

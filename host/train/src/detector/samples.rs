@@ -197,7 +197,7 @@ impl Samples {
         })
     }
 
-    /// Water of a photo beside its fluke, as large as the picture; `None` if a few photos have none
+    /// Water of a photo next to its fluke, as large as the picture; `None` if a few photos have none
     /// that is large enough.
     fn water(
         &self,
@@ -248,7 +248,7 @@ impl Samples {
     }
 }
 
-/// A part of a photo beside its box: above, below, left or right, if large enough.
+/// A part of a photo next to its box: above, below, left or right, if large enough.
 fn beside(
     region: Option<PixelBox>,
     (w, h): (u32, u32),

@@ -94,7 +94,7 @@ impl BatchBuilder {
         }
     }
 
-    /// A batch; the same for the same seed, epoch and number, on whichever thread it is made.
+    /// A batch; depends only on seed, epoch and number, not on the thread.
     fn batch(&self, draws: &[Draw], epoch: usize, number: u64, stage: &Stage) -> Batch {
         let (h, w) = (stage.height as usize, stage.width as usize);
         let size = self.preparation.channels() * h * w;

@@ -4,14 +4,14 @@ use super::recipe::Recipe;
 use crate::trainer::checkpoint::{Checkpoint, Task};
 use serde::{Deserialize, Serialize};
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Complete epochs.
+    /// Number of complete epochs.
     pub epochs: usize,
     /// Batches of the current epoch.
     pub batches: usize,
-    /// Optimiser steps.
+    /// Number of optimiser steps taken.
     pub steps: u64,
     /// Sum of the losses of those batches.
     pub loss_sum: f64,
@@ -34,5 +34,5 @@ impl Task for EmbeddingTask {
     const BEST_FILE: Option<&'static str> = Some("best.safetensors");
 }
 
-/// A run at some moment.
+/// The state of a run.
 pub type EmbeddingCheckpoint = Checkpoint<EmbeddingTask>;

@@ -26,7 +26,7 @@ pub(super) struct ClusterReport {
     pub(super) sizes: Vec<usize>,
     /// Fraction of photos whose cluster changed; `None` the first time.
     pub(super) moved: Option<f64>,
-    /// Mean squared distance of what is clustered, a photo or an identity's mean, to its centre.
+    /// Mean squared distance of each clustered point (a photo or an identity's mean) to its centre.
     pub(super) inertia: f64,
 }
 

@@ -136,7 +136,7 @@ impl TorchNetwork {
         Self::new(self.network.clone(), weights, options)
     }
 
-    /// What it runs.
+    /// The description of the network.
     pub fn description(&self) -> &Network {
         &self.network
     }

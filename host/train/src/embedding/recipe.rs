@@ -35,7 +35,7 @@ pub struct Recipe {
     /// trains everything.
     #[serde(with = "frozen")]
     pub frozen_blocks: Option<usize>,
-    /// Grey or colour.
+    /// Whether photos are grey or in colour.
     pub colour: Colour,
     /// How a crop fills the input.
     pub fit: Fit,
@@ -50,7 +50,7 @@ pub struct Recipe {
     /// A mirrored fluke counts as another identity (flukes are not symmetric). That doubles the number
     /// of classes, and mirrored views then improve identification.
     pub mirror_as_new_identity: bool,
-    /// The loss.
+    /// The loss with its settings.
     pub loss: LossSettings,
     /// Divide and conquer of the embedding space.
     #[serde(default)]
@@ -102,9 +102,9 @@ fn ten() -> f64 {
 pub struct Stage {
     /// Number of epochs.
     pub epochs: usize,
-    /// Pixels.
+    /// Height in pixels, a multiple of 32.
     pub height: u32,
-    /// Pixels.
+    /// Width in pixels, a multiple of 32.
     pub width: u32,
 }
 
@@ -128,7 +128,7 @@ pub enum SamplerSettings {
     Shuffled,
     /// P identities with K photos each (P x K is the batch size), as losses over pairs need.
     Pk {
-        /// K.
+        /// K, the number of photos of each identity in a batch.
         photos_per_identity: usize,
     },
 }

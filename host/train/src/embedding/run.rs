@@ -32,9 +32,9 @@ use tch::{Kind, Tensor};
 
 /// What a run needs besides its recipe.
 pub struct Job {
-    /// All settings.
+    /// Settings of the training.
     pub recipe: Recipe,
-    /// Labelled photos.
+    /// Photos to train on.
     pub dataset: Dataset,
     /// Pretrained weights of the backbone.
     pub weights: Option<PathBuf>,
@@ -81,7 +81,7 @@ const READ_LOSS_EVERY: usize = 20;
 /// One line of the metrics.
 #[derive(Debug, Serialize)]
 struct EpochMetrics {
-    /// Counted from 1.
+    /// Number of the epoch, from 1.
     epoch: usize,
     /// Optimiser steps so far.
     steps: u64,
@@ -236,7 +236,7 @@ impl Training<'_> {
             }
             let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
             if was_divided && !phase.divided() {
-                // The learners' own losses are no longer used.
+                // The losses of the learners are no longer used.
                 self.init_centres(&stage, &[EmbeddingPart::Whole]);
             }
         }

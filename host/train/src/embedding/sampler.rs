@@ -234,7 +234,7 @@ fn in_proportion(total: usize, sizes: &[usize]) -> Vec<usize> {
     counts
 }
 
-/// Interleaves the batches: the next is from the cluster farthest behind its share.
+/// Interleaves the batches: the next one is from the cluster that lags most.
 fn interleave(queues: Vec<Vec<Vec<Draw>>>) -> Vec<BatchPlan> {
     let mut batches: Vec<(f64, usize, Vec<Draw>)> = vec![];
     for (k, queue) in queues.into_iter().enumerate() {

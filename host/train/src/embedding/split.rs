@@ -8,12 +8,12 @@ use rand_chacha::ChaCha8Rng;
 /// Named identities with their photos, as positions in the dataset.
 pub type Identities = Vec<(String, Vec<usize>)>;
 
-/// Disjoint identities.
+/// A split of identities into disjoint sets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
-    /// To train on.
+    /// Identities to train on.
     pub train: Identities,
-    /// Held out.
+    /// Identities held out for validation.
     pub validation: Identities,
 }
 

@@ -47,7 +47,7 @@ impl Centres {
         }
     }
 
-    /// How many classes.
+    /// Number of classes.
     pub(super) fn classes(&self) -> i64 {
         self.rows.size()[0] / self.per_class
     }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::time::{Duration, Instant};
 use tch::{Device, Kind, Tensor};
 
-/// T triplets.
+/// Classes and distances of T triplets of a batch.
 pub(super) struct Mined {
     /// The anchors' classes, `[T] i64`.
     pub(super) classes: Tensor,

@@ -1,4 +1,4 @@
-//! What the losses' tests share.
+//! Helpers for the tests of losses.
 
 use super::Loss;
 use crate::torch::tensors::normalise;

@@ -21,7 +21,7 @@ pub struct Triplet {
 pub struct Batch<'a> {
     /// `[N * N]`, row-major: Euclidean distances of L2-normalised embeddings.
     pub distances: &'a [f32],
-    /// `[N]`
+    /// Class of each photo, `[N]`.
     pub classes: &'a [i64],
     /// Length of an embedding.
     pub dimension: usize,
@@ -45,7 +45,7 @@ pub trait Miner: fmt::Debug {
     /// Formula, source and settings.
     fn about(&self) -> &'static About;
 
-    /// Checks the settings.
+    /// Checks that all settings are in range.
     ///
     /// # Errors
     /// Names the setting and its range.

@@ -1,8 +1,8 @@
 //! Distance-weighted sampling (Wu et al., *Sampling Matters in Deep Embedding Learning*, ICCV 2017).
 //!
 //! Distances of random points on the sphere in `n` dimensions concentrate around √2, so a negative
-//! drawn uniformly is nearly always far away and teaches nothing. Each negative is drawn with weight
-//! `1 / q(d)`, where `q` is the density of those distances:
+//! drawn uniformly is nearly always far away and contributes no gradient. Each negative is drawn
+//! with weight `1 / q(d)`, where `q` is the density of those distances:
 //! `ln w = (2 - n) ln d - (n - 3)/2 ln(1 - d²/4)`. d is clamped to at least 0.5, where the gradient
 //! would be mostly noise, and nothing is drawn from 1.4 on, where the margin loss is zero.
 //!

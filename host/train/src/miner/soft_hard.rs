@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 settings! {
     /// For each anchor a positive farther than its nearest negative and a negative nearer than its
-    /// farthest positive, all such equally likely. An anchor whose positives are all nearer than its
+    /// farthest positive, with equal probability. An anchor whose positives are all nearer than its
     /// negatives takes any of each.
     SoftHard {}
 }

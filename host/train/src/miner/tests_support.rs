@@ -1,4 +1,4 @@
-//! What the miners' tests share.
+//! Helpers for the tests of miners.
 
 use super::anchor::{Batch, Miner, Triplet, triplets};
 use proptest::prelude::*;

@@ -30,7 +30,7 @@ pub enum CheckpointError {
         "{path} is not a checkpoint of flukewatch {command}: its metadata has no valid '{key}'"
     )]
     Metadata {
-        /// The file.
+        /// Path of the checkpoint.
         path: PathBuf,
         /// The command that writes such checkpoints.
         command: &'static str,
@@ -41,9 +41,9 @@ pub enum CheckpointError {
 
 /// A kind of training: what identifies its checkpoints.
 pub trait Task {
-    /// All settings.
+    /// The settings of the run.
     type Recipe: Clone + Serialize + DeserializeOwned;
-    /// How far a run has come.
+    /// The progress of a run.
     type Progress: Clone + Serialize + DeserializeOwned;
     /// The command that trains.
     const COMMAND: &'static str;
@@ -55,15 +55,15 @@ pub trait Task {
     const BEST_FILE: Option<&'static str>;
 }
 
-/// A run at some moment.
+/// The state of a run.
 pub struct Checkpoint<T: Task> {
     /// How it is trained.
     pub recipe: T::Recipe,
-    /// How far it has come.
+    /// The progress of the run.
     pub progress: T::Progress,
     /// What it is trained on, as a phrase.
     pub trained_on: String,
-    /// Everything else.
+    /// Weights, moments, statistics and averages.
     pub tensors: Weights,
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn with_average_prefix(weights: Weights) -> Weights {
 }
 
 impl<T: Task> Checkpoint<T> {
-    /// Writes it atomically.
+    /// Writes the checkpoint atomically.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -120,7 +120,7 @@ impl<T: Task> Checkpoint<T> {
     }
 
     /// The checkpoint to export from a run's folder: the best epoch's, if there is one. A path to a
-    /// file is returned as it is.
+    /// file is returned unchanged.
     pub fn find(path: &Path) -> PathBuf {
         if !path.is_dir() {
             return path.to_owned();
@@ -131,7 +131,7 @@ impl<T: Task> Checkpoint<T> {
             .unwrap_or_else(|| path.join(T::FILE))
     }
 
-    /// Reads a file.
+    /// Reads a checkpoint.
     ///
     /// # Errors
     /// When the file is damaged or not a checkpoint of this task.

@@ -27,7 +27,7 @@ pub enum TrainError {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// The reason.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The photos are not enough to train on.
@@ -39,9 +39,9 @@ pub enum TrainError {
          resume with the same recipe, or start in another folder"
     )]
     RecipeMismatch {
-        /// The checkpoint.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// The difference.
+        /// The setting that differs.
         reason: String,
     },
     /// The loss is NaN or infinite.
@@ -52,9 +52,9 @@ pub enum TrainError {
     NotFinite {
         /// NaN or an infinity.
         loss: f64,
-        /// Counted from 1.
+        /// Number of the step, from 1.
         step: u64,
-        /// The photos of the batch; empty if it has none of its own.
+        /// The photos of the batch; empty for composed pictures.
         photos: Vec<String>,
     },
     /// A thread that prepares batches has died.

@@ -18,7 +18,7 @@ const EPSILON: f64 = 1e-8;
 /// Which steps update a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UpdateScope {
-    /// All steps.
+    /// Updated in all steps.
     Shared,
     /// A slice of the embedding: the steps of this learner, and those of the whole embedding.
     Slice(usize),
@@ -28,7 +28,7 @@ pub(crate) enum UpdateScope {
     Whole,
 }
 
-/// What a step trains.
+/// The parameters that a step trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StepScope {
     /// The whole embedding.
@@ -296,7 +296,7 @@ mod tests {
             updated(StepScope::Whole),
             [true, true, true, false, false, true]
         );
-        // Despite a gradient, momentum from before and decay, nothing of the other changes.
+        // Despite a gradient, momentum from before and decay, the other does not change.
         let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
         let mut adam = with(&p, 0.5, UpdateScope::Slice(0));
         let loss = || p.square().sum(Kind::Float);

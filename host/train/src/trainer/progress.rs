@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 /// How often a line is printed where no bar can be drawn (e.g. in a log file).
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
-/// Where a run stands after a step.
+/// Position in a run after a step.
 pub(crate) struct Position<'a> {
     /// Steps of the whole run so far.
     pub(crate) steps: u64,

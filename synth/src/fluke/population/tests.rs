@@ -140,7 +140,7 @@ fn the_truth_of_a_sequence_agrees_with_its_boxes() {
     assert_eq!(
         sequence.encounters.iter().filter(|e| e.enrolled).count(),
         1,
-        "half of them"
+        "half of the encounters are with enrolled whales"
     );
     let frames = fs::read_dir(sequences.join("seq-001")).unwrap().count() / 2;
     let mut boxes = 0;
@@ -156,7 +156,7 @@ fn the_truth_of_a_sequence_agrees_with_its_boxes() {
         let ends = met.is_some_and(|e| frame == e.first || frame == e.last);
         assert!(
             !ends || sidecar.boxes.len() == 1,
-            "an encounter begins and ends with a box"
+            "the first and the last frame of an encounter have a box"
         );
         assert!(sidecar.boxes.iter().all(|b| b.within(160, 90) == Some(*b)));
         boxes += sidecar.boxes.len();
@@ -165,7 +165,7 @@ fn the_truth_of_a_sequence_agrees_with_its_boxes() {
     let (first, last) = (&sequence.encounters[0], &sequence.encounters[1]);
     assert!(
         first.first > 0 && first.last + 1 < last.first && (last.last as usize) < frames - 1,
-        "open sea around"
+        "open sea before and after"
     );
     for met in &sequence.encounters {
         let whale = truth.whales.iter().find(|w| w.name == met.whale).unwrap();
@@ -174,7 +174,7 @@ fn the_truth_of_a_sequence_agrees_with_its_boxes() {
 }
 
 #[test]
-fn a_folder_that_holds_something_is_left_alone() {
+fn a_folder_that_is_not_empty_is_not_changed() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
     assert!(
@@ -186,8 +186,8 @@ fn a_folder_that_holds_something_is_left_alone() {
 }
 
 #[test]
-#[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
-fn settings_that_make_no_sense_are_named() {
+#[expect(clippy::reversed_empty_ranges, reason = "reversed ranges are invalid")]
+fn invalid_settings_are_named() {
     let cameras = small().cameras;
     let with = |cameras: Cameras| Population { cameras, ..small() };
     for (bad, names) in [
@@ -248,7 +248,7 @@ fn settings_that_make_no_sense_are_named() {
                     ..cameras.clone()
                 })
             },
-            "an enrolled fraction of 0.5 leaves encounters for new whales, but there is none",
+            "an enrolled fraction of 0.5 leaves encounters for new whales, but there are no new whales",
         ),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -260,7 +260,7 @@ fn settings_that_make_no_sense_are_named() {
 }
 
 #[test]
-fn no_whale_is_met_again_before_all_were_met() {
+fn no_whale_is_met_twice_before_all_are_met_once() {
     let cameras = Cameras {
         sequences: 4,
         encounters: 2..=4,

@@ -1,4 +1,4 @@
-//! Who swims in a film: drawn whales, or those of photos; half of them enrolled.
+//! The whales of a video: drawn, or from photos; half of them are enrolled.
 
 use super::super::empty;
 use crate::checkout::Checkout;
@@ -8,29 +8,29 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Drawn whales, of which half are enrolled.
+/// Number of drawn whales; half are enrolled.
 const DRAWN: u32 = 120;
 
 /// The whales of a film.
 pub(super) enum Cast {
-    /// Drawn.
+    /// Drawn whales.
     Drawn {
-        /// Where everything of them lies.
+        /// Folder of population and bundle.
         folder: PathBuf,
-        /// They follow from it.
+        /// Seed of the population.
         seed: u64,
     },
-    /// Of photos.
+    /// Whales from photos.
     Photos {
-        /// Where their tables lie.
+        /// Folder of the split tables.
         folder: PathBuf,
-        /// Where the photos lie.
+        /// Folder of the photos.
         photos: PathBuf,
     },
 }
 
 impl Cast {
-    /// Drawn whales.
+    /// Draws whales.
     pub(super) fn drawn(folder: &Path, seed: u64) -> Self {
         Self::Drawn {
             folder: folder.join(format!("drawn-{seed}")),
@@ -38,8 +38,9 @@ impl Cast {
         }
     }
 
-    /// The whales of a table of photos with boxes. Of whales with two photos or more, the last one swims, and of every other one the rest is to be
-    /// enrolled; of whales with one photo every other one is to be enrolled, and none swims.
+    /// The whales of a table of photos with boxes. Of whales with two photos or more, the last
+    /// photo appears in the video, and the other photos of every second whale are enrolled; of
+    /// whales with one photo every second one is enrolled, and none appears.
     pub(super) fn photos(folder: &Path, table: &Path) -> anyhow::Result<Self> {
         let photos = table.with_extension("");
         let photos = fs::canonicalize(&photos).with_context(|| photos.display().to_string())?;
@@ -56,7 +57,7 @@ impl Cast {
         Ok(Self::Photos { folder, photos })
     }
 
-    /// What it is called.
+    /// Name of this kind of whales.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Drawn { .. } => "drawn",
@@ -70,12 +71,12 @@ impl Cast {
         }
     }
 
-    /// The bundle with the enrolled ones.
+    /// The bundle with the enrolled whales.
     pub(super) fn bundle(&self) -> PathBuf {
         self.folder().with_extension("flukebundle")
     }
 
-    /// A table with a photo of each whale.
+    /// A table with one photo of each whale.
     pub(super) fn stills(&self) -> PathBuf {
         self.folder().join(match self {
             Self::Drawn { .. } => "queries.csv",
@@ -83,7 +84,7 @@ impl Cast {
         })
     }
 
-    /// Makes the bundle with the enrolled ones.
+    /// Writes the bundle with the enrolled whales.
     pub(super) fn enrol(&self, checkout: &Checkout, bundle: &Path) -> anyhow::Result<()> {
         let flukewatch = || checkout.program(checkout.built("flukewatch"));
         let mut enrol = flukewatch();
@@ -109,7 +110,7 @@ impl Cast {
         checkout.run(&mut enrol)
     }
 
-    /// Lets `synth-sea` show them.
+    /// Adds the arguments of `synth-sea` that show these whales.
     pub(super) fn show(&self, synth: &mut Command) {
         match self {
             Self::Drawn { .. } => synth.arg("--whales").arg(DRAWN.to_string()),
@@ -118,7 +119,7 @@ impl Cast {
     }
 }
 
-/// Two tables.
+/// Tables of enrolled photos, and of photos for the video.
 struct Split {
     catalogue: String,
     film: String,
@@ -128,7 +129,7 @@ fn split(table: &str) -> anyhow::Result<Split> {
     let mut lines = table.lines();
     let head = lines.next().context("the table is empty")?;
     if table.contains('"') {
-        bail!("fields in quotes are not read here");
+        bail!("quoted fields are not supported");
     }
     let place = head.split(',').position(|name| name.trim() == "identity");
     let place = place.context("the table has no column 'identity'")?;
@@ -158,7 +159,10 @@ fn split(table: &str) -> anyhow::Result<Split> {
             catalogue.extend(others.iter().filter(|_| enrolled));
         }
     }
-    ensure!(film.len() > 2, "fewer than two whales have two photos");
+    ensure!(
+        film.len() > 2,
+        "fewer than two whales have two photos; add photos"
+    );
     let text = |rows: Vec<&str>| rows.join("\n") + "\n";
     Ok(Split {
         catalogue: text(catalogue),
@@ -171,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn half_is_enrolled_and_who_swims_does_not_swim_by_an_enrolled_photo() {
+    fn half_is_enrolled_and_no_enrolled_photo_appears_in_the_video() {
         let table = "image,identity\na1,a\na2,a\nb1,b\nb2,b\nc1,c\nd1,d\ne1,\na3,a\n";
         let Split { catalogue, film } = split(table).unwrap();
         assert_eq!(catalogue, "image,identity\na1,a\na2,a\nc1,c\n");

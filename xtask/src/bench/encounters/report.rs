@@ -1,18 +1,19 @@
-//! What the boat made of a film, and its table.
+//! The result of the boat on a video, as a table.
 
 use crate::bench::verdict;
 use serde::Deserialize;
 use std::fmt::Write;
 
-/// From which width on a fluke counts to which row, in pixels of the film's frames.
+/// Lower bounds of the rows' fluke widths, in pixels of the video.
 const WIDTHS: [u32; 3] = [64, 128, 256];
-/// What must be reached: encounters found, and how far right decisions may lie from those on stills.
+/// Targets: minimum fraction of encounters found, and maximum difference between the fractions of
+/// correct decisions in videos and on stills.
 const FOUND: f64 = 0.95;
 const BESIDE_STILLS: f64 = 0.03;
-/// False sightings an hour at most.
+/// Target: maximum number of false sightings per hour.
 const STRAYS: f64 = 1.0;
 
-/// What the program `encounters` prints.
+/// The output of the program `encounters`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Report {
     seconds: f64,
@@ -27,22 +28,22 @@ struct Surfacing {
     width: u32,
     enrolled: bool,
     sightings: u32,
-    /// `None` where it was not found.
+    /// `None` if the encounter was not found.
     right: Option<bool>,
     named_another: Option<bool>,
     still_right: Option<bool>,
-    /// The same with the photo no larger than the fluke is in the film.
+    /// The same with the photo reduced to the width of the fluke in the video.
     small_still_right: Option<bool>,
 }
 
-/// Sightings that are said to continue another.
+/// Number of sightings that continue another.
 #[derive(Debug, Deserialize)]
 struct Returns {
     right: u32,
     wrong: u32,
 }
 
-/// Shares over some surfacings.
+/// Fractions over some appearances.
 struct Row {
     count: usize,
     found: f64,
@@ -88,14 +89,14 @@ impl Row {
 }
 
 impl Report {
-    /// By width, whether enrolled, and all together.
+    /// By width, by enrolment, and in total.
     pub(super) fn table(&self, name: &str) -> String {
         let all = &self.surfacings;
         let mut text = format!(
-            "{name}: {:.0} s of film, {:.0} ms a second of it\n{:<26}{:>7}{:>8}{:>8}{:>8}{:>8}{:>9}{:>9}\n",
+            "{name}: {:.0} s of video, {:.0} ms per second of video\n{:<26}{:>7}{:>8}{:>8}{:>8}{:>8}{:>9}{:>9}\n",
             self.seconds,
             1000.0 * self.took / self.seconds.max(1.0),
-            "flukes, pixels across",
+            "fluke width, pixels",
             "shown",
             "found",
             "split",
@@ -126,8 +127,8 @@ impl Report {
         let off = (row.right - row.still).abs();
         let _ = writeln!(
             text,
-            "found {:.3} (at least {FOUND}: {}); right beside stills {:+.3} (within {BESIDE_STILLS}, or better: {}), beside stills as large \
-             {:+.3}; {} sightings on no fluke; returns: {} right, {} wrong",
+            "found {:.3} (at least {FOUND}: {}); right minus stills {:+.3} (within {BESIDE_STILLS}, or better: {}), minus stills as large \
+             {:+.3}; {} false sightings; returns: {} right, {} wrong",
             row.found,
             verdict(row.found >= FOUND),
             row.right - row.still,
@@ -140,12 +141,12 @@ impl Report {
         text
     }
 
-    /// False sightings an hour, of a film that shows no fluke.
+    /// False sightings per hour, of a video without flukes.
     pub(super) fn strays_an_hour(&self, name: &str) -> String {
         let an_hour = self.strays.len() as f64 * 3600.0 / self.seconds.max(1.0);
         let met = verdict(an_hour <= STRAYS);
         format!(
-            "{name}, {:.0} s: {} sightings on no fluke, {an_hour:.2} an hour (at most {STRAYS}: {met})",
+            "{name}, {:.0} s: {} false sightings, {an_hour:.2} per hour (at most {STRAYS}: {met})",
             self.seconds,
             self.strays.len()
         )

@@ -1,12 +1,12 @@
-"""Runs the contenders of `cargo xtask bench infer` in turns, and is one of them itself.
+"""Runs the contenders of `cargo xtask bench infer` in turns; also the contender for ONNX Runtime.
 
     python peer.py onnxruntime MODEL.onnx THREADS    a contender: ONNX Runtime
-    python peer.py rewrite MODEL.onnx OUT.onnx       the same model as ONNX Runtime writes it, which rten reads
+    python peer.py rewrite MODEL.onnx OUT.onnx       converts the model for rten
     python peer.py turns CONTENDERS.json --rounds 9 --runs 20
 
-A contender is a program that prints a line of JSON with its name and load_ms when its model is loaded; for each number that it reads,
-one with least_ms and median_ms of so many runs; and one with peak_bytes when its input ends. All are alive at once, and one at a time
-works, so that what disturbs the machine disturbs all. Prints one JSON object.
+A contender is a program that prints a line of JSON with its name and load_ms when its model is loaded; for each number N that it reads,
+one with least_ms and median_ms of N runs; and one with peak_bytes at the end of its input. All are alive at once but work one at a time,
+so that other load on the machine affects all. Prints one JSON object.
 """
 
 import argparse
@@ -23,7 +23,7 @@ def onnxruntime(model, threads):
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A pool that spins between runs would take the core from whoever's turn it is.
+    # Threads that spin between runs would occupy the core of the next contender.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0" if threads > 1 else "1")
     started = time.perf_counter()
     session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -48,7 +48,7 @@ def onnxruntime(model, threads):
 def rewrite(model, out):
     import onnxruntime as ort
 
-    # rten 0.27 refuses lists of numbers that are packed, as protobuf allows and our export writes.
+    # rten 0.27 does not read packed repeated fields, which protobuf allows and our export writes.
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.optimized_model_filepath = out
@@ -64,15 +64,15 @@ def turns(contenders, rounds, runs):
         programs.append(program)
         contender.update(json.loads(program.stdout.readline()))
         contender.update(least_ms=[], median_ms=[])
-    # The first round warms caches and counts for nothing.
+    # The first round warms up caches and is not counted.
     for turn in range(rounds + 1):
         for contender, program in zip(contenders, programs):
             program.stdin.write(f"{runs}\n")
             program.stdin.flush()
-            told = json.loads(program.stdout.readline())
+            answer = json.loads(program.stdout.readline())
             if turn:
-                contender["least_ms"].append(told["least_ms"])
-                contender["median_ms"].append(told["median_ms"])
+                contender["least_ms"].append(answer["least_ms"])
+                contender["median_ms"].append(answer["median_ms"])
     for contender, program in zip(contenders, programs):
         program.stdin.close()
         contender.update(json.loads(program.stdout.readline()))

@@ -1,23 +1,23 @@
-//! What was measured, as Markdown.
+//! The measurements as a Markdown table.
 
 use crate::bench::median;
 use serde::Deserialize;
 use std::fmt::Write as _;
 
-/// The model as the boat runs it.
+/// The model as on the boat.
 pub(super) const OURS: &str = "Flukewatch, int8 weights in floats: the boat";
-/// What it is measured by.
+/// The reference of all ratios.
 pub(super) const PEER: &str = "ONNX Runtime, f32";
 
-/// A contender's figures.
+/// The figures of a contender.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Measured {
     what: String,
     threads: u32,
-    /// What it calls itself.
+    /// Name of the contender.
     name: String,
     load_ms: f64,
-    /// Of each turn.
+    /// One value per turn.
     least_ms: Vec<f64>,
     median_ms: Vec<f64>,
     peak_bytes: u64,
@@ -29,7 +29,7 @@ impl Measured {
     }
 }
 
-/// The time of [`OURS`] over that of [`PEER`], on the fewest threads.
+/// The time of [`OURS`] divided by that of [`PEER`], with the fewest threads.
 pub(super) fn ratio(all: &[Measured]) -> f64 {
     let Some(least) = all.iter().map(|m| m.threads).min() else {
         return f64::NAN;
@@ -40,7 +40,7 @@ pub(super) fn ratio(all: &[Measured]) -> f64 {
     )
 }
 
-/// A contender's time over that of [`PEER`] on as many threads.
+/// A contender's time divided by that of [`PEER`] with as many threads.
 fn over_peer(all: &[Measured], one: Option<&Measured>) -> f64 {
     let peer = |threads| all.iter().find(|m| m.what == PEER && m.threads == threads);
     match one.and_then(|one| Some((one, peer(one.threads)?))) {
@@ -49,10 +49,10 @@ fn over_peer(all: &[Measured], one: Option<&Measured>) -> f64 {
     }
 }
 
-/// One row a contender.
+/// One row per contender.
 pub(super) fn markdown(all: &[Measured]) -> String {
     let mut text = String::from(
-        "| what | threads | ms a run | least | over ONNX Runtime f32 | loading, ms | most memory, MB |\n|---|---|---|---|---|---|---|\n",
+        "| contender | threads | ms per run | least | over ONNX Runtime f32 | loading, ms | most memory, MB |\n|---|---|---|---|---|---|---|\n",
     );
     for one in all {
         let least = one.least_ms.iter().copied().fold(f64::INFINITY, f64::min);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_beside_the_peer_on_as_many_threads() {
+    fn each_is_compared_with_the_peer_with_as_many_threads() {
         let all = [
             measured(PEER, 2, &[5.0]),
             measured(OURS, 2, &[6.0]),

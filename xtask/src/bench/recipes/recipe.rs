@@ -1,10 +1,10 @@
-//! The ways of training that are compared.
+//! The compared training recipes.
 
-/// A way of training: settings over the default recipe.
+/// A training recipe: settings over the default recipe.
 pub(super) struct Recipe {
-    /// In tables and on the command line.
+    /// Name in tables and on the command line.
     pub(super) name: &'static str,
-    /// For people.
+    /// Description for the table.
     pub(super) about: &'static str,
     settings: &'static [&'static str],
 }
@@ -13,11 +13,12 @@ const PAIRS: &str = "sampler={kind=\"pk\",photos_per_identity=4}";
 const MARGIN: &str = "loss={kind=\"margin\",alpha=0.2,beta=1.2,learn_beta=true}";
 const ARCFACE: &str = "loss={kind=\"arcface\",scale=32.0,margin=0.3}";
 const IN_FOUR: &str = "divide.learners=4";
-// A loss with a centre a class needs no pairs in a batch, so that a batch may serve all learners; and a whale of a few photos is not torn.
+// A loss with one centre per class needs no pairs in a batch, so that one batch can serve all
+// learners, and whales with few photos are not split.
 const MIXED: &str = "divide.batches=\"mixed\"";
 const BY_WHALE: &str = "divide.cluster_unit=\"identity\"";
 
-/// All of them; the divided ones beside the same undivided.
+/// All recipes; each divided one has an undivided counterpart.
 pub(super) const RECIPES: [Recipe; 4] = [
     Recipe {
         name: "margin",
@@ -42,7 +43,7 @@ pub(super) const RECIPES: [Recipe; 4] = [
 ];
 
 impl Recipe {
-    /// As `key=value`.
+    /// Settings as `key=value`.
     pub(super) fn settings(&self, seed: u32, epochs: u32, height: u32) -> Vec<String> {
         let width = 2 * height;
         let mut all: Vec<String> = self.settings.iter().map(|s| (*s).to_owned()).collect();
@@ -51,7 +52,7 @@ impl Recipe {
             "stages=[{{epochs={epochs},height={height},width={width}}}]"
         ));
         if self.settings.contains(&IN_FOUR) {
-            // In the end the whole embedding, the last epoch from all photos.
+            // Finally the whole embedding, the last epoch on all photos.
             let whole = (epochs * 2 / 5).max(1);
             all.push(format!("divide.whole_epochs={whole}"));
             all.push("divide.single_epochs=1".to_owned());
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn divided_and_whole_differ_in_the_division_alone() {
+    fn divided_and_undivided_differ_only_in_the_division() {
         for pair in RECIPES.chunks(2) {
             let (whole, divided) = (pair[0].settings(2, 8, 96), pair[1].settings(2, 8, 96));
             let more: Vec<_> = divided.iter().filter(|s| !whole.contains(s)).collect();

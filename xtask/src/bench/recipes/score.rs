@@ -1,18 +1,18 @@
-//! What a trained network reaches.
+//! The metrics of a trained network.
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
-/// Figures of one run, shares of 1.
+/// The metrics of one run, in [0, 1].
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Score {
-    /// Share of queries whose nearest whale is right.
+    /// Fraction of queries whose nearest whale is right.
     pub(super) recall_at_1: f64,
-    /// Of the contests.
+    /// MAP@5 as in the Kaggle competitions.
     pub(super) map_at_5: f64,
-    /// Known against new whales, half of them enrolled.
+    /// AUROC of known against new whales, half of them enrolled.
     pub(super) auroc: f64,
 }
 
@@ -39,10 +39,10 @@ struct Figure {
 }
 
 impl Score {
-    /// Out of what `flukewatch evaluate --protocol all --json` says.
+    /// Parses the output of `flukewatch evaluate --protocol all --json`.
     pub(super) fn of(json: &[u8]) -> anyhow::Result<Self> {
-        let found: Evaluation = serde_json::from_slice(json)
-            .context("flukewatch evaluate said something unexpected")?;
+        let found: Evaluation =
+            serde_json::from_slice(json).context("unexpected output of flukewatch evaluate")?;
         Ok(Self {
             recall_at_1: found.retrieval.recall_at_1,
             map_at_5: found.retrieval.map_at_5,
@@ -50,12 +50,12 @@ impl Score {
         })
     }
 
-    /// Of an earlier call.
+    /// Reads the metrics of an earlier call.
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         Ok(serde_json::from_slice(&std::fs::read(path)?)?)
     }
 
-    /// For a later call.
+    /// Writes the metrics for a later call.
     pub(super) fn write(&self, path: &Path) -> anyhow::Result<()> {
         std::fs::write(path, serde_json::to_vec(self)?)
             .with_context(|| format!("{} cannot be written", path.display()))

@@ -1,10 +1,10 @@
-//! The table for people.
+//! The table of results.
 
 use super::recipe::Recipe;
 use super::score::Score;
 use std::fmt::Write as _;
 
-/// Mean and deviation over the seeds, as Markdown.
+/// Mean and standard deviation over the seeds, as Markdown.
 pub(super) fn markdown(found: &[(&Recipe, Vec<Score>)], epochs: u32, height: u32) -> String {
     let mut text = format!(
         "{epochs} epochs at {height} x {}, mean and standard deviation over the seeds.\n\n\
@@ -26,7 +26,7 @@ pub(super) fn markdown(found: &[(&Recipe, Vec<Score>)], epochs: u32, height: u32
     text
 }
 
-/// Mean and, of several values, the standard deviation (of a sample).
+/// Mean and, of several values, the sample standard deviation.
 fn spread(values: &[f64]) -> String {
     let count = values.len() as f64;
     let mean = values.iter().sum::<f64>() / count;

@@ -2,8 +2,8 @@
 
     python peer.py OURS FOLDER --rounds 5
 
-FOLDER holds what `OURS draw` wrote, OURS is the program itself. All run on one thread, one query at a time, as a boat asks. Each round
-looks all queries up with each; prints one JSON object.
+FOLDER is the output of `OURS draw`, OURS is Flukewatch's program. All run on one thread, one query at a time, as on a boat. Each round
+runs all queries on each of them. Prints one JSON object.
 """
 
 import argparse
@@ -18,12 +18,12 @@ import faiss
 import numpy
 from usearch.index import MetricKind, search
 
-# Photos that are asked for: no more than the whales that Flukewatch is asked for.
+# Number of results, the same as that of Flukewatch.
 MOST = 5
 
 
 def codes(rows):
-    """At one byte a number, each row by its own largest number: what usearch itself makes of floats."""
+    """Quantises to one byte per number, with the scale of each row's largest number, as usearch does with floats."""
     out = numpy.empty(rows.shape, numpy.int8)
     for start in range(0, len(rows), 65536):
         part = rows[start : start + 65536]
@@ -93,21 +93,21 @@ def main():
             milliseconds.append((time.perf_counter() - began) * 1e3)
         return {"milliseconds": milliseconds, "first": first}
 
-    told = {name: {"milliseconds": [], "same": 0} for name in ["Flukewatch", *peers]}
+    result = {name: {"milliseconds": [], "same": 0} for name in ["Flukewatch", *peers]}
     # The first round warms up.
     for round_ in range(args.rounds + 1):
-        for name in told:
+        for name in result:
             answer = ask("search") if name == "Flukewatch" else look_up(peers[name])
             if round_ > 0:
-                told[name]["milliseconds"] += answer["milliseconds"]
-            told[name]["same"] = sum(a == b for a, b in zip(answer["first"], floats["first"]))
+                result[name]["milliseconds"] += answer["milliseconds"]
+            result[name]["same"] = sum(a == b for a, b in zip(answer["first"], floats["first"]))
             if name == "Flukewatch":
                 kernel, mapped = answer["kernel"], answer["mapped"]
     ours.stdin.close()
     ours.wait()
     json.dump(
         {
-            "searches": [{"name": name, **each} for name, each in told.items()],
+            "searches": [{"name": name, **each} for name, each in result.items()],
             "queries": len(queries),
             "kernel": kernel,
             "mapped": mapped,

@@ -1,14 +1,14 @@
-//! What was measured at one size, and how it compares.
+//! The measurements at one size, as a table.
 
 use crate::bench::median;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// At least as fast as the fastest peer.
+/// Target: at least as fast as the fastest peer.
 const SPEED_TARGET: f64 = 1.0;
 
-/// What the peers' program prints; our own search is the first.
+/// The output of the peers' program; our own search is the first.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Printed {
     searches: Vec<Search>,
@@ -21,9 +21,9 @@ pub(super) struct Printed {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Search {
     name: String,
-    /// Of each query in each round.
+    /// One value per query and round.
     milliseconds: Vec<f64>,
-    /// Queries with the same best photo as a search in floats.
+    /// Queries with the same best photo as a float search.
     same: u32,
 }
 
@@ -41,7 +41,7 @@ impl Search {
 }
 
 impl Printed {
-    /// What each is made of.
+    /// Versions of the compared software.
     pub(super) fn made_of(&self) -> String {
         let place = if self.mapped { "mapped" } else { "in memory" };
         let versions = self.versions.iter();
@@ -54,16 +54,16 @@ impl Printed {
     }
 }
 
-/// A size as it was measured.
+/// The measurements at one size.
 pub(super) struct Size {
-    /// Embeddings searched.
+    /// Number of embeddings.
     pub(super) photos: u32,
-    /// What was printed of it.
+    /// Output of the peers' program.
     pub(super) printed: Printed,
 }
 
 impl Size {
-    /// The fastest peer's time over ours.
+    /// The fastest peer's time divided by ours.
     pub(super) fn ratio(&self) -> f64 {
         let mut times = self.printed.searches.iter().map(Search::median);
         let ours = times.next().unwrap_or(f64::NAN);
@@ -79,7 +79,7 @@ impl fmt::Display for Size {
         let ours = searches.first().map_or(f64::NAN, Search::median);
         writeln!(
             f,
-            "{:<22} {:>10} {:>10} {:>10}  best photo as in floats",
+            "{:<22} {:>10} {:>10} {:>10}  same best photo as in floats",
             format!("{} embeddings", self.photos),
             "median ms",
             "least ms",
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fastest_peer_is_compared_with() {
+    fn the_ratio_is_that_of_the_fastest_peer() {
         let printed = r#"{"searches": [
             {"name": "Flukewatch", "milliseconds": [2.0, 9.0, 1.0], "same": 15},
             {"name": "faiss", "milliseconds": [3.0, 3.0, 8.0], "same": 14},

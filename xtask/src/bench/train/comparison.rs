@@ -1,15 +1,15 @@
-//! Both trainers side by side.
+//! Comparison of both trainers.
 
 use super::run::Run;
 use crate::bench::{median, verdict};
 use std::fmt;
 
-/// At least so many times the peer's photos a second.
+/// Target: minimum ratio of our photos per second to the peer's.
 const SPEED_TARGET: f64 = 1.3;
-/// At most this share of the peer's memory.
+/// Target: maximum ratio of our memory to the peer's.
 const MEMORY_TARGET: f64 = 0.7;
 
-/// What was measured, round by round.
+/// The measurements, round by round.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Comparison {
     ours: Vec<Run>,
@@ -17,22 +17,22 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Of as many runs of each, one or more.
+    /// Compares as many runs of each, one or more.
     pub(super) fn of(ours: Vec<Run>, peer: Vec<Run>) -> Self {
         Self { ours, peer }
     }
 
-    /// Our photos a second over the peer's, medians of all rounds.
+    /// Our photos per second divided by the peer's, medians of all rounds.
     pub(super) fn speed_ratio(&self) -> f64 {
         median(speeds(&self.ours)) / median(speeds(&self.peer))
     }
 
-    /// Our peak of memory over the peer's, likewise.
+    /// Our peak memory divided by the peer's, medians of all rounds.
     fn memory_ratio(&self) -> f64 {
         median(megabytes(&self.ours)) / median(megabytes(&self.peer))
     }
 
-    /// The last line of the command.
+    /// The last line of the command's output.
     pub(super) fn line(&self) -> String {
         format!("images/s ratio: {:.2}", self.speed_ratio())
     }
@@ -41,7 +41,7 @@ impl Comparison {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rounds = self.ours.len();
-        writeln!(f, "median of {rounds} round(s), least to most")?;
+        writeln!(f, "median of {rounds} round(s), minimum to maximum")?;
         writeln!(
             f,
             "{:<16} {:>24} {:>24} {:>7}  target",
@@ -76,7 +76,7 @@ fn megabytes(runs: &[Run]) -> Vec<f64> {
     runs.iter().map(|r| r.peak as f64 / 1e6).collect()
 }
 
-/// `41.2 (40.0 to 43.5)`
+/// Formats median and range, e.g. `41.2 (40.0 to 43.5)`.
 fn spread(values: Vec<f64>, digits: usize) -> String {
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
     let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_that_is_met_is_said_to_be() {
+    fn a_met_target_is_reported_as_met() {
         let c = Comparison::of(runs(&[65.1], 710), runs(&[50.0], 1000));
         let table = c.to_string();
         assert!(table.contains("1.30  at least 1.30: met"), "{table}");

@@ -1,27 +1,30 @@
-//! What dividing the embedding costs: clustering, assignment and mining, as a share of training.
+//! The cost of dividing the embedding: clustering, assignment and mining, as a fraction of
+//! training.
 
 use super::ours::Metrics;
 
-/// Settings of a divided run, over those of the job: four learners, the margin loss and the distance-weighted miner.
+/// Settings of a divided run, in addition to those of the job: four learners, the margin loss and
+/// the distance-weighted miner.
 pub(super) const DIVIDED: [&str; 3] = [
     "sampler={kind=\"pk\",photos_per_identity=4}",
     "loss={kind=\"margin\",miner={kind=\"distance-weighted\"}}",
     "divide={learners=4}",
 ];
-/// The most that it may take.
+/// Target: maximum fraction of the training time.
 const TARGET: f64 = 0.03;
 
-/// Whether this trainer tells how long it clusters and mines.
+/// Whether this trainer reports the times of clustering and mining.
 pub(super) fn is_timed(metrics: &[Metrics]) -> bool {
     metrics
         .iter()
         .any(|m| m.clustering_seconds.is_some() || m.mining_seconds.is_some())
 }
 
-/// The line that tells the share of all epochs together; an epoch without clustering counts, as it does in use.
+/// The output line with the fraction over all epochs; epochs without clustering count, as in real
+/// training.
 pub(super) fn line(metrics: &[Metrics]) -> String {
     let sum = |of: fn(&Metrics) -> f64| metrics.iter().map(of).sum::<f64>();
-    // An epoch's seconds are those of its steps, which clustering comes before and mining is part of.
+    // An epoch's seconds include mining but not clustering, which precedes its steps.
     let all = sum(|m| m.seconds + m.clustering_seconds.unwrap_or(0.0));
     let share = |seconds: f64| 100.0 * seconds / all;
     let clustering = share(sum(|m| m.clustering_seconds.unwrap_or(0.0)));
@@ -50,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_of_all_epochs() {
+    fn fractions_are_of_all_epochs() {
         // 0.5 of 20 + 0.5 seconds and 0.41 of them.
         let clustered = ",\"clustering_seconds\":0.5,\"mining_seconds\":0.205";
         let divided = metrics(&[clustered, ",\"mining_seconds\":0.205"]);
@@ -63,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trainer_that_does_not_tell_is_recognised() {
+    fn a_trainer_without_these_times_is_recognised() {
         assert!(!is_timed(&metrics(&["", ""])));
     }
 }

@@ -1,16 +1,16 @@
-//! What both trainers are given: the same network, photos, batches, variation and steps.
+//! The task of both trainers: the same network, photos, batches, augmentation and steps.
 
 use super::THREADS;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// One training run, as `peer.py` reads it (JSON) and as settings of our recipe.
+/// One training run, as JSON for `peer.py` and as settings for our recipe.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Job {
-    /// The table of photos with boxes, and their folder.
+    /// The CSV of photos with boxes, next to the folder of photos.
     pub(super) catalogue: PathBuf,
     photos: PathBuf,
-    /// The first of them warms up.
+    /// Number of epochs; the first one warms up.
     pub(super) epochs: usize,
     height: u32,
     width: u32,
@@ -21,13 +21,13 @@ pub(super) struct Job {
     dropout: f64,
     dimension: usize,
     arcface_scale: f64,
-    /// In radians.
+    /// Margin of ArcFace in radians.
     arcface_margin: f64,
     optimiser: Optimiser,
     augmentation: Augmentation,
 }
 
-/// AdamW, as in `train::recipe::OptimiserSettings`.
+/// AdamW; see `train::recipe::OptimiserSettings`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Optimiser {
     backbone_lr: f64,
@@ -37,7 +37,7 @@ struct Optimiser {
     warm_up_fraction: f64,
 }
 
-/// As in `train::recipe::Augmentation`.
+/// See `train::recipe::Augmentation`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Augmentation {
     rotation: f64,
@@ -52,7 +52,8 @@ struct Augmentation {
 }
 
 impl Job {
-    /// The recipe of `models/humpback-lite0` in its first stage, on the catalogue that `flukewatch synth` wrote to `population`.
+    /// The recipe of `models/humpback-lite0` in its first stage, on the catalogue that `flukewatch
+    /// synth` wrote to `population`.
     pub(super) fn on(population: &Path, epochs: usize) -> Self {
         Self {
             catalogue: population.join("catalogue.csv"),
@@ -89,7 +90,7 @@ impl Job {
         }
     }
 
-    /// Settings for `flukewatch train --set`. None is left to its default, which may change.
+    /// Arguments of `flukewatch train --set`. All settings are explicit, since defaults may change.
     pub(super) fn settings(&self) -> Vec<String> {
         let Self {
             epochs,
@@ -143,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_are_told_the_same_numbers() {
+    fn both_trainers_get_the_same_numbers() {
         let job = Job::on(Path::new("/population"), 4);
         let json = serde_json::to_string(&job).unwrap();
         assert!(json.contains("\"catalogue\":\"/population/catalogue.csv\""));

@@ -10,35 +10,35 @@ use serde::Deserialize;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// A built `flukewatch`, and where its runs go.
+/// A built `flukewatch` and the folder of its runs.
 pub(super) struct Ours<'a> {
-    /// The checkout.
     pub(super) checkout: &'a Checkout,
-    /// The program.
+    /// Path of `flukewatch`.
     pub(super) program: PathBuf,
-    /// What it is held to.
+    /// The cores to which it is pinned.
     pub(super) cores: &'a Cores,
-    /// Where runs and logs go.
+    /// Folder of runs and logs.
     pub(super) folder: &'a Path,
 }
 
-/// A line of `metrics.jsonl`, as far as it matters here.
+/// The fields of a line of `metrics.jsonl` that are used here.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Metrics {
     images_per_second: f64,
-    /// Of the epoch's steps, with mining and without clustering.
+    /// Time of the epoch's steps, including mining but not clustering.
     pub(super) seconds: f64,
-    /// Clustering of the training set and assignment of the clusters to learners; trainers that do not divide do not tell.
+    /// Time of clustering the training set and assigning the clusters to learners; `None` for
+    /// trainers that do not report it.
     pub(super) clustering_seconds: Option<f64>,
-    /// The choice of pairs and triples.
+    /// Time of choosing pairs and triplets.
     pub(super) mining_seconds: Option<f64>,
 }
 
 impl Ours<'_> {
-    /// Trains once; `over` wins over the job's settings.
+    /// Trains once; the settings in `over` override those of the job.
     ///
     /// # Errors
-    /// When training fails or its metrics cannot be read.
+    /// If training fails or its metrics cannot be read.
     pub(super) fn train(
         &self,
         name: &str,
@@ -62,7 +62,7 @@ impl Ours<'_> {
         let epochs: Vec<Epoch> = metrics.iter().map(Metrics::epoch).collect();
         let Some(run) = Run::of(&epochs, measured.peak) else {
             bail!(
-                "{name} trained {} epochs, of which the first only warms up",
+                "{name} trained only {} epoch(s); the first one warms up",
                 epochs.len()
             );
         };
@@ -85,7 +85,7 @@ fn read(path: &Path) -> anyhow::Result<Vec<Metrics>> {
     let lines = text.lines().map(serde_json::from_str);
     lines
         .collect::<Result<_, _>>()
-        .with_context(|| format!("{} is not as expected", path.display()))
+        .with_context(|| format!("{} is invalid", path.display()))
 }
 
 #[cfg(test)]
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_read_with_and_without_clustering() {
+    fn metrics_with_and_without_clustering_are_parsed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("metrics.jsonl");
         let line = r#"{"epoch":1,"images_per_second":40.0,"seconds":2.5,"loss":1.0"#;

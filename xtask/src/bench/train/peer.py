@@ -1,7 +1,7 @@
 """The peer of `cargo xtask bench train`: what a Python programmer would write for the same training.
 
-PyTorch, torchvision's transforms and pytorch-metric-learning, after a job file (JSON) that Flukewatch's trainer is given too.
-Photos are decoded once and kept as uint8, as Flukewatch keeps them. Prints one JSON object.
+PyTorch, torchvision's transforms and pytorch-metric-learning, configured by a job file (JSON), from which Flukewatch's trainer is configured too.
+Photos are decoded once and kept as uint8, as in Flukewatch. Prints one JSON object.
 
     python peer.py JOB.json --workers 0 --threads 2 [--channels-last]
 """
@@ -110,7 +110,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class Embedder(nn.Module):
-    """Backbone, average pooling, normalisation, dropout, linear, L2. The stem and the first blocks stay as they are."""
+    """Backbone, average pooling, normalisation, dropout, linear, L2. The stem and the first blocks are frozen."""
 
     def __init__(self, frozen_blocks, dropout, dimension):
         super().__init__()
@@ -132,7 +132,7 @@ class Embedder(nn.Module):
 
 
 class Noise(nn.Module):
-    """Noise of a strength drawn for each picture."""
+    """Noise with a random strength for each picture."""
 
     def __init__(self, most):
         super().__init__()
@@ -143,7 +143,7 @@ class Noise(nn.Module):
 
 
 def variation(a):
-    """The augmentation of the job; grey levels from 0 to 1, so that each transform works on floats once."""
+    """The augmentation of the job; grey levels from 0 to 1, so that transforms work on floats without conversions."""
     transforms = [v2.ToDtype(torch.float32, scale=True)]
     bilinear = InterpolationMode.BILINEAR
     transforms.append(
@@ -198,7 +198,7 @@ class Flukes(Dataset):
 
 
 def optimiser_of(job, model, loss):
-    """AdamW with a rate for each part, decay on weights alone, warm-up and cosine."""
+    """AdamW with a learning rate per parameter group, decay on weights only, warm-up and cosine."""
     rates = job["optimiser"]
     groups = []
     for part, rate in [(model.backbone, "backbone_lr"), (model.head, "head_lr"), (loss, "loss_lr")]:

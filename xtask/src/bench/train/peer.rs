@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Its Python environment, of the same libtorch as ours.
+/// The peer's Python environment, with the same libtorch version as ours.
 pub(super) const ENVIRONMENT: Environment = Environment {
     folder: ".tools/bench-train",
     packages: &[
@@ -22,22 +22,21 @@ pub(super) const ENVIRONMENT: Environment = Environment {
         "pytorch-metric-learning==2.9.0",
     ],
 };
-/// Its program.
 const PROGRAM: &str = "xtask/src/bench/train/peer.py";
 
-/// How the peer uses its cores. The fastest is compared with us.
+/// How the peer uses its cores. We compare with the fastest setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// Of PyTorch.
+    /// Threads of PyTorch.
     threads: usize,
-    /// Processes that vary photos; 0 for none beside PyTorch's own.
+    /// Worker processes for augmentation; 0 for augmentation in PyTorch's own process.
     workers: usize,
-    /// Channels innermost in memory, which convolutions on CPU prefer.
+    /// Channels-last memory layout, which convolutions on CPU prefer.
     channels_last: bool,
 }
 
 impl Setting {
-    /// What is tried, the likeliest first.
+    /// All settings to try, the most promising first.
     pub(super) const ALL: [Self; 5] = [
         Self::of(THREADS, 0, true),
         Self::of(THREADS, 1, true),
@@ -66,19 +65,18 @@ impl fmt::Display for Setting {
     }
 }
 
-/// The peer with its Python, and where its logs go.
+/// The peer's Python and the folder of its logs.
 pub(super) struct Peer<'a> {
-    /// The checkout.
     pub(super) checkout: &'a Checkout,
-    /// Its Python.
+    /// Path of Python.
     pub(super) python: PathBuf,
-    /// What it is held to.
+    /// The cores to which it is pinned.
     pub(super) cores: &'a Cores,
-    /// Where logs go.
+    /// Folder of logs.
     pub(super) folder: &'a Path,
 }
 
-/// What it prints.
+/// The peer's output.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 struct Printed {
     epochs: Vec<PrintedEpoch>,
@@ -92,10 +90,10 @@ struct PrintedEpoch {
 }
 
 impl Peer<'_> {
-    /// Trains once after a job file; tells the versions that it ran on, too.
+    /// Trains once with a job file; also returns the versions of the packages.
     ///
     /// # Errors
-    /// When training fails.
+    /// If training fails.
     pub(super) fn train(
         &self,
         name: &str,
@@ -111,11 +109,11 @@ impl Peer<'_> {
         }
         let measured = measured::run(self.checkout, &mut train, self.folder, name)?;
         let printed: Printed = serde_json::from_str(&measured.printed)
-            .with_context(|| format!("{name} printed something else: {}", measured.printed))?;
+            .with_context(|| format!("unexpected output of {name}: {}", measured.printed))?;
         let epochs: Vec<Epoch> = printed.epochs.iter().map(PrintedEpoch::epoch).collect();
         let Some(run) = Run::of(&epochs, measured.peak) else {
             bail!(
-                "{name} trained {} epochs, of which the first only warms up",
+                "{name} trained only {} epoch(s); the first one warms up",
                 epochs.len()
             );
         };
@@ -134,19 +132,19 @@ impl PrintedEpoch {
     }
 }
 
-/// The Python of `--python`, or that of an environment of its own, made where it is missing.
+/// The Python of `--python`, or that of a separate environment, created if it is missing.
 ///
 /// # Errors
-/// When it cannot be made, or does not have what the peer imports.
+/// If it cannot be created, or lacks a package of the peer.
 pub(super) fn python(checkout: &Checkout, own: Option<&Path>) -> anyhow::Result<PathBuf> {
     let Some(own) = own else {
         println!(
-            "    4.7 GB the first time: `import torch` needs its CUDA libraries even on a CPU"
+            "    downloads 4.7 GB the first time: `import torch` needs its CUDA libraries even on a CPU"
         );
         ENVIRONMENT.install(checkout)?;
         return Ok(ENVIRONMENT.python(checkout));
     };
-    // Absolute, and not resolved: an environment's Python is a link, and the link is what makes it that environment's.
+    // Absolute, but symlinks are not resolved: an environment is identified by its link to Python.
     let python = std::path::absolute(own).with_context(|| format!("{}", own.display()))?;
     let imports =
         "import torch, torchvision, pytorch_metric_learning, PIL; print(torch.__version__)";
@@ -169,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_peer_prints_is_read() {
+    fn the_peers_output_is_parsed() {
         let printed: Printed = serde_json::from_str(
             r#"{"epochs":[{"images":320,"seconds":8.0,"loss":1.5},{"images":320,"seconds":6.4,"loss":1.2}],
                 "versions":{"python":"3.11.7","torch":"2.13.0"}}"#,
@@ -190,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_python_that_is_not_there_is_named() {
+    fn a_missing_python_is_named() {
         let here = Checkout::at(Path::new("."));
         let error = python(&here, Some(Path::new("/no/python"))).unwrap_err();
         assert!(

@@ -1,25 +1,23 @@
-//! One training run of either trainer, as it was measured.
+//! The measurements of one training run of either trainer.
 
-/// An epoch of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Epoch {
-    /// Photos trained on.
+    /// Number of photos trained on.
     pub(super) images: f64,
-    /// Wall-clock time.
+    /// Wall-clock seconds.
     pub(super) seconds: f64,
 }
 
-/// A run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Run {
-    /// Photos a second, without the first epoch.
+    /// Photos per second, without the first epoch.
     pub(super) images_per_second: f64,
-    /// The most memory held, in bytes.
+    /// Peak memory in bytes.
     pub(super) peak: u64,
 }
 
 impl Run {
-    /// From its epochs; the first warms up. `None` where no other is left.
+    /// Summarises a run's epochs; the first one warms up. `None` if there is no other.
     pub(super) fn of(epochs: &[Epoch], peak: u64) -> Option<Self> {
         let measured = epochs.get(1..)?;
         let images: f64 = measured.iter().map(|e| e.images).sum();

@@ -2,10 +2,11 @@ use super::super::sighting::Candidate;
 use super::super::truth::SequenceTruth;
 use super::*;
 
-/// When the first frame was taken, a moment like any other.
+/// Time of the first frame, an arbitrary value.
 const START: i64 = 1_795_450_800_123;
 
-/// Two known whales and a new one, ten frames a second; the first two encounters are equally long.
+/// Two known whales and a new one, ten frames per second; the first two encounters have the same
+/// duration.
 fn sequence() -> Sequence {
     let encounter = |first, last, whale: &str, enrolled| Encounter {
         first,
@@ -27,7 +28,7 @@ fn sequence() -> Sequence {
     }
 }
 
-/// What the boat says of frames `first` to `last`.
+/// A sighting of frames `first` to `last`.
 fn sighting(first: i64, last: i64, verdict: Verdict, whale: &str) -> Sighting {
     let time = |frame: i64| jiff::Timestamp::from_millisecond(START + frame * 100).unwrap();
     Sighting {
@@ -52,7 +53,7 @@ fn rights(sightings: &[Sighting]) -> Vec<bool> {
 }
 
 #[test]
-fn known_by_name_and_new_as_new_are_right() {
+fn a_known_whale_by_name_and_a_new_whale_as_new_are_right() {
     let good = [
         sighting(30, 59, Verdict::Known, "A"),
         sighting(90, 119, Verdict::New, "A"),
@@ -60,15 +61,11 @@ fn known_by_name_and_new_as_new_are_right() {
     ];
     assert_eq!(rights(&good), [true, true, true]);
     let [a, n, b] = good;
-    assert_eq!(
-        rights(&[b, n, a]),
-        [true, true, true],
-        "in whatever order they come"
-    );
+    assert_eq!(rights(&[b, n, a]), [true, true, true], "in any order");
 }
 
 #[test]
-fn a_wrong_name_a_wrong_kind_and_review_are_not() {
+fn a_wrong_name_a_wrong_verdict_and_review_are_wrong() {
     let bad = [
         sighting(30, 59, Verdict::Known, "B"),
         sighting(90, 119, Verdict::Known, "A"),
@@ -84,13 +81,13 @@ fn a_wrong_name_a_wrong_kind_and_review_are_not() {
 }
 
 #[test]
-fn a_new_whale_called_by_its_name_is_not_right() {
+fn a_new_whale_with_a_name_is_wrong() {
     let odd = [sighting(90, 119, Verdict::Known, "N")];
     assert!(rights(&odd).iter().all(|right| !right));
 }
 
 #[test]
-fn an_encounter_without_a_sighting_is_missed_and_the_others_stay_in_place() {
+fn an_encounter_without_a_sighting_is_missed_and_the_others_are_assigned() {
     let without_the_first = [
         sighting(90, 119, Verdict::New, "A"),
         sighting(150, 199, Verdict::Known, "B"),
@@ -105,7 +102,7 @@ fn an_encounter_without_a_sighting_is_missed_and_the_others_stay_in_place() {
 }
 
 #[test]
-fn a_sighting_that_begins_or_ends_a_frame_off_is_still_placed() {
+fn a_sighting_off_by_a_frame_is_still_assigned() {
     let off = [
         sighting(31, 58, Verdict::Known, "A"),
         sighting(92, 119, Verdict::New, "A"),
@@ -115,7 +112,7 @@ fn a_sighting_that_begins_or_ends_a_frame_off_is_still_placed() {
 }
 
 #[test]
-fn an_encounter_told_twice_is_not_right() {
+fn an_encounter_reported_twice_is_wrong() {
     let split = [
         sighting(30, 59, Verdict::Known, "A"),
         sighting(90, 119, Verdict::New, "A"),
@@ -141,18 +138,18 @@ fn a_sighting_of_the_open_sea_counts_as_wrong() {
 }
 
 #[test]
-fn a_camera_that_there_is_not_is_an_error() {
+fn an_unknown_camera_is_an_error() {
     let mut foreign = sighting(30, 59, Verdict::New, "A");
     foreign.camera = "main".into();
     let said = judge(&[sequence()], &[foreign]).unwrap_err().to_string();
     assert_eq!(
         said,
-        "sighting 30 is from camera 'main', which is no sequence"
+        "sighting 30 is from camera 'main', which is not a sequence"
     );
 }
 
 #[test]
-fn sightings_are_read_as_shore_writes_them() {
+fn shores_sightings_are_parsed() {
     let json = r#"{"id":"019acf0e-0000-7000-8000-000000000001","boat":"balaena","sequence":3,"camera":"seq-001",
         "started":"2026-11-23T17:00:00.250Z","ended":"2026-11-23T17:00:03Z","frames":28,"verdict":"review","whale":null,"score":0.5,
         "candidates":[{"whale":"SYN-0004","score":0.514,"photo":"a.jpg"}],"bundle":"b","engine":"e","picture_stored":true,

@@ -4,12 +4,12 @@ use super::modules::{Modules, Name};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-/// Nodes that need each other.
+/// Nodes that depend on each other.
 #[derive(Debug)]
 pub(super) struct Circle {
-    /// Each uses the next; the last is the first again.
+    /// The nodes in order; each uses the next, the last uses the first.
     pub(super) nodes: Vec<String>,
-    /// A line for each step.
+    /// The use behind each step.
     pub(super) uses: Vec<Step>,
 }
 
@@ -23,10 +23,10 @@ pub(super) struct Step {
 
 /// A child of the level's module.
 type Node = String;
-/// For each node, which others it uses, and a line that does so.
+/// For each node, the nodes that it uses, with a line that does so.
 type Level = BTreeMap<Node, BTreeMap<Node, (PathBuf, usize)>>;
 
-/// The circles of a crate, the shortest through each group of nodes that need each other.
+/// The circles of a crate, the shortest one of each strongly connected component.
 pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
     let mut levels: BTreeMap<Name, Level> = BTreeMap::new();
     for edge in modules.uses() {
@@ -36,7 +36,7 @@ pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
             .zip(&edge.to)
             .take_while(|(a, b)| a == b)
             .count();
-        // Between a module's own file and its children there is no rule.
+        // Uses between a module's own file and its children are allowed.
         let (Some(from), Some(to)) = (edge.from.get(shared), edge.to.get(shared)) else {
             continue;
         };
@@ -54,7 +54,7 @@ pub(super) fn circles(modules: &Modules) -> Vec<Circle> {
         .collect()
 }
 
-/// Groups of two nodes or more in which each reaches each (Tarjan's strongly connected components).
+/// Strongly connected components of two nodes or more (Tarjan).
 fn groups(level: &Level) -> Vec<BTreeSet<Node>> {
     struct Search<'a> {
         level: &'a Level,
@@ -108,7 +108,7 @@ fn groups(level: &Level) -> Vec<BTreeSet<Node>> {
     search.groups
 }
 
-/// The shortest way within a group from its first node that is on one back to itself.
+/// The shortest circle within a component through its first node that is on one.
 fn circle(name: &Name, level: &Level, group: &BTreeSet<Node>) -> Circle {
     let shortest = group
         .iter()

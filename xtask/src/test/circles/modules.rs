@@ -1,4 +1,4 @@
-//! The modules of a crate, what each imports, and which items of others its code names.
+//! The modules of a crate, the imports of each, and the items of others that its code names.
 
 use super::tokens::{Text, Token, tokens};
 use anyhow::Context;
@@ -9,19 +9,19 @@ use std::path::{Path, PathBuf};
 /// A module's path in its crate; the root's is empty.
 pub(super) type Name = Vec<String>;
 
-/// All modules of a crate, those of tests left out.
+/// All modules of a crate except those of tests.
 #[derive(Debug)]
 pub(super) struct Modules {
     all: BTreeMap<Name, Module>,
 }
 
-/// A module, in a file of its own or within another's.
+/// A module, in its own file or inline.
 #[derive(Debug, Default)]
 struct Module {
     file: PathBuf,
     /// The module whose file it is in.
     home: Name,
-    /// What a `use` brings into scope: the name, and the path that it stands for.
+    /// Imports: the name in scope, and the path that it stands for.
     imports: BTreeMap<String, Vec<String>>,
     /// Paths that its code names, with the line.
     paths: Vec<(Vec<String>, usize)>,
@@ -37,17 +37,19 @@ pub(super) struct Use {
 }
 
 impl Modules {
-    /// Reads the crate whose root is `file`.
+    /// Parses the crate whose root is `file`.
     pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
         let mut modules = Self {
             all: BTreeMap::new(),
         };
-        let folder = file.parent().context("a file lies in a folder")?;
+        let folder = file
+            .parent()
+            .context("the root file has no parent folder")?;
         modules.read_file(vec![], file, folder)?;
         Ok(modules)
     }
 
-    /// How many files it has.
+    /// Number of files.
     pub(super) fn files(&self) -> usize {
         self.all
             .iter()
@@ -79,7 +81,7 @@ impl Modules {
         Ok(())
     }
 
-    /// Which module of this crate a path of module `from` leads into.
+    /// The module of this crate that a path in module `from` leads into.
     fn resolve(&self, from: &[String], path: &[String], depth: usize) -> Option<Name> {
         let (first, mut rest) = path.split_first()?;
         let mut place: Name = match first.as_str() {
@@ -110,17 +112,17 @@ impl Modules {
             return Some(place);
         }
         match self.all.get(&place)?.imports.contains_key(&rest[0]) {
-            // What comes from another crate is nobody's.
+            // Items of other crates are ignored.
             true => self.imported(&place, rest, depth),
             false => Some(place),
         }
     }
 
-    /// Where a name that `place` imports comes from.
+    /// Resolves a name that `place` imports to its original.
     fn imported(&self, place: &[String], path: &[String], depth: usize) -> Option<Name> {
         let (first, rest) = path.split_first()?;
         let target = self.all.get(place)?.imports.get(first)?;
-        // A glob or a name that stands for itself leads round and round.
+        // A glob, or a name that stands for itself, would recurse forever.
         if depth == 0 || target.first() == Some(first) {
             return None;
         }
@@ -152,12 +154,12 @@ impl Modules {
     }
 }
 
-/// Reads the modules in a file.
+/// Parses the modules in a file.
 struct Parser<'a> {
     modules: &'a mut Modules,
     file: &'a Path,
     home: Name,
-    /// Modules with a file of their own.
+    /// Modules in their own files.
     declared: Vec<Name>,
 }
 
@@ -216,7 +218,7 @@ impl Parser<'_> {
 impl Module {
     fn import(&mut self, leaf: Leaf, exported: bool) {
         let Leaf { path, name, line } = leaf;
-        // A re-export is no use; an import is one at its own line, so that the message can name it.
+        // A re-export is not a use; an import counts at its own line, for the message.
         if !exported {
             self.paths.push((path.clone(), line));
         }
@@ -226,7 +228,7 @@ impl Module {
     }
 }
 
-/// `a::b::c` from a word on.
+/// Parses `a::b::c` from a word on.
 fn path_at(tokens: &[Token], start: usize) -> Vec<String> {
     let mut path = vec![];
     let mut i = start;
@@ -248,7 +250,7 @@ struct Leaf {
     line: usize,
 }
 
-/// The names of a `use`, without the word itself and the semicolon.
+/// The names of a `use`, without the keyword and the semicolon.
 fn leaves(tokens: &[Token]) -> Vec<Leaf> {
     let mut found = vec![];
     tree(tokens, &[], &mut found);
@@ -297,7 +299,7 @@ fn tree(tokens: &[Token], prefix: &[String], found: &mut Vec<Leaf>) {
     }
 }
 
-/// Parts between the commas that are in no further braces.
+/// Splits at the commas that are not in nested braces.
 fn split(tokens: &[Token]) -> Vec<&[Token]> {
     let (mut parts, mut depth, mut start) = (vec![], 0, 0);
     for (i, token) in tokens.iter().enumerate() {
@@ -315,7 +317,7 @@ fn split(tokens: &[Token]) -> Vec<&[Token]> {
     parts
 }
 
-/// Where the bracket at `open` is closed.
+/// The position where the bracket at `open` is closed.
 fn closing(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (i, token) in tokens.iter().enumerate().skip(open) {
@@ -333,7 +335,7 @@ fn closing(tokens: &[Token], open: usize) -> usize {
     tokens.len()
 }
 
-/// Drops items behind `#[cfg(test)]`, and all attributes.
+/// Drops `#[cfg(test)]` items, and all attributes.
 fn without_tests(tokens: &[Token]) -> Vec<Token> {
     let mut kept = vec![];
     let mut i = 0;
@@ -360,7 +362,7 @@ fn without_tests(tokens: &[Token]) -> Vec<Token> {
     kept
 }
 
-/// The end of the item that begins here: behind its semicolon, comma or body.
+/// The end of the item that starts here: after its semicolon, comma or body.
 fn item_end(tokens: &[Token], start: usize) -> usize {
     let is_use = (start..tokens.len())
         .take_while(|&j| !tokens[j].is(';') && !tokens[j].is('{'))

@@ -1,19 +1,19 @@
-//! Rust source as words, as far as uses of modules can be read from it.
+//! Tokens of Rust source, as far as they are needed to find uses of modules.
 
-/// A word, with the line that it is on.
+/// A token with its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Token {
     pub(super) text: Text,
     pub(super) line: usize,
 }
 
-/// What it is.
+/// The kind of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Text {
     Word(String),
-    /// `::`
+    /// The path separator `::`.
     Path,
-    /// Any other character of punctuation.
+    /// Any other punctuation character.
     Mark(char),
 }
 
@@ -34,7 +34,7 @@ impl Token {
     }
 }
 
-/// Splits source into words and marks; comments, strings, characters and lifetimes are dropped.
+/// Splits source into tokens; comments, strings, characters and lifetimes are dropped.
 pub(super) fn tokens(source: &str) -> Vec<Token> {
     let mut scanner = Scanner {
         rest: source.as_bytes(),
@@ -98,7 +98,7 @@ impl Scanner<'_> {
         word
     }
 
-    /// Block comments nest.
+    /// Skips a block comment; block comments nest.
     fn comment(&mut self) {
         let mut depth = 0;
         while !self.rest.is_empty() {
@@ -127,7 +127,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The length of the prefix and the number of hashes, where a raw string begins here.
+    /// The length of the prefix and the number of hashes, if a raw string starts here.
     fn raw_string_hashes(&self) -> Option<(usize, usize)> {
         let prefix = if self.rest.starts_with(b"br") { 2 } else { 1 };
         if prefix == 1 && self.rest.first() != Some(&b'r') {

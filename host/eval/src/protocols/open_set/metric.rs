@@ -15,7 +15,7 @@ pub struct Metric {
 }
 
 impl Metric {
-    /// Without an interval.
+    /// The mean over trials, without an interval.
     pub(crate) fn of_trials(by_trial: Vec<f64>) -> Self {
         Self {
             value: mean(by_trial.iter().copied()),

@@ -99,7 +99,7 @@ fn the_threshold_of_new_whale_comes_from_the_fitting_half() {
         known.chain(new)
     };
     // Fitted where known photos score 0.8; on the evaluation half all score 0.4 less, and known
-    // ones rank behind new_whale.
+    // ones rank after new_whale.
     let trial = trial_of(half(true, 0.0).chain(half(false, -0.4)).collect());
     let at = threshold::for_new_whale(&trial).unwrap();
     assert!(at > 0.5 && at <= 0.8, "{at}");
@@ -185,7 +185,7 @@ fn separated_whales_are_told_from_new_ones() {
         ),
         (1.0, 1.0, 1.0)
     );
-    // The threshold has seen three new whales only; on others it may be a little too low.
+    // The threshold was fitted on three new whales only; for others it may be slightly too low.
     assert!(found.map_at_5_with_new_whale.value > 0.9);
     assert!(
         found.rule_of_enrolment.is_none(),
@@ -199,7 +199,7 @@ fn separated_whales_are_told_from_new_ones() {
 }
 
 #[test]
-fn a_strict_rule_names_nobody_and_a_lax_one_everybody() {
+fn a_strict_rule_names_no_photo_and_a_lax_one_every_photo() {
     let strict = measured(&twelve(), &options(Some((1.5, 1.5))))
         .rule_of_bundle
         .unwrap();

@@ -86,8 +86,8 @@ pub(super) fn costs(trials: &[Trial]) -> Vec<CostRow> {
 fn cheapest(trial: &Trial, wrong_name_cost: f64) -> Option<CostRow> {
     let mut half: Vec<&Query> = trial.queries.iter().filter(|q| q.fit).collect();
     half.sort_by(|a, b| b.score().total_cmp(&a.score()));
-    // From naming nobody downwards: a wrong name costs `wrong_name_cost`, naming a known photo
-    // saves 1.
+    // From a threshold above all scores downwards: a wrong name costs `wrong_name_cost`, naming a
+    // known photo saves 1.
     let mut best = (0.0, half.first()?.score().next_up());
     let mut cost = 0.0;
     for same in half.chunk_by(|a, b| a.score() == b.score()) {

@@ -13,13 +13,13 @@ use rand_chacha::ChaCha8Rng;
 pub struct Query {
     /// Position of the photo.
     pub photo: usize,
-    /// Whale number, or a number of its own for each unnamed photo: for averages and resamples.
+    /// Whale number, or a unique number for each unnamed photo: for averages and resamples.
     pub identity: usize,
     /// Its whale if enrolled; `None` for a new whale.
     pub known: Option<usize>,
     /// Whether thresholds and calibrators are fitted on it; otherwise it evaluates them.
     pub fit: bool,
-    /// Best enrolled whales.
+    /// The best enrolled whales, best first.
     pub top: Vec<Candidate>,
 }
 
@@ -96,7 +96,7 @@ struct PhotoInTrial {
 /// How trials are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct TrialOptions<'a> {
-    /// Number of trials.
+    /// Number of random trials.
     pub trials: usize,
     /// Seed of the trials.
     pub seed: u64,

@@ -78,8 +78,8 @@ fn in_integers(model: &mut ModelProto, operator: &str) {
     g.node.splice(at..=at, nodes);
 }
 
-/// Widens 8-bit constants to 32 bits, as other quantisers write a bias; TensorRT-RTX accepts one of
-/// 8 bits.
+/// Widens 8-bit constants to 32 bits, the type of other quantisers' biases; TensorRT-RTX accepts
+/// 8-bit biases.
 fn in_32_bits(model: &mut ModelProto, names: &[&str]) {
     let constants = &mut graph(model).initializer;
     for t in constants.iter_mut().filter(|t| names.contains(&&*t.name)) {
@@ -90,7 +90,7 @@ fn in_32_bits(model: &mut ModelProto, names: &[&str]) {
 }
 
 #[test]
-fn it_builds_and_refuses_the_same_models() {
+fn it_accepts_and_rejects_the_same_models() {
     let Some(python) = python() else {
         println!(
             "skipped: TensorRT-RTX is not in .tools/tensorrt-rtx; `cargo xtask setup` installs it"

@@ -23,8 +23,8 @@ fn all_quantised(graph: &FloatGraph, images: &[Array3<f32>]) -> ModelProto {
     })
 }
 
-/// The float model computes what was read; the int8 model is near it, runs in both forms, and
-/// breaks no rule of any engine.
+/// The float model is equivalent to the file; the int8 model is close to it, runs in both forms,
+/// and breaks no rule of any engine.
 #[test]
 fn models_of_other_exporters_are_quantised() {
     for model in [residual(), inverted_residual()] {
@@ -129,7 +129,7 @@ fn quantisation_by_hand() {
 }
 
 #[test]
-fn a_model_that_tract_cannot_run_or_without_layers_is_refused() {
+fn a_model_that_tract_cannot_run_or_without_layers_is_an_error() {
     let mut model = residual();
     let nodes = &mut model.graph.as_mut().unwrap().node;
     let last = nodes.iter().position(|n| n.name == "flat").unwrap();
@@ -151,7 +151,7 @@ fn a_model_that_tract_cannot_run_or_without_layers_is_refused() {
 }
 
 #[test]
-fn an_unknown_layer_is_refused_with_a_similar_name() {
+fn an_unknown_layer_is_an_error_with_a_similar_name() {
     let found = graph(&residual());
     assert_eq!(found.layer_named("b2").unwrap(), 5);
     let error = found.layer_named("DOWN").unwrap_err().to_string();

@@ -134,7 +134,7 @@ fn images_contribute_different_positions() {
     let input: Vec<f32> = (0..192u16).map(f32::from).collect();
     let centre = |photo| window.patches(&input, &[1, 3, 8, 8], 1, photo).unwrap()[0][[0, 4]] as i32;
     let seen: BTreeSet<i32> = (0..64).map(centre).collect();
-    assert!(seen.len() > 40, "{} places of 64", seen.len());
+    assert!(seen.len() > 40, "{} positions of 64", seen.len());
     assert!(window.patches(&input, &[3, 8, 8], 1, 0).is_err());
 }
 

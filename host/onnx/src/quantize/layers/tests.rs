@@ -94,16 +94,16 @@ fn squeeze_and_excitation_stays_in_float_and_the_head_does_not() {
 }
 
 #[test]
-fn weights_that_are_not_floats_are_refused() {
-    let refused = |change: fn(&mut tract_onnx::pb::TensorProto)| {
+fn weights_that_are_not_floats_are_errors() {
+    let assert_error = |change: fn(&mut tract_onnx::pb::TensorProto)| {
         let mut graph = residual().graph.unwrap();
         let weights = &mut graph.initializer;
         change(weights.iter_mut().find(|t| t.name == "fc_w").unwrap());
         let error = take(&mut graph, &Shapes::new()).unwrap_err().to_string();
         assert!(error.contains("'fc' (Gemm)"), "{error}");
     };
-    refused(|t| t.raw_data.truncate(7));
-    refused(|t| t.data_type = DataType::Float16 as i32);
+    assert_error(|t| t.raw_data.truncate(7));
+    assert_error(|t| t.data_type = DataType::Float16 as i32);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::proto::read::values;
 use crate::quantize::fixtures::{conv, model};
 use tract_onnx::pb::{AttributeProto, NodeProto, StringStringEntryProto};
 
-/// A convolution of a grey image of 2 x 2, and more nodes.
+/// A convolution of a grey image of 2 x 2, followed by more nodes.
 fn with(more: Vec<NodeProto>) -> ModelProto {
     let mut nodes = vec![conv("conv", "image", 1, 1, 1, false)];
     nodes.extend(more);
@@ -19,13 +19,13 @@ fn read_it(model: &ModelProto) -> Result<GraphProto, QuantizeError> {
     read(&model.encode_to_vec(), None)
 }
 
-fn refusal(model: &ModelProto) -> String {
+fn error_of(model: &ModelProto) -> String {
     read_it(model).unwrap_err().to_string()
 }
 
-/// A model whose nodes are these beside the convolution, all of which are read.
-fn refusal_of(nodes: Vec<NodeProto>) -> String {
-    refusal(&with(nodes))
+/// The error of a model with these nodes after the convolution.
+fn error_of_nodes(nodes: Vec<NodeProto>) -> String {
+    error_of(&with(nodes))
 }
 
 fn sizes(model: &mut ModelProto) -> &mut Vec<tract_onnx::pb::tensor_shape_proto::Dimension> {
@@ -36,9 +36,9 @@ fn sizes(model: &mut ModelProto) -> &mut Vec<tract_onnx::pb::tensor_shape_proto:
 }
 
 #[test]
-fn what_is_not_a_float_model_is_refused_by_node() {
+fn unsupported_nodes_are_errors_that_name_them() {
     let quantised = node("QuantizeLinear", "q", &["conv", "s", "z"], "y", vec![]);
-    let text = refusal_of(vec![quantised]);
+    let text = error_of_nodes(vec![quantised]);
     assert!(
         text.contains("'q' (QuantizeLinear)") && text.contains("already"),
         "{text}"
@@ -50,7 +50,7 @@ fn what_is_not_a_float_model_is_refused_by_node() {
         g: Some(GraphProto::default()),
         ..AttributeProto::default()
     }];
-    let text = refusal_of(vec![branch]);
+    let text = error_of_nodes(vec![branch]);
     assert!(
         text.contains("'either' (If)") && text.contains("control flow"),
         "{text}"
@@ -58,13 +58,13 @@ fn what_is_not_a_float_model_is_refused_by_node() {
 
     let mut own = node("FusedConv", "", &["conv"], "made", vec![]);
     own.domain = "com.microsoft".into();
-    let text = refusal_of(vec![own]);
+    let text = error_of_nodes(vec![own]);
     assert!(
         text.contains("'made' (FusedConv)") && text.contains("com.microsoft"),
         "{text}"
     );
 
-    let text = refusal_of(vec![node("Einsum", "sum", &["conv"], "y", vec![])]);
+    let text = error_of_nodes(vec![node("Einsum", "sum", &["conv"], "y", vec![])]);
     assert!(
         text.contains("'sum' (Einsum)") && text.contains("not supported"),
         "{text}"
@@ -78,7 +78,7 @@ fn what_is_not_a_float_model_is_refused_by_node() {
 }
 
 #[test]
-fn an_open_batch_size_becomes_one_and_other_open_sizes_are_refused() {
+fn an_open_batch_size_becomes_one_and_other_open_sizes_are_errors() {
     for open in [
         None,
         Some(Value::DimParam("N".into())),
@@ -94,11 +94,11 @@ fn an_open_batch_size_becomes_one_and_other_open_sizes_are_refused() {
     }
     let mut model = with(vec![]);
     sizes(&mut model)[0].value = Some(Value::DimValue(8));
-    assert!(refusal(&model).contains("batch of 8"));
+    assert!(error_of(&model).contains("batch of 8"));
     for (at, what) in [(1, "channels"), (2, "height"), (3, "width")] {
         let mut model = with(vec![]);
         sizes(&mut model)[at].value = Some(Value::DimParam("side".into()));
-        let text = refusal(&model);
+        let text = error_of(&model);
         assert!(
             text.contains(&format!("the {what} of its input 'image' is open ('side')")),
             "{text}"
@@ -106,35 +106,35 @@ fn an_open_batch_size_becomes_one_and_other_open_sizes_are_refused() {
     }
     let mut model = with(vec![]);
     sizes(&mut model).pop();
-    assert!(refusal(&model).contains("does not have the shape [1, C, H, W]"));
+    assert!(error_of(&model).contains("does not have the shape [1, C, H, W]"));
 }
 
 #[test]
-fn other_inputs_are_refused_and_listed_weights_are_ignored() {
+fn other_inputs_are_errors_and_listed_weights_are_ignored() {
     let mut model = with(vec![]);
     let inputs = &mut model.graph.as_mut().unwrap().input;
     inputs.push(value_info("conv_w", &[1, 1, 1, 1]));
     assert_eq!(read_it(&model).unwrap().input.len(), 1);
     let inputs = &mut model.graph.as_mut().unwrap().input;
     inputs.push(value_info("mask", &[1]));
-    assert!(refusal(&model).contains("2 inputs"));
+    assert!(error_of(&model).contains("2 inputs"));
 
     let mut model = with(vec![]);
     let input = &mut model.graph.as_mut().unwrap().input[0];
     if let Some(type_proto::Value::TensorType(t)) = input.r#type.as_mut().unwrap().value.as_mut() {
         t.elem_type = DataType::Float16 as i32;
     }
-    assert!(refusal(&model).contains("not 32-bit float"));
+    assert!(error_of(&model).contains("not 32-bit float"));
 }
 
 #[test]
-fn an_unsupported_operator_set_is_refused() {
+fn an_unsupported_operator_set_is_an_error() {
     let mut model = with(vec![]);
     model.opset_import[0].version = 26;
-    assert!(refusal(&model).contains("operator set 26"));
+    assert!(error_of(&model).contains("operator set 26"));
 }
 
-/// A model whose convolution's weight lies beside it.
+/// A model with the convolution's weight in a separate file.
 fn outside(location: &str, length: &str) -> ModelProto {
     let mut model = with(vec![]);
     let weight = &mut model.graph.as_mut().unwrap().initializer[0];
@@ -162,14 +162,14 @@ fn external_weights_are_read() {
         ("w.data", "5", "too short"),
         ("w.data", "many", "offset and length"),
         ("none.data", "4", "none.data"),
-        ("../w.data", "4", "beside the model"),
-        ("/etc/passwd", "4", "beside the model"),
-        ("", "4", "beside the model"),
+        ("../w.data", "4", "next to the model"),
+        ("/etc/passwd", "4", "next to the model"),
+        ("", "4", "next to the model"),
     ] {
         let text = from(outside(location, length)).unwrap_err().to_string();
         assert!(text.contains("'conv_w'") && text.contains(why), "{text}");
     }
-    assert!(refusal(&outside("w.data", "4")).contains("beside the model"));
+    assert!(error_of(&outside("w.data", "4")).contains("next to the model"));
 }
 
 #[test]

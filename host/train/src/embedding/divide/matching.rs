@@ -39,7 +39,8 @@ mod tests {
 
     #[test]
     fn a_new_cluster_takes_the_number_left_over() {
-        // Old 0 was split; the larger part keeps 0, the smaller takes the number of old 2, which is gone.
+        // Old 0 was split; the larger part keeps 0, the smaller takes the number of old 2, which
+        // has disappeared.
         let before = [0, 0, 0, 0, 0, 1, 1];
         let after = [1, 1, 1, 0, 0, 2, 2];
         assert_eq!(matched(&before, &after, 3), [0, 0, 0, 2, 2, 1, 1]);

@@ -8,9 +8,9 @@ pub enum RecipeError {
     /// The file cannot be read.
     #[error("{path}: {source}")]
     File {
-        /// The file.
+        /// Path of the recipe.
         path: PathBuf,
-        /// The reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Invalid TOML, an unknown key, or a value of the wrong type; with line and column.
@@ -18,10 +18,10 @@ pub enum RecipeError {
     Format {
         /// The file or preset.
         path: PathBuf,
-        /// Position and reason.
+        /// Position in the file and reason.
         reason: String,
     },
-    /// An invalid value.
+    /// A setting has an invalid value.
     #[error("recipe: {0}")]
     Value(String),
 }

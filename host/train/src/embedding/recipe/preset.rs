@@ -2,7 +2,7 @@
 
 use super::error::RecipeError;
 
-/// A built-in recipe.
+/// A recipe that is part of the program.
 pub struct Preset {
     /// Its name on the command line.
     pub name: &'static str,

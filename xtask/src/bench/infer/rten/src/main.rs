@@ -1,4 +1,4 @@
-//! rten, a peer of `cargo xtask bench infer`.
+//! rten, a contender of `cargo xtask bench infer`.
 
 #[path = "../../../../../../common/inference/examples/turns/mod.rs"]
 mod turns;
@@ -13,17 +13,19 @@ fn main() {
     let model = args.next().expect("MODEL THREADS");
     let threads: usize = args.next().and_then(|t| t.parse().ok()).expect("THREADS");
     let started = Instant::now();
-    let model = Model::load_file(model).expect("the model loads");
+    let model = Model::load_file(model).expect("the model can be loaded");
     let input = model.input_ids()[0];
     let output = model.output_ids()[0];
     let shape: Vec<usize> = model
         .node_info(input)
         .and_then(|n| n.shape())
-        .expect("the input has a shape")
+        .expect("the input has a known shape")
         .iter()
         .map(|d| match d {
             rten::Dimension::Fixed(size) => *size,
-            rten::Dimension::Symbolic(name) => panic!("{name} is not fixed"),
+            rten::Dimension::Symbolic(name) => {
+                panic!("dimension {name} is not fixed; export the model with fixed sizes")
+            }
         })
         .collect();
     let shape: [usize; 4] = shape.try_into().expect("[1, C, H, W]");
@@ -35,6 +37,6 @@ fn main() {
     turns::take("rten 0.27.0", started, || {
         let inputs = vec![(input, image.view().into())];
         let run = model.run(inputs, &[output], Some(options.clone()));
-        std::hint::black_box(run.expect("the model runs"));
+        std::hint::black_box(run.expect("the model can be run"));
     });
 }
