@@ -77,7 +77,7 @@ mod player {
 
     /// Plays pictures into a Video4Linux2 output.
     #[derive(Parser)]
-    pub struct Arguments {
+    pub(crate) struct Arguments {
         /// Output device, e.g. /dev/video1
         output: PathBuf,
         /// JPEG or PNG pictures, repeated in this order
@@ -101,7 +101,7 @@ mod player {
     }
 
     /// Plays the pictures; returns the number of frames sent.
-    pub fn play(arguments: Arguments) -> Result<u64, Box<dyn Error>> {
+    pub(crate) fn play(arguments: Arguments) -> Result<u64, Box<dyn Error>> {
         let length = Duration::try_from_secs_f64(arguments.seconds)?;
         let each = Duration::try_from_secs_f64(arguments.each)?.max(Duration::from_millis(1));
         let frame = Duration::try_from_secs_f64(1.0 / arguments.rate)?;

@@ -39,7 +39,7 @@ mod trial {
 
     /// Test the boat's capture against vivid.
     #[derive(Parser)]
-    pub struct Arguments {
+    pub(crate) struct Arguments {
         /// vivid's capture device
         camera: PathBuf,
         /// Also unplug the camera: unbind and rebind the driver; requires root
@@ -52,7 +52,7 @@ mod trial {
     const DEVICE: &str = "vivid.0";
 
     /// Runs all tests in sequence.
-    pub fn all(arguments: &Arguments) -> ExitCode {
+    pub(crate) fn all(arguments: &Arguments) -> ExitCode {
         let path = arguments.camera.as_path();
         let mut good = true;
         let mut report = |what: &str, outcome: Outcome| match outcome {

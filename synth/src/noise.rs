@@ -2,11 +2,11 @@
 
 /// A field of smooth random values. The same seed gives the same field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Noise(pub u32);
+pub(crate) struct Noise(pub u32);
 
 impl Noise {
     /// The field at (`x`, `y`), in -1..=1; features are about one unit wide.
-    pub fn at(self, x: f32, y: f32) -> f32 {
+    pub(crate) fn at(self, x: f32, y: f32) -> f32 {
         let (ix, iy) = (below(x), below(y));
         let (tx, ty) = (
             ease((x - ix as f32).clamp(0.0, 1.0)),
@@ -22,7 +22,7 @@ impl Noise {
     /// `octaves` fields summed, each with twice the frequency and `gain` times the amplitude of the
     /// previous one, scaled to about -1..=1. Each is rotated against the previous one to hide the
     /// lattice.
-    pub fn octaves(self, mut x: f32, mut y: f32, octaves: u32, gain: f32) -> f32 {
+    pub(crate) fn octaves(self, mut x: f32, mut y: f32, octaves: u32, gain: f32) -> f32 {
         let (mut sum, mut amplitude, mut total) = (0.0, 1.0, 0.0);
         for octave in 0..octaves {
             sum += amplitude * Self(self.0.wrapping_add(octave.wrapping_mul(0x632b_e5ab))).at(x, y);
@@ -34,7 +34,7 @@ impl Noise {
     }
 
     /// A pseudo-random integer for the pixel or cell (`x`, `y`).
-    pub fn hash(self, x: u32, y: u32) -> u32 {
+    pub(crate) fn hash(self, x: u32, y: u32) -> u32 {
         let mut h =
             x.wrapping_mul(0x9e37_79b1) ^ y.wrapping_mul(0x85eb_ca77).rotate_left(13) ^ self.0;
         h = (h ^ (h >> 16)).wrapping_mul(0x7feb_352d);
@@ -44,7 +44,7 @@ impl Noise {
 
     /// A roughly normally distributed value (mean 0, standard deviation 1) for the pixel (`x`,
     /// `y`): the sum of four uniform bytes.
-    pub fn normal(self, x: u32, y: u32) -> f32 {
+    pub(crate) fn normal(self, x: u32, y: u32) -> f32 {
         let sum: u32 = self
             .hash(x, y)
             .to_le_bytes()
@@ -60,12 +60,12 @@ impl Noise {
 }
 
 /// Linear interpolation from `a` to `b`.
-pub fn mix(a: f32, b: f32, t: f32) -> f32 {
+pub(crate) fn mix(a: f32, b: f32, t: f32) -> f32 {
     a + (b - a) * t
 }
 
 /// 0 up to `from`, 1 from `to` on, smooth in between.
-pub fn step(from: f32, to: f32, x: f32) -> f32 {
+pub(crate) fn step(from: f32, to: f32, x: f32) -> f32 {
     ease(((x - from) / (to - from)).clamp(0.0, 1.0))
 }
 

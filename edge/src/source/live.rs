@@ -22,7 +22,8 @@ const CHECK: Duration = Duration::from_millis(100);
 const MAX_TIMESTAMP_OFFSET: Duration = Duration::from_secs(5);
 
 /// Opens a camera at an address.
-pub type Opener = Box<dyn FnMut(&CameraAddress) -> Result<Box<dyn Camera>, DeviceError> + Send>;
+pub(super) type Opener =
+    Box<dyn FnMut(&CameraAddress) -> Result<Box<dyn Camera>, DeviceError> + Send>;
 
 /// The configuration of a live camera.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The first photo of each whale in a table, and an identifier.
-pub struct Stills {
+pub(crate) struct Stills {
     photos: BTreeMap<String, LabelledPhoto>,
     identifier: Identifier,
     padding: f32,
@@ -21,7 +21,7 @@ pub struct Stills {
 impl Stills {
     /// Reads `table`. Photos are identified with `identifier` like the boat's stills, from crops with
     /// this padding.
-    pub fn open(table: &Path, identifier: Identifier, padding: f32) -> Self {
+    pub(crate) fn open(table: &Path, identifier: Identifier, padding: f32) -> Self {
         let mut photos = BTreeMap::new();
         for photo in Dataset::open(table, None).unwrap().photos {
             let whale = photo.whale.clone().unwrap_or_default();
@@ -36,7 +36,7 @@ impl Stills {
 
     /// The verdicts on `whale`'s photo at full size, and downscaled to a fluke at most `across` pixels
     /// wide. `None` if the table has no photo of `whale`.
-    pub fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
+    pub(crate) fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
         let photo = self.photos.get(whale)?;
         let picture = photo.decode().unwrap();
         let region = photo.region_of(picture.dimensions());

@@ -25,7 +25,7 @@ struct Fluke {
 
 /// One appearance of a whale's fluke.
 #[derive(Debug)]
-pub struct Surfacing {
+pub(crate) struct Surfacing {
     /// The whale's name.
     pub whale: String,
     /// Time in seconds of the video, and the fluke's box, for each frame.
@@ -34,7 +34,7 @@ pub struct Surfacing {
 
 impl Surfacing {
     /// The largest width of the fluke, in pixels.
-    pub fn width(&self) -> u32 {
+    pub(crate) fn width(&self) -> u32 {
         let widths = self.places.iter().map(|(_, b)| b.width());
         widths.max().unwrap_or(0)
     }
@@ -46,7 +46,7 @@ impl Surfacing {
 
 /// All surfacings of a video in order, and its length in frames and seconds.
 #[derive(Debug, Default)]
-pub struct Truth {
+pub(crate) struct Truth {
     pub surfacings: Vec<Surfacing>,
     pub frames: u32,
     pub seconds: f64,
@@ -54,7 +54,7 @@ pub struct Truth {
 
 impl Truth {
     /// Reads the ground truth of `film`.
-    pub fn beside(film: &Path) -> Self {
+    pub(crate) fn beside(film: &Path) -> Self {
         let text = std::fs::read_to_string(film.with_extension("truth.jsonl")).unwrap();
         let mut truth = Self::default();
         for line in text.lines() {
@@ -82,7 +82,7 @@ impl Truth {
 
     /// The index of the surfacing that a sighting that began at `began` shows: the one that most of
     /// its boxes overlap; `None` if they overlap none.
-    pub fn of(&self, sighting: &Sighting, began: f64, rate: f64) -> Option<usize> {
+    pub(crate) fn of(&self, sighting: &Sighting, began: f64, rate: f64) -> Option<usize> {
         let places = &sighting.footage.as_ref()?.boxes;
         let on = |surfacing: &Surfacing| {
             let here = places.iter().filter(|place| {

@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::Instant;
 
 /// Runs the protocol for a model whose loading began at `started`.
-pub fn take(name: &str, started: Instant, mut run: impl FnMut()) {
+pub(crate) fn take(name: &str, started: Instant, mut run: impl FnMut()) {
     println!(
         "{}",
         json!({ "name": name, "load_ms": milliseconds(started) })

@@ -216,12 +216,12 @@ pub(crate) mod tests {
     use super::*;
 
     /// Photos in the plane: whale (`?` for none) and direction in degrees.
-    pub fn plane(photos: &[(&str, f32)]) -> LabelledEmbeddings {
+    pub(crate) fn plane(photos: &[(&str, f32)]) -> LabelledEmbeddings {
         plane_with(photos, |_, _| {})
     }
 
     /// Like [`plane`], with a change to each label.
-    pub fn plane_with(
+    pub(crate) fn plane_with(
         photos: &[(&str, f32)],
         more: impl Fn(usize, &mut PhotoLabel),
     ) -> LabelledEmbeddings {

@@ -10,7 +10,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto};
 ///
 /// # Errors
 /// If a Constant has an unsupported kind, or the mask of a Dropout is read.
-pub fn inline(graph: &mut GraphProto) -> Result<(), QuantizeError> {
+pub(super) fn inline(graph: &mut GraphProto) -> Result<(), QuantizeError> {
     let read: HashSet<String> = graph.node.iter().flat_map(|n| n.input.clone()).collect();
     let outputs: HashSet<String> = graph.output.iter().map(|o| o.name.clone()).collect();
     let mut aliases: HashMap<String, String> = HashMap::new();
@@ -69,7 +69,7 @@ fn constant(node: &NodeProto) -> Result<TensorProto, QuantizeError> {
 }
 
 /// Removes nodes and constants that nothing reads.
-pub fn drop_unread(graph: &mut GraphProto) {
+pub(super) fn drop_unread(graph: &mut GraphProto) {
     loop {
         let read: HashSet<String> = graph
             .node
