@@ -159,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for (name, more, expected) in [
             ("a.avi", &[][..], ".mjpeg or .y4m"),
-            ("a.y4m", &["--size", "8x8"], "64x64 to 8192x8192"),
+            ("a.y4m", &["--size", "8x8"], "64 to 8192 on each side"),
             ("a.y4m", &["--fps", "0"], "frames per second: 0"),
             ("a.y4m", &["--pair-fraction", "2"], "in [0, 1]"),
             ("a.y4m", &["--whales", "0"], "--whales 0"),
