@@ -188,7 +188,7 @@ mod tests {
             ("", "empty"),
             ("image,name\na,b\n", "no column 'identity'"),
             ("image,identity\na1,a\n", "two photos"),
-            ("image,identity\n\"a\",a\n", "quotes"),
+            ("image,identity\n\"a\",a\n", "quoted"),
         ] {
             let error = split(table).err().unwrap().to_string();
             assert!(error.contains(why), "{error}");
