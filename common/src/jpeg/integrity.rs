@@ -2,7 +2,8 @@
 //!
 //! A decoder fills what is missing with grey and reports nothing, and a file whose inside was overwritten still ends
 //! with its end marker. Both are found by following the Huffman codes (ITU T.81, annexes F and G) without computing
-//! pixels: a sound scan has exactly the blocks that the header promises, and only padding behind the last one.
+//! pixels: a sound scan has exactly the blocks that the header promises, only padding after the last one, and no value
+//! that no image has.
 
 mod bits;
 mod huffman;
@@ -12,7 +13,7 @@ mod standard;
 use super::{END_OF_IMAGE, HUFFMAN_TABLES, START, START_OF_IMAGE, START_OF_SCAN, next_marker};
 use crate::prepare::MAX_PIXELS;
 use huffman::Table;
-use scan::{Component, Scan, ScanComponent};
+use scan::{Component, Scan, ScanComponent, Tables};
 
 /// What is wrong with a JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,9 +59,11 @@ pub enum JpegDamage {
     Header(&'static str),
 }
 
-/// Follows the data of the JPEG at the start of `jpeg` to the end of the image; returns the offset of that
-/// end. A sequential image whose blocks are all there may lack its end marker, as cheap cameras send it.
-/// Forms that are not decoded here anyway (lossless, arithmetic) are not checked.
+/// Follows the data of the JPEG at the start of `jpeg` to the end of the image; returns the offset
+/// of that end. An image whose data are all there may lack its end marker, as cheap cameras send it.
+/// Lossless and arithmetic coding, which nothing here decodes, are not checked.
+///
+/// Takes about a third of the time of decoding.
 ///
 /// # Errors
 /// The first damage found.
@@ -73,8 +76,8 @@ pub fn check(jpeg: &[u8]) -> Result<usize, JpegDamage> {
     while let Some(marker) = next_marker(jpeg, at) {
         let end = marker.start + 2;
         match marker.code {
-            END_OF_IMAGE => return image.ended(true).map(|()| end),
-            START_OF_IMAGE => return image.ended(false).map(|()| marker.start),
+            END_OF_IMAGE => return image.ended().map(|()| end),
+            START_OF_IMAGE => return image.ended().map(|()| marker.start),
             _ => {}
         }
         let length = jpeg
@@ -87,6 +90,7 @@ pub fn check(jpeg: &[u8]) -> Result<usize, JpegDamage> {
             0xc0..=0xc2 => image.read_frame(marker.code == 0xc2, segment)?,
             0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return Ok(jpeg.len()),
             HUFFMAN_TABLES => image.read_tables(segment)?,
+            0xdb => image.read_quantisation(segment)?,
             0xdd => image.read_restart_interval(segment)?,
             START_OF_SCAN => {
                 // Without a height, which then follows the first scan (DNL), blocks cannot be counted.
@@ -98,27 +102,27 @@ pub fn check(jpeg: &[u8]) -> Result<usize, JpegDamage> {
             _ => {}
         }
     }
-    image.ended(false).map(|()| jpeg.len())
+    image.ended().map(|()| jpeg.len())
 }
 
-/// What the headers say, and which components have had a scan.
+/// What the headers say, and what scans have brought.
 #[derive(Default)]
 struct Image {
     height: Option<usize>,
     width: usize,
     progressive: bool,
     components: Vec<Component>,
-    dc: [Option<Box<Table>>; 4],
-    ac: [Option<Box<Table>>; 4],
+    dc: Tables,
+    ac: Tables,
+    /// Quantisation steps, in the order of the data.
+    steps: [Option<[u16; 64]>; 4],
     /// MCUs between restart markers; 0 without.
     restart_interval: usize,
 }
 
 impl Image {
-    fn ended(&self, marked: bool) -> Result<(), JpegDamage> {
-        let all = !self.components.is_empty() && self.components.iter().all(|c| c.scanned);
-        // Whether more scans would have refined a progressive image, only its end marker says.
-        if all && (marked || !self.progressive) {
+    fn ended(&self) -> Result<(), JpegDamage> {
+        if !self.components.is_empty() && self.components.iter().all(Component::is_whole) {
             Ok(())
         } else {
             Err(JpegDamage::Truncated)
@@ -128,7 +132,7 @@ impl Image {
     /// SOF0, SOF1 or SOF2.
     fn read_frame(&mut self, progressive: bool, segment: &[u8]) -> Result<(), JpegDamage> {
         const INVALID: JpegDamage = JpegDamage::Header("frame header");
-        let [_, h0, h1, w0, w1, count, components @ ..] = segment else {
+        let [8, h0, h1, w0, w1, count, components @ ..] = segment else {
             return Err(INVALID);
         };
         if self.height.is_some() || components.len() != usize::from(*count) * 3 || *count > 4 {
@@ -142,8 +146,9 @@ impl Image {
             if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
                 return Err(INVALID);
             }
+            let (id, steps) = (component[0], usize::from(component[2] & 3));
             self.components
-                .push(Component::new(component[0], across.into(), down.into()));
+                .push(Component::new(id, across.into(), down.into(), steps));
         }
         let pixels = self.width as u64 * u64::from(u16::from_be_bytes([*h0, *h1]));
         if self.width == 0 || self.components.is_empty() || pixels > MAX_PIXELS {
@@ -165,6 +170,22 @@ impl Image {
             *tables
                 .get_mut(slot)
                 .ok_or(JpegDamage::Header("Huffman table"))? = Some(Box::new(table));
+            segment = behind;
+        }
+        Ok(())
+    }
+
+    /// DQT.
+    fn read_quantisation(&mut self, mut segment: &[u8]) -> Result<(), JpegDamage> {
+        const INVALID: JpegDamage = JpegDamage::Header("quantisation table");
+        while let [wide_and_slot, rest @ ..] = segment {
+            let width = if wide_and_slot >> 4 == 0 { 1 } else { 2 };
+            let (values, behind) = rest.split_at_checked(64 * width).ok_or(INVALID)?;
+            let slot = self.steps.get_mut(usize::from(wide_and_slot & 15));
+            let steps = slot.ok_or(INVALID)?.insert([0; 64]);
+            for (step, bytes) in steps.iter_mut().zip(values.chunks_exact(width)) {
+                *step = bytes.iter().fold(0, |v, b| v << 8 | u16::from(*b));
+            }
             segment = behind;
         }
         Ok(())
@@ -224,12 +245,18 @@ impl Image {
             first,
             last,
             refines: self.progressive && approximation >> 4 != 0,
+            shift: if self.progressive {
+                approximation & 15
+            } else {
+                0
+            },
             progressive: self.progressive,
             restart_interval: self.restart_interval,
             width: self.width,
             height: self.height.ok_or(INVALID)?,
         };
-        scan.follow(&mut self.components, &self.dc, &self.ac, jpeg, data)
+        let tables = (&self.dc, &self.ac, &self.steps);
+        scan.follow(&mut self.components, tables, jpeg, data)
     }
 }
 

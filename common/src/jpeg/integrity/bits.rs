@@ -27,9 +27,18 @@ impl<'a> Bits<'a> {
         }
     }
 
-    /// Where loading has come to.
+    /// The byte of the next bit, give or take those that stuffed zeros take.
+    #[inline]
     pub(super) fn position(&self) -> usize {
-        self.at
+        self.at.saturating_sub((self.left.max(0) / 8) as usize)
+    }
+
+    /// Whether at least 8 bytes between two positions are all the same.
+    pub(super) fn is_one_byte(&self, from: usize, to: usize) -> bool {
+        match self.bytes.get(from..to) {
+            Some([first, rest @ ..]) if rest.len() >= 7 => rest.iter().all(|byte| byte == first),
+            _ => false,
+        }
     }
 
     /// Loads until there are at least 56 bits, unless the data end.

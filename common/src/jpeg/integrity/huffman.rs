@@ -11,9 +11,8 @@ pub(super) struct Table {
     /// By the next [`FAST`] bits: the symbol in the high byte, the code's length in the low one; 0 for longer
     /// codes and for none.
     fast: [u16; 1 << FAST],
-    /// By the next [`FAST`] bits, of an AC table: the coefficients that the symbol moves on by in the high byte,
-    /// the bits of code and value in the low one; 0 likewise.
-    steps: [u16; 1 << FAST],
+    /// By the next [`FAST`] bits, of an AC table: what the symbol stands for; no bits likewise.
+    steps: [Step; 1 << FAST],
     /// By length: the first code behind those of this length, aligned to 16 bits.
     limits: [u32; 17],
     /// By length: what to add to a code for its position in `symbols`.
@@ -36,7 +35,7 @@ impl Table {
         }
         let mut table = Self {
             fast: [0; 1 << FAST],
-            steps: [0; 1 << FAST],
+            steps: [Step::NONE; 1 << FAST],
             limits: [0; 17],
             offsets: [0; 17],
             symbols: [0; 256],
@@ -55,8 +54,7 @@ impl Table {
                     let start = (code << (FAST - length)) as usize;
                     let end = start + (1 << (FAST - length));
                     table.fast[start..end].fill(entry);
-                    let step = step(*symbol);
-                    table.steps[start..end].fill((step.0 << 8 | (length + step.1)) as u16);
+                    table.steps[start..end].fill(Step::of(*symbol, length));
                 }
                 code += 1;
             }
@@ -79,19 +77,18 @@ impl Table {
         self.long_symbol(next, bits)
     }
 
-    /// Takes the next code of an AC table and the value behind it; the coefficients to move on by, or `None`
-    /// where the bits are not a code. Takes at most 31 bits.
+    /// Takes the next code of an AC table and the value after it, up to 31 bits; `None` if the bits are not a code.
     #[inline]
-    pub(super) fn step(&self, bits: &mut Bits<'_>) -> Option<u32> {
+    pub(super) fn step(&self, bits: &mut Bits<'_>) -> Option<Step> {
         let next = bits.peek();
-        let entry = self.steps[(next >> (16 - FAST)) as usize];
-        if entry != 0 {
-            bits.skip(u32::from(entry & 0xff));
-            return Some(u32::from(entry >> 8));
+        let step = self.steps[(next >> (16 - FAST)) as usize];
+        if step.bits != 0 {
+            bits.skip(step.bits.into());
+            return Some(step);
         }
-        let (moves, size) = step(self.long_symbol(next, bits)?);
-        bits.skip(size);
-        Some(moves)
+        let step = Step::of(self.long_symbol(next, bits)?, 0);
+        bits.skip(step.bits.into());
+        Some(step)
     }
 
     #[cold]
@@ -103,15 +100,38 @@ impl Table {
     }
 }
 
-/// What the end of a block moves on by: beyond any run.
-pub(super) const END_OF_BLOCK: u32 = 128;
+/// What an AC symbol stands for.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    /// Coefficients to move on by; [`END_OF_BLOCK`] at the end of a block.
+    pub(super) moves: u8,
+    /// Bits of the value: its magnitude is at least half of 2 to this power. 0 without a value.
+    pub(super) size: u8,
+    /// Bits of code and value.
+    bits: u8,
+}
 
-/// Of an AC symbol: the coefficients that it moves on by, and the bits of its value.
-fn step(symbol: u8) -> (u32, u32) {
-    let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
-    match (run, size) {
-        (15, 0) => (16, 0),
-        (_, 0) => (END_OF_BLOCK, 0),
-        _ => (run + 1, size),
+/// More than any run.
+pub(super) const END_OF_BLOCK: u8 = 128;
+
+impl Step {
+    const NONE: Self = Self {
+        moves: 0,
+        size: 0,
+        bits: 0,
+    };
+
+    fn of(symbol: u8, length: u32) -> Self {
+        let (run, size) = (symbol >> 4, symbol & 15);
+        let moves = match (run, size) {
+            (15, 0) => 16,
+            (_, 0) => END_OF_BLOCK,
+            _ => run + 1,
+        };
+        Self {
+            moves,
+            size,
+            bits: length as u8 + size,
+        }
     }
 }

@@ -10,21 +10,29 @@ pub(super) struct Component {
     /// Sampling factors, 1 to 4.
     across: usize,
     down: usize,
-    /// Whether a scan has held it.
-    pub(super) scanned: bool,
+    /// The slot of its quantisation steps.
+    steps: usize,
+    /// For each coefficient the low bits that scans have not brought yet.
+    missing_bits: [u8; 64],
     /// Of a progressive image: for each block the coefficients that are not 0, a bit each.
     non_zero: Vec<u64>,
 }
 
 impl Component {
-    pub(super) fn new(id: u8, across: usize, down: usize) -> Self {
+    pub(super) fn new(id: u8, across: usize, down: usize, steps: usize) -> Self {
         Self {
             id,
             across,
             down,
-            scanned: false,
+            steps,
+            missing_bits: [u8::MAX; 64],
             non_zero: vec![],
         }
+    }
+
+    /// Whether scans have brought all of it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.missing_bits.iter().all(|bits| *bits == 0)
     }
 }
 
@@ -43,6 +51,8 @@ pub(super) struct Scan<'a> {
     pub(super) last: usize,
     /// Whether it adds a bit to coefficients of earlier scans.
     pub(super) refines: bool,
+    /// Low bits of the coefficients that later scans bring.
+    pub(super) shift: u8,
     pub(super) progressive: bool,
     /// MCUs between restart markers; 0 without.
     pub(super) restart_interval: usize,
@@ -51,6 +61,9 @@ pub(super) struct Scan<'a> {
 }
 
 pub(super) type Tables = [Option<Box<Table>>; 4];
+
+/// Twice the largest coefficient of an 8-bit image, in samples, and a quarter more: encoders may overshoot.
+const LARGEST: u32 = 2560;
 
 /// The blocks of one component in one MCU.
 struct Share<'a> {
@@ -62,6 +75,11 @@ struct Share<'a> {
     stride: usize,
     dc: &'a Table,
     ac: &'a Table,
+    /// For each coefficient the most bits of its value: more would be darker than black or whiter than white.
+    limits: [u8; 64],
+    /// The largest DC value likewise, and the current one.
+    dc_limit: i32,
+    dc_value: i32,
 }
 
 impl Scan<'_> {
@@ -72,8 +90,7 @@ impl Scan<'_> {
     pub(super) fn follow(
         &self,
         components: &mut [Component],
-        dc: &Tables,
-        ac: &Tables,
+        (dc, ac, steps): (&Tables, &Tables, &[Option<[u16; 64]>; 4]),
         jpeg: &[u8],
         data: usize,
     ) -> Result<usize, JpegDamage> {
@@ -87,17 +104,23 @@ impl Scan<'_> {
         let mut shares = vec![];
         for chosen in self.components {
             let component = &mut components[chosen.number];
-            component.scanned = true;
+            component.missing_bits[self.first..=self.last].fill(self.shift);
             let stride = mcus_across * component.across;
             if self.progressive {
                 let blocks = stride * mcus_down * component.down;
                 component.non_zero.resize(blocks, 0);
             }
+            let steps = steps.get(component.steps).copied().flatten();
+            let steps = steps.ok_or(JpegDamage::Header("quantisation table"))?;
+            let steps = steps.map(|s| u32::from(s.max(1)));
             shares.push(Share {
                 component: chosen.number,
                 across: component.across,
                 down: component.down,
                 stride,
+                limits: steps.map(|s| (LARGEST / s + 1).ilog2().max(1) as u8),
+                dc_limit: (LARGEST / steps[0] / 2 + 1) as i32,
+                dc_value: 0,
                 dc: dc
                     .get(chosen.dc)
                     .and_then(Option::as_deref)
@@ -128,11 +151,13 @@ impl Scan<'_> {
                 bits = Bits::new(jpeg, at + 2);
                 next_restart = (next_restart + 1) % 8;
                 end_of_band = 0;
+                shares.iter_mut().for_each(|s| s.dc_value = 0);
             }
             let (column, row) = (mcu % mcus_across, mcu / mcus_across);
-            for share in &shares {
+            for share in &mut shares {
                 for y in 0..share.down {
                     for x in 0..share.across {
+                        let start = bits.position();
                         let valid = if self.progressive {
                             let block =
                                 (row * share.down + y) * share.stride + column * share.across + x;
@@ -154,9 +179,11 @@ impl Scan<'_> {
                                 blocks,
                             });
                         }
-                        if !valid {
-                            let at = bits.position();
-                            return Err(JpegDamage::Code { at });
+                        // One byte over and over is what an overwritten block has, and no other: a
+                        // flat one takes a few bits.
+                        let end = bits.position();
+                        if !valid || end > start + 10 && bits.is_one_byte(start + 1, end - 1) {
+                            return Err(JpegDamage::Code { at: end });
                         }
                     }
                 }
@@ -180,7 +207,7 @@ impl Scan<'_> {
     /// A block of a progressive scan, annex G; `None` where its codes are invalid.
     fn progressive_block(
         &self,
-        share: &Share<'_>,
+        share: &mut Share<'_>,
         bits: &mut Bits<'_>,
         non_zero: &mut u64,
         end_of_band: &mut u32,
@@ -190,8 +217,7 @@ impl Scan<'_> {
             if self.refines {
                 bits.skip(1);
             } else {
-                let size = share.dc.symbol(bits)?;
-                skip_difference(bits, size)?;
+                dc_value(share, bits, self.shift)?;
             }
             return Some(());
         }
@@ -218,7 +244,7 @@ impl Scan<'_> {
                 at += 16;
             } else {
                 at += usize::from(run);
-                if at > self.last {
+                if at > self.last || size + self.shift > share.limits[at] {
                     return None;
                 }
                 *non_zero |= 1 << at;
@@ -286,31 +312,47 @@ impl Scan<'_> {
     }
 }
 
-/// A block of a sequential scan, annex F; `None` where its codes are invalid.
+/// A block of a sequential scan, annex F; `None` where its codes or values are invalid.
 #[inline]
-fn sequential_block(share: &Share<'_>, bits: &mut Bits<'_>) -> Option<()> {
+fn sequential_block(share: &mut Share<'_>, bits: &mut Bits<'_>) -> Option<()> {
     bits.refill();
-    let size = share.dc.symbol(bits)?;
-    skip_difference(bits, size)?;
-    let mut at = 1;
+    dc_value(share, bits, 0)?;
+    let mut at = 1u32;
+    let step = |bits: &mut Bits<'_>, at: &mut u32| {
+        let step = share.ac.step(bits)?;
+        *at += u32::from(step.moves);
+        // Without a value the size is 0, wherever it has moved to.
+        (step.size <= share.limits[(*at as usize - 1) % 64]).then_some(())
+    };
     while at < 64 {
-        // Enough for the longest code and value; two short ones on average.
+        // Enough for the longest code and value, or for two common ones.
         bits.refill();
-        at += share.ac.step(bits)?;
+        step(bits, &mut at)?;
         if at < 64 && bits.has(31) {
-            at += share.ac.step(bits)?;
+            step(bits, &mut at)?;
         }
     }
     // Anything between is a run beyond the last coefficient.
-    (at == 64 || at >= END_OF_BLOCK).then_some(())
+    (at == 64 || at >= END_OF_BLOCK.into()).then_some(())
 }
 
-/// The bits of a DC difference, at most 11 for samples of 8 bits.
+/// Takes a DC difference of at most 11 bits; `None` where the value is none that an image has.
 #[inline]
-fn skip_difference(bits: &mut Bits<'_>, size: u8) -> Option<()> {
+fn dc_value(share: &mut Share<'_>, bits: &mut Bits<'_>, shift: u8) -> Option<()> {
+    let size = u32::from(share.dc.symbol(bits)?);
     if size > 11 {
         return None;
     }
-    bits.skip(size.into());
-    Some(())
+    if size > 0 {
+        let value = bits.take(size) as i32;
+        // Values below half of the range are negative.
+        let negative = value >> (size - 1) == 0;
+        share.dc_value += if negative {
+            value - (1 << size) + 1
+        } else {
+            value
+        };
+    }
+    let value = share.dc_value.checked_shl(shift.into())?;
+    (value.abs() <= share.dc_limit).then_some(())
 }

@@ -67,19 +67,14 @@ fn a_frame_without_huffman_tables_uses_the_standard_ones() {
 }
 
 #[test]
-fn a_sequential_image_may_lack_its_end_marker() {
-    for (file, progressive) in all().into_iter().zip([false, true, false, false, true]) {
+fn an_image_may_lack_its_end_marker() {
+    for file in all() {
         let open = &file[..file.len() - 2];
-        let expected = if progressive {
-            Err(JpegDamage::Truncated)
-        } else {
-            Ok(open.len())
-        };
-        assert_eq!(check(open), expected);
+        assert_eq!(check(open), Ok(open.len()));
         let followed = [open, &file].concat();
-        assert_eq!(check(&followed), expected, "another image starts");
+        assert_eq!(check(&followed), Ok(open.len()), "another image starts");
         let padded = [open, &[0; 100]].concat();
-        assert_eq!(check(&padded).is_ok(), !progressive);
+        assert!(check(&padded).is_ok());
     }
 }
 
@@ -125,8 +120,8 @@ fn padding_behind_the_last_block_is_accepted() {
 
 #[test]
 fn a_missing_restart_marker_is_found() {
-    let [_, _, file, ..] = all();
-    let data = data(&file);
+    let file = &all()[2];
+    let data = data(file);
     let marker = (data..file.len())
         .find(|i| file[*i] == 0xff && file[i + 1] == 0xd0)
         .unwrap();
