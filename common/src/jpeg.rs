@@ -1,5 +1,9 @@
 //! The markers of a JPEG file.
 
+mod integrity;
+
+pub use integrity::{JpegDamage, check};
+
 /// The bytes that every JPEG file starts with.
 pub const START: [u8; 2] = [0xff, START_OF_IMAGE];
 /// The code of the marker that starts an image (SOI).
@@ -26,12 +30,7 @@ pub struct Marker {
 pub fn markers(jpeg: &[u8]) -> impl Iterator<Item = Marker> {
     let mut next = jpeg.starts_with(&START).then_some(START.len());
     std::iter::from_fn(move || {
-        let from = next.take()?;
-        let rest = jpeg.get(from..)?;
-        let offset = rest
-            .windows(2)
-            .position(|w| w[0] == 0xff && is_marker(w[1]))?;
-        let (start, code) = (from + offset, rest[offset + 1]);
+        let Marker { code, start } = next_marker(jpeg, next.take()?)?;
         let end = start + 2;
         next = match code {
             END_OF_IMAGE => None,
@@ -49,6 +48,18 @@ pub fn markers(jpeg: &[u8]) -> impl Iterator<Item = Marker> {
 /// missing with grey and report nothing.
 pub fn is_complete(jpeg: &[u8]) -> bool {
     markers(jpeg).any(|marker| marker.code == END_OF_IMAGE)
+}
+
+/// The first marker at or after `from`.
+fn next_marker(jpeg: &[u8], from: usize) -> Option<Marker> {
+    let rest = jpeg.get(from..)?;
+    let offset = rest
+        .windows(2)
+        .position(|w| w[0] == 0xff && is_marker(w[1]))?;
+    Some(Marker {
+        code: rest[offset + 1],
+        start: from + offset,
+    })
 }
 
 /// Whether the byte after 0xff makes a marker: not a stuffed zero, a fill byte, or a restart marker
