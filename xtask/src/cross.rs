@@ -38,6 +38,11 @@ const PROFILE: &str = "boat";
 const MACHINE: u16 = 183;
 /// Maximum size of the program in bytes.
 const MOST: u64 = 30_000_000;
+/// Cargo's variable for the compiler's options for the boat, and the one that strips symbols.
+const FLAGS: (&str, &str) = (
+    "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUSTFLAGS",
+    "-C strip=symbols",
+);
 /// Environment variables of other linkers, which zig replaces.
 const OTHERS: [&str; 4] = [
     "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
@@ -95,6 +100,7 @@ pub(crate) fn zigbuild(checkout: &Checkout, command: &str) -> Command {
     let mut cargo = checkout.program(programs.join("cargo-zigbuild"));
     let target = format!("{TARGET}.{}.{}", GLIBC.0, GLIBC.1);
     cargo.args([command, "--profile", PROFILE, "--target", &target]);
+    cargo.env(FLAGS.0, FLAGS.1);
     // Path of the Python that has zig.
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::iter::once(programs).chain(std::env::split_paths(&path));
