@@ -83,6 +83,7 @@ fn main() {
         start,
         rate.parse().unwrap(),
         Box::new(Unpaced(CancellationToken::default())),
+        &CancellationToken::default(),
     )
     .unwrap();
     let (mut sea, mut flukes) = (Sums::default(), Sums::default());

@@ -54,6 +54,9 @@ struct Cli {
 enum Command {
     /// Watch the cameras, identify whales and report them.
     ///
+    /// A camera may be replaced by a replay: a folder or list of images, or a video (MJPEG, Y4M, AVI;
+    /// MP4, MOV, MKV, WebM, MPEG-TS, H.264 and H.265 where GStreamer is installed).
+    ///
     /// Runs until Ctrl-C or SIGTERM, also after the last frame. On shutdown the open encounter is
     /// reported and saved; messages that are not acknowledged stay in the outbox for the next run.
     /// A second signal exits immediately. The health document is written to health.json in the
@@ -66,7 +69,9 @@ Exit codes:
   0  shut down as requested
   1  startup failed, or a sighting could not be saved
   2  invalid command line
-  3  --until-delivered: messages are still pending")]
+  3  --until-delivered: messages are still pending
+  4  more than half of the frames of a replay, or all stills, could not be used, whether or not
+     messages are pending")]
     Run {
         #[command(flatten)]
         config: ConfigFile,
@@ -177,6 +182,8 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Exit code of `run --until-delivered` with pending messages.
 const UNDELIVERED: u8 = 3;
+/// Exit code of `run` with a replay of which most frames could not be used.
+const BROKEN_REPLAY: u8 = 4;
 
 fn main() -> ExitCode {
     let Cli {
@@ -301,9 +308,17 @@ fn run(args: &RunArgs, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
             "{} messages are still pending in the outbox",
             health.pending_sightings + health.pending_pictures
         );
-        return Ok(ExitCode::from(UNDELIVERED));
     }
-    Ok(ExitCode::SUCCESS)
+    for replay in &finished.broken_replays {
+        eprintln!("error: {replay}");
+    }
+    Ok(if !finished.broken_replays.is_empty() {
+        ExitCode::from(BROKEN_REPLAY)
+    } else if finished.undelivered {
+        ExitCode::from(UNDELIVERED)
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 fn show(listing: &Listing) {

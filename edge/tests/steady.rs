@@ -74,7 +74,7 @@ impl Stages {
             },
         };
         let decoded = self.decoder.decode(FrameImage::Raw(raw)).unwrap();
-        assert!(decoded.raw.is_none(), "colour is not needed");
+        assert!(decoded.colour_source().is_none(), "colour is not needed");
         let pixels = decoded.image.pixels();
         pixels.downscale(2, &mut self.small);
         self.frame += 1;

@@ -1,4 +1,4 @@
-//! Videos, to their end: MJPEG, Y4M and AVI by their first bytes.
+//! Videos, to their end: MJPEG, Y4M and AVI by their first bytes. Others are rejected.
 #![no_main]
 
 use flukewatch_edge::video::{DemuxError, Sample, open};
@@ -54,7 +54,15 @@ fn y4m(colour: &str, bytes: usize) -> Vec<u8> {
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        seeds(|| [avi(), y4m("420jpeg", 36), y4m("mono", 24), [PICTURE, b"\0\0", PICTURE].concat()]);
+        let unmarked = &PICTURE[..PICTURE.len() - 2];
+        seeds(|| [
+            avi(),
+            y4m("420jpeg", 36),
+            y4m("mono", 24),
+            [PICTURE, b"\0\0", PICTURE].concat(),
+            // Without end markers, as cheap cameras send it.
+            [unmarked, PICTURE, unmarked, b"\0\0\0", unmarked, b"\r\n--b\r\n", PICTURE].concat(),
+        ]);
     },
     |bytes: &[u8]| {
         let Ok(Some(mut demuxer)) = open(Cursor::new(bytes.to_vec())) else {
@@ -63,7 +71,7 @@ libfuzzer_sys::fuzz_target!(
         // Each sample takes at least a byte.
         for _ in 0..=bytes.len() + 1 {
             match demuxer.next(&mut vec![]) {
-                Ok(Sample::End) | Err(DemuxError::Unsupported(_) | DemuxError::Io(_)) => return,
+                Ok(Sample::End) | Err(DemuxError::Unsupported(_) | DemuxError::Foreign(_) | DemuxError::Io(_)) => return,
                 Ok(_) | Err(DemuxError::InvalidFrame(_)) => {}
             }
         }

@@ -45,6 +45,7 @@ impl RepeatedVideo {
             start,
             rate,
             Box::new(Unpaced(CancellationToken::default())),
+            &CancellationToken::default(),
         )
         .unwrap()
     }

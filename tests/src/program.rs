@@ -66,6 +66,18 @@ pub fn plain(mut command: Command, arguments: &[&str]) -> Command {
     command
 }
 
+/// Puts the stand-in for `gst-launch-1.0` first in the command's `PATH`.
+///
+/// # Panics
+/// When `PATH` cannot be extended.
+pub fn beside_the_stand_in(mut command: Command) -> Command {
+    let stand_in = repository().join("edge/tests/stand-in");
+    let usual = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(stand_in).chain(std::env::split_paths(&usual));
+    command.env("PATH", std::env::join_paths(folders).unwrap());
+    command
+}
+
 /// Builds the workspace's programs with the features of this test.
 fn build() {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -3,12 +3,11 @@
 
 use flukewatch_tests::boat::{Boat, Camera};
 use flukewatch_tests::pictures::fluke;
-use flukewatch_tests::program::{Program, Running, repository};
+use flukewatch_tests::program::{Program, Running, beside_the_stand_in};
 use flukewatch_tests::wait::until;
 use image::imageops::grayscale;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 /// A Y4M video of ten frames with a whale, one second long.
 fn film(whale: u32) -> Vec<u8> {
@@ -18,15 +17,6 @@ fn film(whale: u32) -> Vec<u8> {
     let colours = vec![128; light.len() / 2];
     let frame = [b"FRAME\n".as_slice(), light.as_raw(), &colours].concat();
     [head.into_bytes(), frame.repeat(10)].concat()
-}
-
-/// Puts the stand-in first in the command's `PATH`.
-fn beside_the_stand_in(mut command: Command) -> Command {
-    let stand_in = repository().join("edge/tests/stand-in");
-    let usual = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::iter::once(stand_in).chain(std::env::split_paths(&usual));
-    command.env("PATH", std::env::join_paths(folders).unwrap());
-    command
 }
 
 #[test]

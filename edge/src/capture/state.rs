@@ -25,6 +25,9 @@ pub struct CameraHealth {
     pub missed: u64,
     /// Frames that the driver marked as damaged, or that were empty.
     pub damaged: u64,
+    /// Frames that could not be used, for whatever reason; also of a replay.
+    #[serde(default)]
+    pub broken: u64,
     /// Reconnections, and restarts after a stall.
     pub restarts: u64,
     /// The age of its last frame, in milliseconds.
@@ -34,9 +37,54 @@ pub struct CameraHealth {
 /// Written by the camera's thread, read by the monitor.
 #[derive(Debug, Default)]
 pub struct CameraState {
-    held: Mutex<(CameraHealth, Option<MonotonicTimestamp>)>,
+    held: Mutex<Held>,
     steps: AtomicU64,
 }
+
+#[derive(Debug, Default)]
+struct Held {
+    health: CameraHealth,
+    /// When its last frame was taken.
+    last: Option<MonotonicTimestamp>,
+    all: Tally,
+    /// Of the last frames.
+    recent: Tally,
+    /// Why the last broken frame could not be used.
+    fault: String,
+    /// Whether the trouble in the health document is that most frames are broken.
+    reported: bool,
+}
+
+/// Frames that were processed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    frames: u64,
+    broken: u64,
+}
+
+impl Tally {
+    fn count(&mut self, broken: bool) {
+        self.frames += 1;
+        self.broken += u64::from(broken);
+    }
+
+    fn mostly_broken(self) -> bool {
+        self.broken * 2 > self.frames
+    }
+}
+
+impl Held {
+    fn describe(&self, of: Tally) -> String {
+        let Tally { frames, broken } = of;
+        let fault = &self.fault;
+        format!("{broken} of {frames} frames cannot be used; the last: {fault}")
+    }
+}
+
+/// The least number of frames after which most of them are reported as broken.
+const MIN_REPORTED: u64 = 10;
+/// At this number of recent frames, older ones begin to count less.
+const MAX_RECENT: u64 = 200;
 
 impl CameraState {
     /// The state of the camera `name` before it is opened.
@@ -47,7 +95,10 @@ impl CameraState {
             ..CameraHealth::default()
         };
         Self {
-            held: Mutex::new((health, None)),
+            held: Mutex::new(Held {
+                health,
+                ..Held::default()
+            }),
             steps: AtomicU64::new(0),
         }
     }
@@ -64,30 +115,71 @@ impl CameraState {
 
     /// Whether it has ended or failed.
     pub fn has_ended(&self) -> bool {
-        matches!(self.lock().0.state.as_str(), "ended" | "failed")
+        matches!(self.lock().health.state.as_str(), "ended" | "failed")
     }
 
     /// Changes the health document.
     pub fn update(&self, change: impl FnOnce(&mut CameraHealth)) {
-        change(&mut self.lock().0);
+        change(&mut self.lock().health);
     }
 
     /// Counts a frame taken at `taken`.
     pub fn count_frame(&self, taken: MonotonicTimestamp) {
         let mut held = self.lock();
-        held.0.frames += 1;
-        held.1 = Some(taken);
+        held.health.frames += 1;
+        held.last = Some(taken);
     }
 
     /// Counts a frame replaced by a newer one.
     pub fn count_dropped(&self) {
-        self.lock().0.dropped += 1;
+        self.lock().health.dropped += 1;
+    }
+
+    /// Counts a frame that was processed, with the reason where it could not be used. Where most of the
+    /// recent ones could not, the health document says it.
+    pub fn count_processed(&self, fault: Option<&str>) {
+        let held = &mut *self.lock();
+        held.all.count(fault.is_some());
+        held.recent.count(fault.is_some());
+        if held.recent.frames >= MAX_RECENT {
+            held.recent.frames /= 2;
+            held.recent.broken /= 2;
+        }
+        if let Some(fault) = fault {
+            held.health.broken += 1;
+            fault.clone_into(&mut held.fault);
+        }
+        let report = held.recent.frames >= MIN_REPORTED && held.recent.mostly_broken();
+        if report && fault.is_some() {
+            held.health.trouble = Some(held.describe(held.recent));
+        } else if held.reported && !report {
+            held.health.trouble = None;
+        }
+        held.reported = report;
+    }
+
+    /// What is wrong where more than half of all frames could not be used, or, for unrelated `stills`, none
+    /// could.
+    pub fn mostly_broken(&self, stills: bool) -> Option<String> {
+        let held = self.lock();
+        let Tally { frames, broken } = held.all;
+        let name = &held.health.name;
+        let described = || format!("camera '{name}': {}", held.describe(held.all));
+        (held.all.mostly_broken() && (!stills || broken == frames)).then(described)
+    }
+
+    /// Reports at the end that more than half of all frames could not be used, however few there were.
+    pub fn finish(&self) {
+        let held = &mut *self.lock();
+        if held.all.mostly_broken() {
+            held.health.trouble = Some(held.describe(held.all));
+        }
     }
 
     /// The camera in the health document now.
     pub fn health(&self, clock: &dyn MonotonicClock) -> CameraHealth {
         let held = self.lock();
-        let (health, last) = &*held;
+        let Held { health, last, .. } = &*held;
         let ago = last.map(|l| u64::try_from(clock.now().millis_since(l)).unwrap_or(0));
         CameraHealth {
             last_frame_milliseconds_ago: ago,
@@ -95,7 +187,62 @@ impl CameraState {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, (CameraHealth, Option<MonotonicTimestamp>)> {
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::ManualMonotonicClock;
+
+    fn trouble(state: &CameraState) -> Option<String> {
+        state.health(&ManualMonotonicClock::default()).trouble
+    }
+
+    #[test]
+    fn mostly_broken_frames_are_reported_while_they_last() {
+        let state = CameraState::new("bow");
+        for _ in 0..9 {
+            state.count_processed(Some("truncated"));
+        }
+        assert_eq!(trouble(&state), None, "too few to tell");
+        state.count_processed(Some("truncated"));
+        let expected = "10 of 10 frames cannot be used; the last: truncated";
+        assert_eq!(trouble(&state).as_deref(), Some(expected));
+        (0..10).for_each(|_| state.count_processed(None));
+        assert_eq!(trouble(&state), None);
+        assert_eq!(state.mostly_broken(false), None, "half of them");
+    }
+
+    #[test]
+    fn other_trouble_is_kept() {
+        let state = CameraState::new("bow");
+        state.update(|h| h.trouble = Some("unplugged".into()));
+        (0..20).for_each(|_| state.count_processed(None));
+        assert_eq!(trouble(&state).as_deref(), Some("unplugged"));
+    }
+
+    #[test]
+    fn a_camera_recovers_from_any_number_of_broken_frames() {
+        let state = CameraState::new("bow");
+        (0..100_000).for_each(|_| state.count_processed(Some("x")));
+        (0..200).for_each(|_| state.count_processed(None));
+        assert_eq!(trouble(&state), None);
+        assert_eq!(state.mostly_broken(true), None, "some stills were usable");
+        let said = state.mostly_broken(false).unwrap();
+        assert!(
+            said.starts_with("camera 'bow': 100000 of 100200 frames"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_short_replay_is_reported() {
+        let state = CameraState::new("bow");
+        state.count_processed(Some("x"));
+        state.finish();
+        assert!(trouble(&state).unwrap().starts_with("1 of 1 frames"));
     }
 }

@@ -6,9 +6,8 @@ use crate::cancellation::CancellationToken;
 use crate::capture::{self, CameraAddress, device::DeviceError, negotiate};
 use crate::config::{CameraSection, Config, SourceKind};
 use crate::position::{Fix, FixAssembler, GnssClient, PositionHistory};
-use crate::source::{ImageFiles, SourceError, Unpaced, VideoFile};
+use crate::source::{Replay, ReplaySettings, SourceError, Unpaced};
 use crate::time::{MonotonicClock, MonotonicTimestamp, SystemMonotonicClock, UtcClock};
-use crate::video;
 use flukewatch_common::clock::SystemClock;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -61,22 +60,19 @@ fn live(camera: &CameraSection) -> Result<String, DeviceError> {
 }
 
 fn replay(camera: &CameraSection) -> Result<String, SourceError> {
-    let pacer = Box::new(Unpaced(CancellationToken::default()));
-    let (path, rate) = (&camera.path, camera.frames_per_second);
-    if camera.source == SourceKind::Replay && video::is_video(path).is_ok_and(|video| video) {
-        let film = VideoFile::open(path, MonotonicTimestamp(0), rate, pacer)?;
-        return Ok(format!(
-            "{}: video of {} frames/s",
-            path.display(),
-            film.rate()
-        ));
-    }
-    let pictures = ImageFiles::open(path, MonotonicTimestamp(0), rate, pacer)?;
-    Ok(format!(
-        "{}: {} frames",
-        path.display(),
-        pictures.remaining()
-    ))
+    let stop = CancellationToken::default();
+    let settings = ReplaySettings {
+        videos: camera.source == SourceKind::Replay,
+        start: MonotonicTimestamp(0),
+        rate: camera.frames_per_second,
+        pacer: Box::new(Unpaced(stop.clone())),
+        stop,
+    };
+    let path = camera.path.display();
+    Ok(match Replay::open(&camera.path, settings)? {
+        Replay::Video(video) => format!("{path}: video of {} frames/s", video.rate()),
+        Replay::Images(images) => format!("{path}: {} frames", images.remaining()),
+    })
 }
 
 /// Reads from the receiver for a moment.

@@ -28,6 +28,13 @@ pub enum SourceKind {
     Stills,
 }
 
+impl SourceKind {
+    /// Whether it is a live camera rather than a replay.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::V4l2 | Self::Gstreamer)
+    }
+}
+
 /// How fast a replay plays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -103,7 +110,7 @@ fn default_stall() -> f64 {
 impl CameraSection {
     /// Whether it is a live camera rather than a replay.
     pub fn is_live(&self) -> bool {
-        matches!(self.source, SourceKind::V4l2 | SourceKind::Gstreamer)
+        self.source.is_live()
     }
 
     /// Where the camera is.

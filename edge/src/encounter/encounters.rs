@@ -35,6 +35,17 @@ pub enum FlukeBoxes<'a> {
     WholeFrame,
 }
 
+impl FlukeBoxes<'_> {
+    /// Whether there is a fluke.
+    pub fn is_some(&self) -> bool {
+        match self {
+            Self::Detected(detections) => !detections.is_empty(),
+            Self::Given(boxes) => !boxes.is_empty(),
+            Self::WholeFrame => true,
+        }
+    }
+}
+
 /// The side of a model's input when none is set: that of 160 x 320 pixels.
 const DEFAULT_INPUT_SIDE: f32 = 226.0;
 

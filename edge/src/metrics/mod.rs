@@ -171,7 +171,7 @@ impl Metrics {
 
     fn cameras(&self, h: &Health) -> Registered {
         type Count = fn(&CameraHealth) -> u64;
-        let counts: [(&str, &str, Count); 5] = [
+        let counts: [(&str, &str, Count); 6] = [
             ("frames", "Frames of a live camera", |c| c.frames),
             (
                 "dropped_frames",
@@ -185,6 +185,11 @@ impl Metrics {
                 "damaged_frames",
                 "Frames that the driver marked as damaged, or that were empty",
                 |c| c.damaged,
+            ),
+            (
+                "broken_frames",
+                "Frames that could not be used, also of a replay",
+                |c| c.broken,
             ),
             ("restarts", "Restarts and reconnections", |c| c.restarts),
         ];

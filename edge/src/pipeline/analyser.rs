@@ -92,7 +92,7 @@ impl Analyser {
             Ok(frame) => frame,
             Err(e) => return Analysis::invalid(e),
         };
-        let observed = self.observe(camera, &frame.image, boxes.as_deref(), taken);
+        let observed = self.observe(camera, &frame, boxes.as_deref(), taken);
         self.publish_preview(index, &frame, boxes.as_deref());
         match observed {
             Ok(mut observed) => {
@@ -106,14 +106,15 @@ impl Analyser {
         }
     }
 
-    /// Detects flukes in `image` and adds them to the encounters of `camera`.
+    /// Detects flukes in `frame` and adds them to the encounters of `camera`.
     fn observe<'c>(
         &mut self,
         camera: &'c mut PipelineCamera,
-        image: &DecodedImage,
+        frame: &DecodedFrame,
         boxes: Option<&[PixelBox]>,
         taken: MonotonicTimestamp,
     ) -> Result<ObservedFrame<'c>, String> {
+        let image = &frame.image;
         let pixels = image.pixels();
         let (width, height) = (pixels.width(), pixels.height());
         let PipelineCamera {
@@ -133,6 +134,11 @@ impl Analyser {
             }
             (None, None) => FlukeBoxes::WholeFrame,
         };
+        // Before the tracks take its boxes, so that a damaged frame neither starts nor continues an
+        // encounter. Frames of open sea, nearly all, are not checked.
+        if flukes.is_some() {
+            frame.check().map_err(|e| e.to_string())?;
+        }
         Ok(encounters.observe(flukes, FrameSize { width, height }, taken))
     }
 
@@ -179,7 +185,7 @@ impl Analyser {
         if !observed.wants_pixels() {
             return Ok(());
         }
-        match &frame.raw {
+        match frame.colour_source() {
             None => observed.keep_crops(frame.image.pixels()),
             Some(raw) => {
                 let colour = self.decode_colour(raw)?;
@@ -202,7 +208,7 @@ impl Analyser {
             Some(boxes) => boxes.to_vec(),
             None => self.detections.iter().map(|d| d.region).collect(),
         };
-        let raw = frame.raw.as_ref();
+        let raw = frame.colour_source();
         let colour = raw.and_then(|raw| self.decode_colour(raw).ok());
         let image = colour.as_ref().unwrap_or(&frame.image);
         self.preview.publish(camera, image.pixels(), &regions);

@@ -1,8 +1,10 @@
 //! A camera of the pipeline.
 
+use crate::capture::CameraState;
 use crate::encounter::Encounters;
 use crate::gate::Gate;
 use crate::time::Timing;
+use std::sync::Arc;
 
 /// The state that the pipeline keeps for a camera.
 pub struct PipelineCamera {
@@ -11,6 +13,7 @@ pub struct PipelineCamera {
     /// The timing of its last frame.
     pub(super) timing: Timing,
     pub(super) gate: Option<Gate>,
+    pub(super) state: Arc<CameraState>,
 }
 
 impl PipelineCamera {
@@ -22,6 +25,7 @@ impl PipelineCamera {
             live,
             timing: Timing::default(),
             gate: None,
+            state: Arc::default(),
         }
     }
 
@@ -29,5 +33,11 @@ impl PipelineCamera {
     #[must_use]
     pub fn with_gate(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
+    }
+
+    /// Counts broken frames in `state`.
+    #[must_use]
+    pub fn with_state(self, state: Arc<CameraState>) -> Self {
+        Self { state, ..self }
     }
 }

@@ -166,10 +166,13 @@ impl Pipeline {
                 Ok(SourceEvent::Idle) => self.expire(),
                 Ok(SourceEvent::CameraEnded(camera)) => self.finish(camera),
                 Ok(SourceEvent::Ended) => return Ok(()),
-                Err(SourceError::InvalidFrame { frame, reason }) => {
+                Err(SourceError::InvalidFrame {
+                    camera,
+                    frame,
+                    reason,
+                }) => {
                     self.counters.frame();
-                    let live = self.cameras.iter().any(|c| c.live);
-                    self.skip_invalid(live, &frame, &reason);
+                    self.skip_invalid(camera, &frame, &reason);
                 }
                 Err(e) => return Err(e.into()),
             }
@@ -189,7 +192,7 @@ impl Pipeline {
             boxes,
         } = frame;
         let Some(camera) = self.cameras.get_mut(index) else {
-            return self.skip_invalid(false, &name, "unknown camera index");
+            return self.skip_invalid(index, &name, "unknown camera index");
         };
         camera.timing = timing;
         // Before decoding, so that a camera that sends damaged frames ends its encounters too.
@@ -201,10 +204,10 @@ impl Pipeline {
             boxes,
             taken,
         };
-        let live = camera.live;
         let analysis = self.analyser.analyse(camera, input);
-        if let Some(reason) = analysis.invalid {
-            self.skip_invalid(live, &name, &reason);
+        match analysis.invalid {
+            Some(reason) => self.skip_invalid(index, &name, &reason),
+            None => camera.state.count_processed(None),
         }
         self.recorder.record(index, timing, analysis.ended);
     }
@@ -212,6 +215,7 @@ impl Pipeline {
     /// Ends all encounters of a camera.
     fn finish(&mut self, index: usize) {
         if let Some(camera) = self.cameras.get_mut(index) {
+            camera.state.finish();
             let ended = camera.encounters.finish();
             self.recorder.record(index, camera.timing, ended);
         }
@@ -228,8 +232,13 @@ impl Pipeline {
         }
     }
 
-    fn skip_invalid(&mut self, live: bool, frame: &dyn fmt::Display, reason: &str) {
+    fn skip_invalid(&mut self, camera: usize, frame: &dyn fmt::Display, reason: &str) {
         self.counters.broken_frame();
+        let camera = self.cameras.get(camera);
+        if let Some(camera) = camera {
+            camera.state.count_processed(Some(reason));
+        }
+        let live = camera.is_some_and(|camera| camera.live);
         self.invalid_frames.log(live, frame, reason);
     }
 }

@@ -66,6 +66,7 @@ impl FrameSource for Script {
                 Some(Step::Idle) => Ok(SourceEvent::Idle),
                 Some(Step::CameraEnded) => Ok(SourceEvent::CameraEnded(0)),
                 Some(Step::InvalidFrame) => Err(SourceError::InvalidFrame {
+                    camera: 0,
                     frame: "x".into(),
                     reason: "test".into(),
                 }),
@@ -640,4 +641,81 @@ fn a_large_frame_is_downscaled_for_the_detector_and_not_for_the_crop() {
     assert_eq!((seen.len(), seen[0].region), (1, region));
     // A tenth of sea on either side.
     assert_eq!((seen[0].picture.width, seen[0].picture.height), (242, 98));
+}
+
+/// A JPEG, and the same with its last two thirds missing or overwritten but its end marker in place.
+fn with_damage_inside(picture: &RgbImage) -> [Vec<u8>; 3] {
+    let whole = encoded(picture);
+    let third = whole.len() * 2 / 3;
+    let halved = [&whole[..third], b"\xff\xd9"].concat();
+    let mut overwritten = whole.clone();
+    overwritten[third..third + 60].fill(0);
+    [whole, halved, overwritten]
+}
+
+#[test]
+fn a_frame_damaged_inside_neither_starts_nor_continues_an_encounter() {
+    use crate::frame::{RawFormat, RawImage};
+    let raw = |file: &[u8]| {
+        FrameImage::Raw(RawImage {
+            bytes: file.to_vec().into(),
+            format: RawFormat::Jpeg,
+        })
+    };
+    let file = |file: &[u8]| FrameImage::Encoded(file.to_vec());
+    let kinds: [&dyn Fn(&[u8]) -> FrameImage; 2] = [&raw, &file];
+    let [whole, halved, overwritten] = with_damage_inside(&sample::frame(1));
+    for image in kinds {
+        let with = |bytes: &[u8]| Step::Frame(image(bytes), Some(vec![sample::FLUKE]));
+        let mut steps = vec![with(&halved), with(&overwritten)];
+        steps.extend((0..3).map(|_| with(&whole)));
+        // Longer than the gap of 1 s, which they do not bridge.
+        steps.extend((0..12).map(|i| with([&halved, &overwritten][i % 2])));
+        steps.extend((0..4).map(|_| with(&whole)));
+        steps.extend((0..5).map(|_| with(&halved)));
+        let boat = boat(VIDEO, ROOM, |_| steps);
+        Pipeline::new(boat.parts).run().unwrap();
+        let seen = sightings(&boat.queue);
+        let of: Vec<(u32, i64, &Verdict)> = seen
+            .iter()
+            .map(|s| (s.frames, s.ended.millis_since(s.started), &s.verdict))
+            .collect();
+        let known = Verdict::Known { whale: "W1".into() };
+        assert_eq!(of, [(3, 200, &known), (4, 300, &known)]);
+        let health = health(&boat.counters);
+        assert_eq!((health.frames, health.broken_frames), (26, 19));
+    }
+}
+
+#[test]
+fn a_still_damaged_inside_is_no_sighting() {
+    let [whole, halved, overwritten] = with_damage_inside(&sample::fluke(2));
+    let steps =
+        [halved, overwritten, whole].map(|file| Step::Frame(FrameImage::Encoded(file), None));
+    let boat = boat(Grouping::Stills, ROOM, |_| steps.into());
+    Pipeline::new(boat.parts).run().unwrap();
+    assert_eq!(sightings(&boat.queue).len(), 1);
+    assert_eq!(health(&boat.counters).broken_frames, 2);
+}
+
+#[test]
+fn a_frame_without_a_fluke_is_not_checked_for_damage() {
+    struct Nothing;
+    impl Detect for Nothing {
+        fn detect(
+            &mut self,
+            _: &RgbImage,
+            detections: &mut Vec<Detection>,
+        ) -> Result<(), DetectError> {
+            detections.clear();
+            Ok(())
+        }
+    }
+    let [_, halved, _] = with_damage_inside(&sample::frame(1));
+    let mut boat = boat(VIDEO, ROOM, |_| {
+        vec![Step::Frame(FrameImage::Encoded(halved), None)]
+    });
+    boat.parts.detector = Some(Box::new(Nothing));
+    Pipeline::new(boat.parts).run().unwrap();
+    assert_eq!(health(&boat.counters).broken_frames, 0);
 }

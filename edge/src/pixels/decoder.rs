@@ -28,8 +28,41 @@ pub enum DecodeError {
 pub struct DecodedFrame {
     /// What is analysed: luma of a camera or video, RGB of a file.
     pub image: DecodedImage,
+    origin: Origin,
+}
+
+/// What a frame was decoded from.
+#[derive(Debug)]
+enum Origin {
+    /// The bytes of a camera or video, from which colour may be decoded or not.
+    Raw { raw: RawImage, colour: bool },
+    /// An image file.
+    File(Vec<u8>),
+    /// Pixels.
+    Pixels,
+}
+
+impl DecodedFrame {
     /// The source's bytes, for [`Decoder::decode_colour`]; `None` where `image` is all there is.
-    pub raw: Option<RawImage>,
+    pub fn colour_source(&self) -> Option<&RawImage> {
+        match &self.origin {
+            Origin::Raw { raw, colour: true } => Some(raw),
+            _ => None,
+        }
+    }
+
+    /// Checks a JPEG's data, see [`jpeg::check`]. A frame that fails must not be identified.
+    ///
+    /// # Errors
+    /// Where they are damaged.
+    pub fn check(&self) -> Result<(), DecodeError> {
+        let file: &[u8] = match &self.origin {
+            Origin::Raw { raw, .. } if raw.format == RawFormat::Jpeg => &raw.bytes,
+            Origin::File(file) if file.starts_with(&jpeg::START) => file,
+            _ => return Ok(()),
+        };
+        Ok(jpeg::check(file)?)
+    }
 }
 
 /// Decodes frames in memory that it reuses.
@@ -58,15 +91,18 @@ impl Decoder {
         Ok(match image {
             FrameImage::Raw(raw) => DecodedFrame {
                 image: self.luma(&raw)?,
-                raw: Some(raw).filter(|_| !self.grey),
+                origin: Origin::Raw {
+                    raw,
+                    colour: !self.grey,
+                },
             },
             FrameImage::Encoded(file) => DecodedFrame {
                 image: DecodedImage::Colour(prepare::decode(&file)?.into()),
-                raw: None,
+                origin: Origin::File(file),
             },
             FrameImage::Pixels(pixels) => DecodedFrame {
                 image: DecodedImage::Colour(pixels.into()),
-                raw: None,
+                origin: Origin::Pixels,
             },
         })
     }
@@ -163,17 +199,40 @@ mod tests {
     fn camera_frames_are_decoded_to_luma_and_to_colour_on_demand() {
         for grey in [false, true] {
             let mut decoder = Decoder::new(grey);
-            let DecodedFrame { image, raw } = decoder.decode(yuyv()).unwrap();
-            assert_eq!((image.pixels().channels(), raw.is_none()), (1, grey));
+            let frame = decoder.decode(yuyv()).unwrap();
+            let raw = frame.colour_source();
+            assert_eq!((frame.image.pixels().channels(), raw.is_none()), (1, grey));
             if let Some(raw) = raw {
-                let colour = decoder.decode_colour(&raw).unwrap();
+                let colour = decoder.decode_colour(raw).unwrap();
                 let same = Decoder::new(false).decode_rgb(yuyv()).unwrap();
                 assert_eq!(colour.pixels().row(0, 1), &same.as_raw()[12..]);
             }
-            drop(image);
+            drop(frame);
             let (luma, rgb) = (decoder.luma.take_uncleared(), decoder.rgb.take_uncleared());
             assert_eq!((luma.len(), rgb.len()), (8, if grey { 0 } else { 24 }));
         }
+    }
+
+    #[test]
+    fn damage_inside_a_jpeg_is_found_in_each_kind_of_frame() {
+        let mut whole = vec![];
+        let shades = |x: u32, y: u32| image::Rgb([(x * 9) as u8, (y * 5) as u8, (x * y) as u8]);
+        image::codecs::jpeg::JpegEncoder::new_with_quality(&mut whole, 95)
+            .encode_image(&RgbImage::from_fn(64, 48, shades))
+            .unwrap();
+        let half = [&whole[..whole.len() * 2 / 3], b"\xff\xd9"].concat();
+        for (file, sound) in [(whole, true), (half, false)] {
+            let raw = FrameImage::Raw(RawImage {
+                bytes: file.clone().into(),
+                format: RawFormat::Jpeg,
+            });
+            for (image, grey) in [(raw, true), (FrameImage::Encoded(file), false)] {
+                let frame = Decoder::new(grey).decode(image).unwrap();
+                assert_eq!(frame.check().is_ok(), sound);
+            }
+        }
+        let frame = Decoder::new(false).decode(yuyv()).unwrap();
+        assert!(frame.check().is_ok(), "nothing to check");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::error::SessionError;
 use super::random::random;
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
+use crate::capture::CameraState;
 use crate::config::{CameraSection, Config, SourceKind};
 use crate::encounter::{Encounters, Grouping};
 use crate::gate::{Gate, GateSettings};
@@ -27,6 +28,8 @@ pub const PICTURE_PADDING: f32 = 0.1;
 pub(super) struct PipelineInputs {
     pub(super) boat: BoatId,
     pub(super) source: Box<dyn FrameSource>,
+    /// The state of each camera.
+    pub(super) states: Vec<Arc<CameraState>>,
     pub(super) outbox: Outbox,
     pub(super) time_and_position: TimeAndPosition,
     pub(super) clock: Arc<dyn Clock>,
@@ -48,7 +51,8 @@ pub(super) fn pipeline(
     let cameras = config
         .cameras
         .iter()
-        .map(|camera| {
+        .zip(inputs.states)
+        .map(|(camera, state)| {
             let encounters = Encounters::new(
                 grouping(config, camera),
                 config.encounter.best_crops,
@@ -57,7 +61,9 @@ pub(super) fn pipeline(
             .with_tracks(config.track.rules(models.detection_threshold))
             .for_model(models.input_size.0, models.input_size.1);
             let video = camera.source != SourceKind::Stills;
-            PipelineCamera::new(encounters, camera.is_live()).with_gate(video.then(|| gate(config)))
+            PipelineCamera::new(encounters, camera.is_live())
+                .with_gate(video.then(|| gate(config)))
+                .with_state(state)
         })
         .collect();
     let reporter = Reporter::new(

@@ -9,7 +9,7 @@ use crate::config::{CameraSection, Config, Playback, SourceKind};
 use crate::health::InputHealth;
 use crate::position::{FixAssembler, GnssClient, PositionHistory};
 use crate::source::{
-    CameraFeed, Cameras, FrameSource, Pacer, RealTime, SourceError, Unpaced, replay,
+    CameraFeed, Cameras, FrameSource, Pacer, RealTime, Replay, ReplaySettings, SourceError, Unpaced,
 };
 use crate::source::{LiveCamera, LiveDependencies};
 use crate::time::{MonotonicClock, SystemMonotonicClock, UtcClock};
@@ -29,8 +29,8 @@ pub(super) struct Inputs {
     pub(super) utc_clock: Arc<UtcClock>,
     pub(super) positions: Arc<PositionHistory>,
     cameras: Vec<Arc<CameraState>>,
-    /// Which of `cameras` are live.
-    live: Vec<bool>,
+    /// The kind of each of `cameras`.
+    kinds: Vec<SourceKind>,
     closing: CancellationToken,
 }
 
@@ -71,7 +71,7 @@ impl Inputs {
             utc_clock,
             positions,
             cameras,
-            live: config.cameras.iter().map(CameraSection::is_live).collect(),
+            kinds: config.cameras.iter().map(|c| c.source).collect(),
             closing,
         })
     }
@@ -134,14 +134,29 @@ impl Inputs {
             Playback::RealTime => Box::new(RealTime::new(stop.clone())),
             Playback::Fast => Box::new(Unpaced(stop.clone())),
         };
-        let films = camera.source == SourceKind::Replay;
-        replay(
-            &camera.path,
-            films,
-            self.monotonic.now(),
-            camera.frames_per_second,
+        let settings = ReplaySettings {
+            videos: camera.source == SourceKind::Replay,
+            start: self.monotonic.now(),
+            rate: camera.frames_per_second,
             pacer,
-        )
+            stop: stop.clone(),
+        };
+        Ok(Replay::open(&camera.path, settings)?.into_source())
+    }
+
+    /// The state of each camera.
+    pub(super) fn states(&self) -> &[Arc<CameraState>] {
+        &self.cameras
+    }
+
+    /// What is wrong with the replays of which more than half of the frames, or with the stills of which all
+    /// could not be used.
+    pub(super) fn broken_replays(&self) -> Vec<String> {
+        let cameras = self.cameras.iter().zip(&self.kinds);
+        let replays = cameras.filter(|(_, kind)| !kind.is_live());
+        replays
+            .filter_map(|(camera, kind)| camera.mostly_broken(*kind == SourceKind::Stills))
+            .collect()
     }
 
     /// Their part of the health document.
@@ -159,8 +174,9 @@ impl Inputs {
 
     /// The step counters of the live cameras that have not ended.
     pub(super) fn live_steps(&self) -> Vec<u64> {
-        let live = self.cameras.iter().zip(&self.live);
-        live.filter(|(camera, live)| **live && !camera.has_ended())
+        let cameras = self.cameras.iter().zip(&self.kinds);
+        cameras
+            .filter(|(camera, kind)| kind.is_live() && !camera.has_ended())
             .map(|(camera, _)| camera.steps())
             .collect()
     }

@@ -181,6 +181,11 @@ impl Monitor {
         self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
     }
 
+    /// What is wrong with the replays that could hardly be used.
+    pub(super) fn broken_replays(&self) -> Vec<String> {
+        self.subject.inputs.broken_replays()
+    }
+
     /// Probes the outbox, and pings the watchdog where the session is healthy.
     fn ping_when_due(&mut self) {
         let timeout = self.state.systemd.watchdog_timeout();

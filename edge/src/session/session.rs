@@ -41,6 +41,8 @@ pub struct Finished {
     pub health: Health,
     /// Whether everything was to be delivered and was not.
     pub undelivered: bool,
+    /// What is wrong with the replays that could hardly be used.
+    pub broken_replays: Vec<String>,
 }
 
 /// Runs one session of `config`, without a service manager. Blocks; when `stop` is cancelled, the
@@ -89,6 +91,7 @@ impl Session {
         let pipeline_inputs = PipelineInputs {
             boat,
             source: inputs.frames(config, &stop)?,
+            states: inputs.states().to_vec(),
             outbox,
             time_and_position: TimeAndPosition {
                 utc_clock: inputs.utc_clock.clone(),
@@ -159,6 +162,7 @@ impl Session {
         let pending = health.pending_sightings + health.pending_pictures;
         Ok(Finished {
             undelivered: options.until_delivered.is_some() && pending > 0,
+            broken_replays: monitor.broken_replays(),
             health,
         })
     }

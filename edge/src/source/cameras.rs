@@ -120,8 +120,10 @@ fn run_camera(number: usize, mut feed: CameraFeed, shared: &Shared) {
 }
 
 fn put(number: usize, mut event: Result<Frame, SourceError>, feed: &CameraFeed, shared: &Shared) {
-    if let Ok(frame) = &mut event {
-        frame.camera = number;
+    match &mut event {
+        Ok(frame) => frame.camera = number,
+        Err(SourceError::InvalidFrame { camera, .. }) => *camera = number,
+        Err(_) => {}
     }
     let mut slots = shared.lock();
     let is_free = |slots: &Vec<Slot>| slots.get(number).is_none_or(|s| s.pending.is_none());
@@ -373,6 +375,7 @@ mod tests {
         let mut cameras = Cameras::start(vec![feed]).unwrap();
         assert!(matches!(cameras.next(), Ok(SourceEvent::Idle)));
         let invalid = SourceError::InvalidFrame {
+            camera: 9,
             frame: "x".into(),
             reason: "y".into(),
         };
@@ -383,6 +386,9 @@ mod tests {
                 other => break other,
             }
         };
-        assert!(matches!(got, Err(SourceError::InvalidFrame { .. })));
+        assert!(matches!(
+            got,
+            Err(SourceError::InvalidFrame { camera: 0, .. })
+        ));
     }
 }

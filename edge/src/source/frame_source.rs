@@ -42,6 +42,8 @@ pub enum SourceError {
     /// This frame cannot be used; the next may.
     #[error("frame {frame}: {reason}")]
     InvalidFrame {
+        /// Index of the camera.
+        camera: usize,
         /// The frame's name in logs.
         frame: String,
         /// What is wrong with it.

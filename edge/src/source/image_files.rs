@@ -108,6 +108,7 @@ impl FrameSource for ImageFiles {
                 boxes: sidecar.map(|s| s.boxes),
             })),
             Err(reason) => Err(SourceError::InvalidFrame {
+                camera: 0,
                 frame: file.display().to_string(),
                 reason,
             }),

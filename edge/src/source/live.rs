@@ -233,6 +233,7 @@ impl LiveCamera {
                 "the driver marked the frame as damaged"
             };
             return Err(SourceError::InvalidFrame {
+                camera: 0,
                 frame: name.to_string(),
                 reason: reason.into(),
             });

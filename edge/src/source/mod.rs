@@ -14,6 +14,6 @@ pub use frame_source::{FrameSource, SourceError, SourceEvent};
 pub use image_files::ImageFiles;
 pub use live::{LiveCamera, LiveDependencies, LiveSettings};
 pub use pacer::{Pacer, RealTime, Unpaced};
-pub use replay::replay;
+pub use replay::{Replay, ReplaySettings};
 pub use sidecar::Sidecar;
 pub use video_file::VideoFile;

@@ -3,9 +3,11 @@
 use super::frame_source::{FrameSource, SourceError, SourceEvent};
 use super::pacer::Pacer;
 use crate::buffers::BufferPool;
+use crate::cancellation::CancellationToken;
+use crate::capture::gstreamer::{GstVideoError, VIDEO_PACKAGES, VideoOptions, open_video};
 use crate::frame::{Frame, FrameImage, FrameName, RawImage};
 use crate::time::{MonotonicTimestamp, Timing};
-use crate::video::{self, DemuxError, Demuxer, Sample};
+use crate::video::{self, DemuxError, Demuxer, ForeignFormat, Sample};
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,6 +16,10 @@ use std::time::Duration;
 /// Valid frame rates of a video; any other is ignored.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 
+/// What a file that is no video is told.
+pub(super) const UNKNOWN_FORMAT: &str = "unknown format; expected MJPEG, Y4M, AVI, MP4, MOV, MKV, WebM, MPEG-TS, H.264 or H.265, \
+     or a text file with the path of an image per line";
+
 /// A video, at its frame rate or faster.
 pub struct VideoFile {
     path: PathBuf,
@@ -21,6 +27,7 @@ pub struct VideoFile {
     rate: f64,
     start: MonotonicTimestamp,
     pacer: Box<dyn Pacer>,
+    stop: CancellationToken,
     buffers: BufferPool,
     /// Samples read so far.
     number: u64,
@@ -37,9 +44,33 @@ fn unsupported(path: &Path, reason: String) -> SourceError {
     SourceError::Video { path, reason }
 }
 
+/// Why a video of `format` is not decoded, and what to do.
+fn undecodable(path: &Path, format: &ForeignFormat, error: GstVideoError) -> SourceError {
+    if let GstVideoError::File(source) = error {
+        return unreadable(path, source);
+    }
+    let quoted = |path: &Path| {
+        let path = path.to_string_lossy().into_owned();
+        shlex::try_quote(&path).map_or_else(|_| path.clone(), |quoted| quoted.into_owned())
+    };
+    let (from, to) = (quoted(path), quoted(&path.with_extension("mjpeg.avi")));
+    let missing = match error {
+        GstVideoError::NotInstalled(_) => "",
+        _ => "if a plug-in is missing, ",
+    };
+    unsupported(
+        path,
+        format!(
+            "{format}: {error}; {missing}run: sudo apt install {VIDEO_PACKAGES}; or convert it: \
+             ffmpeg -i {from} -an -c:v mjpeg -q:v 2 {to}"
+        ),
+    )
+}
+
 impl VideoFile {
     /// Opens the video at `path`. Frame `i`, counted from 0, was taken at `start` plus `i` frame
-    /// intervals; `rate` is used where the video does not state its own.
+    /// intervals; `rate` is used where the video does not state its own. Formats that are not read here are
+    /// decoded by GStreamer, whose waits `stop` cancels.
     ///
     /// # Errors
     /// When it cannot be read, or is not a video of a supported format.
@@ -48,21 +79,26 @@ impl VideoFile {
         start: MonotonicTimestamp,
         rate: f64,
         pacer: Box<dyn Pacer>,
+        stop: &CancellationToken,
     ) -> Result<Self, SourceError> {
         let file = File::open(path).map_err(|source| unreadable(path, source))?;
-        let demuxer = video::open(BufReader::new(file)).map_err(|e| match e {
-            DemuxError::Io(source) => unreadable(path, source),
-            other => unsupported(path, other.to_string()),
-        })?;
-        let demuxer = demuxer.ok_or_else(|| {
-            unsupported(path, "unknown format; expected MJPEG, Y4M or AVI".into())
-        })?;
+        let demuxer = match video::open(BufReader::new(file)) {
+            Ok(Some(demuxer)) => demuxer,
+            Ok(None) => return Err(unsupported(path, UNKNOWN_FORMAT.into())),
+            Err(DemuxError::Io(source)) => return Err(unreadable(path, source)),
+            Err(DemuxError::Foreign(format)) => {
+                let options = VideoOptions::new(format.timed, stop.clone());
+                open_video(path, options).map_err(|e| undecodable(path, &format, e))?
+            }
+            Err(other) => return Err(unsupported(path, other.to_string())),
+        };
         Ok(Self {
             rate: demuxer.rate().filter(|r| RATES.contains(r)).unwrap_or(rate),
             path: path.to_owned(),
             demuxer,
             start,
             pacer,
+            stop: stop.clone(),
             buffers: BufferPool::default(),
             number: 0,
             ended: false,
@@ -87,6 +123,10 @@ impl FrameSource for VideoFile {
         let mut bytes = self.buffers.take();
         let sample = self.demuxer.next(&mut bytes);
         let offset = Duration::from_secs_f64(self.number as f64 / self.rate);
+        if matches!(sample, Ok(Sample::End)) && self.number == 0 && !self.stop.is_cancelled() {
+            self.ended = true;
+            return Err(unsupported(&self.path, "it has no frames".into()));
+        }
         if matches!(sample, Ok(Sample::End)) || !self.pacer.wait_until(offset) {
             self.ended = true;
             return Ok(SourceEvent::Ended);
@@ -103,12 +143,13 @@ impl FrameSource for VideoFile {
             })),
             Ok(Sample::Empty | Sample::End) => Ok(SourceEvent::Idle),
             Err(DemuxError::InvalidFrame(reason)) => Err(SourceError::InvalidFrame {
+                camera: 0,
                 frame: self.frame_name(),
                 reason,
             }),
-            Err(DemuxError::Unsupported(reason)) => {
+            Err(e @ (DemuxError::Unsupported(_) | DemuxError::Foreign(_))) => {
                 self.ended = true;
-                Err(unsupported(&self.path, reason))
+                Err(unsupported(&self.path, e.to_string()))
             }
             Err(DemuxError::Io(source)) => {
                 self.ended = true;

@@ -1,6 +1,7 @@
 //! AVI with MJPEG, read in sequence without its index, which is missing after a power cut.
 
 use super::demuxer::{DemuxError, Demuxer, MAX_FRAME, Sample, read_up_to};
+use super::foreign::ForeignFormat;
 use super::mjpeg::Mjpeg;
 use crate::frame::RawFormat;
 use crate::pixels::jpeg::START;
@@ -72,7 +73,7 @@ impl<R: Read + Send> Avi<R> {
     /// Reads the file's header up to its first frame.
     ///
     /// # Errors
-    /// When it is not an AVI file, or its codec is not MJPEG.
+    /// When it is not an AVI file; [`DemuxError::Foreign`] where its codec is not MJPEG.
     pub(crate) fn open(mut reader: R) -> Result<Self, DemuxError> {
         let unsupported = |why: &str| DemuxError::Unsupported(why.to_owned());
         let mut head = vec![];
@@ -107,10 +108,7 @@ impl<R: Read + Send> Avi<R> {
         match header.codec {
             Some(codec) if CODECS.iter().any(|c| **c == codec) => {}
             Some(codec) => {
-                let codec = String::from_utf8_lossy(&codec).into_owned();
-                return Err(DemuxError::Unsupported(format!(
-                    "unsupported codec '{codec}'; expected MJPEG"
-                )));
+                return Err(DemuxError::Foreign(ForeignFormat::avi(codec)));
             }
             None => return Err(unsupported("the video stream has no format")),
         }

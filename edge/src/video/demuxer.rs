@@ -1,5 +1,6 @@
 //! The interface of a demuxer.
 
+use super::foreign::ForeignFormat;
 use crate::frame::RawFormat;
 use std::io::{self, Read};
 
@@ -26,6 +27,9 @@ pub enum DemuxError {
     /// Not a video, or of an unsupported format.
     #[error("{0}")]
     Unsupported(String),
+    /// A video that is not read here; GStreamer may decode it.
+    #[error("unsupported format {0}; expected MJPEG, Y4M, or AVI with MJPEG")]
+    Foreign(ForeignFormat),
     /// The file cannot be read.
     #[error("{0}")]
     Io(#[from] io::Error),

@@ -68,6 +68,13 @@ fn y4m(head: &str, frames: &[&[u8]]) -> Vec<u8> {
 
 /// Plays a video: the grey level of each frame, or its error.
 fn played(video: Vec<u8>) -> Vec<Result<u8, String>> {
+    let samples = played_many(video);
+    assert!(samples.len() < 100, "it never ends");
+    samples
+}
+
+/// The same for a video of up to 2000 frames.
+fn played_many(video: Vec<u8>) -> Vec<Result<u8, String>> {
     let mut demuxer = open(io::Cursor::new(video)).unwrap().expect("a video");
     let mut decoder = Decoder::new(false);
     let mut samples = vec![];
@@ -90,7 +97,7 @@ fn played(video: Vec<u8>) -> Vec<Result<u8, String>> {
             }
             Err(e) => samples.push(Err(e.to_string())),
         }
-        assert!(samples.len() < 1000, "it never ends");
+        assert!(samples.len() < 2000, "it never ends");
     }
 }
 
@@ -162,6 +169,49 @@ fn a_truncated_mjpeg_gives_its_complete_frames() {
     assert_eq!([&got[..1], &got[2..]].concat(), shades());
 }
 
+/// A JPEG as a cheap camera sends it: without its end marker, padded with zeros.
+fn unmarked(shade: u8, zeros: usize) -> Vec<u8> {
+    let mut file = jpeg(shade);
+    file.truncate(file.len() - 2);
+    file.resize(file.len() + zeros, 0);
+    file
+}
+
+#[test]
+fn frames_without_an_end_marker_are_complete_if_their_blocks_are() {
+    for zeros in [0, 1, 700] {
+        let frames = vec![unmarked(30, zeros), jpeg(120), unmarked(210, zeros)];
+        assert_eq!(played(frames.concat()), shades(), "{zeros}");
+        assert_eq!(played(avi(b"MJPG", &frames)), shades(), "{zeros}");
+    }
+    let boundary = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n".to_vec();
+    let parts = SHADES.map(|shade| [unmarked(shade, 0), boundary.clone()].concat());
+    assert_eq!(played([boundary, parts.concat()].concat()), shades());
+    // Cut within the data, however it is padded.
+    for zeros in [0, 700] {
+        let mut cut = jpeg(99);
+        cut.truncate(cut.len() - 5);
+        cut.resize(cut.len() + zeros, 0);
+        let frames = vec![jpeg(30), cut, unmarked(120, zeros), jpeg(210)];
+        for video in [frames.concat(), avi(b"MJPG", &frames)] {
+            let got = played(video);
+            assert!(got[1].is_err(), "{got:?}");
+            assert_eq!([&got[..1], &got[2..]].concat(), shades());
+        }
+    }
+}
+
+#[test]
+fn frames_without_an_end_marker_that_cross_the_read_buffer_are_complete() {
+    let frames: Vec<u8> = (0..1500u32)
+        .flat_map(|i| unmarked((i % 200) as u8, i as usize % 3))
+        .collect();
+    assert!(frames.len() > 3 * (256 << 10));
+    let got = played_many(frames);
+    assert_eq!(got.len(), 1500);
+    assert!(got.iter().all(Result::is_ok));
+}
+
 #[test]
 fn a_video_larger_than_the_read_buffer_is_complete() {
     let video: Vec<u8> = (0..1500u32).flat_map(|i| jpeg((i % 200) as u8)).collect();
@@ -225,7 +275,9 @@ fn an_empty_avi_frame_counts_as_a_frame_interval() {
 #[test]
 fn an_unsupported_avi_codec_is_named() {
     let error = rejection(avi(b"H264", &frames()));
-    assert_eq!(error, "unsupported codec 'H264'; expected MJPEG");
+    let expected =
+        "unsupported format AVI with codec 'H264'; expected MJPEG, Y4M, or AVI with MJPEG";
+    assert_eq!(error, expected);
     let error = rejection(avi(b"MJPG", &[])[..60].to_vec());
     assert_eq!(error, "the file ends before its first frame");
 }
@@ -332,6 +384,37 @@ fn an_unsupported_y4m_format_is_named() {
 }
 
 #[test]
+fn a_video_of_another_format_is_foreign() {
+    for (head, timed) in [
+        (&b"\0\0\0\x18ftypmp42\0\0\0\0"[..], true),
+        (b"\0\0\0\x01\x67\x42\0\x1e", false),
+    ] {
+        let opened = open(io::Cursor::new(head.to_vec()));
+        let Err(DemuxError::Foreign(format)) = opened else {
+            panic!("expected a foreign format");
+        };
+        assert_eq!(format.timed, timed);
+    }
+}
+
+#[test]
+fn a_file_is_a_video_text_or_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let kind = |content: &[u8]| {
+        let path = folder.path().join("file");
+        std::fs::write(&path, content).unwrap();
+        kind_of(&path).unwrap()
+    };
+    assert_eq!(kind(&jpeg(1)), FileKind::Video);
+    assert_eq!(kind(b"\0\0\0\x18ftypmp42"), FileKind::Video);
+    assert_eq!(kind(b"frames/0.jpg\n"), FileKind::FolderOrText);
+    assert_eq!(kind(b"\xff\xfea\0\n\0"), FileKind::FolderOrText, "UTF-16");
+    assert_eq!(kind(b""), FileKind::FolderOrText);
+    assert_eq!(kind(b"PK\x03\x04\0\0\0"), FileKind::Unknown);
+    assert_eq!(kind_of(folder.path()).unwrap(), FileKind::FolderOrText);
+}
+
+#[test]
 fn a_file_that_is_not_a_video_is_not_opened() {
     for bytes in [&b""[..], b"frames/0.jpg\nframes/1.jpg\n", b"RIFF....WAVE"] {
         assert!(open(io::Cursor::new(bytes.to_vec())).unwrap().is_none());
@@ -358,7 +441,8 @@ proptest! {
         if let Ok(Some(mut demuxer)) = open(io::Cursor::new(video)) {
             for _ in 0..100 {
                 match demuxer.next(&mut vec![]) {
-                    Ok(Sample::End) | Err(DemuxError::Unsupported(_) | DemuxError::Io(_)) => return Ok(()),
+                    Ok(Sample::End)
+                    | Err(DemuxError::Unsupported(_) | DemuxError::Foreign(_) | DemuxError::Io(_)) => return Ok(()),
                     Ok(_) | Err(DemuxError::InvalidFrame(_)) => {}
                 }
             }

@@ -127,6 +127,7 @@ fn watch(bundle: &Bundle, film: &Path, rate: f64) -> Vec<Sighting> {
         BEGIN,
         rate,
         Box::new(Unpaced(CancellationToken::default())),
+        &CancellationToken::default(),
     )
     .unwrap();
     let (watch, queue) = at_sea::watch(bundle, Box::new(source), rate, RETURN_WITHIN, &folder.0);

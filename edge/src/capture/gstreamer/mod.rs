@@ -2,15 +2,18 @@
 //!
 //! The configured pipeline runs in a child process, `gst-launch-1.0`, and its frames arrive as Y4M with
 //! I420 images, the cheapest format that states its size. Therefore the boat is built without
-//! GStreamer's libraries, and a plug-in that crashes ends its stream only.
+//! GStreamer's libraries, and a plug-in that crashes ends its stream only. Recorded videos of formats that
+//! are not read here are decoded the same way.
 
 mod output_log;
 mod pipeline;
 mod process;
+mod recorded;
 #[cfg(test)]
 pub(crate) mod stand_in;
 
 pub use pipeline::{GstPipeline, GstPipelineError};
+pub(crate) use recorded::{GstVideoError, VIDEO_PACKAGES, VideoOptions, open_video};
 
 use super::device::{
     Camera, Controls, DeviceError, Encoding, FrameMetadata, Mode, NegotiatedFormat, SizeRange,
@@ -65,6 +68,14 @@ impl PipelineOptions {
             stop,
         }
     }
+}
+
+/// The next size that GStreamer does not pad.
+fn aligned((width, height): (u32, u32)) -> (u32, u32) {
+    (
+        width.next_multiple_of(ALIGNED.0),
+        height.next_multiple_of(ALIGNED.1),
+    )
 }
 
 /// The camera of `pipeline`, which is not started yet.
@@ -156,9 +167,11 @@ impl GstCamera {
             DemuxError::InvalidFrame(_) if self.stream_ended() => {
                 self.process_ended("in the middle of a frame")
             }
-            DemuxError::InvalidFrame(reason) | DemuxError::Unsupported(reason) => {
+            e @ (DemuxError::InvalidFrame(_)
+            | DemuxError::Unsupported(_)
+            | DemuxError::Foreign(_)) => {
                 self.end(true);
-                DeviceError::Ended(format!("invalid stream of the pipeline: {reason}"))
+                DeviceError::Ended(format!("invalid stream of the pipeline: {e}"))
             }
         }
     }
@@ -190,12 +203,8 @@ impl GstCamera {
             return Err(DeviceError::Ended("the pipeline does not send I420".into()));
         };
         let (width, height) = (shape.width, shape.height);
-        let aligned = (
-            width.next_multiple_of(ALIGNED.0),
-            height.next_multiple_of(ALIGNED.1),
-        );
-        if (width, height) != aligned {
-            let (across, down) = aligned;
+        let (across, down) = aligned((width, height));
+        if (width, height) != (across, down) {
             return Err(DeviceError::Ended(format!(
                 "unsupported image size {width}x{height}; expected a width that is a multiple of {} and an even height: append \
                  ! videoscale ! video/x-raw,width={across},height={down} to the pipeline",

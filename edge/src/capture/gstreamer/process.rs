@@ -102,6 +102,11 @@ pub(super) struct ExitReport {
 }
 
 impl ExitReport {
+    /// Whether it ended by itself and without an error.
+    pub(super) fn succeeded(&self) -> bool {
+        self.status.is_some_and(|status| status.success())
+    }
+
     /// The most telling line of its output.
     pub(super) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
