@@ -12,14 +12,18 @@ pub mod clock;
 pub mod decision;
 pub mod detection;
 pub mod embedding;
+pub mod file_kind;
 pub mod footage;
 pub mod jpeg;
+pub mod photo_files;
 pub mod pixel_box;
 pub mod position;
 pub mod prepare;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod sidecar;
 pub mod sighting;
+pub mod text;
 pub mod topic;
 pub mod whale_score;
 pub mod wire;

@@ -53,6 +53,17 @@ impl PixelBox {
         (clipped.area() > 0).then_some(clipped)
     }
 
+    /// The box in a picture whose sides are `by` times shorter.
+    pub fn reduced(&self, by: u32) -> Self {
+        let by = by.max(1);
+        Self {
+            x0: self.x0 / by,
+            y0: self.y0 / by,
+            x1: self.x1.div_ceil(by),
+            y1: self.y1.div_ceil(by),
+        }
+    }
+
     /// The smallest box around `bounds`, if any, and the pixel at `x`, `y`.
     pub fn with_pixel(bounds: Option<Self>, x: u32, y: u32) -> Self {
         let pixel = Self {
@@ -119,6 +130,24 @@ mod tests {
         assert_eq!((grown.overlap(&away), away.overlap(&grown)), (0.0, 0.0));
         let nothing = PixelBox::whole(0, 0);
         assert_eq!(nothing.overlap(&nothing), 0.0);
+    }
+
+    #[test]
+    fn a_reduced_box_covers_all_its_pixels() {
+        let b = PixelBox {
+            x0: 3,
+            y0: 4,
+            x1: 7,
+            y1: 9,
+        };
+        assert_eq!(b.reduced(1), b);
+        let half = PixelBox {
+            x0: 1,
+            y0: 2,
+            x1: 4,
+            y1: 5,
+        };
+        assert_eq!(b.reduced(2), half);
     }
 
     #[test]

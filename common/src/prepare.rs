@@ -2,88 +2,19 @@
 //!
 //! decode → crop the box with padding → grey or colour → stretch or letterbox with antialiasing → normalise.
 
-use crate::jpeg;
+mod decode;
+mod error;
+
+pub use decode::{
+    Header, MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE, Photo, check, decode, decode_photo, header,
+};
+pub use error::PrepareError;
+
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;
-use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, RgbImage};
+use image::{GrayImage, RgbImage};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
-use std::io::Cursor;
-
-/// The limit on each side of a photo, in pixels.
-pub const MAX_SIDE: u32 = 16_384;
-/// The limit on the number of pixels of a photo.
-pub const MAX_PIXELS: u64 = 100_000_000;
-
-/// Errors of decoding or preparing a photo.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// The file is empty.
-    #[error("the picture file is empty (0 bytes)")]
-    Empty,
-    /// The file is neither JPEG nor PNG.
-    #[error("not a JPEG or PNG picture")]
-    UnknownFormat,
-    /// The photo exceeds the size limits; checked in the header, before memory is allocated.
-    #[error(
-        "the picture is {width} x {height} pixels; the limit is {MAX_SIDE} per side and {MAX_PIXELS} in total"
-    )]
-    TooLarge {
-        /// The width of the picture in pixels.
-        width: u32,
-        /// The height of the picture in pixels.
-        height: u32,
-    },
-    /// The file is truncated or damaged.
-    #[error("the picture cannot be decoded: {0}")]
-    Undecodable(String),
-    /// A box that touches no pixel of the photo.
-    #[error("the box ({}, {})-({}, {}) lies outside the picture of {width} x {height} pixels", .region.x0, .region.y0, .region.x1, .region.y1)]
-    BoxOutside {
-        /// The box, in pixels of the picture.
-        region: PixelBox,
-        /// The width of the picture in pixels.
-        width: u32,
-        /// The height of the picture in pixels.
-        height: u32,
-    },
-    /// The numbers of the preparation are out of range.
-    #[error("invalid preparation: {0}")]
-    InvalidPreparation(String),
-}
-
-/// Decodes a JPEG or PNG file to 8-bit RGB, turned upright as its EXIF orientation says.
-///
-/// # Errors
-/// For anything but a complete JPEG or PNG within [`MAX_SIDE`] and [`MAX_PIXELS`].
-pub fn decode(bytes: &[u8]) -> Result<RgbImage, PrepareError> {
-    if bytes.is_empty() {
-        return Err(PrepareError::Empty);
-    }
-    let broken = |e: image::ImageError| PrepareError::Undecodable(e.to_string());
-    let reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|_| PrepareError::UnknownFormat)?;
-    let format = reader
-        .format()
-        .filter(|f| matches!(f, ImageFormat::Jpeg | ImageFormat::Png))
-        .ok_or(PrepareError::UnknownFormat)?;
-    let mut decoder = reader.into_decoder().map_err(broken)?;
-    let (width, height) = decoder.dimensions();
-    if width > MAX_SIDE || height > MAX_SIDE || u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(PrepareError::TooLarge { width, height });
-    }
-    if width == 0 || height == 0 {
-        return Err(PrepareError::Undecodable("it has no pixels".into()));
-    }
-    if format == ImageFormat::Jpeg && !jpeg::is_complete(bytes) {
-        return Err(PrepareError::Undecodable("the JPEG file is cut off".into()));
-    }
-    let orientation = decoder.orientation().map_err(broken)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    picture.apply_orientation(orientation);
-    Ok(picture.into_rgb8())
-}
 
 /// The channels of a model's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

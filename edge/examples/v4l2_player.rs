@@ -34,7 +34,7 @@ fn main() {
 mod player {
     use clap::{Parser, ValueEnum};
     use flukewatch_common::pixel_box::PixelBox;
-    use flukewatch_edge::source::Sidecar;
+    use flukewatch_common::sidecar::Sidecar;
     use image::imageops::{self, FilterType};
     use image::{DynamicImage, Rgb, RgbImage};
     use std::error::Error;

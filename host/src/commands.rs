@@ -14,6 +14,7 @@ mod identify;
 mod inspect;
 #[cfg(feature = "train")]
 mod interrupt;
+mod labelled_data;
 mod losses;
 mod quantize;
 mod score;

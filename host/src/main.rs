@@ -15,8 +15,13 @@ use std::process::ExitCode;
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 success, 1 failure (the reason is on stderr), 2 invalid arguments, \
-                  3 findings of audit --fail-on-findings, inspect --target or quantize."
+    after_help = "\
+Exit codes: 0 success, 1 failure (the reason is on stderr), 2 invalid arguments, 3 findings of audit \
+--fail-on-findings, inspect --target or quantize.
+
+A photo that is cut off or damaged is a failure, unless --skip-broken leaves it out. Files of a folder that \
+are not photos (HEIC, raw, hidden files, links to missing files) are skipped: a line on stderr counts them, \
+and the exit code stays 0."
 )]
 struct Cli {
     #[command(subcommand)]

@@ -90,6 +90,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
             })
             .map(|(_, &at)| all.photos[at].clone())
             .collect(),
+        ..Dataset::default()
     };
     Ground {
         learned: chosen(|character, drawing| character < LEARNED.0 && drawing < LEARNED.1),

@@ -53,7 +53,10 @@ fn stripes(folder: &Path, whales: u32, photos: u32) -> Dataset {
             });
         }
     }
-    Dataset { photos: all }
+    Dataset {
+        photos: all,
+        ..Dataset::default()
+    }
 }
 
 fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {

@@ -25,7 +25,7 @@ fn bad_pictures() -> [(&'static str, Vec<u8>, &'static str); 4] {
         (
             "letter.jpg",
             b"Dear whale,".to_vec(),
-            "not a JPEG or PNG picture",
+            "not a JPEG, PNG, TIFF or WebP picture",
         ),
     ]
 }

@@ -1,5 +1,4 @@
 use super::*;
-use image::codecs::{jpeg::JpegEncoder, png::PngEncoder};
 
 fn preparation(colour: Colour, fit: Fit) -> Preparation {
     let n = if colour == Colour::Grey { 1 } else { 3 };
@@ -12,93 +11,6 @@ fn preparation(colour: Colour, fit: Fit) -> Preparation {
         mean: vec![127.0; n],
         std: vec![128.0; n],
     }
-}
-
-fn jpeg(photo: &RgbImage) -> Vec<u8> {
-    let mut bytes = vec![];
-    JpegEncoder::new_with_quality(&mut bytes, 95)
-        .encode_image(photo)
-        .unwrap();
-    bytes
-}
-
-#[test]
-fn jpeg_and_png_are_read() {
-    let photo = RgbImage::from_pixel(20, 10, image::Rgb([200, 100, 50]));
-    let mut png = vec![];
-    photo.write_with_encoder(PngEncoder::new(&mut png)).unwrap();
-    assert_eq!(decode(&png).unwrap(), photo);
-    assert_eq!(decode(&jpeg(&photo)).unwrap().dimensions(), (20, 10));
-}
-
-#[test]
-fn bad_files_say_what_is_wrong() {
-    assert!(matches!(decode(&[]), Err(PrepareError::Empty)));
-    assert!(matches!(
-        decode(b"not a picture at all"),
-        Err(PrepareError::UnknownFormat)
-    ));
-    let whole = jpeg(&RgbImage::from_fn(200, 200, |x, y| {
-        image::Rgb([(x * y) as u8, x as u8, y as u8])
-    }));
-    assert!(matches!(
-        decode(&whole[..whole.len() / 2]),
-        Err(PrepareError::Undecodable(_))
-    ));
-}
-
-#[test]
-fn a_truncated_file_is_rejected() {
-    let photo = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * y) as u8, x as u8, y as u8]));
-    let mut png = vec![];
-    photo.write_with_encoder(PngEncoder::new(&mut png)).unwrap();
-    // The last twelve bytes of a PNG file are only its end chunk.
-    for (whole, needed) in [
-        (jpeg(&photo), jpeg(&photo).len()),
-        (png.clone(), png.len() - 12),
-    ] {
-        assert!(decode(&whole).is_ok());
-        for end in 0..needed {
-            assert!(
-                decode(&whole[..end]).is_err(),
-                "cut at {end} of {}",
-                whole.len()
-            );
-        }
-    }
-}
-
-#[test]
-fn the_end_of_a_preview_is_not_the_end_of_the_photo() {
-    let photo = RgbImage::from_fn(40, 30, |x, y| image::Rgb([(x * y) as u8, x as u8, y as u8]));
-    let (preview, mut whole) = (jpeg(&RgbImage::new(8, 8)), jpeg(&photo));
-    let length = (preview.len() as u16 + 2).to_be_bytes();
-    let segment = [&[0xff, 0xed], &length[..], &preview].concat();
-    whole.splice(2..2, segment);
-    assert_eq!(decode(&whole).unwrap().dimensions(), (40, 30));
-    let bytes_after_the_end = [&whole[..], b"more"].concat();
-    assert!(decode(&bytes_after_the_end).is_ok());
-    whole.truncate(whole.len() - 100);
-    assert_eq!(
-        decode(&whole).unwrap_err().to_string(),
-        "the picture cannot be decoded: the JPEG file is cut off"
-    );
-}
-
-#[test]
-fn a_huge_header_is_rejected_before_memory_is_allocated() {
-    let mut bytes = jpeg(&RgbImage::new(8, 8));
-    let frame = bytes.windows(2).position(|w| w == [0xff, 0xc0]).unwrap();
-    let side = 20_000u16.to_be_bytes();
-    bytes[frame + 5..frame + 7].copy_from_slice(&side);
-    bytes[frame + 7..frame + 9].copy_from_slice(&side);
-    assert!(matches!(
-        decode(&bytes),
-        Err(PrepareError::TooLarge {
-            width: 20_000,
-            height: 20_000
-        })
-    ));
 }
 
 #[test]

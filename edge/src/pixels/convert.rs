@@ -10,7 +10,7 @@
 //! With full range c = 256 Y, and the factors 409; 100, 208; 516 become 359; 88, 183; 454.
 
 use crate::pixel_format::{ColourRange, PixelLayout, Shape};
-use flukewatch_common::prepare::{MAX_PIXELS, MAX_SIDE};
+use flukewatch_common::prepare::{MAX_FULL_SIZE_PIXELS, MAX_SIDE};
 use image::RgbImage;
 
 /// An image that cannot be converted.
@@ -18,7 +18,7 @@ use image::RgbImage;
 pub enum PixelError {
     /// No pixels, or too many.
     #[error(
-        "invalid frame size {width} x {height}; expected 1 to {MAX_SIDE} pixels a side and at most {MAX_PIXELS} pixels"
+        "invalid frame size {width} x {height}; expected 1 to {MAX_SIDE} pixels a side and at most {MAX_FULL_SIZE_PIXELS} pixels"
     )]
     Size {
         /// Width in pixels.
@@ -54,7 +54,9 @@ fn check(layout: PixelLayout, bytes: &[u8], shape: Shape) -> Result<usize, Pixel
         stride,
     } = shape;
     let pixels = u64::from(width) * u64::from(height);
-    if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) || pixels > MAX_PIXELS
+    if !(1..=MAX_SIDE).contains(&width)
+        || !(1..=MAX_SIDE).contains(&height)
+        || pixels > MAX_FULL_SIZE_PIXELS
     {
         return Err(PixelError::Size { width, height });
     }

@@ -3,7 +3,7 @@
 use flukewatch_common::jpeg::{
     self as common, END_OF_IMAGE, HUFFMAN_TABLES, JpegDamage, Marker, START_OF_IMAGE, markers,
 };
-use flukewatch_common::prepare::{MAX_PIXELS, MAX_SIDE};
+use flukewatch_common::prepare::{MAX_FULL_SIZE_PIXELS, MAX_SIDE};
 use image::RgbImage;
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -33,7 +33,7 @@ pub enum JpegError {
     },
     /// Too many pixels.
     #[error(
-        "invalid image size {width} x {height}; expected at most {MAX_SIDE} pixels a side and {MAX_PIXELS} pixels"
+        "invalid image size {width} x {height}; expected at most {MAX_SIDE} pixels a side and {MAX_FULL_SIZE_PIXELS} pixels"
     )]
     Size {
         /// Width in pixels.
@@ -215,7 +215,7 @@ fn decode_channels(
     decoder.decode_headers().map_err(|e| broken(&e))?;
     let (width, height) = decoder.dimensions().ok_or(JpegError::Truncated)?;
     let pixels = width * height;
-    if pixels == 0 || pixels as u64 > MAX_PIXELS {
+    if pixels == 0 || pixels as u64 > MAX_FULL_SIZE_PIXELS {
         return Err(JpegError::Size { width, height });
     }
     out.resize(pixels * room, 0);

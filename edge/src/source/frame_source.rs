@@ -1,6 +1,7 @@
 //! The interface of every source of frames.
 
 use crate::frame::Frame;
+use flukewatch_common::sidecar::SidecarError;
 use std::path::PathBuf;
 
 /// The next event of a source.
@@ -57,6 +58,19 @@ pub enum SourceError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A line of a list of images is wrong.
+    #[error("{}:{line}: {reason}", .path.display())]
+    List {
+        /// The list.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The sidecar of an image is malformed.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
     /// Not a video, or of an unsupported format.
     #[error("cannot replay video {}: {reason}", .path.display())]
     Video {
@@ -69,6 +83,6 @@ pub enum SourceError {
     #[error("internal error: the thread of camera '{0}' panicked; please report it with the log")]
     Panicked(String),
     /// A folder or list without images.
-    #[error("no .jpg, .jpeg or .png images in {}", .0.display())]
+    #[error("no JPEG, PNG, TIFF or WebP images in {}", .0.display())]
     Empty(PathBuf),
 }

@@ -3,10 +3,10 @@
 mod cameras;
 mod frame_source;
 mod image_files;
+mod image_list;
 mod live;
 mod pacer;
 mod replay;
-mod sidecar;
 mod video_file;
 
 pub use cameras::{CameraFeed, Cameras};
@@ -15,5 +15,4 @@ pub use image_files::ImageFiles;
 pub use live::{LiveCamera, LiveDependencies, LiveSettings};
 pub use pacer::{Pacer, RealTime, Unpaced};
 pub use replay::{Replay, ReplaySettings};
-pub use sidecar::Sidecar;
 pub use video_file::VideoFile;

@@ -3,7 +3,7 @@
 use super::demuxer::{DemuxError, Demuxer, MAX_FRAME, Sample, read_up_to};
 use crate::frame::RawFormat;
 use crate::pixel_format::{ColourRange, PixelLayout, Shape};
-use flukewatch_common::prepare::{MAX_PIXELS, MAX_SIDE};
+use flukewatch_common::prepare::{MAX_FULL_SIZE_PIXELS, MAX_SIDE};
 use std::io::{BufRead, Read};
 
 pub(super) const MAGIC: &[u8] = b"YUV4MPEG2";
@@ -56,7 +56,11 @@ impl Header {
             }
         }
         let pixels = u64::from(width) * u64::from(height);
-        if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || pixels > MAX_PIXELS
+        if width == 0
+            || height == 0
+            || width > MAX_SIDE
+            || height > MAX_SIDE
+            || pixels > MAX_FULL_SIZE_PIXELS
         {
             return Err(unsupported(format!(
                 "invalid frame size {width} x {height}"

@@ -3,13 +3,17 @@
 //! - a CSV with boxes: `image,identity,x0,y0,x1,y1`, optionally with `date` (ISO, e.g. 2024-06-19)
 //!   and `encounter` (any text, equal for photos of one encounter); other columns are ignored;
 //! - the Kaggle format: `Image,Id`, where `new_whale` is an unknown whale;
-//! - a folder with one folder of photos per whale.
+//! - a folder with one folder of photos per whale, which may have folders of its own, e.g. of years.
 
+mod broken;
 mod csv_table;
 mod folder;
 
+pub use broken::{BrokenPhoto, find_broken};
+
+use flukewatch_common::photo_files::SkippedFiles;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_common::prepare::{self, Preparation, PrepareError};
+use flukewatch_common::prepare::{self, Photo, Preparation, PrepareError};
 use image::RgbImage;
 use jiff::civil::Date;
 use ndarray::Array3;
@@ -84,6 +88,14 @@ pub enum DatasetError {
     /// The table or folder has no photos.
     #[error("{0} contains no photos")]
     Empty(PathBuf),
+    /// The folder has files, but no photos.
+    #[error("{path} contains no photos in folders of whales: {skipped}")]
+    AllSkipped {
+        /// The folder.
+        path: PathBuf,
+        /// Its files.
+        skipped: SkippedFiles,
+    },
     /// A photo that cannot be decoded.
     #[error("{path}: {source}")]
     Photo {
@@ -95,10 +107,12 @@ pub enum DatasetError {
 }
 
 /// Labelled photos, in the order of their table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
     /// The photos, in the order of the table.
     pub photos: Vec<LabelledPhoto>,
+    /// Files of a folder that are not among them.
+    pub skipped: SkippedFiles,
 }
 
 impl Dataset {
@@ -108,15 +122,23 @@ impl Dataset {
     /// # Errors
     /// If something is missing or malformed.
     pub fn open(path: &Path, photos: Option<&Path>) -> Result<Self, DatasetError> {
-        let photos = if path.is_dir() {
+        let dataset = if path.is_dir() {
             folder::read(path)?
         } else {
-            csv_table::read(path, photos)?
+            Self {
+                photos: csv_table::read(path, photos)?,
+                skipped: SkippedFiles::default(),
+            }
         };
-        if photos.is_empty() {
+        if !dataset.photos.is_empty() {
+            Ok(dataset)
+        } else if dataset.skipped.is_empty() {
             Err(DatasetError::Empty(path.to_owned()))
         } else {
-            Ok(Self { photos })
+            Err(DatasetError::AllSkipped {
+                path: path.to_owned(),
+                skipped: dataset.skipped,
+            })
         }
     }
 
@@ -148,32 +170,66 @@ impl LabelledPhoto {
     /// # Errors
     /// If the file cannot be decoded or the box lies outside it.
     pub fn prepared(&self, preparation: &Preparation) -> Result<Array3<u8>, DatasetError> {
-        let picture = self.decode()?;
+        let (picture, region) = self.decode_with_region()?;
+        let region = region.unwrap_or(PixelBox::whole(picture.width(), picture.height()));
         preparation
-            .pixels(&picture, self.region_of(picture.dimensions()))
-            .map_err(|source| DatasetError::Photo {
-                path: self.path.clone(),
-                source,
-            })
+            .pixels(&picture, region)
+            .map_err(|e| self.error(e))
     }
 
-    /// The box of the fluke, or the whole photo of this width and height if it has none.
-    pub fn region_of(&self, (width, height): (u32, u32)) -> PixelBox {
-        self.region.unwrap_or(PixelBox::whole(width, height))
-    }
-
-    /// Reads and decodes the file.
+    /// Reads and decodes the file; for boxes see [`Self::decode_with_region`].
     ///
     /// # Errors
     /// If it cannot be read or decoded.
     pub fn decode(&self) -> Result<RgbImage, DatasetError> {
-        let bytes = std::fs::read(&self.path).map_err(|source| DatasetError::File {
-            path: self.path.clone(),
-            source,
-        })?;
-        prepare::decode(&bytes).map_err(|source| DatasetError::Photo {
+        Ok(self.decoded()?.picture)
+    }
+
+    /// Reads and decodes the file; with the box of the fluke, if it has one, in pixels of the decoded picture, which is
+    /// half as wide and high as a file of more than 100 megapixels.
+    ///
+    /// # Errors
+    /// If it cannot be read or decoded.
+    pub fn decode_with_region(&self) -> Result<(RgbImage, Option<PixelBox>), DatasetError> {
+        let photo = self.decoded()?;
+        let region = self.region.map(|region| photo.region(region));
+        Ok((photo.picture, region))
+    }
+
+    /// Checks the file and the box, without decoding where that is not needed: see [`prepare::check`].
+    ///
+    /// # Errors
+    /// If the file cannot be decoded or the box lies outside it.
+    pub fn check(&self) -> Result<(), DatasetError> {
+        let header = prepare::check(&self.read()?).map_err(|e| self.error(e))?;
+        let (width, height) = (header.width, header.height);
+        match self.region {
+            Some(region) if region.within(width, height).is_none() => {
+                Err(self.error(PrepareError::BoxOutside {
+                    region,
+                    width,
+                    height,
+                }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn decoded(&self) -> Result<Photo, DatasetError> {
+        prepare::decode_photo(&self.read()?).map_err(|e| self.error(e))
+    }
+
+    fn read(&self) -> Result<Vec<u8>, DatasetError> {
+        std::fs::read(&self.path).map_err(|source| DatasetError::File {
             path: self.path.clone(),
             source,
         })
+    }
+
+    fn error(&self, source: PrepareError) -> DatasetError {
+        DatasetError::Photo {
+            path: self.path.clone(),
+            source,
+        }
     }
 }

@@ -4,7 +4,7 @@ use super::classifier::Classifier;
 use super::features::{embed, rows};
 use anyhow::bail;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_dataset::{Dataset, LabelledPhoto, NEW_WHALE};
+use flukewatch_dataset::{LabelledPhoto, NEW_WHALE};
 use flukewatch_eval::metrics::map_at_5::precision;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,13 +17,12 @@ pub struct TestPhotos {
 }
 
 impl TestPhotos {
-    /// Reads a table or a folder. A table in which every Id contains several words, like a
-    /// submission, has no labels.
+    /// The photos of the table or folder at `path`. A table in which every Id contains several words,
+    /// like a submission, has no labels.
     ///
     /// # Errors
-    /// When it cannot be read, or lists a photo twice.
-    pub fn open(path: &Path, photos: Option<&Path>) -> anyhow::Result<Self> {
-        let photos = Dataset::open(path, photos)?.photos;
+    /// When it lists a photo twice.
+    pub fn new(photos: Vec<LabelledPhoto>, path: &Path) -> anyhow::Result<Self> {
         let mut seen = BTreeSet::new();
         if let Some(repeated) = photos.iter().find(|p| !seen.insert(p.name.as_str())) {
             bail!(
@@ -102,6 +101,7 @@ impl Predictions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flukewatch_dataset::Dataset;
     use flukewatch_eval::submission::file as submission;
 
     #[test]
@@ -139,7 +139,7 @@ mod tests {
             }
             let path = folder.with_extension("csv");
             std::fs::write(&path, format!("Image,Id\n{lines}")).unwrap();
-            TestPhotos::open(&path, None)
+            TestPhotos::new(Dataset::open(&path, None).unwrap().photos, &path)
         };
         assert!(
             !table("sample", "a.jpg,new_whale w_1 w_2\n")

@@ -54,9 +54,9 @@ pub fn photos(
                         }));
                     }
                 };
-                let picture = photo.decode()?;
+                let (picture, region) = photo.decode_with_region()?;
                 embedder
-                    .embed(&picture, photo.region)
+                    .embed(&picture, region)
                     .map_err(|source| EmbedError::Photo {
                         path: photo.path.clone(),
                         source,

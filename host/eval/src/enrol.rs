@@ -29,20 +29,16 @@ pub struct Enrolment {
     pub unnamed: usize,
     /// Photos that were in the catalogue already.
     pub already_enrolled: usize,
-    /// Photos that could not be embedded.
-    pub unusable: Vec<EmbedError>,
 }
 
-/// Adds the named photos of `dataset` to the bundle's catalogue. Photos that cannot be embedded are
-/// skipped if `skip_unusable` is set.
+/// Adds the named photos of `dataset` to the bundle's catalogue.
 ///
 /// # Errors
-/// If the model cannot be loaded, or a photo cannot be embedded and is not skipped.
+/// If the model cannot be loaded, or a photo cannot be embedded.
 pub fn enrol(
     bundle: &Bundle,
     dataset: &Dataset,
     source: &str,
-    skip_unusable: bool,
     quiet: bool,
 ) -> Result<Enrolment, EnrolError> {
     let mut catalogue = bundle.catalogue.clone();
@@ -61,27 +57,19 @@ pub fn enrol(
         .filter(|(whale, photo)| !present.contains(&((*whale).to_owned(), photo.name.clone())))
         .map(|(whale, photo)| (*whale, (*photo).clone()))
         .unzip();
-    let mut unusable = vec![];
-    let embeddings = embed::photos(bundle, &photos, quiet)?;
+    let embeddings = embed::all_photos(bundle, &photos, quiet)?;
     for ((whale, photo), embedding) in whales.iter().zip(&photos).zip(embeddings) {
-        match embedding {
-            Ok(embedding) => {
-                let entry = Enrolled {
-                    whale: (*whale).to_owned(),
-                    photo: photo.name.clone(),
-                    source: source.to_owned(),
-                };
-                catalogue.enrol(entry, &embedding)?;
-            }
-            Err(error) if skip_unusable => unusable.push(error),
-            Err(error) => return Err(error.into()),
-        }
+        let entry = Enrolled {
+            whale: (*whale).to_owned(),
+            photo: photo.name.clone(),
+            source: source.to_owned(),
+        };
+        catalogue.enrol(entry, &embedding)?;
     }
     Ok(Enrolment {
         catalogue,
         unnamed: dataset.photos.len() - named.len(),
         already_enrolled: named.len() - photos.len(),
-        unusable,
     })
 }
 

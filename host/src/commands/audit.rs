@@ -1,11 +1,11 @@
 //! `flukewatch audit`: find mistakes in labelled photos.
 
 use super::arguments::fraction;
+use super::labelled_data::LabelledData;
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::atomic_file::write_atomically;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::audit::photos::AuditPhotos;
 use flukewatch_eval::audit::{findings, table};
 use flukewatch_eval::report;
@@ -64,8 +64,8 @@ pub(crate) struct AuditArgs {
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let bundle = Bundle::open(&args.bundle)?;
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
-    let audited = AuditPhotos::read(&bundle, &dataset.photos, args.quiet || args.json)?;
+    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let audited = AuditPhotos::read(&bundle, &data.dataset.photos, args.quiet || args.json)?;
     if audited.photos.is_empty() {
         bail!("none of the photos of {} can be read", args.data.display());
     }

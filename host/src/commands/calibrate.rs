@@ -1,12 +1,12 @@
 //! `flukewatch calibrate`: fit the decision rule of a bundle on disjoint identities.
 
 use super::arguments::fraction;
-use anyhow::{Context, bail};
+use super::labelled_data::{LabelledData, SkipBroken};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::{Calibrator, Curve, ErrorLimits};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::calibration::{
     CalibrationOptions, CalibrationResult, RuleEvaluation, WhaleScoreChoice, calibrate,
 };
@@ -78,6 +78,8 @@ pub(crate) struct CalibrateArgs {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
     quiet: bool,
@@ -100,10 +102,9 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
                 .context("--whale-score: expected learned, bundle or a whale score")?,
         ),
     };
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
-    if dataset.photos.is_empty() {
-        bail!("{} contains no photos", args.data.display());
-    }
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check(args.broken, args.quiet || args.json)?;
+    let dataset = &data.dataset;
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset
         .photos

@@ -1,11 +1,11 @@
 //! `flukewatch enroll`: add photos of known whales to a bundle's catalogue.
 
 use super::arguments::stem;
+use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_dataset::Dataset;
-use flukewatch_eval::enrol::{EnrolError, enrol, fit_rule};
+use flukewatch_eval::enrol::{enrol, fit_rule};
 use std::path::PathBuf;
 
 /// Enrol known whales: add labelled photos to a bundle's catalogue.
@@ -31,9 +31,8 @@ pub(crate) struct EnrollArgs {
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
-    /// Skip and report photos that cannot be read instead of stopping at the first
-    #[arg(long)]
-    skip_broken: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
     quiet: bool,
@@ -41,19 +40,10 @@ pub(crate) struct EnrollArgs {
 
 pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check_those(args.broken, args.quiet, |photo| photo.whale.is_some())?;
     let source = args.source.clone().unwrap_or_else(|| stem(&args.data));
-    let enrolment =
-        enrol(&bundle, &dataset, &source, args.skip_broken, args.quiet).map_err(|error| {
-            let advice = "nothing was enrolled; skip such photos with --skip-broken";
-            match error {
-                EnrolError::Embed(_) => anyhow::Error::new(error).context(advice),
-                EnrolError::Catalogue(_) => error.into(),
-            }
-        })?;
-    for error in &enrolment.unusable {
-        eprintln!("skipped: {error}");
-    }
+    let enrolment = enrol(&bundle, &data.dataset, &source, args.quiet)?;
     let catalogue = enrolment.catalogue;
     if catalogue.is_empty() {
         bail!(
@@ -69,7 +59,6 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     for (count, what) in [
         (enrolment.unnamed, "without a name, not enrolled"),
         (enrolment.already_enrolled, "already enrolled"),
-        (enrolment.unusable.len(), "skipped"),
     ] {
         if count > 0 {
             println!("{count} photos {what}");

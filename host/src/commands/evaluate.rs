@@ -2,6 +2,7 @@
 
 mod summary;
 
+use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
@@ -95,6 +96,8 @@ pub(crate) struct EvaluateArgs {
     /// open set if it is run, else the mean of the bundle's two thresholds]
     #[arg(long, value_name = "SCORE", requires = "write_submission")]
     new_whale_threshold: Option<f32>,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
     quiet: bool,
@@ -123,21 +126,25 @@ impl ProtocolArg {
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let mut dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
     let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
         || args.write_submission.is_some();
-    dataset
-        .photos
-        .retain(|p| unnamed_are_queries || p.whale.is_some());
+    data.retain(|p| unnamed_are_queries || p.whale.is_some());
+    // With a cache of embeddings no photo is read; one without broken photos holds the others only.
+    let cached = args.embeddings.as_ref().is_some_and(|cache| cache.exists());
+    if !cached || args.compare.is_some() || args.broken.is_set() {
+        data.check(args.broken, args.quiet || args.json)?;
+    }
+    let dataset = &data.dataset;
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
-    let photos = embedded(&bundle, &dataset, args)?.scored_by(whale_score);
+    let photos = embedded(&bundle, dataset, args)?.scored_by(whale_score);
     let mut results = evaluate(&photos, &bundle, args)
         .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
         let other =
-            LabelledEmbeddings::new(labels(&dataset), other.manifest.dimension, values(&rows))?
+            LabelledEmbeddings::new(labels(dataset), other.manifest.dimension, values(&rows))?
                 .scored_by(whale_score);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
@@ -149,7 +156,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         let report = EvaluationReport {
             bundle: &bundle,
             data: &args.data.display().to_string(),
-            dataset: &dataset,
+            dataset,
             photos: &photos,
             results: &results,
             run: args.run.as_deref(),

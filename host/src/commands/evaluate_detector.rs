@@ -1,8 +1,8 @@
 //! `flukewatch evaluate-detector`: measure a bundle's detector.
 
+use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::detector::evaluation::{
     DetectorEvaluation, DetectorEvaluationOptions, ThresholdResult, evaluate,
 };
@@ -51,6 +51,8 @@ pub(crate) struct EvaluateDetectorArgs {
     /// Size of a frame in pixels, 64 to 8192 on each side
     #[arg(long, default_value = "640x360", value_name = "WxH", value_parser = frame_size)]
     size: (u32, u32),
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Write JSON
     #[arg(long)]
     json: bool,
@@ -75,10 +77,14 @@ fn frames_per_second(text: &str) -> Result<f32, String> {
 
 pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let dataset = match &args.data {
-        Some(table) => Some(Dataset::open(table, args.photos.as_deref())?),
+    let mut data = match &args.data {
+        Some(table) => Some(LabelledData::open(table, args.photos.as_deref())?),
         None => None,
     };
+    if let Some(data) = &mut data {
+        data.check(args.broken, args.quiet)?;
+    }
+    let dataset = data.as_ref().map(|data| &data.dataset);
     let options = DetectorEvaluationOptions {
         seed: args.seed,
         hours: args.hours,
@@ -88,7 +94,7 @@ pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
         size: args.size,
         quiet: args.quiet,
     };
-    let result = evaluate(&bundle, dataset.as_ref(), &options)?;
+    let result = evaluate(&bundle, dataset, &options)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&result)?);
     } else {

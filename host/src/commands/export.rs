@@ -1,9 +1,9 @@
 //! `flukewatch export`: a trained network as a bundle.
 
+use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::bundle::Precision;
-use flukewatch_dataset::Dataset;
 use flukewatch_export::embedding::{ExportSettings, export};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ pub(crate) struct ExportArgs {
     /// Model card, a Markdown file [default: a short one from the run]
     #[arg(long, value_name = "FILE")]
     card: Option<PathBuf>,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Also write the trained weights, without the optimiser's state, for fine-tuning
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -49,7 +51,8 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let checkpoint = EmbeddingCheckpoint::read(&EmbeddingCheckpoint::find(&args.run))?.for_export();
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check(args.broken, true)?;
     let card = match &args.card {
         Some(path) => {
             Some(std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?)
@@ -70,7 +73,7 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         plain: args.plain,
         card,
     };
-    let bundle = export(&checkpoint, &dataset, &settings)?;
+    let bundle = export(&checkpoint, &data.dataset, &settings)?;
     bundle.save(&args.out)?;
     if let Some(path) = &args.weights {
         checkpoint.write(path)?;

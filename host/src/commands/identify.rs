@@ -22,7 +22,7 @@ A photo that cannot be read is reported; the others are still identified, and th
 pub(crate) struct IdentifyArgs {
     /// Bundle with enrolled whales: a folder or a .flukebundle file
     bundle: PathBuf,
-    /// Photos, JPEG or PNG
+    /// Photos: JPEG, PNG, TIFF or WebP
     #[arg(required = true, value_name = "PHOTO")]
     photos: Vec<PathBuf>,
     /// Box of the fluke in every photo, in pixels: left,top,right,bottom [default: the whole photo]

@@ -13,6 +13,7 @@ mod source_model;
 pub(crate) use arguments::QuantizeArgs;
 
 use super::inspect::REFUSED;
+use super::labelled_data::LabelledData;
 use anyhow::{Context, bail};
 use comparison::{Comparison, catalogue, embed, recall_at_1};
 use flukewatch_common::atomic_file::write_atomically;
@@ -21,7 +22,6 @@ use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::enrol::fit_rule;
 use flukewatch_inference::engine::tract::TractForm;
 use flukewatch_inference::golden::golden;
@@ -36,6 +36,7 @@ use report::{Compared, FloatLayer, Report};
 use sensitivity::{Sensitivity, measure, worst};
 use source_model::{SourceModel, is_onnx};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
@@ -117,17 +118,22 @@ impl Progress {
 
 /// The tables of photos.
 struct Tables {
-    quantisation: Dataset,
-    eval: Option<Dataset>,
+    quantisation: LabelledData,
+    eval: Option<LabelledData>,
 }
 
 impl Tables {
     fn open(args: &QuantizeArgs) -> anyhow::Result<Self> {
+        let checked = |path: &Path, photos: Option<&Path>| {
+            let mut data = LabelledData::open(path, photos)?;
+            data.check(args.broken, args.quiet || args.json)?;
+            anyhow::Ok(data)
+        };
         let eval = args.eval_photos.as_deref();
         Ok(Self {
-            quantisation: Dataset::open(&args.quantisation_photos, args.photos.as_deref())?,
+            quantisation: checked(&args.quantisation_photos, args.photos.as_deref())?,
             eval: eval
-                .map(|path| Dataset::open(path, args.eval_photos_dir.as_deref()))
+                .map(|path| checked(path, args.eval_photos_dir.as_deref()))
                 .transpose()?,
         })
     }
@@ -139,7 +145,7 @@ impl Tables {
         progress: &Progress,
     ) -> anyhow::Result<EvalPhotos> {
         let table = self.eval.as_ref().unwrap_or(&self.quantisation);
-        let chosen = choose(table, args.max_eval_photos);
+        let chosen = choose(&table.dataset, args.max_eval_photos);
         progress.stage("decoding", chosen.len(), |tick| {
             let (preparation, views) = (&source.preparation, &source.views);
             Ok(EvalPhotos::read(&chosen, preparation, views, tick)?)
@@ -208,7 +214,7 @@ fn quantise(
 ) -> anyhow::Result<Int8> {
     let mut graph = source.graph.clone();
     let photos = PhotoFiles::spread(
-        &tables.quantisation,
+        &tables.quantisation.dataset,
         args.max_quantisation_photos,
         &source.preparation,
         &source.views,

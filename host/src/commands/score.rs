@@ -1,8 +1,9 @@
 //! `flukewatch score`: score a contest's submission.
 
+use super::labelled_data::LabelledData;
 use anyhow::Context;
 use clap::Args;
-use flukewatch_dataset::{Dataset, NEW_WHALE};
+use flukewatch_dataset::NEW_WHALE;
 use flukewatch_eval::submission::file::score;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,10 +31,9 @@ pub(crate) struct ScoreArgs {
 }
 
 pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
-    let solution: BTreeMap<String, String> = dataset
-        .photos
-        .into_iter()
+    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let photos = data.dataset.photos.iter().cloned();
+    let solution: BTreeMap<String, String> = photos
         .map(|p| (p.name, p.whale.unwrap_or_else(|| NEW_WHALE.to_owned())))
         .collect();
     let map_at_5 = score(&args.submission, &solution)

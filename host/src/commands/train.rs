@@ -1,7 +1,7 @@
 //! `flukewatch train`: an embedding.
 
+use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
-use flukewatch_dataset::Dataset;
 use flukewatch_train::embedding::phase;
 use flukewatch_train::embedding::recipe::{Recipe, RecipeError};
 use flukewatch_train::embedding::split::Split;
@@ -58,6 +58,8 @@ pub(crate) struct TrainArgs {
     /// Use the CPU even if there is a CUDA device
     #[arg(long)]
     cpu: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Hide progress bars
     #[arg(long)]
     quiet: bool,
@@ -68,8 +70,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         return train(args);
     }
     let recipe = recipe(args)?;
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
-    let split = Split::of(&dataset, recipe.validation_identities, recipe.seed);
+    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let split = Split::of(&data.dataset, recipe.validation_identities, recipe.seed);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
     let steps = (photos / recipe.batch_size).max(1);
@@ -90,9 +92,12 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
     use flukewatch_train::embedding::run::{Job, Outcome, run};
 
+    let recipe = recipe(args)?;
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check(args.broken, args.quiet)?;
     let outcome = run(&Job {
-        recipe: recipe(args)?,
-        dataset: Dataset::open(&args.data, args.photos.as_deref())?,
+        recipe,
+        dataset: data.dataset.clone(),
         weights: args.weights.clone(),
         folder: args.folder.clone(),
         force_cpu: args.cpu,

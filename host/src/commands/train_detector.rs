@@ -1,5 +1,6 @@
 //! `flukewatch train-detector`.
 
+use super::labelled_data::SkipBroken;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -50,6 +51,8 @@ pub(crate) struct TrainDetectorArgs {
     /// Use the CPU even if there is a CUDA device
     #[arg(long)]
     cpu: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Hide the progress bar
     #[arg(long)]
     quiet: bool,
@@ -58,13 +61,15 @@ pub(crate) struct TrainDetectorArgs {
 #[cfg(feature = "train")]
 pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
-    use flukewatch_dataset::Dataset;
+    use super::labelled_data::LabelledData;
     use flukewatch_train::detector::recipe::DetectorRecipe;
     use flukewatch_train::detector::run::{DetectorJob, run};
 
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check(args.broken, args.quiet)?;
     let outcome = run(&DetectorJob {
         recipe: DetectorRecipe::of_steps(args.seed, args.steps),
-        dataset: Dataset::open(&args.data, args.photos.as_deref())?,
+        dataset: data.dataset.clone(),
         init: args.init.clone(),
         folder: args.folder.clone(),
         force_cpu: args.cpu,

@@ -1,6 +1,5 @@
 //! The truth of a population next to its pictures: JSON files.
 
-use flukewatch_common::pixel_box::PixelBox;
 use serde::{Deserialize, Serialize};
 
 /// `truth.json`: the whole population. Written last, so that a folder with it is complete.
@@ -54,12 +53,4 @@ pub struct Encounter {
     pub whale: String,
     /// Whether the whale is in the catalogue.
     pub enrolled: bool,
-}
-
-/// `<frame>.json`: where flukes are in a frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sidecar {
-    /// One box per fluke; empty on the open sea.
-    pub boxes: Vec<PixelBox>,
 }

@@ -135,9 +135,9 @@ fn cut_by(
     photo: &LabelledPhoto,
     by: impl FnOnce(&RgbImage, PixelBox) -> Option<Sprite>,
 ) -> Result<Sprite, DatasetError> {
-    let picture = photo.decode()?;
+    let (picture, region) = photo.decode_with_region()?;
     let (width, height) = picture.dimensions();
-    let region = photo.region_of((width, height));
+    let region = region.unwrap_or(PixelBox::whole(width, height));
     by(&picture, region).ok_or_else(|| DatasetError::Photo {
         path: photo.path.clone(),
         source: flukewatch_common::prepare::PrepareError::BoxOutside {

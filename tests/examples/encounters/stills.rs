@@ -38,8 +38,8 @@ impl Stills {
     /// wide. `None` if the table has no photo of `whale`.
     pub(crate) fn verdicts(&mut self, whale: &str, across: u32) -> Option<[Verdict; 2]> {
         let photo = self.photos.get(whale)?;
-        let picture = photo.decode().unwrap();
-        let region = photo.region_of(picture.dimensions());
+        let (picture, region) = photo.decode_with_region().unwrap();
+        let region = region.unwrap_or(PixelBox::whole(picture.width(), picture.height()));
         let whole = self.verdict(&picture, region);
         let scale = f64::from(across) / f64::from(region.width());
         if scale >= 1.0 {

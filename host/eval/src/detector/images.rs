@@ -74,6 +74,6 @@ pub fn detect(
 /// # Errors
 /// If it cannot be read.
 pub fn photo(photo: &LabelledPhoto) -> Result<(RgbImage, Vec<PixelBox>), DatasetError> {
-    let flukes = photo.region.into_iter().collect();
-    Ok((photo.decode()?, flukes))
+    let (picture, region) = photo.decode_with_region()?;
+    Ok((picture, region.into_iter().collect()))
 }

@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::LabelledPhoto;
 use image::codecs::jpeg::JpegEncoder;
 use image::imageops::{self, FilterType};
@@ -11,10 +12,11 @@ const QUALITY: u8 = 75;
 
 /// A small copy of the photo's fluke as a `data:` URL; `None` if the photo cannot be read.
 pub(crate) fn fluke(photo: &LabelledPhoto) -> Option<String> {
-    let picture = photo.decode().ok()?;
-    let region = photo
-        .region_of(picture.dimensions())
-        .within(picture.width(), picture.height())?;
+    let (picture, region) = photo.decode_with_region().ok()?;
+    let (width, height) = picture.dimensions();
+    let region = region
+        .unwrap_or(PixelBox::whole(width, height))
+        .within(width, height)?;
     let crop = imageops::crop_imm(
         &picture,
         region.x0,

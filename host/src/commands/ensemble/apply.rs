@@ -1,4 +1,5 @@
 use super::open_all;
+use crate::commands::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_ensemble::classifier::{Classifier, Fitted};
 use flukewatch_ensemble::predictions::{Predictions, TestPhotos};
@@ -31,6 +32,8 @@ pub(super) struct ApplyArgs {
     /// Write JSON: the guesses, and map_at_5 where there are labels
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Hide progress bars
     #[arg(long)]
     quiet: bool,
@@ -40,14 +43,17 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     let classifier = Classifier::read(&args.classifier)?;
     let bundles = open_all(&args.bundles)?;
     classifier.check_bundles(&bundles)?;
-    let test = open_test(&args.data, args.photos.as_deref())?;
-    let predictions = Predictions::of(&classifier, &bundles, test, args.quiet || args.json)?;
+    let quiet = args.quiet || args.json;
+    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    data.check(args.broken, quiet)?;
+    let test = test_photos(&args.data, &data)?;
+    let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
 
-/// Opens test photos, and reports if the labels of their table are ignored.
-pub(super) fn open_test(path: &Path, photos: Option<&Path>) -> anyhow::Result<TestPhotos> {
-    let test = TestPhotos::open(path, photos)?;
+/// The test photos of `data` at `path`; reports if the labels of their table are ignored.
+pub(super) fn test_photos(path: &Path, data: &LabelledData) -> anyhow::Result<TestPhotos> {
+    let test = TestPhotos::new(data.dataset.photos.clone(), path)?;
     if !test.labelled() {
         eprintln!(
             "{}: every Id holds several words, as in a submission; ignoring them as labels",

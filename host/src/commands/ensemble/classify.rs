@@ -1,6 +1,7 @@
 #[cfg(feature = "train")]
 mod train;
 
+use crate::commands::labelled_data::SkipBroken;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -77,6 +78,8 @@ pub(super) struct ClassifyArgs {
     /// Write JSON: the guesses, map_at_5 where there are labels, and the result of training
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Hide progress bars
     #[arg(long)]
     quiet: bool,

@@ -1,9 +1,9 @@
 use super::open_all;
+use crate::commands::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
-use flukewatch_dataset::Dataset;
 use flukewatch_ensemble::concatenate::{BundleRetrieval, check_alike, evaluate, one_bundle};
 use flukewatch_ensemble::features::weights;
 use std::path::PathBuf;
@@ -42,6 +42,8 @@ pub(super) struct ConcatArgs {
     /// together
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    broken: SkipBroken,
     /// Hide progress bars
     #[arg(long)]
     quiet: bool,
@@ -56,10 +58,11 @@ pub(super) fn run(args: &ConcatArgs) -> anyhow::Result<()> {
     }
     let (mut retrievals, mut rule) = (vec![], DecisionRule::unfitted());
     if let Some(data) = &args.data {
-        let mut photos = Dataset::open(data, args.photos.as_deref())?.photos;
-        photos.retain(|p| p.whale.is_some());
         let quiet = args.quiet || args.json;
-        (retrievals, rule) = evaluate(&bundles, &weights, &photos, quiet)?
+        let mut labelled = LabelledData::open(data, args.photos.as_deref())?;
+        labelled.retain(|p| p.whale.is_some());
+        labelled.check(args.broken, quiet)?;
+        (retrievals, rule) = evaluate(&bundles, &weights, &labelled.dataset.photos, quiet)?
             .with_context(|| format!("{}: no whale has two photos", data.display()))?;
     }
     if args.json {

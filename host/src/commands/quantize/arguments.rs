@@ -1,3 +1,4 @@
+use crate::commands::labelled_data::SkipBroken;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -96,6 +97,8 @@ pub(crate) struct QuantizeArgs {
     /// Write JSON: layers, sensitivity, GPTQ, comparison and lint
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) broken: SkipBroken,
     /// Hide progress bars
     #[arg(long)]
     pub(super) quiet: bool,

@@ -119,6 +119,7 @@ mod tests {
         };
         Dataset {
             photos: whales.iter().enumerate().map(photo).collect(),
+            ..Dataset::default()
         }
     }
 

@@ -258,6 +258,7 @@ mod tests {
             },
             dataset: Dataset {
                 photos: vec![photo],
+                ..Dataset::default()
             },
             init: None,
             folder: folder.join(name),

@@ -152,9 +152,9 @@ impl Samples {
         chance: &mut ChaCha8Rng,
     ) -> Result<Sample, DatasetError> {
         let labelled = self.photo(chance);
-        let mut photo = labelled.decode()?;
+        let (mut photo, region) = labelled.decode_with_region()?;
         let (w, h) = photo.dimensions();
-        let mut region = labelled.region_of((w, h));
+        let mut region = region.unwrap_or(PixelBox::whole(w, h));
         if chance.chance(0.5) {
             imageops::flip_horizontal_in_place(&mut photo);
             (region.x0, region.x1) = (w.saturating_sub(region.x1), w.saturating_sub(region.x0));
@@ -206,9 +206,8 @@ impl Samples {
     ) -> Result<Option<RgbImage>, DatasetError> {
         for _ in 0..6 {
             let labelled = self.photo(chance);
-            let photo = labelled.decode()?;
-            let Some(room) = beside(labelled.region, photo.dimensions(), chance, 2 * MIN_PATCH)
-            else {
+            let (photo, region) = labelled.decode_with_region()?;
+            let Some(room) = beside(region, photo.dimensions(), chance, 2 * MIN_PATCH) else {
                 continue;
             };
             let aspect = size.0 as f32 / size.1 as f32;
@@ -229,8 +228,8 @@ impl Samples {
     /// A piece of real water, cut out in the same way as flukes.
     fn patch(&self, chance: &mut ChaCha8Rng) -> Result<Option<Sprite>, DatasetError> {
         let labelled = self.photo(chance);
-        let photo = labelled.decode()?;
-        let room = beside(labelled.region, photo.dimensions(), chance, MIN_PATCH);
+        let (photo, region) = labelled.decode_with_region()?;
+        let room = beside(region, photo.dimensions(), chance, MIN_PATCH);
         Ok(room.and_then(|room| {
             let (w, h) = (room.width() as f32, room.height() as f32);
             let width = w * chance.within(&(0.4..=0.9));

@@ -58,7 +58,10 @@ mod tests {
                 encounter: None,
             })
             .collect();
-        let dataset = Dataset { photos };
+        let dataset = Dataset {
+            photos,
+            ..Dataset::default()
+        };
         let split = Split::of(&dataset, 5, 9);
         assert_eq!(split.validation.len(), 5);
         assert!(

@@ -1,5 +1,6 @@
 use super::*;
-use crate::fluke::truth::{SequenceTruth, Sidecar};
+use crate::fluke::truth::SequenceTruth;
+use flukewatch_common::sidecar::Sidecar;
 use flukewatch_dataset::Dataset;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,11 +1,11 @@
 //! The training behind `flukewatch ensemble classify`.
 
 use super::ClassifyArgs;
-use crate::commands::ensemble::apply::{open_test, write};
+use crate::commands::ensemble::apply::{test_photos, write};
 use crate::commands::ensemble::open_all;
+use crate::commands::labelled_data::LabelledData;
 use anyhow::bail;
 use flukewatch_common::bundle::{Bundle, View};
-use flukewatch_dataset::Dataset;
 use flukewatch_ensemble::classifier::{Classifier, Fitted, Source};
 use flukewatch_ensemble::features::{common_views, embed, rows, weights};
 use flukewatch_ensemble::fit::{Album, Settings, fit};
@@ -22,15 +22,20 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
     }
     let bundles = open_all(&args.bundles)?;
     let weights = weights(&args.weights, bundles.len())?;
-    let dataset = Dataset::open(&args.train, args.train_photos.as_deref())?;
-    // Opened before photos are embedded, which takes long.
-    let test = args.test.as_deref();
-    let test = test
-        .map(|path| open_test(path, args.test_photos.as_deref()))
-        .transpose()?;
     let quiet = args.quiet || args.json;
-    let (embeddings, _) = embed(&bundles, &weights, &dataset.photos, quiet)?;
-    let album = Album::of(&dataset, rows(&embeddings));
+    let mut data = LabelledData::open(&args.train, args.train_photos.as_deref())?;
+    data.check(args.broken, quiet)?;
+    // Opened before photos are embedded, which takes long.
+    let test = match &args.test {
+        Some(path) => {
+            let mut data = LabelledData::open(path, args.test_photos.as_deref())?;
+            data.check(args.broken, quiet)?;
+            Some((test_photos(path, &data)?, data))
+        }
+        None => None,
+    };
+    let (embeddings, _) = embed(&bundles, &weights, &data.dataset.photos, quiet)?;
+    let album = Album::of(&data.dataset, rows(&embeddings));
     if album.whales.len() < 2 {
         bail!(
             "{}: {} named whale(s); a classifier needs at least two",
@@ -50,7 +55,7 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
         classifier.write(path)?;
         eprintln!("wrote {}", path.display());
     }
-    if let Some(test) = test {
+    if let Some((test, _data)) = test {
         let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
         let submission = args.submission.as_deref();
         write(&predictions, submission, args.json, Some(&fitted))?;

@@ -1,0 +1,104 @@
+//! The labelled photos of a command: opened, checked before the work, and what was skipped reported at the end.
+
+use anyhow::bail;
+use clap::Args;
+use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto, find_broken};
+use flukewatch_progress::bar_unless;
+use std::path::{Path, PathBuf};
+
+/// The option of all commands that read photos.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct SkipBroken {
+    /// Skip and report photos that cannot be read. Without it any such photo is an error, found
+    /// before the work starts
+    #[arg(long)]
+    skip_broken: bool,
+}
+
+/// A dataset of the command line. When it is dropped, one line on stderr says which files were skipped.
+pub(super) struct LabelledData {
+    pub(super) dataset: Dataset,
+    path: PathBuf,
+    broken: Vec<String>,
+}
+
+impl SkipBroken {
+    /// Whether broken photos are left out.
+    pub(super) fn is_set(self) -> bool {
+        self.skip_broken
+    }
+}
+
+impl LabelledData {
+    /// Opens a table or folder: see [`Dataset::open`].
+    pub(super) fn open(path: &Path, photos: Option<&Path>) -> Result<Self, DatasetError> {
+        Ok(Self {
+            dataset: Dataset::open(path, photos)?,
+            path: path.to_owned(),
+            broken: vec![],
+        })
+    }
+
+    /// Keeps the photos that the command reads.
+    pub(super) fn retain(&mut self, read: impl FnMut(&LabelledPhoto) -> bool) {
+        self.dataset.photos.retain(read);
+    }
+
+    /// Names every photo that cannot be read; it is left out with `--skip-broken`, else an error.
+    pub(super) fn check(&mut self, skip: SkipBroken, quiet: bool) -> anyhow::Result<()> {
+        self.check_those(skip, quiet, |_| true)
+    }
+
+    /// As [`Self::check`], but only of the photos that are `read`.
+    pub(super) fn check_those(
+        &mut self,
+        skip: SkipBroken,
+        quiet: bool,
+        read: impl Fn(&LabelledPhoto) -> bool + Sync,
+    ) -> anyhow::Result<()> {
+        let photos = &mut self.dataset.photos;
+        let progress = bar_unless(quiet, photos.len() as u64, "checking");
+        let broken = find_broken(photos, read, || progress.inc(1));
+        progress.finish_and_clear();
+        for photo in &broken {
+            let what = if skip.skip_broken {
+                "skipped"
+            } else {
+                "broken"
+            };
+            eprintln!("{what}: {}", photo.error);
+        }
+        if !broken.is_empty() && !skip.skip_broken {
+            bail!(
+                "{}: {} of {} photos cannot be read; nothing was done; mend them, or leave them out with --skip-broken",
+                self.path.display(),
+                broken.len(),
+                photos.len()
+            );
+        }
+        for photo in broken.iter().rev() {
+            photos.remove(photo.position);
+        }
+        self.broken
+            .extend(broken.iter().map(|photo| photo.error.to_string()));
+        if photos.is_empty() {
+            bail!("{}: none of the photos can be read", self.path.display());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LabelledData {
+    fn drop(&mut self) {
+        let path = self.path.display();
+        if !self.dataset.skipped.is_empty() {
+            eprintln!("{path}: {}", self.dataset.skipped);
+        }
+        if let [first, ..] = &self.broken[..] {
+            eprintln!(
+                "{path}: skipped {} photos that cannot be read, e.g. {first}",
+                self.broken.len()
+            );
+        }
+    }
+}
