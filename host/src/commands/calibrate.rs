@@ -1,12 +1,12 @@
 //! `flukewatch calibrate`: fit the decision rule of a bundle on disjoint identities.
 
 use super::arguments::fraction;
+use super::data::TableArgs;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::{Calibrator, Curve, ErrorLimits};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::calibration::{
     CalibrationOptions, CalibrationResult, RuleEvaluation, WhaleScoreChoice, calibrate,
 };
@@ -41,6 +41,8 @@ pub(crate) struct CalibrateArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(
         long,
@@ -100,7 +102,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
                 .context("--whale-score: expected learned, bundle or a whale score")?,
         ),
     };
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let dataset = args.table.read(&args.data, args.photos.as_deref())?;
     if dataset.photos.is_empty() {
         bail!("{} contains no photos", args.data.display());
     }
@@ -108,7 +110,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let photos: Vec<_> = dataset
         .photos
         .iter()
-        .map(PhotoLabel::from)
+        .map(PhotoLabel::undated)
         .zip(embeddings)
         .collect();
     let options = CalibrationOptions {

@@ -1,8 +1,8 @@
 //! `flukewatch evaluate-detector`: measure a bundle's detector.
 
+use super::data::TableArgs;
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_dataset::Dataset;
 use flukewatch_eval::detector::evaluation::{
     DetectorEvaluation, DetectorEvaluationOptions, ThresholdResult, evaluate,
 };
@@ -33,6 +33,8 @@ pub(crate) struct EvaluateDetectorArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Seed of seas, positions and drawn flukes
     #[arg(long, default_value_t = 1001, value_name = "N")]
     seed: u64,
@@ -76,7 +78,7 @@ fn frames_per_second(text: &str) -> Result<f32, String> {
 pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let dataset = match &args.data {
-        Some(table) => Some(Dataset::open(table, args.photos.as_deref())?),
+        Some(table) => Some(args.table.read(table, args.photos.as_deref())?),
         None => None,
     };
     let options = DetectorEvaluationOptions {

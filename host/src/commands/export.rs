@@ -1,9 +1,9 @@
 //! `flukewatch export`: a trained network as a bundle.
 
+use super::data::TableArgs;
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::bundle::Precision;
-use flukewatch_dataset::Dataset;
 use flukewatch_export::embedding::{ExportSettings, export};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use std::path::PathBuf;
@@ -26,6 +26,8 @@ pub(crate) struct ExportArgs {
     /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -49,7 +51,7 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let checkpoint = EmbeddingCheckpoint::read(&EmbeddingCheckpoint::find(&args.run))?.for_export();
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let dataset = args.table.read(&args.data, args.photos.as_deref())?;
     let card = match &args.card {
         Some(path) => {
             Some(std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?)

@@ -12,6 +12,7 @@ mod source_model;
 
 pub(crate) use arguments::QuantizeArgs;
 
+use super::data::TableArgs;
 use super::inspect::REFUSED;
 use anyhow::{Context, bail};
 use comparison::{Comparison, catalogue, embed, recall_at_1};
@@ -124,10 +125,16 @@ struct Tables {
 impl Tables {
     fn open(args: &QuantizeArgs) -> anyhow::Result<Self> {
         let eval = args.eval_photos.as_deref();
+        let eval_table = TableArgs {
+            split: args.eval_split.clone(),
+            ..args.table.clone()
+        };
         Ok(Self {
-            quantisation: Dataset::open(&args.quantisation_photos, args.photos.as_deref())?,
+            quantisation: args
+                .table
+                .read(&args.quantisation_photos, args.photos.as_deref())?,
             eval: eval
-                .map(|path| Dataset::open(path, args.eval_photos_dir.as_deref()))
+                .map(|path| eval_table.read(path, args.eval_photos_dir.as_deref()))
                 .transpose()?,
         })
     }

@@ -1,8 +1,9 @@
 //! `flukewatch score`: score a contest's submission.
 
+use super::data::TableArgs;
 use anyhow::Context;
 use clap::Args;
-use flukewatch_dataset::{Dataset, NEW_WHALE};
+use flukewatch_dataset::{NEW_WHALE, SamePhoto};
 use flukewatch_eval::submission::file::score;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,18 +20,22 @@ flukewatch ensemble apply.")]
 pub(crate) struct ScoreArgs {
     /// Submission to score
     submission: PathBuf,
-    /// Labelled photos: a CSV, or a folder with one folder per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
     data: PathBuf,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Write JSON: map_at_5, photos
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let (dataset, _) = args
+        .table
+        .read_as(&args.data, args.photos.as_deref(), SamePhoto::File)?;
     let solution: BTreeMap<String, String> = dataset
         .photos
         .into_iter()

@@ -1,8 +1,8 @@
 //! `flukewatch synth-sea`: draw a video of the sea.
 
+use super::data::TableArgs;
 use anyhow::bail;
 use clap::Args;
-use flukewatch_dataset::Dataset;
 use flukewatch_progress::bar;
 use flukewatch_synth::arguments::{Between, frame_size};
 use flukewatch_synth::sea::cast::Cast;
@@ -102,7 +102,7 @@ pub(crate) fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
     settings.check()?;
     file::check_format(&args.out)?;
     let cast = match &args.photos {
-        Some(table) => Cast::photos(&Dataset::open(table, None)?.photos),
+        Some(table) => Cast::photos(&TableArgs::default().read(table, None)?.photos),
         None if args.whales == 0 => bail!("--whales 0: expected 1 or more"),
         None => Cast::drawn(args.seed, args.whales),
     };

@@ -1,7 +1,7 @@
 //! `flukewatch train`: an embedding.
 
+use super::data::TableArgs;
 use clap::Args;
-use flukewatch_dataset::Dataset;
 use flukewatch_train::embedding::phase;
 use flukewatch_train::embedding::recipe::{Recipe, RecipeError};
 use flukewatch_train::embedding::split::Split;
@@ -27,13 +27,14 @@ Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
 
 Next: flukewatch export runs/first --data photos.csv --out my.flukebundle")]
 pub(crate) struct TrainArgs {
-    /// Labelled photos: a CSV (`image,identity[,x0,y0,x1,y1]` or `Image,Id`), or a folder with a folder
-    /// per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with a folder per whale
     #[arg(long, value_name = "CSV|DIR")]
     data: PathBuf,
     /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Pretrained weights of the backbone, safetensors [default: random initial weights]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -68,7 +69,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         return train(args);
     }
     let recipe = recipe(args)?;
-    let dataset = Dataset::open(&args.data, args.photos.as_deref())?;
+    let dataset = args.table.read(&args.data, args.photos.as_deref())?;
     let split = Split::of(&dataset, recipe.validation_identities, recipe.seed);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
@@ -92,7 +93,7 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
 
     let outcome = run(&Job {
         recipe: recipe(args)?,
-        dataset: Dataset::open(&args.data, args.photos.as_deref())?,
+        dataset: args.table.read(&args.data, args.photos.as_deref())?,
         weights: args.weights.clone(),
         folder: args.folder.clone(),
         force_cpu: args.cpu,

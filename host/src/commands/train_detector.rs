@@ -1,5 +1,6 @@
 //! `flukewatch train-detector`.
 
+use super::data::TableArgs;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,6 +30,8 @@ pub(crate) struct TrainDetectorArgs {
     /// Folder with the photos [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Folder of the run; a run with a checkpoint is resumed
     #[arg(long = "run", value_name = "DIR")]
     folder: PathBuf,
@@ -58,13 +61,12 @@ pub(crate) struct TrainDetectorArgs {
 #[cfg(feature = "train")]
 pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
-    use flukewatch_dataset::Dataset;
     use flukewatch_train::detector::recipe::DetectorRecipe;
     use flukewatch_train::detector::run::{DetectorJob, run};
 
     let outcome = run(&DetectorJob {
         recipe: DetectorRecipe::of_steps(args.seed, args.steps),
-        dataset: Dataset::open(&args.data, args.photos.as_deref())?,
+        dataset: args.table.read(&args.data, args.photos.as_deref())?,
         init: args.init.clone(),
         folder: args.folder.clone(),
         force_cpu: args.cpu,

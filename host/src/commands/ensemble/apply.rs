@@ -1,5 +1,8 @@
 use super::open_all;
+use crate::commands::data::TableArgs;
+use anyhow::Context;
 use clap::Args;
+use flukewatch_dataset::SamePhoto;
 use flukewatch_ensemble::classifier::{Classifier, Fitted};
 use flukewatch_ensemble::predictions::{Predictions, TestPhotos};
 use flukewatch_eval::submission::file as submission;
@@ -25,6 +28,8 @@ pub(super) struct ApplyArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Write the guesses as a submission: Image,Id with five whales per photo
     #[arg(long, value_name = "CSV")]
     submission: Option<PathBuf>,
@@ -40,14 +45,19 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     let classifier = Classifier::read(&args.classifier)?;
     let bundles = open_all(&args.bundles)?;
     classifier.check_bundles(&bundles)?;
-    let test = open_test(&args.data, args.photos.as_deref())?;
+    let test = open_test(&args.data, args.photos.as_deref(), &args.table)?;
     let predictions = Predictions::of(&classifier, &bundles, test, args.quiet || args.json)?;
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
 
 /// Opens test photos, and reports if the labels of their table are ignored.
-pub(super) fn open_test(path: &Path, photos: Option<&Path>) -> anyhow::Result<TestPhotos> {
-    let test = TestPhotos::open(path, photos)?;
+pub(super) fn open_test(
+    path: &Path,
+    photos: Option<&Path>,
+    table: &TableArgs,
+) -> anyhow::Result<TestPhotos> {
+    let (dataset, _) = table.read_as(path, photos, SamePhoto::File)?;
+    let test = TestPhotos::of(dataset).with_context(|| path.display().to_string())?;
     if !test.labelled() {
         eprintln!(
             "{}: every Id holds several words, as in a submission; ignoring them as labels",

@@ -1,9 +1,9 @@
 use super::open_all;
+use crate::commands::data::TableArgs;
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::decision::DecisionRule;
-use flukewatch_dataset::Dataset;
 use flukewatch_ensemble::concatenate::{BundleRetrieval, check_alike, evaluate, one_bundle};
 use flukewatch_ensemble::features::weights;
 use std::path::PathBuf;
@@ -32,6 +32,8 @@ pub(super) struct ConcatArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, otherwise a folder
     #[arg(long, value_name = "BUNDLE")]
     out: Option<PathBuf>,
@@ -56,7 +58,7 @@ pub(super) fn run(args: &ConcatArgs) -> anyhow::Result<()> {
     }
     let (mut retrievals, mut rule) = (vec![], DecisionRule::unfitted());
     if let Some(data) = &args.data {
-        let mut photos = Dataset::open(data, args.photos.as_deref())?.photos;
+        let mut photos = args.table.read(data, args.photos.as_deref())?.photos;
         photos.retain(|p| p.whale.is_some());
         let quiet = args.quiet || args.json;
         (retrievals, rule) = evaluate(&bundles, &weights, &photos, quiet)?

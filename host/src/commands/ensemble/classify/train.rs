@@ -1,11 +1,11 @@
 //! The training behind `flukewatch ensemble classify`.
 
 use super::ClassifyArgs;
+use crate::commands::data::TableArgs;
 use crate::commands::ensemble::apply::{open_test, write};
 use crate::commands::ensemble::open_all;
 use anyhow::bail;
 use flukewatch_common::bundle::{Bundle, View};
-use flukewatch_dataset::Dataset;
 use flukewatch_ensemble::classifier::{Classifier, Fitted, Source};
 use flukewatch_ensemble::features::{common_views, embed, rows, weights};
 use flukewatch_ensemble::fit::{Album, Settings, fit};
@@ -22,11 +22,15 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
     }
     let bundles = open_all(&args.bundles)?;
     let weights = weights(&args.weights, bundles.len())?;
-    let dataset = Dataset::open(&args.train, args.train_photos.as_deref())?;
+    let dataset = args.table.read(&args.train, args.train_photos.as_deref())?;
     // Opened before photos are embedded, which takes long.
     let test = args.test.as_deref();
+    let test_table = TableArgs {
+        split: args.test_split.clone(),
+        ..args.table.clone()
+    };
     let test = test
-        .map(|path| open_test(path, args.test_photos.as_deref()))
+        .map(|path| open_test(path, args.test_photos.as_deref(), &test_table))
         .transpose()?;
     let quiet = args.quiet || args.json;
     let (embeddings, _) = embed(&bundles, &weights, &dataset.photos, quiet)?;
