@@ -68,7 +68,8 @@ pub fn parse(
         if !more.map_err(|e| fault(e.to_string()))? {
             break;
         }
-        if reader.is_done() && text.quote_is_open(start) {
+        let end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX);
+        if end >= text.rows().len() && text.quote_is_open(start) {
             return Err(fault("a quote (\") is opened and never closed".into()));
         }
         if record.iter().all(str::is_empty) {

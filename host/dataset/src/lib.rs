@@ -105,7 +105,7 @@ pub enum DatasetError {
         found: String,
     },
     /// A photo with two names.
-    #[error("{path}: {reason}; correct one, or keep the photo out")]
+    #[error("{path}: {reason}; correct one, or leave the photo out (flukewatch audit lists all)")]
     TwoNames {
         /// Table and line, or folder.
         path: String,

@@ -11,7 +11,7 @@ pub(super) struct TableArgs {
     #[arg(long, value_name = "NAME")]
     pub(super) split: Option<String>,
     /// Take a word such as 'none' or 'NA' as the name of a whale, not as an unnamed one (repeatable)
-    #[arg(long = "allow-name", value_name = "NAME")]
+    #[arg(long = "allow-name", value_name = "NAME", allow_hyphen_values = true)]
     pub(super) allowed_names: Vec<String>,
 }
 
