@@ -5,6 +5,7 @@ mod arguments;
 mod audit;
 mod bundle_detector;
 mod calibrate;
+mod data;
 mod enroll;
 mod ensemble;
 mod evaluate;

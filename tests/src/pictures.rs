@@ -54,6 +54,26 @@ pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     file
 }
 
+/// A photo of a whale's fluke, as a JPEG file; photos of different names differ slightly.
+///
+/// # Panics
+/// Never: a fluke has pixels.
+pub fn photo(whale: u32, name: &str) -> Vec<u8> {
+    let mut picture = fluke(whale);
+    let shade = name.bytes().fold(0, u8::wrapping_add);
+    picture.put_pixel(0, 0, Rgb([shade; 3]));
+    jpeg(&picture)
+}
+
+/// The JPEG file with an EXIF orientation, 1 to 8.
+pub fn with_orientation(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let mut exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0".to_vec();
+    exif.extend([orientation, 0, 0, 0, 0, 0, 0]);
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    let (start, rest) = jpeg.split_at(2);
+    [start, &[0xff, 0xe1], &length, &exif, rest].concat()
+}
+
 /// A JPEG file that is cut off in the middle.
 pub fn truncated() -> Vec<u8> {
     let large = imageops::resize(&fluke(1), 1024, 512, imageops::FilterType::Triangle);

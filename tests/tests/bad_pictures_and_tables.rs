@@ -3,7 +3,7 @@
 
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::bundle::{name, tiny};
-use flukewatch_tests::pictures::{enormous, fluke, jpeg, truncated};
+use flukewatch_tests::pictures::{enormous, fluke, jpeg, photo, truncated};
 use flukewatch_tests::program::{Finished, Program};
 use flukewatch_tests::station::Station;
 use serde_json::json;
@@ -114,7 +114,7 @@ impl Table {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("t")).unwrap();
         for (file, whale) in [("a.jpg", 0), ("b.jpg", 0), ("c.jpg", 1)] {
-            fs::write(folder.path().join("t").join(file), jpeg(&fluke(whale))).unwrap();
+            fs::write(folder.path().join("t").join(file), photo(whale, file)).unwrap();
         }
         fs::write(folder.path().join("t.csv"), lines).unwrap();
         tiny(0).save(&folder.path().join("empty")).unwrap();

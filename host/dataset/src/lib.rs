@@ -1,24 +1,34 @@
-//! Labelled photos, in three formats:
-//!
-//! - a CSV with boxes: `image,identity,x0,y0,x1,y1`, optionally with `date` (ISO, e.g. 2024-06-19)
-//!   and `encounter` (any text, equal for photos of one encounter); other columns are ignored;
-//! - the Kaggle format: `Image,Id`, where `new_whale` is an unknown whale;
-//! - a folder with one folder of photos per whale, which may have folders of its own, e.g. of years.
+//! Labelled photos, from a CSV or a folder with one folder of photos per whale. The columns of a
+//! CSV, and the words that mean an unnamed whale, are described in docs/tables.md. A folder may have
+//! folders of its own, e.g. of years.
 
 mod broken;
 mod csv_table;
+mod date;
+mod drawn_boxes;
 mod folder;
+mod photo_folder;
+mod same_photo;
+mod unnamed;
 
 pub use broken::{BrokenPhoto, find_broken};
 
+pub use csv_table::{TableLine, parse};
+pub use date::{CaptureDate, DateError, WrittenDate};
 use flukewatch_common::photo_files::SkippedFiles;
+pub use same_photo::{RepeatedPhoto, SamePhoto};
+
+use drawn_boxes::DrawnPhoto;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{self, Photo, Preparation, PrepareError};
 use image::RgbImage;
-use jiff::civil::Date;
 use ndarray::Array3;
+use photo_folder::PhotoFolder;
+use same_photo::Listed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use unicode_normalization::UnicodeNormalization;
 
 /// Label of an unknown whale.
 pub const NEW_WHALE: &str = "new_whale";
@@ -34,8 +44,8 @@ pub struct LabelledPhoto {
     pub whale: Option<String>,
     /// Box of the fluke; `None` for the whole photo.
     pub region: Option<PixelBox>,
-    /// Day of capture, if known.
-    pub date: Option<Date>,
+    /// Date of capture as written, if any.
+    pub date: Option<WrittenDate>,
     /// Name of the encounter, if known; equal for its photos.
     pub encounter: Option<String>,
 }
@@ -53,11 +63,13 @@ pub enum DatasetError {
     },
     /// A required column is missing.
     #[error(
-        "{path}:1: no column '{column}' in the header '{found}'; expected image,identity[,x0,y0,x1,y1] or Image,Id"
+        "{path}:{line}: no column '{column}' in the header '{found}'; expected image,identity[,x0,y0,x1,y1], Image,Id or path,identity[,bbox]"
     )]
     Column {
         /// Path of the table.
         path: PathBuf,
+        /// Line number of the header.
+        line: u64,
         /// Name of the column.
         column: &'static str,
         /// The first line of the table.
@@ -74,7 +86,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// A photo of the table that does not exist.
-    #[error("{path}:{line}: photo {photo} not found in {folder}")]
+    #[error("{path}:{line}: photo {photo} not found in {folder}{hint}")]
     NoPhoto {
         /// Path of the table.
         path: PathBuf,
@@ -84,6 +96,26 @@ pub enum DatasetError {
         photo: String,
         /// Folder of the photos.
         folder: PathBuf,
+        /// What may be wrong, or empty.
+        hint: String,
+    },
+    /// A split that the table does not have.
+    #[error("{path}: no photo of split '{split}'; found: {found}")]
+    NoSplit {
+        /// Path of the table.
+        path: PathBuf,
+        /// The split that was asked for.
+        split: String,
+        /// The splits of the table, or why it has none.
+        found: String,
+    },
+    /// A photo with two names.
+    #[error("{path}: {reason}; correct one, or leave the photo out (flukewatch audit lists all)")]
+    TwoNames {
+        /// Table and line, or folder.
+        path: String,
+        /// The photo, both names and lines.
+        reason: String,
     },
     /// The table or folder has no photos.
     #[error("{0} contains no photos")]
@@ -115,31 +147,94 @@ pub struct Dataset {
     pub skipped: SkippedFiles,
 }
 
+/// How to read a table or folder.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Folder of a table's photos; by default the folder next to it with the same name.
+    pub photos: Option<PathBuf>,
+    /// Read only lines whose column `split` has this value.
+    pub split: Option<String>,
+    /// Names of whales that would otherwise mean an unnamed one, e.g. `None`.
+    pub allowed_names: Vec<String>,
+    /// When two lines are the same photo.
+    pub same_photo: SamePhoto,
+}
+
+/// What a user should know about a table or folder that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadingNotes {
+    /// Photos that were listed before, and are left out.
+    pub repeated: Vec<RepeatedPhoto>,
+    /// Names that mean an unnamed whale, and how often each occurs.
+    pub unnamed: BTreeMap<String, usize>,
+    /// Number of photos with a box and a rotation in their EXIF data, of which the table does not
+    /// say whether the box was drawn before or after it.
+    pub unclear_boxes: usize,
+}
+
+/// Text in Unicode's composed form (NFC), in which names are compared: systems and programs write
+/// accents as one character or two.
+pub fn normalised(text: &str) -> String {
+    text.nfc().collect()
+}
+
 impl Dataset {
-    /// Reads a table or a folder of folders. The photos of a table are in `photos`, by default in
-    /// the folder next to it with the same name; none is opened yet.
+    /// [`Dataset::read`] with default options, without its notes. The photos of a table are in
+    /// `photos`, by default in the folder next to it with the same name.
     ///
     /// # Errors
     /// If something is missing or malformed.
     pub fn open(path: &Path, photos: Option<&Path>) -> Result<Self, DatasetError> {
-        let dataset = if path.is_dir() {
-            folder::read(path)?
-        } else {
-            Self {
-                photos: csv_table::read(path, photos)?,
-                skipped: SkippedFiles::default(),
-            }
+        let options = ReadOptions {
+            photos: photos.map(PathBuf::from),
+            ..ReadOptions::default()
         };
-        if !dataset.photos.is_empty() {
-            Ok(dataset)
-        } else if dataset.skipped.is_empty() {
-            Err(DatasetError::Empty(path.to_owned()))
+        Ok(Self::read(path, &options)?.0)
+    }
+
+    /// Reads a table or a folder of folders. Of the photos, the headers of those with a box are
+    /// read, and files that may be copies.
+    ///
+    /// # Errors
+    /// If something is missing, malformed or contradicts itself.
+    pub fn read(path: &Path, options: &ReadOptions) -> Result<(Self, ReadingNotes), DatasetError> {
+        let mut notes = ReadingNotes::default();
+        let mut skipped = SkippedFiles::default();
+        let listed = if path.is_dir() {
+            if let Some(split) = &options.split {
+                return Err(DatasetError::NoSplit {
+                    path: path.to_owned(),
+                    split: split.clone(),
+                    found: "a folder, not a table with a column 'split'".into(),
+                });
+            }
+            let folder = folder::read(path)?;
+            skipped = folder.skipped;
+            let photos = folder.photos.into_iter();
+            photos.map(|photo| Listed { line: None, photo }).collect()
         } else {
-            Err(DatasetError::AllSkipped {
-                path: path.to_owned(),
-                skipped: dataset.skipped,
-            })
+            let mut rows = table(path, options)?;
+            notes.unclear_boxes = drawn_boxes::turn(path, &mut rows)?;
+            let listed = |row: DrawnPhoto| Listed {
+                line: Some(row.line),
+                photo: row.photo,
+            };
+            rows.into_iter().map(listed).collect()
+        };
+        let mut listed: Vec<Listed> = listed;
+        if listed.is_empty() {
+            let path = path.to_owned();
+            return Err(if skipped.is_empty() {
+                DatasetError::Empty(path)
+            } else {
+                DatasetError::AllSkipped { path, skipped }
+            });
         }
+        let photos = listed.iter_mut().map(|l| &mut l.photo);
+        notes.unnamed = unnamed::unname(photos, &options.allowed_names);
+        let (photos, repeated) = same_photo::once(path, listed, options.same_photo)?;
+        notes.repeated = repeated;
+        Ok((Self { photos, skipped }, notes))
     }
 
     /// At most `count` photos, evenly spaced in the table.
@@ -159,6 +254,50 @@ impl Dataset {
         }
         whales
     }
+}
+
+/// The lines of a table and the files of their photos.
+fn table(path: &Path, options: &ReadOptions) -> Result<Vec<DrawnPhoto>, DatasetError> {
+    let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let folder = options.photos.clone();
+    let mut folder = PhotoFolder::new(folder.unwrap_or_else(|| path.with_extension("")));
+    let table: Arc<Path> = path.into();
+    let lines = csv_table::parse(path, &bytes, options.split.as_deref())?;
+    let photo = |line: TableLine| {
+        let file = folder
+            .find(&line.image)
+            .map_err(|hint| DatasetError::NoPhoto {
+                path: path.to_owned(),
+                line: line.line,
+                photo: line.image.clone(),
+                folder: folder.root().to_owned(),
+                hint: match hint.as_str() {
+                    "" => hint,
+                    _ => format!("; {hint}"),
+                },
+            })?;
+        let date = line.date.map(|text| WrittenDate {
+            text,
+            table: Arc::clone(&table),
+            line: line.line,
+        });
+        Ok(DrawnPhoto {
+            line: line.line,
+            size: line.size,
+            photo: LabelledPhoto {
+                path: file,
+                name: line.image,
+                whale: Some(line.identity),
+                region: line.region,
+                date,
+                encounter: line.encounter,
+            },
+        })
+    };
+    lines.into_iter().map(photo).collect()
 }
 
 impl LabelledPhoto {

@@ -7,7 +7,6 @@ use flukewatch_common::bundle::Bundle;
 use flukewatch_dataset::{LabelledPhoto, NEW_WHALE};
 use flukewatch_eval::metrics::map_at_5::precision;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 /// Photos to classify.
 #[derive(Clone, Debug)]
@@ -17,17 +16,16 @@ pub struct TestPhotos {
 }
 
 impl TestPhotos {
-    /// The photos of the table or folder at `path`. A table in which every Id contains several words,
-    /// like a submission, has no labels.
+    /// The photos of a table or a folder. A table in which every Id contains several words, like a
+    /// submission, has no labels.
     ///
     /// # Errors
-    /// When it lists a photo twice.
-    pub fn new(photos: Vec<LabelledPhoto>, path: &Path) -> anyhow::Result<Self> {
+    /// When it lists a photo twice, with different boxes.
+    pub fn of(photos: Vec<LabelledPhoto>) -> anyhow::Result<Self> {
         let mut seen = BTreeSet::new();
         if let Some(repeated) = photos.iter().find(|p| !seen.insert(p.name.as_str())) {
             bail!(
-                "{}: photo {} is listed twice",
-                path.display(),
+                "photo {} is listed twice, with different boxes",
                 repeated.name
             );
         }
@@ -139,7 +137,7 @@ mod tests {
             }
             let path = folder.with_extension("csv");
             std::fs::write(&path, format!("Image,Id\n{lines}")).unwrap();
-            TestPhotos::new(Dataset::open(&path, None).unwrap().photos, &path)
+            TestPhotos::of(Dataset::open(&path, None).unwrap().photos)
         };
         assert!(
             !table("sample", "a.jpg,new_whale w_1 w_2\n")
@@ -150,7 +148,9 @@ mod tests {
 
         let with_spaces = "a.jpg,Old Timer\nb.jpg,w_1\n";
         assert!(table("spaces", with_spaces).unwrap().labelled);
-        let twice = table("twice", "a.jpg,w_1\na.jpg,w_2\n").unwrap_err();
-        assert!(twice.to_string().contains("a.jpg is listed twice"));
+        let mut twice = Dataset::open(&dir.path().join("spaces.csv"), None).unwrap();
+        twice.photos.push(twice.photos[0].clone());
+        let error = TestPhotos::of(twice).unwrap_err();
+        assert!(error.to_string().contains("a.jpg is listed twice"));
     }
 }

@@ -1,11 +1,13 @@
 //! `flukewatch audit`: find mistakes in labelled photos.
 
 use super::arguments::fraction;
+use super::data::TableArgs;
 use super::labelled_data::LabelledData;
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::atomic_file::write_atomically;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_dataset::SamePhoto;
 use flukewatch_eval::audit::photos::AuditPhotos;
 use flukewatch_eval::audit::{findings, table};
 use flukewatch_eval::report;
@@ -37,11 +39,13 @@ found. The exit code is 0 with or without findings, unless --fail-on-findings is
 pub(crate) struct AuditArgs {
     /// Bundle: a folder or a .flukebundle file
     bundle: PathBuf,
-    /// Labelled photos: a CSV, or a folder with one folder per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
     data: PathBuf,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Largest expected fraction of false findings, for each kind about identities
     #[arg(long, value_name = "FRACTION", default_value_t = 0.5, value_parser = fraction)]
     max_false_discovery_rate: f64,
@@ -64,7 +68,8 @@ pub(crate) struct AuditArgs {
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let bundle = Bundle::open(&args.bundle)?;
-    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let (table, same) = (&args.table, SamePhoto::Label);
+    let data = LabelledData::open_as(table, &args.data, args.photos.as_deref(), same)?;
     let audited = AuditPhotos::read(&bundle, &data.dataset.photos, args.quiet || args.json)?;
     if audited.photos.is_empty() {
         bail!("none of the photos of {} can be read", args.data.display());

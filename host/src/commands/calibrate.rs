@@ -1,6 +1,7 @@
 //! `flukewatch calibrate`: fit the decision rule of a bundle on disjoint identities.
 
 use super::arguments::fraction;
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -41,6 +42,8 @@ pub(crate) struct CalibrateArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(
         long,
@@ -102,14 +105,14 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
                 .context("--whale-score: expected learned, bundle or a whale score")?,
         ),
     };
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset
         .photos
         .iter()
-        .map(PhotoLabel::from)
+        .map(PhotoLabel::undated)
         .zip(embeddings)
         .collect();
     let options = CalibrationOptions {

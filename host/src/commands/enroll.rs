@@ -1,6 +1,7 @@
 //! `flukewatch enroll`: add photos of known whales to a bundle's catalogue.
 
 use super::arguments::stem;
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -15,16 +16,18 @@ Example:
   flukewatch enroll models/humpback-lite0 my-whales.csv --source 'Azores 2026' --out azores.flukebundle
 
 Photos of unknown whales (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is \
-not enrolled twice. With at least 20 photos of whales that have two or more, the decision rule is fitted again to the new \
+not enrolled twice, nor is a copy of it under another name in the same table. With at least 20 photos of whales that have two or more, the decision rule is fitted again to the new \
 catalogue.")]
 pub(crate) struct EnrollArgs {
     /// Bundle to start from: a folder or a .flukebundle file
     bundle: PathBuf,
-    /// Labelled photos: a CSV, or a folder with one folder per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
     data: PathBuf,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Source of the photos, stored with each of them [default: the name of the table]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
@@ -40,7 +43,7 @@ pub(crate) struct EnrollArgs {
 
 pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check_those(args.broken, args.quiet, |photo| photo.whale.is_some())?;
     let source = args.source.clone().unwrap_or_else(|| stem(&args.data));
     let enrolment = enrol(&bundle, &data.dataset, &source, args.quiet)?;

@@ -2,13 +2,14 @@
 
 mod summary;
 
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::Dataset;
+use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto, SamePhoto};
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
@@ -17,7 +18,7 @@ use flukewatch_eval::report::evaluation::{self, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
 use flukewatch_eval::{embed, embeddings_file};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ Examples:
 Protocols:
   retrieval   each photo of a whale with two or more is searched among all the others
   open-set    half of the whales are enrolled in each trial; photos of the others must be called new
-  time        a photo is searched among photos of earlier days; needs column 'date' (ISO, e.g. 2024-06-19)
+  time        a photo is searched among photos of earlier days; needs column 'date', e.g. 2024-06-19
   encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
@@ -47,11 +48,13 @@ The page of --report contains small copies of photos of the data set; the terms 
 pub(crate) struct EvaluateArgs {
     /// Bundle: a folder or a .flukebundle file
     bundle: PathBuf,
-    /// Labelled photos: a CSV, or a folder with one folder per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
     data: PathBuf,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Protocol
     #[arg(long, value_enum, default_value_t = ProtocolArg::Retrieval)]
     protocol: ProtocolArg,
@@ -126,7 +129,7 @@ impl ProtocolArg {
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
         || args.write_submission.is_some();
     data.retain(|p| unnamed_are_queries || p.whale.is_some());
@@ -137,20 +140,27 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     }
     let dataset = &data.dataset;
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
-    let photos = embedded(&bundle, dataset, args)?.scored_by(whale_score);
+    let labels = labels(dataset, args.protocol)?;
+    let photos = embedded(&bundle, dataset, labels.clone(), args)?.scored_by(whale_score);
     let mut results = evaluate(&photos, &bundle, args)
         .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other =
-            LabelledEmbeddings::new(labels(dataset), other.manifest.dimension, values(&rows))?
-                .scored_by(whale_score);
+        let other = LabelledEmbeddings::new(labels, other.manifest.dimension, values(&rows))?
+            .scored_by(whale_score);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
     if let Some(path) = &args.write_submission {
-        write_submission(path, &photos, &bundle, &results, args)?;
+        let threshold = new_whale_threshold(&bundle, &results, args);
+        let rows = with_copies(answers(&photos, threshold), &data.notes.repeated);
+        file::write(path, &rows)?;
+        eprintln!(
+            "wrote {}: {} photos, new_whale threshold {threshold:.3}",
+            path.display(),
+            rows.len()
+        );
     }
     if let Some(path) = &args.report {
         let report = EvaluationReport {
@@ -195,6 +205,7 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
 fn embedded(
     bundle: &Bundle,
     dataset: &Dataset,
+    labels: Vec<PhotoLabel>,
     args: &EvaluateArgs,
 ) -> anyhow::Result<LabelledEmbeddings> {
     let names: Vec<&str> = dataset.photos.iter().map(|p| p.name.as_str()).collect();
@@ -210,7 +221,7 @@ fn embedded(
             (dimension, values)
         }
     };
-    LabelledEmbeddings::new(labels(dataset), dimension, values)
+    LabelledEmbeddings::new(labels, dimension, values)
         .with_context(|| args.data.display().to_string())
 }
 
@@ -221,8 +232,19 @@ fn values(rows: &[Embedding]) -> Vec<f32> {
         .collect()
 }
 
-fn labels(dataset: &Dataset) -> Vec<PhotoLabel> {
-    dataset.photos.iter().map(PhotoLabel::from).collect()
+/// The labels, with dates if the protocol uses them.
+fn labels(dataset: &Dataset, protocol: ProtocolArg) -> Result<Vec<PhotoLabel>, DatasetError> {
+    let photos = || dataset.photos.iter();
+    let dated = match protocol {
+        ProtocolArg::Retrieval | ProtocolArg::OpenSet => false,
+        ProtocolArg::Encounter => photos().all(|p| p.encounter.is_none()),
+        ProtocolArg::Time | ProtocolArg::All => true,
+    };
+    if dated {
+        photos().map(PhotoLabel::dated).collect()
+    } else {
+        Ok(photos().map(PhotoLabel::undated).collect())
+    }
 }
 
 fn evaluate(
@@ -253,26 +275,26 @@ fn evaluate(
     Ok(results)
 }
 
-fn write_submission(
-    path: &Path,
-    photos: &LabelledEmbeddings,
-    bundle: &Bundle,
-    results: &EvaluationResults,
-    args: &EvaluateArgs,
-) -> anyhow::Result<()> {
+fn new_whale_threshold(bundle: &Bundle, results: &EvaluationResults, args: &EvaluateArgs) -> f32 {
     let middle = (bundle.decision.known_at + bundle.decision.new_below) / 2.0;
     let best = results
         .open_set
         .as_ref()
         .map(|o| o.new_whale_threshold as f32)
         .filter(|threshold| threshold.is_finite());
-    let threshold = args.new_whale_threshold.or(best).unwrap_or(middle);
-    let rows = answers(photos, threshold);
-    file::write(path, &rows)?;
-    eprintln!(
-        "wrote {}: {} photos, new_whale threshold {threshold:.3}",
-        path.display(),
-        rows.len()
-    );
-    Ok(())
+    args.new_whale_threshold.or(best).unwrap_or(middle)
+}
+
+/// A contest asks about copies of a photo, too: they get its answer.
+fn with_copies(
+    mut rows: Vec<(String, Vec<String>)>,
+    repeated: &[RepeatedPhoto],
+) -> Vec<(String, Vec<String>)> {
+    for copy in repeated.iter().filter(|r| r.photo != r.kept) {
+        if let Some((_, whales)) = rows.iter().find(|(photo, _)| *photo == copy.kept) {
+            let whales = whales.clone();
+            rows.push((copy.photo.clone(), whales));
+        }
+    }
+    rows
 }

@@ -1,5 +1,6 @@
 //! `flukewatch evaluate-detector`: measure a bundle's detector.
 
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
@@ -33,6 +34,8 @@ pub(crate) struct EvaluateDetectorArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Seed of seas, positions and drawn flukes
     #[arg(long, default_value_t = 1001, value_name = "N")]
     seed: u64,
@@ -78,7 +81,11 @@ fn frames_per_second(text: &str) -> Result<f32, String> {
 pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let mut data = match &args.data {
-        Some(table) => Some(LabelledData::open(table, args.photos.as_deref())?),
+        Some(table) => Some(LabelledData::open(
+            &args.table,
+            table,
+            args.photos.as_deref(),
+        )?),
         None => None,
     };
     if let Some(data) = &mut data {

@@ -1,5 +1,6 @@
 //! `flukewatch export`: a trained network as a bundle.
 
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::Args;
@@ -26,6 +27,8 @@ pub(crate) struct ExportArgs {
     /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -51,7 +54,7 @@ pub(crate) struct ExportArgs {
 
 pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let checkpoint = EmbeddingCheckpoint::read(&EmbeddingCheckpoint::find(&args.run))?.for_export();
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, true)?;
     let card = match &args.card {
         Some(path) => {

@@ -1,8 +1,9 @@
 //! The labelled photos of a command: opened, checked before the work, and what was skipped reported at the end.
 
+use super::data::TableArgs;
 use anyhow::bail;
 use clap::Args;
-use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto, find_broken};
+use flukewatch_dataset::{Dataset, LabelledPhoto, ReadingNotes, SamePhoto, find_broken};
 use flukewatch_progress::bar_unless;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ pub(super) struct SkipBroken {
 /// A dataset of the command line. When it is dropped, one line on stderr says which files were skipped.
 pub(super) struct LabelledData {
     pub(super) dataset: Dataset,
+    pub(super) notes: ReadingNotes,
     path: PathBuf,
     broken: Vec<String>,
 }
@@ -30,10 +32,26 @@ impl SkipBroken {
 }
 
 impl LabelledData {
-    /// Opens a table or folder: see [`Dataset::open`].
-    pub(super) fn open(path: &Path, photos: Option<&Path>) -> Result<Self, DatasetError> {
+    /// Opens a table or folder, in which each photo counts once.
+    pub(super) fn open(
+        table: &TableArgs,
+        path: &Path,
+        photos: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        Self::open_as(table, path, photos, SamePhoto::Content)
+    }
+
+    /// The same with another rule for photos that are listed more than once.
+    pub(super) fn open_as(
+        table: &TableArgs,
+        path: &Path,
+        photos: Option<&Path>,
+        same_photo: SamePhoto,
+    ) -> anyhow::Result<Self> {
+        let (dataset, notes) = table.read(path, photos, same_photo)?;
         Ok(Self {
-            dataset: Dataset::open(path, photos)?,
+            dataset,
+            notes,
             path: path.to_owned(),
             broken: vec![],
         })

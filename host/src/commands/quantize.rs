@@ -12,6 +12,7 @@ mod source_model;
 
 pub(crate) use arguments::QuantizeArgs;
 
+use super::data::TableArgs;
 use super::inspect::REFUSED;
 use super::labelled_data::LabelledData;
 use anyhow::{Context, bail};
@@ -124,16 +125,24 @@ struct Tables {
 
 impl Tables {
     fn open(args: &QuantizeArgs) -> anyhow::Result<Self> {
-        let checked = |path: &Path, photos: Option<&Path>| {
-            let mut data = LabelledData::open(path, photos)?;
+        let checked = |table: &TableArgs, path: &Path, photos: Option<&Path>| {
+            let mut data = LabelledData::open(table, path, photos)?;
             data.check(args.broken, args.quiet || args.json)?;
             anyhow::Ok(data)
         };
         let eval = args.eval_photos.as_deref();
+        let eval_table = TableArgs {
+            split: args.eval_split.clone(),
+            ..args.table.clone()
+        };
         Ok(Self {
-            quantisation: checked(&args.quantisation_photos, args.photos.as_deref())?,
+            quantisation: checked(
+                &args.table,
+                &args.quantisation_photos,
+                args.photos.as_deref(),
+            )?,
             eval: eval
-                .map(|path| checked(path, args.eval_photos_dir.as_deref()))
+                .map(|path| checked(&eval_table, path, args.eval_photos_dir.as_deref()))
                 .transpose()?,
         })
     }

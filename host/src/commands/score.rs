@@ -1,9 +1,10 @@
 //! `flukewatch score`: score a contest's submission.
 
+use super::data::TableArgs;
 use super::labelled_data::LabelledData;
 use anyhow::Context;
 use clap::Args;
-use flukewatch_dataset::NEW_WHALE;
+use flukewatch_dataset::{NEW_WHALE, SamePhoto};
 use flukewatch_eval::submission::file::score;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,18 +21,21 @@ flukewatch ensemble apply.")]
 pub(crate) struct ScoreArgs {
     /// Submission to score
     submission: PathBuf,
-    /// Labelled photos: a CSV, or a folder with one folder per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
     data: PathBuf,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Write JSON: map_at_5, photos
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
-    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let (table, same) = (&args.table, SamePhoto::File);
+    let data = LabelledData::open_as(table, &args.data, args.photos.as_deref(), same)?;
     let photos = data.dataset.photos.iter().cloned();
     let solution: BTreeMap<String, String> = photos
         .map(|p| (p.name, p.whale.unwrap_or_else(|| NEW_WHALE.to_owned())))

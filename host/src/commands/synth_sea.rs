@@ -1,5 +1,6 @@
 //! `flukewatch synth-sea`: draw a video of the sea.
 
+use super::data::TableArgs;
 use super::labelled_data::LabelledData;
 use anyhow::bail;
 use clap::Args;
@@ -102,7 +103,10 @@ pub(crate) fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
     settings.check()?;
     file::check_format(&args.out)?;
     let cast = match &args.photos {
-        Some(table) => Cast::photos(&LabelledData::open(table, None)?.dataset.photos),
+        Some(table) => {
+            let data = LabelledData::open(&TableArgs::default(), table, None)?;
+            Cast::photos(&data.dataset.photos)
+        }
         None if args.whales == 0 => bail!("--whales 0: expected 1 or more"),
         None => Cast::drawn(args.seed, args.whales),
     };

@@ -1,5 +1,6 @@
 //! `flukewatch train`: an embedding.
 
+use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_train::embedding::phase;
@@ -27,13 +28,14 @@ Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
 
 Next: flukewatch export runs/first --data photos.csv --out my.flukebundle")]
 pub(crate) struct TrainArgs {
-    /// Labelled photos: a CSV (`image,identity[,x0,y0,x1,y1]` or `Image,Id`), or a folder with a folder
-    /// per whale
+    /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with a folder per whale
     #[arg(long, value_name = "CSV|DIR")]
     data: PathBuf,
     /// Folder with the photos of the CSV [default: the folder next to it with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Pretrained weights of the backbone, safetensors [default: random initial weights]
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
@@ -70,7 +72,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         return train(args);
     }
     let recipe = recipe(args)?;
-    let data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     let split = Split::of(&data.dataset, recipe.validation_identities, recipe.seed);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
@@ -93,7 +95,7 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     use flukewatch_train::embedding::run::{Job, Outcome, run};
 
     let recipe = recipe(args)?;
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet)?;
     let outcome = run(&Job {
         recipe,

@@ -1,5 +1,6 @@
 //! `flukewatch train-detector`.
 
+use super::data::TableArgs;
 use super::labelled_data::SkipBroken;
 use clap::Args;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ pub(crate) struct TrainDetectorArgs {
     /// Folder with the photos [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Folder of the run; a run with a checkpoint is resumed
     #[arg(long = "run", value_name = "DIR")]
     folder: PathBuf,
@@ -65,7 +68,7 @@ pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
     use flukewatch_train::detector::recipe::DetectorRecipe;
     use flukewatch_train::detector::run::{DetectorJob, run};
 
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet)?;
     let outcome = run(&DetectorJob {
         recipe: DetectorRecipe::of_steps(args.seed, args.steps),

@@ -3,8 +3,7 @@
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::LabelledPhoto;
-use jiff::civil::Date;
+use flukewatch_dataset::{CaptureDate, DatasetError, LabelledPhoto, WrittenDate};
 use ndarray::{Array2, ArrayView2};
 
 /// The label of a photo.
@@ -14,20 +13,33 @@ pub struct PhotoLabel {
     pub name: String,
     /// Name of the whale; `None` if unknown.
     pub whale: Option<String>,
-    /// Day of capture, if known.
-    pub date: Option<Date>,
+    /// Date of capture, if known.
+    pub date: Option<CaptureDate>,
     /// Name of the encounter, if known.
     pub encounter: Option<String>,
 }
 
-impl From<&LabelledPhoto> for PhotoLabel {
-    fn from(photo: &LabelledPhoto) -> Self {
+impl PhotoLabel {
+    /// The label without its date, which is not read.
+    pub fn undated(photo: &LabelledPhoto) -> Self {
         Self {
             name: photo.name.clone(),
             whale: photo.whale.clone(),
-            date: photo.date,
+            date: None,
             encounter: photo.encounter.clone(),
         }
+    }
+
+    /// The label with its date.
+    ///
+    /// # Errors
+    /// If the date cannot be read.
+    pub fn dated(photo: &LabelledPhoto) -> Result<Self, DatasetError> {
+        let date = photo.date.as_ref().map(WrittenDate::read).transpose()?;
+        Ok(Self {
+            date: date.flatten(),
+            ..Self::undated(photo)
+        })
     }
 }
 

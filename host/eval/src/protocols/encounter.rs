@@ -32,7 +32,7 @@ pub struct EncounterResult {
 pub enum EncounterKey {
     /// Column `encounter` of the table.
     Encounter,
-    /// By whale and day, if there are no names of encounters.
+    /// By whale and day, if there are no names of encounters. A month or year identifies none.
     WhaleAndDay,
 }
 
@@ -133,7 +133,7 @@ fn encounters(
         ));
     }
     if labels().any(|l| l.date.is_some()) {
-        let keys = labels().map(|l| Some((l.whale.clone()?, l.date?)));
+        let keys = labels().map(|l| Some((l.whale.clone()?, l.date?.day()?)));
         return Ok((EncounterKey::WhaleAndDay, numbered(keys)));
     }
     Err(ProtocolError::MissingColumn {
@@ -209,7 +209,7 @@ mod tests {
     #[test]
     fn without_a_column_whale_and_day_identify_an_encounter() {
         let e = plane_with(&PHOTOS, |i, label| {
-            label.date = (i != 4).then(|| date(2024, 6, if i < 2 { 1 } else { 9 }));
+            label.date = (i != 4).then(|| date(2024, 6, if i < 2 { 1 } else { 9 }).into());
         });
         let found = measure(&e, &NO_INTERVALS).unwrap();
         assert_eq!(
@@ -217,6 +217,16 @@ mod tests {
             (EncounterKey::WhaleAndDay, 1)
         );
         assert_eq!(found.by_photo.recall_at_1, 1.0);
+    }
+
+    #[test]
+    fn a_year_identifies_no_encounter() {
+        let e = plane_with(&PHOTOS, |i, label| {
+            let day = date(2024, 6, if i < 2 { 1 } else { 9 }).into();
+            label.date = Some(if i == 4 { "2024".parse().unwrap() } else { day });
+        });
+        let found = measure(&e, &NO_INTERVALS).unwrap();
+        assert_eq!(found.photos_without_encounter, 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::gallery::search::{WhaleScores, search};
 use crate::metrics::bootstrap::Bootstrap;
 use crate::metrics::rank::{RankIntervals, RankMetrics};
 use crate::protocols::error::ProtocolError;
-use jiff::civil::Date;
+use flukewatch_dataset::CaptureDate;
 use serde::Serialize;
 use std::ops::RangeInclusive;
 
@@ -52,7 +52,7 @@ pub fn measure(
     photos: &LabelledEmbeddings,
     bootstrap: &Bootstrap,
 ) -> Result<TimeResult, ProtocolError> {
-    let dates: Vec<Option<Date>> = (0..photos.len()).map(|i| photos.label(i).date).collect();
+    let dates: Vec<Option<CaptureDate>> = (0..photos.len()).map(|i| photos.label(i).date).collect();
     if dates.iter().all(Option::is_none) {
         return Err(ProtocolError::MissingColumn {
             protocol: "time",
@@ -62,8 +62,9 @@ pub fn measure(
     let gap = |photo: usize| -> Option<(usize, i32)> {
         let (whale, day) = (photos.whale_of(photo)?, dates[photo]?);
         let earlier = photos.photos_of(whale).iter().filter_map(|&p| dates[p]);
-        let last = earlier.filter(|d| *d < day).max()?;
-        Some((whale, (day - last).get_days()))
+        let gaps = earlier.filter(|d| d.is_before(&day));
+        let days = gaps.map(|d| day.days_since(&d)).min()?;
+        Some((whale, days))
     };
     let queries: Vec<(usize, usize, i32)> = (0..photos.len())
         .filter_map(|photo| gap(photo).map(|(whale, days)| (photo, whale, days)))
@@ -73,7 +74,10 @@ pub fn measure(
     }
     let positions: Vec<usize> = queries.iter().map(|(photo, ..)| *photo).collect();
     let ranks = search(photos, &positions, |query, scores| {
-        let earlier = |photo: usize| dates[photo].is_some() && dates[photo] < dates[query];
+        let earlier = |photo: usize| {
+            let both = dates[photo].zip(dates[query]);
+            both.is_some_and(|(photo, query)| photo.is_before(&query))
+        };
         let by_whale = WhaleScores::of(photos, scores, earlier);
         photos
             .whale_of(query)
@@ -147,7 +151,7 @@ mod tests {
             date(2019, 1, 1),
             date(2024, 6, 5),
         ];
-        let e = plane_with(&photos, |i, label| label.date = Some(days[i]));
+        let e = plane_with(&photos, |i, label| label.date = Some(days[i].into()));
         let found = measure(&e, &NO_INTERVALS).unwrap();
         // The query of 2024-06-05 (12°) meets B (11°) before A (10°).
         assert_eq!((found.metrics.queries, found.metrics.recall_at_1), (2, 0.5));
@@ -160,13 +164,26 @@ mod tests {
     }
 
     #[test]
+    fn a_year_is_before_the_days_of_the_next() {
+        let dates = ["2023", "2024-06-01", "2024"];
+        let e = plane_with(&[("A", 0.0), ("A", 9.0), ("A", 5.0)], |i, label| {
+            label.date = dates[i].parse().ok();
+        });
+        let found = measure(&e, &NO_INTERVALS).unwrap();
+        assert_eq!((found.metrics.queries, found.metrics.recall_at_1), (2, 1.0));
+        assert_eq!(found.by_gap[0].gap, "31-365 days");
+    }
+
+    #[test]
     fn a_missing_column_is_named() {
         let photos = [("A", 10.0), ("A", 40.0)];
         let error = measure(&plane(&photos), &NO_INTERVALS)
             .unwrap_err()
             .to_string();
         assert!(error.contains("column 'date'"), "{error}");
-        let one_day = plane_with(&photos, |_, label| label.date = Some(date(2024, 6, 1)));
+        let one_day = plane_with(&photos, |_, label| {
+            label.date = Some(date(2024, 6, 1).into())
+        });
         assert!(matches!(
             measure(&one_day, &NO_INTERVALS),
             Err(ProtocolError::SingleDays)
@@ -176,7 +193,7 @@ mod tests {
     #[test]
     fn photos_without_a_date_are_counted_and_skipped() {
         let e = plane_with(&[("A", 0.0), ("A", 9.0), ("B", 1.0)], |i, label| {
-            label.date = (i < 2).then(|| date(2024, 6, 1 + i as i8));
+            label.date = (i < 2).then(|| date(2024, 6, 1 + i as i8).into());
         });
         let found = measure(&e, &NO_INTERVALS).unwrap();
         assert_eq!(

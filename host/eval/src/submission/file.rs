@@ -3,6 +3,7 @@
 
 use crate::metrics::map_at_5::{GUESSES, precision};
 use flukewatch_common::atomic_file::write_atomically;
+use flukewatch_dataset::normalised;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -159,12 +160,9 @@ fn lines(path: &Path) -> Result<Vec<(u64, String, Vec<String>)>, SubmissionError
             line,
             reason,
         };
-        let photo = record.get(0).unwrap_or_default().to_owned();
-        let whales: Vec<&str> = record
-            .get(1)
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
+        let photo = normalised(record.get(0).unwrap_or_default());
+        let whales = normalised(record.get(1).unwrap_or_default());
+        let whales: Vec<&str> = whales.split_whitespace().collect();
         if photo.is_empty() {
             return Err(invalid("empty photo name".into()));
         }

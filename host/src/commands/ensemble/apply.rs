@@ -1,6 +1,9 @@
 use super::open_all;
+use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::{LabelledData, SkipBroken};
+use anyhow::Context;
 use clap::Args;
+use flukewatch_dataset::SamePhoto;
 use flukewatch_ensemble::classifier::{Classifier, Fitted};
 use flukewatch_ensemble::predictions::{Predictions, TestPhotos};
 use flukewatch_eval::submission::file as submission;
@@ -26,6 +29,8 @@ pub(super) struct ApplyArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Write the guesses as a submission: Image,Id with five whales per photo
     #[arg(long, value_name = "CSV")]
     submission: Option<PathBuf>,
@@ -44,16 +49,26 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     let bundles = open_all(&args.bundles)?;
     classifier.check_bundles(&bundles)?;
     let quiet = args.quiet || args.json;
-    let mut data = LabelledData::open(&args.data, args.photos.as_deref())?;
+    let mut data = open_test(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, quiet)?;
     let test = test_photos(&args.data, &data)?;
     let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
 
+/// Opens test photos, each line of a table for itself.
+pub(super) fn open_test(
+    table: &TableArgs,
+    path: &Path,
+    photos: Option<&Path>,
+) -> anyhow::Result<LabelledData> {
+    LabelledData::open_as(table, path, photos, SamePhoto::File)
+}
+
 /// The test photos of `data` at `path`; reports if the labels of their table are ignored.
 pub(super) fn test_photos(path: &Path, data: &LabelledData) -> anyhow::Result<TestPhotos> {
-    let test = TestPhotos::new(data.dataset.photos.clone(), path)?;
+    let test =
+        TestPhotos::of(data.dataset.photos.clone()).with_context(|| path.display().to_string())?;
     if !test.labelled() {
         eprintln!(
             "{}: every Id holds several words, as in a submission; ignoring them as labels",

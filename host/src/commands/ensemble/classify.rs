@@ -1,6 +1,7 @@
 #[cfg(feature = "train")]
 mod train;
 
+use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::SkipBroken;
 use clap::Args;
 use std::path::PathBuf;
@@ -39,12 +40,17 @@ pub(super) struct ClassifyArgs {
     /// Folder of the photos of the training CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     train_photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Photos to identify: a CSV or a folder
     #[arg(long, value_name = "CSV|DIR", required_unless_present = "out")]
     test: Option<PathBuf>,
     /// Folder of the photos of the test CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR", requires = "test")]
     test_photos: Option<PathBuf>,
+    /// Split of the test CSV [default: all lines]
+    #[arg(long, value_name = "NAME", requires = "test")]
+    test_split: Option<String>,
     /// Write the guesses as a submission: Image,Id with five whales per photo
     #[arg(long, value_name = "CSV", requires = "test")]
     submission: Option<PathBuf>,

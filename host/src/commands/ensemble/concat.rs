@@ -1,4 +1,5 @@
 use super::open_all;
+use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::Args;
@@ -32,6 +33,8 @@ pub(super) struct ConcatArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR", requires = "data")]
     photos: Option<PathBuf>,
+    #[command(flatten)]
+    table: TableArgs,
     /// Bundle to write: a single file if it ends in .flukebundle, otherwise a folder
     #[arg(long, value_name = "BUNDLE")]
     out: Option<PathBuf>,
@@ -59,7 +62,7 @@ pub(super) fn run(args: &ConcatArgs) -> anyhow::Result<()> {
     let (mut retrievals, mut rule) = (vec![], DecisionRule::unfitted());
     if let Some(data) = &args.data {
         let quiet = args.quiet || args.json;
-        let mut labelled = LabelledData::open(data, args.photos.as_deref())?;
+        let mut labelled = LabelledData::open(&args.table, data, args.photos.as_deref())?;
         labelled.retain(|p| p.whale.is_some());
         labelled.check(args.broken, quiet)?;
         (retrievals, rule) = evaluate(&bundles, &weights, &labelled.dataset.photos, quiet)?

@@ -1,3 +1,4 @@
+use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::SkipBroken;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ pub(crate) struct QuantizeArgs {
     /// Folder of the photos of the CSV [default: the folder next to the CSV with its name]
     #[arg(long, value_name = "DIR")]
     pub(super) photos: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) table: TableArgs,
     /// File to write: .onnx, or a bundle for a bundle
     #[arg(long, value_name = "FILE|BUNDLE")]
     pub(super) out: PathBuf,
@@ -65,6 +68,9 @@ pub(crate) struct QuantizeArgs {
     /// its name]
     #[arg(long, value_name = "DIR", requires = "eval_photos")]
     pub(super) eval_photos_dir: Option<PathBuf>,
+    /// Split of the CSV in --eval-photos [default: all lines]
+    #[arg(long, value_name = "NAME", requires = "eval_photos")]
+    pub(super) eval_split: Option<String>,
     /// Number of photos at most to compare on
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = at_least_one)]
     pub(super) max_eval_photos: usize,

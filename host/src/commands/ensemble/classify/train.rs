@@ -1,7 +1,8 @@
 //! The training behind `flukewatch ensemble classify`.
 
 use super::ClassifyArgs;
-use crate::commands::ensemble::apply::{test_photos, write};
+use crate::commands::data::TableArgs;
+use crate::commands::ensemble::apply::{open_test, test_photos, write};
 use crate::commands::ensemble::open_all;
 use crate::commands::labelled_data::LabelledData;
 use anyhow::bail;
@@ -22,13 +23,17 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
     }
     let bundles = open_all(&args.bundles)?;
     let weights = weights(&args.weights, bundles.len())?;
+    let test_table = TableArgs {
+        split: args.test_split.clone(),
+        ..args.table.clone()
+    };
     let quiet = args.quiet || args.json;
-    let mut data = LabelledData::open(&args.train, args.train_photos.as_deref())?;
+    let mut data = LabelledData::open(&args.table, &args.train, args.train_photos.as_deref())?;
     data.check(args.broken, quiet)?;
     // Opened before photos are embedded, which takes long.
     let test = match &args.test {
         Some(path) => {
-            let mut data = LabelledData::open(path, args.test_photos.as_deref())?;
+            let mut data = open_test(&test_table, path, args.test_photos.as_deref())?;
             data.check(args.broken, quiet)?;
             Some((test_photos(path, &data)?, data))
         }

@@ -1,0 +1,71 @@
+//! Tables and folders of labelled photos: options that all commands have, and the notes about what
+//! was read.
+
+use clap::Args;
+use flukewatch_dataset::{Dataset, ReadOptions, ReadingNotes, SamePhoto};
+use std::path::{Path, PathBuf};
+
+#[derive(Args, Clone, Debug, Default)]
+pub(super) struct TableArgs {
+    /// Read only the lines of a split: the value of the CSV's column 'split', e.g. train
+    #[arg(long, value_name = "NAME")]
+    pub(super) split: Option<String>,
+    /// Take a word such as 'none' or 'NA' as the name of a whale, not as an unnamed one (repeatable)
+    #[arg(long = "allow-name", value_name = "NAME", allow_hyphen_values = true)]
+    pub(super) allowed_names: Vec<String>,
+}
+
+impl TableArgs {
+    /// Reads photos; reports on stderr what a user should know.
+    pub(super) fn read(
+        &self,
+        data: &Path,
+        photos: Option<&Path>,
+        same_photo: SamePhoto,
+    ) -> anyhow::Result<(Dataset, ReadingNotes)> {
+        let options = ReadOptions {
+            photos: photos.map(PathBuf::from),
+            split: self.split.clone(),
+            allowed_names: self.allowed_names.clone(),
+            same_photo,
+        };
+        let (dataset, notes) = Dataset::read(data, &options)?;
+        for note in texts(&notes) {
+            eprintln!("{}: {note}", data.display());
+        }
+        Ok((dataset, notes))
+    }
+}
+
+fn texts(notes: &ReadingNotes) -> Vec<String> {
+    let mut all = vec![];
+    let unnamed: usize = notes.unnamed.values().sum();
+    if unnamed > 0 {
+        let names = notes
+            .unnamed
+            .iter()
+            .map(|(n, count)| format!("{count} '{n}'"));
+        let names = names.collect::<Vec<_>>().join(", ");
+        all.push(format!(
+            "{unnamed} photos without the name of a whale: {names}; if it is a name: --allow-name NAME"
+        ));
+    }
+    if let Some(first) = notes.repeated.first() {
+        let place = |line: Option<u64>| line.map_or(String::new(), |l| format!(" (line {l})"));
+        all.push(format!(
+            "{} photos listed more than once, counted once; e.g. {}{} is {}{}",
+            notes.repeated.len(),
+            first.photo,
+            place(first.line),
+            first.kept,
+            place(first.kept_line)
+        ));
+    }
+    if notes.unclear_boxes > 0 {
+        all.push(format!(
+            "{} photos with a box and a rotation; the columns width and height do not tell which came first, so the boxes are taken as drawn on the upright photos",
+            notes.unclear_boxes
+        ));
+    }
+    all
+}
