@@ -6,6 +6,7 @@
 //! to do so; [`embedder`] puts preparation and engine together. [`detector`] finds flukes in frames, each a [`detection`].
 
 pub mod atomic_file;
+pub mod broker_url;
 pub mod bundle;
 pub mod catalogue;
 pub mod clock;
@@ -19,6 +20,7 @@ pub mod photo_files;
 pub mod pixel_box;
 pub mod position;
 pub mod prepare;
+pub mod presence;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod sidecar;

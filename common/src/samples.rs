@@ -20,6 +20,11 @@ pub fn boat() -> BoatId {
     "balaena".parse().expect("a valid boat id")
 }
 
+/// The epoch of the outbox of [`boat`].
+pub fn epoch() -> Uuid {
+    Uuid::from_u128(0xe0e1_e2e3_0000_4000_8000_0000_0000_000e)
+}
+
 /// A complete sighting of [`boat`]: every optional field is set.
 pub fn sighting() -> Sighting {
     Sighting {
@@ -116,6 +121,7 @@ pub fn sighting() -> Sighting {
             detector: Some(0.75),
             config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
         }),
+        epoch: Some(epoch()),
     }
 }
 

@@ -107,6 +107,9 @@ pub struct Sighting {
     pub time: Option<TimeBasis>,
     /// The encounter, boxes and crops behind the verdict; `None` before version 4 of the message.
     pub footage: Option<Footage>,
+    /// The epoch of the boat's outbox, which [`Sighting::sequence`] counts in: a new one begins where
+    /// an outbox is replaced. `None` before version 5 of the message.
+    pub epoch: Option<Uuid>,
 }
 
 /// The most candidates of a sighting.

@@ -1,7 +1,8 @@
 //! The MQTT topics of messages and acks.
 //!
 //! `flukewatch/v1/<boat>/sighting` and `flukewatch/v1/<boat>/picture` go from boat to shore, `flukewatch/v1/<boat>/ack`
-//! back. All at QoS 1, none retained.
+//! back, all at QoS 1. `flukewatch/v1/<boat>/presence` goes from boat to shore and to boats of the same
+//! name, at QoS 0. None is retained.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -9,6 +10,9 @@ use crate::sighting::{BoatId, MessageKind};
 pub const ALL_SIGHTINGS: &str = "flukewatch/v1/+/sighting";
 /// All pictures of all boats, for shore to subscribe to.
 pub const ALL_PICTURES: &str = "flukewatch/v1/+/picture";
+
+/// The presence of all boats, for shore to subscribe to.
+pub const ALL_PRESENCES: &str = "flukewatch/v1/+/presence";
 
 /// The topic on which `boat` publishes messages of kind `part`.
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
@@ -21,6 +25,17 @@ pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
 /// The topic on which `boat` receives acks.
 pub fn of_acks(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/ack")
+}
+
+/// The topic on which `boat` reports its presence.
+pub fn of_presence(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/presence")
+}
+
+/// The boat that reports its presence on a topic; `None` for any other topic.
+pub fn parse_presence(topic: &str) -> Option<BoatId> {
+    let boat = topic.strip_prefix("flukewatch/v1/")?;
+    boat.strip_suffix("/presence")?.parse().ok()
 }
 
 /// The boat and the message kind that a topic names; `None` for any other topic.
@@ -46,5 +61,8 @@ mod tests {
         }
         assert_eq!(parse(&of_acks(&boat)), None);
         assert_eq!(parse("flukewatch/v1/a/b/sighting"), None);
+        assert_eq!(parse(&of_presence(&boat)), None);
+        assert_eq!(parse_presence(&of_presence(&boat)), Some(boat));
+        assert_eq!(parse_presence("flukewatch/v1/a/b/presence"), None);
     }
 }

@@ -3,8 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack |
-//! | 2 | version of that kind's payload, little-endian; now 4 for a sighting, 1 for the others |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence |
+//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -17,6 +17,7 @@
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::presence::Presence;
 use crate::sighting::{Ack, Picture, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -93,16 +94,17 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
         // Version 1 ends before the probability, version 2 before position and time, version 3
-        // before the footage. An absent field is one byte, 0: with these appended, an old payload
-        // is a new one.
+        // before the footage, version 4 before the epoch. An absent field is one byte, 0: with these
+        // appended, an old payload is a new one.
         let absent: &[u8] = match version {
-            1 => &[0; 4],
-            2 => &[0; 3],
-            3 => &[0; 1],
+            1 => &[0; 5],
+            2 => &[0; 4],
+            3 => &[0; 2],
+            4 => &[0; 1],
             _ => return whole(payload),
         };
         whole(&[payload, absent].concat())
@@ -118,6 +120,12 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
+    const VERSION: u16 = 1;
+}
+
+impl Message for Presence {
+    const KIND: u8 = 4;
+    const NAME: &'static str = "presence";
     const VERSION: u16 = 1;
 }
 

@@ -4,6 +4,7 @@ use crate::health::{Counters, Health};
 use crate::heartbeat::Heartbeat;
 use crate::preview::Preview;
 use crate::systemd::Systemd;
+use flukewatch_common::broker_url::BrokerEnvironment;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -68,11 +69,13 @@ pub struct AppState {
     pub status: Arc<StatusBoard>,
     /// Notifies the service manager.
     pub systemd: Systemd,
+    /// User and password for the broker from the environment.
+    pub broker_environment: BrokerEnvironment,
 }
 
 impl AppState {
     /// The state of a process that has just started.
-    pub fn new(systemd: Systemd) -> Self {
+    pub fn new(systemd: Systemd, broker_environment: BrokerEnvironment) -> Self {
         Self {
             started: Instant::now(),
             counters: Arc::default(),
@@ -80,13 +83,14 @@ impl AppState {
             preview: Arc::default(),
             status: Arc::default(),
             systemd,
+            broker_environment,
         }
     }
 }
 
 impl Default for AppState {
-    /// Without a service manager.
+    /// Without a service manager and an environment.
     fn default() -> Self {
-        Self::new(Systemd::default())
+        Self::new(Systemd::default(), BrokerEnvironment::default())
     }
 }

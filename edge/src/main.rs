@@ -1,13 +1,14 @@
 //! The boat's program.
 
 use clap::{Args, Parser, Subcommand};
+use flukewatch_common::broker_url::BrokerEnvironment;
 use flukewatch_edge::app_state::AppState;
 use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture;
 use flukewatch_edge::check::{self, CheckResult};
 use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
 use flukewatch_edge::logging::{LogArgs, Logs};
-use flukewatch_edge::outbox::{Listed, Listing};
+use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
 use flukewatch_edge::session::RunOptions;
@@ -35,6 +36,10 @@ Examples:
   flukewatch-edge run --config edge.toml
   flukewatch-edge run --config edge.toml --until-delivered 60
   flukewatch-edge outbox --config edge.toml --json
+  flukewatch-edge outbox --config edge.toml --resend
+
+The broker's user and password may be in the environment: FLUKEWATCH_BROKER_USER and
+FLUKEWATCH_BROKER_PASSWORD.
 
 Logs go to stderr. Set their level with --log or RUST_LOG."
 )]
@@ -101,7 +106,8 @@ Exit codes:
     /// Check whether a configuration and its bundle will work.
     ///
     /// Validates the configuration, verifies every part of the bundle, runs its model once, opens
-    /// the cameras and the outbox, and reads from the GNSS receiver. A GStreamer pipeline is run up
+    /// the cameras, writes to the outbox's folder, verifies its database, and reads from the GNSS
+    /// receiver. Run it as the user that the boat runs as. A GStreamer pipeline is run up
     /// to its first frame, so stop the boat first. Faults are reported with their line or part.
     #[command(after_help = "\
 Exit codes:
@@ -137,18 +143,21 @@ Exit codes:
         #[arg(long)]
         json: bool,
     },
-    /// List pending messages and dead letters.
+    /// List pending messages, dead letters and what was set aside.
     ///
     /// Can be used while the boat works.
     #[command(after_help = "\
 Exit codes:
   0  success
-  1  the configuration or the outbox cannot be read
+  1  the configuration or the outbox cannot be read, or with --resend written
   2  invalid command line")]
     Outbox {
         #[command(flatten)]
         config: ConfigFile,
-        /// Print JSON: {accepted, pending, dead_letters}
+        /// Make dead letters pending again first, e.g. after the broker's size limit was raised
+        #[arg(long)]
+        resend: bool,
+        /// Print JSON: {accepted, pending, dead_letters, set_aside}
         #[arg(long)]
         json: bool,
     },
@@ -238,7 +247,9 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
         Command::Check { subject, json } => {
             let Subject { config, bundle } = subject;
             let mut results = vec![];
-            results.extend(config.iter().flat_map(|file| check::check_config(file)));
+            if let Some(file) = config {
+                results.extend(check::check_config(&file, &BrokerEnvironment::read()?));
+            }
             results.extend(bundle.iter().flat_map(|path| check::check_bundle(path)));
             if json {
                 println!("{}", serde_json::to_string_pretty(&results)?);
@@ -280,8 +291,16 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 ExitCode::FAILURE
             })
         }
-        Command::Outbox { config, json } => {
+        Command::Outbox {
+            config,
+            resend,
+            json,
+        } => {
             let config = Config::load(&config.file)?;
+            if resend {
+                let moved = outbox::resend(&config.outbox.path)?;
+                eprintln!("{moved} dead letters are pending again");
+            }
             let listing = Listing::read(&config.outbox.path)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&listing)?);
@@ -297,7 +316,7 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
 fn run(args: &RunArgs, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
     let config = args.load()?;
     let logs = Logs::start(log, &config.log)?;
-    let state = AppState::new(Systemd::from_environment());
+    let state = AppState::new(Systemd::from_environment(), BrokerEnvironment::read()?);
     let (stop, reload) = (CancellationToken::default(), Reload::default());
     on_signals(stop.clone(), reload.clone(), state.systemd)?;
     let finished = service::run(args, config, &stop, &reload, &logs, &state)?;
@@ -326,6 +345,7 @@ fn show(listing: &Listing) {
         accepted,
         pending,
         dead_letters,
+        set_aside,
     } = listing;
     println!(
         "{accepted} sightings accepted, {} messages pending, {} dead letters",
@@ -347,6 +367,9 @@ fn show(listing: &Listing) {
                 .unwrap_or_default();
             println!("{state:<7}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
         }
+    }
+    for SetAside { folder, reason } in set_aside {
+        println!("set aside  {}: {reason}", folder.display());
     }
 }
 

@@ -16,10 +16,13 @@ use flukewatch_inference::engine::choice::EngineChoice;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a reload request is checked for.
 const POLL: Duration = Duration::from_millis(100);
+/// The shortest time between two sessions that are replaced because the outbox is damaged: a failing
+/// disk damages each new one.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(600);
 
 /// Requests a reload; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -79,6 +82,7 @@ pub fn run(
     let mut models = Models::open(&config)?;
     let mut previous: Option<Config> = None;
     let mut page = Page::start(&config.page, state);
+    let reopened = Reopened::default();
     loop {
         let session = match Session::start(&config, models, stop, state) {
             Ok(session) => session,
@@ -104,7 +108,9 @@ pub fn run(
         let session_stop = session.stop();
         let finished = std::thread::scope(|scope| {
             scope.spawn(|| {
-                if let Some(loaded) = await_reload(args, reload, &session_stop, &over, state) {
+                if let Some(loaded) =
+                    await_reload(args, reload, &session_stop, &over, state, &reopened)
+                {
                     *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
                     session_stop.cancel();
                 }
@@ -131,6 +137,22 @@ pub fn run(
     }
 }
 
+/// When a session was last replaced because its outbox was damaged.
+#[derive(Default)]
+struct Reopened(Mutex<Option<Instant>>);
+
+impl Reopened {
+    /// Whether a session may be replaced now, which is then noted.
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= REOPEN_INTERVAL);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+}
+
 /// Waits for a reload request with a valid configuration; `None` once the session is `over` or
 /// cancelled.
 fn await_reload(
@@ -139,9 +161,12 @@ fn await_reload(
     session: &CancellationToken,
     over: &AtomicBool,
     state: &AppState,
+    reopened: &Reopened,
 ) -> Option<Loaded> {
     while !over.load(Ordering::SeqCst) && !session.is_cancelled() {
-        if !reload.take() {
+        if state.counters.take_outbox_replaced() && reopened.is_due() {
+            tracing::warn!("outbox damaged; starting a new session with a new outbox");
+        } else if !reload.take() {
             std::thread::sleep(POLL);
             continue;
         }

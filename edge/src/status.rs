@@ -115,6 +115,14 @@ fn outbox(health: &Health) -> StatusItem {
     if let Some(error) = &outbox.error {
         return item(Severity::Critical, subject, error);
     }
+    if let Some(last) = outbox.set_aside.last() {
+        let message = format!(
+            "set aside in {}: {}; not all of its sightings may have reached shore. Keep the folder, and move it away once they are saved",
+            last.folder.display(),
+            last.reason
+        );
+        return item(Severity::Warning, subject, message);
+    }
     if health.dead_letters > 0 {
         let message = format!(
             "{} dead letters; list them with `flukewatch-edge outbox`",
@@ -136,6 +144,13 @@ fn outbox(health: &Health) -> StatusItem {
 }
 
 fn broker(health: &Health) -> StatusItem {
+    if health.twin {
+        let message = format!(
+            "another computer sends as '{}', e.g. because a card was copied; rename one of the two (boat.name)",
+            health.boat
+        );
+        return item(Severity::Critical, "broker", message);
+    }
     match health.broker {
         Broker::Connected => item(Severity::Ok, "broker", "connected"),
         Broker::Disconnected => item(Severity::Warning, "broker", "disconnected; reconnecting"),
@@ -235,6 +250,7 @@ mod tests {
     use crate::capture::CameraHealth;
     use crate::health::{Counters, InputHealth};
     use crate::machine::{MachineHealth, Temperature};
+    use crate::outbox::SetAside;
 
     fn healthy() -> Health {
         let counters = Counters::default();
@@ -298,6 +314,17 @@ mod tests {
         assert_eq!(found(&health, "outbox").0, Severity::Critical);
         health.dropped_sightings = 1;
         assert!(found(&health, "outbox").1.contains("lost"));
+
+        let mut health = healthy();
+        health.outbox.set_aside = vec![SetAside {
+            folder: "/boat/outbox-set-aside-2026".into(),
+            reason: "its database is missing".into(),
+        }];
+        let (severity, message) = found(&health, "outbox");
+        assert_eq!(severity, Severity::Warning);
+        assert!(message.contains("outbox-set-aside-2026: its database is missing"));
+        health.twin = true;
+        assert_eq!(found(&health, "broker").0, Severity::Critical);
 
         let mut health = healthy();
         health.broker = Broker::Disconnected;

@@ -42,11 +42,12 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
         position: None,
         time: None,
         footage: None,
+        epoch: None,
         ..sighting.clone()
     };
     // Version 1 ends before the fields that are absent here.
     let mut old = wire::encode(&old).ok()?;
-    old.truncate(old.len() - 4);
+    old.truncate(old.len() - 5);
     old[5] = 1;
     repair::message(&mut old);
     let picture = Picture {

@@ -1,7 +1,15 @@
 //! Whether shore receives what boats send and can store it.
 
+use flukewatch_common::presence::InstanceWatch;
+use flukewatch_common::sighting::BoatId;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 use tokio::sync::watch;
+use uuid::Uuid;
+
+/// The most boats whose instances are watched: names come from outside.
+const MAX_WATCHED_BOATS: usize = 1000;
 
 #[derive(Debug, Default)]
 struct Issues {
@@ -14,6 +22,8 @@ struct Issues {
 pub struct Health {
     connected: watch::Sender<bool>,
     issues: Mutex<Issues>,
+    started: Instant,
+    instances: Mutex<BTreeMap<BoatId, InstanceWatch>>,
 }
 
 impl Default for Health {
@@ -21,6 +31,8 @@ impl Default for Health {
         Self {
             connected: watch::Sender::new(false),
             issues: Mutex::default(),
+            started: Instant::now(),
+            instances: Mutex::default(),
         }
     }
 }
@@ -54,9 +66,43 @@ impl Health {
         self.connected.send_replace(false);
     }
 
+    fn instances(&self) -> MutexGuard<'_, BTreeMap<BoatId, InstanceWatch>> {
+        self.instances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records that a computer reported itself as `boat`.
+    pub(crate) fn boat_present(&self, boat: &BoatId, instance: Uuid) {
+        let now = self.started.elapsed();
+        let mut instances = self.instances();
+        if !instances.contains_key(boat) && instances.len() >= MAX_WATCHED_BOATS {
+            return;
+        }
+        let watch = instances.entry(boat.clone()).or_default();
+        let had_twin = watch.has_twin(now);
+        watch.report(instance, now);
+        if watch.has_twin(now) && !had_twin {
+            tracing::error!(%boat, "two computers send under the name of one boat; rename one of them");
+        }
+    }
+
+    /// The boats under whose name two computers send.
+    pub fn twins(&self) -> Vec<BoatId> {
+        let now = self.started.elapsed();
+        let instances = self.instances();
+        let twins = instances.iter().filter(|(_, watch)| watch.has_twin(now));
+        twins.map(|(boat, _)| boat.clone()).collect()
+    }
+
     /// Whether ingest is subscribed.
     pub fn is_connected(&self) -> bool {
         *self.connected.borrow()
+    }
+
+    /// Whether the last batch could not be written.
+    pub(crate) fn store_fails(&self) -> bool {
+        self.issues().store.is_some()
     }
 
     /// What prevents ingest, if anything is known to.

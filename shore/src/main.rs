@@ -4,6 +4,7 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::{list, missing, serve};
+use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -24,6 +25,9 @@ Examples:
       the same, with the catalogue's photos beside each sighting
   flukewatch-shore serve --data station --broker mqtt://192.168.1.5:1883
       with an external broker, e.g. mosquitto
+  flukewatch-shore serve --data station --broker mqtt://192.168.1.5:1883 --broker-user shore \
+      --broker-password-file /etc/flukewatch/broker-password
+      the same, with a password; or set FLUKEWATCH_BROKER_USER and FLUKEWATCH_BROKER_PASSWORD
   flukewatch-shore missing --data station
       which sightings have not arrived
 
@@ -42,14 +46,16 @@ enum Command {
     /// Prints one line of JSON on stdout once it is ready:
     /// {"http":"127.0.0.1:8080","mqtt":"127.0.0.1:1883"}.
     Serve(serve::ServeArgs),
-    /// List the sequence numbers of each boat that have not arrived; exit code 4 if there are any
+    /// List the sequence numbers of each boat that have not arrived, or arrived with several sightings
+    ///
+    /// The exit code is 4 if numbers are missing.
     Missing(missing::MissingArgs),
     /// List the sightings, newest first
     List(list::ListArgs),
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| exit(&error));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -64,6 +70,17 @@ fn main() -> ExitCode {
     };
     result.unwrap_or_else(|error| {
         eprintln!("flukewatch-shore: {error}");
-        ExitCode::FAILURE
+        error.exit_code()
     })
+}
+
+/// Exits after an invalid command line, which may contain a broker's password.
+fn exit(error: &clap::Error) -> ! {
+    let text = error.to_string();
+    let safe = redact(&text);
+    if safe == text {
+        error.exit();
+    }
+    eprint!("{safe}");
+    std::process::exit(error.exit_code());
 }

@@ -18,13 +18,14 @@ use crate::broker::{Broker, BrokerError, Limits};
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
 use crate::http;
-use crate::ingest::{BrokerUrl, Ingester};
+use crate::ingest::Ingester;
 use crate::request::AppState;
 use crate::store::{SqliteStore, Store, StoreError};
+use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -235,11 +236,14 @@ fn open_photos(source: &CatalogueSource) -> Result<CataloguePhotos, StationError
 /// to an unspecified address.
 fn loopback_url(address: SocketAddr) -> BrokerUrl {
     let host = match address.ip() {
-        ip if !ip.is_unspecified() => ip.to_string(),
-        ip if ip.is_ipv4() => "127.0.0.1".to_owned(),
-        _ => "::1".to_owned(),
+        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
     };
     BrokerUrl {
+        tls: false,
+        credentials: None,
         host,
         port: address.port(),
     }

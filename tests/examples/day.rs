@@ -10,9 +10,10 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
 
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::clock::Timestamp;
 use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::config::EncounterSection;
-use flukewatch_edge::outbox::{Outbox, Queue};
+use flukewatch_edge::outbox::{NewEpoch, Outbox, Queue};
 use flukewatch_edge::source::{FrameSource, SourceError, SourceEvent, Unpaced, VideoFile};
 use flukewatch_edge::time::MonotonicTimestamp;
 use flukewatch_tests::at_sea::{self, BEGIN};
@@ -113,7 +114,11 @@ fn main() {
     std::fs::create_dir_all(&folder).unwrap();
     let boat = "simulated".parse().unwrap();
     // Opened a second time, as the uploader does, to acknowledge.
-    let queue = Outbox::open(&folder, &boat, 1 << 34)
+    let fresh = NewEpoch {
+        id: flukewatch_common::samples::epoch(),
+        now: Timestamp(0),
+    };
+    let queue = Outbox::open(&folder, &boat, 1 << 34, fresh)
         .unwrap()
         .queue()
         .unwrap();

@@ -12,7 +12,7 @@ use flukewatch_edge::gate::{Gate, GateSettings};
 use flukewatch_edge::health::Counters;
 use flukewatch_edge::identify::Identifier;
 use flukewatch_edge::models::open_detector;
-use flukewatch_edge::outbox::{Load, Outbox, Queue};
+use flukewatch_edge::outbox::{Load, NewEpoch, Outbox, Queue};
 use flukewatch_edge::pipeline::{Pipeline, PipelineCamera, PipelineParts};
 use flukewatch_edge::position::PositionHistory;
 use flukewatch_edge::recent_encounters::RecentEncounters;
@@ -54,7 +54,11 @@ pub fn watch(
         .unwrap()
         .expect("a detector in the bundle");
     let boat: BoatId = "simulated".parse().unwrap();
-    let outbox = Outbox::open(folder, &boat, 1 << 34).unwrap();
+    let fresh = NewEpoch {
+        id: flukewatch_common::samples::epoch(),
+        now: START,
+    };
+    let outbox = Outbox::open(folder, &boat, 1 << 34, fresh).unwrap();
     let queue = outbox.queue().unwrap();
     let clock = Arc::new(ManualClock::new(START));
     let steady = Arc::new(ManualMonotonicClock::new(BEGIN));

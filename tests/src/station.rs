@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A running station process and its addresses.
 #[derive(Debug)]
@@ -41,6 +42,21 @@ impl Station {
             "--mqtt",
             &mqtt.to_string(),
         ]);
+        Self::run(data, command)
+    }
+
+    /// Starts a station on an external broker at `url`, with more `options`, and waits until it is
+    /// ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_on(data: &Path, url: &str, options: &[&str]) -> Self {
+        let serve = ["serve", "--data", text(data), "--http", "127.0.0.1:0"];
+        let arguments = [&serve[..], &["--broker", url], options].concat();
+        Self::run(data, Program::Shore.command(&arguments))
+    }
+
+    fn run(data: &Path, command: Command) -> Self {
         let mut program = Running::start(command);
         let ready: Value = serde_json::from_str(&program.line()).unwrap();
         let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();

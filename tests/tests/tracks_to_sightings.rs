@@ -14,7 +14,7 @@ use flukewatch_edge::encounter::{Encounters, Grouping};
 use flukewatch_edge::frame::{Frame, FrameImage, FrameName};
 use flukewatch_edge::health::Counters;
 use flukewatch_edge::identify::Identifier;
-use flukewatch_edge::outbox::Outbox;
+use flukewatch_edge::outbox::{NewEpoch, Outbox};
 use flukewatch_edge::pipeline::{Pipeline, PipelineCamera, PipelineParts};
 use flukewatch_edge::position::PositionHistory;
 use flukewatch_edge::recent_encounters::RecentEncounters;
@@ -207,7 +207,11 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
     let bundle = bundle::of_photos(known, rule);
     let folder = tempfile::tempdir().unwrap();
     let boat: flukewatch_common::sighting::BoatId = "balaena".parse().unwrap();
-    let outbox = Outbox::open(folder.path(), &boat, 1 << 30).unwrap();
+    let fresh = NewEpoch {
+        id: flukewatch_common::samples::epoch(),
+        now: Timestamp(1_795_450_800_000),
+    };
+    let outbox = Outbox::open(folder.path(), &boat, 1 << 30, fresh).unwrap();
     let queue = outbox.queue().unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
     let steady = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(

@@ -92,12 +92,13 @@ fn a_known_sighting_has_known_bytes() {
         "010000403f",                         // detector 0.75
         "0f010203040506ff",                   // configuration
     );
+    let fifth = "0110e0e1e2e300004000800000000000000e"; // epoch
     let bytes = encode(&sighting()).unwrap();
     assert_eq!(
         hex(&bytes[HEADER..]),
-        [payload, second, third, fourth].concat()
+        [payload, second, third, fourth, fifth].concat()
     );
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701040081d1682b");
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701050064502bb2");
 
     let older = |head: &str, payload: &str| {
         let text = [head, payload].concat();
@@ -107,9 +108,15 @@ fn a_known_sighting_has_known_bytes() {
             .collect();
         decode::<Sighting>(&bytes).unwrap()
     };
+    let as_fourth = Sighting {
+        epoch: None,
+        ..sighting()
+    };
+    let with_footage = [payload, second, third, fourth].concat();
+    assert_eq!(older(FOURTH_VERSION_HEAD, &with_footage), as_fourth);
     let as_third = Sighting {
         footage: None,
-        ..sighting()
+        ..as_fourth
     };
     let with_position = [payload, second, third].concat();
     assert_eq!(older(THIRD_VERSION_HEAD, &with_position), as_third);
@@ -127,15 +134,16 @@ fn a_known_sighting_has_known_bytes() {
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
-/// The envelopes of the same sighting in versions 1, 2 and 3, as boats sent them.
+/// The envelopes of the same sighting in versions 1 to 4, as boats sent them.
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
+const FOURTH_VERSION_HEAD: &str = "464c4b5701040081d1682b";
 
 #[test]
 fn an_older_version_of_a_sighting_has_no_newer_fields() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
-    for version in [1, 2, 3] {
+    for version in [1, 2, 3, 4] {
         assert_eq!(
             decode::<Sighting>(&envelope(1, version, &new)),
             Err(WireError::Payload("sighting"))
@@ -148,6 +156,17 @@ fn the_other_kinds_have_known_bytes() {
     assert_eq!(
         hex(&encode(&ack()).unwrap()),
         "464c4b57030100bc7733960762616c61656e6102100190000000007000800000000000000100100190000000007000800000000000000101"
+    );
+    let presence = Presence {
+        boat: sighting().boat,
+        instance: sighting().id,
+        epoch: crate::samples::epoch(),
+    };
+    let bytes = encode(&presence).unwrap();
+    assert_eq!(decode::<Presence>(&bytes).unwrap(), presence);
+    assert_eq!(
+        hex(&bytes),
+        "464c4b570401009b9718bc0762616c61656e61100190000000007000800000000000000110e0e1e2e300004000800000000000000e"
     );
     assert_eq!(
         hex(&encode(&picture(3)).unwrap()),
@@ -165,12 +184,12 @@ fn a_newer_version_is_named() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 4
+            known: 5
         }
     );
     assert_eq!(
         error.to_string(),
-        "sighting version 513 is newer than this program, which reads up to 4: update the program"
+        "sighting version 513 is newer than this program, which reads up to 5: update the program"
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(

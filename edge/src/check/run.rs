@@ -5,20 +5,24 @@ use super::inputs;
 use super::outcome::CheckResult;
 use crate::config::Config;
 use crate::models::engine_log;
-use crate::outbox::Listing;
-use crate::uplink::BrokerUrl;
+use crate::outbox::{self, Listing, NewEpoch};
+use crate::session::random_id;
+use flukewatch_common::broker_url::BrokerEnvironment;
+use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_common::sighting::BoatId;
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::TensorRt;
+use std::error::Error;
 use std::path::Path;
 
 /// Checks a configuration and everything that it names, except for the broker: a boat leaves
 /// without one, too.
-pub fn check_config(file: &Path) -> Vec<CheckResult> {
+pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckResult> {
     let config = match Config::load(file) {
         Ok(config) => config,
         Err(e) => return vec![CheckResult::fail("config", e)],
     };
-    let broker = match config.uplink.broker.parse::<BrokerUrl>() {
+    let broker = match config.uplink.broker(environment) {
         // Without its password.
         Ok(broker) => broker.to_string(),
         Err(e) => return vec![CheckResult::fail("config", e)],
@@ -60,17 +64,28 @@ fn engine(config: &Config) -> CheckResult {
 
 fn outbox(config: &Config) -> CheckResult {
     let path = &config.outbox.path;
-    match Listing::read(path) {
+    match rehearse_outbox(config).and_then(|()| Ok(Listing::read(path)?)) {
         Ok(listing) => {
             let (pending, dead) = (listing.pending.len(), listing.dead_letters.len());
-            CheckResult::pass(
-                "outbox",
-                format!(
-                    "{}: {pending} messages pending, {dead} dead letters",
-                    path.display()
-                ),
-            )
+            let mut message = format!(
+                "{}: writable, {pending} messages pending, {dead} dead letters",
+                path.display()
+            );
+            for aside in &listing.set_aside {
+                message += &format!("; set aside in {}", aside.folder.display());
+            }
+            CheckResult::pass("outbox", message)
         }
         Err(e) => CheckResult::fail("outbox", e),
     }
+}
+
+/// Tries what `run` does with the outbox.
+fn rehearse_outbox(config: &Config) -> Result<(), Box<dyn Error>> {
+    let boat: BoatId = config.boat.name.parse()?;
+    let fresh = NewEpoch {
+        id: random_id()?,
+        now: SystemClock.now(),
+    };
+    Ok(outbox::rehearse(&config.outbox.path, &boat, fresh)?)
 }

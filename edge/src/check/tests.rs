@@ -1,5 +1,6 @@
 use super::*;
 use crate::sample;
+use flukewatch_common::broker_url::BrokerEnvironment;
 use std::path::Path;
 
 fn boat(folder: &Path) -> std::path::PathBuf {
@@ -13,6 +14,10 @@ fn boat(folder: &Path) -> std::path::PathBuf {
     file
 }
 
+fn check(file: &Path) -> Vec<CheckResult> {
+    check_config(file, &BrokerEnvironment::default())
+}
+
 fn parts(results: &[CheckResult]) -> Vec<(&str, bool)> {
     results.iter().map(|f| (f.part, f.ok)).collect()
 }
@@ -20,7 +25,7 @@ fn parts(results: &[CheckResult]) -> Vec<(&str, bool)> {
 #[test]
 fn a_boat_that_will_work_passes() {
     let folder = tempfile::tempdir().unwrap();
-    let results = check_config(&boat(folder.path()));
+    let results = check(&boat(folder.path()));
     let all = [
         "config", "bundle", "model", "detector", "engine", "camera", "position", "outbox",
     ]
@@ -51,7 +56,7 @@ fn an_engine_that_is_required_and_missing_fails() {
             .replace("backend = \"auto\"", &format!("backend = \"{engine}\""))
             .replace("/usr/local/lib/flukewatch", "no-shims");
         std::fs::write(&file, text).unwrap();
-        let results = check_config(&file);
+        let results = check(&file);
         let engine = results.into_iter().find(|f| f.part == "engine").unwrap();
         (engine.ok, engine.message)
     };
@@ -78,7 +83,7 @@ fn an_invalid_configuration_names_the_line() {
         .lines()
         .position(|l| l.starts_with("gap_seconds"))
         .unwrap();
-    let results = check_config(&file);
+    let results = check(&file);
     assert_eq!(parts(&results), [("config", false)]);
     assert!(
         results[0]
@@ -93,7 +98,7 @@ fn messages(folder: &Path, part: &str, change: impl Fn(&str) -> String) -> Vec<(
     let file = boat(folder);
     let text = change(&std::fs::read_to_string(&file).unwrap());
     std::fs::write(&file, text).unwrap();
-    let found = check_config(&file).into_iter();
+    let found = check(&file).into_iter();
     found
         .filter(|f| f.part == part || f.part == "config" && !f.ok)
         .map(|f| (f.ok, f.message))

@@ -1,6 +1,7 @@
 //! Finds the line and the key of a fault in a TOML file.
 
 use super::fault::Fault;
+use flukewatch_common::broker_url::redact;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -28,7 +29,8 @@ impl<'a> Document<'a> {
 
     /// A parser's error with its line and key.
     pub(super) fn fault(&self, error: &toml::de::Error) -> Fault {
-        let message = error.message().replace('\n', " ");
+        // It may repeat a value, e.g. a broker's URL in the place of a number.
+        let message = redact(&error.message().replace('\n', " "));
         let Some(span) = error.span() else {
             return Fault {
                 line: None,

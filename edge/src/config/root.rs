@@ -120,6 +120,7 @@ impl Config {
             &mut self.engine.plans,
             &mut self.outbox.path,
             &mut self.machine.sensors,
+            &mut self.uplink.password_file,
         ]
         .into_iter()
         .chain(self.cameras.iter_mut().map(|c| &mut c.path))

@@ -82,6 +82,8 @@ fn the_example_holds_every_key() {
     let known = fault(&missing);
     for key in [
         "broker",
+        "user",
+        "password_file",
         "window",
         "ack_timeout_seconds",
         "max_backoff_seconds",
@@ -134,6 +136,8 @@ fn the_example_holds_every_key() {
         "level",
         "format",
         "broker",
+        "user",
+        "password_file",
         "window",
         "ack_timeout_seconds",
         "max_backoff_seconds",
@@ -567,4 +571,27 @@ proptest::proptest! {
             proptest::prop_assert!(e.to_string().starts_with("edge.toml:"), "{}", e);
         }
     }
+}
+
+#[test]
+fn no_error_repeats_a_password() {
+    for broker in [
+        "\"mqtt://boat:S3cret\"",
+        "\"mqtt://boat:S3cret@\"",
+        "\"boat:S3cret@shore\"",
+        "\"mqtt://boat:S3cret@sh ore\"",
+        "mqtt://boat:S3cret@shore",
+        "\"mqtt://boat:S3cret@shore",
+        "[\"mqtt://boat:S3cret@shore\"]",
+    ] {
+        let said = fault(&GOOD.replace("\"mqtt://127.0.0.1:1883\"", broker));
+        assert!(said.contains("edge.toml:16"), "{said}");
+        assert!(!said.contains("S3cret"), "{said}");
+    }
+    let url = "\"mqtt://boat:S3cret@shore\"";
+    let said = fault(&format!("{GOOD}window = {url}\n"));
+    assert!(!said.contains("S3cret"), "{said}");
+    let valid = GOOD.replace("\"mqtt://127.0.0.1:1883\"", url);
+    let config = Config::parse(&valid, Path::new("boat/edge.toml")).unwrap();
+    assert!(!format!("{config:?}").contains("S3cret"), "{config:?}");
 }

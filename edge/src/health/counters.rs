@@ -18,6 +18,8 @@ pub struct Counters {
     in_flight: AtomicU64,
     reloads: AtomicU64,
     broker_connected: AtomicBool,
+    twin: AtomicBool,
+    outbox_replaced: AtomicBool,
 }
 
 /// A reading of [`Counters`].
@@ -100,6 +102,26 @@ impl Counters {
     /// Sets whether the broker is connected.
     pub fn set_connected(&self, connected: bool) {
         self.broker_connected.store(connected, Relaxed);
+    }
+
+    /// Sets whether another computer sends under this boat's name. Returns the previous value.
+    pub fn set_twin(&self, twin: bool) -> bool {
+        self.twin.swap(twin, Relaxed)
+    }
+
+    /// Whether another computer sends under this boat's name.
+    pub fn has_twin(&self) -> bool {
+        self.twin.load(Relaxed)
+    }
+
+    /// Notes that a damaged outbox was replaced: the session has to open the new one.
+    pub fn outbox_replaced(&self) {
+        self.outbox_replaced.store(true, Relaxed);
+    }
+
+    /// Whether a damaged outbox was replaced since the last call.
+    pub fn take_outbox_replaced(&self) -> bool {
+        self.outbox_replaced.swap(false, Relaxed)
     }
 
     /// Sightings that wait in memory for the outbox.

@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use crate::capture::CameraHealth;
 use crate::machine::MachineHealth;
-use crate::outbox::Counts;
+use crate::outbox::{Counts, SetAside};
 use crate::position::PositionHealth;
 use crate::time::TimeStatus;
 use flukewatch_common::clock::Timestamp;
@@ -37,6 +37,8 @@ pub struct OutboxHealth {
     pub archived_bytes: u64,
     /// Why commits fail; null where they work.
     pub error: Option<String>,
+    /// Earlier outboxes, or pictures of them, that were set aside and are still there.
+    pub set_aside: Vec<SetAside>,
 }
 
 /// The state of cameras, receiver and clocks.
@@ -119,6 +121,8 @@ pub struct Health {
     pub dead_letters: u64,
     /// The connection to the broker.
     pub broker: Broker,
+    /// Whether another computer sends under this boat's name.
+    pub twin: bool,
     /// Each camera, in the order of the configuration.
     pub cameras: Vec<CameraHealth>,
     /// State and last fix of the GNSS receiver.
@@ -164,6 +168,7 @@ impl Health {
             } else {
                 Broker::Disconnected
             },
+            twin: sources.counters.has_twin(),
             cameras: sources.inputs.cameras,
             position: sources.inputs.position,
             time: sources.inputs.time,

@@ -166,6 +166,11 @@ impl Metrics {
             "broker_connected",
             "Whether the broker is connected",
             h.broker == Broker::Connected,
+        )?;
+        self.flag(
+            "boat_name_twin",
+            "Whether another computer sends under this boat's name",
+            h.twin,
         )
     }
 

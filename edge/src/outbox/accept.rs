@@ -1,16 +1,16 @@
 //! Accepts sightings.
 
+use super::epoch::NewEpoch;
 use super::error::OutboxError;
 use super::key::{Key, part_number};
 use super::pictures::Pictures;
 use super::queue::Queue;
 use super::reserve::Reserve;
-use super::schema;
+use super::{recover, schema, set_aside};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,10 @@ pub struct Outbox {
     folder: PathBuf,
     boat: BoatId,
     max_bytes: u64,
+    /// Number of the current epoch.
+    epoch: i64,
+    /// The epoch that begins if the database turns out to be damaged.
+    fresh: NewEpoch,
     connection: Connection,
     pictures: Pictures,
     reserve: Reserve,
@@ -31,12 +35,18 @@ pub struct Outbox {
 
 impl Outbox {
     /// Opens the outbox of `boat` in `folder`, or creates it; it holds up to `max_bytes`. Removes
-    /// what a power cut left half-written.
+    /// what a power cut left half-written. Where the database is damaged, missing or new while there
+    /// are accepted pictures, what is there is set aside, and `fresh` begins.
     ///
     /// # Errors
     /// When the folder cannot be used, is in use, or holds the outbox of another boat or another
     /// version, or another database.
-    pub fn open(folder: &Path, boat: &BoatId, max_bytes: u64) -> Result<Self, OutboxError> {
+    pub fn open(
+        folder: &Path,
+        boat: &BoatId,
+        max_bytes: u64,
+        fresh: NewEpoch,
+    ) -> Result<Self, OutboxError> {
         let pictures = Pictures::of(folder);
         pictures.create_folder()?;
         let lock_path = folder.join("outbox.lock");
@@ -45,28 +55,21 @@ impl Outbox {
             TryLockError::WouldBlock => OutboxError::InUse(folder.to_owned()),
             TryLockError::Error(e) => OutboxError::disk(&lock_path)(e),
         })?;
-        let connection = schema::open(folder)?;
-        let outbox = Self {
+        let connection = recover::open(folder, &pictures, &fresh)?;
+        let mut outbox = Self {
             folder: folder.to_owned(),
             boat: boat.clone(),
             max_bytes,
+            epoch: 0,
+            fresh: fresh.following(fresh.now),
             connection,
             pictures,
             reserve: Reserve::of(folder),
             _lock: lock,
         };
         outbox.reject_other_boats()?;
-        let pending = "SELECT picture FROM pending WHERE picture IS NOT NULL
-                       UNION SELECT picture FROM dead_letter WHERE picture IS NOT NULL";
-        let archived = "SELECT picture FROM archive WHERE picture IS NOT NULL";
-        let (named, archived) = (outbox.named(pending)?, outbox.named(archived)?);
-        let removed = outbox.pictures.keep_only(&named, &archived)?;
-        if removed > 0 {
-            tracing::info!(
-                removed,
-                "removed pictures that were never accepted, or are acknowledged"
-            );
-        }
+        recover::tidy(folder, &outbox.pictures, &outbox.connection, &fresh)?;
+        outbox.epoch = outbox.current_epoch()?;
         // A full disk must not keep the boat from sending.
         if let Err(e) = outbox.reserve.keep() {
             tracing::warn!(error = %e, "cannot reserve disk space");
@@ -84,6 +87,34 @@ impl Outbox {
                 .map_err(OutboxError::disk(made))?;
         }
         Ok(outbox)
+    }
+
+    /// Checks that the disk has space to accept and delete sightings.
+    pub(super) fn check_reserve(&self) -> Result<(), OutboxError> {
+        self.reserve.keep()
+    }
+
+    /// Sets aside an outbox whose database turned out to be damaged, and begins a new one. Its
+    /// [`Queue`]s go on with the old one until they are opened again.
+    ///
+    /// # Errors
+    /// When it cannot be set aside, or no new one can be created.
+    pub fn replace_damaged(&mut self, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
+        self.fresh = self.fresh.following(now);
+        // Closes the database.
+        self.connection =
+            Connection::open_in_memory().map_err(OutboxError::database(&self.folder))?;
+        set_aside::everything(&self.folder, reason, now)?;
+        self.pictures.create_folder()?;
+        self.connection = schema::open_or_create(&self.folder, &self.fresh)?;
+        self.epoch = self.current_epoch()?;
+        Ok(())
+    }
+
+    fn current_epoch(&self) -> Result<i64, OutboxError> {
+        let current = schema::epoch(&self.connection);
+        let (number, _) = current.map_err(OutboxError::database(&self.folder))?;
+        Ok(number)
     }
 
     /// A second connection, for the thread that sends.
@@ -141,10 +172,12 @@ impl Outbox {
         self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
         let accepted = self.insert(sighting, &file, jpeg, picture_error, now);
-        // A failed commit may have happened all the same. An orphaned picture is removed when the
-        // outbox is next opened.
-        if accepted.is_err() && matches!(self.sequence_of(sighting), Ok(None)) {
-            self.pictures.remove(&file);
+        match &accepted {
+            Ok(_) => self.pictures.commit(&file),
+            // A failed commit may have happened all the same. An orphaned picture is removed when the
+            // outbox is next opened.
+            Err(_) if matches!(self.sequence_of(sighting), Ok(None)) => self.pictures.remove(&file),
+            Err(_) => {}
         }
         accepted
     }
@@ -166,20 +199,22 @@ impl Outbox {
             .map_err(&failed)?;
         let sequence: i64 = transaction
             .query_row(
-                "SELECT coalesce(max(sequence), 0) + 1 FROM sighting WHERE boat = ?",
-                [self.boat.as_str()],
+                "SELECT coalesce(max(sequence), 0) + 1 FROM sighting WHERE boat = ? AND epoch = ?",
+                params![self.boat.as_str(), self.epoch],
                 |r| r.get(0),
             )
             .map_err(&failed)?;
         let id = sighting.id.as_bytes().as_slice();
         transaction
             .execute(
-                "INSERT INTO sighting (boat, sequence, id, started_at, accepted_at) VALUES (?, ?, ?, ?, ?)",
-                params![self.boat.as_str(), sequence, id, sighting.started.0, now.0],
+                "INSERT INTO sighting (boat, epoch, sequence, id, started_at, accepted_at) VALUES (?, ?, ?, ?, ?, ?)",
+                params![self.boat.as_str(), self.epoch, sequence, id, sighting.started.0, now.0],
             )
             .map_err(&failed)?;
+        let (_, epoch) = schema::epoch(&transaction).map_err(&failed)?;
         let numbered = Sighting {
             sequence: sequence.unsigned_abs(),
+            epoch: Some(epoch),
             ..sighting.clone()
         };
         let key = |part| Key {
@@ -260,30 +295,12 @@ impl Outbox {
         })
     }
 
-    /// The picture files that `query` selects.
-    fn named(&self, query: &str) -> Result<HashSet<String>, OutboxError> {
-        let failed = OutboxError::database(&self.folder);
-        let mut statement = self.connection.prepare(query).map_err(&failed)?;
-        let names = statement.query_map([], |row| row.get(0)).map_err(&failed)?;
-        names.collect::<Result<_, _>>().map_err(&failed)
-    }
-
     fn reject_other_boats(&self) -> Result<(), OutboxError> {
-        let query = "SELECT s.boat FROM pending o JOIN sighting s ON s.id = o.sighting WHERE s.boat <> ? LIMIT 1";
-        let theirs: Option<String> = self
-            .connection
-            .query_row(query, [self.boat.as_str()], |r| r.get(0))
-            .optional()
-            .map_err(OutboxError::database(&self.folder))?;
-        theirs.map_or(Ok(()), |theirs| Err(self.other_boat(&theirs)))
+        reject_other_boats(&self.connection, &self.folder, &self.boat)
     }
 
     fn other_boat(&self, theirs: &str) -> OutboxError {
-        OutboxError::OtherBoat {
-            path: self.folder.clone(),
-            theirs: theirs.into(),
-            ours: self.boat.to_string(),
-        }
+        other_boat(&self.folder, &self.boat, theirs)
     }
 
     /// Limits the database to `pages`, like a full disk.
@@ -292,6 +309,28 @@ impl Outbox {
         self.connection
             .pragma_update(None, "max_page_count", pages)
             .unwrap();
+    }
+}
+
+/// Rejects an outbox with pending messages of another boat than `boat`.
+pub(super) fn reject_other_boats(
+    connection: &Connection,
+    folder: &Path,
+    boat: &BoatId,
+) -> Result<(), OutboxError> {
+    let query = "SELECT s.boat FROM pending o JOIN sighting s ON s.id = o.sighting WHERE s.boat <> ? LIMIT 1";
+    let theirs: Option<String> = connection
+        .query_row(query, [boat.as_str()], |r| r.get(0))
+        .optional()
+        .map_err(OutboxError::database(folder))?;
+    theirs.map_or(Ok(()), |theirs| Err(other_boat(folder, boat, &theirs)))
+}
+
+fn other_boat(folder: &Path, ours: &BoatId, theirs: &str) -> OutboxError {
+    OutboxError::OtherBoat {
+        path: folder.to_owned(),
+        theirs: theirs.into(),
+        ours: ours.to_string(),
     }
 }
 
@@ -369,13 +408,14 @@ fn dead_letter(
 ) -> rusqlite::Result<usize> {
     tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message stored as dead letter");
     transaction.execute(
-        "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO dead_letter (sighting, part, bytes, message, picture, sha256, reason, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             key.sighting.as_bytes().as_slice(),
             part_number(key.part),
             content.bytes(),
             content.message(),
             content.file(),
+            content.sha256(),
             reason,
             now.0
         ],

@@ -70,7 +70,7 @@ mod tests {
     };
 
     fn open(folder: &Path) -> (Outbox, Queue) {
-        let outbox = Outbox::open(folder, &sample::boat(), 1 << 30).unwrap();
+        let outbox = Outbox::open(folder, &sample::boat(), 1 << 30, sample::epoch()).unwrap();
         let queue = outbox.queue().unwrap().archives();
         (outbox, queue)
     }
@@ -142,10 +142,10 @@ mod tests {
         drop((outbox, queue));
         let at = |place: &str| folder.path().join(place).join(format!("{}.jpg", id(1)));
         std::fs::rename(at("archive"), at("pictures")).unwrap();
-        std::fs::write(folder.path().join("pictures/stray.jpg"), "-").unwrap();
+        std::fs::write(folder.path().join("pictures/stray.jpg.part"), "-").unwrap();
         let _open = open(folder.path());
         assert!(at("archive").exists() && !at("pictures").exists());
-        assert!(!folder.path().join("pictures/stray.jpg").exists());
+        assert!(!folder.path().join("pictures/stray.jpg.part").exists());
     }
 
     #[test]

@@ -23,6 +23,33 @@ pub enum OutboxError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// There is a file where a folder is needed.
+    #[error("{} is a file, and the outbox needs a folder there; move it away, or set outbox.path to another folder", .0.display())]
+    NotAFolder(PathBuf),
+    /// A link to a folder that does not exist.
+    #[error("{} is a link to {}, which does not exist; mount or create it, or set outbox.path to another folder", .path.display(), .target.display())]
+    DeadLink {
+        /// Path of the link.
+        path: PathBuf,
+        /// What it links to.
+        target: PathBuf,
+    },
+    /// The database is damaged. `flukewatch-edge run` sets it aside.
+    #[error("the database of the outbox {} is damaged: {reason}. `flukewatch-edge run` sets it aside and begins a new outbox; to save what is in it, copy the folder first", .path.display())]
+    Damaged {
+        /// Path of the outbox's folder.
+        path: PathBuf,
+        /// What SQLite found.
+        reason: String,
+    },
+    /// The database is missing, empty or new, and there are pictures that another one accepted.
+    #[error("the outbox {} has pictures, but {reason}. `flukewatch-edge run` sets them aside and begins a new outbox; if you have the database, put it back first", .path.display())]
+    Lost {
+        /// Path of the outbox's folder.
+        path: PathBuf,
+        /// What is wrong with the database.
+        reason: &'static str,
+    },
     /// The outbox's database cannot be read or written.
     #[error("database of the outbox {}: {source}", .path.display())]
     Database {
@@ -72,7 +99,12 @@ impl OutboxError {
                 path: path.to_owned(),
                 reason: "no space left for the database".into(),
             },
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::Foreign(path.to_owned()),
+            Some(rusqlite::ErrorCode::NotADatabase | rusqlite::ErrorCode::DatabaseCorrupt) => {
+                Self::Damaged {
+                    path: path.to_owned(),
+                    reason: source.to_string(),
+                }
+            }
             _ => Self::Database {
                 path: path.to_owned(),
                 source,

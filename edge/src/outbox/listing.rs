@@ -4,6 +4,7 @@ use super::error::OutboxError;
 use super::key;
 use super::queue::{self, Counts};
 use super::schema;
+use super::set_aside::{SetAside, set_aside};
 use flukewatch_common::sighting::MessageKind;
 use rusqlite::Connection;
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct Listing {
     pub pending: Vec<Listed>,
     /// Messages that can never be sent.
     pub dead_letters: Vec<Listed>,
+    /// Earlier outboxes, or pictures of them, that were set aside.
+    pub set_aside: Vec<SetAside>,
 }
 
 impl Listing {
@@ -43,10 +46,18 @@ impl Listing {
     /// # Errors
     /// When the database cannot be read.
     pub fn read(folder: &Path) -> Result<Self, OutboxError> {
+        let set_aside = set_aside(folder);
         let Some(connection) = schema::open_to_read(folder)? else {
-            return Ok(Self::default());
+            return Ok(Self {
+                set_aside,
+                ..Self::default()
+            });
         };
-        Self::from(&connection).map_err(OutboxError::database(folder))
+        let listing = Self::from(&connection).map_err(OutboxError::database(folder))?;
+        Ok(Self {
+            set_aside,
+            ..listing
+        })
     }
 
     fn from(connection: &Connection) -> rusqlite::Result<Self> {
@@ -60,6 +71,7 @@ impl Listing {
             accepted,
             pending: list(connection, pending)?,
             dead_letters: list(connection, dead_letters)?,
+            set_aside: vec![],
         })
     }
 }

@@ -10,28 +10,43 @@
 //! megabyte of disk is reserved for deleting: on a full disk [`Outbox`] rejects sightings while
 //! [`Queue`] can still free space.
 //!
+//! A database that is damaged, missing or new while there are accepted pictures is replaced: what is
+//! there is set aside, and a new epoch of sequence numbers begins.
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
 mod accept;
 mod archive;
 mod archive_row;
+mod epoch;
 mod error;
+mod folder;
 mod key;
 mod listing;
 mod pictures;
 mod queue;
 mod recent;
+mod recover;
+mod rehearsal;
+mod resend;
 mod reserve;
 mod schema;
+mod set_aside;
 
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
+pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
 pub use queue::{Backlog, Counts, Load, Pending, Queue};
 pub use recent::{Recent, recent, recent_picture};
+pub use rehearsal::rehearse;
+pub use resend::resend;
+pub use set_aside::{SetAside, set_aside};
 
+#[cfg(test)]
+mod replaced_tests;
 #[cfg(test)]
 mod tests;

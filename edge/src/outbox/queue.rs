@@ -5,14 +5,15 @@ use super::error::OutboxError;
 use super::key::{Key, part, part_number, uuid};
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::schema;
+use super::{recover, schema};
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{BoatId, Picture};
+use flukewatch_common::sighting::{BoatId, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use uuid::Uuid;
 
 /// A message that shore has not acknowledged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,7 @@ impl Counts {
 pub struct Queue {
     folder: PathBuf,
     boat: BoatId,
+    epoch: Uuid,
     pub(super) connection: Connection,
     pub(super) pictures: Pictures,
     reserve: Reserve,
@@ -79,10 +81,15 @@ pub struct Backlog {
 
 impl Queue {
     pub(super) fn open(folder: &Path, boat: BoatId) -> Result<Self, OutboxError> {
-        let connection = schema::open(folder)?;
+        let connection = schema::open(folder)?.ok_or_else(|| OutboxError::Lost {
+            path: folder.to_owned(),
+            reason: recover::NEW,
+        })?;
+        let (_, epoch) = schema::epoch(&connection).map_err(OutboxError::database(folder))?;
         Ok(Self {
             folder: folder.to_owned(),
             boat,
+            epoch,
             connection,
             pictures: Pictures::of(folder),
             reserve: Reserve::of(folder),
@@ -135,6 +142,11 @@ impl Queue {
     /// The boat that sends these messages.
     pub fn boat(&self) -> &BoatId {
         &self.boat
+    }
+
+    /// The current epoch of the outbox.
+    pub fn epoch(&self) -> Uuid {
+        self.epoch
     }
 
     /// Up to `max` messages to send next that are not `in_flight`: sightings before pictures, older
@@ -190,7 +202,12 @@ impl Queue {
                     WireError::TooLarge(message.len()).to_string(),
                 ));
             }
-            Some((Some(message), ..)) => return Ok(Load::Message(message)),
+            Some((Some(message), ..)) => {
+                return Ok(match wire::decode::<Sighting>(&message) {
+                    Ok(_) => Load::Message(message),
+                    Err(e) => Load::Unsendable(e.to_string()),
+                });
+            }
             Some((None, file, sha256)) => (file.unwrap_or_default(), sha256.unwrap_or_default()),
         };
         let Some(jpeg) = self.pictures.read(&file)? else {
@@ -304,8 +321,8 @@ impl Queue {
         let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
         transaction
             .execute(
-                "INSERT INTO dead_letter (sighting, part, bytes, message, picture, reason, moved_at)
-                 SELECT sighting, part, bytes, message, picture, ?, ? FROM pending WHERE sighting = ? AND part = ?",
+                "INSERT INTO dead_letter (sighting, part, bytes, message, picture, sha256, reason, moved_at)
+                 SELECT sighting, part, bytes, message, picture, sha256, ?, ? FROM pending WHERE sighting = ? AND part = ?",
                 params![reason, now.0, id, part],
             )
             .map_err(&failed)?;

@@ -64,12 +64,14 @@ pub fn recent(folder: &Path, max: usize) -> Result<Vec<Recent>, OutboxError> {
 /// When the disk fails.
 pub fn recent_picture(folder: &Path, sighting: Uuid) -> Result<Option<Vec<u8>>, OutboxError> {
     let name = format!("{sighting}.jpg");
-    for place in ["pictures", "archive"] {
-        let file = folder.join(place).join(&name);
-        match std::fs::read(&file) {
+    // A picture is renamed shortly after it was accepted.
+    let places = ["pictures", "archive"].map(|place| folder.join(place).join(&name));
+    let part = folder.join("pictures").join(format!("{name}.part"));
+    for file in [&places[0], &part, &places[0], &places[1]] {
+        match std::fs::read(file) {
             Ok(bytes) => return Ok(Some(bytes)),
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => return Err(OutboxError::disk(&file)(e)),
+            Err(e) => return Err(OutboxError::disk(file)(e)),
         }
     }
     Ok(None)

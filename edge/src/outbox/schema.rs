@@ -1,25 +1,39 @@
 //! The database's tables, and how a connection to it is set up.
 
+use super::epoch::NewEpoch;
 use super::error::OutboxError;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use super::key;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Raised with every change of the tables or of the messages in them. Other versions are rejected.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
-/// `sighting` has a row for every sighting ever accepted, and so numbers them without a gap.
+/// Versions outside this range were never written by any program: the file is damaged.
+const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
+
+/// `epoch` has a row for every epoch, the last of which is the current one. `sighting` has a row for
+/// every sighting ever accepted, and so numbers them without a gap in each epoch.
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
 /// name of a picture file.
 const TABLES: &str = "
+CREATE TABLE epoch (
+    number   INTEGER PRIMARY KEY,
+    id       BLOB NOT NULL,
+    begun_at INTEGER NOT NULL
+) STRICT;
 CREATE TABLE sighting (
     boat        TEXT NOT NULL,
+    epoch       INTEGER NOT NULL REFERENCES epoch (number),
     sequence    INTEGER NOT NULL,
     id          BLOB NOT NULL UNIQUE,
     started_at  INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
-    PRIMARY KEY (boat, sequence)
+    PRIMARY KEY (boat, epoch, sequence)
 ) STRICT;
 CREATE TABLE pending (
     number   INTEGER PRIMARY KEY,
@@ -40,6 +54,7 @@ CREATE TABLE dead_letter (
     bytes    INTEGER NOT NULL,
     message  BLOB,
     picture  TEXT,
+    sha256   BLOB,
     reason   TEXT NOT NULL,
     moved_at INTEGER NOT NULL,
     PRIMARY KEY (sighting, part)
@@ -56,38 +71,46 @@ pub(super) fn database(folder: &Path) -> PathBuf {
     folder.join("outbox.sqlite3")
 }
 
-/// A connection that commits durably; creates the tables in a new database.
-pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
+/// The names of all files of the database.
+pub(super) fn files() -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|end| PathBuf::from(format!("outbox.sqlite3{end}")))
+}
+
+/// What is wrong with the database before it is opened: it is missing or has no content. `None` where
+/// it has some.
+pub(super) fn absence(folder: &Path) -> Result<Option<&'static str>, OutboxError> {
+    let file = database(folder);
+    match std::fs::metadata(&file) {
+        Ok(found) if found.len() == 0 => Ok(Some("its database is empty")),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Some("its database is missing")),
+        Err(e) => Err(OutboxError::disk(&file)(e)),
+    }
+}
+
+/// Whether there is a log with transactions of a database that is gone. SQLite would delete it.
+pub(super) fn has_log(folder: &Path) -> bool {
+    let log = folder.join("outbox.sqlite3-wal");
+    std::fs::metadata(log).is_ok_and(|log| log.len() > 0)
+}
+
+/// A connection that commits durably, to an existing database; `None` where it has no tables yet.
+pub(super) fn open(folder: &Path) -> Result<Option<Connection>, OutboxError> {
+    let (connection, is_new) = connect(folder, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    Ok((!is_new).then_some(connection))
+}
+
+/// The same; creates the tables in a new database, whose first epoch is `fresh`.
+pub(super) fn open_or_create(folder: &Path, fresh: &NewEpoch) -> Result<Connection, OutboxError> {
     let failed = OutboxError::database(folder);
-    let mut connection = Connection::open(database(folder)).map_err(&failed)?;
-    connection
-        .busy_timeout(Duration::from_secs(10))
-        .map_err(&failed)?;
-    let is_new = check_version(&connection, folder)?.is_none();
-    connection
-        .pragma_update(None, "journal_mode", "WAL")
-        .map_err(&failed)?;
-    connection
-        .pragma_update(None, "synchronous", "FULL")
-        .map_err(&failed)?;
-    connection
-        .pragma_update(None, "foreign_keys", true)
-        .map_err(&failed)?;
-    // 400 kB, less than the reserve: deleting on a full disk must not fill it with its log.
-    connection
-        .pragma_update(None, "wal_autocheckpoint", 100)
-        .map_err(&failed)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
+    let (mut connection, is_new) = connect(folder, flags)?;
     if is_new {
         let transaction = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        // Another connection may have been first.
-        let version: i64 = transaction
-            .pragma_query_value(None, "user_version", |row| row.get(0))
-            .map_err(&failed)?;
-        if version == 0 {
-            transaction.execute_batch(TABLES).map_err(&failed)?;
-        }
+        transaction.execute_batch(TABLES).map_err(&failed)?;
+        begin_epoch(&transaction, fresh).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
             .map_err(&failed)?;
@@ -96,11 +119,89 @@ pub(super) fn open(folder: &Path) -> Result<Connection, OutboxError> {
     Ok(connection)
 }
 
+/// A connection, and whether the database is new.
+fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), OutboxError> {
+    let failed = OutboxError::database(folder);
+    let connection = Connection::open_with_flags(database(folder), flags).map_err(&failed)?;
+    connection
+        .busy_timeout(Duration::from_secs(10))
+        .map_err(&failed)?;
+    let is_new = check_version(&connection, folder)?.is_none();
+    for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
+        connection
+            .pragma_update(None, pragma, value)
+            .map_err(&failed)?;
+    }
+    connection
+        .pragma_update(None, "foreign_keys", true)
+        .map_err(&failed)?;
+    // 400 kB, less than the reserve: deleting on a full disk must not fill it with its log.
+    connection
+        .pragma_update(None, "wal_autocheckpoint", 100)
+        .map_err(&failed)?;
+    Ok((connection, is_new))
+}
+
+/// Begins an epoch: numbers start at 1 again.
+pub(super) fn begin_epoch(connection: &Connection, fresh: &NewEpoch) -> rusqlite::Result<usize> {
+    connection.execute(
+        "INSERT INTO epoch (id, begun_at) VALUES (?, ?)",
+        params![fresh.id.as_bytes().as_slice(), fresh.now.0],
+    )
+}
+
+/// Number and id of the current epoch.
+pub(super) fn epoch(connection: &Connection) -> rusqlite::Result<(i64, Uuid)> {
+    let query = "SELECT number, id FROM epoch ORDER BY number DESC LIMIT 1";
+    connection.query_row(query, [], |row| Ok((row.get(0)?, key::uuid(row, 1)?)))
+}
+
+/// Verifies the whole database, which reads it once.
+///
+/// # Errors
+/// [`OutboxError::Damaged`] when a page, an index or a table is.
+pub(super) fn verify(connection: &Connection, folder: &Path) -> Result<(), OutboxError> {
+    let failed = OutboxError::database(folder);
+    let damaged = |reason: String| OutboxError::Damaged {
+        path: folder.to_owned(),
+        reason,
+    };
+    let found: String = connection
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(&failed)?;
+    if found != "ok" {
+        return Err(damaged(found.replace('\n', " ")));
+    }
+    let tables = "SELECT 1 FROM epoch, sighting, pending, dead_letter, archive LIMIT 0";
+    match connection.prepare(tables).map(drop) {
+        // Not an error of the disk: a table is missing.
+        Err(e) if matches!(e.sqlite_error_code(), None | Some(ErrorCode::Unknown)) => {
+            Err(damaged(e.to_string()))
+        }
+        other => other.map_err(&failed),
+    }?;
+    match epoch(connection) {
+        Err(rusqlite::Error::QueryReturnedNoRows) => Err(damaged("it has no epoch".into())),
+        other => other.map(drop).map_err(&failed),
+    }
+}
+
+/// Whether no sighting was ever accepted.
+pub(super) fn is_unused(connection: &Connection, folder: &Path) -> Result<bool, OutboxError> {
+    connection
+        .query_row("SELECT NOT EXISTS (SELECT 1 FROM sighting)", [], |row| {
+            row.get(0)
+        })
+        .map_err(OutboxError::database(folder))
+}
+
 /// A read-only connection; `None` where there is no database yet.
 pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxError> {
     let file = database(folder);
-    if !file.exists() {
-        return Ok(None);
+    match file.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Ok(None),
+        Err(e) => return Err(OutboxError::disk(&file)(e)),
     }
     let failed = OutboxError::database(folder);
     let connection =
@@ -129,6 +230,10 @@ fn check_version(connection: &Connection, folder: &Path) -> Result<Option<()>, O
             }
         }
         VERSION => Ok(Some(())),
+        got if !PLAUSIBLE_VERSIONS.contains(&got) => Err(OutboxError::Damaged {
+            path: folder.to_owned(),
+            reason: format!("its format version is {got}"),
+        }),
         got => Err(OutboxError::Version {
             path: folder.to_owned(),
             got,

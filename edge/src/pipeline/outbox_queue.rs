@@ -1,10 +1,10 @@
 //! Moves sightings into the outbox, and holds them in memory while it rejects them.
 
 use crate::health::Counters;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxError};
 use crate::report::Report;
 use crate::time::{MonotonicClock, MonotonicTimestamp};
-use flukewatch_common::clock::Clock;
+use flukewatch_common::clock::{Clock, Timestamp};
 use flukewatch_common::decision::Verdict;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub(super) struct OutboxQueue {
     pending: VecDeque<Report>,
     /// When the outbox rejected a sighting, until it accepts one again.
     rejected_at: Option<MonotonicTimestamp>,
+    /// Whether a damaged outbox was replaced.
+    replaced: bool,
     clock: Arc<dyn Clock>,
     monotonic: Arc<dyn MonotonicClock>,
     counters: Arc<Counters>,
@@ -40,6 +42,7 @@ impl OutboxQueue {
             outbox,
             pending: VecDeque::new(),
             rejected_at: None,
+            replaced: false,
             clock,
             monotonic,
             counters,
@@ -83,6 +86,7 @@ impl OutboxQueue {
                     self.counters.accepted();
                     self.accepted.notify_one();
                 }
+                Err(OutboxError::Damaged { reason, .. }) if self.replace(&reason, now) => {}
                 Err(error) => {
                     if self.rejected_at.replace(self.monotonic.now()).is_none() {
                         tracing::error!(
@@ -99,6 +103,27 @@ impl OutboxQueue {
             self.drop_oldest();
         }
         self.counters.set_in_memory(self.pending.len());
+    }
+
+    /// Replaces a damaged outbox. Returns whether that succeeded.
+    fn replace(&mut self, reason: &str, now: Timestamp) -> bool {
+        // Once: a new outbox that is damaged as well means a failing disk.
+        if std::mem::replace(&mut self.replaced, true) {
+            return false;
+        }
+        let reason = format!("its database is damaged: {reason}");
+        match self.outbox.replace_damaged(&reason, now) {
+            Ok(()) => {
+                self.counters.outbox_replaced();
+                true
+            }
+            Err(error) => {
+                if self.rejected_at.is_none() {
+                    tracing::error!(%error, "cannot replace the damaged outbox");
+                }
+                false
+            }
+        }
     }
 
     /// Drops all pending sightings; returns how many there were.

@@ -120,7 +120,7 @@ fn health(counters: &Counters) -> Health {
 
 fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>) -> Boat {
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &sample::boat(), room).unwrap();
+    let outbox = Outbox::open(folder.path(), &sample::boat(), room, sample::epoch()).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
     let stop = CancellationToken::default();
     let monotonic = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(

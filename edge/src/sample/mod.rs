@@ -10,11 +10,20 @@ pub(crate) use bundle::{FLUKE, bundle, fluke, frame};
 
 pub(crate) use flukewatch_common::samples::boat;
 
+use crate::outbox::NewEpoch;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::samples;
 use flukewatch_common::sighting::Sighting;
 use uuid::Uuid;
+
+/// The epoch of a new outbox.
+pub(crate) fn epoch() -> NewEpoch {
+    NewEpoch {
+        id: samples::epoch(),
+        now: Timestamp(1_795_450_800_000),
+    }
+}
 
 /// A sighting with the number `number` in its id, and its picture's file of `bytes` bytes.
 pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
@@ -31,6 +40,7 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         position: None,
         time: None,
         footage: None,
+        epoch: None,
         ..samples::sighting()
     };
     let (sighting, picture) = samples::with_picture(sighting, jpeg, 40, 20);

@@ -4,7 +4,7 @@ use crate::models::ModelsError;
 use crate::outbox::OutboxError;
 use crate::pipeline::PipelineError;
 use crate::source::SourceError;
-use crate::uplink::BadBrokerUrl;
+use crate::uplink::BrokerError;
 use flukewatch_common::sighting::InvalidBoatId;
 
 /// Why a session cannot start, or failed.
@@ -25,9 +25,9 @@ pub enum SessionError {
     /// The boat's name is invalid; the configuration's check rejects it earlier.
     #[error(transparent)]
     Boat(#[from] InvalidBoatId),
-    /// The broker's address is invalid; the configuration's check rejects it earlier.
+    /// The broker's password cannot be read, or its URL is invalid.
     #[error(transparent)]
-    Broker(#[from] BadBrokerUrl),
+    Broker(#[from] BrokerError),
     /// The operating system cannot provide a thread or random numbers.
     #[error("the operating system cannot {what}: {why}")]
     System {

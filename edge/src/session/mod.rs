@@ -14,6 +14,7 @@ mod watchdog;
 
 pub use assembly::PICTURE_PADDING;
 pub use error::SessionError;
+pub(crate) use random::random_id;
 pub use session::{Finished, RunOptions, Session, run};
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::app_state::AppState;
 use crate::config::Config;
 use crate::health::{Health, HealthSources, OutboxHealth};
 use crate::machine::{MachineMonitor, Severity};
-use crate::outbox::{ArchiveLimits, OutboxError, Queue};
+use crate::outbox::{self, ArchiveLimits, OutboxError, Queue};
 use crate::status;
 use flukewatch_inference::engine::status::EngineStatus;
 use std::path::PathBuf;
@@ -142,6 +142,7 @@ impl Monitor {
                 archived_sightings: backlog.archived,
                 archived_bytes: backlog.archived_bytes,
                 error: self.outbox_error.clone(),
+                set_aside: outbox::set_aside(queue.folder()),
             },
         }))
     }
@@ -232,6 +233,11 @@ impl Monitor {
         let (probe, error) = match self.subject.queue.probe_write() {
             Ok(()) => (WriteProbe::Committed, None),
             Err(e @ OutboxError::Full { .. }) => (WriteProbe::DiskFull, Some(e.to_string())),
+            Err(e @ OutboxError::Damaged { .. }) => {
+                // Opened again, it is set aside.
+                self.state.counters.outbox_replaced();
+                (WriteProbe::Failed, Some(e.to_string()))
+            }
             Err(e) => (WriteProbe::Failed, Some(e.to_string())),
         };
         match (&self.outbox_error, &error) {

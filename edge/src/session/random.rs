@@ -1,8 +1,9 @@
 //! Random numbers of the operating system.
 
 use super::error::SessionError;
-use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
+use rand::{Rng, SeedableRng};
+use uuid::{Builder, Uuid};
 
 /// A generator seeded by the operating system.
 pub(super) fn random() -> Result<Box<StdRng>, SessionError> {
@@ -11,4 +12,11 @@ pub(super) fn random() -> Result<Box<StdRng>, SessionError> {
         why: e.to_string(),
     })?;
     Ok(Box::new(random))
+}
+
+/// A random id.
+pub(crate) fn random_id() -> Result<Uuid, SessionError> {
+    let mut bytes = [0; 16];
+    random()?.fill_bytes(&mut bytes);
+    Ok(Builder::from_random_bytes(bytes).into_uuid())
 }

@@ -4,17 +4,18 @@ use super::assembly::{PipelineInputs, pipeline};
 use super::error::SessionError;
 use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
-use super::random::random;
+use super::random::{random, random_id};
 use crate::app_state::AppState;
 use crate::backoff::Backoff;
 use crate::cancellation::CancellationToken;
 use crate::config::Config;
 use crate::health::{Counters, Health};
 use crate::models::Models;
-use crate::outbox::{Outbox, Queue};
+use crate::outbox::{NewEpoch, Outbox, Queue};
 use crate::pipeline::PipelineError;
 use crate::report::TimeAndPosition;
-use crate::uplink::{BrokerUrl, MqttUplink, Uploader, UploaderParts, UploaderSettings};
+use crate::uplink::{MqttUplink, Uploader, UploaderParts, UploaderSettings};
+use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::sighting::BoatId;
 use std::sync::Arc;
@@ -85,7 +86,12 @@ impl Session {
         let accepted = Arc::new(Notify::new());
 
         let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
-        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
+        let broker = config.uplink.broker(&state.broker_environment)?;
+        let fresh = NewEpoch {
+            id: random_id()?,
+            now: clock.now(),
+        };
+        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
         let inputs = Inputs::start(config, clock.clone())?;
         let pipeline_inputs = PipelineInputs {
@@ -112,7 +118,8 @@ impl Session {
         monitor.log_start(config);
 
         let runtime = runtime()?;
-        let uploader = uploader(config, to_send, clock, state.counters.clone(), accepted)?;
+        let counters = state.counters.clone();
+        let uploader = uploader(config, broker, to_send, clock, counters, accepted)?;
         let uploader = runtime.spawn(uploader.run());
         let pipeline = pipeline(config, models, pipeline_inputs, state)?;
         let pipeline_thread = std::thread::Builder::new()
@@ -191,19 +198,20 @@ fn runtime() -> Result<Runtime, SessionError> {
 
 fn uploader(
     config: &Config,
+    broker: BrokerUrl,
     queue: Queue,
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     accepted: Arc<Notify>,
 ) -> Result<Uploader<MqttUplink>, SessionError> {
-    let broker: BrokerUrl = config.uplink.broker.parse()?;
+    let instance = random_id()?;
     let queue = if config.archive.limits().is_some() {
         queue.archives()
     } else {
         queue
     };
     Ok(Uploader::new(UploaderParts {
-        uplink: MqttUplink::new(broker.clone(), queue.boat().clone()),
+        uplink: MqttUplink::new(broker.clone(), queue.boat().clone(), instance),
         broker: broker.to_string(),
         queue,
         settings: UploaderSettings {
@@ -214,5 +222,6 @@ fn uploader(
         clock,
         counters,
         accepted,
+        instance,
     }))
 }

@@ -12,12 +12,29 @@ pub enum UplinkEvent {
     BrokerAccepted(Key),
     /// A message on this boat's acknowledgement topic, not validated yet.
     Ack(Vec<u8>),
+    /// A message on this boat's presence topic, its own or another's, not validated yet.
+    Presence(Vec<u8>),
 }
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct LinkError(pub String);
+#[error("{message}")]
+pub struct LinkError {
+    /// The error in words.
+    pub message: String,
+    /// Whether the broker closed the connection, rather than the link failed.
+    pub closed_by_broker: bool,
+}
+
+impl LinkError {
+    /// An error of the link.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            closed_by_broker: false,
+        }
+    }
+}
 
 /// A connection to a broker that delivers messages to the broker at least once.
 pub trait Uplink: Send {
@@ -30,6 +47,12 @@ pub trait Uplink: Send {
     /// # Errors
     /// When there is no connection.
     fn send(&mut self, key: Key, topic: &str, message: Vec<u8>) -> Result<bool, LinkError>;
+
+    /// Queues a message about this boat's presence, which may get lost.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    fn announce(&mut self, message: Vec<u8>) -> Result<(), LinkError>;
 
     /// Waits for the next event. Cancel-safe: nothing is lost when the caller stops waiting.
     fn event(&mut self) -> impl Future<Output = Result<UplinkEvent, LinkError>> + Send;

@@ -4,12 +4,14 @@
 //! A broker's PUBACK is not an acknowledgement. Which messages are in flight is known in memory
 //! only: after an error or a restart, everything that is not acknowledged is sent again.
 
-mod broker_url;
+mod broker_login;
 mod link;
 mod mqtt;
+mod suspects;
+mod twins;
 mod uploader;
 
-pub use broker_url::{BadBrokerUrl, BrokerUrl};
+pub use broker_login::{BrokerError, broker};
 pub use link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 pub use mqtt::MqttUplink;
 pub use uploader::{Uploader, UploaderParts, UploaderSettings};

@@ -4,19 +4,22 @@
 //! queue when a session ends. The loop runs in a separate task: it must not be stopped in the
 //! middle of a packet.
 
-use super::broker_url::BrokerUrl;
 use super::link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 use crate::outbox::Key;
+use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::topic;
 use flukewatch_common::wire::MAX_MESSAGE;
 use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS, SubscribeReasonCode,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
+    Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use std::collections::{HashMap, VecDeque};
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 /// The largest MQTT packet: a message, its topic and header.
 const MAX_PACKET: usize = MAX_MESSAGE + 4 * 1024;
@@ -31,6 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(60);
 pub struct MqttUplink {
     broker: BrokerUrl,
     boat: BoatId,
+    client_id: String,
     connection: Option<Connection>,
 }
 
@@ -51,24 +55,30 @@ impl Drop for Connection {
 }
 
 impl MqttUplink {
-    /// A link that is not connected yet.
-    pub fn new(broker: BrokerUrl, boat: BoatId) -> Self {
+    /// A link that is not connected yet. `instance` makes its client id unique: two boats of one name
+    /// would otherwise take over each other's session again and again.
+    pub fn new(broker: BrokerUrl, boat: BoatId, instance: Uuid) -> Self {
+        let instance = instance.simple().to_string();
         Self {
             broker,
+            client_id: format!("flukewatch-edge-{boat}-{}", &instance[..8]),
             boat,
             connection: None,
         }
     }
 
     fn options(&self) -> MqttOptions {
-        let id = format!("flukewatch-edge-{}", self.boat);
-        let mut options = MqttOptions::new(id, self.broker.host.clone(), self.broker.port);
+        let mut options = MqttOptions::new(
+            self.client_id.clone(),
+            self.broker.host.clone(),
+            self.broker.port,
+        );
         options.set_clean_session(true);
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
         options.set_inflight(2 * MAX_WINDOW as u16);
-        if let Some((user, password)) = &self.broker.credentials {
-            options.set_credentials(user, password);
+        if let Some(login) = &self.broker.credentials {
+            options.set_credentials(&login.user, &login.password);
         }
         #[cfg(feature = "tls")]
         if self.broker.tls {
@@ -95,10 +105,12 @@ impl Uplink for MqttUplink {
             unacknowledged: HashMap::new(),
             event_loop: tokio::spawn(run(event_loop, sender)),
         };
-        let acks = topic::of_acks(&self.boat);
-        tokio::time::timeout(CONNECT_TIMEOUT, connection.subscribe(acks))
+        let topics = [topic::of_acks(&self.boat), topic::of_presence(&self.boat)];
+        tokio::time::timeout(CONNECT_TIMEOUT, connection.subscribe(topics))
             .await
-            .map_err(|_| LinkError(format!("timed out after {} s", CONNECT_TIMEOUT.as_secs())))??;
+            .map_err(|_| {
+                LinkError::new(format!("timed out after {} s", CONNECT_TIMEOUT.as_secs()))
+            })??;
         self.connection = Some(connection);
         Ok(())
     }
@@ -107,7 +119,7 @@ impl Uplink for MqttUplink {
         let connection = self.connection.as_mut().ok_or_else(not_connected)?;
         // The event loop would close the connection.
         if message.len() > MAX_MESSAGE {
-            return Err(LinkError(format!(
+            return Err(LinkError::new(format!(
                 "message of {} bytes exceeds the limit",
                 message.len()
             )));
@@ -122,12 +134,24 @@ impl Uplink for MqttUplink {
         Ok(room)
     }
 
+    fn announce(&mut self, message: Vec<u8>) -> Result<(), LinkError> {
+        let connection = self.connection.as_mut().ok_or_else(not_connected)?;
+        let topic = topic::of_presence(&self.boat);
+        // Where the queue is full, the next one will do.
+        let _ = connection
+            .client
+            .try_publish(topic, QoS::AtMostOnce, false, message);
+        Ok(())
+    }
+
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
         let acks = topic::of_acks(&self.boat);
+        let presence = topic::of_presence(&self.boat);
         let connection = self.connection.as_mut().ok_or_else(not_connected)?;
         loop {
             match connection.next().await? {
-                Event::Outgoing(Outgoing::Publish(id)) => {
+                // Id 0 is a message at QoS 0.
+                Event::Outgoing(Outgoing::Publish(id)) if id > 0 => {
                     if let Some(key) = connection.unwritten.pop_front() {
                         connection.unacknowledged.insert(id, key);
                     }
@@ -140,6 +164,9 @@ impl Uplink for MqttUplink {
                 Event::Incoming(Packet::Publish(message)) if message.topic == acks => {
                     return Ok(UplinkEvent::Ack(message.payload.to_vec()));
                 }
+                Event::Incoming(Packet::Publish(message)) if message.topic == presence => {
+                    return Ok(UplinkEvent::Presence(message.payload.to_vec()));
+                }
                 _ => {}
             }
         }
@@ -147,25 +174,32 @@ impl Uplink for MqttUplink {
 }
 
 impl Connection {
-    /// Waits for the connection, then for the subscription, so that no acknowledgement is missed.
-    async fn subscribe(&mut self, acks: String) -> Result<(), LinkError> {
+    /// Waits for the connection, then for the subscriptions to acks and presence, so that no
+    /// acknowledgement is missed.
+    async fn subscribe(&mut self, [acks, presence]: [String; 2]) -> Result<(), LinkError> {
         while !matches!(self.next().await?, Event::Incoming(Packet::ConnAck(_))) {}
+        let filters = [
+            SubscribeFilter::new(acks, QoS::AtLeastOnce),
+            SubscribeFilter::new(presence, QoS::AtMostOnce),
+        ];
         self.client
-            .try_subscribe(acks, QoS::AtLeastOnce)
-            .map_err(|e| LinkError(e.to_string()))?;
+            .try_subscribe_many(filters)
+            .map_err(|e| LinkError::new(e.to_string()))?;
         loop {
             if let Event::Incoming(Packet::SubAck(ack)) = self.next().await? {
-                let granted = ack
-                    .return_codes
-                    .iter()
-                    .all(|c| matches!(c, SubscribeReasonCode::Success(_)));
-                return if granted {
-                    Ok(())
-                } else {
-                    Err(LinkError(
-                        "subscription to the acknowledgement topic rejected".into(),
-                    ))
+                let granted = |code: Option<&SubscribeReasonCode>| {
+                    matches!(code, Some(SubscribeReasonCode::Success(_)))
                 };
+                if !granted(ack.return_codes.first()) {
+                    return Err(LinkError::new(
+                        "subscription to the acknowledgement topic rejected",
+                    ));
+                }
+                // Delivery works without it.
+                if !granted(ack.return_codes.get(1)) {
+                    tracing::debug!("subscription to the presence topic rejected");
+                }
+                return Ok(());
             }
         }
     }
@@ -179,18 +213,43 @@ impl Connection {
 }
 
 fn not_connected() -> LinkError {
-    LinkError("not connected".into())
+    LinkError::new("not connected")
 }
 
 async fn run(mut event_loop: EventLoop, events: mpsc::Sender<Result<Event, LinkError>>) {
     loop {
-        let event = event_loop
-            .poll()
-            .await
-            .map_err(|e| LinkError(e.to_string()));
+        let event = event_loop.poll().await.map_err(|e| link_error(&e));
         let over = event.is_err();
         if events.send(event).await.is_err() || over {
             return;
         }
     }
+}
+
+fn link_error(error: &ConnectionError) -> LinkError {
+    let message = match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "the broker rejected user and password; check uplink.user and the password".into(),
+        other => other.to_string(),
+    };
+    LinkError {
+        message,
+        closed_by_broker: match error {
+            ConnectionError::MqttState(StateError::ConnectionAborted) => true,
+            ConnectionError::Io(e) | ConnectionError::MqttState(StateError::Io(e)) => is_closed(e),
+            _ => false,
+        },
+    }
+}
+
+/// Whether the other end closed the connection.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionReset
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::BrokenPipe
+            | ErrorKind::UnexpectedEof
+    )
 }

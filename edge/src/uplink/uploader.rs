@@ -1,18 +1,21 @@
 //! Sends the outbox's messages to shore.
 
 use super::link::{LinkError, Uplink, UplinkEvent};
+use super::suspects::Suspects;
+use super::twins::TwinWatch;
 use crate::backoff::Backoff;
 use crate::health::Counters;
 use crate::outbox::{Key, Load, OutboxError, Pending, Queue};
 use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::Ack;
 use flukewatch_common::{topic, wire};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
 
 /// The maximum size of the messages in flight, unless one message alone is larger. On a slow link,
 /// pictures would otherwise delay the next sighting for minutes.
@@ -22,6 +25,8 @@ const MAX_BYTES_IN_FLIGHT: u64 = 1 << 20;
 const MAX_TIMEOUT_FACTOR: u32 = 16;
 /// The uploader reconnects when the broker has accepted nothing for this many times `ack_timeout`.
 const STALLED_TIMEOUTS: u32 = 10;
+/// A message that a connection ended on is sent once another one has passed, or after this time.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Window and timeout of an [`Uploader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +56,8 @@ pub struct UploaderParts<U> {
     pub counters: Arc<Counters>,
     /// Notified of new messages.
     pub accepted: Arc<Notify>,
+    /// Random: tells this process from others that send under the boat's name.
+    pub instance: Uuid,
 }
 
 /// Sends pending messages and deletes them once shore acknowledges them. Dropping it at any time
@@ -70,12 +77,30 @@ pub struct Uploader<U> {
     acked_since_timeout: bool,
     last_progress: Instant,
     outbox_failing: bool,
+    suspects: Suspects,
+    twins: TwinWatch,
+    connected_at: Instant,
+    /// Whether this connection has passed a message.
+    proved: bool,
+    /// When the latest message was accepted or sent that shore has acknowledged.
+    latest_acked: Option<Instant>,
 }
 
 struct InFlight {
     bytes: u64,
+    /// Nothing else is sent until the broker has accepted it.
+    alone: bool,
     /// When the broker accepted it; until then the connection itself is responsible for it.
     accepted: Option<Instant>,
+}
+
+/// The result of an attempt to send.
+enum Sent {
+    Yes,
+    /// It is not pending any more.
+    Gone,
+    /// The link's queue is full.
+    Full,
 }
 
 /// Why the uploader has to reconnect.
@@ -92,7 +117,13 @@ enum UploadError {
 impl<U: Uplink> Uploader<U> {
     /// An uploader that is not connected yet.
     pub fn new(parts: UploaderParts<U>) -> Self {
+        let (boat, epoch) = (parts.queue.boat().clone(), parts.queue.epoch());
         Self {
+            suspects: Suspects::default(),
+            twins: TwinWatch::new(boat, parts.instance, epoch),
+            connected_at: Instant::now(),
+            proved: false,
+            latest_acked: None,
             uplink: parts.uplink,
             broker: parts.broker,
             queue: Some(parts.queue),
@@ -115,9 +146,11 @@ impl<U: Uplink> Uploader<U> {
         let mut warned = false;
         loop {
             let error = match self.upload().await {
-                Err(error) => error.to_string(),
+                Err(error) => error,
                 Ok(never) => match never {},
             };
+            self.blame(&error).await;
+            let error = error.to_string();
             if self.counters.is_connected() {
                 warned = false;
             }
@@ -139,17 +172,49 @@ impl<U: Uplink> Uploader<U> {
         }
     }
 
+    /// Suspects the messages that the broker has not accepted when a connection ends.
+    async fn blame(&mut self, error: &UploadError) {
+        let UploadError::Link { source, .. } = error else {
+            return;
+        };
+        let unaccepted =
+            |(key, m): (&Key, &InFlight)| m.accepted.is_none().then_some((*key, m.bytes));
+        let unaccepted: Vec<(Key, u64)> = self.in_flight.iter().filter_map(unaccepted).collect();
+        self.in_flight.clear();
+        match unaccepted[..] {
+            [(key, bytes)] if source.closed_by_broker && self.proved => {
+                if let Some(reason) = self.suspects.refused(key, bytes)
+                    && let Err(error) = self.move_to_dead_letters(key, reason).await
+                {
+                    tracing::warn!(%error, "cannot move a message to the dead letters");
+                }
+            }
+            [(key, bytes)] => self.suspects.failed(key, bytes),
+            _ => self.suspects.suspect(unaccepted),
+        }
+    }
+
+    async fn move_to_dead_letters(&mut self, key: Key, reason: String) -> Result<(), UploadError> {
+        let now = self.clock.now();
+        self.with_queue(move |queue| queue.move_to_dead_letters(key, &reason, now))
+            .await
+    }
+
     /// One connection, from its start to its end.
     async fn upload(&mut self) -> Result<Infallible, UploadError> {
         self.in_flight.clear();
         self.timeout_factor = 1;
+        self.proved = false;
+        self.latest_acked = None;
         self.uplink
             .connect()
             .await
             .map_err(|e| self.disconnected(e))?;
         tracing::info!(broker = self.broker, "broker connected");
         self.counters.set_connected(true);
-        self.last_progress = Instant::now();
+        self.connected_at = Instant::now();
+        self.last_progress = self.connected_at;
+        self.twins.report_soon();
         let mut tick =
             tokio::time::interval((self.settings.ack_timeout / 4).min(Duration::from_secs(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -157,7 +222,14 @@ impl<U: Uplink> Uploader<U> {
         loop {
             tokio::select! {
                 event = self.uplink.event() => match event.map_err(|e| self.disconnected(e))? {
-                    UplinkEvent::BrokerAccepted(key) => self.broker_accepted(key),
+                    UplinkEvent::BrokerAccepted(key) => {
+                        self.broker_accepted(key);
+                        if !self.suspects.is_empty() {
+                            let sent = self.fill_window().await;
+                            self.tolerate_outbox(sent)?;
+                        }
+                    }
+                    UplinkEvent::Presence(message) => self.proved |= self.twins.received(&message),
                     UplinkEvent::Ack(bytes) => {
                         let stored = self.acknowledge(&bytes).await;
                         self.tolerate_outbox(stored)?;
@@ -170,7 +242,11 @@ impl<U: Uplink> Uploader<U> {
                     self.tolerate_outbox(sent)?;
                 }
                 _ = tick.tick() => {
-                    self.expire()?;
+                    self.announce()?;
+                    for (key, reason) in self.expire()? {
+                        let moved = self.move_to_dead_letters(key, reason).await;
+                        self.tolerate_outbox(moved)?;
+                    }
                     let sent = self.fill_window().await;
                     self.tolerate_outbox(sent)?;
                 }
@@ -192,13 +268,42 @@ impl<U: Uplink> Uploader<U> {
         Ok(())
     }
 
+    /// Reports the boat's presence when that is due, and whether another computer has its name.
+    ///
+    /// Shore answers with an empty acknowledgement, which tells a message that it does not get or take
+    /// from a shore that is not there.
+    fn announce(&mut self) -> Result<(), UploadError> {
+        let half = self.settings.ack_timeout * self.timeout_factor / 2;
+        let last_report = self.twins.last_report();
+        let mut accepted = self.in_flight.values().filter_map(|m| m.accepted);
+        if accepted.any(|at| at.elapsed() >= half && last_report <= Some(at)) {
+            self.twins.report_soon();
+        }
+        if let Some(message) = self.twins.due() {
+            let announced = self.uplink.announce(message);
+            announced.map_err(|e| self.disconnected(e))?;
+        }
+        let twin = self.twins.has_twin();
+        if self.counters.set_twin(twin) != twin {
+            if twin {
+                tracing::error!(
+                    "another computer sends under this boat's name; rename one of the two"
+                );
+            } else {
+                tracing::info!("no other computer sends under this boat's name any more");
+            }
+        }
+        Ok(())
+    }
+
     fn broker_accepted(&mut self, key: Key) {
         let now = Instant::now();
         self.last_progress = now;
+        self.proved = true;
         if let Some(message) = self.in_flight.get_mut(&key) {
             message.accepted = Some(now);
+            self.suspects.accepted(key, message.bytes);
         }
-        self.backoff.reset();
     }
 
     async fn acknowledge(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
@@ -231,28 +336,47 @@ impl<U: Uplink> Uploader<U> {
         if !ours {
             return Ok(());
         }
+        if keys.is_empty() {
+            self.latest_acked = self.latest_acked.max(self.twins.last_report());
+            return Ok(());
+        }
+        let now = Instant::now();
         for key in &keys {
-            self.in_flight.remove(key);
+            let message = self.in_flight.remove(key);
+            if let Some(message) = &message {
+                let accepted = message.accepted.unwrap_or(now);
+                self.latest_acked = self.latest_acked.max(Some(accepted));
+            }
+            self.suspects.acknowledged(*key, message.map(|m| m.bytes));
         }
         self.timeout_factor = 1;
         self.acked_since_timeout = true;
-        self.last_progress = Instant::now();
+        self.last_progress = now;
+        self.proved = true;
+        if deleted > 0 {
+            // Messages really pass; a connection alone does not say so.
+            self.backoff.reset();
+        }
         self.counters.acknowledged(deleted as u64);
         self.outbox_failing = false;
         Ok(())
     }
 
-    /// Removes messages that timed out from those in flight, so that they are sent again.
-    fn expire(&mut self) -> Result<(), UploadError> {
+    /// Removes messages that timed out from those in flight, so that they are sent again. Returns those
+    /// that can never be sent, with the reason.
+    fn expire(&mut self) -> Result<Vec<(Key, String)>, UploadError> {
         let now = Instant::now();
         let timeout = self.settings.ack_timeout * self.timeout_factor;
-        let before = self.in_flight.len();
-        self.in_flight
-            .retain(|_, m| m.accepted.is_none_or(|t| now - t < timeout));
-        let expired = before - self.in_flight.len();
-        if expired > 0 {
-            tracing::debug!(messages = expired, "acknowledgements timed out; retrying");
-            self.counters.retried(expired as u64);
+        let timed_out = |m: &InFlight| m.accepted.is_some_and(|t| now - t >= timeout);
+        let expired: Vec<(Key, InFlight)> =
+            self.in_flight.extract_if(|_, m| timed_out(m)).collect();
+        let mut unsendable = vec![];
+        if !expired.is_empty() {
+            tracing::debug!(
+                messages = expired.len(),
+                "acknowledgements timed out; retrying"
+            );
+            self.counters.retried(expired.len() as u64);
             self.timeout_factor = if self.acked_since_timeout {
                 1
             } else {
@@ -261,51 +385,115 @@ impl<U: Uplink> Uploader<U> {
             self.acked_since_timeout = false;
             self.last_progress = now;
         }
+        for (key, message) in expired {
+            if self.latest_acked > message.accepted
+                && let Some(reason) = self.suspects.unanswered(key, message.bytes)
+            {
+                unsendable.push((key, reason));
+            }
+        }
         let waiting = self.in_flight.values().any(|m| m.accepted.is_none());
         let stalled = self.settings.ack_timeout * STALLED_TIMEOUTS;
         if waiting && now - self.last_progress >= stalled {
             let why = format!("it accepted nothing for {} s", stalled.as_secs());
-            return Err(self.disconnected(LinkError(why)));
+            return Err(self.disconnected(LinkError::new(why)));
+        }
+        Ok(unsendable)
+    }
+
+    /// Sends as many messages as the window allows: suspected ones singly, then the others, then those
+    /// that shore did not acknowledge, then those that a connection ended on.
+    async fn fill_window(&mut self) -> Result<(), UploadError> {
+        if self
+            .in_flight
+            .values()
+            .any(|m| m.alone && m.accepted.is_none())
+        {
+            return Ok(());
+        }
+        while self.suspects.any_unexamined() {
+            let next = self.suspects.next_unexamined();
+            let next = next.filter(|_| self.all_accepted());
+            let Some((key, bytes)) = next else {
+                return Ok(());
+            };
+            if let Sent::Full = self.send(key, bytes, true).await? {
+                return Ok(());
+            }
+        }
+        let room = self.settings.window.saturating_sub(self.in_flight.len());
+        if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
+            return Ok(());
+        }
+        let excluded = self.suspects.with(self.in_flight.keys().copied());
+        let pending = self
+            .with_queue(move |queue| queue.next(&excluded, room))
+            .await?;
+        for Pending { key, bytes } in pending {
+            if !self.has_room(bytes) {
+                break;
+            }
+            if let Sent::Full = self.send(key, bytes, false).await? {
+                return Ok(());
+            }
+        }
+        let none_unanswered = !self
+            .in_flight
+            .keys()
+            .any(|k| self.suspects.is_unanswered(k));
+        if none_unanswered
+            && let Some((key, bytes)) = self.suspects.next_unanswered()
+            && self.has_room(bytes)
+        {
+            self.send(key, bytes, false).await?;
+        }
+        let proved = self.proved || self.connected_at.elapsed() >= PROOF_TIMEOUT;
+        if proved
+            && self.all_accepted()
+            && let Some((key, bytes)) = self.suspects.next_held()
+        {
+            self.send(key, bytes, true).await?;
         }
         Ok(())
     }
 
-    /// Sends as many messages as the window allows.
-    async fn fill_window(&mut self) -> Result<(), UploadError> {
-        let mut bytes: u64 = self.in_flight.values().map(|m| m.bytes).sum();
-        let room = self.settings.window.saturating_sub(self.in_flight.len());
-        if room == 0 || bytes >= MAX_BYTES_IN_FLIGHT {
-            return Ok(());
+    fn all_accepted(&self) -> bool {
+        self.in_flight.values().all(|m| m.accepted.is_some())
+    }
+
+    fn bytes_in_flight(&self) -> u64 {
+        self.in_flight.values().map(|m| m.bytes).sum()
+    }
+
+    /// Whether a message of this size may be sent, too.
+    fn has_room(&self, bytes: u64) -> bool {
+        let in_flight = self.bytes_in_flight();
+        let fits = in_flight == 0 || in_flight + bytes <= MAX_BYTES_IN_FLIGHT;
+        fits && self.in_flight.len() < self.settings.window
+    }
+
+    async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
+        let Some((topic, message)) = self.load(key).await? else {
+            self.suspects.forget(&key);
+            return Ok(Sent::Gone);
+        };
+        if self.all_accepted() {
+            self.last_progress = Instant::now();
         }
-        let in_flight: HashSet<Key> = self.in_flight.keys().copied().collect();
-        let pending = self
-            .with_queue(move |queue| queue.next(&in_flight, room))
-            .await?;
-        for Pending { key, bytes: size } in pending {
-            if bytes > 0 && bytes + size > MAX_BYTES_IN_FLIGHT {
-                break;
-            }
-            let Some((topic, message)) = self.load(key).await? else {
-                continue;
-            };
-            if self.in_flight.values().all(|m| m.accepted.is_some()) {
-                self.last_progress = Instant::now();
-            }
-            let sent = self.uplink.send(key, &topic, message);
-            if !sent.map_err(|e| self.disconnected(e))? {
-                break;
-            }
-            self.counters.sent(1);
-            self.in_flight.insert(
-                key,
-                InFlight {
-                    bytes: size,
-                    accepted: None,
-                },
-            );
-            bytes += size;
+        let sent = self.uplink.send(key, &topic, message);
+        if !sent.map_err(|e| self.disconnected(e))? {
+            return Ok(Sent::Full);
         }
-        Ok(())
+        self.counters.sent(1);
+        self.in_flight.insert(
+            key,
+            InFlight {
+                bytes,
+                alone,
+                accepted: None,
+            },
+        );
+        Ok(Sent::Yes)
     }
 
     /// Topic and content of a message; `None` where it is acknowledged already, or has become a

@@ -7,12 +7,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-/// A range of missing sequence numbers, both ends inclusive.
+/// A range of sequence numbers, both ends inclusive.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct GapJson {
-    /// The first missing number.
+    /// The first number.
     pub first: u64,
-    /// The last missing number.
+    /// The last number.
     pub last: u64,
 }
 
@@ -33,8 +33,14 @@ pub struct BoatJson {
     pub missing: u64,
     /// The same as ranges, at most 100.
     pub gaps: Vec<GapJson>,
+    /// Outboxes that the boat has numbered its sightings in.
+    pub outboxes: u64,
     /// Sightings whose sequence number another sighting has too.
     pub duplicate_sequences: u64,
+    /// Those among them whose number was used twice in one outbox.
+    pub duplicates_in_outbox: u64,
+    /// The numbers that several sightings have, as ranges, at most 100.
+    pub repeated: Vec<GapJson>,
     /// Sightings whose picture has not been received.
     pub pictures_missing: u64,
     /// Pictures whose sighting has not been received.
@@ -52,7 +58,10 @@ impl From<&BoatStatus> for BoatJson {
             last_sequence: b.last_sequence,
             missing: b.missing,
             gaps: b.gaps.iter().map(gap).collect(),
+            outboxes: b.outboxes,
             duplicate_sequences: b.duplicate_sequences,
+            duplicates_in_outbox: b.duplicates_in_outbox,
+            repeated: b.repeated.iter().map(gap).collect(),
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
         }

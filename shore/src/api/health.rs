@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use flukewatch_common::sighting::BoatId;
 use serde::Serialize;
 
 #[derive(Serialize)]
@@ -18,6 +19,8 @@ struct HealthJson {
     broker: String,
     /// The known cause of a degraded status.
     issue: Option<String>,
+    /// Boats under whose name two computers send, e.g. because a card was copied.
+    twins: Vec<String>,
     /// Number of stored sightings.
     sightings: u64,
     /// Number of known boats.
@@ -46,6 +49,7 @@ pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response>
         status,
         broker: state.broker,
         issue,
+        twins: state.health.twins().iter().map(BoatId::to_string).collect(),
         sightings,
         boats: boats.len() as u64,
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),

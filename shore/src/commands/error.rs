@@ -1,18 +1,38 @@
 //! Errors of the subcommands.
 
+use flukewatch_common::broker_url::{BadBrokerUrl, LoginError};
 use flukewatch_shore::station::StationError;
 use flukewatch_shore::store::StoreError;
 use std::io;
+use std::process::ExitCode;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     #[error(transparent)]
     Station(#[from] StationError),
+    #[error("--broker: {0}")]
+    Broker(#[from] BadBrokerUrl),
+    #[error(
+        "--broker: TLS (mqtts) is not supported yet; use mqtt:// in a trusted network or through a tunnel"
+    )]
+    Encrypted,
+    #[error(transparent)]
+    Login(#[from] LoginError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("I/O error: {0}")]
     Io(#[from] io::Error),
     #[error("cannot write JSON: {0}")]
     Json(#[from] serde_json::Error),
+}
+
+impl CommandError {
+    /// 2 for wrong usage, else 1.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Broker(_) | Self::Encrypted => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }

@@ -46,13 +46,35 @@ fn line(boat: &BoatStatus) -> String {
     let missing = if boat.gaps.is_empty() {
         "none".to_owned()
     } else {
-        let ranges: Vec<String> = boat.gaps.iter().map(range).collect();
-        format!("{} ({})", boat.missing, ranges.join(", "))
+        format!("{} ({})", boat.missing, ranges(&boat.gaps))
     };
-    format!(
+    let mut text = format!(
         "{}: {} sightings, last sequence {}, missing {missing}, last seen {}",
         boat.boat, boat.sightings, boat.last_sequence, boat.last_seen
-    )
+    );
+    if !boat.repeated.is_empty() {
+        let (count, numbers) = (boat.duplicate_sequences, ranges(&boat.repeated));
+        text +=
+            &format!("\n  repeated {count} ({numbers}): several sightings have the same number");
+    }
+    if boat.outboxes > 1 {
+        let outboxes = boat.outboxes;
+        text += &format!(
+            "\n  {outboxes} outboxes: the boat replaced a lost or damaged one, and numbers start at 1 in each"
+        );
+    }
+    if boat.duplicates_in_outbox > 0 {
+        let count = boat.duplicates_in_outbox;
+        text += &format!(
+            "\n  {count} repeated in one outbox: two computers had this boat's name, or an outbox was copied; rename one"
+        );
+    }
+    text
+}
+
+fn ranges(gaps: &[Gap]) -> String {
+    let ranges: Vec<String> = gaps.iter().map(range).collect();
+    ranges.join(", ")
 }
 
 fn range(gap: &Gap) -> String {

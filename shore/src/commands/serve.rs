@@ -2,7 +2,7 @@
 
 use super::error::CommandError;
 use clap::Args;
-use flukewatch_shore::ingest::BrokerUrl;
+use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, LoginSources};
 use flukewatch_shore::station::{BrokerConfig, CatalogueSource, Station, StationConfig};
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -33,9 +33,18 @@ pub(crate) struct ServeArgs {
     /// Use an external broker at mqtt://HOST:PORT instead of the embedded one
     ///
     /// It must accept messages of 256 KiB; let it reject larger ones (mosquitto: message_size_limit
-    /// 300000).
+    /// 300000). A user and a password in the URL (mqtt://USER:PASSWORD@HOST:PORT) are visible in the
+    /// list of processes.
+    // Parsed later: an error of the command line repeats the value, and with it a password.
     #[arg(long, value_name = "URL")]
-    broker: Option<BrokerUrl>,
+    broker: Option<String>,
+    /// User for the external broker [default: FLUKEWATCH_BROKER_USER, or that of the URL]
+    #[arg(long, value_name = "USER", requires = "broker")]
+    broker_user: Option<String>,
+    /// File whose first line is the user's password [default: FLUKEWATCH_BROKER_PASSWORD, or that of
+    /// the URL]
+    #[arg(long, value_name = "FILE", requires = "broker")]
+    broker_password_file: Option<PathBuf>,
     /// Bundle whose catalogue names the candidates' photos: a folder or a .flukebundle file
     #[arg(long, value_name = "BUNDLE", requires = "photos")]
     bundle: Option<PathBuf>,
@@ -45,20 +54,34 @@ pub(crate) struct ServeArgs {
 }
 
 impl ServeArgs {
-    fn station_config(self) -> StationConfig {
+    fn station_config(self) -> Result<StationConfig, CommandError> {
         warn_if_public("HTTP", "--http", self.http);
-        let broker = match self.broker {
-            Some(url) => BrokerConfig::External(url),
+        let broker = match &self.broker {
+            Some(url) => BrokerConfig::External(self.external_broker(url)?),
             None => {
                 warn_if_public("MQTT", "--mqtt", self.mqtt);
                 BrokerConfig::Embedded(self.mqtt)
             }
         };
         let catalogue = self.bundle.zip(self.photos);
-        StationConfig {
+        Ok(StationConfig {
             catalogue: catalogue.map(|(bundle, photos)| CatalogueSource { bundle, photos }),
             ..StationConfig::new(self.data, self.http, broker)
+        })
+    }
+
+    fn external_broker(&self, url: &str) -> Result<BrokerUrl, CommandError> {
+        let url: BrokerUrl = url.parse()?;
+        if url.tls {
+            return Err(CommandError::Encrypted);
         }
+        let environment = BrokerEnvironment::read()?;
+        let sources = LoginSources {
+            user: self.broker_user.as_deref(),
+            password_file: self.broker_password_file.as_deref(),
+            environment: &environment,
+        };
+        Ok(url.with_login(sources, ["--broker-user", "--broker-password-file"])?)
     }
 }
 
@@ -68,7 +91,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let station = Station::start(args.station_config()).await?;
+        let station = Station::start(args.station_config()?).await?;
         let http = station.http_address().to_string();
         let mqtt = match station.mqtt_address() {
             Some(address) => address.to_string(),

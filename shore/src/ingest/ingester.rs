@@ -1,17 +1,18 @@
 //! The loop that moves messages from the broker into the store.
 
-use super::broker_url::BrokerUrl;
 use super::mqtt;
 use super::validate::{reject_too_large, validate};
 use crate::broker::OversizedPacket;
 use crate::health::Health;
 use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
+use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
+use flukewatch_common::presence::Presence;
 use flukewatch_common::sighting::{Ack, BoatId, MessageKind};
 use flukewatch_common::{topic, wire};
 use rumqttc::{
-    AsyncClient, ClientError, ConnectionError, Event, Packet, Publish, QoS, SubscribeFilter,
-    SubscribeReasonCode,
+    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS,
+    SubscribeFilter, SubscribeReasonCode,
 };
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -36,7 +37,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 /// Why a session with the broker ended.
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
-    #[error("connection to broker {0} failed: {1}")]
+    #[error("connection to broker {0} failed: {1}{hint}", hint = login_hint(.1))]
     Connection(BrokerUrl, Box<ConnectionError>),
     #[error("broker {0} rejected the subscription to {sightings} and {pictures}", sightings = topic::ALL_SIGHTINGS, pictures = topic::ALL_PICTURES)]
     SubscriptionRejected(BrokerUrl),
@@ -52,6 +53,15 @@ enum SessionError {
     Task(#[from] JoinError),
     #[error("store task ended")]
     StoreTaskEnded,
+}
+
+fn login_hint(error: &ConnectionError) -> &'static str {
+    match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => "; check --broker-user and --broker-password-file",
+        _ => "",
+    }
 }
 
 /// Stores what boats publish.
@@ -132,10 +142,15 @@ impl Ingester {
     async fn session(self: Arc<Self>, backoff: &mut Duration) -> Result<Infallible, SessionError> {
         let connection_error = |e| SessionError::Connection(self.broker.clone(), Box::new(e));
         let (client, mut events) = mqtt::connect(&self.broker, 2 * MAX_BATCH);
-        let filters = [topic::ALL_SIGHTINGS, topic::ALL_PICTURES];
-        let filters = filters.map(|f| SubscribeFilter::new(f.to_owned(), QoS::AtLeastOnce));
+        let filters = [
+            (topic::ALL_SIGHTINGS, QoS::AtLeastOnce),
+            (topic::ALL_PICTURES, QoS::AtLeastOnce),
+            (topic::ALL_PRESENCES, QoS::AtMostOnce),
+        ];
+        let filters = filters.map(|(f, qos)| SubscribeFilter::new(f.to_owned(), qos));
         client.subscribe_many(filters).await.map_err(Box::new)?;
 
+        let acks = client.clone();
         let (received, pending) = mpsc::unbounded_channel();
         let stored_bytes = Arc::new(AtomicUsize::new(0));
         let storing = Arc::clone(&self).store_and_ack(client, pending, Arc::clone(&stored_bytes));
@@ -153,12 +168,35 @@ impl Ingester {
             };
             match event {
                 Event::Incoming(Packet::SubAck(ack)) => {
-                    if ack.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    let (required, presence) = ack
+                        .return_codes
+                        .split_at_checked(2)
+                        .unwrap_or((&ack.return_codes, &[]));
+                    if required.contains(&SubscribeReasonCode::Failure) {
                         return Err(SessionError::SubscriptionRejected(self.broker.clone()));
+                    }
+                    if presence.contains(&SubscribeReasonCode::Failure) {
+                        tracing::warn!(
+                            topic = topic::ALL_PRESENCES,
+                            "subscription rejected: two computers of one boat are not recognised"
+                        );
                     }
                     tracing::info!(broker = %self.broker, "subscribed");
                     self.health.broker_connected();
                     *backoff = INITIAL_BACKOFF;
+                }
+                Event::Incoming(Packet::Publish(publish))
+                    if topic::parse_presence(&publish.topic).is_some() =>
+                {
+                    if let Some(answer) = self.answer_presence(&publish) {
+                        let topic = topic::of_acks(&answer.boat);
+                        let answer = wire::encode(&answer)?;
+                        // Where the queue is full, the boat asks again.
+                        let _ = acks.try_publish(topic, QoS::AtMostOnce, false, answer);
+                    }
+                    if publish.qos == QoS::AtLeastOnce {
+                        acks.try_ack(&publish).map_err(Box::new)?;
+                    }
                 }
                 Event::Incoming(Packet::Publish(publish)) => {
                     received_bytes = received_bytes.wrapping_add(publish.payload.len());
@@ -173,6 +211,28 @@ impl Ingester {
                 _ => {}
             }
         }
+    }
+
+    /// Notes which computer sends as which boat. Returns an empty acknowledgement, which says that
+    /// messages are received and stored; `None` where they are not.
+    fn answer_presence(&self, publish: &Publish) -> Option<Ack> {
+        let of_topic = topic::parse_presence(&publish.topic);
+        let boat = match wire::decode::<Presence>(&publish.payload) {
+            Ok(presence) if Some(&presence.boat) == of_topic.as_ref() => {
+                self.health.boat_present(&presence.boat, presence.instance);
+                presence.boat
+            }
+            Ok(presence) => {
+                tracing::warn!(topic = publish.topic, boat = %presence.boat, "ignoring presence of another boat");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(topic = publish.topic, %error, "ignoring malformed presence");
+                return None;
+            }
+        };
+        let stored = vec![];
+        (!self.health.store_fails()).then_some(Ack { boat, stored })
     }
 
     /// The storing half of a session. Apart from the receiving half, so that a slow disk does not

@@ -5,12 +5,10 @@
 //! failure in between costs a repeated delivery and nothing else. A lost connection is followed by
 //! an entirely new session: `rumqttc` would otherwise drop queued requests silently.
 
-mod broker_url;
 mod ingester;
 mod mqtt;
 mod validate;
 
-pub use broker_url::{BrokerUrl, InvalidBrokerUrl};
 pub use ingester::Ingester;
 pub use validate::{
     MAX_NAME_BYTES, MAX_PICTURE_PIXELS, MAX_PICTURE_SIDE, reject_too_large, validate,

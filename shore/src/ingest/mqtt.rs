@@ -1,6 +1,6 @@
 //! Shore's MQTT client.
 
-use super::broker_url::BrokerUrl;
+use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::wire;
 use rumqttc::mqttbytes::Error as CodecError;
 use rumqttc::{AsyncClient, ConnectionError, EventLoop, MqttOptions, StateError};
@@ -24,6 +24,9 @@ pub(super) fn connect(broker: &BrokerUrl, queue: usize) -> (AsyncClient, EventLo
         .set_manual_acks(true)
         .set_inflight(MAX_IN_FLIGHT)
         .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
+    if let Some(login) = &broker.credentials {
+        options.set_credentials(&login.user, &login.password);
+    }
     let (client, mut events) = AsyncClient::new(options, queue);
     let mut network = events.network_options();
     network.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);

@@ -7,6 +7,7 @@ use crate::store::{BoatStatus, Gap, MAX_GAPS};
 use askama::Template;
 use axum::extract::State;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::sighting::BoatId;
 
 struct Boat {
     name: String,
@@ -17,13 +18,17 @@ struct Boat {
     missing: u64,
     gaps: Vec<String>,
     gaps_truncated: bool,
-    duplicate_sequences: u64,
+    outboxes: u64,
+    repeated: Vec<String>,
+    repeated_truncated: bool,
+    duplicates_in_outbox: u64,
+    has_twin: bool,
     pictures_missing: u64,
     pictures_without_sighting: u64,
 }
 
 impl Boat {
-    fn new(b: &BoatStatus, now: Timestamp) -> Self {
+    fn new(b: &BoatStatus, twins: &[BoatId], now: Timestamp) -> Self {
         Self {
             name: b.boat.to_string(),
             last_seen: format::time(b.last_seen),
@@ -33,7 +38,11 @@ impl Boat {
             missing: b.missing,
             gaps: b.gaps.iter().map(range).collect(),
             gaps_truncated: b.gaps.len() == MAX_GAPS,
-            duplicate_sequences: b.duplicate_sequences,
+            outboxes: b.outboxes,
+            repeated: b.repeated.iter().map(range).collect(),
+            repeated_truncated: b.repeated.len() == MAX_GAPS,
+            duplicates_in_outbox: b.duplicates_in_outbox,
+            has_twin: twins.contains(&b.boat),
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
         }
@@ -58,8 +67,9 @@ struct BoatsPage {
 pub(super) async fn page(State(state): State<AppState>) -> PageResult {
     let now = state.clock.now();
     let boats = state.with_store(|s| s.boats()).await?;
+    let twins = state.health.twins();
     render(&BoatsPage {
-        boats: boats.iter().map(|b| Boat::new(b, now)).collect(),
+        boats: boats.iter().map(|b| Boat::new(b, &twins, now)).collect(),
         broker: state.broker,
     })
 }

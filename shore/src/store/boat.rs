@@ -3,13 +3,13 @@
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::BoatId;
 
-/// A gap in a boat's sequence numbers: sightings that it made and shore has not received. Both ends
-/// are inclusive.
+/// A range of a boat's sequence numbers, e.g. of sightings that it made and shore has not received.
+/// Both ends are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
-    /// The first missing number.
+    /// The first number.
     pub first: u64,
-    /// The last missing number.
+    /// The last number.
     pub last: u64,
 }
 
@@ -29,13 +29,20 @@ pub struct BoatStatus {
     pub sightings: u64,
     /// The highest sequence number; 0 before the first sighting.
     pub last_sequence: u64,
-    /// Sequence numbers below the highest that have not been received.
+    /// Sequence numbers below the highest of their outbox that have not been received.
     pub missing: u64,
     /// The same as ranges, lowest first, at most [`MAX_GAPS`].
     pub gaps: Vec<Gap>,
-    /// Sightings whose sequence number another sighting has too: the boat's outbox was probably
-    /// reset.
+    /// Outboxes that the boat has numbered its sightings in. A new one begins where the old one was
+    /// lost or damaged.
+    pub outboxes: u64,
+    /// Sightings whose sequence number another sighting has too.
     pub duplicate_sequences: u64,
+    /// Those among them whose number was used twice in one outbox: two computers send under the
+    /// boat's name, or an outbox was copied.
+    pub duplicates_in_outbox: u64,
+    /// The numbers that several sightings have, as ranges, lowest first, at most [`MAX_GAPS`].
+    pub repeated: Vec<Gap>,
     /// Sightings whose picture has not been received, or not as announced.
     pub pictures_missing: u64,
     /// Pictures whose sighting has not been received.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 5;
+const VERSION: i64 = 6;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,6 +55,7 @@ CREATE TABLE sightings (
     earlier_crops INTEGER,
     detector_confidence REAL,
     config_id TEXT,
+    epoch TEXT,
     received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);

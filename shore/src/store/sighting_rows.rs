@@ -18,13 +18,13 @@ const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started
      x0, y0, x1, y1, bundle, engine, \
      latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
      time_source, time_uncertainty_ms, \
-     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, received) \
+     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, received) \
      VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :probability, \
      :embedding_scale, :embedding, :picture_sha256, :picture_bytes, :picture_width, :picture_height, \
      :x0, :y0, :x1, :y1, :bundle, :engine, \
      :latitude, :longitude, :fix_quality, :fix_age_ms, :satellites, :hdop, :speed_knots, :course, :heading, \
      :time_source, :time_uncertainty_ms, \
-     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :received)";
+     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :received)";
 
 const SELECT: &str = "SELECT s.*, p.sighting IS NOT NULL AS picture_received, \
      p.sha256 = s.picture_sha256 AND p.boat = s.boat AS picture_matches, p.readable AS picture_readable \
@@ -86,6 +86,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":earlier_crops": footage.map(|f| f.earlier_crops),
         ":detector_confidence": footage.and_then(|f| f.detector).map(f64::from),
         ":config_id": footage.map(|f| f.config.to_string()),
+        ":epoch": s.epoch.map(|e| e.to_string()),
         ":received": now.0,
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -158,12 +159,19 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         position: position(row)?,
         time: time_basis(row)?,
         footage: footage_columns::read(row)?,
+        epoch: epoch(row)?,
     };
     Ok(StoredSighting {
         sighting,
         received: Timestamp(row.get("received")?),
         picture: picture_state(row)?,
     })
+}
+
+fn epoch(row: &Row<'_>) -> Result<Option<Uuid>, StoreError> {
+    let epoch: Option<String> = row.get("epoch")?;
+    let parse = |text: String| text.parse().map_err(|_| StoreError::invalid("epoch", text));
+    epoch.map(parse).transpose()
 }
 
 fn verdict(row: &Row<'_>) -> Result<Verdict, StoreError> {

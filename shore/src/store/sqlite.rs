@@ -81,8 +81,8 @@ fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
 fn gaps(db: &Connection, boat: &str) -> Result<(u64, Vec<Gap>), StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT previous + 1 AS first, sequence - 1 AS last FROM \
-         (SELECT sequence, lag(sequence, 1, 0) OVER (ORDER BY sequence) AS previous \
-          FROM (SELECT DISTINCT sequence FROM sightings WHERE boat = ?1)) \
+         (SELECT sequence, lag(sequence, 1, 0) OVER (PARTITION BY epoch ORDER BY sequence) AS previous \
+          FROM (SELECT DISTINCT epoch, sequence FROM sightings WHERE boat = ?1)) \
          WHERE sequence > previous + 1 ORDER BY sequence",
     )?;
     let mut rows = statement.query([boat])?;
@@ -98,6 +98,29 @@ fn gaps(db: &Connection, boat: &str) -> Result<(u64, Vec<Gap>), StoreError> {
         }
     }
     Ok((missing, gaps))
+}
+
+/// The numbers that several sightings of a boat have.
+fn repeated(db: &Connection, boat: &str) -> Result<Vec<Gap>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT sequence FROM sightings WHERE boat = ?1 \
+         GROUP BY sequence HAVING count(*) > 1 ORDER BY sequence",
+    )?;
+    let mut rows = statement.query([boat])?;
+    let mut ranges: Vec<Gap> = vec![];
+    while let Some(row) = rows.next()? {
+        let number = row.get::<_, i64>("sequence")?.cast_unsigned();
+        let full = ranges.len() == MAX_GAPS;
+        match ranges.last_mut() {
+            Some(range) if range.last + 1 == number => range.last = number,
+            _ if full => break,
+            _ => ranges.push(Gap {
+                first: number,
+                last: number,
+            }),
+        }
+    }
+    Ok(ranges)
 }
 
 fn is_stored_picture(result: &IngestResult) -> bool {
@@ -179,6 +202,9 @@ impl Store for SqliteStore {
             "SELECT b.boat, b.first_seen, b.last_seen, count(s.id) AS sightings, \
                     coalesce(max(s.sequence), 0) AS last_sequence, \
                     count(s.id) - count(DISTINCT s.sequence) AS duplicate_sequences, \
+                    count(s.id) - count(DISTINCT coalesce(s.epoch, '') || '/' || s.sequence) \
+                        AS duplicates_in_outbox, \
+                    count(DISTINCT CASE WHEN s.id IS NOT NULL THEN coalesce(s.epoch, '') END) AS outboxes, \
                     count(s.id) - count(CASE WHEN p.sha256 = s.picture_sha256 AND p.boat = s.boat THEN 1 END) \
                         AS pictures_missing, \
                     (SELECT count(*) FROM pictures w WHERE w.boat = b.boat \
@@ -203,7 +229,10 @@ impl Store for SqliteStore {
                 last_sequence: count("last_sequence")?,
                 missing,
                 gaps,
+                outboxes: count("outboxes")?,
                 duplicate_sequences: count("duplicate_sequences")?,
+                duplicates_in_outbox: count("duplicates_in_outbox")?,
+                repeated: repeated(&db, &name)?,
                 pictures_missing: count("pictures_missing")?,
                 pictures_without_sighting: count("pictures_without_sighting")?,
             });

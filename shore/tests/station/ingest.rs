@@ -2,14 +2,17 @@
 
 use crate::fixtures::{Boat, TIMEOUT, sample, start_station, wait_until};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::presence::Presence;
 use flukewatch_common::sighting::{MessageKind, Picture};
-use flukewatch_common::wire;
+use flukewatch_common::{topic, wire};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::{
     Gap, IngestResult, PictureState, Query, SqliteStore, Store, StoredSighting,
 };
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 fn all(store: &dyn Store) -> Vec<StoredSighting> {
     store
@@ -224,6 +227,82 @@ async fn sequence_gaps_are_reported_until_filled() {
         (status().gaps, status().missing, status().last_sequence),
         (vec![], 0, 9)
     );
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_counted_in_each_outbox_and_repeated_ones_listed() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    let sighting = |sequence, id: u128, epoch: u128| {
+        let mut sighting = sample::sighting("balaena", sequence).0;
+        sighting.id = Uuid::from_u128(id);
+        sighting.epoch = Some(Uuid::from_u128(epoch));
+        sighting
+    };
+    for (sequence, id, epoch) in [(1, 11, 1), (2, 12, 1), (3, 13, 1), (1, 21, 2), (3, 23, 2)] {
+        boat.send_sighting(&sighting(sequence, id, epoch)).await;
+    }
+    boat.expect_acks(5).await;
+    let status = || station.store().boats().unwrap().remove(0);
+    let gap = |first, last| Gap { first, last };
+    let found = status();
+    assert_eq!((found.outboxes, found.missing), (2, 1));
+    assert_eq!(found.gaps, [gap(2, 2)], "of the second outbox");
+    assert_eq!(
+        (found.duplicate_sequences, found.duplicates_in_outbox),
+        (2, 0)
+    );
+    assert_eq!(found.repeated, [gap(1, 1), gap(3, 3)]);
+
+    // A twin, with the same epoch.
+    boat.send_sighting(&sighting(2, 99, 1)).await;
+    boat.expect_acks(1).await;
+    let found = status();
+    assert_eq!(
+        (found.duplicate_sequences, found.duplicates_in_outbox),
+        (3, 1)
+    );
+    assert_eq!(found.repeated, [gap(1, 3)]);
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_computers_of_one_boat_are_named() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    boat.send_sighting(&sample::sighting("balaena", 1).0).await;
+    boat.expect_acks(1).await;
+    let topic = topic::of_presence(&boat.name);
+    let presence = |instance: u128| {
+        let presence = Presence {
+            boat: boat.name.clone(),
+            instance: Uuid::from_u128(instance),
+            epoch: Uuid::nil(),
+        };
+        wire::encode(&presence).unwrap()
+    };
+    boat.send(&topic, b"no presence".to_vec()).await;
+    boat.send("flukewatch/v1/megaptera/presence", presence(7))
+        .await;
+    for instance in [1, 2] {
+        boat.send(&topic, presence(instance)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(station.health().twins(), [], "it may be a restart");
+    boat.send(&topic, presence(1)).await;
+    let health = station.health().clone();
+    wait_until("the twin is recognised", || {
+        health.twins() == [boat.name.clone()]
+    })
+    .await;
+    let http = station.http_address();
+    let document = crate::browse::get(http, "/api/v1/health").await.json();
+    assert_eq!(document["twins"], serde_json::json!(["balaena"]));
+    let page = crate::browse::get(http, "/boats").await;
+    assert!(page.text().contains("Two computers"), "{}", page.text());
     station.shutdown().await;
 }
 

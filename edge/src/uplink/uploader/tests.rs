@@ -24,6 +24,12 @@ struct Shore {
     acks: fn(usize) -> bool,
     /// The connection fails after this many messages.
     breaks_after: Option<usize>,
+    /// The broker closes the connection on a larger message.
+    closes_above: usize,
+    /// The broker accepts larger messages, and does not pass them on.
+    drops_above: usize,
+    /// The link fails on a larger message.
+    fails_above: usize,
     to_boat: Option<UnboundedSender<Events>>,
 }
 
@@ -37,7 +43,7 @@ impl Uplink for FakeUplink {
         let mut shore = self.shore.lock().unwrap();
         if shore.failures > 0 {
             shore.failures -= 1;
-            return Err(LinkError("connection failed".into()));
+            return Err(LinkError::new("connection failed"));
         }
         shore.connections += 1;
         let (sender, receiver) = unbounded_channel();
@@ -46,26 +52,48 @@ impl Uplink for FakeUplink {
         Ok(())
     }
 
-    fn send(&mut self, key: Key, _topic: &str, _message: Vec<u8>) -> Result<bool, LinkError> {
+    fn send(&mut self, key: Key, _topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {
         let mut shore = self.shore.lock().unwrap();
         let connection = shore.connections;
         shore.sent.push((connection, key, Instant::now()));
         let to_boat = shore.to_boat.clone().unwrap();
+        if message.len() > shore.closes_above || message.len() > shore.fails_above {
+            let error = LinkError {
+                message: "closed".into(),
+                closed_by_broker: message.len() > shore.closes_above,
+            };
+            to_boat.send(Err(error)).unwrap();
+            return Ok(true);
+        }
         if shore.breaks_after.is_some_and(|n| shore.sent.len() > n) {
             shore.breaks_after = None;
-            to_boat.send(Err(LinkError("cut".into()))).unwrap();
+            to_boat.send(Err(LinkError::new("cut"))).unwrap();
             return Ok(true);
         }
         if shore.accepts {
             to_boat.send(Ok(UplinkEvent::BrokerAccepted(key))).unwrap();
         }
         let times = shore.sent.iter().filter(|(_, k, _)| *k == key).count();
-        if (shore.acks)(times) {
+        if (shore.acks)(times) && message.len() <= shore.drops_above {
             to_boat
                 .send(Ok(UplinkEvent::Ack(ack("balaena", key))))
                 .unwrap();
         }
         Ok(true)
+    }
+
+    fn announce(&mut self, message: Vec<u8>) -> Result<(), LinkError> {
+        let shore = self.shore.lock().unwrap();
+        let to_boat = shore.to_boat.clone().unwrap();
+        let _ = to_boat.send(Ok(UplinkEvent::Presence(message)));
+        if (shore.acks)(1) {
+            let alive = wire::encode(&Ack {
+                boat: sample::boat(),
+                stored: vec![],
+            });
+            let _ = to_boat.send(Ok(UplinkEvent::Ack(alive.unwrap())));
+        }
+        Ok(())
     }
 
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
@@ -83,7 +111,7 @@ fn ack(boat: &str, key: Key) -> Vec<u8> {
 
 struct Boat {
     folder: tempfile::TempDir,
-    _outbox: Outbox,
+    outbox: Outbox,
     counts: Queue,
     shore: Arc<Mutex<Shore>>,
     counters: Arc<Counters>,
@@ -97,7 +125,8 @@ impl Boat {
     /// by `change`.
     fn new(sightings: u64, bytes: usize, window: usize, change: impl FnOnce(&mut Shore)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut outbox = Outbox::open(folder.path(), &sample::boat(), 1 << 30).unwrap();
+        let mut outbox =
+            Outbox::open(folder.path(), &sample::boat(), 1 << 30, sample::epoch()).unwrap();
         for number in 1..=sightings {
             let (sighting, jpeg) = sample::sighting(number, bytes);
             outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
@@ -109,6 +138,9 @@ impl Boat {
             accepts: true,
             acks: |_| true,
             breaks_after: None,
+            closes_above: usize::MAX,
+            drops_above: usize::MAX,
+            fails_above: usize::MAX,
             to_boat: None,
         };
         change(&mut shore);
@@ -129,11 +161,12 @@ impl Boat {
             clock: Arc::new(ManualClock::new(Timestamp(0))),
             counters: counters.clone(),
             accepted: Arc::new(Notify::new()),
+            instance: uuid::Uuid::from_u128(1),
         });
         let counts = outbox.queue().unwrap();
         Self {
             folder,
-            _outbox: outbox,
+            outbox,
             counts,
             shore,
             counters,
@@ -262,7 +295,8 @@ async fn a_broker_that_accepts_nothing_is_reconnected() {
         shore.acks = |times| times == 3;
     });
     boat.delivered().await;
-    assert_eq!(boat.shore.lock().unwrap().connections, 3);
+    // Together, each of them alone, and the one that is acknowledged.
+    assert_eq!(boat.shore.lock().unwrap().connections, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -334,4 +368,121 @@ async fn pictures_in_flight_are_limited_in_bytes() {
         .filter(|k| k.part == MessageKind::Picture)
         .count();
     assert_eq!(pictures, 5, "5 x 190 kB and 12 sightings stay below 1 MiB");
+}
+
+/// A boat with sightings and pictures of 5 kB, and one picture of 150 kB.
+fn boat_with_a_large_picture(change: impl FnOnce(&mut Shore)) -> Boat {
+    let mut boat = Boat::new(6, 5_000, 50, |shore| {
+        shore.failures = 1;
+        change(shore);
+    });
+    let (sighting, jpeg) = sample::sighting(7, 150_000);
+    boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+    boat
+}
+
+/// How many connections are made in this time.
+async fn connections_in(boat: &Boat, time: Duration) -> u32 {
+    let before = boat.shore.lock().unwrap().connections;
+    tokio::time::sleep(time).await;
+    boat.shore.lock().unwrap().connections - before
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_broker_closes_on_is_found_and_the_rest_goes_on() {
+    let boat = boat_with_a_large_picture(|shore| shore.closes_above = 100_000);
+    boat.delivered().await;
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.accepted, counts.dead_letters), (7, 1));
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(boat.shore.lock().unwrap().connections, 4);
+    assert_eq!(connections_in(&boat, TIMEOUT).await, 0);
+    let listing = crate::outbox::Listing::read(boat.folder.path()).unwrap();
+    assert_eq!(
+        (
+            listing.dead_letters[0].sequence,
+            listing.dead_letters[0].part
+        ),
+        (7, "picture")
+    );
+    // Once the limit is raised, it can be sent.
+    boat.shore.lock().unwrap().closes_above = usize::MAX;
+    assert_eq!(crate::outbox::resend(boat.folder.path()).unwrap(), 1);
+    boat.delivered().await;
+    assert_eq!(boat.counts.counts().unwrap().dead_letters, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_closes_on_every_message_gets_no_dead_letters() {
+    let boat = Boat::new(3, 100, 50, |shore| shore.closes_above = 0);
+    boat.shore.lock().unwrap().acks = |_| false;
+    tokio::time::sleep(TIMEOUT).await;
+    let hour = connections_in(&boat, TIMEOUT * 60).await;
+    assert!((120..=260).contains(&hour), "{hour} connections in an hour");
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.pending(), counts.dead_letters), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_only_the_link_fails_on_is_kept_and_blocks_nothing() {
+    let mut boat = boat_with_a_large_picture(|shore| shore.fails_above = 100_000);
+    tokio::time::sleep(TIMEOUT * 5).await;
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.pending(), counts.dead_letters), (1, 0));
+    let (sighting, jpeg) = sample::sighting(8, 100);
+    boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+    tokio::time::sleep(TIMEOUT * 2).await;
+    assert_eq!(boat.counts.counts().unwrap().pending(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_broker_drops_is_found_and_the_rest_goes_on() {
+    let mut boat = boat_with_a_large_picture(|shore| shore.drops_above = 100_000);
+    for number in 8..20 {
+        let (sighting, jpeg) = sample::sighting(number, 5_000);
+        boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+        tokio::time::sleep(TIMEOUT / 2).await;
+    }
+    boat.delivered().await;
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.accepted, counts.dead_letters), (19, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_messages_do_not_fill_the_window() {
+    let mut boat = Boat::new(20, 190_000, 50, |shore| shore.drops_above = 100_000);
+    let (sighting, jpeg) = sample::sighting(21, 100);
+    boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+    tokio::time::sleep(TIMEOUT * 30).await;
+    let sent = boat.sent();
+    let small = Key {
+        sighting: sighting.id,
+        part: MessageKind::Picture,
+    };
+    assert!(sent.contains(&small), "the small picture is sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_twin_is_recognised_within_seconds_and_forgotten_when_it_ends() {
+    let boat = Boat::new(1, 100, 50, |_| {});
+    tokio::time::sleep(TIMEOUT * 3).await;
+    assert!(!boat.counters.has_twin());
+    let report = |instance: u128| {
+        let presence = flukewatch_common::presence::Presence {
+            boat: sample::boat(),
+            instance: uuid::Uuid::from_u128(instance),
+            epoch: uuid::Uuid::nil(),
+        };
+        let message = wire::encode(&presence).unwrap();
+        let to_boat = boat.shore.lock().unwrap().to_boat.clone().unwrap();
+        to_boat.send(Ok(UplinkEvent::Presence(message))).unwrap();
+    };
+    report(2);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(!boat.counters.has_twin(), "it may have ended");
+    report(2);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(boat.counters.has_twin());
+    tokio::time::sleep(TIMEOUT * 5).await;
+    assert!(!boat.counters.has_twin());
 }

@@ -1,0 +1,155 @@
+//! User and password for a broker: from the URL, options, a file or the environment.
+
+use super::BrokerUrl;
+use std::env::VarError;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The environment variable with the broker's user.
+pub const USER_VARIABLE: &str = "FLUKEWATCH_BROKER_USER";
+/// The environment variable with the broker's password.
+pub const PASSWORD_VARIABLE: &str = "FLUKEWATCH_BROKER_PASSWORD";
+
+/// The largest password file that is read.
+const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
+
+/// A user and a password. The password is empty until it is found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user's name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+/// Without the password.
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// User and password from the environment.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct BrokerEnvironment {
+    /// The value of [`USER_VARIABLE`].
+    pub user: Option<String>,
+    /// The value of [`PASSWORD_VARIABLE`].
+    pub password: Option<String>,
+}
+
+/// Without values.
+impl fmt::Debug for BrokerEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerEnvironment").finish_non_exhaustive()
+    }
+}
+
+impl BrokerEnvironment {
+    /// Reads the variables of this process. An empty one counts as absent.
+    ///
+    /// # Errors
+    /// When a value is not UTF-8.
+    pub fn read() -> Result<Self, LoginError> {
+        let value = |name: &'static str| match std::env::var(name) {
+            Ok(value) => Ok(Some(value).filter(|v| !v.is_empty())),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err(LoginError::Variable(name)),
+        };
+        Ok(Self {
+            user: value(USER_VARIABLE)?,
+            password: value(PASSWORD_VARIABLE)?,
+        })
+    }
+}
+
+/// Where user and password may come from besides the URL.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginSources<'a> {
+    /// The user of an option or a configuration.
+    pub user: Option<&'a str>,
+    /// A file with the password in its first line.
+    pub password_file: Option<&'a Path>,
+    /// User and password from the environment.
+    pub environment: &'a BrokerEnvironment,
+}
+
+/// Why user and password cannot be determined.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The password file cannot be read.
+    #[error("cannot read the broker's password file {}: {source}", .file.display())]
+    Unreadable {
+        /// Path of the password file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// The password file is empty, too large or not text.
+    #[error("the broker's password file {} does not begin with a line of text: write the password there", .0.display())]
+    NoPassword(PathBuf),
+    /// There is a password, and no user.
+    #[error("there is a password for the broker, but no user; set {0}, or {USER_VARIABLE}")]
+    NoUser(&'static str),
+    /// There is a user, and no password.
+    #[error("there is no password for the broker's user; set {0}, or {PASSWORD_VARIABLE}")]
+    UserOnly(&'static str),
+    /// An environment variable is not UTF-8.
+    #[error("the environment variable {0} is not valid UTF-8")]
+    Variable(&'static str),
+}
+
+impl BrokerUrl {
+    /// Adds user and password. An option or key precedes the environment, and that the URL. `options`
+    /// names the options for user and password in errors.
+    ///
+    /// # Errors
+    /// When the password file cannot be read, or only one of user and password is known.
+    pub fn with_login(
+        self,
+        sources: LoginSources<'_>,
+        options: [&'static str; 2],
+    ) -> Result<Self, LoginError> {
+        let from_file = sources.password_file.map(read_password).transpose()?;
+        let environment = sources.environment;
+        let (url_user, url_password) = match self.credentials {
+            Some(Credentials { user, password }) => (Some(user), Some(password)),
+            None => (None, None),
+        };
+        let user = sources.user.filter(|u| !u.is_empty()).map(str::to_owned);
+        let user = user.or_else(|| environment.user.clone()).or(url_user);
+        let password = from_file
+            .or_else(|| environment.password.clone())
+            .or(url_password.filter(|p| !p.is_empty()));
+        let credentials = match (user, password) {
+            (None, None) => None,
+            (Some(user), Some(password)) => Some(Credentials { user, password }),
+            (None, Some(_)) => return Err(LoginError::NoUser(options[0])),
+            (Some(_), None) => return Err(LoginError::UserOnly(options[1])),
+        };
+        Ok(Self {
+            credentials,
+            ..self
+        })
+    }
+}
+
+fn read_password(file: &Path) -> Result<String, LoginError> {
+    let unreadable = |source| LoginError::Unreadable {
+        file: file.to_owned(),
+        source,
+    };
+    let empty = || LoginError::NoPassword(file.to_owned());
+    let metadata = std::fs::metadata(file).map_err(unreadable)?;
+    if metadata.is_file() && metadata.len() > MAX_PASSWORD_BYTES {
+        return Err(empty());
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| empty())?;
+    let line = text.trim_start_matches('\u{feff}').lines().next();
+    line.filter(|l| !l.is_empty())
+        .map(str::to_owned)
+        .ok_or_else(empty)
+}

@@ -1,0 +1,113 @@
+//! A mosquitto broker, where it is installed.
+
+use crate::wait::until;
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// A running mosquitto on a free loopback port; killed when dropped.
+#[derive(Debug)]
+pub struct Mosquitto {
+    folder: TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Mosquitto {
+    /// Starts a broker with these lines in its configuration; `None` where mosquitto is not installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(lines: &str) -> Option<Self> {
+        Self::start_in(tempfile::tempdir().unwrap(), lines)
+    }
+
+    /// Starts a broker that takes only this user with this password.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn with_password(user: &str, password: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("passwords");
+        let made = Command::new("mosquitto_passwd")
+            .args(["-c", "-b"])
+            .arg(&file)
+            .args([user, password])
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: mosquitto_passwd not installed");
+            return None;
+        }
+        let lines = format!("allow_anonymous false\npassword_file {}\n", file.display());
+        Self::start_in(folder, &lines)
+    }
+
+    fn start_in(folder: TempDir, lines: &str) -> Option<Self> {
+        let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
+        let programs = places.iter().map(|p| Path::new(p).join("mosquitto"));
+        let Some(program) = programs.into_iter().find(|p| p.is_file()) else {
+            eprintln!("skipped: mosquitto not installed");
+            return None;
+        };
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let anonymous = if lines.contains("allow_anonymous") {
+            ""
+        } else {
+            "allow_anonymous true\n"
+        };
+        let config = folder.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {port} 127.0.0.1\n{anonymous}persistence false\nuser root\nlog_type all\n\
+             log_dest file {}\n{lines}\n",
+            log(folder.path()).display()
+        );
+        fs::write(&config, text).unwrap();
+        let process = Command::new(program)
+            .arg("-c")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let broker = Self {
+            folder,
+            port,
+            process,
+        };
+        until("mosquitto listens", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Some(broker)
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How often a boat has connected.
+    pub fn boat_connections(&self) -> usize {
+        let log = fs::read_to_string(log(self.folder.path())).unwrap_or_default();
+        let connected = log.lines().filter(|l| l.contains("New client connected"));
+        connected
+            .filter(|l| l.contains(" as flukewatch-edge-"))
+            .count()
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn log(folder: &Path) -> PathBuf {
+    folder.join("mosquitto.log")
+}
