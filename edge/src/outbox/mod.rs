@@ -10,12 +10,15 @@
 //! megabyte of disk is reserved for deleting: on a full disk [`Outbox`] rejects sightings while
 //! [`Queue`] can still free space.
 //!
+//! Messages age by the outbox's own clock, which no other clock affects ([`OutboxClock`]).
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
 mod accept;
 mod archive;
 mod archive_row;
+mod clock;
 mod error;
 mod key;
 mod listing;
@@ -27,6 +30,7 @@ mod schema;
 
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
+pub use clock::OutboxClock;
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
