@@ -182,7 +182,7 @@ fn position(health: &Health) -> StatusItem {
             subject,
             format!("GNSS receiver timed out{why}"),
         ),
-        "no_fix" => item(Severity::Warning, subject, "no GNSS fix"),
+        "no_fix" => item(Severity::Warning, subject, format!("no GNSS fix{why}")),
         "stale_fix" => item(Severity::Warning, subject, format!("GNSS fix too old{age}")),
         other => item(Severity::Warning, subject, format!("{other}{why}")),
     }
@@ -200,6 +200,14 @@ fn time(health: &Health) -> StatusItem {
             String::new()
         };
         return item(Severity::Ok, "time", format!("GNSS{off}"));
+    }
+    if let Some(time) = &t.implausible_time {
+        let date = time.split('T').next().unwrap_or_default();
+        return item(
+            Severity::Warning,
+            "time",
+            format!("computer's clock; the GNSS receiver's date {date} is implausible"),
+        );
     }
     match t.clock_jumps {
         0 => item(Severity::Ok, "time", "computer's clock"),
@@ -341,6 +349,9 @@ mod tests {
             health.position.state = state.into();
             assert_eq!(found(&health, "position").0, severity, "{state}");
         }
+        health.time.implausible_time = Some("1980-01-06T16:20:00.000Z".into());
+        let message = "computer's clock; the GNSS receiver's date 1980-01-06 is implausible";
+        assert_eq!(found(&health, "time"), (Severity::Warning, message.into()));
         health.time.source = "gnss".into();
         health.time.system_clock_ahead_milliseconds = Some(-365 * 86_400_000);
         let message = "GNSS; the computer's clock is 365 days slow";

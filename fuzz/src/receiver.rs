@@ -1,18 +1,27 @@
 //! A boat with a GNSS receiver.
 
 use flukewatch_common::clock::{ManualClock, Timestamp};
-use flukewatch_edge::position::{FixAssembler, Lines, NavUpdate, PositionHistory};
+use flukewatch_edge::position::{FixAssembler, PositionHistory, Protocol, Reader};
 use flukewatch_edge::time::{
-    ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, Timing, UtcClock,
+    DateWindow, ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, Timing, UtcClock,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Receives `bytes` line by line, one every 300 ms; `read` parses a line.
+/// Receives `bytes` in two pieces and then in lines, one every 300 ms.
 ///
 /// # Panics
-/// When the boat would report an invalid position.
-pub fn receive(bytes: &[u8], read: impl Fn(&[u8]) -> Vec<NavUpdate>) {
+/// When the boat would report an invalid position or an implausible date, or what it finds depends
+/// on the pieces.
+pub fn receive(protocol: Protocol, bytes: &[u8]) {
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+    let whole = receive_pieces(protocol, &[first, rest]);
+    assert_eq!(whole, receive_pieces(protocol, &lines));
+}
+
+/// The numbers of sentences, damaged ones and malformed ones.
+fn receive_pieces(protocol: Protocol, pieces: &[&[u8]]) -> [u64; 3] {
     let clock = Arc::new(ManualMonotonicClock::new(MonotonicTimestamp::from_millis(
         50_000,
     )));
@@ -20,21 +29,20 @@ pub fn receive(bytes: &[u8], read: impl Fn(&[u8]) -> Vec<NavUpdate>) {
     let utc_clock = Arc::new(UtcClock::new(computer, clock.clone()));
     let positions = Arc::new(PositionHistory::new(Duration::from_secs(60), true));
     let mut fix_assembler = FixAssembler::new(positions.clone(), utc_clock.clone());
-    let mut lines = Lines::default();
-    // In two pieces, as a serial line delivers them.
-    let (first, rest) = bytes.split_at(bytes.len() / 2);
-    for piece in [first, rest, b"\n"] {
-        lines.push(piece, |line| {
-            for update in read(line) {
-                fix_assembler.push(&update, clock.now());
-            }
-            clock.advance(Duration::from_millis(300));
-        });
+    let mut reader = Reader::new(protocol, &mut fix_assembler, positions.clone());
+    for piece in pieces.iter().copied().chain([b"\n".as_slice()]) {
+        reader.push(piece, clock.now());
+        clock.advance(Duration::from_millis(300));
+        if let Some(position) = positions.near(clock.now()) {
+            assert!(position.is_valid(), "{position:?}");
+        }
+        let utc = utc_clock.to_utc(clock.now(), Timing::Driver).time;
+        // The sentences may state the last moment of the window.
+        let earlier = utc.plus_millis(-86_400_000);
+        let dates = DateWindow::default();
+        assert!(dates.contains(utc) || dates.contains(earlier), "{utc}");
     }
-    if let Some(position) = positions.near(clock.now()) {
-        assert!(position.is_valid(), "{position:?}");
-    }
-    let _ = positions.health(&*clock);
-    let _ = utc_clock.to_utc(clock.now(), Timing::Driver);
     let _ = utc_clock.status();
+    let health = positions.health(&*clock);
+    [health.sentences, health.damaged, health.malformed]
 }

@@ -16,5 +16,6 @@ pub mod mqtt;
 pub mod onnx_runtime;
 pub mod pictures;
 pub mod program;
+pub mod receiver;
 pub mod station;
 pub mod wait;

@@ -92,7 +92,7 @@ pub(super) fn position(config: &Config) -> CheckResult {
         connector,
         protocol,
         timeout: LISTEN,
-        fix_assembler: FixAssembler::new(positions.clone(), utc_clock),
+        fix_assembler: FixAssembler::new(positions.clone(), utc_clock.clone()),
         positions: positions.clone(),
         clock: clock.clone(),
         // One attempt: the backoff outlasts the check.
@@ -102,7 +102,9 @@ pub(super) fn position(config: &Config) -> CheckResult {
     let listening = std::thread::spawn(move || receiver.run());
     let started = Instant::now();
     while positions.last().is_none() && started.elapsed() < LISTEN {
-        if positions.health(&*clock).trouble.is_some() {
+        let health = positions.health(&*clock);
+        // Sentences without a checksum do not end the connection; others may follow.
+        if health.trouble.is_some() && health.without_checksum == 0 {
             break;
         }
         std::thread::sleep(POLL);
@@ -111,7 +113,14 @@ pub(super) fn position(config: &Config) -> CheckResult {
     let health = positions.health(&*clock);
     drop(listening);
     match (positions.last(), health.trouble) {
-        (Some(fix), _) => CheckResult::pass("position", format!("{name}: {}", describe(&fix))),
+        (Some(fix), _) => {
+            let date = utc_clock
+                .status()
+                .implausible_time
+                .map(|time| format!("; its time {time} is implausible and ignored"))
+                .unwrap_or_default();
+            CheckResult::pass("position", format!("{name}: {}{date}", describe(&fix)))
+        }
         (None, Some(trouble)) => CheckResult::fail("position", trouble),
         (None, None) if health.sentences > 0 => CheckResult::pass(
             "position",

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchiveSection {
-    /// For how many days acknowledged sightings are kept on board; 0 for none.
+    /// For how many days of operation acknowledged sightings are kept on board; 0 for none.
     pub days: f64,
     /// Their maximum size, in megabytes of 1,000,000 bytes.
     pub max_megabytes: u64,

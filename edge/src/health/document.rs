@@ -26,8 +26,8 @@ pub enum Broker {
 pub struct OutboxHealth {
     /// Bytes of the pending messages.
     pub pending_bytes: u64,
-    /// Age of the oldest pending message, in seconds by the computer's clock; null where nothing is
-    /// pending.
+    /// Age of the oldest pending message, in seconds of operation: while the program is stopped,
+    /// it does not age. Null where nothing is pending.
     pub oldest_pending_seconds: Option<u64>,
     /// Messages sent and not acknowledged yet.
     pub in_flight: u64,

@@ -127,7 +127,7 @@ impl Outbox {
 
     /// Stores a sighting and its picture, and returns the sequence number that it assigns (the one
     /// in `sighting` is ignored). Once this returns, both survive a power cut. A sighting that was
-    /// accepted before keeps its number.
+    /// accepted before keeps its number. `now` is by the outbox's clock.
     ///
     /// # Errors
     /// [`OutboxError::Full`] when there is no space; any error leaves the outbox unchanged.
@@ -257,8 +257,13 @@ impl Outbox {
             ),
         }
         .map_err(&failed)?;
+        schema::save_clock(&transaction, now).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         Ok(sequence.unsigned_abs())
+    }
+
+    pub(super) fn saved_time(&self) -> Result<Timestamp, OutboxError> {
+        schema::saved_clock(&self.connection).map_err(OutboxError::database(&self.folder))
     }
 
     fn sequence_of(&self, sighting: &Sighting) -> Result<Option<u64>, OutboxError> {

@@ -10,15 +10,15 @@ use std::time::Duration;
 /// How much the archive may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ArchiveLimits {
-    /// Maximum age since a sighting was accepted, by the computer's clock.
+    /// Maximum age since a sighting was accepted, by the outbox's clock.
     pub max_age: Duration,
     /// Maximum total size of messages and pictures.
     pub max_bytes: u64,
 }
 
 impl Queue {
-    /// Deletes what exceeds `limits` from the archive, oldest first. Returns how many sightings
-    /// were deleted.
+    /// Deletes what exceeds `limits` from the archive at `now` by the outbox's clock, oldest first.
+    /// Returns how many sightings were deleted.
     ///
     /// # Errors
     /// When the database fails.
@@ -180,7 +180,7 @@ mod tests {
         assert!(recent_picture(folder.path(), id(1)).unwrap().is_some());
         let left = std::fs::read_dir(folder.path().join("archive")).unwrap();
         assert_eq!(left.count(), 0);
-        // A clock that jumps by a year costs archived sightings alone.
+        // Age costs archived sightings alone.
         assert_eq!(queue.prune(days(2), now.plus_millis(DAY * 365)).unwrap(), 0);
         assert_eq!(queue.counts().unwrap().pending(), 2);
     }
@@ -193,11 +193,11 @@ mod tests {
         let log = folder.path().join("outbox.sqlite3-wal");
         let content = || std::fs::read(&log).unwrap();
         let before = content();
-        queue.probe_write().unwrap();
+        queue.save_clock(NOW).unwrap();
         assert_ne!(content(), before, "the log has another commit");
         assert_eq!(seen(folder.path()), [(1, false, false)]);
         outbox.limit_pages(1);
-        queue.probe_write().unwrap();
+        queue.save_clock(NOW.plus_millis(1)).unwrap();
     }
 
     #[test]

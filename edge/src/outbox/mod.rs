@@ -13,12 +13,15 @@
 //! A database that is damaged, missing or new while there are accepted pictures is replaced: what is
 //! there is set aside, and a new epoch of sequence numbers begins.
 //!
+//! Messages age by the outbox's own clock, which no other clock affects ([`OutboxClock`]).
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
 mod accept;
 mod archive;
 mod archive_row;
+mod clock;
 mod epoch;
 mod error;
 mod folder;
@@ -36,6 +39,7 @@ mod set_aside;
 
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
+pub use clock::OutboxClock;
 pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;

@@ -71,7 +71,7 @@ pub struct Queue {
 pub struct Backlog {
     /// Bytes of the pending messages.
     pub bytes: u64,
-    /// When the oldest of them was accepted, by the computer's clock at that time.
+    /// When the oldest of them was accepted, by the outbox's clock.
     pub oldest: Option<Timestamp>,
     /// Sightings in the archive.
     pub archived: u64,
@@ -108,14 +108,12 @@ impl Queue {
         &self.folder
     }
 
-    /// Commits a change without an effect, to probe whether commits work.
+    /// Saves the outbox's clock, which also probes whether commits work.
     ///
     /// # Errors
     /// When they do not.
-    pub fn probe_write(&mut self) -> Result<(), OutboxError> {
-        self.connection
-            .pragma_update(None, "user_version", schema::VERSION)
-            .map_err(OutboxError::database(&self.folder))
+    pub fn save_clock(&mut self, now: Timestamp) -> Result<(), OutboxError> {
+        schema::save_clock(&self.connection, now).map_err(OutboxError::database(&self.folder))
     }
 
     /// The size and age of what is stored.

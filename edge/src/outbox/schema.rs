@@ -3,6 +3,7 @@
 use super::epoch::NewEpoch;
 use super::error::OutboxError;
 use super::key;
+use flukewatch_common::clock::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -19,7 +20,8 @@ const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
 /// every sighting ever accepted, and so numbers them without a gap in each epoch.
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
-/// name of a picture file.
+/// name of a picture file. `clock` has one row: the outbox's clock ([`super::OutboxClock`]) when it
+/// was last saved; `accepted_at` and `moved_at` are by that clock, `started_at` is a date.
 const TABLES: &str = "
 CREATE TABLE epoch (
     number   INTEGER PRIMARY KEY,
@@ -65,7 +67,26 @@ CREATE TABLE archive (
     message  BLOB,
     picture  TEXT
 ) STRICT;
+CREATE TABLE clock (
+    milliseconds INTEGER NOT NULL
+) STRICT;
+INSERT INTO clock VALUES (0);
 ";
+
+/// Saves the outbox's clock, which never runs backwards.
+pub(super) fn save_clock(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE clock SET milliseconds = max(milliseconds, ?)")?
+        .execute([now.0])
+        .map(drop)
+}
+
+/// The outbox's clock when it was last saved.
+pub(super) fn saved_clock(connection: &Connection) -> rusqlite::Result<Timestamp> {
+    connection.query_row("SELECT max(milliseconds) FROM clock", [], |row| {
+        row.get(0).map(Timestamp)
+    })
+}
 
 pub(super) fn database(folder: &Path) -> PathBuf {
     folder.join("outbox.sqlite3")

@@ -59,7 +59,7 @@ pub struct PipelineParts {
     pub reporter: Reporter,
     /// Stores the sightings.
     pub outbox: Outbox,
-    /// The system clock, which dates messages in the outbox.
+    /// The outbox's clock.
     pub clock: Arc<dyn Clock>,
     /// The monotonic clock of the frames.
     pub monotonic: Arc<dyn MonotonicClock>,

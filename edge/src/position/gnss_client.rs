@@ -2,9 +2,8 @@
 
 use super::fix_assembler::FixAssembler;
 use super::history::PositionHistory;
-use super::lines::Lines;
+use super::reader::{Contents, Protocol, Reader};
 use super::transport::{Connector, Received, Transport};
-use super::{gpsd, sentence};
 use crate::backoff::Backoff;
 use crate::cancellation::CancellationToken;
 use crate::time::MonotonicClock;
@@ -13,15 +12,6 @@ use std::time::Duration;
 
 /// How often a wait checks for cancellation.
 const CHECK: Duration = Duration::from_millis(100);
-
-/// The protocol of a receiver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// NMEA 0183 sentences.
-    Nmea,
-    /// JSON lines of gpsd.
-    Gpsd,
-}
 
 /// Reads a GNSS receiver and reconnects to it.
 pub struct GnssClient {
@@ -105,9 +95,14 @@ impl GnssClient {
     }
 
     fn read(&mut self, transport: &mut dyn Transport) -> ConnectionEnd {
-        let (mut lines, mut buffer) = (Lines::default(), [0; 4096]);
+        let mut reader = Reader::new(
+            self.protocol,
+            &mut self.fix_assembler,
+            self.positions.clone(),
+        );
+        let mut buffer = [0; 4096];
         let mut last_sentence = self.clock.now();
-        let mut received_garbage = false;
+        let mut since_last_sentence = Contents::default();
         let failed = |error: String| ConnectionEnd::Failed {
             connected: true,
             error,
@@ -119,42 +114,56 @@ impl GnssClient {
                 Ok(Received::Closed) => return failed("connection closed".into()),
                 Err(e) => return failed(e.to_string()),
             };
-            received_garbage |= !received.is_empty();
             let now = self.clock.now();
-            let mut valid = false;
-            lines.push(received, |line| {
-                let update = match self.protocol {
-                    Protocol::Nmea => sentence::parse(line).map_err(|e| e.to_string()),
-                    Protocol::Gpsd => gpsd::parse(line).map_err(|e| e.to_string()),
-                };
-                match update {
-                    Ok(update) => {
-                        valid = true;
-                        self.positions.count_sentence();
-                        self.fix_assembler.push(&update, now);
-                    }
-                    Err(e) => {
-                        self.positions.count_damaged();
-                        tracing::debug!("ignoring GNSS sentence: {e}");
-                    }
-                }
-            });
-            if valid {
+            let contents = reader.push(received, now);
+            if contents.valid > 0 {
                 last_sentence = now;
-                received_garbage = false;
+                since_last_sentence = Contents::default();
                 self.backoff.reset();
-            } else if now.since(last_sentence) >= self.timeout {
+                continue;
+            }
+            since_last_sentence.add(contents);
+            if now.since(last_sentence) >= self.timeout {
                 let seconds = self.timeout.as_secs_f64();
-                return failed(if received_garbage {
-                    format!(
-                        "bytes but no valid sentence within {seconds:.0} s; check protocol and baud rate"
-                    )
-                } else {
-                    format!("no data within {seconds:.0} s")
-                });
+                let (problem, hint) = problem(since_last_sentence, self.protocol);
+                return failed(format!("{problem} within {seconds:.0} s{hint}"));
             }
         }
         ConnectionEnd::Cancelled
+    }
+}
+
+/// What is wrong with a connection without a valid sentence, and what to check.
+fn problem(received: Contents, protocol: Protocol) -> (&'static str, &'static str) {
+    match (received, protocol) {
+        (Contents { bytes: 0, .. }, _) => ("no data", ""),
+        (_, Protocol::Gpsd) => (
+            "bytes but no line of gpsd",
+            "; check that gpsd runs at this address",
+        ),
+        (
+            Contents {
+                damaged: 0,
+                without_checksum: 0,
+                ..
+            },
+            Protocol::Nmea,
+        ) => ("bytes but no sentence", "; check protocol and baud rate"),
+        (
+            Contents {
+                damaged,
+                without_checksum,
+                ..
+            },
+            _,
+        ) if without_checksum >= damaged => (
+            "only sentences without a checksum",
+            "; switch on checksums in the receiver's settings",
+        ),
+        _ => (
+            "only damaged sentences",
+            "; check the cable, and that only one device sends",
+        ),
     }
 }
 

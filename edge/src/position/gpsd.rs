@@ -1,6 +1,6 @@
 //! gpsd's JSON: `{"class":"TPV","mode":3,"time":"2026-11-23T16:20:00.000Z","lat":38.5,"lon":-28.6,"speed":3.3,"track":270.0}`.
 
-use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, in_range};
+use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, ReportedTime, in_range};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::position::FixQuality;
 use serde::Deserialize;
@@ -13,26 +13,48 @@ const KNOT: f32 = 0.514_444;
 /// A line that is not from gpsd.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid gpsd line: {0}")]
-pub struct InvalidLine(pub String);
+pub(super) struct InvalidLine(pub String);
 
-/// The fields that are read.
+/// The fields that are read, of the classes that are read.
 #[derive(Deserialize)]
-struct Line {
-    class: String,
+#[serde(tag = "class")]
+enum Line {
+    #[serde(rename = "TPV")]
+    TimePositionVelocity(TimePositionVelocity),
+    #[serde(rename = "SKY")]
+    Sky(Sky),
+    #[serde(rename = "ATT")]
+    Attitude(Attitude),
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Deserialize)]
+struct TimePositionVelocity {
+    device: Option<String>,
     #[serde(default)]
     mode: i64,
-    #[serde(default)]
-    status: i64,
+    status: Option<i64>,
     time: Option<String>,
     lat: Option<f64>,
     lon: Option<f64>,
     speed: Option<f32>,
     track: Option<f32>,
-    heading: Option<f32>,
+}
+
+#[derive(Deserialize)]
+struct Sky {
+    device: Option<String>,
     hdop: Option<f32>,
     #[serde(rename = "uSat")]
     used: Option<i64>,
     satellites: Option<Vec<Satellite>>,
+}
+
+#[derive(Deserialize)]
+struct Attitude {
+    device: Option<String>,
+    heading: Option<f32>,
 }
 
 #[derive(Deserialize)]
@@ -41,59 +63,76 @@ struct Satellite {
     used: bool,
 }
 
-/// Parses `line`; an empty update for a class that is ignored.
+/// A report of one of gpsd's devices.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Report {
+    /// The device, e.g. `/dev/ttyUSB0`; `gpsd` where it is not named.
+    pub(super) device: String,
+    /// What it reports.
+    pub(super) update: NavUpdate,
+}
+
+/// Parses `line`; `None` for a class that is ignored.
 ///
 /// # Errors
 /// When it is not a line of gpsd.
-pub fn parse(line: &[u8]) -> Result<NavUpdate, InvalidLine> {
+pub(super) fn parse(line: &[u8]) -> Result<Option<Report>, InvalidLine> {
     let line: Line = serde_json::from_slice(line).map_err(|e| InvalidLine(e.to_string()))?;
-    Ok(match line.class.as_str() {
-        "TPV" => parse_tpv(&line),
-        "SKY" => parse_sky(&line),
-        "ATT" => NavUpdate {
-            heading: in_range(line.heading, 360.0),
-            ..NavUpdate::default()
-        },
-        _ => NavUpdate::default(),
-    })
+    let (device, update) = match line {
+        Line::TimePositionVelocity(tpv) => (tpv.device.clone(), parse_tpv(&tpv)),
+        Line::Sky(sky) => (sky.device.clone(), parse_sky(&sky)),
+        Line::Attitude(attitude) => {
+            let update = NavUpdate {
+                heading: in_range(attitude.heading, 360.0),
+                ..NavUpdate::default()
+            };
+            (attitude.device, update)
+        }
+        Line::Other => return Ok(None),
+    };
+    Ok(Some(Report {
+        device: device.unwrap_or_else(|| "gpsd".into()),
+        update,
+    }))
 }
 
-fn parse_tpv(line: &Line) -> NavUpdate {
-    let has_fix = line.mode >= 2;
-    let quality = match line.status {
-        2 => Some(FixQuality::Differential),
-        3 => Some(FixQuality::Rtk),
-        4 => Some(FixQuality::RtkFloat),
-        5 | 6 => Some(FixQuality::Estimated),
-        8 => Some(FixQuality::Simulated),
-        _ => None,
+fn parse_tpv(tpv: &TimePositionVelocity) -> NavUpdate {
+    let has_fix = tpv.mode >= 2;
+    let quality = match tpv.status {
+        Some(2) => Some(FixQuality::Differential),
+        Some(3) => Some(FixQuality::Rtk),
+        Some(4) => Some(FixQuality::RtkFloat),
+        Some(5 | 6) => Some(FixQuality::Estimated),
+        Some(8) => Some(FixQuality::Simulated),
+        _ => Some(FixQuality::Autonomous),
     };
-    let position = match line.lat.zip(line.lon).filter(|_| has_fix) {
+    let position = match tpv.lat.zip(tpv.lon).filter(|_| has_fix) {
         Some((latitude, longitude)) => ReportedPosition::at(latitude, longitude, quality),
         None => ReportedPosition::NoFix,
     };
-    let time = line
-        .time
-        .as_deref()
-        .and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    let time = tpv.time.as_deref().map(|text| {
+        text.parse::<jiff::Timestamp>()
+            .map_or(ReportedTime::Unreadable, |utc| {
+                ReportedTime::Confirmed(Timestamp(utc.as_millisecond()))
+            })
+    });
     NavUpdate {
-        time: time.map(|t| Timestamp(t.as_millisecond())),
-        time_is_valid: has_fix,
+        time: time.filter(|_| has_fix),
         position: Some(position),
-        speed: in_range(line.speed.map(|s| s / KNOT), MAX_SPEED).filter(|_| has_fix),
-        course: in_range(line.track, 360.0).filter(|_| has_fix),
+        speed: in_range(tpv.speed.map(|s| s / KNOT), MAX_SPEED).filter(|_| has_fix),
+        course: in_range(tpv.track, 360.0).filter(|_| has_fix),
         ..NavUpdate::default()
     }
 }
 
-fn parse_sky(line: &Line) -> NavUpdate {
-    let listed = line
+fn parse_sky(sky: &Sky) -> NavUpdate {
+    let listed = sky
         .satellites
         .as_ref()
         .map(|all| all.iter().filter(|s| s.used).count() as i64);
     NavUpdate {
-        satellites: line.used.or(listed).and_then(|n| u8::try_from(n).ok()),
-        hdop: in_range(line.hdop, MAX_HDOP),
+        satellites: sky.used.or(listed).and_then(|n| u8::try_from(n).ok()),
+        hdop: in_range(sky.hdop, MAX_HDOP),
         ..NavUpdate::default()
     }
 }
@@ -104,7 +143,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn update(line: &str) -> NavUpdate {
-        parse(line.as_bytes()).unwrap()
+        parse(line.as_bytes()).unwrap().unwrap().update
     }
 
     #[test]
@@ -112,10 +151,8 @@ mod tests {
         let s = update(
             r#"{"class":"TPV","device":"/dev/ttyUSB0","mode":3,"status":2,"time":"2026-11-23T16:20:00.250Z","ept":0.005,"lat":38.5123,"lon":-28.625,"alt":12.1,"track":270.0,"speed":3.343886,"climb":0.0}"#,
         );
-        assert_eq!(
-            (s.time, s.time_is_valid),
-            (Some(Timestamp(1_795_450_800_250)), true)
-        );
+        let time = ReportedTime::Confirmed(Timestamp(1_795_450_800_250));
+        assert_eq!(s.time, Some(time));
         let position = ReportedPosition::At {
             latitude: 38.5123,
             longitude: -28.625,
@@ -132,8 +169,8 @@ mod tests {
                 r#"{{"class":"TPV","mode":{mode},"time":"2026-11-23T16:20:00Z","lat":1.0,"lon":2.0,"speed":1.0}}"#
             ));
             assert_eq!(
-                (s.position, s.time_is_valid, s.speed),
-                (Some(ReportedPosition::NoFix), false, None)
+                (s.position, s.time, s.speed),
+                (Some(ReportedPosition::NoFix), None, None)
             );
         }
     }
@@ -155,10 +192,34 @@ mod tests {
             update(r#"{"class":"ATT","heading":12.5}"#).heading,
             Some(12.5)
         );
+    }
+
+    #[test]
+    fn other_classes_are_ignored_whatever_they_hold() {
+        for line in [
+            r#"{"class":"VERSION","release":"3.25"}"#,
+            r#"{"class":"AIS","type":1,"status":"Under way using engine","speed":"fast","lat":1,"device":5}"#,
+            r#"{"class":"DEVICES","devices":[{"class":"DEVICE","path":"/dev/ttyUSB0"}]}"#,
+        ] {
+            assert_eq!(parse(line.as_bytes()), Ok(None), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_device_is_named() {
+        let device = |line: &str| parse(line.as_bytes()).unwrap().unwrap().device;
         assert_eq!(
-            update(r#"{"class":"VERSION","release":"3.25"}"#),
-            NavUpdate::default()
+            device(r#"{"class":"TPV","device":"/dev/ttyUSB0","mode":1}"#),
+            "/dev/ttyUSB0"
         );
+        assert_eq!(device(r#"{"class":"SKY"}"#), "gpsd");
+    }
+
+    #[test]
+    fn an_unreadable_time_keeps_the_position() {
+        let s = update(r#"{"class":"TPV","mode":3,"time":"yesterday","lat":1.0,"lon":2.0}"#);
+        assert_eq!(s.time, Some(ReportedTime::Unreadable));
+        assert!(matches!(s.position, Some(ReportedPosition::At { .. })));
     }
 
     #[test]
@@ -189,7 +250,8 @@ mod tests {
         #[test]
         fn any_numbers_give_a_valid_position(lat in any::<f64>(), lon in any::<f64>(), speed in any::<f32>(), mode in -3i64..9) {
             let line = serde_json::json!({"class": "TPV", "mode": mode, "lat": lat, "lon": lon, "speed": speed});
-            if let Ok(NavUpdate { position: Some(ReportedPosition::At { latitude, longitude, .. }), .. }) = parse(line.to_string().as_bytes()) {
+            let update = parse(line.to_string().as_bytes()).ok().flatten().map(|r| r.update);
+            if let Some(NavUpdate { position: Some(ReportedPosition::At { latitude, longitude, .. }), .. }) = update {
                 prop_assert!((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude));
             }
         }

@@ -1,5 +1,7 @@
 //! The fixes of the last minutes, and the state of the receiver.
 
+use super::nav_update::Source;
+use super::sources::{SourceHealth, Sources};
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use flukewatch_common::position::{FixQuality, Position};
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,10 @@ use std::time::Duration;
 
 /// Fixes to keep: twenty minutes of one per second.
 const MAX_FIXES: usize = 1200;
+
+/// The problem of a receiver that sends no checksums, and what to do.
+pub(super) const WITHOUT_CHECKSUM: &str =
+    "sentences without a checksum were ignored; switch on checksums in the receiver's settings";
 
 /// A position of the boat. Angles in degrees, speed in knots.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,26 +56,42 @@ pub struct PositionHealth {
     pub satellites: Option<u8>,
     /// The age of the last fix, in milliseconds.
     pub fix_milliseconds_ago: Option<u64>,
-    /// Valid sentences since the start.
+    /// Fixes since the start: sentences with a position that was used.
+    pub fixes: u64,
+    /// Sentences with a valid checksum since the start, or valid lines of gpsd.
     pub sentences: u64,
-    /// Invalid or damaged lines.
+    /// Those of `sentences` that are of a kind that is not read.
+    pub ignored: u64,
+    /// Those of `sentences` whose content is invalid.
+    pub malformed: u64,
+    /// Sentences that are cut or have a wrong checksum; invalid lines of gpsd.
     pub damaged: u64,
+    /// Sentences that were rejected because they have no checksum.
+    pub without_checksum: u64,
+    /// Bytes that belong to no sentence, e.g. of binary messages.
+    pub skipped_bytes: u64,
     /// Connections made since the start.
     pub connections: u64,
+    /// Each source of positions with its last report. Where one has a fix, `state` is `fix`.
+    pub sources: Vec<SourceHealth>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    fixes: VecDeque<Fix>,
+    recent: VecDeque<Fix>,
     configured: bool,
     /// Whether sentences arrive.
     receiving: bool,
-    /// Whether the receiver reported that it has no fix.
-    no_fix: bool,
+    sources: Sources,
     timed_out: bool,
     trouble: Option<String>,
+    fixes: u64,
     sentences: u64,
+    ignored: u64,
+    malformed: u64,
     damaged: u64,
+    without_checksum: u64,
+    skipped_bytes: u64,
     connections: u64,
 }
 
@@ -96,7 +118,7 @@ impl PositionHistory {
     /// The position at `at`, from the nearest fix; `None` where none is near enough.
     pub fn near(&self, at: MonotonicTimestamp) -> Option<Position> {
         let inner = self.lock();
-        let fix = inner.fixes.iter().min_by_key(|fix| fix.at.abs_diff(at))?;
+        let fix = inner.recent.iter().min_by_key(|fix| fix.at.abs_diff(at))?;
         let age = fix.at.abs_diff(at);
         (age <= self.max_age).then(|| Position {
             latitude: fix.latitude,
@@ -113,20 +135,40 @@ impl PositionHistory {
 
     /// The most recent fix, whatever its age.
     pub fn last(&self) -> Option<Fix> {
-        self.lock().fixes.back().copied()
+        self.lock().recent.back().copied()
     }
 
     pub(super) fn add(&self, fix: Fix) {
         let mut inner = self.lock();
-        if inner.fixes.len() == MAX_FIXES {
-            inner.fixes.pop_front();
+        if inner.recent.len() == MAX_FIXES {
+            inner.recent.pop_front();
         }
-        inner.fixes.push_back(fix);
-        inner.no_fix = false;
+        inner.recent.push_back(fix);
+        inner.fixes += 1;
     }
 
-    pub(super) fn set_no_fix(&self) {
-        self.lock().no_fix = true;
+    /// Takes what `source` reports; `quality` is `None` for no fix.
+    pub(super) fn report(
+        &self,
+        source: Source<'_>,
+        quality: Option<FixQuality>,
+        at: MonotonicTimestamp,
+    ) {
+        self.lock().sources.record(source, quality, at);
+    }
+
+    /// The best quality that a source reported within `max_age` before `at`.
+    pub(super) fn best_quality(
+        &self,
+        at: MonotonicTimestamp,
+        max_age: Duration,
+    ) -> Option<FixQuality> {
+        self.lock().sources.best(at, max_age)
+    }
+
+    /// Whether the receiver that sends `source`, a sentence without a status, has a fix.
+    pub(super) fn confirms(&self, source: Source<'_>, at: MonotonicTimestamp) -> bool {
+        self.lock().sources.confirms(source, at)
     }
 
     pub(super) fn count_connection(&self) {
@@ -134,15 +176,33 @@ impl PositionHistory {
         inner.connections += 1;
     }
 
-    pub(super) fn count_sentence(&self) {
+    pub(super) fn count_sentence(&self, ignored: bool) {
         let mut inner = self.lock();
         inner.sentences += 1;
+        inner.ignored += u64::from(ignored);
         (inner.receiving, inner.timed_out) = (true, false);
         inner.trouble = None;
     }
 
+    /// Counts a sentence with a valid checksum and an invalid content.
+    pub(super) fn count_malformed(&self) {
+        self.count_sentence(false);
+        self.lock().malformed += 1;
+    }
+
     pub(super) fn count_damaged(&self) {
         self.lock().damaged += 1;
+    }
+
+    /// Returns whether it is the first one.
+    pub(super) fn count_without_checksum(&self) -> bool {
+        let mut inner = self.lock();
+        inner.without_checksum += 1;
+        inner.without_checksum == 1
+    }
+
+    pub(super) fn count_skipped_bytes(&self, bytes: u64) {
+        self.lock().skipped_bytes += bytes;
     }
 
     /// The connection ended or could not be made; `connected` is whether it was made.
@@ -155,28 +215,38 @@ impl PositionHistory {
     /// The position in the health document now.
     pub fn health(&self, clock: &dyn MonotonicClock) -> PositionHealth {
         let inner = self.lock();
-        let last = inner.fixes.back();
-        let age = last.map(|fix| clock.now().since(fix.at));
+        let now = clock.now();
+        let last = inner.recent.back();
+        let age = last.map(|fix| now.since(fix.at));
+        let has_fix = inner.sources.has_fix(now);
         let state = match age {
             _ if !inner.configured => "off",
             _ if inner.timed_out => "timed_out",
             _ if !inner.receiving => "connecting",
-            _ if inner.no_fix => "no_fix",
+            _ if !has_fix && inner.sources.has_no_fix(now) => "no_fix",
             None => "no_fix",
             Some(age) if age > self.max_age => "stale_fix",
             Some(_) => "fix",
         };
+        let unchecked = (inner.fixes == 0 && inner.without_checksum > 0)
+            .then(|| format!("{} {WITHOUT_CHECKSUM}", inner.without_checksum));
         PositionHealth {
             state: state.to_owned(),
-            trouble: inner.trouble.clone(),
+            trouble: inner.trouble.clone().or(unchecked),
             latitude: last.map(|f| f.latitude),
             longitude: last.map(|f| f.longitude),
             quality: last.map(|f| f.quality),
             satellites: last.and_then(|f| f.satellites),
             fix_milliseconds_ago: age.and_then(|a| u64::try_from(a.as_millis()).ok()),
+            fixes: inner.fixes,
             sentences: inner.sentences,
+            ignored: inner.ignored,
+            malformed: inner.malformed,
             damaged: inner.damaged,
+            without_checksum: inner.without_checksum,
+            skipped_bytes: inner.skipped_bytes,
             connections: inner.connections,
+            sources: inner.sources.health(now),
         }
     }
 
@@ -227,7 +297,7 @@ mod tests {
             positions.near(MonotonicTimestamp::from_millis(70_001)),
             None
         );
-        positions.count_sentence();
+        positions.count_sentence(false);
         let clock = ManualMonotonicClock::new(MonotonicTimestamp::from_millis(70_001));
         let health = positions.health(&clock);
         assert_eq!(
@@ -240,7 +310,7 @@ mod tests {
     fn memory_is_bounded() {
         let positions = PositionHistory::new(Duration::from_secs(60), true);
         (0..3000).for_each(|s| positions.add(fix(s, 1.0)));
-        assert_eq!(positions.lock().fixes.len(), MAX_FIXES);
+        assert_eq!(positions.lock().recent.len(), MAX_FIXES);
         assert!(
             positions
                 .near(MonotonicTimestamp::from_millis(1_000_000))
@@ -258,15 +328,19 @@ mod tests {
         );
         let positions = PositionHistory::new(Duration::from_secs(9), true);
         assert_eq!(state(&positions), "connecting");
-        positions.count_sentence();
+        positions.count_sentence(false);
         assert_eq!(state(&positions), "no_fix");
         positions.add(fix(9, 1.0));
         assert_eq!(state(&positions), "fix");
-        positions.set_no_fix();
+        let source = Source {
+            device: "",
+            sentence: "GPRMC",
+        };
+        positions.report(source, None, clock.now());
         assert_eq!(state(&positions), "no_fix");
         positions.set_disconnected(true, "nothing for 10 s".into());
         assert_eq!(state(&positions), "timed_out");
-        positions.count_sentence();
+        positions.count_sentence(false);
         assert_eq!(positions.health(&clock).trouble, None);
     }
 }

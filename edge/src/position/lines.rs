@@ -5,7 +5,7 @@ const MAX_LINE: usize = 64 << 10;
 
 /// Assembles lines. One that is too long is skipped to its end.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     partial: Vec<u8>,
     overlong: bool,
 }
@@ -13,7 +13,7 @@ pub struct Lines {
 impl Lines {
     /// Adds `bytes` and calls `each` for every completed line, without its end. Empty lines are
     /// ignored.
-    pub fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
+    pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(&[u8])) {
         for piece in bytes.split_inclusive(|b| matches!(b, b'\n' | b'\r')) {
             let (piece, ended) = match piece.split_last() {
                 Some((b'\n' | b'\r', line)) => (line, true),

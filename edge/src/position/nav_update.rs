@@ -5,7 +5,7 @@ use flukewatch_common::position::FixQuality;
 
 /// The position that a receiver reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ReportedPosition {
+pub(super) enum ReportedPosition {
     /// The receiver reports that it has no fix.
     NoFix,
     /// A fix, in degrees north and east.
@@ -22,7 +22,7 @@ pub enum ReportedPosition {
 impl ReportedPosition {
     /// A position on Earth; [`ReportedPosition::NoFix`] for anything else, and for 0, 0, which
     /// receivers without a fix report.
-    pub fn at(latitude: f64, longitude: f64, quality: Option<FixQuality>) -> Self {
+    pub(super) fn at(latitude: f64, longitude: f64, quality: Option<FixQuality>) -> Self {
         let on_earth = (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude);
         if !on_earth || (latitude == 0.0 && longitude == 0.0) {
             return Self::NoFix;
@@ -35,26 +35,43 @@ impl ReportedPosition {
     }
 }
 
+/// The time that a sentence states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReportedTime {
+    /// The sentence confirms that the time comes from satellites.
+    Confirmed(Timestamp),
+    /// It may come from the receiver's own clock, unless the receiver has a fix.
+    Unconfirmed(Timestamp),
+    /// It cannot be read.
+    Unreadable,
+}
+
+/// What a sentence comes from: a receiver, as far as it is known, and one of its kinds of sentence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Source<'a> {
+    /// The source in the sentence's tag block, or the device that gpsd names; empty if unknown.
+    pub(super) device: &'a str,
+    /// The talker and kind of the sentence, e.g. `GPRMC`; empty for gpsd.
+    pub(super) sentence: &'a str,
+}
+
 /// The content of one sentence; `None` for what it does not contain.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct NavUpdate {
+pub(super) struct NavUpdate {
     /// The time that the sentence states.
-    pub time: Option<Timestamp>,
-    /// Whether the sentence confirms that the time comes from satellites rather than from the
-    /// receiver's own clock.
-    pub time_is_valid: bool,
+    pub(super) time: Option<ReportedTime>,
     /// The position, or that there is none.
-    pub position: Option<ReportedPosition>,
+    pub(super) position: Option<ReportedPosition>,
     /// Number of satellites in use.
-    pub satellites: Option<u8>,
+    pub(super) satellites: Option<u8>,
     /// Horizontal dilution of precision.
-    pub hdop: Option<f32>,
+    pub(super) hdop: Option<f32>,
     /// Speed over ground, in knots.
-    pub speed: Option<f32>,
+    pub(super) speed: Option<f32>,
     /// Course over ground, true, in degrees.
-    pub course: Option<f32>,
+    pub(super) course: Option<f32>,
     /// True heading, in degrees.
-    pub heading: Option<f32>,
+    pub(super) heading: Option<f32>,
 }
 
 /// `value`, if it lies between 0 and `max`.

@@ -1,170 +1,200 @@
-//! NMEA 0183: `$GPRMC,162000.00,A,3830.7380,N,02837.5000,W,6.5,270.0,231126,,,A*45`.
+//! The content of NMEA 0183 sentences: `$GPRMC,162000.00,A,3830.7380,N,02837.5000,W,6.5,270.0,231126,,,A`.
 //!
-//! RMC, GGA, VTG, ZDA and HDT of any talker are parsed with the crate `nmea`; others are ignored.
-//! Sentences without a valid checksum are rejected, since cables on a boat are long and wet.
+//! GGA, GLL, GNS, HDT, RMC, VTG and ZDA of any talker are read; others are ignored. Fields that do
+//! not matter here, e.g. the magnetic variation, may hold anything.
 
-use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, in_range};
-use flukewatch_common::clock::Timestamp;
+use super::fields::{Fields, InvalidField, StatedTime};
+use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, ReportedTime, in_range};
+use crate::time::DateWindow;
 use flukewatch_common::position::FixQuality;
-use nmea::ParseResult;
-use nmea::sentences::rmc::RmcStatusOfFix;
-use nmea::sentences::{FaaMode, FixType};
 
-/// The kinds of sentences that are parsed.
-const KINDS: [&str; 5] = ["RMC", "GGA", "VTG", "ZDA", "HDT"];
-
-/// Why a line is rejected.
+/// A sentence with a valid checksum and an invalid content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SentenceError {
-    /// The line is not NMEA 0183.
-    #[error("not an NMEA sentence: it does not start with $ or !")]
-    Foreign,
-    /// Missing or wrong checksum.
-    #[error("damaged NMEA sentence: missing or wrong checksum")]
-    Checksum,
-    /// Intact, but a field is invalid.
-    #[error("malformed {0} sentence")]
-    Malformed(&'static str),
+#[error("malformed sentence ${sentence}: invalid {field}")]
+pub(super) struct MalformedSentence {
+    /// Its address, e.g. `GPRMC`.
+    pub(super) sentence: String,
+    /// The invalid field.
+    pub(super) field: &'static str,
 }
 
-/// Parses the sentence in `line`; an empty update for a kind that is ignored.
+/// The name of the invalid field.
+type Invalid = &'static str;
+
+/// Parses a sentence, from its `$` up to the `*` of its checksum, which is already verified; `None`
+/// for a kind that is ignored. Years of two digits are completed by `dates`.
 ///
 /// # Errors
-/// When it is not a sentence, or damaged.
-pub fn parse(line: &[u8]) -> Result<NavUpdate, SentenceError> {
-    let line = std::str::from_utf8(line)
-        .map_err(|_| SentenceError::Foreign)?
-        .trim();
-    // A tag block of NMEA 4: \s:gps1,c:1795450800*5A\$GPRMC,...
-    let line = match line.strip_prefix('\\') {
-        Some(tagged) => tagged
-            .split_once('\\')
-            .map_or(tagged, |(_, sentence)| sentence),
-        None => line,
+/// When a status is unknown, or a fix has no valid coordinates.
+pub(super) fn parse(
+    content: &str,
+    dates: DateWindow,
+) -> Result<Option<NavUpdate>, MalformedSentence> {
+    let Some(address) = address(content) else {
+        return Ok(None);
     };
-    if !line.starts_with(['$', '!']) || !line.is_ascii() {
-        return Err(SentenceError::Foreign);
-    }
-    if !has_valid_checksum(line) {
-        return Err(SentenceError::Checksum);
-    }
-    // `$`, two letters of the talker, three of the kind. Proprietary sentences, `$P`, differ.
-    let kind = line.get(3..6).unwrap_or_default();
-    let followed = line.as_bytes().get(6) == Some(&b',');
-    let Some(kind) = KINDS
-        .into_iter()
-        .find(|k| *k == kind && followed && line.starts_with('$'))
-    else {
-        return Ok(NavUpdate::default());
+    let fields = Fields::of(content);
+    let update = match address.get(2..).unwrap_or_default() {
+        "RMC" => parse_rmc(&fields, dates),
+        "GGA" => parse_gga(&fields),
+        "GLL" => parse_gll(&fields),
+        "GNS" => parse_gns(&fields),
+        "VTG" => Ok(parse_vtg(&fields)),
+        "ZDA" => Ok(NavUpdate {
+            time: time(fields.time_with_full_date(), ReportedTime::Unconfirmed),
+            ..NavUpdate::default()
+        }),
+        "HDT" => Ok(NavUpdate {
+            heading: in_range(fields.number(1), 360.0),
+            ..NavUpdate::default()
+        }),
+        _ => return Ok(None),
     };
-    let malformed = SentenceError::Malformed(kind);
-    Ok(
-        match nmea::parse_str(line).map_err(|_| malformed.clone())? {
-            ParseResult::RMC(s) => {
-                let has_fix = s.status_of_fix != RmcStatusOfFix::Invalid
-                    && s.faa_mode != Some(FaaMode::DataNotValid);
-                let time = s
-                    .fix_date
-                    .zip(s.fix_time)
-                    .map(|(date, time)| date.and_time(time));
-                NavUpdate {
-                    time: time.map(|t| Timestamp(t.and_utc().timestamp_millis())),
-                    time_is_valid: has_fix,
-                    position: Some(position(
-                        has_fix,
-                        s.lat,
-                        s.lon,
-                        s.faa_mode.and_then(quality_of_mode),
-                    )),
-                    speed: in_range(s.speed_over_ground, MAX_SPEED).filter(|_| has_fix),
-                    course: in_range(s.true_course, 360.0).filter(|_| has_fix),
-                    ..NavUpdate::default()
-                }
-            }
-            ParseResult::GGA(s) => {
-                let quality = s.fix_type.and_then(quality_of_fix);
-                NavUpdate {
-                    position: Some(position(
-                        quality.is_some(),
-                        s.latitude,
-                        s.longitude,
-                        quality,
-                    )),
-                    satellites: s.fix_satellites.and_then(|n| u8::try_from(n).ok()),
-                    hdop: in_range(s.hdop, MAX_HDOP),
-                    ..NavUpdate::default()
-                }
-            }
-            ParseResult::VTG(s) => NavUpdate {
-                speed: in_range(s.speed_over_ground, MAX_SPEED),
-                course: in_range(s.true_course, 360.0),
-                ..NavUpdate::default()
-            },
-            ParseResult::ZDA(s) => {
-                let time = s
-                    .utc_date()
-                    .zip(s.utc_time)
-                    .map(|(date, time)| date.and_time(time));
-                NavUpdate {
-                    time: time.map(|t| Timestamp(t.and_utc().timestamp_millis())),
-                    ..NavUpdate::default()
-                }
-            }
-            ParseResult::HDT(s) => NavUpdate {
-                heading: in_range(s.heading, 360.0),
-                ..NavUpdate::default()
-            },
-            _ => return Err(malformed),
-        },
-    )
+    update.map(Some).map_err(|field| MalformedSentence {
+        sentence: address.to_owned(),
+        field,
+    })
 }
 
-/// Whether the two hexadecimal digits after `*` are the exclusive or of the bytes between `$` and `*`,
-/// and nothing follows them.
-fn has_valid_checksum(line: &str) -> bool {
-    let Some((content, sum)) = line.get(1..).and_then(|l| l.rsplit_once('*')) else {
-        return false;
+/// Two letters of the talker and three of the kind; `None` for other addresses, e.g. those of
+/// proprietary sentences, `$P...`.
+pub(super) fn address(content: &str) -> Option<&str> {
+    let (address, _) = content.strip_prefix('$')?.split_once(',')?;
+    let standard = address.len() == 5 && address.is_ascii() && !address.starts_with('P');
+    standard.then_some(address)
+}
+
+fn parse_rmc(fields: &Fields<'_>, dates: DateWindow) -> Result<NavUpdate, Invalid> {
+    let mode = fields.text(12);
+    let has_fix = has_fix(fields.text(2), mode)?;
+    let stated = fields.time_on(1, 9, dates);
+    Ok(NavUpdate {
+        // Without a fix it is the receiver's own clock.
+        time: time(stated, ReportedTime::Confirmed).filter(|_| has_fix),
+        position: Some(position(has_fix, fields, 3, quality_of_modes(mode))?),
+        speed: in_range(fields.number(7), MAX_SPEED).filter(|_| has_fix),
+        course: in_range(fields.number(8), 360.0).filter(|_| has_fix),
+        ..NavUpdate::default()
+    })
+}
+
+fn parse_gga(fields: &Fields<'_>) -> Result<NavUpdate, Invalid> {
+    let quality = match fields.text(6) {
+        // Some receivers leave it out, and state in RMC whether they have a fix.
+        "" => return Ok(NavUpdate::default()),
+        "0" => None,
+        "2" | "9" => Some(FixQuality::Differential),
+        "4" => Some(FixQuality::Rtk),
+        "5" => Some(FixQuality::RtkFloat),
+        "6" => Some(FixQuality::Estimated),
+        "7" => Some(FixQuality::Manual),
+        "8" => Some(FixQuality::Simulated),
+        digit if digit.bytes().all(|b| b.is_ascii_digit()) => Some(FixQuality::Autonomous),
+        _ => return Err("quality"),
     };
-    let found = content.bytes().fold(0, |sum, byte| sum ^ byte);
-    sum.len() == 2 && u8::from_str_radix(sum, 16) == Ok(found)
+    Ok(NavUpdate {
+        position: Some(position(quality.is_some(), fields, 2, quality)?),
+        satellites: fields.count(7),
+        hdop: in_range(fields.number(8), MAX_HDOP),
+        ..NavUpdate::default()
+    })
+}
+
+fn parse_gns(fields: &Fields<'_>) -> Result<NavUpdate, Invalid> {
+    // One letter for each system of satellites.
+    let modes = fields.text(6);
+    if !modes.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Err("mode");
+    }
+    let has_fix = modes.bytes().any(|b| b != b'N');
+    let quality = quality_of_modes(modes).or(Some(FixQuality::Autonomous));
+    Ok(NavUpdate {
+        position: Some(position(has_fix, fields, 2, quality)?),
+        satellites: fields.count(7),
+        hdop: in_range(fields.number(8), MAX_HDOP),
+        ..NavUpdate::default()
+    })
+}
+
+fn parse_gll(fields: &Fields<'_>) -> Result<NavUpdate, Invalid> {
+    let (status, mode) = (fields.text(6), fields.text(7));
+    if status.is_empty() {
+        // Version 1.5 has no status: it does not state whether there is a fix.
+        return Ok(NavUpdate::default());
+    }
+    let has_fix = has_fix(status, mode)?;
+    Ok(NavUpdate {
+        position: Some(position(has_fix, fields, 1, quality_of_modes(mode))?),
+        ..NavUpdate::default()
+    })
+}
+
+fn parse_vtg(fields: &Fields<'_>) -> NavUpdate {
+    // Before version 2.3 the letters of the units are missing, and the fields are others.
+    let unit = |number: usize, unit: &str| fields.text(number) == unit;
+    let has_fix = fields.text(9) != "N";
+    NavUpdate {
+        speed: in_range(fields.number(5), MAX_SPEED).filter(|_| has_fix && unit(6, "N")),
+        course: in_range(fields.number(1), 360.0).filter(|_| has_fix && unit(2, "T")),
+        ..NavUpdate::default()
+    }
+}
+
+/// Whether status and mode, which older versions lack, state a fix.
+fn has_fix(status: &str, mode: &str) -> Result<bool, Invalid> {
+    match status {
+        "A" | "D" => Ok(mode != "N"),
+        // Magellan states N in GLL.
+        "V" | "N" | "" => Ok(false),
+        _ => Err("status"),
+    }
 }
 
 fn position(
     has_fix: bool,
-    latitude: Option<f64>,
-    longitude: Option<f64>,
+    fields: &Fields<'_>,
+    first: usize,
     quality: Option<FixQuality>,
-) -> ReportedPosition {
-    match latitude.zip(longitude).filter(|_| has_fix) {
-        Some((latitude, longitude)) => ReportedPosition::at(latitude, longitude, quality),
-        None => ReportedPosition::NoFix,
+) -> Result<ReportedPosition, Invalid> {
+    if !has_fix {
+        return Ok(ReportedPosition::NoFix);
+    }
+    match fields.coordinates(first) {
+        Ok(Some((latitude, longitude))) => Ok(ReportedPosition::at(latitude, longitude, quality)),
+        Ok(None) => Ok(ReportedPosition::NoFix),
+        Err(InvalidField) => Err("coordinates"),
     }
 }
 
-fn quality_of_fix(fix: FixType) -> Option<FixQuality> {
-    Some(match fix {
-        FixType::Invalid => return None,
-        FixType::Gps | FixType::Pps => FixQuality::Autonomous,
-        FixType::DGps => FixQuality::Differential,
-        FixType::Rtk => FixQuality::Rtk,
-        FixType::FloatRtk => FixQuality::RtkFloat,
-        FixType::Estimated => FixQuality::Estimated,
-        FixType::Manual => FixQuality::Manual,
-        FixType::Simulation => FixQuality::Simulated,
-    })
+fn time(
+    stated: StatedTime,
+    reported: impl Fn(flukewatch_common::clock::Timestamp) -> ReportedTime,
+) -> Option<ReportedTime> {
+    match stated {
+        StatedTime::Missing => None,
+        StatedTime::Unreadable => Some(ReportedTime::Unreadable),
+        StatedTime::Utc(utc) => Some(reported(utc)),
+    }
 }
 
-/// The quality that RMC's mode states. Plain satellites are left open for a GGA sentence.
-fn quality_of_mode(mode: FaaMode) -> Option<FixQuality> {
-    match mode {
-        FaaMode::Differential => Some(FixQuality::Differential),
-        FaaMode::Estimated => Some(FixQuality::Estimated),
-        FaaMode::FloatRtk => Some(FixQuality::RtkFloat),
-        FaaMode::FixedRtk => Some(FixQuality::Rtk),
-        FaaMode::Manual => Some(FixQuality::Manual),
-        FaaMode::Simulator => Some(FixQuality::Simulated),
+/// The best quality that the letters of a mode state. Plain satellites are left open for a GGA
+/// sentence.
+fn quality_of_modes(modes: &str) -> Option<FixQuality> {
+    let of_letter = |letter| match letter {
+        b'R' => Some(FixQuality::Rtk),
+        b'F' => Some(FixQuality::RtkFloat),
+        b'D' => Some(FixQuality::Differential),
+        b'A' | b'P' => Some(FixQuality::Autonomous),
+        b'E' => Some(FixQuality::Estimated),
+        b'M' => Some(FixQuality::Manual),
+        b'S' => Some(FixQuality::Simulated),
         _ => None,
-    }
+    };
+    modes
+        .bytes()
+        .filter_map(of_letter)
+        .max_by_key(|quality| super::sources::rank(*quality))
+        .filter(|quality| *quality != FixQuality::Autonomous)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub(super) struct PipelineInputs {
     pub(super) states: Vec<Arc<CameraState>>,
     pub(super) outbox: Outbox,
     pub(super) time_and_position: TimeAndPosition,
-    pub(super) clock: Arc<dyn Clock>,
+    pub(super) outbox_clock: Arc<dyn Clock>,
     pub(super) monotonic: Arc<dyn MonotonicClock>,
     /// Notified of each sighting that the outbox has accepted.
     pub(super) accepted: Arc<Notify>,
@@ -81,7 +81,7 @@ pub(super) fn pipeline(
         detector: models.detector,
         reporter,
         outbox: inputs.outbox,
-        clock: inputs.clock,
+        clock: inputs.outbox_clock,
         monotonic: inputs.monotonic,
         counters: state.counters.clone(),
         accepted: inputs.accepted,

@@ -9,6 +9,7 @@ use crate::health::{Health, HealthSources, OutboxHealth};
 use crate::machine::{MachineMonitor, Severity};
 use crate::outbox::{self, ArchiveLimits, OutboxError, Queue};
 use crate::status;
+use flukewatch_common::clock::Clock;
 use flukewatch_inference::engine::status::EngineStatus;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 /// The parts of a session that are monitored.
 pub(super) struct Subject {
     pub(super) queue: Queue,
+    /// The outbox's clock.
+    pub(super) outbox_clock: Arc<dyn Clock>,
     pub(super) inputs: Inputs,
     pub(super) bundle: String,
     pub(super) engine: Arc<EngineStatus>,
@@ -117,21 +120,22 @@ impl Monitor {
     pub(super) fn health(&mut self) -> Result<Health, OutboxError> {
         let Subject {
             queue,
+            outbox_clock,
             inputs,
             bundle,
             engine,
         } = &self.subject;
         let pending = queue.counts()?;
         let backlog = queue.backlog()?;
-        let now = inputs.utc_clock.now();
-        let age = |oldest| u64::try_from(now.millis_since(oldest) / 1000).unwrap_or(0);
+        let at = outbox_clock.now();
+        let age = |oldest| u64::try_from(at.millis_since(oldest) / 1000).unwrap_or(0);
         Ok(Health::collect(HealthSources {
             boat: queue.boat().as_str(),
             bundle,
             engine,
             counters: &self.state.counters,
             pending,
-            now,
+            now: inputs.utc_clock.now(),
             uptime: self.state.started.elapsed(),
             inputs: inputs.health(),
             machine: self.machine.measure(),
@@ -174,6 +178,14 @@ impl Monitor {
     pub(super) fn save(&self, health: &Health) {
         if let Err(e) = health.write(&self.file) {
             tracing::warn!(file = %self.file.display(), error = %e, "cannot write the health file");
+        }
+    }
+
+    /// Saves the outbox's clock at the session's end.
+    pub(super) fn save_outbox_clock(&mut self) {
+        let now = self.subject.outbox_clock.now();
+        if let Err(e) = self.subject.queue.save_clock(now) {
+            tracing::warn!(error = %e, "cannot save the outbox's clock");
         }
     }
 
@@ -230,7 +242,8 @@ impl Monitor {
     }
 
     fn probe_outbox(&mut self) {
-        let (probe, error) = match self.subject.queue.probe_write() {
+        let now = self.subject.outbox_clock.now();
+        let (probe, error) = match self.subject.queue.save_clock(now) {
             Ok(()) => (WriteProbe::Committed, None),
             Err(e @ OutboxError::Full { .. }) => (WriteProbe::DiskFull, Some(e.to_string())),
             Err(e @ OutboxError::Damaged { .. }) => {
@@ -263,7 +276,7 @@ impl Monitor {
             max_bytes: 0,
         };
         let limits = self.archive.filter(|_| !full).unwrap_or(nothing);
-        let now = self.subject.inputs.utc_clock.now();
+        let now = self.subject.outbox_clock.now();
         match self.subject.queue.prune(limits, now) {
             Ok(0) => {}
             Ok(sightings) => tracing::info!(sightings, "pruned the archive"),

@@ -82,7 +82,6 @@ impl Session {
     ) -> Result<Self, SessionError> {
         let stop = stop.child_token();
         let boat: BoatId = config.boat.name.parse()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let accepted = Arc::new(Notify::new());
 
         let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
@@ -93,7 +92,8 @@ impl Session {
         };
         let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
-        let inputs = Inputs::start(config, clock.clone())?;
+        let inputs = Inputs::start(config, Arc::new(SystemClock))?;
+        let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);
         let pipeline_inputs = PipelineInputs {
             boat,
             source: inputs.frames(config, &stop)?,
@@ -103,13 +103,14 @@ impl Session {
                 utc_clock: inputs.utc_clock.clone(),
                 positions: inputs.positions.clone(),
             },
-            clock: clock.clone(),
+            outbox_clock: outbox_clock.clone(),
             monotonic: inputs.monotonic.clone(),
             accepted: accepted.clone(),
             stop: stop.clone(),
         };
         let subject = Subject {
             queue: to_monitor,
+            outbox_clock: outbox_clock.clone(),
             inputs,
             bundle: models.identifier.bundle().to_owned(),
             engine: models.engine.clone(),
@@ -119,7 +120,7 @@ impl Session {
 
         let runtime = runtime()?;
         let counters = state.counters.clone();
-        let uploader = uploader(config, broker, to_send, clock, counters, accepted)?;
+        let uploader = uploader(config, broker, to_send, outbox_clock, counters, accepted)?;
         let uploader = runtime.spawn(uploader.run());
         let pipeline = pipeline(config, models, pipeline_inputs, state)?;
         let pipeline_thread = std::thread::Builder::new()
@@ -165,6 +166,7 @@ impl Session {
         runtime.shutdown_timeout(Duration::from_secs(5));
         let health = monitor.health()?;
         monitor.save(&health);
+        monitor.save_outbox_clock();
         ended?;
         let pending = health.pending_sightings + health.pending_pictures;
         Ok(Finished {
@@ -200,7 +202,7 @@ fn uploader(
     config: &Config,
     broker: BrokerUrl,
     queue: Queue,
-    clock: Arc<dyn Clock>,
+    outbox_clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     accepted: Arc<Notify>,
 ) -> Result<Uploader<MqttUplink>, SessionError> {
@@ -219,7 +221,7 @@ fn uploader(
             ack_timeout: config.uplink.ack_timeout(),
         },
         backoff: Backoff::new(config.uplink.max_backoff(), random()?),
-        clock,
+        clock: outbox_clock,
         counters,
         accepted,
         instance,

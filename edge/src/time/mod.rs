@@ -5,10 +5,12 @@
 //! a boat that started in 1970 and found its satellites a minute later also reports what it saw before
 //! with the right time.
 
+mod date_window;
 mod monotonic;
 mod timing;
 mod utc_clock;
 
+pub use date_window::DateWindow;
 pub use monotonic::{
     ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, SystemMonotonicClock,
 };

@@ -5,8 +5,9 @@
 //! after the second that they state, so that the most accurate one has the least delay: the largest
 //! difference between the stated time and the arrival. That difference is kept, and reduced by the drift
 //! of a quartz only. A receiver that suddenly states another time is accepted once it has repeated it
-//! [`CONFIRMATIONS`] times.
+//! [`CONFIRMATIONS`] times. Dates outside a [`DateWindow`] are never accepted.
 
+use super::date_window::DateWindow;
 use super::monotonic::{MonotonicClock, MonotonicTimestamp, micros, rounded_millis};
 use super::timing::Timing;
 use flukewatch_common::clock::{Clock, Timestamp};
@@ -24,9 +25,6 @@ const JUMP: i64 = 2_000_000;
 const SENTENCE_DELAY: u32 = 500;
 /// The drift of a cheap quartz: one in so many, i.e. 100 ppm.
 const DRIFT_DIVISOR: i64 = 10_000;
-/// 2025-01-01. GPS weeks roll over every 19.6 years; a receiver that states an earlier time has missed
-/// a rollover.
-const EARLIEST: Timestamp = Timestamp(1_735_689_600_000);
 
 /// A UTC time and its source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +38,7 @@ pub struct UtcTime {
 /// The time in the health document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeStatus {
-    /// `computer` or `satellites`.
+    /// `system` or `gnss`.
     pub source: String,
     /// The uncertainty of the times of live frames, in milliseconds; null where it is unknown.
     pub uncertainty_milliseconds: Option<u32>,
@@ -50,6 +48,9 @@ pub struct TimeStatus {
     pub clock_jumps: u64,
     /// Times of the receiver that were rejected.
     pub rejected_times: u64,
+    /// The last time of the receiver that was rejected because its date is implausible: before this
+    /// version of the program, or long after it. Null where there was none.
+    pub implausible_time: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +68,7 @@ struct Sources {
     /// A time of the receiver that is not accepted yet, and how often it was stated.
     candidate: Option<(Offset, u32)>,
     offset_logged: bool,
-    early_logged: bool,
+    implausible: Option<Timestamp>,
     jumps: u64,
     rejected: u64,
 }
@@ -76,6 +77,7 @@ struct Sources {
 pub struct UtcClock {
     system: Arc<dyn Clock>,
     monotonic: Arc<dyn MonotonicClock>,
+    dates: DateWindow,
     sources: Mutex<Sources>,
 }
 
@@ -85,8 +87,20 @@ impl UtcClock {
         Self {
             system,
             monotonic,
+            dates: DateWindow::default(),
             sources: Mutex::default(),
         }
+    }
+
+    /// Accepts the GNSS dates in `dates` instead of those plausible for this version.
+    #[must_use]
+    pub fn with_dates(self, dates: DateWindow) -> Self {
+        Self { dates, ..self }
+    }
+
+    /// The GNSS dates that are accepted.
+    pub fn dates(&self) -> DateWindow {
+        self.dates
     }
 
     /// The current monotonic timestamp.
@@ -112,11 +126,13 @@ impl UtcClock {
             micros: utc.0.saturating_mul(1000).saturating_sub(received.0),
             at: received,
         };
-        if utc < EARLIEST {
+        if !self.dates.contains(utc) {
             sources.rejected += 1;
-            if !sources.early_logged {
-                sources.early_logged = true;
-                tracing::warn!(time = %utc, "ignoring GNSS time before 2025; the receiver may need an update");
+            if sources.implausible.replace(utc).is_none() {
+                tracing::warn!(
+                    time = %utc,
+                    "ignoring GNSS time with an implausible date; the receiver may not know it yet, or need an update"
+                );
             }
             return;
         }
@@ -164,6 +180,11 @@ impl UtcClock {
         sources.offset_logged = off;
     }
 
+    /// Counts a GNSS time that cannot be read.
+    pub(crate) fn count_unreadable_time(&self) {
+        self.lock().rejected += 1;
+    }
+
     /// The UTC time of `at`, by the best source known now.
     pub fn to_utc(&self, at: MonotonicTimestamp, timing: Timing) -> UtcTime {
         let mut sources = self.lock();
@@ -205,6 +226,7 @@ impl UtcClock {
                 .map(|(gnss, system)| rounded_millis(system.saturating_sub(gnss.micros))),
             clock_jumps: sources.jumps,
             rejected_times: sources.rejected,
+            implausible_time: sources.implausible.map(|utc| utc.to_string()),
         }
     }
 

@@ -50,7 +50,7 @@ pub struct UploaderParts<U> {
     pub settings: UploaderSettings,
     /// Between two attempts to connect.
     pub backoff: Backoff,
-    /// Dates dead letters.
+    /// The outbox's clock, for dead letters.
     pub clock: Arc<dyn Clock>,
     /// Counts sent and acknowledged messages.
     pub counters: Arc<Counters>,

@@ -111,7 +111,8 @@ const GGA: &[u8] = b"$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,
 
 #[test]
 fn the_sentence_of_the_test_is_valid() {
-    assert!(sentence::parse(GGA).is_ok());
+    let (positions, clock) = played(Protocol::Nmea, vec![Connected, Bytes(GGA)]);
+    assert_eq!(positions.health(&*clock).fixes, 1);
 }
 
 #[test]
@@ -183,7 +184,110 @@ fn bytes_without_sentences_are_reported() {
     let health = positions.health(&*clock);
     let trouble = health.trouble.unwrap();
     assert!(trouble.contains("baud rate"), "{trouble}");
-    assert_eq!((health.state.as_str(), health.damaged), ("timed_out", 4));
+    assert_eq!(
+        (health.state.as_str(), health.damaged, health.skipped_bytes),
+        ("timed_out", 0, 10)
+    );
+}
+
+/// The trouble of a receiver that sends `bytes` again and again.
+fn trouble(protocol: Protocol, bytes: &'static [u8]) -> String {
+    let (positions, clock) = played(
+        protocol,
+        vec![
+            Connected,
+            Bytes(bytes),
+            Silence(6),
+            Bytes(bytes),
+            Silence(6),
+            Connected,
+        ],
+    );
+    positions.health(&*clock).trouble.unwrap()
+}
+
+#[test]
+fn the_hint_fits_the_bytes() {
+    let nmea = |bytes| trouble(Protocol::Nmea, bytes);
+    let bare = nmea(b"$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,54.0,M,,\r\n");
+    assert!(
+        bare.contains("checksum") && !bare.contains("baud"),
+        "{bare}"
+    );
+    let wrong = nmea(b"$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,54.0,M,,*00\r\n");
+    assert!(
+        wrong.contains("damaged") && !wrong.contains("baud"),
+        "{wrong}"
+    );
+    let gpsd = trouble(Protocol::Gpsd, b"SSH-2.0-OpenSSH\r\n");
+    assert!(
+        gpsd.contains("gpsd runs") && !gpsd.contains("baud"),
+        "{gpsd}"
+    );
+}
+
+#[test]
+fn legal_sentences_without_a_fix_keep_the_connection() {
+    for legal in [
+        b"$GPRMC,,V,,N,,E,,,,,,N*58\r\n".as_slice(),
+        b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n",
+        b"$GPRMC,what,is,this*71\r\n",
+    ] {
+        let script = [Connected]
+            .into_iter()
+            .chain((0..9).flat_map(|_| [Bytes(legal), Silence(6)]));
+        let (positions, clock) = played(Protocol::Nmea, script.collect());
+        let health = positions.health(&*clock);
+        assert_eq!(
+            (
+                health.state.as_str(),
+                health.trouble,
+                health.damaged,
+                health.connections,
+                health.sentences
+            ),
+            ("no_fix", None, 0, 1, 9)
+        );
+    }
+}
+
+#[test]
+fn sentences_without_a_checksum_are_reported_beside_valid_ones() {
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![
+            Connected,
+            Bytes(b"$GPRMC,162000.000,A,3830.7380,N,02837.5000,W,6.5,270.0,231126,,,A\r\n"),
+            Bytes(b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"),
+        ],
+    );
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.state.as_str(), health.without_checksum),
+        ("no_fix", 1)
+    );
+    assert!(health.trouble.unwrap().contains("switch on checksums"));
+}
+
+#[test]
+fn each_device_of_gpsd_is_a_source() {
+    let without = br#"{"class":"TPV","device":"/dev/ttyUSB1","mode":1}"#;
+    let with = br#"{"class":"TPV","device":"/dev/ttyUSB0","mode":3,"lat":38.5,"lon":-28.5}"#;
+    let lines: Vec<u8> = [with.as_slice(), b"\n", without, b"\n"].concat().repeat(3);
+    let (positions, clock) = played(Protocol::Gpsd, vec![Connected, Bytes(lines.leak())]);
+    let health = positions.health(&*clock);
+    let sources: Vec<(&str, &str)> = health
+        .sources
+        .iter()
+        .map(|s| (s.name.as_str(), s.state.as_str()))
+        .collect();
+    assert_eq!(
+        (health.state.as_str(), sources),
+        (
+            "fix",
+            vec![("/dev/ttyUSB0", "fix"), ("/dev/ttyUSB1", "no_fix")]
+        )
+    );
 }
 
 #[test]

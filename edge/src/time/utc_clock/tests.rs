@@ -163,6 +163,37 @@ fn a_time_after_a_missed_week_rollover_is_rejected() {
         (status.source.as_str(), status.rejected_times),
         ("system", 10)
     );
+    assert_eq!(
+        status.implausible_time.as_deref(),
+        Some("2007-04-09T16:20:00.000Z")
+    );
+}
+
+#[test]
+fn implausible_dates_are_rejected_until_the_right_one_comes() {
+    let boat = boat(NOW.plus_millis(-30 * YEAR));
+    let rollover = 1024 * 7 * 86_400_000;
+    for wrong in [Timestamp(0), NOW.plus_millis(rollover)] {
+        for _ in 0..10 {
+            boat.utc_clock.update_gnss(wrong, boat.monotonic.now());
+        }
+        assert_eq!(boat.utc_clock.status().source, "system");
+    }
+    (0..CONFIRMATIONS).for_each(|_| boat.receive_time(0));
+    assert_eq!(boat.utc_clock.now(), NOW);
+}
+
+#[test]
+fn the_window_of_dates_comes_from_outside() {
+    let boat = boat(NOW);
+    let old = Timestamp(1_150_000_000_000);
+    let utc_clock =
+        UtcClock::new(boat.clock, boat.monotonic.clone()).with_dates(DateWindow::from_release(old));
+    (0..CONFIRMATIONS).for_each(|_| utc_clock.update_gnss(NOW, boat.monotonic.now()));
+    assert_eq!(utc_clock.status().source, "system");
+    let stated = old.plus_millis(YEAR);
+    (0..CONFIRMATIONS).for_each(|_| utc_clock.update_gnss(stated, boat.monotonic.now()));
+    assert_eq!(utc_clock.now(), stated);
 }
 
 #[test]
