@@ -26,6 +26,8 @@ pub struct Outbox {
     epoch: i64,
     /// The epoch that begins if the database turns out to be damaged.
     fresh: NewEpoch,
+    /// The outbox's clock when it was opened, at the date of `fresh`.
+    opened: Timestamp,
     connection: Connection,
     pictures: Pictures,
     reserve: Reserve,
@@ -62,6 +64,7 @@ impl Outbox {
             max_bytes,
             epoch: 0,
             fresh: fresh.following(fresh.now),
+            opened: Timestamp(0),
             connection,
             pictures,
             reserve: Reserve::of(folder),
@@ -70,6 +73,7 @@ impl Outbox {
         outbox.reject_other_boats()?;
         recover::tidy(folder, &outbox.pictures, &outbox.connection, &fresh)?;
         outbox.epoch = outbox.current_epoch()?;
+        outbox.opened = outbox.saved_time()?;
         // A full disk must not keep the boat from sending.
         if let Err(e) = outbox.reserve.keep() {
             tracing::warn!(error = %e, "cannot reserve disk space");
@@ -95,16 +99,17 @@ impl Outbox {
     }
 
     /// Sets aside an outbox whose database turned out to be damaged, and begins a new one. Its
-    /// [`Queue`]s go on with the old one until they are opened again.
+    /// [`Queue`]s go on with the old one until they are opened again. `now` is by the outbox's clock.
     ///
     /// # Errors
     /// When it cannot be set aside, or no new one can be created.
     pub fn replace_damaged(&mut self, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
-        self.fresh = self.fresh.following(now);
+        let date = self.fresh.now.plus_millis(now.millis_since(self.opened));
+        self.fresh = self.fresh.following(date);
         // Closes the database.
         self.connection =
             Connection::open_in_memory().map_err(OutboxError::database(&self.folder))?;
-        set_aside::everything(&self.folder, reason, now)?;
+        set_aside::everything(&self.folder, reason, date)?;
         self.pictures.create_folder()?;
         self.connection = schema::open_or_create(&self.folder, &self.fresh)?;
         self.epoch = self.current_epoch()?;

@@ -63,7 +63,7 @@ mod tests {
 
     /// The program starts on a computer whose monotonic clock is at `uptime`.
     fn start(folder: &Path, uptime: Duration) -> Boat {
-        let outbox = Outbox::open(folder, &sample::boat(), 1 << 30).unwrap();
+        let outbox = Outbox::open(folder, &sample::boat(), 1 << 30, sample::epoch()).unwrap();
         let monotonic = Arc::new(ManualMonotonicClock::new(
             MonotonicTimestamp::default().plus(uptime),
         ));

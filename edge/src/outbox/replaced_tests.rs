@@ -229,7 +229,7 @@ fn pictures_get_their_name_after_the_commit() {
     let (_parent, folder) = used(1);
     let name = format!("{}.jpg", Uuid::from_u128(1));
     let pictures = folder.join("pictures");
-    assert_eq!(names(&pictures), [name.clone()]);
+    assert_eq!(names(&pictures), std::slice::from_ref(&name));
     // A power cut between the commit and the rename.
     let part = pictures.join(format!("{name}.part"));
     fs::rename(pictures.join(&name), &part).unwrap();
@@ -265,8 +265,11 @@ fn the_same_second_twice_gets_two_folders() {
 fn a_database_that_is_damaged_while_it_is_open_is_replaced() {
     let (_parent, folder) = used(3);
     let mut outbox = open(&folder, 1);
-    outbox.replace_damaged("test", NOW).unwrap();
+    outbox.replace_damaged("test", Timestamp(60_000)).unwrap();
     assert_eq!(accept(&mut outbox, 4), 1);
+    // A minute after it was opened.
+    let name = set_aside(&folder)[0].folder.display().to_string();
+    assert!(name.ends_with("-21-00"), "{name}");
     assert_eq!(
         names(&set_aside(&folder)[0].folder.join("pictures")).len(),
         3

@@ -656,17 +656,22 @@ fn with_damage_inside(picture: &RgbImage) -> [Vec<u8>; 3] {
 #[test]
 fn a_frame_damaged_inside_neither_starts_nor_continues_an_encounter() {
     use crate::frame::{RawFormat, RawImage};
-    let raw = |file: &[u8]| {
+    let of_camera = |file: &[u8]| {
         FrameImage::Raw(RawImage {
             bytes: file.to_vec().into(),
             format: RawFormat::Jpeg,
         })
     };
-    let file = |file: &[u8]| FrameImage::Encoded(file.to_vec());
-    let kinds: [&dyn Fn(&[u8]) -> FrameImage; 2] = [&raw, &file];
     let [whole, halved, overwritten] = with_damage_inside(&sample::frame(1));
-    for image in kinds {
-        let with = |bytes: &[u8]| Step::Frame(image(bytes), Some(vec![sample::FLUKE]));
+    for raw in [true, false] {
+        let with = |bytes: &[u8]| {
+            let image = if raw {
+                of_camera(bytes)
+            } else {
+                FrameImage::Encoded(bytes.to_vec())
+            };
+            Step::Frame(image, Some(vec![sample::FLUKE]))
+        };
         let mut steps = vec![with(&halved), with(&overwritten)];
         steps.extend((0..3).map(|_| with(&whole)));
         // Longer than the gap of 1 s, which they do not bridge.

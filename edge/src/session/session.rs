@@ -88,7 +88,7 @@ impl Session {
         let broker = config.uplink.broker(&state.broker_environment)?;
         let fresh = NewEpoch {
             id: random_id()?,
-            now: clock.now(),
+            now: SystemClock.now(),
         };
         let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);

@@ -148,8 +148,9 @@ mod tests {
 
         let with_spaces = "a.jpg,Old Timer\nb.jpg,w_1\n";
         assert!(table("spaces", with_spaces).unwrap().labelled);
-        let mut twice = Dataset::open(&dir.path().join("spaces.csv"), None).unwrap();
-        twice.photos.push(twice.photos[0].clone());
+        let spaces = Dataset::open(&dir.path().join("spaces.csv"), None).unwrap();
+        let mut twice = spaces.photos;
+        twice.push(twice[0].clone());
         let error = TestPhotos::of(twice).unwrap_err();
         assert!(error.to_string().contains("a.jpg is listed twice"));
     }

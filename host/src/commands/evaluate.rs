@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto, SamePhoto};
+use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
 use flukewatch_eval::metrics::bootstrap::Bootstrap;

@@ -151,7 +151,7 @@ fn overwritten_data_are_found_almost_always() {
     let zeros = found(|data, _| data.fill(0));
     let noise = found(|data, at| {
         for (i, byte) in data.iter_mut().enumerate() {
-            *byte = ((at + i) * 2_654_435_761 >> 7) as u8;
+            *byte = (((at + i) * 2_654_435_761) >> 7) as u8;
         }
     });
     let text = found(|data, _| data.fill(b'x'));
