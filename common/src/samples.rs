@@ -116,6 +116,7 @@ pub fn sighting() -> Sighting {
             detector: Some(0.75),
             config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
         }),
+        revision: 0,
     }
 }
 

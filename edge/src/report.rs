@@ -176,6 +176,7 @@ impl Reporter {
             position,
             time: Some(basis),
             footage: Some(footage),
+            revision: 0,
         };
         Ok(Report {
             sighting,

@@ -185,6 +185,7 @@ impl Outbox {
         let key = |part| Key {
             sighting: sighting.id,
             part,
+            revision: 0,
         };
         match wire::encode(&numbered) {
             Ok(message) => enqueue(

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Raised with every change of the tables or of the messages in them. Other versions are rejected.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
-/// `sighting` has a row for every sighting ever accepted, and so numbers them without a gap.
+/// `sighting` has a row for every sighting ever accepted, and so numbers them without a gap; `boot`
+/// and `taken` are null where its times cannot be corrected.
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
 /// name of a picture file.
@@ -19,12 +20,17 @@ CREATE TABLE sighting (
     id          BLOB NOT NULL UNIQUE,
     started_at  INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
-    PRIMARY KEY (boat, sequence)
+    boot        TEXT,
+    taken       TEXT,
+    PRIMARY KEY (boat, sequence),
+    CHECK ((boot IS NULL) = (taken IS NULL))
 ) STRICT;
+CREATE INDEX sighting_boot ON sighting (boot) WHERE boot IS NOT NULL;
 CREATE TABLE pending (
     number   INTEGER PRIMARY KEY,
     sighting BLOB NOT NULL REFERENCES sighting (id),
     part     INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
     priority INTEGER NOT NULL,
     bytes    INTEGER NOT NULL,
     message  BLOB,

@@ -28,6 +28,7 @@ fn key(number: u64, part: MessageKind) -> Key {
     Key {
         sighting: uuid::Uuid::from_u128(u128::from(number)),
         part,
+        revision: 0,
     }
 }
 
@@ -401,7 +402,7 @@ fn another_version_or_a_foreign_database_is_rejected() {
     drop(open(folder.path()));
     let database = folder.path().join("outbox.sqlite3");
     let raw = rusqlite::Connection::open(&database).unwrap();
-    for version in [1, 2, 9] {
+    for version in [1, 2, 3, 9] {
         raw.pragma_update(None, "user_version", version).unwrap();
         let error = Outbox::open(folder.path(), &sample::boat(), ROOM)
             .err()
@@ -409,7 +410,7 @@ fn another_version_or_a_foreign_database_is_rejected() {
         assert!(
             matches!(
                 error,
-                OutboxError::Version { got, supported: 3, .. } if got == version
+                OutboxError::Version { got, supported: 4, .. } if got == version
             ),
             "{error}"
         );
