@@ -6,6 +6,7 @@ use super::pictures::Pictures;
 use super::queue::Queue;
 use super::reserve::Reserve;
 use super::schema;
+use super::taken::Taken;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
@@ -21,6 +22,7 @@ const ARCHIVE_STEP: u64 = 2_000_000;
 pub struct Outbox {
     folder: PathBuf,
     boat: BoatId,
+    boot: Option<String>,
     max_bytes: u64,
     connection: Connection,
     pictures: Pictures,
@@ -49,6 +51,7 @@ impl Outbox {
         let outbox = Self {
             folder: folder.to_owned(),
             boat: boat.clone(),
+            boot: None,
             max_bytes,
             connection,
             pictures,
@@ -86,6 +89,12 @@ impl Outbox {
         Ok(outbox)
     }
 
+    /// Lets the times of sightings be corrected during `boot`, the run of the monotonic clock.
+    #[must_use]
+    pub fn during(self, boot: Option<String>) -> Self {
+        Self { boot, ..self }
+    }
+
     /// A second connection, for the thread that sends.
     ///
     /// # Errors
@@ -106,6 +115,20 @@ impl Outbox {
         jpeg: &[u8],
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
+        self.accept_taken(sighting, jpeg, None, now)
+    }
+
+    /// The same for a sighting whose times may be corrected later ([`Queue::correct_times`]).
+    ///
+    /// # Errors
+    /// Those of [`Outbox::accept`].
+    pub fn accept_taken(
+        &mut self,
+        sighting: &Sighting,
+        jpeg: &[u8],
+        taken: Option<Taken>,
+        now: Timestamp,
+    ) -> Result<u64, OutboxError> {
         if sighting.boat != self.boat {
             return Err(self.other_boat(sighting.boat.as_str()));
         }
@@ -120,7 +143,7 @@ impl Outbox {
         let picture_error = too_large(wire::encode(&picture).map(drop))?;
         self.check_space(jpeg.len() as u64)?;
         loop {
-            match self.store(sighting, jpeg, picture_error.as_deref(), now) {
+            match self.store(sighting, jpeg, picture_error.as_deref(), taken, now) {
                 // Acknowledged pictures make room for new ones.
                 Err(OutboxError::Full { .. }) if self.pictures.free_archive(ARCHIVE_STEP) > 0 => {
                     tracing::warn!("disk full; deleting archived pictures");
@@ -136,11 +159,12 @@ impl Outbox {
         sighting: &Sighting,
         jpeg: &[u8],
         picture_error: Option<&str>,
+        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
-        let accepted = self.insert(sighting, &file, jpeg, picture_error, now);
+        let accepted = self.insert(sighting, &file, jpeg, picture_error, taken, now);
         // A failed commit may have happened all the same. An orphaned picture is removed when the
         // outbox is next opened.
         if accepted.is_err() && matches!(self.sequence_of(sighting), Ok(None)) {
@@ -156,6 +180,7 @@ impl Outbox {
         file: &str,
         jpeg: &[u8],
         picture_error: Option<&str>,
+        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         let folder = self.folder.clone();
@@ -172,10 +197,12 @@ impl Outbox {
             )
             .map_err(&failed)?;
         let id = sighting.id.as_bytes().as_slice();
+        let boot = taken.and(self.boot.as_deref());
+        let taken = taken.filter(|_| boot.is_some()).map(Taken::to_json);
         transaction
             .execute(
-                "INSERT INTO sighting (boat, sequence, id, started_at, accepted_at) VALUES (?, ?, ?, ?, ?)",
-                params![self.boat.as_str(), sequence, id, sighting.started.0, now.0],
+                "INSERT INTO sighting (boat, sequence, id, started_at, accepted_at, boot, taken) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                params![self.boat.as_str(), sequence, id, sighting.started.0, now.0, boot, taken],
             )
             .map_err(&failed)?;
         let numbered = Sighting {

@@ -10,12 +10,17 @@
 //! megabyte of disk is reserved for deleting: on a full disk [`Outbox`] rejects sightings while
 //! [`Queue`] can still free space.
 //!
+//! A sighting whose times turn out to be wrong is queued again as a revision
+//! ([`Queue::correct_times`]), which replaces its pending message. An acknowledgement names the
+//! revision, so that an older one deletes nothing.
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
 mod accept;
 mod archive;
 mod archive_row;
+mod correct_times;
 mod error;
 mod key;
 mod listing;
@@ -23,15 +28,19 @@ mod pictures;
 mod queue;
 mod recent;
 mod reserve;
+mod revise;
 mod schema;
+mod taken;
 
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
+pub use correct_times::{Corrected, Correction};
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
 pub use queue::{Backlog, Counts, Load, Pending, Queue};
 pub use recent::{Recent, recent, recent_picture};
+pub use taken::Taken;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! One session, from start to end.
 
 use super::assembly::{PipelineInputs, pipeline};
+use super::clock_run::clock_run;
 use super::error::SessionError;
 use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
@@ -83,7 +84,7 @@ impl Session {
         let accepted = Arc::new(Notify::new());
 
         let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
-        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?;
+        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes)?.during(clock_run());
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
         let inputs = Inputs::start(config, clock.clone())?;
         let pipeline_inputs = PipelineInputs {
