@@ -122,6 +122,7 @@ pub fn sighting() -> Sighting {
             config: ConfigId([0x0f, 1, 2, 3, 4, 5, 6, 0xff]),
         }),
         epoch: Some(epoch()),
+        revision: 0,
     }
 }
 

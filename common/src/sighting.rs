@@ -110,6 +110,17 @@ pub struct Sighting {
     /// The epoch of the boat's outbox, which [`Sighting::sequence`] counts in: a new one begins where
     /// an outbox is replaced. `None` before version 5 of the message.
     pub epoch: Option<Uuid>,
+    /// 0 as the boat accepted it. A higher number replaces all lower ones; id, boat, sequence number
+    /// and picture stay. Since version 5 of the message.
+    pub revision: u32,
+}
+
+impl Sighting {
+    /// Whether `other` is a revision of the same sighting: what a revision may not change is equal.
+    pub fn is_revision_of(&self, other: &Self) -> bool {
+        (self.id, &self.boat, self.sequence, &self.picture)
+            == (other.id, &other.boat, other.sequence, &other.picture)
+    }
 }
 
 /// The most candidates of a sighting.
@@ -155,8 +166,19 @@ pub enum MessageKind {
 pub struct Ack {
     /// The boat that sent the messages.
     pub boat: BoatId,
-    /// The stored messages, each by sighting id and kind.
-    pub stored: Vec<(Uuid, MessageKind)>,
+    /// The stored messages.
+    pub stored: Vec<Acknowledged>,
+}
+
+/// A message that shore has stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// The id of the sighting, which stands for its sequence number.
+    pub sighting: Uuid,
+    /// The kind of message.
+    pub kind: MessageKind,
+    /// The stored [`Sighting::revision`]; 0 for a picture. Since version 2 of the message.
+    pub revision: u32,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence |
-//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 1 for the others |
+//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 2 for an ack, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -18,8 +18,9 @@
 //! ```
 
 use crate::presence::Presence;
-use crate::sighting::{Ack, Picture, Sighting};
+use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Sighting};
 use serde::{Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 /// The size limit of a message in bytes, envelope included. A sighting is about 2 kB, a picture at
 /// most 200 kB.
@@ -74,8 +75,18 @@ pub trait Message: Serialize + DeserializeOwned {
     const KIND: u8;
     /// The kind's name, for display.
     const NAME: &'static str;
-    /// The version that is written, and the newest that can be read.
+    /// The newest version that can be read.
     const VERSION: u16;
+
+    /// The version that is written: the oldest that can express this message.
+    fn version(&self) -> u16 {
+        Self::VERSION
+    }
+
+    /// Appends the payload in [`Message::version`]; `None` if it cannot be written.
+    fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        postcard::to_extend(self, bytes).ok()
+    }
 
     /// Decodes the payload of a version up to [`Message::VERSION`]; `None` if it is invalid.
     fn read(payload: &[u8], _version: u16) -> Option<Self> {
@@ -98,13 +109,13 @@ impl Message for Sighting {
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
         // Version 1 ends before the probability, version 2 before position and time, version 3
-        // before the footage, version 4 before the epoch. An absent field is one byte, 0: with these
-        // appended, an old payload is a new one.
+        // before the footage, version 4 before epoch and revision. An absent field is one byte, 0, and
+        // so is the revision 0: with these appended, an old payload is a new one.
         let absent: &[u8] = match version {
-            1 => &[0; 5],
-            2 => &[0; 4],
-            3 => &[0; 2],
-            4 => &[0; 1],
+            1 => &[0; 6],
+            2 => &[0; 5],
+            3 => &[0; 3],
+            4 => &[0; 2],
             _ => return whole(payload),
         };
         whole(&[payload, absent].concat())
@@ -120,7 +131,40 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    /// Version 1 has no revisions. Boats that know no revisions get no other.
+    fn version(&self) -> u16 {
+        if self.stored.iter().all(|a| a.revision == 0) {
+            1
+        } else {
+            2
+        }
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        if self.version() > 1 {
+            return postcard::to_extend(self, bytes).ok();
+        }
+        let stored: FirstAcks = self.stored.iter().map(|a| (a.sighting, a.kind)).collect();
+        postcard::to_extend(&(&self.boat, stored), bytes).ok()
+    }
+
+    fn read(payload: &[u8], version: u16) -> Option<Self> {
+        if version > 1 {
+            return whole(payload);
+        }
+        let (boat, stored): (BoatId, FirstAcks) = whole(payload)?;
+        let stored = stored.into_iter().map(|(sighting, kind)| Acknowledged {
+            sighting,
+            kind,
+            revision: 0,
+        });
+        Some(Self {
+            boat,
+            stored: stored.collect(),
+        })
+    }
 }
 
 impl Message for Presence {
@@ -128,6 +172,8 @@ impl Message for Presence {
     const NAME: &'static str = "presence";
     const VERSION: u16 = 1;
 }
+/// The messages of an ack in version 1.
+type FirstAcks = Vec<(Uuid, MessageKind)>;
 
 /// Puts a message in its envelope.
 ///
@@ -137,9 +183,9 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, WireError> {
     let mut bytes = Vec::with_capacity(2048);
     bytes.extend_from_slice(&MAGIC);
     bytes.push(M::KIND);
-    bytes.extend_from_slice(&M::VERSION.to_le_bytes());
+    bytes.extend_from_slice(&message.version().to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
-    let mut bytes = postcard::to_extend(message, bytes).map_err(|_| WireError::Payload(M::NAME))?;
+    let mut bytes = message.write(bytes).ok_or(WireError::Payload(M::NAME))?;
     let sum = crc32fast::hash(&bytes[HEADER..]);
     bytes[7..HEADER].copy_from_slice(&sum.to_le_bytes());
     if bytes.len() > MAX_MESSAGE {

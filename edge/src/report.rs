@@ -3,6 +3,7 @@
 use crate::crop_jpeg::{self, CropJpegError, MAX_JPEG};
 use crate::encounter::Encounter;
 use crate::identify::{EmbeddedCrops, Identifier, IdentifyError};
+use crate::outbox::Taken;
 use crate::position::PositionHistory;
 use crate::recent_encounters::RecentEncounters;
 use crate::time::{MonotonicTimestamp, Timing, UtcClock, UtcTime};
@@ -33,6 +34,8 @@ pub struct Report {
     pub sighting: Sighting,
     /// The picture as a JPEG file.
     pub jpeg: Vec<u8>,
+    /// What the outbox remembers to correct its times.
+    pub taken: Taken,
     /// When the last frame with the fluke was taken.
     pub ended: MonotonicTimestamp,
 }
@@ -139,6 +142,14 @@ impl Reporter {
             utc_clock,
             positions,
         } = &self.time_and_position;
+        let taken = Taken {
+            started: encounter.started,
+            timing,
+            clock: utc_clock
+                .to_utc(encounter.started, Timing::Driver)
+                .basis
+                .source,
+        };
         let UtcTime { time, basis } = utc_clock.to_utc(encounter.started, timing);
         let position = positions.near(encounter.started);
         let id = self.new_id(utc_clock.now());
@@ -177,10 +188,12 @@ impl Reporter {
             time: Some(basis),
             footage: Some(footage),
             epoch: None,
+            revision: 0,
         };
         Ok(Report {
             sighting,
             jpeg: jpeg.file,
+            taken,
             ended: encounter.ended,
         })
     }

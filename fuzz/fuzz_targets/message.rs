@@ -4,7 +4,7 @@
 
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
-use flukewatch_common::sighting::{Ack, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Sighting};
 use flukewatch_common::wire;
 use flukewatch_fuzz::{repair, seeds};
 use flukewatch_shore::ingest::validate;
@@ -57,7 +57,11 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
     };
     let ack = Ack {
         boat,
-        stored: vec![(sighting.id, MessageKind::Picture)],
+        stored: vec![Acknowledged {
+            sighting: sighting.id,
+            kind: MessageKind::Sighting,
+            revision: 1,
+        }],
     };
     let sighting = wire::encode(&sighting).ok()?;
     for seed in [&old, &sighting] {

@@ -1,6 +1,5 @@
 use super::*;
 use crate::samples::sighting;
-use crate::sighting::MessageKind;
 use proptest::prelude::*;
 
 fn picture(bytes: usize) -> Picture {
@@ -15,8 +14,21 @@ fn ack() -> Ack {
     let id = sighting().id;
     Ack {
         boat: sighting().boat,
-        stored: vec![(id, MessageKind::Sighting), (id, MessageKind::Picture)],
+        stored: [MessageKind::Sighting, MessageKind::Picture]
+            .map(|kind| Acknowledged {
+                sighting: id,
+                kind,
+                revision: 0,
+            })
+            .to_vec(),
     }
+}
+
+/// The ack of the same messages, once the sighting was revised.
+fn ack_of_revision() -> Ack {
+    let mut ack = ack();
+    ack.stored[0].revision = 1;
+    ack
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -43,7 +55,17 @@ fn every_kind_round_trips() {
         decode::<Picture>(&encode(&picture(200_000)).unwrap()).unwrap(),
         picture(200_000)
     );
-    assert_eq!(decode::<Ack>(&encode(&ack()).unwrap()).unwrap(), ack());
+    for ack in [ack(), ack_of_revision()] {
+        assert_eq!(decode::<Ack>(&encode(&ack).unwrap()).unwrap(), ack);
+    }
+    let revised = Sighting {
+        revision: 300,
+        ..sighting()
+    };
+    assert_eq!(
+        decode::<Sighting>(&encode(&revised).unwrap()).unwrap(),
+        revised
+    );
 }
 
 /// Deployed boats use this format: if this test fails, the version must be raised.
@@ -92,7 +114,10 @@ fn a_known_sighting_has_known_bytes() {
         "010000403f",                         // detector 0.75
         "0f010203040506ff",                   // configuration
     );
-    let fifth = "0110e0e1e2e300004000800000000000000e"; // epoch
+    let fifth = concat!(
+        "0110e0e1e2e300004000800000000000000e", // epoch
+        "00",                                   // revision 0
+    );
     let bytes = encode(&sighting()).unwrap();
     assert_eq!(
         hex(&bytes[HEADER..]),
@@ -169,6 +194,10 @@ fn the_other_kinds_have_known_bytes() {
         "464c4b570401009b9718bc0762616c61656e61100190000000007000800000000000000110e0e1e2e300004000800000000000000e"
     );
     assert_eq!(
+        hex(&encode(&ack_of_revision()).unwrap()),
+        "464c4b57030200f16373ea0762616c61656e61021001900000000070008000000000000001000110019000000000700080000000000000010100"
+    );
+    assert_eq!(
         hex(&encode(&picture(3)).unwrap()),
         "464c4b5702010043daddea10019000000000700080000000000000010762616c61656e6103d8d8d8"
     );
@@ -193,11 +222,11 @@ fn a_newer_version_is_named() {
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
-        decode::<Ack>(&envelope(3, 2, b"\xff")),
+        decode::<Ack>(&envelope(3, 3, b"\xff")),
         Err(WireError::Newer {
             kind: "ack",
-            got: 2,
-            known: 1
+            got: 3,
+            known: 2
         })
     );
     assert_eq!(
@@ -263,10 +292,12 @@ fn bytes_after_the_message_are_rejected() {
 #[test]
 fn a_boat_with_an_invalid_name_is_rejected() {
     let payload = postcard::to_stdvec(&("a/b", 0u8)).unwrap();
-    assert_eq!(
-        decode::<Ack>(&envelope(3, 1, &payload)),
-        Err(WireError::Payload("ack"))
-    );
+    for version in [1, 2] {
+        assert_eq!(
+            decode::<Ack>(&envelope(3, version, &payload)),
+            Err(WireError::Payload("ack"))
+        );
+    }
 }
 
 #[test]
@@ -287,10 +318,12 @@ fn a_false_length_allocates_no_memory() {
     // An ack that announces 2^63 entries.
     let mut payload = postcard::to_stdvec("balaena").unwrap();
     payload.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    assert_eq!(
-        decode::<Ack>(&envelope(3, 1, &payload)),
-        Err(WireError::Payload("ack"))
-    );
+    for version in [1, 2] {
+        assert_eq!(
+            decode::<Ack>(&envelope(3, version, &payload)),
+            Err(WireError::Payload("ack"))
+        );
+    }
 }
 
 proptest! {
@@ -301,11 +334,13 @@ proptest! {
 
     #[test]
     fn any_payload_is_decoded_or_rejected(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for version in 1..=3 {
+        for version in 1..=5 {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        let _ = decode::<Ack>(&envelope(3, 1, &payload));
+        for version in 1..=2 {
+            let _ = decode::<Ack>(&envelope(3, version, &payload));
+        }
     }
 
     #[test]
@@ -313,6 +348,6 @@ proptest! {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;
-        let _ = decode::<Sighting>(&envelope(1, 3, &payload));
+        let _ = decode::<Sighting>(&envelope(1, 5, &payload));
     }
 }

@@ -124,6 +124,11 @@ impl Counters {
         self.outbox_replaced.swap(false, Relaxed)
     }
 
+    /// Sightings that the outbox accepted.
+    pub fn accepted_sightings(&self) -> u64 {
+        self.accepted.load(Relaxed)
+    }
+
     /// Sightings that wait in memory for the outbox.
     pub fn in_memory(&self) -> u64 {
         self.in_memory.load(Relaxed)

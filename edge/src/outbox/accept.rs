@@ -6,6 +6,7 @@ use super::key::{Key, part_number};
 use super::pictures::Pictures;
 use super::queue::Queue;
 use super::reserve::Reserve;
+use super::taken::Taken;
 use super::{recover, schema, set_aside};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
@@ -21,6 +22,7 @@ const ARCHIVE_STEP: u64 = 2_000_000;
 pub struct Outbox {
     folder: PathBuf,
     boat: BoatId,
+    boot: Option<String>,
     max_bytes: u64,
     /// Number of the current epoch.
     epoch: i64,
@@ -61,6 +63,7 @@ impl Outbox {
         let mut outbox = Self {
             folder: folder.to_owned(),
             boat: boat.clone(),
+            boot: None,
             max_bytes,
             epoch: 0,
             fresh: fresh.following(fresh.now),
@@ -91,6 +94,12 @@ impl Outbox {
                 .map_err(OutboxError::disk(made))?;
         }
         Ok(outbox)
+    }
+
+    /// Lets the times of sightings be corrected during `boot`, the run of the monotonic clock.
+    #[must_use]
+    pub fn during(self, boot: Option<String>) -> Self {
+        Self { boot, ..self }
     }
 
     /// Checks that the disk has space to accept and delete sightings.
@@ -142,6 +151,20 @@ impl Outbox {
         jpeg: &[u8],
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
+        self.accept_taken(sighting, jpeg, None, now)
+    }
+
+    /// The same for a sighting whose times may be corrected later ([`Queue::correct_times`]).
+    ///
+    /// # Errors
+    /// Those of [`Outbox::accept`].
+    pub fn accept_taken(
+        &mut self,
+        sighting: &Sighting,
+        jpeg: &[u8],
+        taken: Option<Taken>,
+        now: Timestamp,
+    ) -> Result<u64, OutboxError> {
         if sighting.boat != self.boat {
             return Err(self.other_boat(sighting.boat.as_str()));
         }
@@ -156,7 +179,7 @@ impl Outbox {
         let picture_error = too_large(wire::encode(&picture).map(drop))?;
         self.check_space(jpeg.len() as u64)?;
         loop {
-            match self.store(sighting, jpeg, picture_error.as_deref(), now) {
+            match self.store(sighting, jpeg, picture_error.as_deref(), taken, now) {
                 // Acknowledged pictures make room for new ones.
                 Err(OutboxError::Full { .. }) if self.pictures.free_archive(ARCHIVE_STEP) > 0 => {
                     tracing::warn!("disk full; deleting archived pictures");
@@ -172,11 +195,12 @@ impl Outbox {
         sighting: &Sighting,
         jpeg: &[u8],
         picture_error: Option<&str>,
+        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         self.reserve.keep()?;
         let file = self.pictures.write(sighting.id, jpeg)?;
-        let accepted = self.insert(sighting, &file, jpeg, picture_error, now);
+        let accepted = self.insert(sighting, &file, jpeg, picture_error, taken, now);
         match &accepted {
             Ok(_) => self.pictures.commit(&file),
             // A failed commit may have happened all the same. An orphaned picture is removed when the
@@ -194,6 +218,7 @@ impl Outbox {
         file: &str,
         jpeg: &[u8],
         picture_error: Option<&str>,
+        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
         let folder = self.folder.clone();
@@ -210,10 +235,12 @@ impl Outbox {
             )
             .map_err(&failed)?;
         let id = sighting.id.as_bytes().as_slice();
+        let boot = taken.and(self.boot.as_deref());
+        let taken = taken.filter(|_| boot.is_some()).map(Taken::to_json);
         transaction
             .execute(
-                "INSERT INTO sighting (boat, epoch, sequence, id, started_at, accepted_at) VALUES (?, ?, ?, ?, ?, ?)",
-                params![self.boat.as_str(), self.epoch, sequence, id, sighting.started.0, now.0],
+                "INSERT INTO sighting (boat, epoch, sequence, id, started_at, accepted_at, boot, taken) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                params![self.boat.as_str(), self.epoch, sequence, id, sighting.started.0, now.0, boot, taken],
             )
             .map_err(&failed)?;
         let (_, epoch) = schema::epoch(&transaction).map_err(&failed)?;
@@ -225,6 +252,7 @@ impl Outbox {
         let key = |part| Key {
             sighting: sighting.id,
             part,
+            revision: 0,
         };
         match wire::encode(&numbered) {
             Ok(message) => enqueue(

@@ -83,6 +83,7 @@ mod tests {
         [MessageKind::Sighting, MessageKind::Picture].map(|part| Key {
             sighting: id(number),
             part,
+            revision: 0,
         })
     }
 

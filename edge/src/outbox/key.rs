@@ -3,13 +3,15 @@
 use flukewatch_common::sighting::MessageKind;
 use uuid::Uuid;
 
-/// Identifies a message: a sighting's id and the kind of message.
+/// Identifies a message: a sighting's id, the kind of message and the revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Id of the sighting that it belongs to.
     pub sighting: Uuid,
     /// The kind of message.
     pub part: MessageKind,
+    /// The revision of the sighting; 0 for a picture.
+    pub revision: u32,
 }
 
 pub(super) fn part_number(part: MessageKind) -> i64 {

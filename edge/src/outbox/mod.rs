@@ -15,6 +15,10 @@
 //!
 //! Messages age by the outbox's own clock, which no other clock affects ([`OutboxClock`]).
 //!
+//! A sighting whose times turn out to be wrong is queued again as a revision
+//! ([`Queue::correct_times`]), which replaces its pending message. An acknowledgement names the
+//! revision, so that an older one deletes nothing.
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
@@ -22,6 +26,7 @@ mod accept;
 mod archive;
 mod archive_row;
 mod clock;
+mod correct_times;
 mod epoch;
 mod error;
 mod folder;
@@ -34,12 +39,15 @@ mod recover;
 mod rehearsal;
 mod resend;
 mod reserve;
+mod revise;
 mod schema;
 mod set_aside;
+mod taken;
 
 pub use accept::Outbox;
 pub use archive::ArchiveLimits;
 pub use clock::OutboxClock;
+pub use correct_times::{Corrected, Correction};
 pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;
@@ -49,6 +57,7 @@ pub use recent::{Recent, recent, recent_picture};
 pub use rehearsal::rehearse;
 pub use resend::resend;
 pub use set_aside::{SetAside, set_aside};
+pub use taken::Taken;
 
 #[cfg(test)]
 mod replaced_tests;

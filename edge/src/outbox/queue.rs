@@ -29,7 +29,7 @@ pub struct Pending {
 pub enum Load {
     /// Its content on the wire.
     Message(Vec<u8>),
-    /// It is not pending any more.
+    /// It is not pending any more: acknowledged, or replaced by a newer revision.
     AlreadyAcknowledged,
     /// It can never be sent, for this reason.
     Unsendable(String),
@@ -154,7 +154,8 @@ impl Queue {
     /// When the database fails.
     pub fn next(&self, in_flight: &HashSet<Key>, max: usize) -> Result<Vec<Pending>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT sighting, part, bytes FROM pending ORDER BY priority, number LIMIT ?";
+        let query =
+            "SELECT sighting, part, revision, bytes FROM pending ORDER BY priority, number LIMIT ?";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
         let rows = statement
@@ -162,10 +163,11 @@ impl Queue {
                 let key = Key {
                     sighting: uuid(row, 0)?,
                     part: part(row, 1)?,
+                    revision: row.get(2)?,
                 };
                 Ok(Pending {
                     key,
-                    bytes: row.get::<_, i64>(2)?.unsigned_abs(),
+                    bytes: row.get::<_, i64>(3)?.unsigned_abs(),
                 })
             })
             .map_err(&failed)?;
@@ -181,13 +183,18 @@ impl Queue {
     /// When the database or the disk fails.
     pub fn load(&self, key: Key) -> Result<Load, OutboxError> {
         type Row = (Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
-        let query = "SELECT message, picture, sha256 FROM pending WHERE sighting = ? AND part = ?";
+        let query = "SELECT message, picture, sha256 FROM pending
+                     WHERE sighting = ? AND part = ? AND revision = ?";
         let row: Option<Row> = self
             .connection
             .prepare_cached(query)
             .and_then(|mut s| {
                 s.query_row(
-                    params![key.sighting.as_bytes().as_slice(), part_number(key.part)],
+                    params![
+                        key.sighting.as_bytes().as_slice(),
+                        part_number(key.part),
+                        key.revision
+                    ],
                     |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?)),
                 )
                 .optional()
@@ -228,8 +235,8 @@ impl Queue {
         }
     }
 
-    /// Deletes messages that shore acknowledged. Keys that are not pending are ignored. Returns how
-    /// many were.
+    /// Deletes messages that shore acknowledged. Keys that are not pending are ignored, so that a
+    /// revision stays until it is acknowledged itself. Returns how many were.
     ///
     /// # Errors
     /// When the database fails; then all of them are still pending.
@@ -261,12 +268,13 @@ impl Queue {
         let mut pictures = vec![];
         let mut deleted = 0;
         {
-            let query = "DELETE FROM pending WHERE sighting = ? AND part = ? RETURNING bytes, message, picture";
+            let query = "DELETE FROM pending WHERE sighting = ? AND part = ? AND revision = ?
+                         RETURNING bytes, message, picture";
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
                 let id = key.sighting.as_bytes().as_slice();
                 let row: Option<Row> = statement
-                    .query_row(params![id, part_number(key.part)], |r| {
+                    .query_row(params![id, part_number(key.part), key.revision], |r| {
                         Ok((r.get(0)?, r.get(1)?, r.get(2)?))
                     })
                     .optional()
@@ -320,14 +328,15 @@ impl Queue {
         transaction
             .execute(
                 "INSERT INTO dead_letter (sighting, part, bytes, message, picture, sha256, reason, moved_at)
-                 SELECT sighting, part, bytes, message, picture, sha256, ?, ? FROM pending WHERE sighting = ? AND part = ?",
-                params![reason, now.0, id, part],
+                 SELECT sighting, part, bytes, message, picture, sha256, ?, ? FROM pending
+                 WHERE sighting = ? AND part = ? AND revision = ?",
+                params![reason, now.0, id, part, key.revision],
             )
             .map_err(&failed)?;
         transaction
             .execute(
-                "DELETE FROM pending WHERE sighting = ? AND part = ?",
-                params![id, part],
+                "DELETE FROM pending WHERE sighting = ? AND part = ? AND revision = ?",
+                params![id, part, key.revision],
             )
             .map_err(&failed)?;
         transaction.commit().map_err(&failed)

@@ -18,6 +18,7 @@ const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
 
 /// `epoch` has a row for every epoch, the last of which is the current one. `sighting` has a row for
 /// every sighting ever accepted, and so numbers them without a gap in each epoch.
+/// Its `boot` and `taken` are null where its times cannot be corrected.
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
 /// name of a picture file. `clock` has one row: the outbox's clock ([`super::OutboxClock`]) when it
@@ -35,12 +36,17 @@ CREATE TABLE sighting (
     id          BLOB NOT NULL UNIQUE,
     started_at  INTEGER NOT NULL,
     accepted_at INTEGER NOT NULL,
-    PRIMARY KEY (boat, epoch, sequence)
+    boot        TEXT,
+    taken       TEXT,
+    PRIMARY KEY (boat, epoch, sequence),
+    CHECK ((boot IS NULL) = (taken IS NULL))
 ) STRICT;
+CREATE INDEX sighting_boot ON sighting (boot) WHERE boot IS NOT NULL;
 CREATE TABLE pending (
     number   INTEGER PRIMARY KEY,
     sighting BLOB NOT NULL REFERENCES sighting (id),
     part     INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
     priority INTEGER NOT NULL,
     bytes    INTEGER NOT NULL,
     message  BLOB,

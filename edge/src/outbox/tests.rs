@@ -28,6 +28,7 @@ fn key(number: u64, part: MessageKind) -> Key {
     Key {
         sighting: uuid::Uuid::from_u128(u128::from(number)),
         part,
+        revision: 0,
     }
 }
 

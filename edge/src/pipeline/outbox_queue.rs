@@ -76,7 +76,13 @@ impl OutboxQueue {
     pub(super) fn flush(&mut self) {
         while let Some(report) = self.pending.front() {
             let now = self.clock.now();
-            match self.outbox.accept(&report.sighting, &report.jpeg, now) {
+            let Report {
+                sighting,
+                jpeg,
+                taken,
+                ..
+            } = report;
+            match self.outbox.accept_taken(sighting, jpeg, Some(*taken), now) {
                 Ok(sequence) => {
                     log_accepted(report, sequence, self.monotonic.now());
                     self.pending.pop_front();

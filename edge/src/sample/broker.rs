@@ -1,6 +1,6 @@
 //! A mosquitto broker that can be killed, and a minimal shore.
 
-use flukewatch_common::sighting::{Ack, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Sighting};
 use flukewatch_common::{topic, wire};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use sha2::{Digest, Sha256};
@@ -134,26 +134,30 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
             Ok(Event::Incoming(Packet::Publish(message))) => {
                 let (boat, part) = topic::parse(&message.topic).unwrap();
                 let mut stored = stored.lock().unwrap();
-                let id = match part {
+                let (id, revision) = match part {
                     MessageKind::Sighting => {
                         let sighting: Sighting = wire::decode(&message.payload).unwrap();
-                        let id = sighting.id;
+                        let (id, revision) = (sighting.id, sighting.revision);
                         stored.sightings.insert(id, sighting);
-                        id
+                        (id, revision)
                     }
                     MessageKind::Picture => {
                         let picture: Picture = wire::decode(&message.payload).unwrap();
                         stored
                             .pictures
                             .insert(picture.sighting, Sha256::digest(&picture.jpeg).into());
-                        picture.sighting
+                        (picture.sighting, 0)
                     }
                 };
                 stored.messages += 1;
                 if !stored.messages.is_multiple_of(3) {
                     let ack = Ack {
                         boat: boat.clone(),
-                        stored: vec![(id, part)],
+                        stored: vec![Acknowledged {
+                            sighting: id,
+                            kind: part,
+                            revision,
+                        }],
                     };
                     let ack = wire::encode(&ack).unwrap();
                     let _ = client.try_publish(topic::of_acks(&boat), QoS::AtLeastOnce, false, ack);

@@ -4,12 +4,14 @@
 //! or the session is cancelled.
 
 mod assembly;
+mod clock_run;
 mod error;
 mod inputs;
 mod monitor;
 mod random;
 #[expect(clippy::module_inception, reason = "the folder's one public type")]
 mod session;
+mod time_correction;
 mod watchdog;
 
 pub use assembly::PICTURE_PADDING;

@@ -1,7 +1,9 @@
 //! Watches a running session: writes `health.json`, refreshes the page, notifies systemd, pings its
-//! watchdog, prunes the archive.
+//! watchdog, corrects the times of sightings, prunes the archive.
 
+use super::clock_run::clock_run;
 use super::inputs::Inputs;
+use super::time_correction::TimeCorrection;
 use super::watchdog::{FrameLoopSteps, Liveness, Vitals, Watchdog, WriteProbe};
 use crate::app_state::AppState;
 use crate::config::Config;
@@ -42,6 +44,7 @@ pub(super) struct Monitor {
     file: PathBuf,
     machine: MachineMonitor,
     archive: Option<ArchiveLimits>,
+    time_correction: TimeCorrection,
     state: AppState,
     watchdog: Watchdog,
     probe: WriteProbe,
@@ -85,6 +88,7 @@ impl Monitor {
                 section.disk(),
             ),
             archive: config.archive.limits(),
+            time_correction: TimeCorrection::default(),
             state,
             probe: WriteProbe::Committed,
             outbox_error: None,
@@ -154,6 +158,7 @@ impl Monitor {
     /// Does everything that is due.
     pub(super) fn poll(&mut self) {
         self.subject.inputs.utc_clock.check_system_clock();
+        self.correct_times();
         self.ping_when_due();
         if due(&mut self.schedule.saved, SAVE_INTERVAL) {
             self.schedule.published = Some(Instant::now());
@@ -189,9 +194,17 @@ impl Monitor {
         }
     }
 
-    /// Whether everything is acknowledged.
-    pub(super) fn delivered(&self) -> bool {
-        self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
+    /// Whether everything is acknowledged, and no time is left to be corrected.
+    pub(super) fn delivered(&mut self) -> bool {
+        self.correct_times() && self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
+    }
+
+    /// Returns whether the times of all sightings are right as far as is known.
+    fn correct_times(&mut self) -> bool {
+        let Subject { queue, inputs, .. } = &mut self.subject;
+        let accepted = self.state.counters.accepted_sightings();
+        self.time_correction
+            .poll(queue, clock_run, &inputs.utc_clock, accepted)
     }
 
     /// What is wrong with the replays that could hardly be used.

@@ -1,6 +1,7 @@
 //! One session, from start to end.
 
 use super::assembly::{PipelineInputs, pipeline};
+use super::clock_run::clock_run;
 use super::error::SessionError;
 use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
@@ -91,6 +92,7 @@ impl Session {
             now: SystemClock.now(),
         };
         let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
+        let outbox = outbox.during(clock_run());
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
         let inputs = Inputs::start(config, Arc::new(SystemClock))?;
         let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);

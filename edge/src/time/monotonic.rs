@@ -1,11 +1,14 @@
 //! The monotonic clock, which starts anywhere and never jumps.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// Microseconds of a monotonic clock since its start, which is the machine's for
 /// [`SystemMonotonicClock`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct MonotonicTimestamp(pub i64);
 
 impl MonotonicTimestamp {

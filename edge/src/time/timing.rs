@@ -1,9 +1,10 @@
 //! How well the timestamp of a frame is known.
 
 use flukewatch_common::position::TimeSource;
+use serde::{Deserialize, Serialize};
 
 /// How the timestamp of a frame is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Timing {
     /// From the camera's driver.
     Driver,

@@ -317,7 +317,11 @@ impl<U: Uplink> Uploader<U> {
         let keys: Vec<Key> = ack
             .stored
             .into_iter()
-            .map(|(sighting, part)| Key { sighting, part })
+            .map(|acked| Key {
+                sighting: acked.sighting,
+                part: acked.kind,
+                revision: acked.revision,
+            })
             .collect();
         let (ours, keys, deleted) = self
             .with_queue(move |queue| {

@@ -3,7 +3,7 @@
 //! | path under `/api/v1` | response |
 //! |---|---|
 //! | `/sightings` | array of [`SightingJson`], newest first |
-//! | `/sightings/{id}` | one [`SightingJson`] |
+//! | `/sightings/{id}` | one [`RevisedSightingJson`] |
 //! | `/boats` | array of [`BoatJson`] |
 //! | `/rejected` | counts and the latest rejected messages |
 //! | `/health` | status 503 while shore is not connected to its broker or cannot store |
@@ -21,7 +21,8 @@ mod sightings;
 
 pub use boats::{BoatJson, GapJson};
 pub use sightings::{
-    BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, SightingJson, TimeJson,
+    BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
+    TimeJson,
 };
 
 use crate::request::AppState;

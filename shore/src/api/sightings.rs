@@ -64,8 +64,20 @@ pub struct SightingJson {
     pub picture_stored: bool,
     /// `missing`, `stored`, `unreadable` (as announced, but not a valid JPEG) or `mismatched`.
     pub picture: &'static str,
-    /// When shore stored the sighting.
+    /// 0 as the boat first reported the sighting; higher after corrections.
+    pub revision: u32,
+    /// When shore stored this revision of the sighting.
     pub received: String,
+}
+
+/// A sighting with the revisions that it has replaced.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct RevisedSightingJson {
+    /// The highest revision.
+    #[serde(flatten)]
+    pub sighting: SightingJson,
+    /// The earlier ones, lowest first.
+    pub earlier_revisions: Vec<SightingJson>,
 }
 
 /// One candidate of a sighting.
@@ -186,6 +198,7 @@ impl From<&StoredSighting> for SightingJson {
                 PictureState::Stored | PictureState::Unreadable
             ),
             picture: stored.picture.as_str(),
+            revision: s.revision,
             received: stored.received.to_string(),
         }
     }
@@ -302,9 +315,14 @@ pub(super) async fn list(
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> ApiResult<Json<SightingJson>> {
+) -> ApiResult<Json<RevisedSightingJson>> {
     let id: Uuid = id.parse().map_err(|_| RequestError::NotFound)?;
-    let stored = state.with_store(move |s| s.sighting(id)).await?;
+    let (stored, earlier) = state
+        .with_store(move |s| Ok((s.sighting(id)?, s.earlier_revisions(id)?)))
+        .await?;
     let stored = stored.ok_or(RequestError::NotFound)?;
-    Ok(Json(SightingJson::from(&stored)))
+    Ok(Json(RevisedSightingJson {
+        sighting: SightingJson::from(&stored),
+        earlier_revisions: earlier.iter().map(SightingJson::from).collect(),
+    }))
 }

@@ -8,7 +8,7 @@ use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::presence::Presence;
-use flukewatch_common::sighting::{Ack, BoatId, MessageKind};
+use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MessageKind};
 use flukewatch_common::{topic, wire};
 use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS,
@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError};
-use uuid::Uuid;
 
 /// Messages in one transaction.
 const MAX_BATCH: usize = 64;
@@ -290,8 +289,11 @@ impl Ingester {
                     boat,
                     id,
                     kind,
+                    revision,
                     duplicate,
-                } => tracing::info!(%boat, %id, ?kind, duplicate, "message stored"),
+                } => {
+                    tracing::info!(%boat, %id, ?kind, revision, duplicate, "message stored");
+                }
                 IngestResult::Rejected(rejection) => tracing::warn!(
                     reason = %rejection.reason,
                     detail = rejection.detail,
@@ -315,10 +317,21 @@ impl Ingester {
 
 /// One acknowledgement per boat for all messages of it that were stored.
 fn acks(results: Vec<IngestResult>) -> Vec<Ack> {
-    let mut by_boat: BTreeMap<BoatId, Vec<(Uuid, MessageKind)>> = BTreeMap::new();
+    let mut by_boat: BTreeMap<BoatId, Vec<Acknowledged>> = BTreeMap::new();
     for result in results {
-        if let IngestResult::Stored { boat, id, kind, .. } = result {
-            by_boat.entry(boat).or_default().push((id, kind));
+        if let IngestResult::Stored {
+            boat,
+            id,
+            kind,
+            revision,
+            ..
+        } = result
+        {
+            by_boat.entry(boat).or_default().push(Acknowledged {
+                sighting: id,
+                kind,
+                revision,
+            });
         }
     }
     by_boat

@@ -101,10 +101,12 @@ fn require_same_boat(topic: &BoatId, message: &BoatId) -> Result<(), Rejection> 
 
 fn validate_sighting(boat: &BoatId, sighting: Sighting) -> Result<Content, Rejection> {
     require_same_boat(boat, &sighting.boat)?;
-    match invalid_value(&sighting) {
-        Some(detail) => Err(rejection(RejectReason::Invalid, detail)),
-        None => Ok(Content::Sighting(Box::new(sighting))),
+    if let Some(detail) = invalid_value(&sighting) {
+        return Err(rejection(RejectReason::Invalid, detail));
     }
+    // The store keeps earlier revisions as messages; an old version may grow beyond the limit.
+    wire::encode(&sighting).map_err(map_wire_error)?;
+    Ok(Content::Sighting(Box::new(sighting)))
 }
 
 /// A description of the first invalid value, if there is one.

@@ -33,6 +33,15 @@ struct Related {
     current: bool,
 }
 
+/// A revision of the sighting that a higher one has replaced.
+struct EarlierRevision {
+    revision: u32,
+    received: String,
+    started: String,
+    time_source: String,
+    headline: String,
+}
+
 #[derive(Template)]
 #[template(path = "sighting.html")]
 struct SightingPage<'a> {
@@ -53,12 +62,16 @@ struct SightingPage<'a> {
     has_photos: bool,
     /// All sightings of the encounter, oldest first; empty if there is only this one.
     encounter: Vec<Related>,
+    /// Lowest first; empty if the sighting was never revised.
+    earlier_revisions: Vec<EarlierRevision>,
     details: Vec<Detail>,
 }
 
 pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) -> PageResult {
     let id: Uuid = id.parse().map_err(|_| RequestError::NotFound)?;
-    let stored = state.with_store(move |s| s.sighting(id)).await?;
+    let (stored, earlier) = state
+        .with_store(move |s| Ok((s.sighting(id)?, s.earlier_revisions(id)?)))
+        .await?;
     let stored = stored.ok_or(RequestError::NotFound)?;
     let s = &stored.sighting;
     let encounter = encounter_sightings(&state, &stored).await?;
@@ -88,8 +101,22 @@ pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) 
         candidates: &candidates,
         has_photos: state.photos.is_some(),
         encounter,
+        earlier_revisions: earlier.iter().map(EarlierRevision::from).collect(),
         details: details(&stored),
     })
+}
+
+impl From<&StoredSighting> for EarlierRevision {
+    fn from(stored: &StoredSighting) -> Self {
+        let s = &stored.sighting;
+        Self {
+            revision: s.revision,
+            received: format::time(stored.received),
+            started: format::time(s.started),
+            time_source: format::time_basis(s.time),
+            headline: format::headline(&s.verdict),
+        }
+    }
 }
 
 async fn encounter_sightings(
@@ -135,6 +162,7 @@ fn details(stored: &StoredSighting) -> Vec<Detail> {
         detail("Position", format::position(s.position)),
         detail("Boat and camera", format!("{}, {}", s.boat, s.camera)),
         detail("Sequence number", s.sequence.to_string()),
+        detail("Revision", s.revision.to_string()),
         detail("Received", format!("{} UTC", format::time(stored.received))),
         detail(
             "Picture",

@@ -13,8 +13,9 @@ pub trait Store: Send + Sync {
     /// Stores a batch in one transaction that is on disk when this returns. Returns one result per
     /// message, in order.
     ///
-    /// A sighting or picture that was stored before counts as stored; of two with the same id and
-    /// different content the first stays.
+    /// A sighting or picture that was stored before counts as stored; of two with the same id, the
+    /// same revision and different content the first stays. The highest revision of a sighting
+    /// replaces the others, in whatever order they arrive; these are kept.
     ///
     /// # Errors
     /// When the batch could not be written; then none of it is stored.
@@ -35,6 +36,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the database fails.
     fn sighting(&self, id: Uuid) -> Result<Option<StoredSighting>, StoreError>;
+
+    /// The revisions of this sighting that a higher one has replaced, lowest first; their picture is
+    /// the sighting's.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn earlier_revisions(&self, id: Uuid) -> Result<Vec<StoredSighting>, StoreError>;
 
     /// The JPEG file of a sighting whose picture is stored and readable; `None` for any other.
     ///

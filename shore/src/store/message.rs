@@ -59,7 +59,7 @@ pub enum RejectReason {
     Invalid,
     /// A picture that is not the one its sighting announced.
     PictureMismatch,
-    /// Different content under an existing id.
+    /// Different content under an existing id and revision, or a revision of another sighting.
     Conflict,
 }
 
@@ -116,6 +116,8 @@ pub enum IngestResult {
         id: Uuid,
         /// The kind of message.
         kind: MessageKind,
+        /// The revision of the sighting; 0 for a picture.
+        revision: u32,
         /// Whether it had been stored before.
         duplicate: bool,
     },

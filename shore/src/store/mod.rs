@@ -1,4 +1,5 @@
-//! What shore keeps: sightings, pictures, when each boat was last seen, and rejected messages.
+//! What shore keeps: sightings with their earlier revisions, pictures, when each boat was last
+//! seen, and rejected messages.
 //!
 //! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3` and pictures as
 //! files in `DIR/pictures/`. Pictures are files and not blobs because they are what people copy,
@@ -6,6 +7,7 @@
 //! another database behind the same trait then need not carry them.
 
 mod boat;
+mod earlier_revisions;
 mod error;
 mod footage_columns;
 mod interface;

@@ -11,7 +11,7 @@ const VERSION: i64 = 6;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Times are milliseconds since 1970 UTC; ids are text, so that `sqlite3` shows them as the pages
-/// do.
+/// do. `sightings` has the highest revision of each sighting, `earlier_revisions` the others.
 const TABLES: &str = "
 CREATE TABLE sightings (
     id TEXT PRIMARY KEY,
@@ -56,6 +56,7 @@ CREATE TABLE sightings (
     detector_confidence REAL,
     config_id TEXT,
     epoch TEXT,
+    revision INTEGER NOT NULL,
     received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);
@@ -68,6 +69,13 @@ CREATE TABLE candidates (
     score REAL NOT NULL,
     photo TEXT NOT NULL,
     PRIMARY KEY (sighting, rank)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE earlier_revisions (
+    sighting TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    message BLOB NOT NULL,
+    received INTEGER NOT NULL,
+    PRIMARY KEY (sighting, revision)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE pictures (
     sighting TEXT PRIMARY KEY,

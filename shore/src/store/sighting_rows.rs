@@ -18,13 +18,13 @@ const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started
      x0, y0, x1, y1, bundle, engine, \
      latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
      time_source, time_uncertainty_ms, \
-     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, received) \
+     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, received) \
      VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :probability, \
      :embedding_scale, :embedding, :picture_sha256, :picture_bytes, :picture_width, :picture_height, \
      :x0, :y0, :x1, :y1, :bundle, :engine, \
      :latitude, :longitude, :fix_quality, :fix_age_ms, :satellites, :hdop, :speed_knots, :course, :heading, \
      :time_source, :time_uncertainty_ms, \
-     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :received)";
+     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :revision, :received)";
 
 const SELECT: &str = "SELECT s.*, p.sighting IS NOT NULL AS picture_received, \
      p.sha256 = s.picture_sha256 AND p.boat = s.boat AS picture_matches, p.readable AS picture_readable \
@@ -87,6 +87,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":detector_confidence": footage.and_then(|f| f.detector).map(f64::from),
         ":config_id": footage.map(|f| f.config.to_string()),
         ":epoch": s.epoch.map(|e| e.to_string()),
+        ":revision": s.revision,
         ":received": now.0,
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -100,6 +101,16 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ])?;
     }
     Ok(())
+}
+
+/// Replaces the row of the sighting with this id by another revision.
+pub(super) fn replace(db: &Connection, s: &Sighting, now: Timestamp) -> Result<(), StoreError> {
+    let id = s.id.to_string();
+    db.prepare_cached("DELETE FROM candidates WHERE sighting = ?1")?
+        .execute([&id])?;
+    db.prepare_cached("DELETE FROM sightings WHERE id = ?1")?
+        .execute([&id])?;
+    insert(db, s, now)
 }
 
 /// The sightings that `clauses` (WHERE, ORDER BY, LIMIT over `s`) select.
@@ -160,6 +171,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         time: time_basis(row)?,
         footage: footage_columns::read(row)?,
         epoch: epoch(row)?,
+        revision: row.get("revision")?,
     };
     Ok(StoredSighting {
         sighting,

@@ -8,7 +8,7 @@ use super::pictures::Pictures;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
-use super::{schema, sighting_rows};
+use super::{earlier_revisions, schema, sighting_rows};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -184,6 +184,21 @@ impl Store for SqliteStore {
 
     fn sighting(&self, id: Uuid) -> Result<Option<StoredSighting>, StoreError> {
         sighting_rows::by_id(&lock(&self.reader), id)
+    }
+
+    fn earlier_revisions(&self, id: Uuid) -> Result<Vec<StoredSighting>, StoreError> {
+        let db = lock(&self.reader);
+        let Some(StoredSighting { picture, .. }) = sighting_rows::by_id(&db, id)? else {
+            return Ok(vec![]);
+        };
+        let earlier = earlier_revisions::all(&db, id)?.into_iter();
+        Ok(earlier
+            .map(|(sighting, received)| StoredSighting {
+                sighting,
+                received,
+                picture,
+            })
+            .collect())
     }
 
     fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {

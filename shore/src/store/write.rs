@@ -7,10 +7,11 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::sighting_rows;
+use super::{earlier_revisions, sighting_rows};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use rusqlite::{OptionalExtension, Transaction, params};
+use std::cmp::Ordering;
 
 /// Writes messages into an open transaction.
 pub(super) struct Writer<'a> {
@@ -43,19 +44,46 @@ impl Writer<'_> {
             boat: sighting.boat.clone(),
             id,
             kind: MessageKind::Sighting,
+            revision: sighting.revision,
             duplicate,
         };
-        match sighting_rows::by_id(self.tx, id)? {
-            None => {
-                sighting_rows::insert(self.tx, sighting, self.now)?;
-                Ok(stored(false))
-            }
-            Some(existing) if existing.sighting == *sighting => Ok(stored(true)),
-            Some(_) => Ok(rejected(
+        let Some(newest) = sighting_rows::by_id(self.tx, id)? else {
+            sighting_rows::insert(self.tx, sighting, self.now)?;
+            return Ok(stored(false));
+        };
+        if !sighting.is_revision_of(&newest.sighting) {
+            return Ok(rejected(
                 RejectReason::Conflict,
-                format!("a different sighting with id {id} is already stored"),
-            )),
+                format!(
+                    "a sighting with id {id} and another boat, sequence number or picture is already stored"
+                ),
+            ));
         }
+        let revision = sighting.revision;
+        let received_before = match revision.cmp(&newest.sighting.revision) {
+            Ordering::Less => earlier_revisions::get(self.tx, id, revision)?,
+            Ordering::Equal => Some(newest.sighting.clone()),
+            Ordering::Greater => None,
+        };
+        match received_before {
+            Some(before) if before == *sighting => return Ok(stored(true)),
+            Some(_) => {
+                return Ok(rejected(
+                    RejectReason::Conflict,
+                    format!(
+                        "a different sighting with id {id} and revision {revision} is already stored"
+                    ),
+                ));
+            }
+            None if revision < newest.sighting.revision => {
+                earlier_revisions::insert(self.tx, sighting, self.now)?;
+            }
+            None => {
+                earlier_revisions::insert(self.tx, &newest.sighting, newest.received)?;
+                sighting_rows::replace(self.tx, sighting, self.now)?;
+            }
+        }
+        Ok(stored(false))
     }
 
     fn store_picture(
@@ -69,6 +97,7 @@ impl Writer<'_> {
             boat: picture.boat.clone(),
             id,
             kind: MessageKind::Picture,
+            revision: 0,
             duplicate,
         };
         let sighting = sighting_rows::by_id(self.tx, id)?;

@@ -2,7 +2,7 @@
 
 pub(crate) use crate::sample;
 
-use flukewatch_common::sighting::{Ack, BoatId, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::{topic, wire};
 use flukewatch_shore::station::{BrokerConfig, Station, StationConfig};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -112,6 +112,12 @@ impl Boat {
 
     /// Waits until `count` messages have been acknowledged.
     pub(crate) async fn expect_acks(&mut self, count: usize) -> Vec<(Uuid, MessageKind)> {
+        let messages = self.expect_acknowledged(count).await;
+        messages.iter().map(|a| (a.sighting, a.kind)).collect()
+    }
+
+    /// The same, with revisions.
+    pub(crate) async fn expect_acknowledged(&mut self, count: usize) -> Vec<Acknowledged> {
         let mut messages = vec![];
         while messages.len() < count {
             let ack = tokio::time::timeout(TIMEOUT, self.acks.recv())

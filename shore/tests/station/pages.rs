@@ -2,7 +2,9 @@
 
 use crate::browse::get;
 use crate::fixtures::{Boat, sample, start_station};
+use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::position::{TimeBasis, TimeSource};
 use flukewatch_common::samples;
 use flukewatch_common::sighting::Sighting;
 use flukewatch_shore::station::Station;
@@ -110,7 +112,7 @@ async fn the_api_returns_the_documented_fields() {
     let station = start_station(data.path()).await;
     let (s, p) = sample::sighting("balaena", 2);
     send(std::slice::from_ref(&s), &station).await;
-    let one = get(
+    let mut one = get(
         station.http_address(),
         &format!("/api/v1/sightings/{}", s.id),
     )
@@ -118,6 +120,8 @@ async fn the_api_returns_the_documented_fields() {
     .json();
     let list = get(station.http_address(), "/api/v1/sightings").await;
     assert_eq!(list.header("x-total-count"), Some("1"));
+    assert_eq!(one["earlier_revisions"], serde_json::json!([]));
+    one.as_object_mut().unwrap().remove("earlier_revisions");
     assert_eq!(list.json(), serde_json::json!([one]));
     let mut fields: Vec<&str> = one
         .as_object()
@@ -148,6 +152,7 @@ async fn the_api_returns_the_documented_fields() {
         "footage",
         "picture_stored",
         "picture",
+        "revision",
         "received",
     ];
     documented.sort_unstable();
@@ -206,6 +211,63 @@ async fn the_api_returns_the_documented_fields() {
         boats[0]["gaps"],
         serde_json::json!([{"first": 1, "last": 1}])
     );
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_is_shown_with_the_earlier_ones() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let (right, _) = sample::sighting("balaena", 2);
+    let wrong = Sighting {
+        started: Timestamp(0),
+        ended: Timestamp(3500),
+        time: Some(TimeBasis {
+            source: TimeSource::System,
+            uncertainty: None,
+        }),
+        ..right.clone()
+    };
+    let right = Sighting {
+        revision: 1,
+        ..right
+    };
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    for sighting in [&wrong, &right, &wrong] {
+        boat.send_sighting(sighting).await;
+        let acked = boat.expect_acknowledged(1).await;
+        assert_eq!(
+            (acked[0].sighting, acked[0].revision),
+            (sighting.id, sighting.revision)
+        );
+    }
+    let path = format!("/api/v1/sightings/{}", right.id);
+    let one = get(station.http_address(), &path).await.json();
+    assert_eq!(
+        (&one["revision"], &one["started"], &one["time"]["source"]),
+        (
+            &1.into(),
+            &"2026-11-23T16:22:00.000Z".into(),
+            &"gnss".into()
+        )
+    );
+    let earlier = &one["earlier_revisions"];
+    assert_eq!(earlier.as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&earlier[0]["revision"], &earlier[0]["started"]),
+        (&0.into(), &"1970-01-01T00:00:00.000Z".into())
+    );
+    let list = get(station.http_address(), "/api/v1/sightings")
+        .await
+        .json();
+    assert_eq!(
+        (list.as_array().unwrap().len(), &list[0]["revision"]),
+        (1, &1.into())
+    );
+    let page = get(station.http_address(), &format!("/sightings/{}", right.id)).await;
+    let text = page.text();
+    assert!(text.contains("Earlier revisions"), "{text}");
+    assert!(text.contains("1970-01-01"), "{text}");
     station.shutdown().await;
 }
 

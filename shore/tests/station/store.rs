@@ -2,10 +2,12 @@
 
 use crate::sample;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::sighting::Sighting;
 use flukewatch_common::wire;
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::{
-    MAX_REJECTED_MESSAGES, PictureState, Query, SqliteStore, Store, StoreError,
+    IncomingMessage, IngestResult, MAX_REJECTED_MESSAGES, PictureState, Query, RejectReason,
+    SqliteStore, Store, StoreError,
 };
 use std::path::Path;
 
@@ -52,6 +54,106 @@ fn a_sighting_survives_the_round_trip() {
         (kept.sighting, kept.received, kept.picture),
         (s, Timestamp(5), PictureState::Missing)
     );
+}
+
+/// Revision `revision` of a sighting: each has another start.
+fn revised(sighting: &Sighting, revision: u32) -> Sighting {
+    Sighting {
+        revision,
+        started: sighting.started.plus_millis(i64::from(revision)),
+        ..sighting.clone()
+    }
+}
+
+fn message(sighting: &Sighting) -> IncomingMessage {
+    validate(TOPIC, &wire::encode(sighting).unwrap())
+}
+
+/// Whether each message had been stored before; `None` for a conflict.
+fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool>> {
+    let results = store.accept(batch, Timestamp(7)).unwrap();
+    let duplicate = |result: IngestResult| match result {
+        IngestResult::Stored { duplicate, .. } => Some(duplicate),
+        IngestResult::Rejected(rejection) => {
+            assert_eq!(rejection.reason, RejectReason::Conflict);
+            None
+        }
+    };
+    results.into_iter().map(duplicate).collect()
+}
+
+/// All 1,024 sequences of five revisions numbered 0 to 3, each sequence for a sighting of its own.
+#[test]
+fn any_order_and_repetition_of_revisions_ends_in_the_newest() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(data.path()).unwrap();
+    let order = |n: u32| (0..5).map(move |i| n >> (2 * i) & 3);
+    let batch: Vec<_> = (0..1024)
+        .flat_map(|n| {
+            let (s, _) = sample::sighting("balaena", u64::from(n) + 1);
+            order(n).map(move |revision| message(&revised(&s, revision)))
+        })
+        .collect();
+    let stored = duplicates(&store, &batch);
+    for (n, stored) in (0..1024).zip(stored.chunks(5)) {
+        let (s, _) = sample::sighting("balaena", u64::from(n) + 1);
+        let revisions: Vec<u32> = order(n).collect();
+        let before = (0..5).map(|i| Some(revisions[..i].contains(&revisions[i])));
+        assert_eq!(stored, before.collect::<Vec<_>>(), "{revisions:?}");
+        let mut expected = revisions.clone();
+        expected.sort_unstable();
+        expected.dedup();
+        let newest = expected.pop().unwrap();
+        let kept = store.sighting(s.id).unwrap().unwrap().sighting;
+        assert_eq!(kept, revised(&s, newest), "{revisions:?}");
+        let earlier: Vec<Sighting> = store
+            .earlier_revisions(s.id)
+            .unwrap()
+            .into_iter()
+            .map(|e| e.sighting)
+            .collect();
+        let expected: Vec<Sighting> = expected.iter().map(|r| revised(&s, *r)).collect();
+        assert_eq!(earlier, expected, "{revisions:?}");
+    }
+    let boat = store.boats().unwrap().remove(0);
+    assert_eq!(
+        (boat.sightings, boat.missing, boat.duplicate_sequences),
+        (1024, 0, 0),
+        "revisions are not counted as sightings"
+    );
+}
+
+#[test]
+fn a_revision_keeps_the_picture_and_cannot_take_another_sightings_place() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(data.path()).unwrap();
+    let (s, p) = sample::sighting("balaena", 3);
+    let picture = validate("flukewatch/v1/balaena/picture", &wire::encode(&p).unwrap());
+    let batch = [message(&s), picture, message(&revised(&s, 2))];
+    store.accept(&batch, Timestamp(0)).unwrap();
+    let newest = || store.sighting(s.id).unwrap().unwrap();
+    assert_eq!(newest().picture, PictureState::Stored);
+    assert_eq!(
+        store.earlier_revisions(s.id).unwrap()[0].picture,
+        PictureState::Stored
+    );
+
+    let mut other_picture = revised(&s, 3);
+    other_picture.picture.sha256[0] ^= 1;
+    let other_sequence = Sighting {
+        sequence: 4,
+        ..revised(&s, 3)
+    };
+    let changed = |revision| Sighting {
+        frames: s.frames + 1,
+        ..revised(&s, revision)
+    };
+    let conflicts = [other_picture, other_sequence, changed(0), changed(2)];
+    let batch: Vec<_> = conflicts.iter().map(message).collect();
+    assert_eq!(duplicates(&store, &batch), [None; 4]);
+    assert_eq!(newest().sighting, revised(&s, 2));
+    assert_eq!(store.earlier_revisions(s.id).unwrap().len(), 1);
+    assert_eq!(store.earlier_revisions(uuid::Uuid::nil()).unwrap(), vec![]);
 }
 
 #[test]
@@ -146,7 +248,7 @@ fn a_newer_database_is_rejected() {
 
 #[test]
 fn an_older_database_is_rejected_and_left_unchanged() {
-    for version in [1, 2, 3, 4] {
+    for version in [1, 2, 3, 4, 5] {
         let data = tempfile::tempdir().unwrap();
         database_of_version(data.path(), version);
         for error in [

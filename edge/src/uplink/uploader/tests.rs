@@ -3,7 +3,7 @@ use crate::health::{Health, InputHealth};
 use crate::outbox::{Counts, Outbox};
 use crate::sample;
 use flukewatch_common::clock::{ManualClock, Timestamp};
-use flukewatch_common::sighting::MessageKind;
+use flukewatch_common::sighting::{Acknowledged, MessageKind};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Mutex;
@@ -104,7 +104,11 @@ impl Uplink for FakeUplink {
 fn ack(boat: &str, key: Key) -> Vec<u8> {
     wire::encode(&Ack {
         boat: boat.parse().unwrap(),
-        stored: vec![(key.sighting, key.part)],
+        stored: vec![Acknowledged {
+            sighting: key.sighting,
+            kind: key.part,
+            revision: key.revision,
+        }],
     })
     .unwrap()
 }
