@@ -83,6 +83,7 @@ mod tests {
             let both = [MessageKind::Sighting, MessageKind::Picture].map(|part| Key {
                 sighting: sighting.id,
                 part,
+                revision: 0,
             });
             assert_eq!(self.queue.acknowledge(&both).unwrap(), 2);
         }

@@ -53,6 +53,7 @@ fn epoch_of(queue: &Queue, number: u64) -> Option<Uuid> {
     let key = Key {
         sighting: Uuid::from_u128(u128::from(number)),
         part: MessageKind::Sighting,
+        revision: 0,
     };
     let Load::Message(message) = queue.load(key).unwrap() else {
         panic!("not pending")
@@ -111,6 +112,7 @@ fn archived_pictures_without_their_database_are_set_aside() {
     let both = [MessageKind::Sighting, MessageKind::Picture].map(|part| Key {
         sighting: Uuid::from_u128(1),
         part,
+        revision: 0,
     });
     let mut queue = outbox.queue().unwrap().archives();
     queue.acknowledge(&both).unwrap();
@@ -195,6 +197,7 @@ fn a_damaged_message_becomes_a_dead_letter() {
     let key = Key {
         sighting: Uuid::from_u128(1),
         part: MessageKind::Sighting,
+        revision: 0,
     };
     assert!(matches!(queue.load(key).unwrap(), Load::Unsendable(_)));
 }

@@ -8,7 +8,7 @@ use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::presence::Presence;
-use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MessageKind};
+use flukewatch_common::sighting::{Ack, Acknowledged, BoatId};
 use flukewatch_common::{topic, wire};
 use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS,

@@ -12,7 +12,7 @@ const NOW: Timestamp = Timestamp(1_795_450_800_000);
 const ERROR: i64 = 86_400_000;
 
 fn open(folder: &Path) -> Outbox {
-    Outbox::open(folder, &sample::boat(), 1 << 30)
+    Outbox::open(folder, &sample::boat(), 1 << 30, sample::epoch())
         .unwrap()
         .during(Some("boot".into()))
 }
@@ -227,7 +227,13 @@ fn sightings_under_an_earlier_name_of_the_boat_are_left_alone() {
         .acknowledge(&[sighting_key(1, 0), picture_key(1)])
         .unwrap();
     drop((outbox, queue));
-    let renamed = Outbox::open(folder.path(), &"mysticeta".parse().unwrap(), 1 << 30).unwrap();
+    let renamed = Outbox::open(
+        folder.path(),
+        &"mysticeta".parse().unwrap(),
+        1 << 30,
+        sample::epoch(),
+    )
+    .unwrap();
     let mut queue = renamed.queue().unwrap();
     assert_eq!(correct(&mut queue, "boot", &[1]).unwrap(), corrected(0, 0));
     assert_eq!(pending(&queue), []);

@@ -26,7 +26,7 @@ struct Boat {
 /// A boat whose computer shows `date` when it starts.
 fn boat(date: Timestamp) -> Boat {
     let folder = tempfile::tempdir().unwrap();
-    let outbox = Outbox::open(folder.path(), &sample::boat(), 1 << 30)
+    let outbox = Outbox::open(folder.path(), &sample::boat(), 1 << 30, sample::epoch())
         .unwrap()
         .during(Some("boot".into()));
     let system = Arc::new(ManualClock::new(date));

@@ -462,6 +462,7 @@ async fn dropped_messages_do_not_fill_the_window() {
     let small = Key {
         sighting: sighting.id,
         part: MessageKind::Picture,
+        revision: 0,
     };
     assert!(sent.contains(&small), "the small picture is sent");
 }
