@@ -123,7 +123,7 @@ fn a_known_sighting_has_known_bytes() {
         hex(&bytes[HEADER..]),
         [payload, second, third, fourth, fifth].concat()
     );
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701050064502bb2");
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b570105009c616f98");
 
     let older = |head: &str, payload: &str| {
         let text = [head, payload].concat();
