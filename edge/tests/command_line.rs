@@ -98,7 +98,7 @@ fn a_missing_outbox_lists_as_empty() {
     let listing: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(
         listing,
-        serde_json::json!({"accepted": 0, "pending": [], "dead_letters": []})
+        serde_json::json!({"accepted": 0, "pending": [], "dead_letters": [], "set_aside": []})
     );
 }
 

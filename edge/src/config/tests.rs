@@ -585,7 +585,7 @@ fn no_error_repeats_a_password() {
         "[\"mqtt://boat:S3cret@shore\"]",
     ] {
         let said = fault(&GOOD.replace("\"mqtt://127.0.0.1:1883\"", broker));
-        assert!(said.contains("edge.toml:16"), "{said}");
+        assert!(said.contains("edge.toml:15"), "{said}");
         assert!(!said.contains("S3cret"), "{said}");
     }
     let url = "\"mqtt://boat:S3cret@shore\"";

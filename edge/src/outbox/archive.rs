@@ -194,7 +194,7 @@ mod tests {
         let log = folder.path().join("outbox.sqlite3-wal");
         let content = || std::fs::read(&log).unwrap();
         let before = content();
-        queue.save_clock(NOW).unwrap();
+        queue.save_clock(NOW.plus_millis(1)).unwrap();
         assert_ne!(content(), before, "the log has another commit");
         assert_eq!(seen(folder.path()), [(1, false, false)]);
         outbox.limit_pages(1);

@@ -190,7 +190,7 @@ fn a_damaged_database_is_set_aside_whole() {
 fn a_damaged_message_becomes_a_dead_letter() {
     let (_parent, folder) = used(1);
     let raw = rusqlite::Connection::open(folder.join("outbox.sqlite3")).unwrap();
-    raw.execute("UPDATE pending SET message = substr(message, 1, 60) || x'00' || substr(message, 62) WHERE part = 0", [])
+    raw.execute("UPDATE pending SET message = CAST(substr(message, 1, 60) || x'00' || substr(message, 62) AS BLOB) WHERE part = 0", [])
         .unwrap();
     drop(raw);
     let queue = open(&folder, 2).queue().unwrap();
@@ -268,7 +268,9 @@ fn the_same_second_twice_gets_two_folders() {
 fn a_database_that_is_damaged_while_it_is_open_is_replaced() {
     let (_parent, folder) = used(3);
     let mut outbox = open(&folder, 1);
-    outbox.replace_damaged("test", Timestamp(60_000)).unwrap();
+    outbox
+        .replace_damaged("test", NOW.plus_millis(60_000))
+        .unwrap();
     assert_eq!(accept(&mut outbox, 4), 1);
     // A minute after it was opened.
     let name = set_aside(&folder)[0].folder.display().to_string();

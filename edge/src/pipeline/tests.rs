@@ -704,7 +704,8 @@ fn a_still_damaged_inside_is_no_sighting() {
 }
 
 #[test]
-fn a_frame_without_a_fluke_is_not_checked_for_damage() {
+fn a_camera_s_frame_without_a_fluke_is_not_checked_for_damage() {
+    use crate::frame::{RawFormat, RawImage};
     struct Nothing;
     impl Detect for Nothing {
         fn detect(
@@ -717,9 +718,11 @@ fn a_frame_without_a_fluke_is_not_checked_for_damage() {
         }
     }
     let [_, halved, _] = with_damage_inside(&sample::frame(1));
-    let mut boat = boat(VIDEO, ROOM, |_| {
-        vec![Step::Frame(FrameImage::Encoded(halved), None)]
+    let raw = FrameImage::Raw(RawImage {
+        bytes: halved.into(),
+        format: RawFormat::Jpeg,
     });
+    let mut boat = boat(VIDEO, ROOM, |_| vec![Step::Frame(raw, None)]);
     boat.parts.detector = Some(Box::new(Nothing));
     Pipeline::new(boat.parts).run().unwrap();
     assert_eq!(health(&boat.counters).broken_frames, 0);

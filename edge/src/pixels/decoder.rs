@@ -36,10 +36,8 @@ pub struct DecodedFrame {
 enum Origin {
     /// The bytes of a camera or video, from which colour may be decoded or not.
     Raw { raw: RawImage, colour: bool },
-    /// An image file.
-    File(Vec<u8>),
-    /// Pixels.
-    Pixels,
+    /// Pixels, or an image file, whose data are checked when it is decoded.
+    Checked,
 }
 
 impl DecodedFrame {
@@ -56,12 +54,12 @@ impl DecodedFrame {
     /// # Errors
     /// Where they are damaged.
     pub fn check(&self) -> Result<(), DecodeError> {
-        let file: &[u8] = match &self.origin {
-            Origin::Raw { raw, .. } if raw.format == RawFormat::Jpeg => &raw.bytes,
-            Origin::File(file) if file.starts_with(&jpeg::START) => file,
-            _ => return Ok(()),
-        };
-        Ok(jpeg::check(file)?)
+        match &self.origin {
+            Origin::Raw { raw, .. } if raw.format == RawFormat::Jpeg => {
+                Ok(jpeg::check(&raw.bytes)?)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -98,11 +96,11 @@ impl Decoder {
             },
             FrameImage::Encoded(file) => DecodedFrame {
                 image: DecodedImage::Colour(prepare::decode(&file)?.into()),
-                origin: Origin::File(file),
+                origin: Origin::Checked,
             },
             FrameImage::Pixels(pixels) => DecodedFrame {
                 image: DecodedImage::Colour(pixels.into()),
-                origin: Origin::Pixels,
+                origin: Origin::Checked,
             },
         })
     }
@@ -226,10 +224,11 @@ mod tests {
                 bytes: file.clone().into(),
                 format: RawFormat::Jpeg,
             });
-            for (image, grey) in [(raw, true), (FrameImage::Encoded(file), false)] {
-                let frame = Decoder::new(grey).decode(image).unwrap();
-                assert_eq!(frame.check().is_ok(), sound);
-            }
+            let frame = Decoder::new(true).decode(raw).unwrap();
+            assert_eq!(frame.check().is_ok(), sound);
+            // Files are checked when they are decoded.
+            let decoded = Decoder::new(false).decode(FrameImage::Encoded(file));
+            assert_eq!(decoded.is_ok(), sound);
         }
         let frame = Decoder::new(false).decode(yuyv()).unwrap();
         assert!(frame.check().is_ok(), "nothing to check");

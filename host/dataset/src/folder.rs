@@ -101,7 +101,8 @@ mod tests {
         for (file, content) in files {
             let path = dir.path().join(file);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+            // Equal photos would count once.
+            std::fs::write(path, [content, file.as_bytes()].concat()).unwrap();
         }
         dir
     }
