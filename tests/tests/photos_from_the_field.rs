@@ -15,6 +15,11 @@ use std::path::{Path, PathBuf};
 
 const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
 
+/// The same picture in another file: equal files count once.
+fn copy(number: u32) -> Vec<u8> {
+    [photo(number), b"another file".to_vec()].concat()
+}
+
 /// A photo of whale `number`, large enough to have an inside.
 fn photo(number: u32) -> Vec<u8> {
     jpeg(&imageops::resize(
@@ -105,9 +110,9 @@ fn all_broken_photos_are_named_before_the_work_and_can_be_skipped() {
     let desk = Desk::new();
     for (file, bytes) in [
         ("t/a.jpg", photo(0)),
-        ("t/b.jpg", photo(0)),
+        ("t/b.jpg", copy(0)),
         ("t/c.jpg", photo(1)),
-        ("t/d.jpg", photo(1)),
+        ("t/d.jpg", copy(1)),
         ("t/half.jpg", half_missing(0)),
         ("t/zeros.jpg", overwritten(1)),
         ("t/empty.jpg", vec![]),
@@ -173,7 +178,7 @@ fn a_folder_is_read_as_people_keep_it() {
     let picture = |number| DynamicImage::from(fluke(number));
     for (file, bytes) in [
         ("w/HW0/a.jpg", photo(0)),
-        ("w/HW0/b.JPE", photo(0)),
+        ("w/HW0/b.JPE", copy(0)),
         ("w/HW1/2019/a.tif", encoded(&picture(1), ImageFormat::Tiff)),
         (
             "w/HW1/2020/May/b.webp",
