@@ -36,7 +36,9 @@ Targets:
   jpeg      JPEG frames of a camera, and photo files
   message   messages to shore, and the boat's acks
   nmea      sentences on a receiver's serial line
+  photo     photo files: JPEG, PNG, TIFF and WebP
   pixels    uncompressed frames of a camera
+  table     tables of photos
 
 Examples:
   cargo xtask fuzz                         all targets, a minute each
