@@ -47,7 +47,7 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
     };
     // Version 1 ends before the fields that are absent here.
     let mut old = wire::encode(&old).ok()?;
-    old.truncate(old.len() - 5);
+    old.truncate(old.len() - 6);
     old[5] = 1;
     repair::message(&mut old);
     let picture = Picture {
