@@ -9,12 +9,15 @@ use flukewatch_inference::golden::golden;
 use flukewatch_network::head::Head;
 use flukewatch_network::{Backbone, Network, Pooling};
 use flukewatch_onnx::export::float_model;
+use flukewatch_onnx::proto::build::{floats, integer, integers, model, node, value_info};
 use flukewatch_tests::boat::text;
 use flukewatch_tests::drawn_weights::drawn;
 use flukewatch_tests::drawn_whales::drawn_whales;
 use flukewatch_tests::program::Program;
+use prost::Message;
 use std::path::PathBuf;
 use tempfile::TempDir;
+use tract_onnx::pb::GraphProto;
 
 /// A float bundle of a small network with random weights, and synthetic photos of eight whales.
 struct Workplace {
@@ -218,4 +221,68 @@ fn a_file_of_another_exporter_needs_its_preparation() {
         .quantize("float.onnx", "b.onnx", &["--max-eval-photos", "0"])
         .failed(2, &["above 0"]);
     assert!(!place.path("b.onnx").exists());
+}
+
+/// A model whose layer `narrow` reads a small channel next to a large one, which int8 with one scale
+/// for both loses.
+fn large_next_to_small() -> Vec<u8> {
+    let kernel = || vec![integers("kernel_shape", &[1, 1])];
+    let nodes = vec![
+        node("Conv", "wide", &["image", "wide_w"], "wide", kernel()),
+        node("Conv", "narrow", &["wide", "narrow_w"], "narrow", kernel()),
+        node("GlobalAveragePool", "pool", &["narrow"], "pool", vec![]),
+        node("Flatten", "flat", &["pool"], "flat", vec![]),
+        node(
+            "Gemm",
+            "fc",
+            &["flat", "fc_w", "fc_b"],
+            "embedding",
+            vec![integer("transB", 1)],
+        ),
+    ];
+    let graph = GraphProto {
+        name: "large next to small".into(),
+        node: nodes,
+        initializer: vec![
+            floats("wide_w", &[2, 1, 1, 1], &[1000.0, 1.0]),
+            floats("narrow_w", &[1, 2, 1, 1], &[0.0, 4.0]),
+            floats("fc_w", &[2, 1], &[1.0, -1.0]),
+            floats("fc_b", &[2], &[1.0, 1.0]),
+        ],
+        input: vec![value_info("image", &[1, 1, 32, 64])],
+        output: vec![value_info("embedding", &[1, 2])],
+        ..GraphProto::default()
+    };
+    model(graph).encode_to_vec()
+}
+
+#[test]
+fn a_layer_at_fault_stays_in_float_by_itself() {
+    let place = Workplace::new();
+    std::fs::write(place.path("wide.onnx"), large_next_to_small()).unwrap();
+    let run = |more: &[&str]| {
+        let prepared = ["--mean", "127", "--std", "128"];
+        let all = [&prepared[..], more].concat();
+        place.quantize("wide.onnx", "int8.onnx", &all).succeeded()
+    };
+    let found = run(&["--json"]).json();
+    let left = &found["left_in_float"];
+    assert!(left["before"].as_f64().unwrap() < 0.99, "{found}");
+    assert!(left["after"].as_f64().unwrap() > 0.995, "{found}");
+    assert_eq!(found["quantised"], 2, "{found}");
+    assert_eq!(found["float"].as_array().unwrap().len(), 1);
+    assert_eq!(found["float"][0]["layer"], "narrow");
+    assert!(found["sensitivity"].is_null());
+    assert!(found["compared"]["int8"]["mean"].as_f64().unwrap() > 0.995);
+    let shown = run(&[]).stdout;
+    for words in [
+        "2 of 3 layers in int8",
+        "in float: narrow (mean cosine",
+        "1 layer(s) left in float",
+    ] {
+        assert!(shown.contains(words), "{shown}");
+    }
+    let chosen = run(&["--json", "--keep-float", "0"]).json();
+    assert_eq!(chosen["quantised"], 3);
+    assert!(chosen["left_in_float"].is_null(), "{chosen}");
 }

@@ -1,17 +1,20 @@
 //! Quantises any float ONNX embedding model to int8: from [`crate::export`] or from another
 //! exporter.
 //!
-//! Reading checks the file, converts it to opset 17 and folds batch norms; [`FloatGraph`] then
+//! Reading checks the file, computes what depends on constants only, converts it to opset 17 and folds batch norms; [`FloatGraph`] then
 //! contains its layers. [`ranges`] measures activations on images, [`gptq`] rounds the weights of a
 //! layer jointly instead of each to the nearest, and [`FloatGraph::encode_quantised`] writes the
 //! model.
 
 mod error;
+mod external;
 #[cfg(test)]
 mod fixtures;
 mod float_graph;
+mod fold_constants;
 mod fold_norms;
 mod gptq;
+mod guarded;
 mod histogram;
 mod images;
 mod int8;
@@ -21,6 +24,7 @@ mod opset;
 mod ranges;
 mod read;
 mod simplify;
+mod static_shapes;
 
 pub use error::{ImageError, QuantizeError};
 pub use float_graph::{FloatGraph, Quantisation, Ranges};

@@ -5,6 +5,7 @@ mod arguments;
 mod comparison;
 #[cfg(test)]
 mod fixtures;
+mod inaccurate;
 mod photos;
 mod report;
 mod sensitivity;
@@ -32,6 +33,7 @@ use flukewatch_onnx::quantize::{
     FloatGraph, GptqLayer, Images, Quantisation, Ranges, gptq, range_ticks, ranges,
 };
 use flukewatch_progress::{ProgressBar, bar};
+use inaccurate::{Accuracy, LeftInFloat, MIN_MEAN_COSINE};
 use photos::{EvalPhotos, PhotoFiles, choose};
 use report::{Compared, FloatLayer, Report};
 use sensitivity::{Sensitivity, measure, worst};
@@ -57,6 +59,7 @@ pub(super) fn run(args: &QuantizeArgs) -> anyhow::Result<ExitCode> {
         layers: source.graph.layers().len(),
         quantised: int8.layers.len(),
         float: int8.float_layers.named(&source.graph),
+        left_in_float: int8.left_in_float,
         norms_folded: source.graph.norms().folded,
         norms_left: source.graph.norms().left.clone(),
         quantisation_photos: int8.photos,
@@ -165,7 +168,7 @@ impl Tables {
 /// The layers to keep in float.
 struct FloatLayers {
     /// By index, with the reason.
-    reasons: BTreeMap<usize, &'static str>,
+    reasons: BTreeMap<usize, String>,
     /// Number of the most sensitive layers to keep besides.
     most_sensitive: usize,
 }
@@ -177,7 +180,7 @@ impl FloatLayers {
         for value in &args.keep_float {
             match (graph.layer_named(value), value.parse::<usize>()) {
                 (Ok(layer), _) => {
-                    reasons.insert(layer, "--keep-float");
+                    reasons.insert(layer, "--keep-float".to_owned());
                 }
                 (Err(_), Ok(count)) => most_sensitive = most_sensitive.max(count),
                 (Err(error), Err(_)) => return Err(error).context("--keep-float"),
@@ -189,14 +192,22 @@ impl FloatLayers {
         })
     }
 
+    /// Adds the layers that stay in float by themselves, with their measured cosine.
+    fn leave(&mut self, left: &LeftInFloat, measured: &[Sensitivity]) {
+        for layer in measured.iter().filter(|l| left.layers.contains(&l.index)) {
+            let reason = format!("mean cosine {:.4} with it alone in int8", layer.mean);
+            self.reasons.insert(layer.index, reason);
+        }
+    }
+
     fn named(&self, graph: &FloatGraph) -> Vec<FloatLayer> {
         let layers = graph.layers().iter().enumerate();
         layers
             .filter_map(|(index, layer)| {
-                let reason = self.reasons.get(&index).copied().or(layer.float_reason)?;
+                let reason = self.reasons.get(&index).map(String::as_str);
                 Some(FloatLayer {
                     layer: layer.name.clone(),
-                    reason: reason.into(),
+                    reason: reason.or(layer.float_reason)?.to_owned(),
                 })
             })
             .collect()
@@ -207,6 +218,7 @@ struct Int8 {
     model: Vec<u8>,
     layers: BTreeSet<usize>,
     float_layers: FloatLayers,
+    left_in_float: Option<LeftInFloat>,
     /// Number of photos that ranges were measured on.
     photos: usize,
     sensitivity: Option<Vec<Sensitivity>>,
@@ -232,17 +244,37 @@ fn quantise(
     let ranges: Ranges = progress.stage("ranges", range_ticks(count), |tick| {
         Ok(ranges(&graph, &photos, tick)?)
     })?;
+    let few = eval_photos.first(args.max_sensitivity_photos);
+    let measured = || {
+        progress.stage("measuring", graph.quantisable().len(), |tick| {
+            measure(&graph, &ranges, &few, tick)
+        })
+    };
     let mut sensitivity = None;
     if args.sensitivity || float_layers.most_sensitive > 0 {
-        let few = eval_photos.first(args.max_sensitivity_photos);
-        let measured = progress.stage("measuring", graph.quantisable().len(), |tick| {
-            measure(&graph, &ranges, &few, tick)
-        })?;
+        let measured = measured()?;
         for layer in worst(&measured, float_layers.most_sensitive) {
             let reason = float_layers.reasons.entry(layer);
-            reason.or_insert("among the most sensitive");
+            reason.or_insert("among the most sensitive".into());
         }
         sensitivity = Some(measured);
+    }
+    let mut left_in_float = None;
+    if args.keep_float.is_empty() && !few.pixels.is_empty() {
+        let accuracy = Accuracy::new(&graph, &ranges, &few)?;
+        let before = progress.stage("comparing", few.pixels.len(), |tick| {
+            accuracy.mean_cosine(&BTreeSet::new(), tick)
+        })?;
+        if before < MIN_MEAN_COSINE {
+            let alone = match sensitivity.take() {
+                Some(alone) => alone,
+                None => measured()?,
+            };
+            let left = accuracy.leave_in_float(&alone, before, &|| {})?;
+            float_layers.leave(&left, &alone);
+            left_in_float = Some(left);
+            sensitivity = args.sensitivity.then_some(alone);
+        }
     }
     let layers: BTreeSet<usize> = graph
         .quantisable()
@@ -264,6 +296,7 @@ fn quantise(
         model,
         layers,
         float_layers,
+        left_in_float,
         photos: count,
         sensitivity,
         gptq: gptq_layers,

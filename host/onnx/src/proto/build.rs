@@ -13,13 +13,18 @@ pub const OPSET: i64 = 17;
 
 /// A model of [`OPSET`] with this graph.
 pub fn model(graph: GraphProto) -> ModelProto {
+    model_of(graph, OPSET)
+}
+
+/// A model of another operator set with this graph.
+pub(crate) fn model_of(graph: GraphProto, opset: i64) -> ModelProto {
     ModelProto {
         ir_version: 8,
         producer_name: "flukewatch".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         opset_import: vec![OperatorSetIdProto {
             domain: String::new(),
-            version: OPSET,
+            version: opset,
         }],
         graph: Some(graph),
         ..ModelProto::default()

@@ -2,11 +2,12 @@
 //! equivalent are errors that name the node.
 
 use super::QuantizeError;
+use super::layers::Shapes;
 use crate::proto::build::{OPSET, integers64};
 use crate::proto::read::{by_name, integer_or, integers};
 use std::collections::HashMap;
 use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, NodeProto, TensorProto};
 
 /// The operator sets that are read.
 const READ: std::ops::RangeInclusive<i64> = 11..=24;
@@ -94,19 +95,31 @@ const KNOWN: [&str; 78] = [
     "Where",
 ];
 
-/// Converts a graph whose constants are initialisers from operator set `from` to 17.
+/// Checks that operator set `from` is read.
 ///
 /// # Errors
-/// For an unsupported operator set, or a node without an equivalent in opset 17; names the first
-/// one.
-pub(super) fn to_17(graph: &mut GraphProto, from: i64) -> Result<(), QuantizeError> {
-    if !READ.contains(&from) {
-        return Err(QuantizeError::Unsupported(format!(
-            "operator set {from} is not supported, only {} to {}; export it with opset {OPSET}",
-            READ.start(),
-            READ.end()
-        )));
+/// If it is not.
+pub(super) fn check(from: i64) -> Result<(), QuantizeError> {
+    if READ.contains(&from) {
+        return Ok(());
     }
+    Err(QuantizeError::Unsupported(format!(
+        "operator set {from} is not supported, only {} to {}; export it with opset {OPSET}",
+        READ.start(),
+        READ.end()
+    )))
+}
+
+/// Converts a graph whose constants are initialisers from operator set `from` to 17. `shapes` are the
+/// known ones.
+///
+/// # Errors
+/// For a node without an equivalent in opset 17; names the first one.
+pub(super) fn to_17(
+    graph: &mut GraphProto,
+    from: i64,
+    shapes: &Shapes,
+) -> Result<(), QuantizeError> {
     let axes: HashMap<String, Vec<i64>> = by_name(graph)
         .into_iter()
         .filter_map(|(name, t)| Some((name.to_owned(), integers(t)?)))
@@ -120,7 +133,7 @@ pub(super) fn to_17(graph: &mut GraphProto, from: i64) -> Result<(), QuantizeErr
             return Err(QuantizeError::at(node, why));
         }
         if from > OPSET {
-            lower(node, &axes)?;
+            lower(node, &axes, shapes, &mut made)?;
         } else if from < 13 {
             raise(node, &mut made)?;
         }
@@ -130,7 +143,12 @@ pub(super) fn to_17(graph: &mut GraphProto, from: i64) -> Result<(), QuantizeErr
 }
 
 /// Converts a node from opset 18 or later.
-fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<(), QuantizeError> {
+fn lower(
+    node: &mut NodeProto,
+    constants: &HashMap<String, Vec<i64>>,
+    shapes: &Shapes,
+    made: &mut Vec<TensorProto>,
+) -> Result<(), QuantizeError> {
     let unsupported = |node: &NodeProto, why: &str| Err(QuantizeError::at(node, why));
     let given = |node: &NodeProto, i: usize| node.input.get(i).is_some_and(|n| !n.is_empty());
     match node.op_type.as_str() {
@@ -160,11 +178,15 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
         "Pad" if text(node, "mode") == "wrap" => {
             return unsupported(node, "it wraps around, which opset 17 cannot express");
         }
-        "Split" if !given(node, 1) => {
-            return unsupported(
-                node,
-                "it splits into a number of parts; opset 17 requires their sizes",
-            );
+        "Split" => {
+            if !given(node, 1) {
+                let sizes = part_sizes(node, shapes)?;
+                let name = format!("{}.split", node.output.first().cloned().unwrap_or_default());
+                made.push(integers64(&name, &sizes));
+                node.input.truncate(1);
+                node.input.push(name);
+            }
+            node.attribute.retain(|a| a.name != "num_outputs");
         }
         "Resize" => {
             let new = ["antialias", "axes", "keep_aspect_ratio_policy"];
@@ -198,10 +220,7 @@ fn lower(node: &mut NodeProto, constants: &HashMap<String, Vec<i64>>) -> Result<
 }
 
 /// Converts a node from opset 11 or 12.
-fn raise(
-    node: &mut NodeProto,
-    made: &mut Vec<tract_onnx::pb::TensorProto>,
-) -> Result<(), QuantizeError> {
+fn raise(node: &mut NodeProto, made: &mut Vec<TensorProto>) -> Result<(), QuantizeError> {
     let attribute = match node.op_type.as_str() {
         "Squeeze" | "Unsqueeze" | "ReduceSum" => "axes",
         "Split" => "split",
@@ -221,6 +240,48 @@ fn raise(
         node.input.push(name);
     }
     Ok(())
+}
+
+/// The sizes of the parts of a Split that gives their number: all of the same size, only the last one
+/// is smaller where the axis cannot be divided evenly.
+fn part_sizes(node: &NodeProto, shapes: &Shapes) -> Result<Vec<i64>, QuantizeError> {
+    let error = |why: String| Err(QuantizeError::at(node, why));
+    let parts = node.output.len() as i64;
+    let given = integer_or(node, "num_outputs", parts);
+    if given != parts || parts == 0 {
+        return error(format!(
+            "it splits into {given} parts, but has {parts} outputs; the model is damaged"
+        ));
+    }
+    let Some(shape) = node.input.first().and_then(|input| shapes.get(input)) else {
+        return error(format!(
+            "it splits into a number of parts, whose sizes opset {OPSET} requires, but the shape of its input is unknown; export \
+             the model with opset {OPSET}"
+        ));
+    };
+    let axis = integer_or(node, "axis", 0);
+    let rank = shape.len() as i64;
+    let from_front = if axis < 0 {
+        axis.saturating_add(rank)
+    } else {
+        axis
+    };
+    let Some(&size) = usize::try_from(from_front).ok().and_then(|a| shape.get(a)) else {
+        return error(format!("its axis {axis} is not one of {shape:?}"));
+    };
+    let size = size as i64;
+    let part = size / parts + i64::from(size % parts != 0);
+    let last = size - part * (parts - 1);
+    if last < 0 {
+        return error(format!(
+            "{size} cannot be split into {parts} parts of {part} with a smaller last one"
+        ));
+    }
+    let mut sizes = vec![part; node.output.len()];
+    if let Some(end) = sizes.last_mut() {
+        *end = last;
+    }
+    Ok(sizes)
 }
 
 fn list(name: &str, ints: &[i64]) -> AttributeProto {
@@ -252,15 +313,29 @@ mod tests {
         }
     }
 
+    fn shapes() -> Shapes {
+        [("seven".into(), vec![1, 7, 2])].into()
+    }
+
+    /// A Split of `input` into `parts` outputs.
+    fn split(input: &str, axis: i64, parts: usize, given: i64) -> NodeProto {
+        let attributes = vec![integer("axis", axis), integer("num_outputs", given)];
+        let mut split = node("Split", "cut", &[input], "y0", attributes);
+        split.output = (0..parts).map(|i| format!("y{i}")).collect();
+        split
+    }
+
     fn error(node: NodeProto, from: i64) -> String {
-        to_17(&mut graph(vec![node]), from).unwrap_err().to_string()
+        to_17(&mut graph(vec![node]), from, &shapes())
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
     fn the_axes_of_a_mean_become_an_attribute_again() {
         let keep = vec![integer("keepdims", 1), integer("noop_with_empty_axes", 0)];
         let mut g = graph(vec![node("ReduceMean", "mean", &["x", "axes"], "y", keep)]);
-        to_17(&mut g, 18).unwrap();
+        to_17(&mut g, 18, &shapes()).unwrap();
         let mean = &g.node[0];
         assert_eq!(mean.input, ["x"]);
         let names: Vec<_> = mean
@@ -271,7 +346,7 @@ mod tests {
         assert_eq!(names, [("keepdims", &[][..]), ("axes", &[2, 3])]);
         // Those of a sum are an input in opset 17 too.
         let mut g = graph(vec![node("ReduceSum", "sum", &["x", "axes"], "y", vec![])]);
-        to_17(&mut g, 18).unwrap();
+        to_17(&mut g, 18, &shapes()).unwrap();
         assert_eq!(g.node[0].input, ["x", "axes"]);
     }
 
@@ -284,18 +359,59 @@ mod tests {
             "y",
             vec![list("axes", &[2, 3])],
         )]);
-        to_17(&mut g, 12).unwrap();
+        to_17(&mut g, 12, &shapes()).unwrap();
         assert_eq!(g.node[0].input, ["x", "y.axes"]);
         assert_eq!(integers(by_name(&g)["y.axes"]), Some(vec![2, 3]));
         assert_eq!(g.node[0].attribute, []);
     }
 
     #[test]
+    fn a_number_of_parts_becomes_their_sizes() {
+        for (axis, parts, expected) in [
+            (1, 1, &[7][..]),
+            (1, 2, &[4, 3][..]),
+            (-2, 3, &[3, 3, 1][..]),
+            (2, 2, &[1, 1][..]),
+            (-1, 1, &[2][..]),
+            (1, 7, &[1; 7][..]),
+        ] {
+            let mut g = graph(vec![split("seven", axis, parts, parts as i64)]);
+            to_17(&mut g, 18, &shapes()).unwrap();
+            let cut = &g.node[0];
+            assert_eq!(cut.input, ["seven", "y0.split"]);
+            assert_eq!(integers(by_name(&g)["y0.split"]).unwrap(), expected);
+            assert!(cut.attribute.iter().all(|a| a.name == "axis"));
+        }
+        // Sizes that are given stay.
+        let mut given = split("seven", 1, 2, 2);
+        given.input.push("axes".into());
+        given.attribute.pop();
+        let mut g = graph(vec![given.clone()]);
+        to_17(&mut g, 20, &shapes()).unwrap();
+        assert_eq!(g.node[0], given);
+    }
+
+    #[test]
+    fn a_number_of_parts_without_sizes_is_an_error() {
+        for (split, why) in [
+            (split("x", 1, 2, 2), "shape of its input is unknown"),
+            (split("seven", 3, 2, 2), "axis 3"),
+            (split("seven", -4, 2, 2), "axis -4"),
+            (split("seven", 1, 2, 3), "3 parts, but has 2"),
+            (split("seven", 1, 5, 5), "7 cannot be split into 5"),
+        ] {
+            let text = error(split, 18);
+            assert!(
+                text.contains("'cut' (Split)") && text.contains(why),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn nodes_without_an_equivalent_in_17_are_errors() {
         let axes = node("ReduceMax", "top", &["x", "run time"], "y", vec![]);
         assert!(error(axes, 20).contains("'top' (ReduceMax)"));
-        let split = node("Split", "cut", &["x"], "y", vec![integer("num_outputs", 2)]);
-        assert!(error(split, 18).contains("'cut' (Split)"));
         let softmax = node("Softmax", "soft", &["x"], "y", vec![]);
         assert!(error(softmax, 12).contains("'soft' (Softmax)"));
         let antialias = node("Resize", "size", &["x"], "y", vec![integer("antialias", 1)]);
@@ -306,8 +422,10 @@ mod tests {
         assert!(error(gelu, 20).contains("'gelu' (Gelu)"));
         let relu = || node("Relu", "r", &["x"], "y", vec![]);
         for from in [10, 25] {
-            assert!(error(relu(), from).contains(&format!("operator set {from}")));
+            let text = check(from).unwrap_err().to_string();
+            assert!(text.contains(&format!("operator set {from}")), "{text}");
         }
-        to_17(&mut graph(vec![relu()]), 24).unwrap();
+        check(24).unwrap();
+        to_17(&mut graph(vec![relu()]), 24, &shapes()).unwrap();
     }
 }

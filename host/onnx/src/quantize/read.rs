@@ -1,13 +1,15 @@
 //! Reads and checks a float model: in one file, for one image at a time, in opset 17.
 
 use super::QuantizeError;
-use super::{opset, simplify};
+use super::fold_constants::fold_constants;
+use super::static_shapes::static_shapes;
+use super::{external, opset, simplify};
 use prost::Message;
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
-use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
+use std::path::Path;
+use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value;
-use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, type_proto};
+use tract_onnx::pb::{GraphProto, ModelProto, type_proto};
 
 /// Operators of quantised models.
 const QUANTISED: [&str; 7] = [
@@ -32,7 +34,8 @@ const ENDINGS: [&str; 7] = [
 ];
 
 /// Reads a model with one input `[1, C, H, W] f32`, whose batch size may be open; external weights
-/// are read from the folder `beside`. The graph has no Constant, Identity or Dropout.
+/// are read from the folder `beside`. The graph has no Constant, Identity or Dropout, and nodes that
+/// depend on constants only are replaced by their values.
 ///
 /// # Errors
 /// If a node, an input or a file is unsupported; names it.
@@ -49,9 +52,7 @@ pub(super) fn read(bytes: &[u8], beside: Option<&Path>) -> Result<GraphProto, Qu
         return unsupported("it has sparse weights");
     }
     check_nodes(&graph)?;
-    for tensor in &mut graph.initializer {
-        read_external(tensor, beside)?;
-    }
+    external::read_all(&mut graph, beside)?;
     fix_input(&mut graph)?;
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let from = model
@@ -59,8 +60,11 @@ pub(super) fn read(bytes: &[u8], beside: Option<&Path>) -> Result<GraphProto, Qu
         .iter()
         .find(|o| standard(&o.domain))
         .map_or(1, |o| o.version);
+    opset::check(from)?;
     simplify::inline(&mut graph)?;
-    opset::to_17(&mut graph, from)?;
+    let shapes = static_shapes(&graph, from);
+    fold_constants(&mut graph, from, &shapes);
+    opset::to_17(&mut graph, from, &shapes)?;
     simplify::drop_unread(&mut graph);
     free_reserved_names(&mut graph);
     name_nodes(&mut graph);
@@ -138,53 +142,6 @@ fn fix_input(graph: &mut GraphProto) -> Result<(), QuantizeError> {
         }
         _ => batch.value = Some(Value::DimValue(1)),
     }
-    Ok(())
-}
-
-/// Reads the data of a tensor stored in a separate file.
-fn read_external(tensor: &mut TensorProto, beside: Option<&Path>) -> Result<(), QuantizeError> {
-    if tensor.data_location != Some(DataLocation::External as i32) {
-        return Ok(());
-    }
-    let entry = |key: &str| {
-        let found = tensor.external_data.iter().find(|e| e.key == key);
-        found.map(|e| e.value.as_str())
-    };
-    let place = entry("location").unwrap_or_default().to_owned();
-    let error = |path: PathBuf, why: &str| QuantizeError::Weights {
-        tensor: tensor.name.clone(),
-        path,
-        why: why.into(),
-    };
-    // Only a plain name: a model must not make us read arbitrary files.
-    let plain = Path::new(&place).file_name().and_then(|n| n.to_str()) == Some(place.as_str());
-    let Some(folder) = beside.filter(|_| plain) else {
-        let why = "external weights must be in a file next to the model";
-        return Err(error(place.into(), why));
-    };
-    let path = folder.join(&place);
-    let number = |key: &str, default: Option<u64>| match entry(key) {
-        None => default,
-        Some(text) => text.parse().ok(),
-    };
-    let (Some(offset), Some(length)) = (number("offset", Some(0)), number("length", None)) else {
-        return Err(error(path, "the model gives no valid offset and length"));
-    };
-    let read = || -> std::io::Result<Vec<u8>> {
-        use std::io::{Read, Seek, SeekFrom};
-        let mut file = std::fs::File::open(&path)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = vec![];
-        file.take(length).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().map_err(|e| error(path.clone(), &e.to_string()))?;
-    if bytes.len() as u64 != length {
-        return Err(error(path, "the file is too short"));
-    }
-    tensor.raw_data = bytes;
-    tensor.external_data.clear();
-    tensor.data_location = None;
     Ok(())
 }
 

@@ -18,7 +18,10 @@ per output channel for weights, float biases; on the inputs and weights of convo
 residual sums. BatchNormalization is folded; squeeze-and-excitation and everything else stays in float. The result is checked \
 against the rules of every engine, as by 'flukewatch inspect --target', and compared with the float model on photos.
 
-If the int8 model differs too much from the float model (e.g. a lowest cosine below 0.99):
+Where the mean cosine to the float embedding would be below 0.995, the most sensitive layers stay in float by themselves, as few \
+as needed and at most a quarter; the report names them. --keep-float turns this off; --keep-float 0 keeps no layer in float.
+
+If the int8 model still differs too much from the float model (e.g. a lowest cosine below 0.99):
   1. --gptq rounds weights more accurately; it takes minutes and costs nothing at run time;
   2. --sensitivity shows which layers lose accuracy: mostly the first ones and depthwise convolutions;
   3. --keep-float 3, or --keep-float NAME for chosen layers, keeps these in float.
@@ -57,7 +60,8 @@ pub(crate) struct QuantizeArgs {
     /// Measure each layer alone in int8; takes minutes
     #[arg(long)]
     pub(super) sensitivity: bool,
-    /// Keep a layer in float by its name, or the N most sensitive layers (repeatable)
+    /// Keep a layer in float by its name, or the N most sensitive layers (repeatable) [default: as
+    /// many as a mean cosine of 0.995 needs, at most a quarter]
     #[arg(long, value_name = "NAME|N")]
     pub(super) keep_float: Vec<String>,
     /// Photos to compare float and int8 on, ideally of held-out whales: a CSV or a folder [default:

@@ -1,6 +1,7 @@
 //! The result of a quantisation as text and JSON.
 
 use super::comparison::Comparison;
+use super::inaccurate::LeftInFloat;
 use super::sensitivity::Sensitivity;
 use crate::commands::inspect::verdict;
 use flukewatch_onnx::lint::{Finding, Severity};
@@ -38,6 +39,8 @@ pub(super) struct Report {
     pub(super) quantised: usize,
     /// Layers in float.
     pub(super) float: Vec<FloatLayer>,
+    /// Why some of them stay in float by themselves, if some do.
+    pub(super) left_in_float: Option<LeftInFloat>,
     pub(super) norms_folded: usize,
     /// Names of batch norms that were not folded.
     pub(super) norms_left: Vec<String>,
@@ -71,6 +74,9 @@ impl Report {
         for float in &self.float {
             text += &format!("  in float: {} ({})\n", float.layer, float.reason);
         }
+        if let Some(left) = &self.left_in_float {
+            text += &left_text(left);
+        }
         if self.norms_folded > 0 || !self.norms_left.is_empty() {
             text += &format!("{} batch norm(s) folded", self.norms_folded);
             if !self.norms_left.is_empty() {
@@ -94,6 +100,22 @@ impl Report {
         );
         text
     }
+}
+
+fn left_text(left: &LeftInFloat) -> String {
+    let hint = if left.after < left.minimum {
+        "; too inaccurate still: try --gptq, or name more layers with --keep-float"
+    } else {
+        ""
+    };
+    format!(
+        "mean cosine {:.4} with all of them in int8, expected {} or more: {} layer(s) left in float, {:.4} with these{hint} \
+         ('--keep-float 0' keeps none in float)\n",
+        left.before,
+        left.minimum,
+        left.layers.len(),
+        left.after
+    )
 }
 
 fn figure(recall: Option<f64>) -> String {

@@ -22,7 +22,7 @@ pub(super) struct Sensitivity {
     /// photos.
     pub(super) recall_lost: Option<f64>,
     #[serde(skip)]
-    index: usize,
+    pub(super) index: usize,
 }
 
 /// The sensitivity of each layer that can be quantised, the most sensitive first: by mean cosine,

@@ -1,7 +1,9 @@
 use super::*;
 use crate::lint::{Target, lint};
-use crate::proto::build::node;
-use crate::quantize::fixtures::{drawn_images, graph, images, inverted_residual, residual};
+use crate::proto::build::{floats, integer, integers64, node};
+use crate::quantize::fixtures::{
+    conv, drawn, drawn_images, graph, images, inverted_residual, residual,
+};
 use crate::quantize::ranges::ranges;
 use crate::samples::mean_of_relu;
 use flukewatch_inference::engine::agreement::{Agreement, agreement};
@@ -156,4 +158,66 @@ fn an_unknown_layer_is_an_error_with_a_similar_name() {
     assert_eq!(found.layer_named("b2").unwrap(), 5);
     let error = found.layer_named("DOWN").unwrap_err().to_string();
     assert_eq!(error, "unknown layer 'DOWN'; did you mean 'down'?");
+}
+
+/// Channels split into a number of parts that does not divide them, a position embedding, and a
+/// reshape by the shape of a tensor, in opset 18.
+#[test]
+fn a_model_of_opset_18_is_equivalent_in_17() {
+    let mut split = node(
+        "Split",
+        "split",
+        &["stem"],
+        "first",
+        vec![integer("axis", 1), integer("num_outputs", 2)],
+    );
+    split.output = vec!["first".into(), "second".into()];
+    let nodes = vec![
+        conv("stem", "image", 3, 1, 1, true),
+        split,
+        node("CumSum", "sum", &["ones", "axis"], "sum", vec![]),
+        node("Sin", "wave", &["sum"], "wave", vec![]),
+        node("Add", "placed", &["second", "wave"], "placed", vec![]),
+        conv("branch", "placed", 3, 1, 3, true),
+        node(
+            "Concat",
+            "joined",
+            &["branch", "first"],
+            "joined",
+            vec![integer("axis", 1)],
+        ),
+        node("ReduceMean", "mean", &["joined", "sides"], "mean", vec![]),
+        node("Shape", "shape", &["mean"], "shape", vec![]),
+        node("Slice", "rows", &["shape", "zero", "two"], "rows", vec![]),
+        node("Reshape", "flat", &["mean", "rows"], "embedding", vec![]),
+    ];
+    let weights = [("stem", 7, 1), ("branch", 3, 1)].into_iter();
+    let mut constants: Vec<_> = weights
+        .flat_map(|(name, to, from)| {
+            let shape = [to, from, 3, 3];
+            [
+                floats(&format!("{name}_w"), &shape, &drawn(to * from * 9, to)),
+                floats(&format!("{name}_b"), &[to], &drawn(to, from)),
+            ]
+        })
+        .collect();
+    constants.push(floats("ones", &[1, 3, 8, 8], &[1.0; 192]));
+    constants.push(TensorProto {
+        dims: vec![],
+        ..integers64("axis", &[1])
+    });
+    constants.push(integers64("sides", &[2, 3]));
+    constants.push(integers64("zero", &[0]));
+    constants.push(integers64("two", &[2]));
+    let mut model = crate::quantize::fixtures::model([1, 8, 8], 7, nodes, constants);
+    model.opset_import[0].version = 18;
+    let found = graph(&model);
+    let photos = drawn_images(found.shape(), 4);
+    let same = between(&model, &found.write(), &photos);
+    assert!(same.lowest > 0.999_999, "{same:?}");
+    let operators: Vec<_> = found.nodes().iter().map(|n| n.op_type.as_str()).collect();
+    let expected = "Conv Split Add Conv Concat ReduceMean Reshape";
+    assert_eq!(operators.join(" "), expected);
+    let near = between(&model, &all_quantised(&found, &photos), &photos);
+    assert!(near.lowest > 0.99, "{near:?}");
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::proto::build::{floats, node, value_info};
 use crate::proto::read::values;
 use crate::quantize::fixtures::{conv, model};
+use tract_onnx::pb::tensor_proto::DataLocation;
 use tract_onnx::pb::{AttributeProto, NodeProto, StringStringEntryProto};
 
 /// A convolution of a grey image of 2 x 2, followed by more nodes.
