@@ -130,15 +130,8 @@ fn all_broken_photos_are_named_before_the_work_and_can_be_skipped() {
     ];
     for command in [
         &["evaluate", "empty", "t.csv"][..],
-        &["calibrate", "empty", "t.csv"],
+        &["calibrate", "empty", "t.csv", "--out", "out"],
         &["enroll", "empty", "t.csv", "--out", "out"],
-        &["ensemble", "concat", "empty", "whales", "--data", "t.csv"],
-        #[cfg(feature = "train")]
-        &["train", "--data", "t.csv", "--run", "run", "--cpu"],
-        #[cfg(feature = "train")]
-        &[
-            "ensemble", "classify", "empty", "whales", "--train", "t.csv", "--out", "out",
-        ],
     ] {
         let finished = desk.run(command).failed(1, &named);
         assert!(finished.stdout.is_empty(), "{}", finished.stdout);
@@ -160,16 +153,6 @@ fn all_broken_photos_are_named_before_the_work_and_can_be_skipped() {
         .run(&["enroll", "empty", "t.csv", "--out", "out", "--skip-broken"])
         .succeeded();
     assert!(enrolled.stdout.contains("enrolled 4 photos of 2 whales"));
-    desk.run(&[
-        "ensemble",
-        "concat",
-        "empty",
-        "whales",
-        "--data",
-        "t.csv",
-        "--skip-broken",
-    ])
-    .succeeded();
 }
 
 #[test]
