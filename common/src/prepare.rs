@@ -4,11 +4,11 @@
 
 mod decode;
 mod error;
+mod limits;
 
-pub use decode::{
-    Header, MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE, Photo, check, decode, decode_photo, header,
-};
+pub use decode::{Header, Photo, check, decode, decode_photo, header};
 pub use error::PrepareError;
+pub use limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;

@@ -1,6 +1,7 @@
 //! From the bytes of a photo to its pixels.
 
 use super::PrepareError;
+use super::limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::file_kind::FileKind;
 use crate::jpeg::{self, markers};
 use crate::pixel_box::PixelBox;
@@ -8,12 +9,6 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 use std::io::{Cursor, Read};
 
-/// The limit on each side of a photo, in pixels.
-pub const MAX_SIDE: u32 = 16_384;
-/// The limit on the number of pixels of a JPEG.
-pub const MAX_PIXELS: u64 = 256_000_000;
-/// The limit on the number of pixels of other photos. A JPEG with more is decoded at half its width and height.
-pub const MAX_FULL_SIZE_PIXELS: u64 = 100_000_000;
 /// The most bytes that the coefficients of a progressive JPEG above [`MAX_FULL_SIZE_PIXELS`] may take.
 const MAX_COEFFICIENTS: u64 = 1 << 30;
 /// The most bytes that a decoder may take beside the pixels that it returns.

@@ -1,6 +1,6 @@
 //! Why a photo cannot be prepared.
 
-use super::decode::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
+use super::limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::file_kind::FileKind;
 use crate::jpeg::JpegDamage;
 use crate::pixel_box::PixelBox;
