@@ -75,6 +75,11 @@ fn a_limit_parks_the_large_picture_alone(limit: &str) {
 }
 
 #[test]
+fn a_broker_that_closes_on_a_large_message_gets_the_others() {
+    a_limit_parks_the_large_picture_alone("max_packet_size 100000");
+}
+
+#[test]
 fn a_broker_that_drops_a_large_message_gets_the_others() {
     a_limit_parks_the_large_picture_alone("message_size_limit 100000");
 }

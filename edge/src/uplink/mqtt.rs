@@ -10,6 +10,7 @@ use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::topic;
 use flukewatch_common::wire::MAX_MESSAGE;
+use rumqttc::mqttbytes::Error as CodecError;
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
     Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
@@ -237,7 +238,10 @@ fn link_error(error: &ConnectionError) -> LinkError {
         message,
         closed_by_broker: match error {
             ConnectionError::MqttState(StateError::ConnectionAborted) => true,
-            ConnectionError::Io(e) | ConnectionError::MqttState(StateError::Io(e)) => is_closed(e),
+            // An error of a read or write on an open connection comes as one of the codec.
+            ConnectionError::MqttState(StateError::Deserialization(CodecError::Io(e)))
+            | ConnectionError::MqttState(StateError::Io(e))
+            | ConnectionError::Io(e) => is_closed(e),
             _ => false,
         },
     }
@@ -252,4 +256,34 @@ fn is_closed(error: &io::Error) -> bool {
             | ErrorKind::BrokenPipe
             | ErrorKind::UnexpectedEof
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_the_broker_closes_is_told_from_a_failed_link() {
+        let codec = |kind: ErrorKind| {
+            ConnectionError::MqttState(StateError::Deserialization(CodecError::Io(kind.into())))
+        };
+        for (error, closed) in [
+            (
+                ConnectionError::MqttState(StateError::ConnectionAborted),
+                true,
+            ),
+            (codec(ErrorKind::ConnectionReset), true),
+            (codec(ErrorKind::BrokenPipe), true),
+            (ConnectionError::Io(ErrorKind::ConnectionReset.into()), true),
+            (codec(ErrorKind::TimedOut), false),
+            (codec(ErrorKind::HostUnreachable), false),
+            (
+                ConnectionError::Io(ErrorKind::NetworkUnreachable.into()),
+                false,
+            ),
+            (ConnectionError::NetworkTimeout, false),
+        ] {
+            assert_eq!(link_error(&error).closed_by_broker, closed, "{error}");
+        }
+    }
 }

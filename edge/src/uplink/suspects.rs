@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 const MAX_REFUSALS: u32 = 3;
 /// How often shore acknowledges later messages and not this one before it becomes a dead letter, where
 /// it is larger than all that shore acknowledged.
-const MAX_UNANSWERED: u32 = 3;
+const MAX_UNANSWERED: u32 = 5;
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Suspect {
