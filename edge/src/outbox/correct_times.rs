@@ -27,7 +27,7 @@ pub struct Correction {
 /// How many sightings were corrected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Corrected {
-    /// Sightings that are queued as a new revision.
+    /// Sightings that have a new revision.
     pub revised: usize,
     /// Sightings with a wrong time that are not on board any more. They are not looked at again.
     pub unavailable: usize,
@@ -37,12 +37,11 @@ pub struct Corrected {
 struct Wrong {
     id: Uuid,
     taken: Taken,
-    started: Timestamp,
     correction: Correction,
 }
 
 impl Queue {
-    /// Queues a new revision of each sighting of `boot` ([`Outbox::during`](super::Outbox::during))
+    /// Makes a new revision of each sighting of `boot` ([`Outbox::during`](super::Outbox::during))
     /// that `correct` returns other times for; `correct` takes what the outbox remembers, and the
     /// start that the sighting has. A batch of sightings is corrected in one transaction.
     ///
@@ -92,7 +91,6 @@ impl Queue {
                 wrong.push(Wrong {
                     id: uuid(row, 0)?,
                     taken,
-                    started,
                     correction,
                 });
             }
@@ -107,10 +105,8 @@ impl Wrong {
         let Self {
             id,
             taken,
-            started,
             correction,
         } = self;
-        let error = correction.started.millis_since(*started);
         let revised = revise(transaction, *id, |sighting| {
             let duration = sighting.ended.millis_since(sighting.started);
             sighting.started = correction.started;
@@ -128,12 +124,9 @@ impl Wrong {
             clock: correction.clock,
             ..*taken
         };
-        // It was accepted by the same wrong clock.
         transaction
-            .prepare_cached(
-                "UPDATE sighting SET started_at = ?, accepted_at = accepted_at + ?, taken = ? WHERE id = ?",
-            )?
-            .execute(params![correction.started.0, error, taken.to_json(), id])?;
+            .prepare_cached("UPDATE sighting SET started_at = ?, taken = ? WHERE id = ?")?
+            .execute(params![correction.started.0, taken.to_json(), id])?;
         Ok(true)
     }
 }

@@ -327,8 +327,8 @@ impl Queue {
         let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
         transaction
             .execute(
-                "INSERT INTO dead_letter (sighting, part, bytes, message, picture, sha256, reason, moved_at)
-                 SELECT sighting, part, bytes, message, picture, sha256, ?, ? FROM pending
+                "INSERT INTO dead_letter (sighting, part, revision, bytes, message, picture, sha256, reason, moved_at)
+                 SELECT sighting, part, revision, bytes, message, picture, sha256, ?, ? FROM pending
                  WHERE sighting = ? AND part = ? AND revision = ?",
                 params![reason, now.0, id, part, key.revision],
             )

@@ -26,8 +26,8 @@ pub fn resend(folder: &Path) -> Result<usize, OutboxError> {
     let moved = transaction
         .execute(
             &format!(
-                "INSERT INTO pending (sighting, part, priority, bytes, message, picture, sha256)
-                 SELECT sighting, part, part, bytes, message, picture, sha256 FROM dead_letter WHERE {on_wire}"
+                "INSERT INTO pending (sighting, part, revision, priority, bytes, message, picture, sha256)
+                 SELECT sighting, part, revision, part, bytes, message, picture, sha256 FROM dead_letter WHERE {on_wire}"
             ),
             [],
         )

@@ -7,24 +7,26 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use uuid::Uuid;
 
 /// Applies `change` to a sighting and queues the result as its next revision: in place of a pending
-/// message, or again where shore has acknowledged it and the archive still has it. Returns whether
-/// the sighting was on board; dead letters are not revised.
+/// message or a dead letter, or again where shore has acknowledged it and the archive still has it.
+/// Returns whether the sighting was on board.
 pub(super) fn revise(
     transaction: &Transaction<'_>,
     id: Uuid,
     change: impl FnOnce(&mut Sighting),
 ) -> rusqlite::Result<bool> {
-    let sighting_part = part_number(MessageKind::Sighting);
-    let newest = "SELECT coalesce((SELECT message FROM pending WHERE sighting = ?1 AND part = ?2),
-                         (SELECT message FROM archive WHERE sighting = ?1))";
-    let message: Option<Vec<u8>> = transaction
+    let id = id.as_bytes().as_slice();
+    let part = part_number(MessageKind::Sighting);
+    let newest = "SELECT message, 0 FROM pending WHERE sighting = ?1 AND part = ?2
+                  UNION ALL SELECT message, 1 FROM dead_letter WHERE sighting = ?1 AND part = ?2
+                  UNION ALL SELECT message, 0 FROM archive WHERE sighting = ?1 LIMIT 1";
+    let newest: Option<(Option<Vec<u8>>, bool)> = transaction
         .prepare_cached(newest)?
-        .query_row(params![id.as_bytes().as_slice(), sighting_part], |row| {
-            row.get(0)
-        })
-        .optional()?
-        .flatten();
-    let Some(mut sighting) = message.and_then(|m| wire::decode::<Sighting>(&m).ok()) else {
+        .query_row(params![id, part], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((Some(message), is_dead)) = newest else {
+        return Ok(false);
+    };
+    let Ok(mut sighting) = wire::decode::<Sighting>(&message) else {
         return Ok(false);
     };
     let revision = sighting.revision.saturating_add(1);
@@ -33,15 +35,16 @@ pub(super) fn revise(
     let Ok(message) = wire::encode(&sighting) else {
         return Ok(false);
     };
-    let queue = "INSERT INTO pending (sighting, part, revision, priority, bytes, message) VALUES (?1, ?2, ?3, ?2, ?4, ?5)
-                 ON CONFLICT (sighting, part) DO UPDATE
-                 SET revision = excluded.revision, bytes = excluded.bytes, message = excluded.message";
-    transaction.prepare_cached(queue)?.execute(params![
-        id.as_bytes().as_slice(),
-        sighting_part,
-        revision,
-        message.len() as i64,
-        message
-    ])?;
+    let put = if is_dead {
+        "UPDATE dead_letter SET revision = ?3, bytes = ?4, message = ?5 WHERE sighting = ?1 AND part = ?2"
+    } else {
+        "INSERT INTO pending (sighting, part, revision, priority, bytes, message) VALUES (?1, ?2, ?3, ?2, ?4, ?5)
+         ON CONFLICT (sighting, part) DO UPDATE
+         SET revision = excluded.revision, bytes = excluded.bytes, message = excluded.message"
+    };
+    let length = message.len() as i64;
+    transaction
+        .prepare_cached(put)?
+        .execute(params![id, part, revision, length, message])?;
     Ok(true)
 }

@@ -59,6 +59,7 @@ CREATE INDEX pending_order ON pending (priority, number);
 CREATE TABLE dead_letter (
     sighting BLOB NOT NULL REFERENCES sighting (id),
     part     INTEGER NOT NULL,
+    revision INTEGER NOT NULL DEFAULT 0,
     bytes    INTEGER NOT NULL,
     message  BLOB,
     picture  TEXT,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::outbox::{Key, Listing, Load, Outbox, recent, recent_picture};
+use crate::outbox::{Key, Listing, Load, Outbox, recent, recent_picture, resend};
 use crate::sample;
 use crate::time::{MonotonicTimestamp, Timing};
 use flukewatch_common::sighting::{MessageKind, Sighting};
@@ -162,6 +162,44 @@ fn a_delivered_sighting_is_queued_again_without_its_picture() {
     );
     let oldest = queue.backlog().unwrap().oldest;
     assert_eq!(oldest, Some(NOW), "of the other sighting");
+}
+
+#[test]
+fn a_dead_letter_is_corrected_and_resent_as_its_revision() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    (1..=2).for_each(|n| accept(&mut outbox, n));
+    let mut queue = outbox.queue().unwrap().archives();
+    queue.acknowledge(&[sighting_key(1, 0)]).unwrap();
+    assert_eq!(correct(&mut queue, "boot", &[1]).unwrap(), corrected(1, 0));
+    // The revision of one and the first message of the other.
+    for key in [sighting_key(1, 1), sighting_key(2, 0)] {
+        queue.move_to_dead_letters(key, "closed", NOW).unwrap();
+    }
+    assert_eq!(correct(&mut queue, "boot", &[2]).unwrap(), corrected(1, 0));
+    let pictures = [picture_key(1), picture_key(2)];
+    assert_eq!(pending(&queue), pictures);
+
+    assert_eq!(resend(folder.path()).unwrap(), 2);
+    let sightings = [sighting_key(1, 1), sighting_key(2, 1)];
+    assert_eq!(pending(&queue), [sightings, pictures].concat());
+    for key in sightings {
+        let sighting = load(&queue, key);
+        assert_eq!(sighting.revision, 1);
+        assert_eq!(sighting.time.unwrap().source, TimeSource::Gnss);
+    }
+    assert_eq!(queue.acknowledge(&sightings).unwrap(), 2);
+    assert_eq!(pending(&queue), pictures);
+}
+
+#[test]
+fn a_correction_does_not_change_the_age_of_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path());
+    accept(&mut outbox, 1);
+    let mut queue = outbox.queue().unwrap();
+    assert_eq!(correct(&mut queue, "boot", &[1]).unwrap(), corrected(1, 0));
+    assert_eq!(queue.backlog().unwrap().oldest, Some(NOW));
 }
 
 #[test]
