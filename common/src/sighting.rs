@@ -110,16 +110,27 @@ pub struct Sighting {
     /// The epoch of the boat's outbox, which [`Sighting::sequence`] counts in: a new one begins where
     /// an outbox is replaced. `None` before version 5 of the message.
     pub epoch: Option<Uuid>,
-    /// 0 as the boat accepted it. A higher number replaces all lower ones; id, boat, sequence number
-    /// and picture stay. Since version 5 of the message.
+    /// 0 as the boat accepted it. A higher number replaces all lower ones; id, boat, epoch, sequence
+    /// number and picture stay. Since version 5 of the message.
     pub revision: u32,
 }
 
 impl Sighting {
     /// Whether `other` is a revision of the same sighting: what a revision may not change is equal.
     pub fn is_revision_of(&self, other: &Self) -> bool {
-        (self.id, &self.boat, self.sequence, &self.picture)
-            == (other.id, &other.boat, other.sequence, &other.picture)
+        (
+            self.id,
+            &self.boat,
+            self.epoch,
+            self.sequence,
+            &self.picture,
+        ) == (
+            other.id,
+            &other.boat,
+            other.epoch,
+            other.sequence,
+            &other.picture,
+        )
     }
 }
 

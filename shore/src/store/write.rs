@@ -55,7 +55,7 @@ impl Writer<'_> {
             return Ok(rejected(
                 RejectReason::Conflict,
                 format!(
-                    "a sighting with id {id} and another boat, sequence number or picture is already stored"
+                    "a sighting with id {id} and another boat, epoch, sequence number or picture is already stored"
                 ),
             ));
         }
