@@ -1,9 +1,10 @@
 //! Contracts shared by boat, workstation and shore.
 //!
-//! A photo becomes a prepared image ([`prepare`]), an engine turns that into an embedding ([`engine`], [`embedding`]), the
-//! catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or *review* ([`decision`]), and the answer
-//! travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs
-//! to do so; [`embedder`] puts preparation and engine together. [`detector`] finds flukes in frames, each a [`detection`].
+//! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
+//! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or
+//! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned
+//! envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
+//! each a [`detection`].
 
 pub mod atomic_file;
 pub mod broker_url;
@@ -17,6 +18,7 @@ pub mod file_kind;
 pub mod footage;
 pub mod jpeg;
 pub mod photo_files;
+mod photo_limits;
 pub mod pixel_box;
 pub mod position;
 pub mod prepare;

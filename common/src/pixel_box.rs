@@ -27,6 +27,23 @@ impl PixelBox {
         }
     }
 
+    /// The pixels that a box with sides `[x0, y0, x1, y1]` covers: fractions of a pixel are rounded
+    /// outward, so that no tip of a fluke is cut off. `None` unless 0 <= x0 < x1 <= [`u32::MAX`], and y
+    /// likewise.
+    pub fn covering(sides: [f64; 4]) -> Option<Self> {
+        let [x0, y0, x1, y1] = sides;
+        let possible = 0.0..=f64::from(u32::MAX);
+        if sides.iter().any(|side| !possible.contains(side)) || x0 >= x1 || y0 >= y1 {
+            return None;
+        }
+        Some(Self {
+            x0: x0.floor() as u32,
+            y0: y0.floor() as u32,
+            x1: x1.ceil() as u32,
+            y1: y1.ceil() as u32,
+        })
+    }
+
     /// The width in pixels; 0 for an inverted box.
     pub fn width(&self) -> u32 {
         self.x1.saturating_sub(self.x0)
@@ -130,6 +147,26 @@ mod tests {
         assert_eq!((grown.overlap(&away), away.overlap(&grown)), (0.0, 0.0));
         let nothing = PixelBox::whole(0, 0);
         assert_eq!(nothing.overlap(&nothing), 0.0);
+    }
+
+    #[test]
+    fn a_box_with_fractions_covers_each_pixel_that_it_touches() {
+        let covered = PixelBox {
+            x0: 0,
+            y0: 4,
+            x1: 3,
+            y1: 6,
+        };
+        assert_eq!(PixelBox::covering([0.9, 4.0, 2.1, 6.0]), Some(covered));
+        for impossible in [
+            [-0.1, 0.0, 1.0, 1.0],
+            [1.0, 0.0, 1.0, 1.0],
+            [0.0, 2.0, 1.0, 1.0],
+            [0.0, 0.0, f64::NAN, 1.0],
+            [0.0, 0.0, 1e12, 1.0],
+        ] {
+            assert_eq!(PixelBox::covering(impossible), None);
+        }
     }
 
     #[test]

@@ -4,11 +4,10 @@
 
 mod decode;
 mod error;
-mod limits;
 
+pub use crate::photo_limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 pub use decode::{Header, Photo, check, decode, decode_photo, header};
 pub use error::PrepareError;
-pub use limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;

@@ -95,17 +95,10 @@ fn boxes<'de, D: Deserializer<'de>>(json: D) -> Result<Vec<PixelBox>, D::Error> 
 
 fn pixels<E: serde::de::Error>(corners: &Corners) -> Result<PixelBox, E> {
     let Corners { x0, y0, x1, y1 } = *corners;
-    let possible = 0.0..=f64::from(u32::MAX);
-    if [x0, y0, x1, y1].iter().any(|side| !possible.contains(side)) || x0 >= x1 || y0 >= y1 {
-        return Err(E::custom(format!(
+    PixelBox::covering([x0, y0, x1, y1]).ok_or_else(|| {
+        E::custom(format!(
             "box ({x0}, {y0})-({x1}, {y1}) is impossible; expected 0 <= x0 < x1 and 0 <= y0 < y1, in pixels"
-        )));
-    }
-    Ok(PixelBox {
-        x0: x0.floor() as u32,
-        y0: y0.floor() as u32,
-        x1: x1.ceil() as u32,
-        y1: y1.ceil() as u32,
+        ))
     })
 }
 

@@ -11,11 +11,9 @@ mod scan;
 mod standard;
 
 use super::{END_OF_IMAGE, HUFFMAN_TABLES, START, START_OF_IMAGE, START_OF_SCAN, next_marker};
+use crate::photo_limits::MAX_PIXELS;
 use huffman::Table;
 use scan::{Component, Scan, ScanComponent, Tables};
-
-/// More pixels than any photo that is read: their blocks would take too much memory.
-const MAX_PIXELS: u64 = 256_000_000;
 
 /// What is wrong with a JPEG.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

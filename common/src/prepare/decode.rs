@@ -1,9 +1,9 @@
 //! From the bytes of a photo to its pixels.
 
 use super::PrepareError;
-use super::limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::file_kind::FileKind;
 use crate::jpeg::{self, markers};
+use crate::photo_limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::pixel_box::PixelBox;
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};

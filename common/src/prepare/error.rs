@@ -1,8 +1,8 @@
 //! Why a photo cannot be prepared.
 
-use super::limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::file_kind::FileKind;
 use crate::jpeg::JpegDamage;
+use crate::photo_limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 use crate::pixel_box::PixelBox;
 
 /// Errors of decoding or preparing a photo.

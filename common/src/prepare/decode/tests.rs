@@ -137,7 +137,7 @@ fn a_png_damaged_inside_is_rejected() {
     let mut zeros = png.clone();
     zeros[end / 2..end / 2 + 100].fill(0);
     assert!(decode(&zeros).is_err(), "overwritten");
-    // Only the checksum tells.
+    // Only the checksum reveals it.
     let mut bit = png.clone();
     bit[end / 2] ^= 1;
     assert!(decode(&bit).is_err(), "one bit");

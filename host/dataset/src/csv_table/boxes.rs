@@ -44,7 +44,7 @@ pub(super) fn corners(text: [&str; 4], numbers: &Numbers) -> Result<PixelBox, St
     for (side, text) in sides.iter_mut().zip(text) {
         *side = numbers.side(text)?;
     }
-    outward(sides)
+    covered(sides)
 }
 
 /// A box `[x, y, w, h]`: left and top edge, width and height.
@@ -63,28 +63,21 @@ pub(super) fn list(text: &str, numbers: &Numbers) -> Result<PixelBox, String> {
     if x + w >= f64::from(u32::MAX) || y + h >= f64::from(u32::MAX) {
         return Err(fault());
     }
-    outward([x, y, x + w, y + h])
+    covered([x, y, x + w, y + h])
 }
 
-/// Fractions of a pixel are rounded outward, so that no tip of a fluke is cut off; a box grows by
-/// less than a pixel on each side.
-fn outward([x0, y0, x1, y1]: [f64; 4]) -> Result<PixelBox, String> {
-    if x0 >= x1 || y0 >= y1 {
-        return Err(format!(
-            "box ({x0}, {y0})-({x1}, {y1}) is empty; expected x0 < x1 and y0 < y1"
-        ));
-    }
+/// The pixels that a box covers.
+fn covered(sides: [f64; 4]) -> Result<PixelBox, String> {
+    let [x0, y0, x1, y1] = sides;
+    let covered = PixelBox::covering(sides).ok_or_else(|| {
+        format!("box ({x0}, {y0})-({x1}, {y1}) is empty; expected x0 < x1 and y0 < y1")
+    })?;
     if x1 <= 1.0 && y1 <= 1.0 && [x0, y0, x1, y1].iter().any(|s| s.fract() != 0.0) {
         return Err(format!(
             "box ({x0}, {y0})-({x1}, {y1}) is in fractions of the picture; expected pixels"
         ));
     }
-    Ok(PixelBox {
-        x0: x0.floor() as u32,
-        y0: y0.floor() as u32,
-        x1: x1.ceil() as u32,
-        y1: y1.ceil() as u32,
-    })
+    Ok(covered)
 }
 
 #[cfg(test)]
