@@ -11,11 +11,11 @@ pub mod bundle;
 pub mod drawn_weights;
 pub mod drawn_whales;
 pub mod flukes;
-pub mod mosquitto;
 pub mod mqtt;
 pub mod onnx_runtime;
 pub mod pictures;
 pub mod program;
 pub mod receiver;
 pub mod station;
-pub mod wait;
+
+pub use flukewatch_test_support::wait;

@@ -1,12 +1,12 @@
-//! Test data: sightings, a tiny bundle, drawn flukes, a broker and a shore.
+//! Test data: sightings, a tiny bundle, drawn flukes and a shore.
 
-mod broker;
 mod bundle;
 #[path = "../../../common/inference/shim/fake/fake.rs"]
 pub(crate) mod fake;
+mod shore;
 
-pub(crate) use broker::{Mosquitto, Shore};
 pub(crate) use bundle::{FLUKE, bundle, fluke, frame};
+pub(crate) use shore::Shore;
 
 pub(crate) use flukewatch_common::samples::boat;
 

@@ -5,9 +5,10 @@ use crate::health::Health;
 use crate::models::ModelsError;
 use crate::outbox::Listing;
 use crate::sample::fake::FakeShim;
-use crate::sample::{self, Mosquitto, Shore};
+use crate::sample::{self, Shore};
 use flukewatch_common::decision::Verdict;
 use flukewatch_inference::engine::choice::EngineChoice;
+use flukewatch_test_support::mosquitto::Mosquitto;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,10 +44,10 @@ fn until(seconds: u64) -> RunOptions {
 
 #[test]
 fn a_broker_that_dies_and_comes_back_loses_nothing() {
-    let Some(mut broker) = Mosquitto::start() else {
+    let Some(mut broker) = Mosquitto::start("") else {
         return;
     };
-    let shore = Shore::start(broker.port);
+    let shore = Shore::start(broker.port());
     let folder = tempfile::tempdir().unwrap();
     let sightings = 40;
     let config = boat(
@@ -138,10 +139,10 @@ fn messages_pending_without_a_broker_are_sent_by_the_next_run() {
             .unwrap();
     assert_eq!(health, finished.health);
 
-    let Some(broker) = Mosquitto::start() else {
+    let Some(broker) = Mosquitto::start("") else {
         return;
     };
-    let shore = Shore::start(broker.port);
+    let shore = Shore::start(broker.port());
     let config = boat(folder.path(), 0..1, &broker.url(), "fast");
     let finished = run(&config, until(60), &CancellationToken::default()).unwrap();
     assert!(!finished.undelivered, "{:?}", finished.health);

@@ -3,59 +3,18 @@
 use crate::fixtures::{Boat, sample, wait_until};
 use flukewatch_shore::station::{BrokerConfig, Station, StationConfig};
 use flukewatch_shore::store::Query;
+use flukewatch_test_support::mosquitto::Mosquitto;
+use flukewatch_test_support::port;
 use rumqttc::{AsyncClient, MqttOptions, QoS};
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-struct Mosquitto(Child);
-
-impl Mosquitto {
-    fn program() -> Option<PathBuf> {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = std::env::split_paths(&path)
-            .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
-        folders.map(|p| p.join("mosquitto")).find(|p| p.is_file())
-    }
-
-    async fn start(program: &Path, port: u16, folder: &Path) -> Self {
-        let config = folder.join("mosquitto.conf");
-        std::fs::write(
-            &config,
-            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n"),
-        )
-        .unwrap();
-        let child = Command::new(program)
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let broker = Self(child.unwrap());
-        wait_until("mosquitto listens", || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-        })
-        .await;
-        broker
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ingest_reconnects_after_an_external_broker_restarts() {
-    let Some(program) = Mosquitto::program() else {
-        eprintln!("skipped: mosquitto not installed");
+    let Some(mut broker) = Mosquitto::start("") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let broker = Mosquitto::start(&program, port, folder.path()).await;
+    let port = broker.port();
     let station = start_external(port, folder.path()).await;
     assert!(station.health().is_connected() && station.mqtt_address().is_none());
 
@@ -65,11 +24,11 @@ async fn ingest_reconnects_after_an_external_broker_restarts() {
     boat.send_picture(&picture).await;
     boat.expect_acks(2).await;
 
-    drop(broker);
+    broker.kill();
     let health = station.health().clone();
     wait_until("shore is disconnected", || !health.is_connected()).await;
     assert!(health.issue().unwrap().contains(&port.to_string()));
-    let _broker = Mosquitto::start(&program, port, folder.path()).await;
+    broker.restart();
     wait_until("shore is reconnected", || health.is_connected()).await;
 
     let mut boat = Boat::connect("127.0.0.1", port, "balaena").await;
@@ -89,13 +48,11 @@ async fn ingest_reconnects_after_an_external_broker_restarts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_message_from_an_external_broker_is_rejected() {
-    let Some(program) = Mosquitto::program() else {
-        eprintln!("skipped: mosquitto not installed");
+    let Some(broker) = Mosquitto::start("") else {
         return;
     };
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
-    let _broker = Mosquitto::start(&program, port, folder.path()).await;
+    let port = broker.port();
     let station = start_external(port, folder.path()).await;
 
     let mut options = MqttOptions::new("misbehaving", "127.0.0.1", port);
@@ -126,14 +83,6 @@ async fn an_oversized_message_from_an_external_broker_is_rejected() {
     station.shutdown().await;
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
-}
-
 /// Starts a station on the broker at `port`.
 async fn start_external(port: u16, folder: &Path) -> Station {
     let broker = BrokerConfig::External(format!("mqtt://127.0.0.1:{port}").parse().unwrap());
@@ -149,7 +98,7 @@ async fn start_external(port: u16, folder: &Path) -> Station {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_station_starts_without_its_broker_and_reports_the_issue() {
     let folder = tempfile::tempdir().unwrap();
-    let port = free_port();
+    let port = port::free();
     let station = start_external(port, folder.path()).await;
     assert!(!station.health().is_connected());
     assert!(

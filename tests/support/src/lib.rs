@@ -1,8 +1,9 @@
-//! What tests of pages share: an HTTP client ([`http`]) and a headless browser ([`browser`]).
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on must say where, and end"
-)]
+//! What tests of several crates share: an HTTP client, a headless browser, a broker, and waiting for
+//! other processes.
+#![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 pub mod browser;
 pub mod http;
+pub mod mosquitto;
+pub mod port;
+pub mod wait;

@@ -1,94 +1,13 @@
-//! A mosquitto broker that can be killed, and a minimal shore.
+//! A minimal shore.
 
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Sighting};
 use flukewatch_common::{topic, wire};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use uuid::Uuid;
-
-/// A mosquitto on a free loopback port.
-pub(crate) struct Mosquitto {
-    program: PathBuf,
-    folder: tempfile::TempDir,
-    pub(crate) port: u16,
-    process: Option<Child>,
-}
-
-impl Mosquitto {
-    /// `None` where mosquitto is not installed.
-    pub(crate) fn start() -> Option<Self> {
-        let places = [
-            "/usr/sbin/mosquitto",
-            "/usr/bin/mosquitto",
-            "/usr/local/sbin/mosquitto",
-        ];
-        let Some(program) = places.iter().map(Path::new).find(|p| p.exists()) else {
-            eprintln!("skipped: mosquitto not installed");
-            return None;
-        };
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let folder = tempfile::tempdir().unwrap();
-        let config = format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n"
-        );
-        std::fs::write(folder.path().join("mosquitto.conf"), config).unwrap();
-        let mut broker = Self {
-            program: program.to_owned(),
-            folder,
-            port,
-            process: None,
-        };
-        broker.restart();
-        Some(broker)
-    }
-
-    pub(crate) fn restart(&mut self) {
-        let child = Command::new(&self.program)
-            .arg("-c")
-            .arg(self.folder.path().join("mosquitto.conf"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
-        let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "mosquitto does not start"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Like a power cut: nothing is flushed.
-    pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            process.kill().unwrap();
-            process.wait().unwrap();
-        }
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
 
 /// The messages that the test shore has received.
 #[derive(Default)]

@@ -1,8 +1,9 @@
 //! A mosquitto broker, where it is installed.
 
+use crate::port;
 use crate::wait::until;
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -10,9 +11,10 @@ use tempfile::TempDir;
 /// A running mosquitto on a free loopback port; killed when dropped.
 #[derive(Debug)]
 pub struct Mosquitto {
+    program: PathBuf,
     folder: TempDir,
     port: u16,
-    process: Child,
+    process: Option<Child>,
 }
 
 impl Mosquitto {
@@ -51,11 +53,7 @@ impl Mosquitto {
             eprintln!("skipped: mosquitto not installed");
             return None;
         };
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = port::free();
         let anonymous = if lines.contains("allow_anonymous") {
             ""
         } else {
@@ -68,22 +66,44 @@ impl Mosquitto {
             log(folder.path()).display()
         );
         fs::write(&config, text).unwrap();
-        let process = Command::new(program)
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let broker = Self {
+        let mut broker = Self {
+            program,
             folder,
             port,
-            process,
+            process: None,
         };
-        until("mosquitto listens", || {
-            TcpStream::connect(("127.0.0.1", port)).is_ok()
-        });
+        broker.restart();
         Some(broker)
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        let process = Command::new(&self.program)
+            .arg("-c")
+            .arg(self.folder.path().join("mosquitto.conf"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        self.process = Some(process.unwrap());
+        until("mosquitto listens", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+        });
+    }
+
+    /// Kills it: like a power cut, nothing is flushed.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    /// Its address for clients.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
     }
 
     /// Its port on 127.0.0.1.
@@ -103,8 +123,7 @@ impl Mosquitto {
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.kill();
     }
 }
 
