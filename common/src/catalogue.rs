@@ -97,9 +97,7 @@ pub enum CatalogueError {
     #[error("the catalogue file cannot be read: {0}")]
     Format(&'static str),
     /// Written by an older Flukewatch.
-    #[error(
-        "catalogue format {got} is no longer supported; expected format {known}: enrol the whales again"
-    )]
+    #[error("unsupported catalogue format {got}; expected format {known}: enrol the whales again")]
     Older {
         /// The format of the file.
         got: u16,

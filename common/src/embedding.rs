@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The error of numbers that are not an embedding.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum EmbeddingError {
-    /// There are no numbers.
+    /// The embedding is empty.
     #[error("the embedding is empty")]
     Empty,
     /// A number is NaN or infinite: the model or its input is faulty.

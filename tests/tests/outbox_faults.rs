@@ -2,8 +2,8 @@
 //! lost or damaged database, and an outbox that cannot be written.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use flukewatch_test_support::mosquitto::Mosquitto;
 use flukewatch_tests::boat::{Boat, Camera, text, whale_of};
-use flukewatch_tests::mosquitto::Mosquitto;
 use flukewatch_tests::pictures::{fluke, jpeg};
 use flukewatch_tests::program::{Program, Running};
 use flukewatch_tests::station::Station;

@@ -111,7 +111,7 @@ fn stored(whale: u32, orientation: u8) -> (Vec<u8>, (u32, u32), [u32; 4]) {
 
 #[test]
 fn boxes_on_unturned_pictures_turn_with_the_photo() {
-    // In each table a quarter turn tells for the photos that only turn by half.
+    // In each table a quarter turn decides for the photos that are only turned by half.
     for orientation in 1..=8u8 {
         let quarter = if orientation < 5 && orientation > 1 {
             6

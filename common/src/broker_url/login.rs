@@ -94,7 +94,7 @@ pub enum LoginError {
     #[error("there is a password for the broker, but no user; set {0}, or {USER_VARIABLE}")]
     NoUser(&'static str),
     /// There is a user, and no password.
-    #[error("there is no password for the broker's user; set {0}, or {PASSWORD_VARIABLE}")]
+    #[error("the password of the broker's user is missing; set {0}, or {PASSWORD_VARIABLE}")]
     UserOnly(&'static str),
     /// An environment variable is not UTF-8.
     #[error("the environment variable {0} is not valid UTF-8")]

@@ -40,7 +40,7 @@ pub enum BundleError {
         got: u64,
     },
     /// Written by an older Flukewatch.
-    #[error("bundle {}: format {got} is no longer supported; expected format {FORMAT}: export the bundle again", .path.display())]
+    #[error("bundle {}: unsupported format {got}; expected format {FORMAT}: export the bundle again", .path.display())]
     Older {
         /// The path of the bundle.
         path: PathBuf,

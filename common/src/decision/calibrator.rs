@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct RankingFeatures {
     /// The score of the first whale.
     pub score: f32,
-    /// The score minus that of the second whale; the score itself if there is no second.
+    /// The score minus that of the second whale; the score itself without a second.
     pub top_margin: f32,
 }
 

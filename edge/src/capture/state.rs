@@ -207,7 +207,7 @@ mod tests {
         for _ in 0..9 {
             state.count_processed(Some("truncated"));
         }
-        assert_eq!(trouble(&state), None, "too few to tell");
+        assert_eq!(trouble(&state), None, "too few frames");
         state.count_processed(Some("truncated"));
         let expected = "10 of 10 frames cannot be used; the last: truncated";
         assert_eq!(trouble(&state).as_deref(), Some(expected));

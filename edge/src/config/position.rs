@@ -11,7 +11,7 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PositionKind {
-    /// There is no receiver.
+    /// Without a receiver.
     None,
     /// NMEA 0183 on a serial line.
     NmeaSerial,

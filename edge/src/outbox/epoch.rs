@@ -1,5 +1,5 @@
 //! Epochs: what sequence numbers count in. An outbox that replaces another begins a new one, so that
-//! shore can tell its numbers from those of the old one.
+//! shore can distinguish its numbers from those of the old one.
 
 use flukewatch_common::clock::Timestamp;
 use uuid::Uuid;

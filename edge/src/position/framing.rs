@@ -46,7 +46,7 @@ pub(super) struct SentenceFramer {
 
 impl SentenceFramer {
     /// Adds `bytes` and calls `each` for everything that they complete. Returns how many bytes
-    /// were skipped since they belong to no sentence and are no line end.
+    /// were skipped since they are part of neither a sentence nor a line end.
     pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Framed<'_>)) -> u64 {
         for &byte in bytes {
             self.push_byte(byte, &mut each);

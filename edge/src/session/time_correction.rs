@@ -36,7 +36,7 @@ impl Reading {
     }
 
     /// The right times of a sighting that starts at `started` by its message; `None` where these are
-    /// right, or this reading is no better.
+    /// right, or this reading is not better.
     fn correct(self, clock: &UtcClock, taken: &Taken, started: Timestamp) -> Option<Correction> {
         if taken.clock == TimeSource::Gnss && self.source != TimeSource::Gnss {
             return None;

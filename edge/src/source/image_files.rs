@@ -75,7 +75,7 @@ impl ImageFiles {
     }
 }
 
-/// The photos of a folder. What is skipped is logged once; sidecars are no news.
+/// The photos of a folder. Skipped files are logged once, except for sidecars.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>, SourceError> {
     let unreadable = |source| SourceError::Unreadable {
         path: folder.to_owned(),

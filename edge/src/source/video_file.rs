@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Valid frame rates of a video; any other is ignored.
 const RATES: std::ops::RangeInclusive<f64> = 0.01..=1000.0;
 
-/// What a file that is no video is told.
+/// The error of a file that is not a video.
 pub(super) const UNKNOWN_FORMAT: &str = "unknown format; expected MJPEG, Y4M, AVI, MP4, MOV, MKV, WebM, MPEG-TS, H.264 or H.265, \
      or a text file with the path of an image per line";
 

@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_that_the_broker_closes_is_told_from_a_failed_link() {
+    fn a_connection_closed_by_the_broker_is_no_failed_link() {
         let codec = |kind: ErrorKind| {
             ConnectionError::MqttState(StateError::Deserialization(CodecError::Io(kind.into())))
         };

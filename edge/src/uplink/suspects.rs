@@ -2,7 +2,7 @@
 //!
 //! A message in flight when a connection ends is suspected, and sent again with no other message
 //! unaccepted. If the connection then ends again, that message is the reason; it goes behind all
-//! others. After the broker has closed [`MAX_REFUSALS`] connections on it, it can never be sent. A message that shore does not acknowledge
+//! others. After the broker has closed [`MAX_CLOSED`] connections on it, it can never be sent. A message that shore does not acknowledge
 //! while it acknowledges later ones goes behind the others, too.
 
 use crate::outbox::Key;
@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 /// How often the broker closes the connection on a message before it becomes a dead letter. Once is
 /// enough for one that is as large as an earlier one that did.
-const MAX_REFUSALS: u32 = 3;
+const MAX_CLOSED: u32 = 3;
 /// How often shore acknowledges later messages and not this one before it becomes a dead letter, where
 /// it is larger than all that shore acknowledged.
 const MAX_UNANSWERED: u32 = 5;
@@ -19,7 +19,7 @@ const MAX_UNANSWERED: u32 = 5;
 struct Suspect {
     bytes: u64,
     /// Connections that the broker closed on it alone.
-    refusals: u32,
+    closed: u32,
     /// Connections that failed on it alone for another reason, e.g. a slow link.
     failures: u32,
     unanswered: u32,
@@ -32,7 +32,7 @@ impl Suspect {
 
     /// Whether it goes behind all others.
     fn is_held(&self) -> bool {
-        self.refusals + self.failures > 0
+        self.closed + self.failures > 0
     }
 }
 
@@ -41,7 +41,7 @@ impl Suspect {
 pub(super) struct Suspects {
     by_key: HashMap<Key, Suspect>,
     /// The size of the smallest message that became a dead letter because of its size.
-    refused_bytes: Option<u64>,
+    closed_bytes: Option<u64>,
     /// The size of the smallest message that the broker accepted.
     accepted_bytes: Option<u64>,
     /// The size of the largest message that shore acknowledged.
@@ -72,7 +72,7 @@ impl Suspects {
     /// The message to try next that a connection ended on.
     pub(super) fn next_held(&self) -> Option<(Key, u64)> {
         let held = self.by_key.iter().filter(|(_, s)| s.is_held());
-        let attempts = |s: &Suspect| s.refusals + s.failures;
+        let attempts = |s: &Suspect| s.closed + s.failures;
         let first = held.min_by_key(|(key, s)| (attempts(s), s.bytes, key.sighting, key.part));
         first.map(|(key, s)| (*key, s.bytes))
     }
@@ -101,17 +101,17 @@ impl Suspects {
 
     /// The broker closed the connection on this message alone. Returns why it can never be sent, if
     /// so.
-    pub(super) fn refused(&mut self, key: Key, bytes: u64) -> Option<String> {
+    pub(super) fn closed_on(&mut self, key: Key, bytes: u64) -> Option<String> {
         let suspect = self.by_key.entry(key).or_default();
         suspect.bytes = bytes;
-        suspect.refusals += 1;
-        let known = self.refused_bytes.is_some_and(|limit| bytes >= limit);
-        // A broker that takes nothing at all is no reason to give up everything.
+        suspect.closed += 1;
+        let known = self.closed_bytes.is_some_and(|limit| bytes >= limit);
+        // A broker that accepts nothing at all must not turn every message into a dead letter.
         let takes_smaller = self.accepted_bytes.is_some_and(|smallest| smallest < bytes);
-        if !takes_smaller || (suspect.refusals < MAX_REFUSALS && !known) {
+        if !takes_smaller || (suspect.closed < MAX_CLOSED && !known) {
             return None;
         }
-        self.refused_bytes = Some(self.refused_bytes.map_or(bytes, |limit| limit.min(bytes)));
+        self.closed_bytes = Some(self.closed_bytes.map_or(bytes, |limit| limit.min(bytes)));
         self.by_key.remove(&key);
         Some(format!(
             "the broker closes the connection on its {bytes} bytes; raise its size limit (mosquitto: max_packet_size) to 300000, then run `flukewatch-edge outbox --resend`"
@@ -130,7 +130,7 @@ impl Suspects {
         let smallest = self.accepted_bytes.map_or(bytes, |known| known.min(bytes));
         self.accepted_bytes = Some(smallest);
         if let Some(suspect) = self.by_key.get_mut(&key) {
-            (suspect.refusals, suspect.failures) = (0, 0);
+            (suspect.closed, suspect.failures) = (0, 0);
             if suspect.unanswered == 0 {
                 self.by_key.remove(&key);
             }

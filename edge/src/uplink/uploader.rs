@@ -56,7 +56,7 @@ pub struct UploaderParts<U> {
     pub counters: Arc<Counters>,
     /// Notified of new messages.
     pub accepted: Arc<Notify>,
-    /// Random: tells this process from others that send under the boat's name.
+    /// Random: distinguishes this process from others that send under the boat's name.
     pub instance: Uuid,
 }
 
@@ -183,7 +183,7 @@ impl<U: Uplink> Uploader<U> {
         self.in_flight.clear();
         match unaccepted[..] {
             [(key, bytes)] if source.closed_by_broker && self.proved => {
-                if let Some(reason) = self.suspects.refused(key, bytes)
+                if let Some(reason) = self.suspects.closed_on(key, bytes)
                     && let Err(error) = self.move_to_dead_letters(key, reason).await
                 {
                     tracing::warn!(%error, "cannot move a message to the dead letters");
@@ -270,8 +270,8 @@ impl<U: Uplink> Uploader<U> {
 
     /// Reports the boat's presence when that is due, and whether another computer has its name.
     ///
-    /// Shore answers with an empty acknowledgement, which tells a message that it does not get or take
-    /// from a shore that is not there.
+    /// Shore answers with an empty acknowledgement, so that a message that it does not receive or store
+    /// can be distinguished from an absent shore.
     fn announce(&mut self) -> Result<(), UploadError> {
         let half = self.settings.ack_timeout * self.timeout_factor / 2;
         let last_report = self.twins.last_report();

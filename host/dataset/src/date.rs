@@ -18,7 +18,7 @@ pub struct CaptureDate {
 /// Why a text is not a date.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DateError {
-    /// Day and month cannot be told apart.
+    /// Day and month are ambiguous.
     #[error(
         "'{text}' is ambiguous: {day_first} if the day is first, {month_first} if the month is; write one of these"
     )]

@@ -23,8 +23,8 @@ struct Stored {
 }
 
 /// Turns each box with its photo if it was drawn on the picture as stored; the size of that
-/// picture in the table tells. Where it does not (a rotation by half a turn, a square picture), the
-/// boxes of the table's other rotated photos do. Returns the number of rotated photos about which
+/// picture in the table decides. Where it cannot (a rotation by half a turn, a square picture), the
+/// table's other rotated photos decide. Returns the number of rotated photos about which
 /// nothing is known; their boxes are taken as drawn on the upright picture.
 ///
 /// # Errors

@@ -76,7 +76,7 @@ impl PhotoFolder {
 
     fn hint(&mut self, folder: &Path, part: &str) -> String {
         if !self.root.is_dir() {
-            return "there is no such folder; pass --photos DIR".into();
+            return "the folder does not exist; pass --photos DIR".into();
         }
         let lower = normalised(part).to_lowercase();
         let mut names = self.listing(folder).keys();

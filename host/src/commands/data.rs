@@ -63,7 +63,7 @@ fn texts(notes: &ReadingNotes) -> Vec<String> {
     }
     if notes.unclear_boxes > 0 {
         all.push(format!(
-            "{} photos with a box and a rotation; the columns width and height do not tell which came first, so the boxes are taken as drawn on the upright photos",
+            "{} photos with a box and a rotation; the columns width and height do not show which came first, so the boxes are taken as drawn on the upright photos",
             notes.unclear_boxes
         ));
     }

@@ -166,7 +166,7 @@ fn resolve<'a>(
     )))
 }
 
-/// Removes nodes and constants that are no longer read.
+/// Removes unused nodes and constants.
 fn drop_unused(graph: &mut GraphProto) {
     loop {
         let read: HashSet<&str> = graph

@@ -89,7 +89,7 @@ impl TensorRt {
     /// TensorRT's own log.
     ///
     /// # Errors
-    /// When there is no shim, driver, GPU or TensorRT, or others can write to the folder of plans.
+    /// When shim, driver, GPU or TensorRT is missing, or others can write to the folder of plans.
     pub fn start(place: &TensorRtConfig, log: LogSink) -> Result<Self, TensorRtError> {
         let shims = place.find_shims()?;
         let plans = PlanCache::open(&place.plans)?;

@@ -236,7 +236,7 @@ impl Training<'_> {
             }
             let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
             if was_divided && !phase.divided() {
-                // The losses of the learners are no longer used.
+                // From here on the losses of the learners are unused.
                 self.init_centres(&stage, &[EmbeddingPart::Whole]);
             }
         }

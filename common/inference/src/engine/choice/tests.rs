@@ -45,7 +45,7 @@ fn image() -> Array3<f32> {
     Array3::from_shape_fn((1, 16, 32), |(_, y, x)| (y * x % 17) as f32 / 17.0)
 }
 
-/// Runs images until the accelerator is no longer being prepared; returns its state.
+/// Runs images until the accelerator's preparation ends; returns its state.
 fn settled(opened: &mut OpenedEngine) -> Accelerator {
     let began = Instant::now();
     loop {
