@@ -162,6 +162,19 @@ fn overwritten_data_are_found_almost_always() {
 }
 
 #[test]
+fn data_that_end_in_zeros_are_damaged() {
+    // What a power cut leaves of a file whose size was set first.
+    for file in all() {
+        for at in (data(&file)..file.len() - 60).step_by(7) {
+            let mut damaged = file.clone();
+            let end = file.len() - 2;
+            damaged[at..end].fill(0);
+            assert!(check(&damaged).is_err(), "{at} of {}", file.len());
+        }
+    }
+}
+
+#[test]
 fn contradicting_headers_are_damage() {
     let file = baseline();
     assert_eq!(check(b"GIF89a"), Err(JpegDamage::NotJpeg));
