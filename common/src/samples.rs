@@ -144,6 +144,7 @@ pub fn with_picture(
         sighting: sighting.id,
         boat: sighting.boat.clone(),
         jpeg,
+        original: None,
     };
     (sighting, picture)
 }

@@ -158,8 +158,11 @@ pub struct Picture {
     pub sighting: Uuid,
     /// The boat that took it.
     pub boat: BoatId,
-    /// The JPEG file that [`PictureInfo`] announced.
+    /// The JPEG file that [`PictureInfo`] announced, or a reduced copy.
     pub jpeg: Vec<u8>,
+    /// Of a reduced copy: the SHA-256 of the announced file, which a broker does not take because of its
+    /// size. Since version 2 of the message.
+    pub original: Option<[u8; 32]>,
 }
 
 /// The kinds of message that a sighting is sent in.

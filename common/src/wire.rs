@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence |
-//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 2 for an ack, 1 for the others |
+//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 2 for a picture and an ack, 1 for a presence |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -125,7 +125,32 @@ impl Message for Sighting {
 impl Message for Picture {
     const KIND: u8 = 2;
     const NAME: &'static str = "picture";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    /// Version 1 has no reduced copies.
+    fn version(&self) -> u16 {
+        if self.original.is_none() { 1 } else { 2 }
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        if self.version() > 1 {
+            return postcard::to_extend(self, bytes).ok();
+        }
+        postcard::to_extend(&(self.sighting, &self.boat, &self.jpeg), bytes).ok()
+    }
+
+    fn read(payload: &[u8], version: u16) -> Option<Self> {
+        if version > 1 {
+            return whole(payload);
+        }
+        let (sighting, boat, jpeg) = whole(payload)?;
+        Some(Self {
+            sighting,
+            boat,
+            jpeg,
+            original: None,
+        })
+    }
 }
 
 impl Message for Ack {

@@ -54,6 +54,7 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
         sighting: sighting.id,
         boat: boat.clone(),
         jpeg: JPEG.to_vec(),
+        original: Some([7; 32]),
     };
     let ack = Ack {
         boat,

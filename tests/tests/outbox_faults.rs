@@ -69,9 +69,11 @@ fn a_limit_parks_the_large_picture_alone(limit: &str) {
     let listing = boat.listing();
     assert_eq!(listing["pending"], json!([]));
     assert_eq!(listing["dead_letters"][0]["part"], "picture");
+    let reason = listing["dead_letters"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("sending a reduced copy"), "{reason}");
     let stored = station.sightings();
     let pictures = stored.iter().filter(|s| s["picture"] == "stored").count();
-    assert_eq!((stored.len(), pictures), (12, 11));
+    assert_eq!((stored.len(), pictures), (12, 12));
 }
 
 #[test]

@@ -7,6 +7,7 @@ fn picture(bytes: usize) -> Picture {
         sighting: sighting().id,
         boat: sighting().boat,
         jpeg: vec![0xd8; bytes],
+        original: None,
     }
 }
 
@@ -54,6 +55,14 @@ fn every_kind_round_trips() {
     assert_eq!(
         decode::<Picture>(&encode(&picture(200_000)).unwrap()).unwrap(),
         picture(200_000)
+    );
+    let reduced = Picture {
+        original: Some([7; 32]),
+        ..picture(1000)
+    };
+    assert_eq!(
+        decode::<Picture>(&encode(&reduced).unwrap()).unwrap(),
+        reduced
     );
     for ack in [ack(), ack_of_revision()] {
         assert_eq!(decode::<Ack>(&encode(&ack).unwrap()).unwrap(), ack);

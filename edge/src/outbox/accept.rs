@@ -175,6 +175,7 @@ impl Outbox {
             sighting: sighting.id,
             boat: self.boat.clone(),
             jpeg: jpeg.to_vec(),
+            original: None,
         };
         let picture_error = too_large(wire::encode(&picture).map(drop))?;
         self.check_space(jpeg.len() as u64)?;

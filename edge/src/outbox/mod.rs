@@ -32,6 +32,7 @@ mod error;
 mod folder;
 mod key;
 mod listing;
+mod park;
 mod pictures;
 mod queue;
 mod recent;

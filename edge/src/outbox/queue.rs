@@ -7,9 +7,9 @@ use super::pictures::Pictures;
 use super::reserve::Reserve;
 use super::{recover, schema};
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{BoatId, Picture, Sighting};
+use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -208,8 +208,12 @@ impl Queue {
                 ));
             }
             Some((Some(message), ..)) => {
-                return Ok(match wire::decode::<Sighting>(&message) {
-                    Ok(_) => Load::Message(message),
+                let decoded = match key.part {
+                    MessageKind::Sighting => wire::decode::<Sighting>(&message).map(drop),
+                    MessageKind::Picture => wire::decode::<Picture>(&message).map(drop),
+                };
+                return Ok(match decoded {
+                    Ok(()) => Load::Message(message),
                     Err(e) => Load::Unsendable(e.to_string()),
                 });
             }
@@ -227,6 +231,7 @@ impl Queue {
             sighting: key.sighting,
             boat: self.boat.clone(),
             jpeg,
+            original: None,
         };
         match wire::encode(&picture) {
             Ok(message) => Ok(Load::Message(message)),
@@ -283,7 +288,9 @@ impl Queue {
                     continue;
                 };
                 deleted += 1;
-                if archive {
+                // The picture itself stays a dead letter.
+                let is_reduced = key.part == MessageKind::Picture && message.is_some();
+                if archive && !is_reduced {
                     archive_row::put(
                         &transaction,
                         id,
@@ -317,28 +324,13 @@ impl Queue {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
-        tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message moved to dead letters");
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
-        let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
-        transaction
-            .execute(
-                "INSERT INTO dead_letter (sighting, part, revision, bytes, message, picture, sha256, reason, moved_at)
-                 SELECT sighting, part, revision, bytes, message, picture, sha256, ?, ? FROM pending
-                 WHERE sighting = ? AND part = ? AND revision = ?",
-                params![reason, now.0, id, part, key.revision],
-            )
-            .map_err(&failed)?;
-        transaction
-            .execute(
-                "DELETE FROM pending WHERE sighting = ? AND part = ? AND revision = ?",
-                params![id, part, key.revision],
-            )
-            .map_err(&failed)?;
+        to_dead_letters(&transaction, key, reason, now).map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
 
@@ -349,6 +341,28 @@ impl Queue {
     pub fn counts(&self) -> Result<Counts, OutboxError> {
         count(&self.connection).map_err(OutboxError::database(&self.folder))
     }
+}
+
+/// Moves a pending message to the dead letters.
+pub(super) fn to_dead_letters(
+    transaction: &Transaction<'_>,
+    key: Key,
+    reason: &str,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message moved to dead letters");
+    let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
+    transaction.execute(
+        "INSERT INTO dead_letter (sighting, part, revision, bytes, message, picture, sha256, reason, moved_at)
+         SELECT sighting, part, revision, bytes, message, picture, sha256, ?, ? FROM pending
+         WHERE sighting = ? AND part = ? AND revision = ?",
+        params![reason, now.0, id, part, key.revision],
+    )?;
+    transaction.execute(
+        "DELETE FROM pending WHERE sighting = ? AND part = ? AND revision = ?",
+        params![id, part, key.revision],
+    )?;
+    Ok(())
 }
 
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Counts> {

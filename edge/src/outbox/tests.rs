@@ -101,6 +101,7 @@ fn messages_are_loaded_unchanged() {
         sighting: sighting.id,
         boat: sighting.boat,
         jpeg,
+        original: None,
     };
     assert_eq!(wire::decode::<Picture>(&message).unwrap(), picture);
 }

@@ -28,6 +28,11 @@ pub(crate) fn epoch() -> NewEpoch {
 /// A sighting with the number `number` in its id, and its picture's file of `bytes` bytes.
 pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
     let jpeg: Vec<u8> = (0..bytes).map(|i| (i as u64 * 31 + number) as u8).collect();
+    (sighting_with(number, jpeg.clone()), jpeg)
+}
+
+/// The same with this picture.
+pub(crate) fn sighting_with(number: u64, jpeg: Vec<u8>) -> Sighting {
     let sighting = Sighting {
         id: Uuid::from_u128(u128::from(number)),
         sequence: 0,
@@ -43,6 +48,5 @@ pub(crate) fn sighting(number: u64, bytes: usize) -> (Sighting, Vec<u8>) {
         epoch: None,
         ..samples::sighting()
     };
-    let (sighting, picture) = samples::with_picture(sighting, jpeg, 40, 20);
-    (sighting, picture.jpeg)
+    samples::with_picture(sighting, jpeg, 40, 20).0
 }

@@ -184,9 +184,9 @@ impl<U: Uplink> Uploader<U> {
         match unaccepted[..] {
             [(key, bytes)] if source.closed_by_broker && self.proved => {
                 if let Some(reason) = self.suspects.closed_on(key, bytes)
-                    && let Err(error) = self.move_to_dead_letters(key, reason).await
+                    && let Err(error) = self.park(key, reason).await
                 {
-                    tracing::warn!(%error, "cannot move a message to the dead letters");
+                    tracing::warn!(%error, "cannot park a message");
                 }
             }
             [(key, bytes)] => self.suspects.failed(key, bytes),
@@ -194,9 +194,10 @@ impl<U: Uplink> Uploader<U> {
         }
     }
 
-    async fn move_to_dead_letters(&mut self, key: Key, reason: String) -> Result<(), UploadError> {
+    /// Parks a message because of its size.
+    async fn park(&mut self, key: Key, reason: String) -> Result<(), UploadError> {
         let now = self.clock.now();
-        self.with_queue(move |queue| queue.move_to_dead_letters(key, &reason, now))
+        self.with_queue(move |queue| queue.park(key, &reason, now))
             .await
     }
 
@@ -244,8 +245,8 @@ impl<U: Uplink> Uploader<U> {
                 _ = tick.tick() => {
                     self.announce()?;
                     for (key, reason) in self.expire()? {
-                        let moved = self.move_to_dead_letters(key, reason).await;
-                        self.tolerate_outbox(moved)?;
+                        let parked = self.park(key, reason).await;
+                        self.tolerate_outbox(parked)?;
                     }
                     let sent = self.fill_window().await;
                     self.tolerate_outbox(sent)?;

@@ -100,6 +100,9 @@ impl Writer<'_> {
             revision: 0,
             duplicate,
         };
+        // Of a reduced copy, the picture that it stands for.
+        let announced = picture.original.as_ref().unwrap_or(sha256);
+        let bytes = picture.jpeg.len();
         let sighting = sighting_rows::by_id(self.tx, id)?;
         if let Some(StoredSighting { sighting, .. }) = &sighting {
             if sighting.boat != picture.boat {
@@ -109,33 +112,42 @@ impl Writer<'_> {
                 );
                 return Ok(rejected(RejectReason::WrongBoat, detail));
             }
-            if sighting.picture.sha256 != *sha256
-                || sighting.picture.bytes as usize != picture.jpeg.len()
-            {
+            let announced_bytes = sighting.picture.bytes as usize;
+            let fits = if picture.original.is_some() {
+                bytes < announced_bytes
+            } else {
+                bytes == announced_bytes
+            };
+            if sighting.picture.sha256 != *announced || !fits {
                 let detail = format!(
-                    "picture of {id} has {} bytes and SHA-256 {}, but its sighting announced {} bytes and {}",
-                    picture.jpeg.len(),
-                    hex(sha256),
+                    "picture of {id} has {bytes} bytes and SHA-256 {}, but its sighting announced {} bytes and {}",
+                    hex(announced),
                     sighting.picture.bytes,
                     hex(&sighting.picture.sha256)
                 );
                 return Ok(rejected(RejectReason::PictureMismatch, detail));
             }
         }
-        let existing: Option<([u8; 32], String)> = self
+        let existing: Option<([u8; 32], String, i64)> = self
             .tx
-            .prepare_cached("SELECT sha256, boat FROM pictures WHERE sighting = ?1")?
-            .query_row([id.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached("SELECT sha256, boat, bytes FROM pictures WHERE sighting = ?1")?
+            .query_row([id.to_string()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
             .optional()?;
+        let same = |(digest, boat, _): &([u8; 32], String, i64)| {
+            digest == announced && boat == picture.boat.as_str()
+        };
         match existing {
-            Some((digest, boat)) if digest == *sha256 && boat == picture.boat.as_str() => {
-                if !self.pictures.exists(id) {
+            Some(row) if same(&row) && row.2.unsigned_abs() >= bytes as u64 => {
+                if row.2.unsigned_abs() == bytes as u64 && !self.pictures.exists(id) {
                     self.pictures.write(id, &picture.jpeg)?;
                 }
                 return Ok(stored(true));
             }
-            // The stored picture is not what the sighting announced, and this one is: it replaces
-            // the stored one.
+            // The whole picture, or a larger copy, after a reduced one.
+            Some(row) if same(&row) => {}
+            // The stored picture is not what the sighting announced, and this one is.
             Some(_) if sighting.is_some() => {}
             Some(_) => {
                 return Ok(rejected(
@@ -151,8 +163,8 @@ impl Writer<'_> {
             .execute(params![
                 id.to_string(),
                 picture.boat.as_str(),
-                sha256,
-                picture.jpeg.len() as i64,
+                announced,
+                bytes as i64,
                 readable,
                 self.now.0
             ])?;

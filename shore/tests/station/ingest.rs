@@ -3,6 +3,7 @@
 use crate::fixtures::{Boat, TIMEOUT, sample, start_station, wait_until};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::presence::Presence;
+use flukewatch_common::samples;
 use flukewatch_common::sighting::{MessageKind, Picture};
 use flukewatch_common::{topic, wire};
 use flukewatch_shore::ingest::validate;
@@ -169,6 +170,58 @@ async fn a_mismatched_picture_is_rejected_or_replaced() {
         right.jpeg
     );
     station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reduced_copy_serves_until_the_picture_arrives() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    let stored = |id| station.store().picture(id).unwrap().unwrap();
+    let copy_of = |p: &Picture, announced| Picture {
+        jpeg: samples::jpeg(16, 8, 1),
+        original: Some(announced),
+        ..p.clone()
+    };
+    let (s, p) = sample::sighting("balaena", 1);
+    let copy = copy_of(&p, s.picture.sha256);
+    assert!(copy.jpeg.len() < p.jpeg.len());
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
+    // A copy of another picture, and one that is not smaller.
+    let other = copy_of(&p, [7; 32]);
+    let not_smaller = Picture {
+        jpeg: p.jpeg.clone(),
+        ..copy.clone()
+    };
+    for invalid in [&other, &not_smaller] {
+        boat.send_picture(invalid).await;
+    }
+    boat.expect_no_ack().await;
+    assert_eq!(rejected(station.store().as_ref(), "picture_mismatch"), 2);
+    for (sent, shown) in [
+        (&copy, &copy),
+        (&copy, &copy),
+        (&p, &p),
+        (&copy, &p),
+        (&p, &p),
+    ] {
+        boat.send_picture(sent).await;
+        boat.expect_acks(1).await;
+        assert_eq!(stored(s.id), shown.jpeg);
+    }
+
+    // The copy arrives before its sighting.
+    let (s, p) = sample::sighting("balaena", 2);
+    let copy = copy_of(&p, s.picture.sha256);
+    boat.send_picture(&copy).await;
+    boat.expect_acks(1).await;
+    boat.send_sighting(&s).await;
+    boat.expect_acks(1).await;
+    assert_eq!(stored(s.id), copy.jpeg);
+    boat.send_picture(&p).await;
+    boat.expect_acks(1).await;
+    assert_eq!(stored(s.id), p.jpeg);
 }
 
 #[tokio::test(flavor = "multi_thread")]
