@@ -38,6 +38,7 @@ Targets:
   nmea      sentences on a receiver's serial line
   photo     photo files: JPEG, PNG, TIFF and WebP
   pixels    uncompressed frames of a camera
+  sidecar   boxes of flukes beside an image
   table     tables of photos
 
 Examples:
