@@ -53,12 +53,12 @@ pub fn is_complete(jpeg: &[u8]) -> bool {
 /// The first marker at or after `from`.
 fn next_marker(jpeg: &[u8], from: usize) -> Option<Marker> {
     let rest = jpeg.get(from..)?;
-    let offset = rest
-        .windows(2)
-        .position(|w| w[0] == 0xff && is_marker(w[1]))?;
-    Some(Marker {
-        code: rest[offset + 1],
-        start: from + offset,
+    memchr::memchr_iter(0xff, rest).find_map(|offset| {
+        let code = *rest.get(offset + 1)?;
+        is_marker(code).then_some(Marker {
+            code,
+            start: from + offset,
+        })
     })
 }
 

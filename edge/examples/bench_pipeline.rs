@@ -27,12 +27,13 @@ use serde_json::json;
 use std::path::Path;
 
 /// The stages of a frame, in order.
-const STAGES: [&str; 6] = [
+const STAGES: [&str; 7] = [
     "read",
     "decode",
     "reduce",
     "gate",
     "detect",
+    "check data",
     "track and keep crops",
 ];
 
@@ -126,13 +127,17 @@ fn main() {
             }
         }
         lap(4);
+        if !detections.is_empty() {
+            decoded.check().unwrap();
+        }
+        lap(5);
         let boxes = FlukeBoxes::Detected(&detections);
         let mut observed = encounters.observe(boxes, size, frame.taken);
         if observed.wants_pixels() {
             observed.keep_crops(pixels);
         }
         ended.extend(observed.complete());
-        lap(5);
+        lap(6);
         let sums = if decision == GateDecision::Held || !detections.is_empty() {
             &mut flukes
         } else {

@@ -126,8 +126,9 @@ impl<'a> Pixels<'a> {
                     let (one, other) = (self.row(0, top), self.row(0, top + 1));
                     let squares = one.chunks_exact(2).zip(other.chunks_exact(2));
                     for (pixel, (a, b)) in row.chunks_exact_mut(3).zip(squares) {
-                        let sum: u32 = [a, b].into_iter().flatten().map(|v| u32::from(*v)).sum();
-                        pixel.fill((sum / 4) as u8);
+                        // Four bytes fit into 16 bits, so that nothing is checked for overflow here.
+                        let sum = [a[0], a[1], b[0], b[1]].map(u16::from);
+                        pixel.fill(((sum[0] + sum[1] + sum[2] + sum[3]) / 4) as u8);
                     }
                 }
                 _ => self.mean(top, step, among, row),

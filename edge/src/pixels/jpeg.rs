@@ -68,6 +68,16 @@ pub struct Outline {
 /// [`JpegError::NotJpeg`] where it is not a JPEG, [`JpegError::Truncated`] where `bytes` end before the
 /// image does, [`JpegError::Interrupted`] where another image starts before.
 pub fn outline(bytes: &[u8]) -> Result<Outline, JpegError> {
+    outline_in_stream(bytes, true)
+}
+
+/// The same for a stream of which `bytes` are the unread part. Until it has `ended`, an image is
+/// truncated as long as neither its end marker nor the next image is there: its blocks are not followed
+/// again with each part that arrives.
+///
+/// # Errors
+/// Those of [`outline`].
+pub fn outline_in_stream(bytes: &[u8], ended: bool) -> Result<Outline, JpegError> {
     if !bytes.starts_with(&START) {
         return Err(if START.starts_with(bytes) {
             JpegError::Truncated
@@ -94,7 +104,10 @@ pub fn outline(bytes: &[u8]) -> Result<Outline, JpegError> {
             _ => {}
         }
     }
-    unmarked(bytes, tables).ok_or(JpegError::Truncated)
+    ended
+        .then(|| unmarked(bytes, tables))
+        .flatten()
+        .ok_or(JpegError::Truncated)
 }
 
 /// The outline of an image without an end marker, if all of its blocks are in `bytes`.
@@ -347,6 +360,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_image_without_an_end_marker_ends_with_the_stream_or_at_the_next_image() {
+        let file = jpeg();
+        let open = &file[..file.len() - 2];
+        assert_eq!(outline_in_stream(open, false), Err(JpegError::Truncated));
+        assert_eq!(outline_in_stream(open, true), outline(open));
+        let followed = [open, &file].concat();
+        let outline = outline_in_stream(&followed, false).unwrap();
+        assert_eq!((outline.end, outline.marked), (open.len(), false));
     }
 
     #[test]

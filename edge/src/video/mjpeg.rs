@@ -65,7 +65,7 @@ impl<R: Read + Send> Demuxer for Mjpeg<R> {
             return Ok(Sample::End);
         }
         loop {
-            match jpeg::outline(self.rest()) {
+            match jpeg::outline_in_stream(self.rest(), self.ended) {
                 Ok(outline) => {
                     into.extend_from_slice(self.rest().get(..outline.end).unwrap_or_default());
                     self.at += outline.end;
