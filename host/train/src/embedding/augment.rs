@@ -13,7 +13,8 @@ pub(super) struct Warp([f32; 8]);
 impl Warp {
     pub(super) const IDENTITY: Self = Self([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
 
-    pub(super) fn random(settings: &Augmentation, rng: &mut impl Rng) -> Self {
+    /// A random warp for views of `aspect`, their width divided by their height.
+    pub(super) fn random(settings: &Augmentation, aspect: f32, rng: &mut impl Rng) -> Self {
         let mut either = |by: f32| {
             if by > 0.0 {
                 rng.random_range(-by..=by)
@@ -26,19 +27,30 @@ impl Warp {
         let (sx, sy) = (1.0 + either(settings.scale), 1.0 + either(settings.scale));
         let (dx, dy) = (either(settings.shift) * 2.0, either(settings.shift) * 2.0);
         let (px, py) = (either(settings.perspective), either(settings.perspective));
+        Self::new(angle, shear, [sx, sy], aspect).moved([dx, dy], [px, py])
+    }
+
+    /// Scales, shears and rotates. In pixels of the view, where a unit of x is `aspect` times one of y,
+    /// this is a rotation of a horizontal shear.
+    fn new(angle: f32, shear: f32, [sx, sy]: [f32; 2], aspect: f32) -> Self {
         let (sin, cos) = angle.sin_cos();
-        // Frames are about twice as wide as high: a rotation must not shear.
-        const ASPECT: f32 = 2.0;
         Self([
             cos * sx,
-            (shear * cos - sin / ASPECT) * sy,
-            dx,
-            sin * ASPECT * sx,
-            (shear * sin * ASPECT + cos) * sy,
-            dy,
-            px,
-            py,
+            (shear * cos - sin / aspect) * sy,
+            0.0,
+            sin * aspect * sx,
+            (shear * sin * aspect + cos) * sy,
+            0.0,
+            0.0,
+            0.0,
         ])
+    }
+
+    /// With a translation and the two coefficients of a perspective.
+    fn moved(mut self, [dx, dy]: [f32; 2], [px, py]: [f32; 2]) -> Self {
+        (self.0[2], self.0[5]) = (dx, dy);
+        (self.0[6], self.0[7]) = (px, py);
+        self
     }
 
     fn apply(&self, x: f32, y: f32) -> (f32, f32) {
@@ -195,23 +207,66 @@ mod tests {
         assert!((target[0] - 63.0 * 3.0).abs() < 1e-3);
     }
 
+    /// The linear part in pixels of a view.
+    fn in_pixels(warp: &Warp, aspect: f32) -> [[f32; 2]; 2] {
+        let m = warp.0;
+        [[m[0], m[1] * aspect], [m[3] / aspect, m[4]]]
+    }
+
+    fn singular_values(m: [[f32; 2]; 2]) -> [f32; 2] {
+        let [[a, b], [c, d]] = m.map(|row| row.map(f64::from));
+        let (sum, det) = (a * a + b * b + c * c + d * d, a * d - b * c);
+        let spread = (sum * sum - 4.0 * det * det).max(0.0).sqrt();
+        [(sum + spread) / 2.0, (sum - spread) / 2.0].map(|square| square.sqrt() as f32)
+    }
+
+    const ASPECTS: [f32; 3] = [1.0, 2.0, 0.75];
+
     #[test]
-    fn a_rotation_keeps_the_shape() {
-        // A disc in a frame of 2:1 must stay a disc.
-        let disc = Array3::from_shape_fn((64, 128, 1), |(y, x, _)| {
-            let (dy, dx) = (y as f32 - 31.5, x as f32 - 63.5);
-            if dx * dx + dy * dy < 400.0 { 255 } else { 0 }
-        });
-        let (sin, cos) = 30f32.to_radians().sin_cos();
-        let rotation = Warp([cos, -sin / 2.0, 0.0, sin * 2.0, cos, 0.0, 0.0, 0.0]);
-        let mut target = vec![0.0; 64 * 128];
-        sample(&disc, &rotation, false, 64, 128, &mut target);
-        let differing = target
-            .iter()
-            .zip(disc.iter())
-            .filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0)
-            .count();
-        assert!(differing < 40, "{differing} pixels differ");
+    fn a_rotation_keeps_lengths_in_any_aspect() {
+        for aspect in ASPECTS {
+            let warp = Warp::new(10f32.to_radians(), 0.0, [1.0; 2], aspect);
+            for value in singular_values(in_pixels(&warp, aspect)) {
+                assert!((value - 1.0).abs() < 1e-3, "aspect {aspect}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shear_keeps_areas_and_heights_in_any_aspect() {
+        for aspect in ASPECTS {
+            let [[a, b], [c, d]] = in_pixels(&Warp::new(0.0, 0.15, [1.0; 2], aspect), aspect);
+            assert_eq!((a, c, d), (1.0, 0.0, 1.0));
+            // The upper edge moves by that fraction of the width against the lower one.
+            assert!((b - 0.15 * aspect).abs() < 1e-6);
+            let angle = 10f32.to_radians();
+            let [[a, b], [c, d]] = in_pixels(&Warp::new(angle, 0.15, [1.0; 2], aspect), aspect);
+            assert!((a * d - b * c - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_disc_stays_a_disc() {
+        for (height, width) in [(96, 96), (64, 128), (128, 96)] {
+            let (y_centre, x_centre) = ((height - 1) as f32 / 2.0, (width - 1) as f32 / 2.0);
+            let disc = Array3::from_shape_fn((height, width, 1), |(y, x, _)| {
+                let (dy, dx) = (y as f32 - y_centre, x as f32 - x_centre);
+                if dx * dx + dy * dy < 400.0 { 255 } else { 0 }
+            });
+            let aspect = width as f32 / height as f32;
+            let rotation = Warp::new(30f32.to_radians(), 0.0, [1.0; 2], aspect);
+            let mut target = vec![0.0; height * width];
+            sample(&disc, &rotation, false, height, width, &mut target);
+            let differing = target
+                .iter()
+                .zip(disc.iter())
+                .filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0)
+                .count();
+            assert!(
+                differing < 40,
+                "{height} x {width}: {differing} pixels differ"
+            );
+        }
     }
 
     #[test]
@@ -222,7 +277,7 @@ mod tests {
             let mut target = vec![0.0; 32 * 64];
             sample(
                 &gradient(),
-                &Warp::random(&settings, &mut rng),
+                &Warp::random(&settings, 2.0, &mut rng),
                 false,
                 32,
                 64,

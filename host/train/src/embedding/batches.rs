@@ -102,7 +102,7 @@ impl BatchBuilder {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5eed_ba7c);
         rng.set_stream(((epoch as u64) << 32) | number);
         for (draw, image) in draws.iter().zip(images.chunks_exact_mut(size)) {
-            let warp = Warp::random(&self.augmentation, &mut rng);
+            let warp = Warp::random(&self.augmentation, w as f32 / h as f32, &mut rng);
             augment::sample(&self.photos[draw.photo], &warp, draw.mirrored, h, w, image);
             augment::disturb(&self.augmentation, &mut rng, h, w, image);
             self.normalise(h * w, image);

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
-    /// Largest rotation, in degrees.
+    /// Largest rotation, in degrees, in pixels of the view.
     pub rotation: f32,
-    /// Largest horizontal shear.
+    /// Largest horizontal shear: how far the upper edge moves against the lower one, as a fraction of the
+    /// width.
     pub shear: f32,
     /// Largest change of width and height, as a fraction; independent of each other.
     pub scale: f32,
