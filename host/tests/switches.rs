@@ -8,9 +8,11 @@ use flukewatch_dataset::Dataset;
 use flukewatch_network::Network;
 use flukewatch_network::weights::Weights;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
-use flukewatch_train::embedding::network::{Mode, NetworkOptions, TorchNetwork};
+use flukewatch_train::embedding::network::{EmbeddingPart, Mode, NetworkOptions, TorchNetwork};
 use flukewatch_train::embedding::recipe::Recipe;
 use flukewatch_train::embedding::run::run;
+use flukewatch_train::embedding::split::Split;
+use flukewatch_train::embedding::validation;
 use std::path::Path;
 use stripes::{job, stripes};
 use tch::{Kind, Tensor};
@@ -130,4 +132,87 @@ fn swa_measures_the_batch_statistics_of_its_average() {
             "{name} is the mean of the running statistics: {got}"
         );
     }
+}
+
+/// MAP@5 on the validation identities with the weights of a checkpoint.
+fn validated(data: &Dataset, checkpoint: &EmbeddingCheckpoint, quantised: bool) -> f64 {
+    let recipe = &checkpoint.recipe;
+    let mut network = network(recipe, &checkpoint.tensors);
+    if quantised {
+        network.start_quantisation(&checkpoint.tensors);
+    }
+    let held_out = Split::of(data, recipe.validation_identities, recipe.seed).validation;
+    let (mut photos, mut labels) = (vec![], vec![]);
+    for (identity, positions) in &held_out {
+        for &i in positions {
+            let prepared = data.photos[i].prepared(&recipe.preparation());
+            photos.push(prepared.unwrap());
+            labels.push(identity.clone());
+        }
+    }
+    let photos: Vec<_> = photos.iter().collect();
+    let part = EmbeddingPart::Whole;
+    validation::retrieve(&network, part, &photos, &labels, &recipe.preparation())
+        .unwrap()
+        .map_at_5
+}
+
+/// The lines of a file of the run.
+fn lines(folder: &Path, file: &str) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(folder.join(file)).unwrap();
+    text.lines()
+        .map(|l| serde_json::from_str(l).unwrap())
+        .collect()
+}
+
+#[test]
+fn quantisation_aware_epochs_are_validated_quantised() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 30, 3);
+    let settings = [
+        "stages=[{epochs=4,height=32,width=64}]",
+        "validation_identities=24",
+        "head.dimension=8",
+        "qat_epochs=3",
+        // Large activations, so that one step of a range decides ranks.
+        "optimiser={backbone_lr=0.05,head_lr=0.05,loss_lr=0.05}",
+    ];
+    let folder = dir.path().join("run");
+    let mut differ = false;
+    for epoch in 1..=4 {
+        let checkpoint = trained(&data, &folder, &settings, Some(epoch));
+        let metrics = lines(&folder, "metrics.jsonl");
+        let found = metrics[epoch - 1]["validation_map_at_5"].as_f64().unwrap();
+        let exported = validated(&data, &checkpoint, epoch > 1);
+        assert!(
+            (found - exported).abs() < 1e-9,
+            "epoch {epoch}: {found} {exported}"
+        );
+        differ |= (found - validated(&data, &checkpoint, false)).abs() > 1e-9;
+    }
+    assert!(
+        differ,
+        "quantisation changes no rank: the test shows nothing"
+    );
+}
+
+#[test]
+fn an_average_is_validated_with_the_ranges_of_the_trained_network() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 20, 3);
+    let settings = [
+        "stages=[{epochs=2,height=32,width=64}]",
+        "validation_identities=14",
+        "head.dimension=8",
+        "qat_epochs=1",
+        "average={kind=\"ema\",decay=0.5}",
+    ];
+    let folder = dir.path().join("run");
+    let checkpoint = trained(&data, &folder, &settings, None).for_export();
+    let found = lines(&folder, "metrics.jsonl")[1]["validation_map_at_5"].as_f64();
+    let exported = validated(&data, &checkpoint, true);
+    assert!(
+        (found.unwrap() - exported).abs() < 1e-9,
+        "{found:?} {exported}"
+    );
 }

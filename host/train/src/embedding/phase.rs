@@ -71,6 +71,13 @@ pub fn quantised(recipe: &Recipe, epoch: usize) -> bool {
     recipe.epochs().saturating_sub(epoch) <= recipe.qat_epochs
 }
 
+/// Whether the validation figures of `epoch` compare with those of the epoch before: not when fake
+/// quantisation starts.
+#[cfg(feature = "libtorch")]
+pub(super) fn validates_like_the_previous(recipe: &Recipe, epoch: usize) -> bool {
+    epoch == 0 || quantised(recipe, epoch) == quantised(recipe, epoch - 1)
+}
+
 /// Whether the exported embedding after `epochs` is K slices, each of length 1, rather than one
 /// vector of length 1.
 pub fn ends_divided(recipe: &Recipe, epochs: usize) -> bool {
@@ -154,6 +161,16 @@ mod tests {
         let clustered: Vec<usize> = (0..8).filter(|&e| clusters_before(&recipe, e)).collect();
         assert_eq!(clustered, [0, 2, 4]);
         assert!(ends_divided(&recipe, 5) && !ends_divided(&recipe, 6));
+    }
+
+    #[cfg(feature = "libtorch")]
+    #[test]
+    fn the_first_quantised_epoch_is_judged_alone() {
+        let recipe = recipe(&[DIVIDED[0], "qat_epochs=3"]);
+        let alone: Vec<usize> = (0..8)
+            .filter(|&e| !validates_like_the_previous(&recipe, e))
+            .collect();
+        assert_eq!(alone, [5]);
     }
 
     #[test]

@@ -231,6 +231,9 @@ impl Training<'_> {
         let phase = phase::phase(recipe, epoch);
         let mut clustering_seconds = 0.0;
         if self.state.progress.batches == 0 {
+            if !phase::validates_like_the_previous(recipe, epoch) {
+                self.state.progress.best = None;
+            }
             if phase::clusters_before(recipe, epoch) {
                 clustering_seconds = self.divide(epoch, &stage)?;
             }
@@ -429,11 +432,12 @@ impl Training<'_> {
     }
 
     /// Retrieval on the held-out identities, with the embedding as it would be exported now.
-    fn validate(&self, epoch: usize) -> Option<RetrievalSummary> {
+    fn validate(&mut self, epoch: usize) -> Option<RetrievalSummary> {
         let photos: Vec<_> = self.photos.validation.iter().collect();
+        let part = self.exported_part(epoch);
         validation::retrieve(
             self.state.evaluated(),
-            self.exported_part(epoch),
+            part,
             &photos,
             &self.photos.validation_labels,
             self.builder.preparation(),

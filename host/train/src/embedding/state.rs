@@ -187,9 +187,16 @@ impl State {
         self.optimiser.steps()
     }
 
-    /// The network that is evaluated: the average, if one is kept.
-    pub(super) fn evaluated(&self) -> &TorchNetwork {
-        self.average.as_ref().map_or(&self.network, |a| &a.network)
+    /// The network that is evaluated: the average, if one is kept, with the quantisation of the trained
+    /// one.
+    pub(super) fn evaluated(&mut self) -> &TorchNetwork {
+        match &mut self.average {
+            Some(average) => {
+                average.network.share_quantisation(&self.network);
+                &average.network
+            }
+            None => &self.network,
+        }
     }
 
     /// One step. Returns the loss, the mean over the batch's photos, still on the device.
