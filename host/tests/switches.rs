@@ -216,3 +216,43 @@ fn an_average_is_validated_with_the_ranges_of_the_trained_network() {
         "{found:?} {exported}"
     );
 }
+
+#[test]
+fn biases_scales_and_beta_do_not_decay() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let losses: [&[&str]; 2] = [
+        &["loss={kind=\"softmax\",cosine=false}", "head.pooling=gem"],
+        &[
+            "sampler={kind=\"pk\",photos_per_identity=3}",
+            "loss={kind=\"margin\",per_class=true}",
+        ],
+    ];
+    for (i, loss) in losses.into_iter().enumerate() {
+        // The first step starts from the same weights and has the same gradients.
+        let after_one = |decay: &str| {
+            let folder = dir.path().join(format!("{i}-{decay}"));
+            let weight_decay = format!("optimiser.weight_decay={decay}");
+            let mut settings = vec!["stages=[{epochs=1,height=32,width=64}]", "batch_size=18"];
+            settings.extend(loss);
+            settings.push(&weight_decay);
+            trained(&data, &folder, &settings, None)
+        };
+        let (without, with) = (after_one("0.0"), after_one("0.5"));
+        assert_eq!(with.progress.steps, 1);
+        let mut kinds = [0, 0];
+        for (name, values) in &without.tensors {
+            // What the optimiser moves has moments.
+            if !without
+                .tensors
+                .contains_key(&format!("optimiser.first.{name}"))
+            {
+                continue;
+            }
+            let decays = values.shape.len() > 1;
+            kinds[usize::from(decays)] += 1;
+            assert_eq!(*values != with.tensors[name], decays, "{name}");
+        }
+        assert!(kinds[0] > 8 && kinds[1] > 4, "{kinds:?}");
+    }
+}

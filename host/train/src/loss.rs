@@ -234,8 +234,8 @@ mod tensor_tests {
                 e.grad().isfinite().all().int64_value(&[]) == 1,
                 "{choice:?}"
             );
-            for (name, parameter) in loss.parameters() {
-                let gradient = parameter.grad();
+            for parameter in loss.parameters() {
+                let (name, gradient) = (parameter.name, parameter.tensor.grad());
                 assert!(
                     !gradient.defined() || gradient.isfinite().all().int64_value(&[]) == 1,
                     "{choice:?} {name}"
@@ -272,8 +272,8 @@ mod tensor_tests {
         for choice in choices {
             let (first, mut second) = (built(&choice, 3), built(&choice, 4));
             tch::no_grad(|| {
-                for (_, mut t) in first.parameters() {
-                    let _ = t.g_add_scalar_(0.25);
+                for mut parameter in first.parameters() {
+                    let _ = parameter.tensor.g_add_scalar_(0.25);
                 }
             });
             let saved = first.weights();

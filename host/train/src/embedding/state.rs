@@ -11,9 +11,9 @@ use crate::loss::{Classes, Loss};
 use crate::torch::tensors::images;
 use crate::trainer::checkpoint::CLUSTERS;
 use crate::trainer::error::TrainError;
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope};
+use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
 use flukewatch_network::weights::{self, Values, Weights};
-use flukewatch_network::{HEAD, Network, Role, names};
+use flukewatch_network::{HEAD, Network, names};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -129,11 +129,7 @@ impl State {
                 } else {
                     settings.backbone_lr
                 },
-                weight_decay: if parameter.role == Role::Weight {
-                    settings.weight_decay
-                } else {
-                    0.0
-                },
+                weight_decay: weight_decay_of(parameter.role, settings.weight_decay),
                 scope: trained
                     .slice
                     .map_or(UpdateScope::Shared, UpdateScope::Slice),
@@ -144,13 +140,13 @@ impl State {
         let losses = std::iter::once((UpdateScope::Whole, &self.whole))
             .chain(learners.map(|(k, loss)| (UpdateScope::Learner(k), loss)));
         for (scope, loss) in losses {
-            for (name, tensor) in loss.parameters() {
+            for parameter in loss.parameters() {
                 let group = ParameterGroup {
                     lr: settings.loss_lr,
-                    weight_decay: settings.weight_decay,
+                    weight_decay: weight_decay_of(parameter.role, settings.weight_decay),
                     scope,
                 };
-                self.optimiser.add(name, tensor, group);
+                self.optimiser.add(parameter.name, parameter.tensor, group);
             }
         }
     }

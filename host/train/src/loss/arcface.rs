@@ -75,7 +75,7 @@ impl LossKind for ArcFaceSettings {
 mod forward {
     use super::ArcFaceSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
     use rand_chacha::ChaCha8Rng;
     use tch::{Reduction, Tensor};
 
@@ -114,7 +114,7 @@ mod forward {
             logits.cross_entropy_loss(classes, None::<&Tensor>, Reduction::Mean, -100, 0.0)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![self.centres.parameter()]
         }
 

@@ -80,8 +80,9 @@ impl LossKind for MarginSettings {
 #[cfg(feature = "libtorch")]
 mod forward {
     use super::MarginSettings;
-    use crate::loss::kind::{Classes, Loss, zero};
+    use crate::loss::kind::{Classes, Loss, LossParameter, zero};
     use crate::loss::mined::Mining;
+    use flukewatch_network::Role;
     use rand_chacha::ChaCha8Rng;
     use std::time::Duration;
     use tch::{Kind, Tensor};
@@ -137,9 +138,13 @@ mod forward {
             self.mining.take_time()
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             if self.beta.requires_grad() {
-                vec![(self.name.clone(), self.beta.shallow_clone())]
+                vec![LossParameter {
+                    name: self.name.clone(),
+                    tensor: self.beta.shallow_clone(),
+                    role: Role::Scale,
+                }]
             } else {
                 vec![]
             }

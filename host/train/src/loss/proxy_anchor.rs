@@ -61,7 +61,7 @@ impl LossKind for ProxyAnchorSettings {
 mod forward {
     use super::ProxyAnchorSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
     use crate::loss::pairs::log_sum;
     use rand_chacha::ChaCha8Rng;
     use tch::{Kind, Tensor};
@@ -98,7 +98,7 @@ mod forward {
             pull.sum(Kind::Float) / present + push.mean(Kind::Float)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![self.proxies.parameter()]
         }
 

@@ -8,6 +8,7 @@ use super::checkpoint::OPTIMISER;
 use crate::cpu::adamw::{self, SinglePass, StepCoefficients};
 use crate::cpu::depthwise::SavedActivations;
 use crate::torch::tensors::{tensor, values};
+use flukewatch_network::Role;
 use flukewatch_network::weights::{Values, Weights};
 use tch::{Device, Tensor};
 
@@ -52,6 +53,15 @@ impl UpdateScope {
             }
             (Self::Learner(_), StepScope::Whole) | (Self::Whole, StepScope::Learners(_)) => false,
         }
+    }
+}
+
+/// The weight decay of a parameter: only weights decay, not biases, normalisation, boundaries and other
+/// scales, whose size is meaningful.
+pub(crate) fn weight_decay_of(role: Role, weight_decay: f64) -> f64 {
+    match role {
+        Role::Weight => weight_decay,
+        Role::Scale | Role::Statistic => 0.0,
     }
 }
 
