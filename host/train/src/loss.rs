@@ -31,7 +31,7 @@ mod tests_support;
 #[cfg(feature = "libtorch")]
 pub(crate) use kind::{Classes, Loss};
 
-use crate::about::registry;
+use crate::about::{InvalidSetting, registry};
 use kind::LossKind;
 
 registry! {
@@ -60,10 +60,8 @@ impl LossSettings {
     ///
     /// # Errors
     /// Names the setting and its range.
-    pub fn check(&self) -> Result<(), String> {
-        self.kind()
-            .check()
-            .map_err(|reason| format!("loss.{reason}"))
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        self.kind().check().map_err(|setting| setting.of("loss"))
     }
 
     #[cfg(feature = "libtorch")]
@@ -172,7 +170,7 @@ mod tests {
             ),
             ("kind = \"n-pair\"\nscale = 1e9", "loss.scale"),
         ] {
-            let error = read(text).unwrap().check().unwrap_err();
+            let error = read(text).unwrap().check().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");
         }
     }

@@ -18,7 +18,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, require_scale, settings};
+use crate::about::{About, InvalidSetting, require, require_scale, settings};
 use std::f64::consts::FRAC_PI_2;
 
 settings! {
@@ -46,7 +46,7 @@ impl LossKind for ArcFaceSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)?;
         require(
             (0.0..=FRAC_PI_2).contains(&self.margin),

@@ -1,6 +1,6 @@
 //! What a loss is.
 
-use crate::about::About;
+use crate::about::{About, InvalidSetting};
 use std::fmt;
 
 /// The settings of a loss.
@@ -12,7 +12,7 @@ pub(crate) trait LossKind: fmt::Debug {
     fn needs_pairs(&self) -> bool;
 
     /// Checks the values; the error names the setting and its range.
-    fn check(&self) -> Result<(), String>;
+    fn check(&self) -> Result<(), InvalidSetting>;
 
     /// The loss itself.
     #[cfg(feature = "libtorch")]

@@ -15,7 +15,7 @@
 use super::kind::LossKind;
 #[cfg(feature = "libtorch")]
 use super::kind::{Classes, Loss};
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 use crate::miner::{DistanceWeighted, MinerSettings};
 
 settings! {
@@ -46,7 +46,7 @@ impl LossKind for MarginSettings {
         true
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             (0.0..=2.0).contains(&self.alpha),
             "alpha",
@@ -61,12 +61,18 @@ impl LossKind for MarginSettings {
         )?;
         require(self.nu >= 0.0, "nu", "0 or more", self.nu)?;
         if !self.learn_beta && self.per_class {
-            return Err(
-                "per_class gives each whale a beta to learn; it requires learn_beta = true".into(),
-            );
+            return Err(InvalidSetting::new(
+                "per_class",
+                self.per_class,
+                "false, or learn_beta = true: each whale has a beta to learn",
+            ));
         }
         if !self.learn_beta && self.nu > 0.0 {
-            return Err("nu is the weight of a learned beta; it requires learn_beta = true".into());
+            return Err(InvalidSetting::new(
+                "nu",
+                self.nu,
+                "0, or learn_beta = true: it is the weight of a learned beta",
+            ));
         }
         self.miner.check()
     }

@@ -15,7 +15,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, require_scale, settings};
+use crate::about::{About, InvalidSetting, require, require_scale, settings};
 
 settings! {
     /// Settings of proxy-anchor.
@@ -41,7 +41,7 @@ impl LossKind for ProxyAnchorSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)?;
         require(
             (0.0..=1.0).contains(&self.margin),

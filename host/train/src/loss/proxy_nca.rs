@@ -16,7 +16,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 
 settings! {
     /// Settings of proxy-NCA.
@@ -42,7 +42,7 @@ impl LossKind for ProxyNcaSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             (0.001..=100.0).contains(&self.temperature),
             "temperature",

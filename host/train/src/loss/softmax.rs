@@ -15,7 +15,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require_scale, settings};
+use crate::about::{About, InvalidSetting, require_scale, settings};
 
 settings! {
     /// Settings of the softmax classifier.
@@ -41,7 +41,7 @@ impl LossKind for SoftmaxSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)
     }
 
