@@ -1,5 +1,6 @@
 //! `flukewatch train`: an embedding.
 
+use super::arguments::DeviceArgs;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
@@ -57,9 +58,8 @@ pub(crate) struct TrainArgs {
     /// Print the recipe and what each epoch would do
     #[arg(long)]
     dry_run: bool,
-    /// Use the CPU even if there is a CUDA device
-    #[arg(long)]
-    cpu: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     broken: SkipBroken,
     /// Hide progress bars
@@ -102,7 +102,7 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         dataset: data.dataset.clone(),
         weights: args.weights.clone(),
         folder: args.folder.clone(),
-        force_cpu: args.cpu,
+        device: args.device.choice(),
         until_epoch: args.until_epoch,
         stop: interrupt::flag()?,
         quiet: args.quiet,

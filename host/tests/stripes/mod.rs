@@ -3,6 +3,7 @@
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_train::embedding::recipe::Recipe;
 use flukewatch_train::embedding::run::Job;
+use flukewatch_train::trainer::device_choice::DeviceChoice;
 use image::{Rgb, RgbImage};
 use std::path::Path;
 
@@ -55,7 +56,7 @@ pub(crate) fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         dataset,
         weights: None,
         folder: folder.to_owned(),
-        force_cpu: true,
+        device: DeviceChoice::Cpu,
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,

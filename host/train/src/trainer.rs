@@ -3,6 +3,7 @@
 
 pub mod average;
 pub mod checkpoint;
+pub mod device_choice;
 pub mod schedule;
 
 #[cfg(feature = "libtorch")]

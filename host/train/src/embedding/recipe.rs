@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use source::Source;
 use std::path::Path;
 
-/// All settings of a run, which is reproducible on a CPU from them, the photos and the seed.
+/// All settings of a run, which is reproducible from them, the photos and the seed: on a CPU always, on a
+/// CUDA device with `deterministic`, as far as libtorch has reproducible algorithms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -74,6 +75,9 @@ pub struct Recipe {
     /// Precision of convolutions.
     #[serde(default)]
     pub precision: Precision,
+    /// Use reproducible algorithms only. Slower on CUDA devices; on a CPU, a run is reproducible anyway.
+    #[serde(default)]
+    pub deterministic: bool,
     /// Averaged weights.
     #[serde(default)]
     pub average: AverageSettings,
@@ -217,6 +221,7 @@ impl Default for Recipe {
             patience: 0,
             frozen_norm: false,
             precision: Precision::F32,
+            deterministic: false,
             average: AverageSettings::None,
             qat_epochs: 0,
             threads: 0,

@@ -16,6 +16,7 @@ use crate::cpu::allocator::keep_memory_between_steps;
 use crate::torch::tensors::{images, normalise};
 use crate::trainer::checkpoint::Task;
 use crate::trainer::device;
+use crate::trainer::device_choice::DeviceChoice;
 use crate::trainer::error::TrainError;
 use crate::trainer::metrics::MetricsSink;
 use crate::trainer::prefetch::Prefetcher;
@@ -40,8 +41,8 @@ pub struct Job {
     pub weights: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
     pub folder: PathBuf,
-    /// Use the CPU even if there is a CUDA device.
-    pub force_cpu: bool,
+    /// Where to train.
+    pub device: DeviceChoice,
     /// Stop after this epoch; the run can be resumed later.
     pub until_epoch: Option<usize>,
     /// Called after each step with the number of steps taken; returns whether to save and stop.
@@ -121,7 +122,7 @@ impl EpochMetrics {
 /// See [`TrainError`]; the last checkpoint is left intact.
 pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     keep_memory_between_steps();
-    let chosen = device::choose(job.force_cpu);
+    let chosen = device::choose(job.device, job.recipe.deterministic)?;
     let recipe = &job.recipe;
     let threads = device::set_threads(recipe.threads);
     eprintln!(
