@@ -129,6 +129,7 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         weights: None,
         folder: run_folder.path().to_owned(),
         device: DeviceChoice::Cpu,
+        crops: None,
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,

@@ -256,3 +256,30 @@ fn biases_scales_and_beta_do_not_decay() {
         assert!(kinds[0] > 8 && kinds[1] > 4, "{kinds:?}");
     }
 }
+
+#[test]
+fn validation_runs_at_the_size_of_the_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 30, 3);
+    let settings = [
+        "stages=[{epochs=1,height=32,width=32},{epochs=1,height=32,width=96}]",
+        "validation_identities=24",
+        "head.dimension=8",
+    ];
+    let folder = dir.path().join("run");
+    let mut at_other_sizes = vec![];
+    for (epoch, width) in [(1, 32), (2, 96)] {
+        let mut checkpoint = trained(&data, &folder, &settings, Some(epoch));
+        let found = lines(&folder, "metrics.jsonl")[epoch - 1]["validation_map_at_5"].as_f64();
+        let mut at = |width: u32| {
+            checkpoint.recipe.stages[1].width = width;
+            validated(&data, &checkpoint, false)
+        };
+        assert!((found.unwrap() - at(width)).abs() < 1e-9, "epoch {epoch}");
+        at_other_sizes.push((at(32) - at(96)).abs());
+    }
+    assert!(
+        at_other_sizes[0] > 1e-9,
+        "sizes make no difference: the test shows nothing"
+    );
+}

@@ -21,7 +21,7 @@ Examples:
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
 Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
-every few minutes), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
+every few minutes), crops (parts of the photos, which may be deleted), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
 divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
 paper-dnc, quick. Losses and their settings: flukewatch losses.
 
@@ -43,6 +43,9 @@ pub(crate) struct TrainArgs {
     /// Folder of the run; a run with a checkpoint is resumed
     #[arg(long = "run", value_name = "DIR")]
     folder: PathBuf,
+    /// Folder of the cached crops, which runs may share [default: crops in the run's folder]
+    #[arg(long, value_name = "DIR")]
+    crops: Option<PathBuf>,
     /// Built-in recipe
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -103,6 +106,7 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         weights: args.weights.clone(),
         folder: args.folder.clone(),
         device: args.device.choice(),
+        crops: args.crops.clone(),
         until_epoch: args.until_epoch,
         stop: interrupt::flag()?,
         quiet: args.quiet,

@@ -57,6 +57,7 @@ pub(crate) fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         weights: None,
         folder: folder.to_owned(),
         device: DeviceChoice::Cpu,
+        crops: None,
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,

@@ -1,7 +1,7 @@
 //! The embedding's training.
 //!
 //! [`recipe`] holds the settings, [`split`] chooses the held-out identities, `sampler` the photos of a
-//! batch, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
+//! batch, `crops`, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
 //! divided embedding, [`phase`] says what each epoch does. `network` runs a [`flukewatch_network`] on
 //! libtorch, `state` is what changes from step to step, `run` the loop.
 
@@ -16,6 +16,8 @@ mod augment;
 mod average;
 #[cfg(feature = "libtorch")]
 pub mod batches;
+#[cfg(feature = "libtorch")]
+mod crops;
 #[cfg(feature = "libtorch")]
 mod divide;
 #[cfg(feature = "libtorch")]

@@ -72,10 +72,14 @@ pub fn quantised(recipe: &Recipe, epoch: usize) -> bool {
 }
 
 /// Whether the validation figures of `epoch` compare with those of the epoch before: not when fake
-/// quantisation starts.
+/// quantisation starts, nor at another size.
 #[cfg(feature = "libtorch")]
 pub(super) fn validates_like_the_previous(recipe: &Recipe, epoch: usize) -> bool {
-    epoch == 0 || quantised(recipe, epoch) == quantised(recipe, epoch - 1)
+    let of = |epoch: usize| {
+        let stage = recipe.stage(epoch);
+        (stage.height, stage.width, quantised(recipe, epoch))
+    };
+    epoch == 0 || of(epoch) == of(epoch - 1)
 }
 
 /// Whether the exported embedding after `epochs` is K slices, each of length 1, rather than one
@@ -165,12 +169,13 @@ mod tests {
 
     #[cfg(feature = "libtorch")]
     #[test]
-    fn the_first_quantised_epoch_is_judged_alone() {
-        let recipe = recipe(&[DIVIDED[0], "qat_epochs=3"]);
+    fn validation_is_compared_at_one_size_and_precision() {
+        let stages = "stages=[{epochs=2,height=32,width=64},{epochs=6,height=64,width=128}]";
+        let recipe = recipe(&[stages, "qat_epochs=3"]);
         let alone: Vec<usize> = (0..8)
             .filter(|&e| !validates_like_the_previous(&recipe, e))
             .collect();
-        assert_eq!(alone, [5]);
+        assert_eq!(alone, [2, 5]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::average::AveragedNetwork;
 use super::batches::{Batch, BatchBuilder};
 use super::checkpoint::{EmbeddingCheckpoint, EmbeddingTask};
+use super::crops::CropCache;
 use super::divide;
 use super::features::TrainingFeatures;
 use super::network::{EmbeddingPart, Mode};
@@ -23,6 +24,8 @@ use crate::trainer::prefetch::Prefetcher;
 use crate::trainer::progress::{Position, ProgressReporter};
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
+use flukewatch_progress::{ProgressBar, bar};
+use ndarray::Array3;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -43,6 +46,8 @@ pub struct Job {
     pub folder: PathBuf,
     /// Where to train.
     pub device: DeviceChoice,
+    /// Folder of the cached crops, which runs may share; `None` for `crops` in the run's folder.
+    pub crops: Option<PathBuf>,
     /// Stop after this epoch; the run can be resumed later.
     pub until_epoch: Option<usize>,
     /// Called after each step with the number of steps taken; returns whether to save and stop.
@@ -75,6 +80,9 @@ impl Outcome {
 const METRICS: &str = "metrics.jsonl";
 /// Clusters of a run, one JSON line per clustering.
 const CLUSTER_HISTORY: &str = "clusters.jsonl";
+
+/// Cached crops, in the run's folder.
+const CROPS: &str = "crops";
 
 /// Steps between reads of the loss on a CUDA device: each read waits for the device.
 const READ_LOSS_EVERY: usize = 20;
@@ -130,7 +138,9 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         chosen.reason, recipe.seed
     );
     std::fs::create_dir_all(&job.folder).map_err(TrainError::file(&job.folder))?;
-    let photos = RunPhotos::read(&job.dataset, recipe, job.quiet)?;
+    let photos = RunPhotos::split(&job.dataset, recipe)?;
+    let crops = job.crops.clone().unwrap_or_else(|| job.folder.join(CROPS));
+    let crops = CropCache::new(&crops, photos.train.clone(), recipe);
     let sampler = Sampler::new(photos.of_identity.clone(), recipe);
     eprintln!(
         "{}, {} classes; {} validation identities",
@@ -162,7 +172,8 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         metrics: MetricsSink::open(&job.folder.join(METRICS))?,
         clusters: MetricsSink::open(&job.folder.join(CLUSTER_HISTORY))?,
         path,
-        builder: Arc::new(BatchBuilder::new(photos.train.clone(), recipe)),
+        builder: Arc::new(BatchBuilder::new(crops, recipe)),
+        prepared: None,
         photos,
         sampler,
         state,
@@ -181,10 +192,18 @@ struct Training<'a> {
     photos: RunPhotos,
     sampler: Sampler,
     builder: Arc<BatchBuilder>,
+    /// The size that crops and validation photos are prepared at, and the latter.
+    prepared: Option<PreparedStage>,
     state: State,
     metrics: MetricsSink,
     clusters: MetricsSink,
     progress: ProgressReporter,
+}
+
+/// What the epochs of one size need.
+struct PreparedStage {
+    size: (u32, u32),
+    validation: Vec<Array3<u8>>,
 }
 
 /// How an epoch ended.
@@ -206,7 +225,8 @@ impl Training<'_> {
             let parts: Vec<_> = std::iter::once(EmbeddingPart::Whole)
                 .chain(learners)
                 .collect();
-            self.init_centres(recipe.stage(0), &parts);
+            self.prepare(recipe.stage(0))?;
+            self.init_centres(recipe.stage(0), &parts)?;
         }
         while self.state.progress.epochs < last {
             let epoch = self.state.progress.epochs;
@@ -226,10 +246,34 @@ impl Training<'_> {
         Ok(Outcome::Done(self.path))
     }
 
+    /// Makes the crops of a stage, and prepares the validation photos at its size.
+    fn prepare(&mut self, stage: &Stage) -> Result<(), TrainError> {
+        let size = (stage.height, stage.width);
+        if self.prepared.as_ref().is_some_and(|p| p.size == size) {
+            return Ok(());
+        }
+        let crops = self.builder.crops();
+        let bar = if self.job.quiet {
+            ProgressBar::hidden()
+        } else {
+            bar(crops.len() as u64, "decoding")
+        };
+        let filled = crops.fill(stage, || bar.inc(1));
+        bar.finish_and_clear();
+        filled?;
+        let preparation = self.builder.preparation(stage);
+        self.prepared = Some(PreparedStage {
+            size,
+            validation: self.photos.prepared_validation(&preparation)?,
+        });
+        Ok(())
+    }
+
     fn epoch(&mut self, epoch: usize) -> Result<EpochEnd, TrainError> {
         let recipe = &self.job.recipe;
         let stage = recipe.stage(epoch).clone();
         let phase = phase::phase(recipe, epoch);
+        self.prepare(&stage)?;
         let mut clustering_seconds = 0.0;
         if self.state.progress.batches == 0 {
             if !phase::validates_like_the_previous(recipe, epoch) {
@@ -241,7 +285,7 @@ impl Training<'_> {
             let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
             if was_divided && !phase.divided() {
                 // From here on the losses of the learners are unused.
-                self.init_centres(&stage, &[EmbeddingPart::Whole]);
+                self.init_centres(&stage, &[EmbeddingPart::Whole])?;
             }
         }
         if phase::quantised(recipe, epoch) {
@@ -267,7 +311,7 @@ impl Training<'_> {
         phase: Phase,
         stage: &Stage,
         plan: &[BatchPlan],
-        batches: Prefetcher<Batch>,
+        batches: Prefetcher<Result<Batch, TrainError>>,
     ) -> Result<bool, TrainError> {
         let recipe = &self.job.recipe;
         let shape = self.builder.shape(stage);
@@ -284,7 +328,7 @@ impl Training<'_> {
         let (before, started) = (self.state.progress.seconds, Instant::now());
         let mut saved = Instant::now();
         for batch in batches {
-            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
+            let batch = batch.map_err(|_| TrainError::Prefetcher)??;
             let number = self.state.progress.batches;
             let target = self.target(phase, &plan[number]);
             // Random draws of a step follow from its number, so that an epoch can be resumed anywhere.
@@ -344,7 +388,7 @@ impl Training<'_> {
                 photos: plan[first + bad]
                     .draws
                     .iter()
-                    .map(|d| self.photos.names[d.photo].clone())
+                    .map(|d| self.photos.train[d.photo].name.clone())
                     .collect(),
             });
         }
@@ -374,7 +418,7 @@ impl Training<'_> {
         {
             self.measure_statistics(average, epoch, &stage)?;
         }
-        let found = self.validate(epoch);
+        let found = self.validate(epoch, &stage);
         let schedule = recipe
             .optimiser
             .schedule(total_steps(recipe, &self.sampler));
@@ -433,15 +477,18 @@ impl Training<'_> {
     }
 
     /// Retrieval on the held-out identities, with the embedding as it would be exported now.
-    fn validate(&mut self, epoch: usize) -> Option<RetrievalSummary> {
-        let photos: Vec<_> = self.photos.validation.iter().collect();
+    /// The photos have the size of the epoch's training.
+    fn validate(&mut self, epoch: usize, stage: &Stage) -> Option<RetrievalSummary> {
+        let prepared = self.prepared.as_ref();
+        let prepared = prepared.expect("an epoch starts by preparing its photos");
+        let photos: Vec<_> = prepared.validation.iter().collect();
         let part = self.exported_part(epoch);
         validation::retrieve(
             self.state.evaluated(),
             part,
             &photos,
             &self.photos.validation_labels,
-            self.builder.preparation(),
+            &self.builder.preparation(stage),
         )
     }
 
@@ -472,7 +519,7 @@ impl Training<'_> {
             .points(|features| match settings.cluster_by {
                 ClusterBy::Embedding => self.state.network.embedding(features, part),
                 ClusterBy::Features => normalise(features),
-            });
+            })?;
         let started = Instant::now();
         let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
         random.set_stream(epoch as u64);
@@ -493,7 +540,7 @@ impl Training<'_> {
     }
 
     /// Initialises class centres and proxies of these parts with the means of their classes' embeddings.
-    fn init_centres(&mut self, stage: &Stage, parts: &[EmbeddingPart]) {
+    fn init_centres(&mut self, stage: &Stage, parts: &[EmbeddingPart]) -> Result<(), TrainError> {
         let mirror_classes = self.job.recipe.mirror_as_new_identity;
         let mut class_of = vec![0usize; self.photos.train.len()];
         for (identity, photos) in self.sampler.photos_of().iter().enumerate() {
@@ -513,7 +560,7 @@ impl Training<'_> {
             &class_of,
             self.sampler.classes(),
             mirror_classes,
-        );
+        )?;
         let device = self.state.network.device();
         for (means, (part, _)) in means.iter().zip(parts) {
             let shape = [means.nrows() as i64, means.ncols() as i64];
@@ -526,6 +573,7 @@ impl Training<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Measures batch normalisation statistics for averaged weights over an epoch's batches, as SWA
@@ -543,7 +591,7 @@ impl Training<'_> {
         let workers = self.job.recipe.workers;
         let batches = self.builder.prefetch(epoch, &plan, 0, stage, workers);
         for (i, batch) in batches.enumerate() {
-            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
+            let batch = batch.map_err(|_| TrainError::Prefetcher)??;
             let input = images(&batch.images, self.builder.shape(stage));
             let mode = Mode::MeasureStatistics(1.0 / (i + 1) as f64);
             let _ = tch::no_grad(|| average.network.features(&input, mode));
