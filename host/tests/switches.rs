@@ -257,6 +257,149 @@ fn biases_scales_and_beta_do_not_decay() {
     }
 }
 
+/// The first moments of a checkpoint after one step: a tenth of its gradient.
+fn first_moments(checkpoint: &EmbeddingCheckpoint) -> Vec<f32> {
+    let moments = checkpoint.tensors.iter();
+    moments
+        .filter(|(name, _)| name.starts_with("optimiser.first."))
+        .flat_map(|(_, values)| values.data.clone())
+        .collect()
+}
+
+fn norm(numbers: &[f32]) -> f64 {
+    let squares = numbers.iter().map(|&x| f64::from(x) * f64::from(x));
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn large_gradients_are_clipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let of = |max: &str| {
+        let folder = dir.path().join(max);
+        let set = format!("optimiser.max_grad_norm={max}");
+        let settings = [
+            "stages=[{epochs=1,height=32,width=64}]",
+            "batch_size=18",
+            &set,
+        ];
+        let checkpoint = trained(&data, &folder, &settings, None);
+        let found = lines(&folder, "steps.jsonl")[0]["gradient_norm"].as_f64();
+        (found.unwrap(), 10.0 * norm(&first_moments(&checkpoint)))
+    };
+    let (found, used) = of("0.0");
+    assert!(
+        (found / used - 1.0).abs() < 1e-3 && found > 0.01,
+        "{found} {used}"
+    );
+    let (found, used) = of("0.01");
+    assert!(
+        found > 0.01 && (used / 0.01 - 1.0).abs() < 1e-3,
+        "{found} {used}"
+    );
+    assert_eq!(of("1000.0"), of("0.0"), "smaller gradients are left");
+}
+
+#[test]
+fn accumulated_batches_have_the_gradient_of_one_large_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let of = |name: &str, settings: &[&str]| {
+        let mut all = vec!["stages=[{epochs=1,height=32,width=64}]", "head.dropout=0.0"];
+        all.extend(settings);
+        trained(&data, &dir.path().join(name), &all, None)
+    };
+    // Batch normalisation sees a batch, not a step; that of the head is the same for repeated photos only,
+    // so compare how far the gradients agree with those of half the photos.
+    let whole = of("whole", &["batch_size=18", "frozen_norm=true"]);
+    let halves = of(
+        "halves",
+        &["batch_size=9", "frozen_norm=true", "accumulate_steps=2"],
+    );
+    let apart = of("apart", &["batch_size=9", "frozen_norm=true"]);
+    let steps = [&whole, &halves, &apart].map(|c| c.progress.steps);
+    assert_eq!(steps, [1, 1, 2]);
+    let (whole, halves) = (first_moments(&whole), first_moments(&halves));
+    let dot: f64 = whole
+        .iter()
+        .zip(&halves)
+        .map(|(a, b)| f64::from(a * b))
+        .sum();
+    let cosine = dot / (norm(&whole) * norm(&halves));
+    let ratio = norm(&halves) / norm(&whole);
+    assert!(
+        cosine > 0.8 && (0.5..2.0).contains(&ratio),
+        "{cosine} {ratio}"
+    );
+}
+
+#[test]
+fn every_step_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = stripes(dir.path(), 6, 3);
+    let settings = [
+        "stages=[{epochs=2,height=32,width=64}]",
+        "accumulate_steps=2",
+    ];
+    let folder = dir.path().join("run");
+    trained(&data, &folder, &settings, Some(1));
+    let checkpoint = trained(&data, &folder, &settings, None);
+    let steps = lines(&folder, "steps.jsonl");
+    // Three batches of six photos are a step of two batches and one of one.
+    let numbers: Vec<_> = steps.iter().map(|s| s["step"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    let number = |step: &serde_json::Value, key: &str| step[key].as_f64().unwrap();
+    let optimiser = &checkpoint.recipe.optimiser;
+    for (i, step) in steps.iter().enumerate() {
+        let factor = optimiser.schedule(4).lr_factor(i as u64);
+        for (key, peak) in [
+            ("backbone_lr", optimiser.backbone_lr),
+            ("head_lr", optimiser.head_lr),
+            ("loss_lr", optimiser.loss_lr),
+        ] {
+            assert!((number(step, key) - peak * factor).abs() < 1e-12, "{step}");
+        }
+        assert_eq!(step["epoch"], 1 + i / 2);
+        assert!(number(step, "gradient_norm") > 0.0 && number(step, "seconds") > 0.0);
+    }
+    let epoch = &lines(&folder, "metrics.jsonl")[1];
+    let loss = (2.0 * number(&steps[2], "loss") + number(&steps[3], "loss")) / 3.0;
+    assert!((number(epoch, "loss") - loss).abs() < 1e-9);
+    let trained: Vec<f32> = checkpoint
+        .tensors
+        .iter()
+        .filter(|(name, _)| {
+            checkpoint
+                .tensors
+                .contains_key(&format!("optimiser.first.{name}"))
+        })
+        .flat_map(|(_, values)| values.data.clone())
+        .collect();
+    let parameters = number(&steps[3], "parameter_norm");
+    assert!((parameters / norm(&trained) - 1.0).abs() < 1e-5);
+    // One event file per session, each with its version, start, two steps and an epoch.
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains("events.out.tfevents."))
+        .collect();
+    files.sort();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        let bytes = std::fs::read(file).unwrap();
+        let (mut at, mut records) = (0, vec![]);
+        while at < bytes.len() {
+            let length = u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            records.push(String::from_utf8_lossy(&bytes[at + 12..][..length]).into_owned());
+            at += length + 16;
+        }
+        assert_eq!(records.len(), 5);
+        assert!(records[0].ends_with("brain.Event:2"));
+        assert!(records[2].contains("train/loss") && records[3].contains("train/gradient_norm"));
+        assert!(records[4].contains("epoch/loss"));
+    }
+}
+
 #[test]
 fn validation_runs_at_the_size_of_the_epoch() {
     let dir = tempfile::tempdir().unwrap();

@@ -41,6 +41,15 @@ const MIXED: [&str; 2] = [
     "divide={learners=4,cluster_every_n_epochs=1,whole_epochs=1,batches=\"mixed\",cluster_unit=\"identity\"}",
 ];
 
+/// Two batches per step, the last step of an epoch has one; gradients are clipped, and the learners of a
+/// step differ.
+const ACCUMULATED: [&str; 4] = [
+    "stages=[{epochs=4,height=32,width=64}]",
+    "accumulate_steps=2",
+    "optimiser.max_grad_norm=0.5",
+    "divide={learners=2,cluster_every_n_epochs=1,whole_epochs=1}",
+];
+
 #[test]
 fn a_resumed_run_equals_an_uninterrupted_one() {
     let dir = tempfile::tempdir().unwrap();
@@ -50,6 +59,7 @@ fn a_resumed_run_equals_an_uninterrupted_one() {
         ("margin", &MARGIN),
         ("divided", &DIVIDED),
         ("mixed", &MIXED),
+        ("accumulated", &ACCUMULATED),
     ] {
         let at = |part: &str| dir.path().join(format!("{name}-{part}"));
         let whole = run(&job(data.clone(), &at("whole"), overrides)).unwrap();

@@ -21,7 +21,8 @@ Examples:
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
 Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
-every few minutes), crops (parts of the photos, which may be deleted), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
+every few minutes), crops (parts of the photos, which may be deleted), metrics.jsonl (one line per epoch), steps.jsonl (one line per step), \
+events.out.tfevents.* (for tensorboard --logdir), clusters.jsonl (one line per clustering, of a \
 divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
 paper-dnc, quick. Losses and their settings: flukewatch losses.
 
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let split = Split::of(&data.dataset, recipe.validation_identities, recipe.seed);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
-    let steps = (photos / recipe.batch_size).max(1);
+    let steps = recipe.steps_of((photos / recipe.batch_size).max(1));
     print!("{}", phase::table(&recipe, steps));
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 //! [`recipe`] holds the settings, [`split`] chooses the held-out identities, `sampler` the photos of a
 //! batch, `crops`, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
 //! divided embedding, [`phase`] says what each epoch does. `network` runs a [`flukewatch_network`] on
-//! libtorch, `state` is what changes from step to step, `run` the loop.
+//! libtorch, `state` is what changes from step to step, `run` the loop, `run_log` its records.
 
 pub mod checkpoint;
 pub mod phase;
@@ -28,6 +28,8 @@ pub mod network;
 mod photos;
 #[cfg(feature = "libtorch")]
 pub mod run;
+#[cfg(feature = "libtorch")]
+mod run_log;
 #[cfg(feature = "libtorch")]
 mod sampler;
 #[cfg(feature = "libtorch")]

@@ -18,3 +18,5 @@ pub(crate) mod optimiser;
 pub(crate) mod prefetch;
 #[cfg(feature = "libtorch")]
 pub(crate) mod progress;
+#[cfg(feature = "libtorch")]
+pub(crate) mod tensorboard;

@@ -121,9 +121,13 @@ pub fn table(recipe: &Recipe, steps: usize) -> String {
     }
     writeln!(
         text,
-        "{} epochs, {total} steps, batch size {}",
+        "{} epochs, {total} steps, batch size {}{}",
         recipe.epochs(),
-        recipe.batch_size
+        recipe.batch_size,
+        match recipe.accumulate_steps {
+            1 => String::new(),
+            batches => format!(", {batches} batches per step"),
+        }
     )
     .expect("writing to a String succeeds");
     text

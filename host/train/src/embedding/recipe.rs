@@ -47,8 +47,11 @@ pub struct Recipe {
     pub padding: f32,
     /// Input sizes and the number of epochs of each.
     pub stages: Vec<Stage>,
-    /// Photos per optimiser step.
+    /// Photos per batch: what batch normalisation and losses see at once.
     pub batch_size: usize,
+    /// Batches per optimiser step, whose gradients are averaged.
+    #[serde(default = "one")]
+    pub accumulate_steps: usize,
     /// Which photos make a batch.
     pub sampler: SamplerSettings,
     /// A mirrored fluke counts as another identity (flukes are not symmetric). That doubles the number
@@ -154,6 +157,9 @@ pub struct OptimiserSettings {
     pub weight_decay: f64,
     /// Fraction of all steps that the warm-up takes.
     pub warm_up_fraction: f64,
+    /// The gradient of a step is scaled down to this norm if it is larger; 0 never does.
+    #[serde(default)]
+    pub max_grad_norm: f64,
 }
 
 impl OptimiserSettings {
@@ -195,6 +201,7 @@ impl Default for Recipe {
                 },
             ],
             batch_size: 32,
+            accumulate_steps: one(),
             sampler: SamplerSettings::Shuffled,
             mirror_as_new_identity: true,
             loss: LossSettings::Arcface(ArcFaceSettings::default()),
@@ -205,6 +212,7 @@ impl Default for Recipe {
                 loss_lr: 3e-3,
                 weight_decay: 1e-4,
                 warm_up_fraction: 0.05,
+                max_grad_norm: 0.0,
             },
             augmentation: Augmentation {
                 rotation: 12.0,
@@ -291,6 +299,11 @@ impl Recipe {
     /// Total number of epochs.
     pub fn epochs(&self) -> usize {
         self.stages.iter().map(|s| s.epochs).sum()
+    }
+
+    /// Optimiser steps of an epoch of `batches`; the last step may have fewer batches than the others.
+    pub fn steps_of(&self, batches: usize) -> usize {
+        batches.div_ceil(self.accumulate_steps)
     }
 
     /// The stage of `epoch`, counted from 0.

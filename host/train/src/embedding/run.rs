@@ -10,8 +10,9 @@ use super::network::{EmbeddingPart, Mode};
 use super::phase::{self, Phase};
 use super::photos::RunPhotos;
 use super::recipe::{ClusterBy, Recipe, Stage};
+use super::run_log::{EpochMetrics, LearningRates, RunLog, StepMetrics};
 use super::sampler::{BatchPlan, Sampler};
-use super::state::{State, Target};
+use super::state::{State, StepNorms, Target};
 use super::validation;
 use crate::cpu::allocator::keep_memory_between_steps;
 use crate::torch::tensors::{images, normalise};
@@ -22,17 +23,18 @@ use crate::trainer::error::TrainError;
 use crate::trainer::metrics::MetricsSink;
 use crate::trainer::prefetch::Prefetcher;
 use crate::trainer::progress::{Position, ProgressReporter};
+use flukewatch_common::clock::SystemClock;
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
 use flukewatch_progress::{ProgressBar, bar};
 use ndarray::Array3;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What a run needs besides its recipe.
 pub struct Job {
@@ -76,8 +78,6 @@ impl Outcome {
     }
 }
 
-/// Metrics of a run, one JSON line per epoch.
-const METRICS: &str = "metrics.jsonl";
 /// Clusters of a run, one JSON line per clustering.
 const CLUSTER_HISTORY: &str = "clusters.jsonl";
 
@@ -86,43 +86,6 @@ const CROPS: &str = "crops";
 
 /// Steps between reads of the loss on a CUDA device: each read waits for the device.
 const READ_LOSS_EVERY: usize = 20;
-
-/// One line of the metrics.
-#[derive(Debug, Serialize)]
-struct EpochMetrics {
-    /// Number of the epoch, from 1.
-    epoch: usize,
-    /// Optimiser steps so far.
-    steps: u64,
-    /// Mean over the epoch.
-    loss: f64,
-    /// Factor on the peak learning rates, at the end of the epoch.
-    lr_factor: f64,
-    images_per_second: f64,
-    /// Wall-clock time of the steps.
-    seconds: f64,
-    /// Of clustering and matching, before the steps.
-    clustering_seconds: f64,
-    /// Of mining, within the steps.
-    mining_seconds: f64,
-    height: u32,
-    width: u32,
-    /// On held-out identities, if any.
-    validation_recall_at_1: Option<f64>,
-    validation_map_at_5: Option<f64>,
-}
-
-impl EpochMetrics {
-    fn description(&self, epochs: usize) -> String {
-        let validation = self.validation_recall_at_1.map_or(String::new(), |r| {
-            format!(", R@1 {r:.3} on validation identities")
-        });
-        format!(
-            "epoch {}/{epochs}: loss {:.3}, {:.0} images/s, {:.0} s{validation}",
-            self.epoch, self.loss, self.images_per_second, self.seconds
-        )
-    }
-}
 
 /// Trains, or resumes from the folder's checkpoint.
 ///
@@ -168,8 +131,12 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     }
     Training {
         job,
-        progress: ProgressReporter::new(job.quiet, total_steps(recipe, &sampler)),
-        metrics: MetricsSink::open(&job.folder.join(METRICS))?,
+        progress: ProgressReporter::new(job.quiet, (recipe.epochs() * sampler.batches()) as u64),
+        log: RunLog::open(
+            &job.folder,
+            (done.epochs, done.steps),
+            Box::new(SystemClock),
+        )?,
         clusters: MetricsSink::open(&job.folder.join(CLUSTER_HISTORY))?,
         path,
         builder: Arc::new(BatchBuilder::new(crops, recipe)),
@@ -182,7 +149,7 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
 }
 
 fn total_steps(recipe: &Recipe, sampler: &Sampler) -> u64 {
-    (recipe.epochs() * sampler.batches()) as u64
+    (recipe.epochs() * recipe.steps_of(sampler.batches())) as u64
 }
 
 /// A run in progress.
@@ -195,9 +162,20 @@ struct Training<'a> {
     /// The size that crops and validation photos are prepared at, and the latter.
     prepared: Option<PreparedStage>,
     state: State,
-    metrics: MetricsSink,
+    log: RunLog,
     clusters: MetricsSink,
     progress: ProgressReporter,
+}
+
+/// A step whose numbers are still on the device.
+struct UnreadStep {
+    /// Of each batch, double scalars.
+    losses: Vec<Tensor>,
+    norms: StepNorms,
+    lr_factor: f64,
+    /// The numbers of its batches in the epoch.
+    batches: Range<usize>,
+    seconds: f64,
 }
 
 /// What the epochs of one size need.
@@ -323,28 +301,44 @@ impl Training<'_> {
         } else {
             1
         };
-        // Losses that have not been read from the device yet.
-        let mut unread: Vec<Tensor> = vec![];
+        // Steps whose losses have not been read from the device yet.
+        let mut unread: Vec<UnreadStep> = vec![];
+        let mut group: Vec<Tensor> = vec![];
         let (before, started) = (self.state.progress.seconds, Instant::now());
+        let mut stepped = started;
         let mut saved = Instant::now();
-        for batch in batches {
+        for (batch, number) in batches.zip(self.state.progress.batches..) {
             let batch = batch.map_err(|_| TrainError::Prefetcher)??;
-            let number = self.state.progress.batches;
             let target = self.target(phase, &plan[number]);
-            // Random draws of a step follow from its number, so that an epoch can be resumed anywhere.
+            // Random draws of a batch follow from its number, so that an epoch can be resumed anywhere.
             let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
             random.set_stream(((epoch as u64) << 32) | number as u64);
-            let lr_factor = schedule.lr_factor(self.state.steps());
+            let first = number - number % recipe.accumulate_steps;
+            let end = (first + recipe.accumulate_steps).min(plan.len());
             let loss = self
                 .state
-                .step(&batch, shape, lr_factor, &target, &mut random);
-            unread.push(loss.to_kind(Kind::Double).reshape([1]));
-            self.state.progress.batches = number + 1;
+                .add(&batch, shape, end - first, &target, &mut random);
+            group.push(loss.sum(Kind::Double));
+            if number + 1 < end {
+                continue;
+            }
+            let lr_factor = schedule.lr_factor(self.state.steps());
+            let norms = self.state.step(lr_factor, recipe.optimiser.max_grad_norm);
+            let losses = std::mem::take(&mut group);
+            let now = Instant::now();
+            unread.push(UnreadStep {
+                losses,
+                norms,
+                lr_factor,
+                batches: first..end,
+                seconds: (now - std::mem::replace(&mut stepped, now)).as_secs_f64(),
+            });
+            self.state.progress.batches = end;
             self.state.progress.seconds = before + started.elapsed().as_secs_f64();
             let stop = (self.job.stop)(self.state.steps());
-            if unread.len() >= read_every || number + 1 == plan.len() || stop {
-                let losses = std::mem::take(&mut unread);
-                self.read_losses(&losses, epoch, plan)?;
+            if unread.len() >= read_every || end == plan.len() || stop {
+                let steps = std::mem::take(&mut unread);
+                self.read_steps(&steps, epoch, plan)?;
             }
             if stop {
                 return Ok(false);
@@ -370,35 +364,65 @@ impl Training<'_> {
         }
     }
 
-    /// Reads the losses of the last steps from the device and checks that they are finite.
-    fn read_losses(
+    /// Reads the losses and norms of the last steps from the device, checks that the losses are finite, and
+    /// records them.
+    fn read_steps(
         &mut self,
-        losses: &[Tensor],
+        steps: &[UnreadStep],
         epoch: usize,
         plan: &[BatchPlan],
     ) -> Result<(), TrainError> {
-        let losses = Vec::<f64>::try_from(Tensor::cat(losses, 0))
-            .expect("losses are one-dimensional doubles");
-        let done = self.state.progress.batches;
-        let first = done - losses.len();
-        if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
-            return Err(TrainError::NotFinite {
-                loss: losses[bad],
-                step: self.state.steps() - (losses.len() - 1 - bad) as u64,
-                photos: plan[first + bad]
-                    .draws
-                    .iter()
-                    .map(|d| self.photos.train[d.photo].name.clone())
-                    .collect(),
+        let recipe = &self.job.recipe;
+        let of_step = |step: &UnreadStep| {
+            let norms = [&step.norms.gradient, &step.norms.parameters];
+            let losses = step.losses.iter();
+            let all: Vec<Tensor> = losses
+                .chain(norms)
+                .map(|t| t.to_device(Device::Cpu))
+                .collect();
+            Vec::<f64>::try_from(Tensor::stack(&all, 0))
+                .expect("losses and norms are double scalars")
+        };
+        let mut lines = Vec::with_capacity(steps.len());
+        let mut sum = 0.0;
+        for (i, step) in steps.iter().enumerate() {
+            let numbers = of_step(step);
+            let (losses, norms) = numbers.split_at(step.losses.len());
+            let number = self.state.steps() - (steps.len() - 1 - i) as u64;
+            if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
+                self.log.steps(&lines)?;
+                return Err(TrainError::NotFinite {
+                    loss: losses[bad],
+                    step: number,
+                    photos: plan[step.batches.start + bad]
+                        .draws
+                        .iter()
+                        .map(|d| self.photos.train[d.photo].name.clone())
+                        .collect(),
+                });
+            }
+            let rates = LearningRates::at(&recipe.optimiser, step.lr_factor);
+            let total = losses.iter().sum::<f64>();
+            sum += total;
+            lines.push(StepMetrics {
+                step: number,
+                epoch: epoch + 1,
+                loss: total / losses.len() as f64,
+                backbone_lr: rates.backbone,
+                head_lr: rates.head,
+                loss_lr: rates.loss,
+                gradient_norm: norms[0],
+                parameter_norm: norms[1],
+                seconds: step.seconds,
             });
         }
-        let sum = losses.iter().sum::<f64>();
+        self.log.steps(&lines)?;
         self.state.progress.loss_sum += sum;
-        let recipe = &self.job.recipe;
+        let batches: usize = steps.iter().map(|s| s.losses.len()).sum();
         self.progress.step(&Position {
-            steps: (epoch * self.sampler.batches() + done) as u64,
+            steps: (epoch * self.sampler.batches() + self.state.progress.batches) as u64,
             part: &format!("epoch {}/{}", epoch + 1, recipe.epochs()),
-            loss: sum / losses.len() as f64,
+            loss: sum / batches as f64,
             batch_size: recipe.batch_size,
         });
         Ok(())
@@ -409,8 +433,8 @@ impl Training<'_> {
         let recipe = &self.job.recipe;
         let stage = recipe.stage(epoch).clone();
         let progress = &mut self.state.progress;
-        let steps = std::mem::take(&mut progress.batches);
-        let loss = std::mem::take(&mut progress.loss_sum) / steps.max(1) as f64;
+        let batches = std::mem::take(&mut progress.batches);
+        let loss = std::mem::take(&mut progress.loss_sum) / batches.max(1) as f64;
         let seconds = std::mem::take(&mut progress.seconds);
         progress.epochs = epoch + 1;
         if let Some(average) = &self.state.average
@@ -431,7 +455,7 @@ impl Training<'_> {
             steps: self.state.steps(),
             loss,
             lr_factor: schedule.lr_factor(self.state.steps()),
-            images_per_second: (steps * recipe.batch_size) as f64 / seconds.max(1e-9),
+            images_per_second: (batches * recipe.batch_size) as f64 / seconds.max(1e-9),
             seconds,
             clustering_seconds,
             mining_seconds,
@@ -440,7 +464,7 @@ impl Training<'_> {
             validation_recall_at_1: found.as_ref().map(|r| r.recall_at_1),
             validation_map_at_5: found.as_ref().map(|r| r.map_at_5),
         };
-        self.metrics.write(&line)?;
+        self.log.epoch(&line)?;
         let description = line.description(recipe.epochs());
         self.progress
             .end_of_part(line.validation_recall_at_1, &description);

@@ -29,6 +29,14 @@ pub(super) enum Target {
     Mixed(Vec<usize>),
 }
 
+/// Norms of a step, scalars still on the device.
+pub(super) struct StepNorms {
+    /// Of the gradient, before clipping.
+    pub(super) gradient: Tensor,
+    /// Of all trained parameters, after the step.
+    pub(super) parameters: Tensor,
+}
+
 /// A run between two steps.
 pub(super) struct State {
     pub(super) network: TorchNetwork,
@@ -195,12 +203,13 @@ impl State {
         }
     }
 
-    /// One step. Returns the loss, the mean over the batch's photos, still on the device.
-    pub(super) fn step(
+    /// Adds a batch to the next step, as one of `batches`. Returns the loss, the mean over the batch's
+    /// photos, still on the device.
+    pub(super) fn add(
         &mut self,
         batch: &Batch,
         shape: [i64; 3],
-        lr_factor: f64,
+        batches: usize,
         target: &Target,
         random: &mut ChaCha8Rng,
     ) -> Tensor {
@@ -243,12 +252,31 @@ impl State {
                 (loss, StepScope::Learners(learners))
             }
         };
-        self.optimiser.step(&loss, saved, lr_factor, scope);
+        if batches == 1 {
+            self.optimiser.accumulate(&loss, saved, scope);
+        } else {
+            let share = &loss / batches as f64;
+            self.optimiser.accumulate(&share, saved, scope);
+        }
+        loss.detach()
+    }
+
+    /// One step along the gradients of the batches that were added, scaled down to `max_grad_norm` unless
+    /// it is 0.
+    pub(super) fn step(&mut self, lr_factor: f64, max_grad_norm: f64) -> StepNorms {
+        let gradient = self.optimiser.gradient_norm();
+        if max_grad_norm > 0.0 {
+            self.optimiser.clip(&gradient, max_grad_norm);
+        }
+        self.optimiser.apply(lr_factor);
         self.progress.steps = self.optimiser.steps();
         if let Some(average) = &self.average {
             average.after_step(&self.network, self.optimiser.steps());
         }
-        loss.detach()
+        StepNorms {
+            gradient,
+            parameters: self.optimiser.parameter_norm(),
+        }
     }
 
     pub(super) fn checkpoint(&self, recipe: &Recipe, trained_on: &str) -> EmbeddingCheckpoint {

@@ -14,6 +14,7 @@ impl Recipe {
             require_that(range.contains(&value), key, value, &expected)
         };
         within("batch_size", self.batch_size, 2..=4096)?;
+        within("accumulate_steps", self.accumulate_steps, 1..=1024)?;
         within("head.dimension", self.head.dimension, 8..=4096)?;
         require(
             (0.0..1.0).contains(&self.head.dropout),
@@ -116,6 +117,12 @@ impl OptimiserSettings {
         ] {
             require(value >= 0.0, key, "0 or more", value)?;
         }
+        require(
+            self.max_grad_norm >= 0.0,
+            "optimiser.max_grad_norm",
+            "0 or more",
+            self.max_grad_norm,
+        )?;
         require(
             (0.0..=1.0).contains(&self.weight_decay),
             "optimiser.weight_decay",

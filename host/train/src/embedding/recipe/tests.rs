@@ -156,6 +156,7 @@ fn every_number_is_checked() {
         "head_lr",
         "loss_lr",
         "weight_decay",
+        "max_grad_norm",
         "warm_up_fraction",
     ] {
         for value in ["-1e-9", "nan", "inf"] {
@@ -183,6 +184,7 @@ fn every_number_is_checked() {
         }
     }
     invalid("batch_size", "1");
+    invalid("accumulate_steps", "0");
     invalid("head.dimension", "4");
     invalid("threads", "5000");
     invalid("divide.n_init", "0");
