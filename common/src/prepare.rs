@@ -115,7 +115,21 @@ impl Preparation {
         .ok_or(outside)
     }
 
-    /// Crops and resizes to `[height, width, C] u8`, the last step before [`Preparation::normalise`]. Training caches these.
+    /// The width and height that a crop of the given size has in the input: all of it, or less where a
+    /// letterbox leaves the rest to the mean colour, in equal parts on both sides.
+    pub fn fitted_size(&self, width: u32, height: u32) -> (u32, u32) {
+        match self.fit {
+            Fit::Stretch => (self.width, self.height),
+            Fit::Letterbox => {
+                let scale =
+                    (self.width as f32 / width as f32).min(self.height as f32 / height as f32);
+                let side = |s: u32, limit: u32| ((s as f32 * scale).round() as u32).clamp(1, limit);
+                (side(width, self.width), side(height, self.height))
+            }
+        }
+    }
+
+    /// Crops and resizes to `[height, width, C] u8`, the last step before [`Preparation::normalise`].
     ///
     /// # Errors
     /// When the box lies outside the photo.
@@ -129,18 +143,7 @@ impl Preparation {
             Colour::Grey => (fr::PixelType::U8, luma(&crop).into_raw()),
         };
         let channels = self.channels();
-        let (inner_w, inner_h) = match self.fit {
-            Fit::Stretch => (self.width, self.height),
-            Fit::Letterbox => {
-                let scale = (self.width as f32 / region.width() as f32)
-                    .min(self.height as f32 / region.height() as f32);
-                let side = |s: u32, limit: u32| ((s as f32 * scale).round() as u32).clamp(1, limit);
-                (
-                    side(region.width(), self.width),
-                    side(region.height(), self.height),
-                )
-            }
-        };
+        let (inner_w, inner_h) = self.fitted_size(region.width(), region.height());
         let mean = mean_colour(&bytes, channels);
         let resized = resize(
             bytes,
@@ -167,10 +170,25 @@ impl Preparation {
     /// `[height, width, C] u8` to the model's input `[C, height, width] f32`, mirrored left to right if `mirrored`.
     pub fn normalise(&self, pixels: &Array3<u8>, mirrored: bool) -> Array3<f32> {
         let (h, w, c) = pixels.dim();
-        Array3::from_shape_fn((c, h, w), |(c, y, x)| {
+        let mut planes = Array3::from_shape_fn((c, h, w), |(c, y, x)| {
             let x = if mirrored { w - 1 - x } else { x };
-            (f32::from(pixels[(y, x, c)]) - self.mean[c]) / self.std[c]
-        })
+            f32::from(pixels[(y, x, c)])
+        });
+        if let Some(planes) = planes.as_slice_mut() {
+            self.normalise_planes(planes);
+        }
+        planes
+    }
+
+    /// Levels 0..=255 to the model's input in place, `[C, height, width]` in row-major order.
+    pub fn normalise_planes(&self, planes: &mut [f32]) {
+        let plane = planes.len() / self.channels();
+        let numbers = self.mean.iter().zip(&self.std);
+        for (plane, (mean, std)) in planes.chunks_exact_mut(plane).zip(numbers) {
+            for v in plane {
+                *v = (*v - mean) / std;
+            }
+        }
     }
 }
 

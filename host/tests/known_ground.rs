@@ -13,6 +13,7 @@ use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchN
 use flukewatch_train::embedding::recipe::Recipe;
 use flukewatch_train::embedding::run::{Job, run};
 use flukewatch_train::embedding::{batches, validation};
+use flukewatch_train::trainer::device_choice::DeviceChoice;
 use ndarray::Array3;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -127,7 +128,8 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         dataset: GROUND.learned.clone(),
         weights: None,
         folder: run_folder.path().to_owned(),
-        force_cpu: true,
+        device: DeviceChoice::Cpu,
+        crops: None,
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,

@@ -139,7 +139,8 @@ impl Subject {
         use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
         use flukewatch_train::embedding::validation;
         use flukewatch_train::trainer::device;
-        device::choose(true);
+        use flukewatch_train::trainer::device_choice::DeviceChoice;
+        device::choose(DeviceChoice::Cpu, false).unwrap();
         let network = TorchNetwork::new(
             self.network.clone(),
             &self.weights,

@@ -1,6 +1,30 @@
 //! Parsers for options that several commands have.
 
+use clap::Args;
+use flukewatch_train::trainer::device_choice::DeviceChoice;
 use std::path::Path;
+
+/// Where a training runs.
+#[derive(Args, Debug)]
+pub(super) struct DeviceArgs {
+    /// Where to train: auto (the first CUDA device, else the CPU), cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t)]
+    device: DeviceChoice,
+    /// Same as --device cpu
+    #[arg(long, conflicts_with = "device")]
+    cpu: bool,
+}
+
+#[cfg(feature = "train")]
+impl DeviceArgs {
+    pub(super) fn choice(&self) -> DeviceChoice {
+        if self.cpu {
+            DeviceChoice::Cpu
+        } else {
+            self.device
+        }
+    }
+}
 
 pub(super) fn fraction(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -1,5 +1,6 @@
 //! `flukewatch train`: an embedding.
 
+use super::arguments::DeviceArgs;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
@@ -20,7 +21,8 @@ Examples:
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
 Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
-every few minutes), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
+every few minutes), crops (parts of the photos, which may be deleted), metrics.jsonl (one line per epoch), steps.jsonl (one line per step), \
+events.out.tfevents.* (for tensorboard --logdir), clusters.jsonl (one line per clustering, of a \
 divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
 paper-dnc, quick. Losses and their settings: flukewatch losses.
 
@@ -42,6 +44,9 @@ pub(crate) struct TrainArgs {
     /// Folder of the run; a run with a checkpoint is resumed
     #[arg(long = "run", value_name = "DIR")]
     folder: PathBuf,
+    /// Folder of the cached crops, which runs may share [default: crops in the run's folder]
+    #[arg(long, value_name = "DIR")]
+    crops: Option<PathBuf>,
     /// Built-in recipe
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
@@ -57,9 +62,8 @@ pub(crate) struct TrainArgs {
     /// Print the recipe and what each epoch would do
     #[arg(long)]
     dry_run: bool,
-    /// Use the CPU even if there is a CUDA device
-    #[arg(long)]
-    cpu: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     broken: SkipBroken,
     /// Hide progress bars
@@ -76,7 +80,7 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     let split = Split::of(&data.dataset, recipe.validation_identities, recipe.seed);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
-    let steps = (photos / recipe.batch_size).max(1);
+    let steps = recipe.steps_of((photos / recipe.batch_size).max(1));
     print!("{}", phase::table(&recipe, steps));
     Ok(ExitCode::SUCCESS)
 }
@@ -102,7 +106,8 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         dataset: data.dataset.clone(),
         weights: args.weights.clone(),
         folder: args.folder.clone(),
-        force_cpu: args.cpu,
+        device: args.device.choice(),
+        crops: args.crops.clone(),
         until_epoch: args.until_epoch,
         stop: interrupt::flag()?,
         quiet: args.quiet,

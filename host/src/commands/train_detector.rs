@@ -1,5 +1,6 @@
 //! `flukewatch train-detector`.
 
+use super::arguments::DeviceArgs;
 use super::data::TableArgs;
 use super::labelled_data::SkipBroken;
 use clap::Args;
@@ -51,9 +52,8 @@ pub(crate) struct TrainDetectorArgs {
     /// Threads that prepare batches
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: usize,
-    /// Use the CPU even if there is a CUDA device
-    #[arg(long)]
-    cpu: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     broken: SkipBroken,
     /// Hide the progress bar
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
         dataset: data.dataset.clone(),
         init: args.init.clone(),
         folder: args.folder.clone(),
-        force_cpu: args.cpu,
+        device: args.device.choice(),
         threads: args.threads,
         workers: args.workers,
         stop: interrupt::flag()?,

@@ -1,4 +1,7 @@
-//! Settings that describe themselves, so that `flukewatch losses` can list them without libtorch.
+//! Settings that describe themselves, so that `flukewatch losses` can list them without libtorch, and
+//! checks of their values.
+
+use std::fmt;
 
 /// A kind of loss or miner.
 #[derive(Debug, PartialEq)]
@@ -13,17 +16,70 @@ pub struct About {
     pub settings: &'static [(&'static str, &'static str)],
 }
 
-/// Checks that `value` is finite and `valid`; the error states the `range`.
-pub(crate) fn require(valid: bool, name: &str, range: &str, value: f64) -> Result<(), String> {
-    if valid && value.is_finite() {
+/// A setting with an invalid value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidSetting {
+    /// Its name, with dots within a recipe.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// What is expected instead.
+    pub expected: String,
+}
+
+impl InvalidSetting {
+    pub(crate) fn new(key: &str, value: impl fmt::Display, expected: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            value: value.to_string(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    /// The setting as part of a table.
+    pub(crate) fn of(mut self, table: &str) -> Self {
+        self.key = format!("{table}.{}", self.key);
+        self
+    }
+}
+
+impl fmt::Display for InvalidSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            key,
+            value,
+            expected,
+        } = self;
+        write!(f, "{key} = {value}: expected {expected}")
+    }
+}
+
+/// Checks that `value` is finite and `valid`; the error states what is `expected`.
+pub(crate) fn require(
+    valid: bool,
+    key: &str,
+    expected: &str,
+    value: f64,
+) -> Result<(), InvalidSetting> {
+    require_that(valid && value.is_finite(), key, value, expected)
+}
+
+/// Checks that the `value` of a setting is `valid`.
+pub(crate) fn require_that(
+    valid: bool,
+    key: &str,
+    value: impl fmt::Display,
+    expected: &str,
+) -> Result<(), InvalidSetting> {
+    if valid {
         Ok(())
     } else {
-        Err(format!("{name} must be {range}, not {value}"))
+        Err(InvalidSetting::new(key, value, expected))
     }
 }
 
 /// Checks a factor of logits. Beyond a thousand, single precision cannot distinguish them.
-pub(crate) fn require_scale(name: &str, value: f64) -> Result<(), String> {
+pub(crate) fn require_scale(name: &str, value: f64) -> Result<(), InvalidSetting> {
     require(
         value > 0.0 && value <= 1000.0,
         name,

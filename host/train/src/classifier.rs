@@ -8,7 +8,7 @@ use crate::cpu::depthwise::SavedActivations;
 use crate::loss::softmax::SoftmaxSettings;
 use crate::loss::{Classes, Loss, LossSettings};
 use crate::torch::tensors::{normalise, tensor};
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope};
+use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
 use crate::trainer::schedule::WarmUpCosine;
 use flukewatch_network::weights::{Values, Weights};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -75,17 +75,13 @@ pub fn train(
     });
     let layer = Layer::new(&loss, classes, examples, cosine);
     let mut optimiser = AdamW::default();
-    for (name, parameter) in layer.loss.parameters() {
+    for parameter in layer.loss.parameters() {
         let group = ParameterGroup {
             lr: settings.lr,
-            weight_decay: if name.ends_with("bias") {
-                0.0
-            } else {
-                settings.weight_decay
-            },
+            weight_decay: weight_decay_of(parameter.role, settings.weight_decay),
             scope: UpdateScope::Shared,
         };
-        optimiser.add(name, parameter, group);
+        optimiser.add(parameter.name, parameter.tensor, group);
     }
     let inputs = layer.inputs(examples);
     let validation = validation.map(|v| layer.inputs(v));

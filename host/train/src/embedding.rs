@@ -1,9 +1,9 @@
 //! The embedding's training.
 //!
 //! [`recipe`] holds the settings, [`split`] chooses the held-out identities, `sampler` the photos of a
-//! batch, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
+//! batch, `crops`, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
 //! divided embedding, [`phase`] says what each epoch does. `network` runs a [`flukewatch_network`] on
-//! libtorch, `state` is what changes from step to step, `run` the loop.
+//! libtorch, `state` is what changes from step to step, `run` the loop, `run_log` its records.
 
 pub mod checkpoint;
 pub mod phase;
@@ -17,6 +17,8 @@ mod average;
 #[cfg(feature = "libtorch")]
 pub mod batches;
 #[cfg(feature = "libtorch")]
+mod crops;
+#[cfg(feature = "libtorch")]
 mod divide;
 #[cfg(feature = "libtorch")]
 mod features;
@@ -26,6 +28,8 @@ pub mod network;
 mod photos;
 #[cfg(feature = "libtorch")]
 pub mod run;
+#[cfg(feature = "libtorch")]
+mod run_log;
 #[cfg(feature = "libtorch")]
 mod sampler;
 #[cfg(feature = "libtorch")]

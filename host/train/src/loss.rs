@@ -31,7 +31,7 @@ mod tests_support;
 #[cfg(feature = "libtorch")]
 pub(crate) use kind::{Classes, Loss};
 
-use crate::about::registry;
+use crate::about::{InvalidSetting, registry};
 use kind::LossKind;
 
 registry! {
@@ -60,10 +60,8 @@ impl LossSettings {
     ///
     /// # Errors
     /// Names the setting and its range.
-    pub fn check(&self) -> Result<(), String> {
-        self.kind()
-            .check()
-            .map_err(|reason| format!("loss.{reason}"))
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        self.kind().check().map_err(|setting| setting.of("loss"))
     }
 
     #[cfg(feature = "libtorch")]
@@ -172,7 +170,7 @@ mod tests {
             ),
             ("kind = \"n-pair\"\nscale = 1e9", "loss.scale"),
         ] {
-            let error = read(text).unwrap().check().unwrap_err();
+            let error = read(text).unwrap().check().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");
         }
     }
@@ -234,8 +232,8 @@ mod tensor_tests {
                 e.grad().isfinite().all().int64_value(&[]) == 1,
                 "{choice:?}"
             );
-            for (name, parameter) in loss.parameters() {
-                let gradient = parameter.grad();
+            for parameter in loss.parameters() {
+                let (name, gradient) = (parameter.name, parameter.tensor.grad());
                 assert!(
                     !gradient.defined() || gradient.isfinite().all().int64_value(&[]) == 1,
                     "{choice:?} {name}"
@@ -272,8 +270,8 @@ mod tensor_tests {
         for choice in choices {
             let (first, mut second) = (built(&choice, 3), built(&choice, 4));
             tch::no_grad(|| {
-                for (_, mut t) in first.parameters() {
-                    let _ = t.g_add_scalar_(0.25);
+                for mut parameter in first.parameters() {
+                    let _ = parameter.tensor.g_add_scalar_(0.25);
                 }
             });
             let saved = first.weights();

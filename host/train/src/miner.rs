@@ -18,7 +18,7 @@ pub use random::Random;
 pub use semi_hard::SemiHard;
 pub use soft_hard::SoftHard;
 
-use crate::about::registry;
+use crate::about::{InvalidSetting, registry};
 use rand_chacha::ChaCha8Rng;
 
 registry! {
@@ -37,10 +37,8 @@ impl MinerSettings {
     ///
     /// # Errors
     /// Names the setting and its range.
-    pub fn check(&self) -> Result<(), String> {
-        self.kind()
-            .check()
-            .map_err(|reason| format!("miner.{reason}"))
+    pub fn check(&self) -> Result<(), InvalidSetting> {
+        self.kind().check().map_err(|setting| setting.of("miner"))
     }
 
     /// The triplets of a batch. An anchor without a positive or without a negative gives none.

@@ -3,6 +3,7 @@
 
 pub mod average;
 pub mod checkpoint;
+pub mod device_choice;
 pub mod schedule;
 
 #[cfg(feature = "libtorch")]
@@ -17,3 +18,5 @@ pub(crate) mod optimiser;
 pub(crate) mod prefetch;
 #[cfg(feature = "libtorch")]
 pub(crate) mod progress;
+#[cfg(feature = "libtorch")]
+pub(crate) mod tensorboard;

@@ -9,6 +9,7 @@ use super::state::State;
 use crate::cpu::allocator::keep_memory_between_steps;
 use crate::trainer::checkpoint::{CheckpointError, Task};
 use crate::trainer::device;
+use crate::trainer::device_choice::DeviceChoice;
 use crate::trainer::error::TrainError;
 use crate::trainer::metrics::MetricsSink;
 use crate::trainer::progress::{Position, ProgressReporter};
@@ -35,8 +36,8 @@ pub struct DetectorJob {
     pub init: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
     pub folder: PathBuf,
-    /// Use the CPU even if there is a CUDA device.
-    pub force_cpu: bool,
+    /// Where to train.
+    pub device: DeviceChoice,
     /// CPU threads; 0 for all.
     pub threads: usize,
     /// Threads that prepare batches ahead of the steps.
@@ -99,7 +100,7 @@ impl Running {
 /// See [`TrainError`]; the last checkpoint is left intact.
 pub fn run(job: &DetectorJob) -> Result<DetectorOutcome, TrainError> {
     keep_memory_between_steps();
-    let chosen = device::choose(job.force_cpu);
+    let chosen = device::choose(job.device, false)?;
     let threads = device::set_threads(job.threads);
     eprintln!(
         "training on {} ({threads} threads), seed {}",
@@ -262,7 +263,7 @@ mod tests {
             },
             init: None,
             folder: folder.join(name),
-            force_cpu: true,
+            device: DeviceChoice::Cpu,
             threads: 1,
             workers: 2,
             stop: Box::new(move |steps| steps >= stop_after),

@@ -10,8 +10,7 @@ use crate::torch::tensors::images;
 use crate::trainer::average::WeightAverage;
 use crate::trainer::checkpoint::{averaged, with_average_prefix};
 use crate::trainer::error::TrainError;
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope};
-use flukewatch_network::Role;
+use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
 use flukewatch_network::weights::Weights;
 use std::path::Path;
 use tch::Device;
@@ -45,11 +44,7 @@ impl State {
         for (parameter, tensor) in network.trained() {
             let group = ParameterGroup {
                 lr: recipe.lr,
-                weight_decay: if parameter.role == Role::Weight {
-                    recipe.weight_decay
-                } else {
-                    0.0
-                },
+                weight_decay: weight_decay_of(parameter.role, recipe.weight_decay),
                 scope: UpdateScope::Shared,
             };
             optimiser.add(parameter.name, tensor, group);

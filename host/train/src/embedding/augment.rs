@@ -1,10 +1,10 @@
 //! Augmentation: one warp (rotation, shear, scale, shift, perspective) sampled directly at the stage's
-//! size, then brightness, blur, noise and erasing. Works on the `u8` pixels of
-//! [`flukewatch_common::prepare`].
+//! size, then brightness, blur, noise and erasing.
 
 use super::recipe::Augmentation;
 use ndarray::Array3;
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 /// A projective map from output to input coordinates, both in -1..=1.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,7 +13,8 @@ pub(super) struct Warp([f32; 8]);
 impl Warp {
     pub(super) const IDENTITY: Self = Self([1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]);
 
-    pub(super) fn random(settings: &Augmentation, rng: &mut impl Rng) -> Self {
+    /// A random warp for views of `aspect`, their width divided by their height.
+    pub(super) fn random(settings: &Augmentation, aspect: f32, rng: &mut impl Rng) -> Self {
         let mut either = |by: f32| {
             if by > 0.0 {
                 rng.random_range(-by..=by)
@@ -26,19 +27,53 @@ impl Warp {
         let (sx, sy) = (1.0 + either(settings.scale), 1.0 + either(settings.scale));
         let (dx, dy) = (either(settings.shift) * 2.0, either(settings.shift) * 2.0);
         let (px, py) = (either(settings.perspective), either(settings.perspective));
+        Self::new(angle, shear, [sx, sy], aspect).moved([dx, dy], [px, py])
+    }
+
+    /// Scales, shears and rotates. In pixels of the view, where a unit of x is `aspect` times one of y,
+    /// this is a rotation of a horizontal shear.
+    fn new(angle: f32, shear: f32, [sx, sy]: [f32; 2], aspect: f32) -> Self {
         let (sin, cos) = angle.sin_cos();
-        // Frames are about twice as wide as high: a rotation must not shear.
-        const ASPECT: f32 = 2.0;
         Self([
             cos * sx,
-            (shear * cos - sin / ASPECT) * sy,
-            dx,
-            sin * ASPECT * sx,
-            (shear * sin * ASPECT + cos) * sy,
-            dy,
-            px,
-            py,
+            (shear * cos - sin / aspect) * sy,
+            0.0,
+            sin * aspect * sx,
+            (shear * sin * aspect + cos) * sy,
+            0.0,
+            0.0,
+            0.0,
         ])
+    }
+
+    /// With a translation and the two coefficients of a perspective.
+    fn moved(mut self, [dx, dy]: [f32; 2], [px, py]: [f32; 2]) -> Self {
+        (self.0[2], self.0[5]) = (dx, dy);
+        (self.0[6], self.0[7]) = (px, py);
+        self
+    }
+
+    #[cfg(test)]
+    pub(super) fn shifted(by: [f32; 2]) -> Self {
+        Self::IDENTITY.moved(by, [0.0; 2])
+    }
+
+    /// How far warps reach beyond a view of `aspect` on each side, as fractions of its width and height.
+    /// Found from random ones, so that rare combinations of extremes do not widen every crop.
+    pub(super) fn reach(settings: &Augmentation, aspect: f32) -> [f32; 2] {
+        const WARPS: usize = 500;
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut reach = [0f32; 2];
+        for _ in 0..WARPS {
+            let warp = Self::random(settings, aspect, &mut rng);
+            for (x, y) in [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)] {
+                let (u, v) = warp.apply(x, y);
+                for (reach, at) in reach.iter_mut().zip([u, v]) {
+                    *reach = reach.max((at.abs() - 1.0) / 2.0);
+                }
+            }
+        }
+        reach.map(|fraction| fraction.min(1.0))
     }
 
     fn apply(&self, x: f32, y: f32) -> (f32, f32) {
@@ -51,37 +86,120 @@ impl Warp {
     }
 }
 
-/// Samples `source` `[H, W, C] u8` through `warp` into `[C, height, width]` levels 0..=255, bilinearly;
-/// edges are repeated outside.
+/// Pixels `[H, W, C] u8`, of which a frame is what a view shows without a warp.
+pub(super) struct Source<'a> {
+    pub(super) pixels: &'a Array3<u8>,
+    /// Left, top, width and height of the frame, in pixels.
+    pub(super) frame: [f32; 4],
+    /// How much the pixels are smoothed horizontally and vertically, as variances in square pixels:
+    /// [`REDUCED`], or 0 for pixels of a photo.
+    pub(super) smoothing: [f32; 2],
+}
+
+/// The smoothing of a reduced photo: the variance of a triangle of one pixel to each side.
+pub(super) const REDUCED: f32 = 1.0 / 6.0;
+
+/// The rectangle of an image that a view fills; the rest of the image is left as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Placement {
+    pub(super) top: usize,
+    pub(super) left: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+    /// Height and width of the image.
+    pub(super) image: (usize, usize),
+}
+
+impl Placement {
+    /// The aspect of the view, for [`Warp::random`].
+    pub(super) fn aspect(&self) -> f32 {
+        self.width as f32 / self.height as f32
+    }
+}
+
+/// Offsets in source pixels, and weights, of the samples of a pixel along one axis, where a pixel of the
+/// view covers `ratio` pixels of the source. With the bilinear interpolation of each sample, they have
+/// the width of the triangle that evaluation reduces photos with, less the `smoothing` (a variance) that
+/// the source has.
+fn taps(ratio: f32, smoothing: f32) -> Vec<(f32, f32)> {
+    let radius = (ratio * ratio - 6.0 * smoothing).max(1.0).sqrt();
+    let side = (radius * radius - 1.0) / 12.0;
+    if side < 0.01 {
+        vec![(0.0, 1.0)]
+    } else if side <= 1.0 / 3.0 {
+        vec![(-1.0, side), (0.0, 1.0 - 2.0 * side), (1.0, side)]
+    } else {
+        let reach = (radius.ceil() as i32 - 1).min(16);
+        let weight = |k: i32| 1.0 - k.abs() as f32 / radius;
+        let sum: f32 = (-reach..=reach).map(weight).sum();
+        (-reach..=reach)
+            .map(|k| (k as f32, weight(k) / sum))
+            .collect()
+    }
+}
+
+/// Samples `source` through `warp` into an image `[C, height, width]` of levels 0..=255. A reduction
+/// averages several bilinear samples for each pixel, so that fine patterns do not alias. Beyond the
+/// source its edges are repeated.
 pub(super) fn sample(
-    source: &Array3<u8>,
+    source: &Source<'_>,
     warp: &Warp,
     mirrored: bool,
-    height: usize,
-    width: usize,
-    target: &mut [f32],
+    into: &Placement,
+    image: &mut [f32],
 ) {
-    let (h, w, channels) = source.dim();
+    let (h, w, channels) = source.pixels.dim();
     let pixels = source
+        .pixels
         .as_slice()
-        .expect("prepared photos are in standard layout");
+        .expect("crops are in standard layout");
+    let [frame_x, frame_y, frame_w, frame_h] = source.frame;
     let (h_max, w_max) = ((h - 1) as f32, (w - 1) as f32);
-    for row in 0..height {
-        let y = (row as f32 + 0.5) / height as f32 * 2.0 - 1.0;
-        for column in 0..width {
-            let x = (column as f32 + 0.5) / width as f32 * 2.0 - 1.0;
+    let (view_h, view_w) = (into.height as f32, into.width as f32);
+    let side = if mirrored { -1.0 } else { 1.0 };
+    // A step of one pixel to the right and one downwards, in source pixels. The perspective hardly changes
+    // them.
+    let m = &warp.0;
+    let right = (side * m[0] * frame_w / view_w, m[3] * frame_h / view_w);
+    let down = (side * m[1] * frame_w / view_h, m[4] * frame_h / view_h);
+    let axis = |(x, y): (f32, f32), smoothing: f32| {
+        let length = x.hypot(y).max(1e-6);
+        let along =
+            move |(offset, weight): (f32, f32)| (offset * x / length, offset * y / length, weight);
+        taps(length, smoothing).into_iter().map(along)
+    };
+    let vertical: Vec<_> = axis(down, source.smoothing[1]).collect();
+    let offsets: Vec<(f32, f32, f32)> = axis(right, source.smoothing[0])
+        .flat_map(|(x, y, weight)| {
+            let vertical = vertical.iter();
+            vertical.map(move |(dx, dy, share)| (x + dx, y + dy, weight * share))
+        })
+        .collect();
+    let plane = into.image.0 * into.image.1;
+    let mut sums = [0f32; 4];
+    for row in 0..into.height {
+        let y = (row as f32 + 0.5) / view_h * 2.0 - 1.0;
+        for column in 0..into.width {
+            let x = (column as f32 + 0.5) / view_w * 2.0 - 1.0;
             let (u, v) = warp.apply(x, y);
-            let u = if mirrored { -u } else { u };
-            let u = ((u + 1.0) * 0.5 * w as f32 - 0.5).clamp(0.0, w_max);
-            let v = ((v + 1.0) * 0.5 * h as f32 - 0.5).clamp(0.0, h_max);
-            let (left, top) = (u as usize, v as usize);
-            let (right, bottom) = ((left + 1).min(w - 1), (top + 1).min(h - 1));
-            let (fu, fv) = (u - left as f32, v - top as f32);
-            for c in 0..channels {
-                let at = |y: usize, x: usize| f32::from(pixels[(y * w + x) * channels + c]);
-                let upper = at(top, left) * (1.0 - fu) + at(top, right) * fu;
-                let lower = at(bottom, left) * (1.0 - fu) + at(bottom, right) * fu;
-                target[(c * height + row) * width + column] = upper * (1.0 - fv) + lower * fv;
+            let u = frame_x + (side * u + 1.0) * 0.5 * frame_w - 0.5;
+            let v = frame_y + (v + 1.0) * 0.5 * frame_h - 0.5;
+            sums[..channels].fill(0.0);
+            for (du, dv, weight) in &offsets {
+                let (u, v) = ((u + du).clamp(0.0, w_max), (v + dv).clamp(0.0, h_max));
+                let (left, top) = (u as usize, v as usize);
+                let (right, bottom) = ((left + 1).min(w - 1), (top + 1).min(h - 1));
+                let (fu, fv) = (u - left as f32, v - top as f32);
+                for (c, sum) in sums[..channels].iter_mut().enumerate() {
+                    let at = |y: usize, x: usize| f32::from(pixels[(y * w + x) * channels + c]);
+                    let upper = at(top, left) * (1.0 - fu) + at(top, right) * fu;
+                    let lower = at(bottom, left) * (1.0 - fu) + at(bottom, right) * fu;
+                    *sum += (upper * (1.0 - fv) + lower * fv) * weight;
+                }
+            }
+            let at = (into.top + row) * into.image.1 + into.left + column;
+            for (c, sum) in sums[..channels].iter().enumerate() {
+                image[c * plane + at] = *sum;
             }
         }
     }
@@ -169,20 +287,39 @@ fn erase(rng: &mut impl Rng, height: usize, width: usize, target: &mut [f32]) {
 mod tests {
     use super::*;
     use crate::embedding::recipe::Recipe;
-    use rand::SeedableRng;
-    use rand_chacha::ChaCha8Rng;
 
     fn gradient() -> Array3<u8> {
         Array3::from_shape_fn((32, 64, 1), |(y, x, _)| (x * 3 + y) as u8)
     }
 
+    /// All of a picture as the frame, sampled to an image of the same size.
+    fn warped(pixels: &Array3<u8>, warp: &Warp, mirrored: bool) -> Vec<f32> {
+        let (height, width, channels) = pixels.dim();
+        let source = Source {
+            pixels,
+            frame: [0.0, 0.0, width as f32, height as f32],
+            smoothing: [0.0; 2],
+        };
+        let mut image = vec![0.0; height * width * channels];
+        sample(&source, warp, mirrored, &all_of(height, width), &mut image);
+        image
+    }
+
+    fn all_of(height: usize, width: usize) -> Placement {
+        Placement {
+            top: 0,
+            left: 0,
+            height,
+            width,
+            image: (height, width),
+        }
+    }
+
     #[test]
     fn the_identity_copies() {
-        let mut target = vec![0.0; 32 * 64];
-        sample(&gradient(), &Warp::IDENTITY, false, 32, 64, &mut target);
+        let copy = warped(&gradient(), &Warp::IDENTITY, false);
         assert!(
-            target
-                .iter()
+            copy.iter()
                 .zip(gradient().iter())
                 .all(|(a, b)| (a - f32::from(*b)).abs() < 1e-3)
         );
@@ -190,28 +327,180 @@ mod tests {
 
     #[test]
     fn the_mirror_swaps_left_and_right() {
-        let mut target = vec![0.0; 32 * 64];
-        sample(&gradient(), &Warp::IDENTITY, true, 32, 64, &mut target);
-        assert!((target[0] - 63.0 * 3.0).abs() < 1e-3);
+        let copy = warped(&gradient(), &Warp::IDENTITY, true);
+        assert!((copy[0] - 63.0 * 3.0).abs() < 1e-3);
     }
 
     #[test]
-    fn a_rotation_keeps_the_shape() {
-        // A disc in a frame of 2:1 must stay a disc.
-        let disc = Array3::from_shape_fn((64, 128, 1), |(y, x, _)| {
-            let (dy, dx) = (y as f32 - 31.5, x as f32 - 63.5);
-            if dx * dx + dy * dy < 400.0 { 255 } else { 0 }
-        });
-        let (sin, cos) = 30f32.to_radians().sin_cos();
-        let rotation = Warp([cos, -sin / 2.0, 0.0, sin * 2.0, cos, 0.0, 0.0, 0.0]);
-        let mut target = vec![0.0; 64 * 128];
-        sample(&disc, &rotation, false, 64, 128, &mut target);
-        let differing = target
-            .iter()
-            .zip(disc.iter())
-            .filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0)
-            .count();
-        assert!(differing < 40, "{differing} pixels differ");
+    fn a_reduction_does_not_alias() {
+        // Columns alternate between black and white; every other one alone would be all black.
+        let columns = Array3::from_shape_fn((64, 128, 1), |(_, x, _)| (x % 2 * 255) as u8);
+        let turned = Warp::new(3f32.to_radians(), 0.05, [0.95, 1.0], 2.0);
+        for (warp, ratio) in [(Warp::IDENTITY, 2), (Warp::IDENTITY, 3), (turned, 2)] {
+            let (height, width) = (64 / ratio, 128 / ratio);
+            let source = Source {
+                pixels: &columns,
+                frame: [0.0, 0.0, 128.0, 64.0],
+                smoothing: [0.0; 2],
+            };
+            let mut image = vec![0.0; height * width];
+            sample(&source, &warp, false, &all_of(height, width), &mut image);
+            let (row, last) = (height / 2 * width, width - 1);
+            for value in &image[row + 1..row + last] {
+                assert!((value - 127.5).abs() < 45.0, "reduced by {ratio}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn samples_have_the_width_of_a_triangle() {
+        for (ratio, smoothing) in [
+            (0.5, 0.0),
+            (1.3, 0.0),
+            (2.0, 0.0),
+            (2.0, REDUCED),
+            (3.0, 0.0),
+        ] {
+            let taps = taps(ratio, smoothing);
+            assert!((taps.iter().map(|t| t.1).sum::<f32>() - 1.0).abs() < 1e-5);
+            let variance: f32 = taps.iter().map(|(at, weight)| at * at * weight).sum();
+            // Bilinear interpolation has a sixth.
+            let expected = (ratio.max(1.0).powi(2) / 6.0 - 1.0 / 6.0 - smoothing).max(0.0);
+            assert!(
+                (variance - expected).abs() < 0.02,
+                "{ratio}: {variance} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_view_reaches_beyond_its_frame() {
+        let picture = Array3::from_shape_fn((40, 80, 1), |(_, x, _)| 3 * x as u8);
+        let source = Source {
+            pixels: &picture,
+            frame: [20.0, 10.0, 40.0, 20.0],
+            smoothing: [0.0; 2],
+        };
+        // A quarter of the width to the right: from column 30 instead of 20.
+        let shifted = Warp::new(0.0, 0.0, [1.0; 2], 2.0).moved([0.5, 0.0], [0.0; 2]);
+        let mut image = vec![0.0; 20 * 40];
+        sample(&source, &shifted, false, &all_of(20, 40), &mut image);
+        for (column, value) in image[..40].iter().enumerate() {
+            let expected = 3.0 * (30 + column) as f32;
+            assert!((value - expected).abs() < 0.1, "{column}: {value}");
+        }
+    }
+
+    #[test]
+    fn what_a_view_does_not_fill_is_left() {
+        let picture = Array3::from_elem((8, 16, 3), 9);
+        let source = Source {
+            pixels: &picture,
+            frame: [0.0, 0.0, 16.0, 8.0],
+            smoothing: [0.0; 2],
+        };
+        let into = Placement {
+            top: 4,
+            left: 0,
+            height: 8,
+            width: 16,
+            image: (16, 16),
+        };
+        let mut image = vec![1.0; 3 * 16 * 16];
+        sample(&source, &Warp::IDENTITY, false, &into, &mut image);
+        for plane in image.chunks_exact(16 * 16) {
+            let expected = |i: usize| {
+                if (4..12).contains(&(i / 16)) {
+                    9.0
+                } else {
+                    1.0
+                }
+            };
+            assert!(
+                plane
+                    .iter()
+                    .enumerate()
+                    .all(|(i, v)| (v - expected(i)).abs() < 1e-4)
+            );
+        }
+    }
+
+    #[test]
+    fn crops_are_as_wide_as_the_warps_need() {
+        let mut none = Recipe::default().augmentation;
+        (none.rotation, none.shear, none.scale) = (0.0, 0.0, 0.0);
+        (none.shift, none.perspective) = (0.0, 0.0);
+        assert_eq!(Warp::reach(&none, 2.0), [0.0, 0.0]);
+        let shifted = Augmentation { shift: 0.1, ..none };
+        for reach in Warp::reach(&shifted, 2.0) {
+            assert!(reach > 0.09 && reach <= 0.1, "{reach}");
+        }
+        let [x, y] = Warp::reach(&Recipe::default().augmentation, 2.0);
+        assert!(
+            (0.15..0.4).contains(&x) && (0.2..0.6).contains(&y),
+            "{x} {y}"
+        );
+    }
+
+    /// The linear part in pixels of a view.
+    fn in_pixels(warp: &Warp, aspect: f32) -> [[f32; 2]; 2] {
+        let m = warp.0;
+        [[m[0], m[1] * aspect], [m[3] / aspect, m[4]]]
+    }
+
+    fn singular_values(m: [[f32; 2]; 2]) -> [f32; 2] {
+        let [[a, b], [c, d]] = m.map(|row| row.map(f64::from));
+        let (sum, det) = (a * a + b * b + c * c + d * d, a * d - b * c);
+        let spread = (sum * sum - 4.0 * det * det).max(0.0).sqrt();
+        [(sum + spread) / 2.0, (sum - spread) / 2.0].map(|square| square.sqrt() as f32)
+    }
+
+    const ASPECTS: [f32; 3] = [1.0, 2.0, 0.75];
+
+    #[test]
+    fn a_rotation_keeps_lengths_in_any_aspect() {
+        for aspect in ASPECTS {
+            let warp = Warp::new(10f32.to_radians(), 0.0, [1.0; 2], aspect);
+            for value in singular_values(in_pixels(&warp, aspect)) {
+                assert!((value - 1.0).abs() < 1e-3, "aspect {aspect}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_shear_keeps_areas_and_heights_in_any_aspect() {
+        for aspect in ASPECTS {
+            let [[a, b], [c, d]] = in_pixels(&Warp::new(0.0, 0.15, [1.0; 2], aspect), aspect);
+            assert_eq!((a, c, d), (1.0, 0.0, 1.0));
+            // The upper edge moves by that fraction of the width against the lower one.
+            assert!((b - 0.15 * aspect).abs() < 1e-6);
+            let angle = 10f32.to_radians();
+            let [[a, b], [c, d]] = in_pixels(&Warp::new(angle, 0.15, [1.0; 2], aspect), aspect);
+            assert!((a * d - b * c - 1.0).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_disc_stays_a_disc() {
+        for (height, width) in [(96, 96), (64, 128), (128, 96)] {
+            let (y_centre, x_centre) = ((height - 1) as f32 / 2.0, (width - 1) as f32 / 2.0);
+            let disc = Array3::from_shape_fn((height, width, 1), |(y, x, _)| {
+                let (dy, dx) = (y as f32 - y_centre, x as f32 - x_centre);
+                if dx * dx + dy * dy < 400.0 { 255 } else { 0 }
+            });
+            let aspect = width as f32 / height as f32;
+            let rotation = Warp::new(30f32.to_radians(), 0.0, [1.0; 2], aspect);
+            let target = warped(&disc, &rotation, false);
+            let differing = target
+                .iter()
+                .zip(disc.iter())
+                .filter(|(a, b)| (*a - f32::from(**b)).abs() > 128.0)
+                .count();
+            assert!(
+                differing < 40,
+                "{height} x {width}: {differing} pixels differ"
+            );
+        }
     }
 
     #[test]
@@ -219,15 +508,8 @@ mod tests {
         let settings = Recipe::default().augmentation;
         let draw = |seed| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            let mut target = vec![0.0; 32 * 64];
-            sample(
-                &gradient(),
-                &Warp::random(&settings, &mut rng),
-                false,
-                32,
-                64,
-                &mut target,
-            );
+            let warp = Warp::random(&settings, 2.0, &mut rng);
+            let mut target = warped(&gradient(), &warp, false);
             disturb(&settings, &mut rng, 32, 64, &mut target);
             target
         };

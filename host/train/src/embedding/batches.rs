@@ -1,8 +1,10 @@
-//! Photos to batches: decoded and prepared once, kept as `u8`, varied on the prefetcher's threads.
+//! Photos to batches: cut from cached crops and varied on the prefetcher's threads.
 
 use super::augment::{self, Warp};
+use super::crops::{Crop, CropCache, at_size};
 use super::recipe::{Augmentation, Recipe, Stage};
 use super::sampler::{BatchPlan, Draw};
+use crate::trainer::error::TrainError;
 use crate::trainer::prefetch::Prefetcher;
 use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
@@ -39,26 +41,32 @@ pub(super) struct Batch {
     pub(super) classes: Vec<i64>,
 }
 
-/// Makes batches of prepared photos.
+/// Makes batches of cached crops.
 pub(super) struct BatchBuilder {
-    photos: Arc<Vec<Array3<u8>>>,
+    crops: CropCache,
     preparation: Preparation,
     augmentation: Augmentation,
     seed: u64,
 }
 
 impl BatchBuilder {
-    pub(super) fn new(photos: Arc<Vec<Array3<u8>>>, recipe: &Recipe) -> Self {
+    pub(super) fn new(crops: CropCache, recipe: &Recipe) -> Self {
         Self {
-            photos,
+            crops,
             preparation: recipe.preparation(),
             augmentation: recipe.augmentation.clone(),
             seed: recipe.seed,
         }
     }
 
-    pub(super) fn preparation(&self) -> &Preparation {
-        &self.preparation
+    /// The crops of the photos.
+    pub(super) fn crops(&self) -> &CropCache {
+        &self.crops
+    }
+
+    /// How evaluation prepares photos at the size of a stage.
+    pub(super) fn preparation(&self, stage: &Stage) -> Preparation {
+        at_size(&self.preparation, stage)
     }
 
     /// `[C, H, W]` at the stage's size.
@@ -71,46 +79,56 @@ impl BatchBuilder {
     }
 
     /// Photos without augmentation, at the stage's size: `[N, C, H, W] f32`, row-major.
-    pub(super) fn plain(&self, photos: &[usize], mirrored: bool, stage: &Stage) -> Vec<f32> {
-        let (h, w) = (stage.height as usize, stage.width as usize);
-        let size = self.preparation.channels() * h * w;
+    ///
+    /// # Errors
+    /// When a crop has to be made again and cannot be.
+    pub(super) fn plain(
+        &self,
+        photos: &[usize],
+        mirrored: bool,
+        stage: &Stage,
+    ) -> Result<Vec<f32>, TrainError> {
+        let preparation = self.preparation(stage);
+        let size = image_size(&preparation);
         let mut images = vec![0f32; photos.len() * size];
         images
             .par_chunks_exact_mut(size)
             .zip(photos)
-            .for_each(|(image, &photo)| {
-                augment::sample(&self.photos[photo], &Warp::IDENTITY, mirrored, h, w, image);
-                self.normalise(h * w, image);
-            });
-        images
-    }
-
-    fn normalise(&self, plane: usize, image: &mut [f32]) {
-        let numbers = self.preparation.mean.iter().zip(&self.preparation.std);
-        for (plane, (mean, std)) in image.chunks_exact_mut(plane).zip(numbers) {
-            for v in plane {
-                *v = (*v - mean) / std;
-            }
-        }
+            .try_for_each(|(image, &photo)| {
+                let crop = self.crops.get(photo, stage)?;
+                view(&crop, &Warp::IDENTITY, mirrored, &preparation, image);
+                preparation.normalise_planes(image);
+                Ok::<_, TrainError>(())
+            })?;
+        Ok(images)
     }
 
     /// A batch; depends only on seed, epoch and number, not on the thread.
-    fn batch(&self, draws: &[Draw], epoch: usize, number: u64, stage: &Stage) -> Batch {
+    fn batch(
+        &self,
+        draws: &[Draw],
+        epoch: usize,
+        number: u64,
+        stage: &Stage,
+    ) -> Result<Batch, TrainError> {
+        let preparation = self.preparation(stage);
         let (h, w) = (stage.height as usize, stage.width as usize);
-        let size = self.preparation.channels() * h * w;
+        let size = image_size(&preparation);
         let mut images = vec![0f32; draws.len() * size];
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed ^ 0x5eed_ba7c);
         rng.set_stream(((epoch as u64) << 32) | number);
         for (draw, image) in draws.iter().zip(images.chunks_exact_mut(size)) {
-            let warp = Warp::random(&self.augmentation, &mut rng);
-            augment::sample(&self.photos[draw.photo], &warp, draw.mirrored, h, w, image);
+            let crop = self.crops.get(draw.photo, stage)?;
+            let aspect = crop.placement(&preparation).aspect();
+            let warp = Warp::random(&self.augmentation, aspect, &mut rng);
+            view(&crop, &warp, draw.mirrored, &preparation, image);
             augment::disturb(&self.augmentation, &mut rng, h, w, image);
-            self.normalise(h * w, image);
+            preparation.normalise_planes(image);
         }
-        Batch {
+        Ok(Batch {
             images,
             classes: draws.iter().map(|d| d.class as i64).collect(),
-        }
+        })
     }
 
     /// Prepares an epoch's batches ahead, starting at number `from`.
@@ -121,11 +139,28 @@ impl BatchBuilder {
         from: usize,
         stage: &Stage,
         workers: usize,
-    ) -> Prefetcher<Batch> {
+    ) -> Prefetcher<Result<Batch, TrainError>> {
         let (builder, plan, stage) = (self.clone(), plan.clone(), stage.clone());
         let range = (from as u64, plan.len() as u64);
         Prefetcher::new(range, workers, move |number| {
             builder.batch(&plan[number as usize].draws, epoch, number, &stage)
         })
     }
+}
+
+fn image_size(preparation: &Preparation) -> usize {
+    preparation.channels() * preparation.height as usize * preparation.width as usize
+}
+
+/// A view of a crop as levels `[C, H, W]`. A letterbox keeps its place, whatever the warp: what it leaves
+/// has the mean colour, as in evaluation.
+fn view(crop: &Crop, warp: &Warp, mirrored: bool, preparation: &Preparation, image: &mut [f32]) {
+    let placement = crop.placement(preparation);
+    if (placement.height, placement.width) != placement.image {
+        let plane = image.len() / preparation.channels();
+        for (channel, plane) in image.chunks_exact_mut(plane).enumerate() {
+            plane.fill(crop.mean(channel));
+        }
+    }
+    augment::sample(&crop.source(), warp, mirrored, &placement, image);
 }

@@ -4,6 +4,7 @@ use super::batches::BatchBuilder;
 use super::network::{EmbeddingPart, Mode, TorchNetwork};
 use super::recipe::Stage;
 use crate::torch::tensors::{images, values};
+use crate::trainer::error::TrainError;
 use ndarray::{Array2, ArrayView1};
 use tch::Tensor;
 
@@ -20,15 +21,18 @@ pub(super) struct TrainingFeatures<'a> {
 
 impl TrainingFeatures<'_> {
     /// Every photo through `embed`: `[N, D] f32`.
-    pub(super) fn points(&self, embed: impl Fn(&Tensor) -> Tensor) -> Array2<f32> {
+    pub(super) fn points(
+        &self,
+        embed: impl Fn(&Tensor) -> Tensor,
+    ) -> Result<Array2<f32>, TrainError> {
         let (mut data, mut width) = (vec![], 0);
         self.for_each(false, |_, features| {
             let found = values(&embed(features));
             width = found.shape[1];
             data.extend(found.data);
-        });
-        Array2::from_shape_vec((self.photos, width), data)
-            .expect("every photo has a row of the same width")
+        })?;
+        Ok(Array2::from_shape_vec((self.photos, width), data)
+            .expect("every photo has a row of the same width"))
     }
 
     /// The mean embedding of each class, `[classes, D]` for each part of width D. `class_of` is the
@@ -39,7 +43,7 @@ impl TrainingFeatures<'_> {
         class_of: &[usize],
         classes: usize,
         mirror_classes: bool,
-    ) -> Vec<Array2<f32>> {
+    ) -> Result<Vec<Array2<f32>>, TrainError> {
         let mut means: Vec<Array2<f32>> = parts
             .iter()
             .map(|&(_, width)| Array2::zeros((classes, width)))
@@ -54,20 +58,25 @@ impl TrainingFeatures<'_> {
                         mean += &ArrayView1::from(row);
                     }
                 }
-            });
+            })?;
         }
-        means
+        Ok(means)
     }
 
     /// Passes positions and features `[n, F]` of all photos to `take`, in order, some at a time.
-    fn for_each(&self, mirrored: bool, mut take: impl FnMut(&[usize], &Tensor)) {
+    fn for_each(
+        &self,
+        mirrored: bool,
+        mut take: impl FnMut(&[usize], &Tensor),
+    ) -> Result<(), TrainError> {
         let all: Vec<usize> = (0..self.photos).collect();
         let shape = self.builder.shape(self.stage);
         tch::no_grad(|| {
             for photos in all.chunks(BATCH) {
-                let input = images(&self.builder.plain(photos, mirrored, self.stage), shape);
+                let input = images(&self.builder.plain(photos, mirrored, self.stage)?, shape);
                 take(photos, &self.network.features(&input, Mode::Evaluate));
             }
-        });
+            Ok(())
+        })
     }
 }

@@ -14,7 +14,7 @@ use crate::torch::initial::initial;
 use crate::torch::operations::{convolve, dropout, folded, stateless};
 use crate::torch::tensors::{channels_last, tensor, values};
 use crate::trainer::average::NamedTensors;
-use fake_quantise::FakeQuantise;
+use fake_quantise::{FakeQuantise, Ranges};
 use flukewatch_network::weights::Weights;
 use flukewatch_network::{BatchNorm, Convolution, HEAD, Network, NodeId, Op, Pooling, Role};
 use frozen_prefix::FrozenPrefix;
@@ -38,6 +38,8 @@ pub enum Mode<'a> {
     MeasureStatistics(f64),
     /// Running statistics, no dropout.
     Evaluate,
+    /// The same, with the fake quantisation of the exported model once training has found its ranges.
+    EvaluateExported,
 }
 
 /// Momentum of running statistics.
@@ -147,11 +149,16 @@ impl TorchNetwork {
 
     /// Starts fake quantisation in training, with the backbone's statistics fixed. `ranges` are those
     /// of an earlier part of the training, if any.
-    pub(super) fn start_quantisation(&mut self, ranges: &Weights) {
+    pub fn start_quantisation(&mut self, ranges: &Weights) {
         if self.quantise.is_none() {
             let nodes = self.network.nodes.len();
             self.quantise = Some(FakeQuantise::new(nodes, ranges, self.options.device));
         }
+    }
+
+    /// Evaluates with the quantisation ranges of `other`, also while they are trained.
+    pub(super) fn share_quantisation(&mut self, other: &Self) {
+        self.quantise.clone_from(&other.quantise);
     }
 
     pub(super) fn trained(&self) -> Vec<TrainedParameter> {
@@ -202,21 +209,31 @@ impl TorchNetwork {
         }
     }
 
-    /// Embeds images in evaluation mode.
+    /// Embeds images in evaluation mode, as the exported model does: in quantisation-aware epochs with
+    /// fake quantisation.
     ///
     /// # Shapes
     /// `images` `[N, C, H, W] f32`; returns `[N, D]`, L2-normalised, or `[N, D / K]` for one learner.
     pub fn embed(&self, images: &Tensor, part: EmbeddingPart) -> Tensor {
-        self.embedding(&self.features(images, Mode::Evaluate), part)
+        let features = self.features(images, Mode::EvaluateExported);
+        let quantise = self.exported_quantisation();
+        self.head
+            .embed(&features, part, quantise.map(|q| (q, Ranges::Keep)))
     }
 
     /// Features `[N, F]` of a training step to embeddings, L2-normalised, with fake quantisation if it
     /// has started.
     pub(super) fn training_embedding(&self, features: &Tensor, part: EmbeddingPart) -> Tensor {
-        self.head.embed(features, part, self.quantise.as_ref())
+        let quantise = self.quantise.as_ref();
+        self.head
+            .embed(features, part, quantise.map(|q| (q, Ranges::Update)))
     }
 
-    /// Features `[N, F]` to embeddings, L2-normalised, in evaluation mode.
+    fn exported_quantisation(&self) -> Option<&FakeQuantise> {
+        self.quantise.as_ref().filter(|q| q.has_ranges())
+    }
+
+    /// Features `[N, F]` to embeddings, L2-normalised, in evaluation mode without fake quantisation.
     pub(super) fn embedding(&self, features: &Tensor, part: EmbeddingPart) -> Tensor {
         self.head.embed(features, part, None)
     }
@@ -228,13 +245,17 @@ impl TorchNetwork {
     pub fn features(&self, images: &Tensor, mut mode: Mode<'_>) -> Tensor {
         let training = matches!(mode, Mode::Train { .. });
         let bf16 = training && self.options.precision == Precision::Bf16;
-        let quantise = self.quantise.as_ref().filter(|_| training);
+        let quantise = match mode {
+            Mode::Train { .. } => self.quantise.as_ref().map(|q| (q, Ranges::Update)),
+            Mode::EvaluateExported => self.exported_quantisation().map(|q| (q, Ranges::Keep)),
+            Mode::MeasureStatistics(_) | Mode::Evaluate => None,
+        };
         // The last node is the embedding layer, which belongs to the head.
         let nodes = &self.network.nodes[..self.network.nodes.len() - 1];
         let momentum = match mode {
             Mode::Train { .. } => Some(Momentum::Own),
             Mode::MeasureStatistics(momentum) => Some(Momentum::Given(momentum)),
-            Mode::Evaluate => None,
+            Mode::Evaluate | Mode::EvaluateExported => None,
         };
         let mut outputs: Vec<Option<Tensor>> = Vec::with_capacity(nodes.len());
         let images = channels_last(&images.to_device(self.options.device));
@@ -260,22 +281,22 @@ impl TorchNetwork {
                 Op::Input if bf16 => images.to_kind(Kind::BFloat16),
                 Op::Input => images.shallow_clone(),
                 Op::Convolution(c) => match quantise {
-                    Some(quantise) if quantise.covers(node) => {
-                        let input = quantise.activation(&input(0), node.inputs[0]);
+                    Some((quantise, ranges)) if quantise.covers(node) => {
+                        let input = quantise.activation(&input(0), node.inputs[0], ranges);
                         self.quantised_convolution(c, &input)
                     }
                     Some(_) => self.convolution(c, &input(0), None, None),
                     None => {
                         let saved = match &mut mode {
                             Mode::Train { saved, .. } => Some(&mut **saved),
-                            Mode::MeasureStatistics(_) | Mode::Evaluate => None,
+                            _ => None,
                         };
                         self.convolution(c, &input(0), measured, saved)
                     }
                 },
                 Op::Add => match quantise {
-                    Some(quantise) if quantise.covers(node) => {
-                        input(0) + quantise.activation(&input(1), node.inputs[1])
+                    Some((quantise, ranges)) if quantise.covers(node) => {
+                        input(0) + quantise.activation(&input(1), node.inputs[1], ranges)
                     }
                     _ => input(0) + input(1),
                 },
@@ -298,7 +319,7 @@ impl TorchNetwork {
                 Op::Norm(n) => self.norm(n, &input(0), measured),
                 Op::Dropout(fraction) => match &mut mode {
                     Mode::Train { random, .. } => dropout(&input(0), *fraction, random),
-                    Mode::MeasureStatistics(_) | Mode::Evaluate => input(0),
+                    _ => input(0),
                 },
                 Op::Linear { name, .. } => {
                     let part = |part: &str| &self.tensors[&format!("{name}.{part}")];

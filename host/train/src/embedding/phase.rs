@@ -71,6 +71,17 @@ pub fn quantised(recipe: &Recipe, epoch: usize) -> bool {
     recipe.epochs().saturating_sub(epoch) <= recipe.qat_epochs
 }
 
+/// Whether the validation figures of `epoch` compare with those of the epoch before: not when fake
+/// quantisation starts, nor at another size.
+#[cfg(feature = "libtorch")]
+pub(super) fn validates_like_the_previous(recipe: &Recipe, epoch: usize) -> bool {
+    let of = |epoch: usize| {
+        let stage = recipe.stage(epoch);
+        (stage.height, stage.width, quantised(recipe, epoch))
+    };
+    epoch == 0 || of(epoch) == of(epoch - 1)
+}
+
 /// Whether the exported embedding after `epochs` is K slices, each of length 1, rather than one
 /// vector of length 1.
 pub fn ends_divided(recipe: &Recipe, epochs: usize) -> bool {
@@ -110,9 +121,13 @@ pub fn table(recipe: &Recipe, steps: usize) -> String {
     }
     writeln!(
         text,
-        "{} epochs, {total} steps, batch size {}",
+        "{} epochs, {total} steps, batch size {}{}",
         recipe.epochs(),
-        recipe.batch_size
+        recipe.batch_size,
+        match recipe.accumulate_steps {
+            1 => String::new(),
+            batches => format!(", {batches} batches per step"),
+        }
     )
     .expect("writing to a String succeeds");
     text
@@ -154,6 +169,17 @@ mod tests {
         let clustered: Vec<usize> = (0..8).filter(|&e| clusters_before(&recipe, e)).collect();
         assert_eq!(clustered, [0, 2, 4]);
         assert!(ends_divided(&recipe, 5) && !ends_divided(&recipe, 6));
+    }
+
+    #[cfg(feature = "libtorch")]
+    #[test]
+    fn validation_is_compared_at_one_size_and_precision() {
+        let stages = "stages=[{epochs=2,height=32,width=64},{epochs=6,height=64,width=128}]";
+        let recipe = recipe(&[stages, "qat_epochs=3"]);
+        let alone: Vec<usize> = (0..8)
+            .filter(|&e| !validates_like_the_previous(&recipe, e))
+            .collect();
+        assert_eq!(alone, [2, 5]);
     }
 
     #[test]

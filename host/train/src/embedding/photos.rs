@@ -1,56 +1,35 @@
-//! The photos of a run, decoded once.
+//! The photos of a run.
 
 use super::batches;
 use super::recipe::{Recipe, SamplerSettings};
 use super::split::{Identities, Split};
 use crate::trainer::error::TrainError;
-use flukewatch_dataset::Dataset;
-use flukewatch_progress::{ProgressBar, bar};
+use flukewatch_common::prepare::Preparation;
+use flukewatch_dataset::{Dataset, LabelledPhoto};
 use ndarray::Array3;
-use std::sync::Arc;
 
-/// Prepared photos, `[H, W, C] u8` each, at the size of the last stage.
+/// The photos of a run, split into training and validation.
 pub(super) struct RunPhotos {
-    pub(super) train: Arc<Vec<Array3<u8>>>,
-    /// Names of the training photos.
-    pub(super) names: Vec<String>,
+    pub(super) train: Vec<LabelledPhoto>,
     /// The photos of each training identity, as positions in `train`.
     pub(super) of_identity: Vec<Vec<usize>>,
     /// Photos of held-out identities.
-    pub(super) validation: Vec<Array3<u8>>,
+    pub(super) validation: Vec<LabelledPhoto>,
     /// The identity of each of those.
     pub(super) validation_labels: Vec<String>,
     pub(super) validation_identities: usize,
 }
 
 impl RunPhotos {
-    /// Splits and decodes.
-    pub(super) fn read(
-        dataset: &Dataset,
-        recipe: &Recipe,
-        quiet: bool,
-    ) -> Result<Self, TrainError> {
+    pub(super) fn split(dataset: &Dataset, recipe: &Recipe) -> Result<Self, TrainError> {
         let split = Split::of(dataset, recipe.validation_identities, recipe.seed);
         check_enough(recipe, &split)?;
-        let preparation = recipe.preparation();
-        let photos_of = |identities: &Identities| -> Vec<usize> {
+        let photos_of = |identities: &Identities| -> Vec<LabelledPhoto> {
             identities
                 .iter()
-                .flat_map(|(_, photos)| photos.iter().copied())
+                .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))
                 .collect()
         };
-        let decode = |positions: &[usize]| {
-            let photos: Vec<_> = positions.iter().map(|&i| &dataset.photos[i]).collect();
-            let bar = if quiet {
-                ProgressBar::hidden()
-            } else {
-                bar(photos.len() as u64, "decoding")
-            };
-            let decoded = batches::decode(&photos, &preparation, || bar.inc(1));
-            bar.finish_and_clear();
-            decoded
-        };
-        let train = photos_of(&split.train);
         let mut next = 0;
         let of_identity = split
             .train
@@ -61,13 +40,9 @@ impl RunPhotos {
             })
             .collect();
         Ok(Self {
-            train: Arc::new(decode(&train)?),
-            names: train
-                .iter()
-                .map(|&i| dataset.photos[i].name.clone())
-                .collect(),
+            train: photos_of(&split.train),
             of_identity,
-            validation: decode(&photos_of(&split.validation))?,
+            validation: photos_of(&split.validation),
             validation_labels: split
                 .validation
                 .iter()
@@ -75,6 +50,15 @@ impl RunPhotos {
                 .collect(),
             validation_identities: split.validation.len(),
         })
+    }
+
+    /// The validation photos as evaluation prepares them, `[H, W, C] u8` each.
+    pub(super) fn prepared_validation(
+        &self,
+        preparation: &Preparation,
+    ) -> Result<Vec<Array3<u8>>, TrainError> {
+        let photos: Vec<_> = self.validation.iter().collect();
+        Ok(batches::decode(&photos, preparation, || ())?)
     }
 
     /// E.g. "120 photos of 30 whales".

@@ -1,10 +1,12 @@
 //! The recipe: every setting of a training run.
 
 mod augmentation;
+mod check;
 mod divide;
 mod error;
 mod frozen;
 pub mod preset;
+mod source;
 #[cfg(test)]
 mod tests;
 
@@ -19,9 +21,11 @@ use crate::trainer::schedule::WarmUpCosine;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_network::{Backbone, head::Head};
 use serde::{Deserialize, Serialize};
+use source::Source;
 use std::path::Path;
 
-/// All settings of a run, which is reproducible on a CPU from them, the photos and the seed.
+/// All settings of a run, which is reproducible from them, the photos and the seed: on a CPU always, on a
+/// CUDA device with `deterministic`, as far as libtorch has reproducible algorithms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
@@ -43,8 +47,11 @@ pub struct Recipe {
     pub padding: f32,
     /// Input sizes and the number of epochs of each.
     pub stages: Vec<Stage>,
-    /// Photos per optimiser step.
+    /// Photos per batch: what batch normalisation and losses see at once.
     pub batch_size: usize,
+    /// Batches per optimiser step, whose gradients are averaged.
+    #[serde(default = "one")]
+    pub accumulate_steps: usize,
     /// Which photos make a batch.
     pub sampler: SamplerSettings,
     /// A mirrored fluke counts as another identity (flukes are not symmetric). That doubles the number
@@ -71,6 +78,9 @@ pub struct Recipe {
     /// Precision of convolutions.
     #[serde(default)]
     pub precision: Precision,
+    /// Use reproducible algorithms only. Slower on CUDA devices; on a CPU, a run is reproducible anyway.
+    #[serde(default)]
+    pub deterministic: bool,
     /// Averaged weights.
     #[serde(default)]
     pub average: AverageSettings,
@@ -147,6 +157,9 @@ pub struct OptimiserSettings {
     pub weight_decay: f64,
     /// Fraction of all steps that the warm-up takes.
     pub warm_up_fraction: f64,
+    /// The gradient of a step is scaled down to this norm if it is larger; 0 never does.
+    #[serde(default)]
+    pub max_grad_norm: f64,
 }
 
 impl OptimiserSettings {
@@ -188,6 +201,7 @@ impl Default for Recipe {
                 },
             ],
             batch_size: 32,
+            accumulate_steps: one(),
             sampler: SamplerSettings::Shuffled,
             mirror_as_new_identity: true,
             loss: LossSettings::Arcface(ArcFaceSettings::default()),
@@ -198,6 +212,7 @@ impl Default for Recipe {
                 loss_lr: 3e-3,
                 weight_decay: 1e-4,
                 warm_up_fraction: 0.05,
+                max_grad_norm: 0.0,
             },
             augmentation: Augmentation {
                 rotation: 12.0,
@@ -214,6 +229,7 @@ impl Default for Recipe {
             patience: 0,
             frozen_norm: false,
             precision: Precision::F32,
+            deterministic: false,
             average: AverageSettings::None,
             qat_epochs: 0,
             threads: 0,
@@ -228,7 +244,7 @@ impl Recipe {
     /// dotted keys), in this order.
     ///
     /// # Errors
-    /// Names the file and line that cannot be read, or the invalid value.
+    /// Names the file and line that cannot be read, or the invalid value and where it comes from.
     pub fn read(
         preset: Option<&str>,
         path: Option<&Path>,
@@ -236,8 +252,11 @@ impl Recipe {
     ) -> Result<Self, RecipeError> {
         let mut table =
             toml::Table::try_from(Self::default()).expect("a recipe can be written as TOML");
+        let mut sources = vec![];
         if let Some(name) = preset {
-            overlay(&mut table, preset::text(name)?, Path::new(name))?;
+            let text = preset::text(name)?;
+            overlay(&mut table, text, Path::new(name))?;
+            sources.push(Source::file(format!("preset {name}"), text.to_owned()));
         }
         if let Some(path) = path {
             let text = std::fs::read_to_string(path).map_err(|source| RecipeError::File {
@@ -245,106 +264,46 @@ impl Recipe {
                 source,
             })?;
             overlay(&mut table, &text, path)?;
+            sources.push(Source::file(path.display().to_string(), text));
         }
         for text in overrides {
             let bad = |reason: String| RecipeError::Value(format!("'--set {text}': {reason}"));
             let (key, value) = text
                 .split_once('=')
                 .ok_or_else(|| bad("expected key=value".into()))?;
-            let own: toml::Table = format!("{key} = {value}")
-                .parse()
-                .or_else(|_| format!("{key} = \"{value}\"").parse())
-                .map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+            let plain = format!("{key} = {value}");
+            let quoted = format!("{key} = \"{value}\"");
+            let (own, set): (toml::Table, _) = match plain.parse() {
+                Ok(own) => (own, plain),
+                Err(_) => {
+                    let own = quoted.parse();
+                    let own = own.map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+                    (own, quoted)
+                }
+            };
             merge(&mut table, own);
             let merged: Result<Self, _> = table.clone().try_into();
             merged.map_err(|e: toml::de::Error| bad(e.message().to_owned()))?;
+            sources.push(Source::line(format!("--set {text}"), set));
         }
         let recipe: Self = table
             .try_into()
             .map_err(|e: toml::de::Error| RecipeError::Value(e.to_string()))?;
-        recipe.check()?;
+        recipe.check().map_err(|setting| RecipeError::Setting {
+            place: source::place(&sources, &setting.key),
+            setting,
+        })?;
         Ok(recipe)
-    }
-
-    fn check(&self) -> Result<(), RecipeError> {
-        let require = |good: bool, what: &str| {
-            if good {
-                Ok(())
-            } else {
-                Err(RecipeError::Value(what.to_owned()))
-            }
-        };
-        require(!self.stages.is_empty(), "stages must not be empty")?;
-        for stage in &self.stages {
-            require(stage.epochs > 0, "stages.epochs must be 1 or more")?;
-            let sound = |side: u32| side.is_multiple_of(32) && (32..=1024).contains(&side);
-            require(
-                sound(stage.height) && sound(stage.width),
-                "stages: height and width must be multiples of 32 from 32 to 1024",
-            )?;
-        }
-        require(
-            (2..=4096).contains(&self.batch_size),
-            "batch_size must be 2 to 4096",
-        )?;
-        require(
-            (8..=4096).contains(&self.head.dimension),
-            "head.dimension must be 8 to 4096",
-        )?;
-        require(
-            (0.0..1.0).contains(&self.head.dropout),
-            "head.dropout must be at least 0 and less than 1",
-        )?;
-        require(
-            (0.0..=1.0).contains(&self.padding),
-            "padding must be 0 to 1",
-        )?;
-        require(
-            (0.0..1.0).contains(&self.optimiser.warm_up_fraction),
-            "optimiser.warm_up_fraction must be at least 0 and less than 1",
-        )?;
-        self.divide
-            .check(self.head.dimension, self.epochs())
-            .map_err(RecipeError::Value)?;
-        self.average
-            .check(self.epochs())
-            .map_err(RecipeError::Value)?;
-        require(
-            self.qat_epochs <= self.epochs(),
-            "qat_epochs must not exceed the number of epochs",
-        )?;
-        require(
-            self.patience == 0 || self.validation_identities > 0,
-            "patience requires validation_identities",
-        )?;
-        require((1..=64).contains(&self.workers), "workers must be 1 to 64")?;
-        require(
-            (0.0..=1e6).contains(&self.save_minutes),
-            "save_minutes must be 0 or more",
-        )?;
-        if let SamplerSettings::Pk {
-            photos_per_identity: k,
-        } = self.sampler
-        {
-            require(
-                k >= 2 && self.batch_size.is_multiple_of(k),
-                "sampler.photos_per_identity must be 2 or more and divide batch_size",
-            )?;
-        }
-        self.loss.check().map_err(RecipeError::Value)?;
-        require(
-            !self.loss.needs_pairs() || matches!(self.sampler, SamplerSettings::Pk { .. }),
-            &format!(
-                "the {} loss compares pairs and requires sampler.kind = \"pk\"",
-                self.loss.about().kind
-            ),
-        )?;
-        Ok(())
     }
 
     /// Total number of epochs.
     pub fn epochs(&self) -> usize {
         self.stages.iter().map(|s| s.epochs).sum()
+    }
+
+    /// Optimiser steps of an epoch of `batches`; the last step may have fewer batches than the others.
+    pub fn steps_of(&self, batches: usize) -> usize {
+        batches.div_ceil(self.accumulate_steps)
     }
 
     /// The stage of `epoch`, counted from 0.

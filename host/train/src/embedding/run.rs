@@ -3,32 +3,38 @@
 use super::average::AveragedNetwork;
 use super::batches::{Batch, BatchBuilder};
 use super::checkpoint::{EmbeddingCheckpoint, EmbeddingTask};
+use super::crops::CropCache;
 use super::divide;
 use super::features::TrainingFeatures;
 use super::network::{EmbeddingPart, Mode};
 use super::phase::{self, Phase};
 use super::photos::RunPhotos;
 use super::recipe::{ClusterBy, Recipe, Stage};
+use super::run_log::{EpochMetrics, LearningRates, RunLog, StepMetrics};
 use super::sampler::{BatchPlan, Sampler};
-use super::state::{State, Target};
+use super::state::{State, StepNorms, Target};
 use super::validation;
 use crate::cpu::allocator::keep_memory_between_steps;
 use crate::torch::tensors::{images, normalise};
 use crate::trainer::checkpoint::Task;
 use crate::trainer::device;
+use crate::trainer::device_choice::DeviceChoice;
 use crate::trainer::error::TrainError;
 use crate::trainer::metrics::MetricsSink;
 use crate::trainer::prefetch::Prefetcher;
 use crate::trainer::progress::{Position, ProgressReporter};
+use flukewatch_common::clock::SystemClock;
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
+use flukewatch_progress::{ProgressBar, bar};
+use ndarray::Array3;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde::Serialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// What a run needs besides its recipe.
 pub struct Job {
@@ -40,8 +46,10 @@ pub struct Job {
     pub weights: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
     pub folder: PathBuf,
-    /// Use the CPU even if there is a CUDA device.
-    pub force_cpu: bool,
+    /// Where to train.
+    pub device: DeviceChoice,
+    /// Folder of the cached crops, which runs may share; `None` for `crops` in the run's folder.
+    pub crops: Option<PathBuf>,
     /// Stop after this epoch; the run can be resumed later.
     pub until_epoch: Option<usize>,
     /// Called after each step with the number of steps taken; returns whether to save and stop.
@@ -70,50 +78,14 @@ impl Outcome {
     }
 }
 
-/// Metrics of a run, one JSON line per epoch.
-const METRICS: &str = "metrics.jsonl";
 /// Clusters of a run, one JSON line per clustering.
 const CLUSTER_HISTORY: &str = "clusters.jsonl";
 
+/// Cached crops, in the run's folder.
+const CROPS: &str = "crops";
+
 /// Steps between reads of the loss on a CUDA device: each read waits for the device.
 const READ_LOSS_EVERY: usize = 20;
-
-/// One line of the metrics.
-#[derive(Debug, Serialize)]
-struct EpochMetrics {
-    /// Number of the epoch, from 1.
-    epoch: usize,
-    /// Optimiser steps so far.
-    steps: u64,
-    /// Mean over the epoch.
-    loss: f64,
-    /// Factor on the peak learning rates, at the end of the epoch.
-    lr_factor: f64,
-    images_per_second: f64,
-    /// Wall-clock time of the steps.
-    seconds: f64,
-    /// Of clustering and matching, before the steps.
-    clustering_seconds: f64,
-    /// Of mining, within the steps.
-    mining_seconds: f64,
-    height: u32,
-    width: u32,
-    /// On held-out identities, if any.
-    validation_recall_at_1: Option<f64>,
-    validation_map_at_5: Option<f64>,
-}
-
-impl EpochMetrics {
-    fn description(&self, epochs: usize) -> String {
-        let validation = self.validation_recall_at_1.map_or(String::new(), |r| {
-            format!(", R@1 {r:.3} on validation identities")
-        });
-        format!(
-            "epoch {}/{epochs}: loss {:.3}, {:.0} images/s, {:.0} s{validation}",
-            self.epoch, self.loss, self.images_per_second, self.seconds
-        )
-    }
-}
 
 /// Trains, or resumes from the folder's checkpoint.
 ///
@@ -121,7 +93,7 @@ impl EpochMetrics {
 /// See [`TrainError`]; the last checkpoint is left intact.
 pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     keep_memory_between_steps();
-    let chosen = device::choose(job.force_cpu);
+    let chosen = device::choose(job.device, job.recipe.deterministic)?;
     let recipe = &job.recipe;
     let threads = device::set_threads(recipe.threads);
     eprintln!(
@@ -129,7 +101,9 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         chosen.reason, recipe.seed
     );
     std::fs::create_dir_all(&job.folder).map_err(TrainError::file(&job.folder))?;
-    let photos = RunPhotos::read(&job.dataset, recipe, job.quiet)?;
+    let photos = RunPhotos::split(&job.dataset, recipe)?;
+    let crops = job.crops.clone().unwrap_or_else(|| job.folder.join(CROPS));
+    let crops = CropCache::new(&crops, photos.train.clone(), recipe);
     let sampler = Sampler::new(photos.of_identity.clone(), recipe);
     eprintln!(
         "{}, {} classes; {} validation identities",
@@ -157,11 +131,16 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     }
     Training {
         job,
-        progress: ProgressReporter::new(job.quiet, total_steps(recipe, &sampler)),
-        metrics: MetricsSink::open(&job.folder.join(METRICS))?,
+        progress: ProgressReporter::new(job.quiet, (recipe.epochs() * sampler.batches()) as u64),
+        log: RunLog::open(
+            &job.folder,
+            (done.epochs, done.steps),
+            Box::new(SystemClock),
+        )?,
         clusters: MetricsSink::open(&job.folder.join(CLUSTER_HISTORY))?,
         path,
-        builder: Arc::new(BatchBuilder::new(photos.train.clone(), recipe)),
+        builder: Arc::new(BatchBuilder::new(crops, recipe)),
+        prepared: None,
         photos,
         sampler,
         state,
@@ -170,7 +149,7 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
 }
 
 fn total_steps(recipe: &Recipe, sampler: &Sampler) -> u64 {
-    (recipe.epochs() * sampler.batches()) as u64
+    (recipe.epochs() * recipe.steps_of(sampler.batches())) as u64
 }
 
 /// A run in progress.
@@ -180,10 +159,29 @@ struct Training<'a> {
     photos: RunPhotos,
     sampler: Sampler,
     builder: Arc<BatchBuilder>,
+    /// The size that crops and validation photos are prepared at, and the latter.
+    prepared: Option<PreparedStage>,
     state: State,
-    metrics: MetricsSink,
+    log: RunLog,
     clusters: MetricsSink,
     progress: ProgressReporter,
+}
+
+/// A step whose numbers are still on the device.
+struct UnreadStep {
+    /// Of each batch, double scalars.
+    losses: Vec<Tensor>,
+    norms: StepNorms,
+    lr_factor: f64,
+    /// The numbers of its batches in the epoch.
+    batches: Range<usize>,
+    seconds: f64,
+}
+
+/// What the epochs of one size need.
+struct PreparedStage {
+    size: (u32, u32),
+    validation: Vec<Array3<u8>>,
 }
 
 /// How an epoch ended.
@@ -205,7 +203,8 @@ impl Training<'_> {
             let parts: Vec<_> = std::iter::once(EmbeddingPart::Whole)
                 .chain(learners)
                 .collect();
-            self.init_centres(recipe.stage(0), &parts);
+            self.prepare(recipe.stage(0))?;
+            self.init_centres(recipe.stage(0), &parts)?;
         }
         while self.state.progress.epochs < last {
             let epoch = self.state.progress.epochs;
@@ -225,19 +224,46 @@ impl Training<'_> {
         Ok(Outcome::Done(self.path))
     }
 
+    /// Makes the crops of a stage, and prepares the validation photos at its size.
+    fn prepare(&mut self, stage: &Stage) -> Result<(), TrainError> {
+        let size = (stage.height, stage.width);
+        if self.prepared.as_ref().is_some_and(|p| p.size == size) {
+            return Ok(());
+        }
+        let crops = self.builder.crops();
+        let bar = if self.job.quiet {
+            ProgressBar::hidden()
+        } else {
+            bar(crops.len() as u64, "decoding")
+        };
+        let filled = crops.fill(stage, || bar.inc(1));
+        bar.finish_and_clear();
+        filled?;
+        let preparation = self.builder.preparation(stage);
+        self.prepared = Some(PreparedStage {
+            size,
+            validation: self.photos.prepared_validation(&preparation)?,
+        });
+        Ok(())
+    }
+
     fn epoch(&mut self, epoch: usize) -> Result<EpochEnd, TrainError> {
         let recipe = &self.job.recipe;
         let stage = recipe.stage(epoch).clone();
         let phase = phase::phase(recipe, epoch);
+        self.prepare(&stage)?;
         let mut clustering_seconds = 0.0;
         if self.state.progress.batches == 0 {
+            if !phase::validates_like_the_previous(recipe, epoch) {
+                self.state.progress.best = None;
+            }
             if phase::clusters_before(recipe, epoch) {
                 clustering_seconds = self.divide(epoch, &stage)?;
             }
             let was_divided = epoch > 0 && phase::phase(recipe, epoch - 1).divided();
             if was_divided && !phase.divided() {
                 // From here on the losses of the learners are unused.
-                self.init_centres(&stage, &[EmbeddingPart::Whole]);
+                self.init_centres(&stage, &[EmbeddingPart::Whole])?;
             }
         }
         if phase::quantised(recipe, epoch) {
@@ -263,7 +289,7 @@ impl Training<'_> {
         phase: Phase,
         stage: &Stage,
         plan: &[BatchPlan],
-        batches: Prefetcher<Batch>,
+        batches: Prefetcher<Result<Batch, TrainError>>,
     ) -> Result<bool, TrainError> {
         let recipe = &self.job.recipe;
         let shape = self.builder.shape(stage);
@@ -275,28 +301,44 @@ impl Training<'_> {
         } else {
             1
         };
-        // Losses that have not been read from the device yet.
-        let mut unread: Vec<Tensor> = vec![];
+        // Steps whose losses have not been read from the device yet.
+        let mut unread: Vec<UnreadStep> = vec![];
+        let mut group: Vec<Tensor> = vec![];
         let (before, started) = (self.state.progress.seconds, Instant::now());
+        let mut stepped = started;
         let mut saved = Instant::now();
-        for batch in batches {
-            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
-            let number = self.state.progress.batches;
+        for (batch, number) in batches.zip(self.state.progress.batches..) {
+            let batch = batch.map_err(|_| TrainError::Prefetcher)??;
             let target = self.target(phase, &plan[number]);
-            // Random draws of a step follow from its number, so that an epoch can be resumed anywhere.
+            // Random draws of a batch follow from its number, so that an epoch can be resumed anywhere.
             let mut random = ChaCha8Rng::seed_from_u64(recipe.seed ^ 0x3141_5926);
             random.set_stream(((epoch as u64) << 32) | number as u64);
-            let lr_factor = schedule.lr_factor(self.state.steps());
+            let first = number - number % recipe.accumulate_steps;
+            let end = (first + recipe.accumulate_steps).min(plan.len());
             let loss = self
                 .state
-                .step(&batch, shape, lr_factor, &target, &mut random);
-            unread.push(loss.to_kind(Kind::Double).reshape([1]));
-            self.state.progress.batches = number + 1;
+                .add(&batch, shape, end - first, &target, &mut random);
+            group.push(loss.sum(Kind::Double));
+            if number + 1 < end {
+                continue;
+            }
+            let lr_factor = schedule.lr_factor(self.state.steps());
+            let norms = self.state.step(lr_factor, recipe.optimiser.max_grad_norm);
+            let losses = std::mem::take(&mut group);
+            let now = Instant::now();
+            unread.push(UnreadStep {
+                losses,
+                norms,
+                lr_factor,
+                batches: first..end,
+                seconds: (now - std::mem::replace(&mut stepped, now)).as_secs_f64(),
+            });
+            self.state.progress.batches = end;
             self.state.progress.seconds = before + started.elapsed().as_secs_f64();
             let stop = (self.job.stop)(self.state.steps());
-            if unread.len() >= read_every || number + 1 == plan.len() || stop {
-                let losses = std::mem::take(&mut unread);
-                self.read_losses(&losses, epoch, plan)?;
+            if unread.len() >= read_every || end == plan.len() || stop {
+                let steps = std::mem::take(&mut unread);
+                self.read_steps(&steps, epoch, plan)?;
             }
             if stop {
                 return Ok(false);
@@ -322,35 +364,65 @@ impl Training<'_> {
         }
     }
 
-    /// Reads the losses of the last steps from the device and checks that they are finite.
-    fn read_losses(
+    /// Reads the losses and norms of the last steps from the device, checks that the losses are finite, and
+    /// records them.
+    fn read_steps(
         &mut self,
-        losses: &[Tensor],
+        steps: &[UnreadStep],
         epoch: usize,
         plan: &[BatchPlan],
     ) -> Result<(), TrainError> {
-        let losses = Vec::<f64>::try_from(Tensor::cat(losses, 0))
-            .expect("losses are one-dimensional doubles");
-        let done = self.state.progress.batches;
-        let first = done - losses.len();
-        if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
-            return Err(TrainError::NotFinite {
-                loss: losses[bad],
-                step: self.state.steps() - (losses.len() - 1 - bad) as u64,
-                photos: plan[first + bad]
-                    .draws
-                    .iter()
-                    .map(|d| self.photos.names[d.photo].clone())
-                    .collect(),
+        let recipe = &self.job.recipe;
+        let of_step = |step: &UnreadStep| {
+            let norms = [&step.norms.gradient, &step.norms.parameters];
+            let losses = step.losses.iter();
+            let all: Vec<Tensor> = losses
+                .chain(norms)
+                .map(|t| t.to_device(Device::Cpu))
+                .collect();
+            Vec::<f64>::try_from(Tensor::stack(&all, 0))
+                .expect("losses and norms are double scalars")
+        };
+        let mut lines = Vec::with_capacity(steps.len());
+        let mut sum = 0.0;
+        for (i, step) in steps.iter().enumerate() {
+            let numbers = of_step(step);
+            let (losses, norms) = numbers.split_at(step.losses.len());
+            let number = self.state.steps() - (steps.len() - 1 - i) as u64;
+            if let Some(bad) = losses.iter().position(|l| !l.is_finite()) {
+                self.log.steps(&lines)?;
+                return Err(TrainError::NotFinite {
+                    loss: losses[bad],
+                    step: number,
+                    photos: plan[step.batches.start + bad]
+                        .draws
+                        .iter()
+                        .map(|d| self.photos.train[d.photo].name.clone())
+                        .collect(),
+                });
+            }
+            let rates = LearningRates::at(&recipe.optimiser, step.lr_factor);
+            let total = losses.iter().sum::<f64>();
+            sum += total;
+            lines.push(StepMetrics {
+                step: number,
+                epoch: epoch + 1,
+                loss: total / losses.len() as f64,
+                backbone_lr: rates.backbone,
+                head_lr: rates.head,
+                loss_lr: rates.loss,
+                gradient_norm: norms[0],
+                parameter_norm: norms[1],
+                seconds: step.seconds,
             });
         }
-        let sum = losses.iter().sum::<f64>();
+        self.log.steps(&lines)?;
         self.state.progress.loss_sum += sum;
-        let recipe = &self.job.recipe;
+        let batches: usize = steps.iter().map(|s| s.losses.len()).sum();
         self.progress.step(&Position {
-            steps: (epoch * self.sampler.batches() + done) as u64,
+            steps: (epoch * self.sampler.batches() + self.state.progress.batches) as u64,
             part: &format!("epoch {}/{}", epoch + 1, recipe.epochs()),
-            loss: sum / losses.len() as f64,
+            loss: sum / batches as f64,
             batch_size: recipe.batch_size,
         });
         Ok(())
@@ -361,8 +433,8 @@ impl Training<'_> {
         let recipe = &self.job.recipe;
         let stage = recipe.stage(epoch).clone();
         let progress = &mut self.state.progress;
-        let steps = std::mem::take(&mut progress.batches);
-        let loss = std::mem::take(&mut progress.loss_sum) / steps.max(1) as f64;
+        let batches = std::mem::take(&mut progress.batches);
+        let loss = std::mem::take(&mut progress.loss_sum) / batches.max(1) as f64;
         let seconds = std::mem::take(&mut progress.seconds);
         progress.epochs = epoch + 1;
         if let Some(average) = &self.state.average
@@ -370,7 +442,7 @@ impl Training<'_> {
         {
             self.measure_statistics(average, epoch, &stage)?;
         }
-        let found = self.validate(epoch);
+        let found = self.validate(epoch, &stage);
         let schedule = recipe
             .optimiser
             .schedule(total_steps(recipe, &self.sampler));
@@ -383,7 +455,7 @@ impl Training<'_> {
             steps: self.state.steps(),
             loss,
             lr_factor: schedule.lr_factor(self.state.steps()),
-            images_per_second: (steps * recipe.batch_size) as f64 / seconds.max(1e-9),
+            images_per_second: (batches * recipe.batch_size) as f64 / seconds.max(1e-9),
             seconds,
             clustering_seconds,
             mining_seconds,
@@ -392,7 +464,7 @@ impl Training<'_> {
             validation_recall_at_1: found.as_ref().map(|r| r.recall_at_1),
             validation_map_at_5: found.as_ref().map(|r| r.map_at_5),
         };
-        self.metrics.write(&line)?;
+        self.log.epoch(&line)?;
         let description = line.description(recipe.epochs());
         self.progress
             .end_of_part(line.validation_recall_at_1, &description);
@@ -429,14 +501,18 @@ impl Training<'_> {
     }
 
     /// Retrieval on the held-out identities, with the embedding as it would be exported now.
-    fn validate(&self, epoch: usize) -> Option<RetrievalSummary> {
-        let photos: Vec<_> = self.photos.validation.iter().collect();
+    /// The photos have the size of the epoch's training.
+    fn validate(&mut self, epoch: usize, stage: &Stage) -> Option<RetrievalSummary> {
+        let prepared = self.prepared.as_ref();
+        let prepared = prepared.expect("an epoch starts by preparing its photos");
+        let photos: Vec<_> = prepared.validation.iter().collect();
+        let part = self.exported_part(epoch);
         validation::retrieve(
             self.state.evaluated(),
-            self.exported_part(epoch),
+            part,
             &photos,
             &self.photos.validation_labels,
-            self.builder.preparation(),
+            &self.builder.preparation(stage),
         )
     }
 
@@ -467,7 +543,7 @@ impl Training<'_> {
             .points(|features| match settings.cluster_by {
                 ClusterBy::Embedding => self.state.network.embedding(features, part),
                 ClusterBy::Features => normalise(features),
-            });
+            })?;
         let started = Instant::now();
         let mut random = ChaCha8Rng::seed_from_u64(self.job.recipe.seed ^ 0xc105_7e55);
         random.set_stream(epoch as u64);
@@ -488,7 +564,7 @@ impl Training<'_> {
     }
 
     /// Initialises class centres and proxies of these parts with the means of their classes' embeddings.
-    fn init_centres(&mut self, stage: &Stage, parts: &[EmbeddingPart]) {
+    fn init_centres(&mut self, stage: &Stage, parts: &[EmbeddingPart]) -> Result<(), TrainError> {
         let mirror_classes = self.job.recipe.mirror_as_new_identity;
         let mut class_of = vec![0usize; self.photos.train.len()];
         for (identity, photos) in self.sampler.photos_of().iter().enumerate() {
@@ -508,7 +584,7 @@ impl Training<'_> {
             &class_of,
             self.sampler.classes(),
             mirror_classes,
-        );
+        )?;
         let device = self.state.network.device();
         for (means, (part, _)) in means.iter().zip(parts) {
             let shape = [means.nrows() as i64, means.ncols() as i64];
@@ -521,6 +597,7 @@ impl Training<'_> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Measures batch normalisation statistics for averaged weights over an epoch's batches, as SWA
@@ -538,7 +615,7 @@ impl Training<'_> {
         let workers = self.job.recipe.workers;
         let batches = self.builder.prefetch(epoch, &plan, 0, stage, workers);
         for (i, batch) in batches.enumerate() {
-            let batch = batch.map_err(|_| TrainError::Prefetcher)?;
+            let batch = batch.map_err(|_| TrainError::Prefetcher)??;
             let input = images(&batch.images, self.builder.shape(stage));
             let mode = Mode::MeasureStatistics(1.0 / (i + 1) as f64);
             let _ = tch::no_grad(|| average.network.features(&input, mode));

@@ -11,9 +11,9 @@ use crate::loss::{Classes, Loss};
 use crate::torch::tensors::images;
 use crate::trainer::checkpoint::CLUSTERS;
 use crate::trainer::error::TrainError;
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope};
+use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
 use flukewatch_network::weights::{self, Values, Weights};
-use flukewatch_network::{HEAD, Network, Role, names};
+use flukewatch_network::{HEAD, Network, names};
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 use tch::{Device, Kind, Tensor};
@@ -27,6 +27,14 @@ pub(super) enum Target {
     Learner(usize),
     /// For each photo the slice of the given learner: `[N]`.
     Mixed(Vec<usize>),
+}
+
+/// Norms of a step, scalars still on the device.
+pub(super) struct StepNorms {
+    /// Of the gradient, before clipping.
+    pub(super) gradient: Tensor,
+    /// Of all trained parameters, after the step.
+    pub(super) parameters: Tensor,
 }
 
 /// A run between two steps.
@@ -129,11 +137,7 @@ impl State {
                 } else {
                     settings.backbone_lr
                 },
-                weight_decay: if parameter.role == Role::Weight {
-                    settings.weight_decay
-                } else {
-                    0.0
-                },
+                weight_decay: weight_decay_of(parameter.role, settings.weight_decay),
                 scope: trained
                     .slice
                     .map_or(UpdateScope::Shared, UpdateScope::Slice),
@@ -144,13 +148,13 @@ impl State {
         let losses = std::iter::once((UpdateScope::Whole, &self.whole))
             .chain(learners.map(|(k, loss)| (UpdateScope::Learner(k), loss)));
         for (scope, loss) in losses {
-            for (name, tensor) in loss.parameters() {
+            for parameter in loss.parameters() {
                 let group = ParameterGroup {
                     lr: settings.loss_lr,
-                    weight_decay: settings.weight_decay,
+                    weight_decay: weight_decay_of(parameter.role, settings.weight_decay),
                     scope,
                 };
-                self.optimiser.add(name, tensor, group);
+                self.optimiser.add(parameter.name, parameter.tensor, group);
             }
         }
     }
@@ -187,17 +191,25 @@ impl State {
         self.optimiser.steps()
     }
 
-    /// The network that is evaluated: the average, if one is kept.
-    pub(super) fn evaluated(&self) -> &TorchNetwork {
-        self.average.as_ref().map_or(&self.network, |a| &a.network)
+    /// The network that is evaluated: the average, if one is kept, with the quantisation of the trained
+    /// one.
+    pub(super) fn evaluated(&mut self) -> &TorchNetwork {
+        match &mut self.average {
+            Some(average) => {
+                average.network.share_quantisation(&self.network);
+                &average.network
+            }
+            None => &self.network,
+        }
     }
 
-    /// One step. Returns the loss, the mean over the batch's photos, still on the device.
-    pub(super) fn step(
+    /// Adds a batch to the next step, as one of `batches`. Returns the loss, the mean over the batch's
+    /// photos, still on the device.
+    pub(super) fn add(
         &mut self,
         batch: &Batch,
         shape: [i64; 3],
-        lr_factor: f64,
+        batches: usize,
         target: &Target,
         random: &mut ChaCha8Rng,
     ) -> Tensor {
@@ -240,12 +252,31 @@ impl State {
                 (loss, StepScope::Learners(learners))
             }
         };
-        self.optimiser.step(&loss, saved, lr_factor, scope);
+        if batches == 1 {
+            self.optimiser.accumulate(&loss, saved, scope);
+        } else {
+            let share = &loss / batches as f64;
+            self.optimiser.accumulate(&share, saved, scope);
+        }
+        loss.detach()
+    }
+
+    /// One step along the gradients of the batches that were added, scaled down to `max_grad_norm` unless
+    /// it is 0.
+    pub(super) fn step(&mut self, lr_factor: f64, max_grad_norm: f64) -> StepNorms {
+        let gradient = self.optimiser.gradient_norm();
+        if max_grad_norm > 0.0 {
+            self.optimiser.clip(&gradient, max_grad_norm);
+        }
+        self.optimiser.apply(lr_factor);
         self.progress.steps = self.optimiser.steps();
         if let Some(average) = &self.average {
             average.after_step(&self.network, self.optimiser.steps());
         }
-        loss.detach()
+        StepNorms {
+            gradient,
+            parameters: self.optimiser.parameter_norm(),
+        }
     }
 
     pub(super) fn checkpoint(&self, recipe: &Recipe, trained_on: &str) -> EmbeddingCheckpoint {

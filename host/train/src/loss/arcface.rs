@@ -18,7 +18,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, require_scale, settings};
+use crate::about::{About, InvalidSetting, require, require_scale, settings};
 use std::f64::consts::FRAC_PI_2;
 
 settings! {
@@ -46,7 +46,7 @@ impl LossKind for ArcFaceSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)?;
         require(
             (0.0..=FRAC_PI_2).contains(&self.margin),
@@ -75,7 +75,7 @@ impl LossKind for ArcFaceSettings {
 mod forward {
     use super::ArcFaceSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
     use rand_chacha::ChaCha8Rng;
     use tch::{Reduction, Tensor};
 
@@ -114,7 +114,7 @@ mod forward {
             logits.cross_entropy_loss(classes, None::<&Tensor>, Reduction::Mean, -100, 0.0)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![self.centres.parameter()]
         }
 

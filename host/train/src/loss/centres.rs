@@ -1,7 +1,8 @@
 //! Points on the sphere that represent classes: centres, proxies, or the rows of a classifier.
 
-use super::kind::Classes;
+use super::kind::{Classes, LossParameter};
 use crate::torch::tensors::{normalise, tensor};
+use flukewatch_network::Role;
 use flukewatch_network::weights::Values;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -69,9 +70,13 @@ impl Centres {
         of_each.max_dim(2, false).0
     }
 
-    /// Name and tensor, for the optimiser.
-    pub(super) fn parameter(&self) -> (String, Tensor) {
-        (self.name.clone(), self.rows.shallow_clone())
+    /// For the optimiser.
+    pub(super) fn parameter(&self) -> LossParameter {
+        LossParameter {
+            name: self.name.clone(),
+            tensor: self.rows.shallow_clone(),
+            role: Role::Weight,
+        }
     }
 
     /// See [`super::Loss::init_centres`]. Rows keep their length, so that an optimiser step turns them by

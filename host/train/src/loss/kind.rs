@@ -1,6 +1,6 @@
 //! What a loss is.
 
-use crate::about::About;
+use crate::about::{About, InvalidSetting};
 use std::fmt;
 
 /// The settings of a loss.
@@ -12,7 +12,7 @@ pub(crate) trait LossKind: fmt::Debug {
     fn needs_pairs(&self) -> bool;
 
     /// Checks the values; the error names the setting and its range.
-    fn check(&self) -> Result<(), String>;
+    fn check(&self) -> Result<(), InvalidSetting>;
 
     /// The loss itself.
     #[cfg(feature = "libtorch")]
@@ -20,11 +20,12 @@ pub(crate) trait LossKind: fmt::Debug {
 }
 
 #[cfg(feature = "libtorch")]
-pub(crate) use tensors::{Classes, Loss};
+pub(crate) use tensors::{Classes, Loss, LossParameter};
 
 #[cfg(feature = "libtorch")]
 mod tensors {
     use crate::torch::tensors::values;
+    use flukewatch_network::Role;
     use flukewatch_network::weights::{Values, Weights};
     use rand_chacha::ChaCha8Rng;
     use std::time::Duration;
@@ -45,6 +46,14 @@ mod tensors {
         pub(crate) seed: u64,
     }
 
+    /// A parameter of a loss.
+    pub(crate) struct LossParameter {
+        pub(crate) name: String,
+        pub(crate) tensor: Tensor,
+        /// A weight, as centres are, or a scale, as biases and boundaries are, which must not decay.
+        pub(crate) role: Role,
+    }
+
     /// A loss over L2-normalised embeddings and classes.
     pub(crate) trait Loss {
         /// Returns a scalar; zero with zero gradient if the batch has nothing to learn from.
@@ -53,8 +62,8 @@ mod tensors {
         /// `embeddings` `[N, D] f32`, L2-normalised; `classes` `[N] i64`.
         fn loss(&self, embeddings: &Tensor, classes: &Tensor, random: &mut ChaCha8Rng) -> Tensor;
 
-        /// The loss's own trained parameters, by name.
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        /// The loss's own trained parameters.
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![]
         }
 
@@ -72,15 +81,16 @@ mod tensors {
         fn weights(&self) -> Weights {
             self.parameters()
                 .iter()
-                .map(|(n, t)| (n.clone(), values(t)))
+                .map(|p| (p.name.clone(), values(&p.tensor)))
                 .collect()
         }
 
         /// Restores parameters from a checkpoint; ignores names that the loss does not have.
         fn restore(&mut self, weights: &Weights) {
             tch::no_grad(|| {
-                for (name, mut t) in self.parameters() {
-                    if let Some(Values { shape, data }) = weights.get(&name)
+                for p in self.parameters() {
+                    let mut t = p.tensor;
+                    if let Some(Values { shape, data }) = weights.get(&p.name)
                         && shape.iter().map(|&s| s as i64).eq(t.size())
                     {
                         t.copy_(&Tensor::from_slice(data).reshape(t.size()));

@@ -15,7 +15,7 @@
 use super::kind::LossKind;
 #[cfg(feature = "libtorch")]
 use super::kind::{Classes, Loss};
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 use crate::miner::{DistanceWeighted, MinerSettings};
 
 settings! {
@@ -46,7 +46,7 @@ impl LossKind for MarginSettings {
         true
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             (0.0..=2.0).contains(&self.alpha),
             "alpha",
@@ -61,12 +61,18 @@ impl LossKind for MarginSettings {
         )?;
         require(self.nu >= 0.0, "nu", "0 or more", self.nu)?;
         if !self.learn_beta && self.per_class {
-            return Err(
-                "per_class gives each whale a beta to learn; it requires learn_beta = true".into(),
-            );
+            return Err(InvalidSetting::new(
+                "per_class",
+                self.per_class,
+                "false, or learn_beta = true: each whale has a beta to learn",
+            ));
         }
         if !self.learn_beta && self.nu > 0.0 {
-            return Err("nu is the weight of a learned beta; it requires learn_beta = true".into());
+            return Err(InvalidSetting::new(
+                "nu",
+                self.nu,
+                "0, or learn_beta = true: it is the weight of a learned beta",
+            ));
         }
         self.miner.check()
     }
@@ -80,8 +86,9 @@ impl LossKind for MarginSettings {
 #[cfg(feature = "libtorch")]
 mod forward {
     use super::MarginSettings;
-    use crate::loss::kind::{Classes, Loss, zero};
+    use crate::loss::kind::{Classes, Loss, LossParameter, zero};
     use crate::loss::mined::Mining;
+    use flukewatch_network::Role;
     use rand_chacha::ChaCha8Rng;
     use std::time::Duration;
     use tch::{Kind, Tensor};
@@ -137,9 +144,13 @@ mod forward {
             self.mining.take_time()
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             if self.beta.requires_grad() {
-                vec![(self.name.clone(), self.beta.shallow_clone())]
+                vec![LossParameter {
+                    name: self.name.clone(),
+                    tensor: self.beta.shallow_clone(),
+                    role: Role::Scale,
+                }]
             } else {
                 vec![]
             }

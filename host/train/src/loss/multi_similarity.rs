@@ -13,7 +13,7 @@
 use super::kind::LossKind;
 #[cfg(feature = "libtorch")]
 use super::kind::{Classes, Loss};
-use crate::about::{About, require, require_scale, settings};
+use crate::about::{About, InvalidSetting, require, require_scale, settings};
 
 settings! {
     /// Settings of the multi-similarity loss.
@@ -41,7 +41,7 @@ impl LossKind for MultiSimilaritySettings {
         true
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("alpha", self.alpha)?;
         require_scale("beta", self.beta)?;
         require(

@@ -12,7 +12,7 @@
 use super::kind::LossKind;
 #[cfg(feature = "libtorch")]
 use super::kind::{Classes, Loss};
-use crate::about::{About, require_scale, settings};
+use crate::about::{About, InvalidSetting, require_scale, settings};
 
 settings! {
     /// Settings of the N-pair loss.
@@ -37,7 +37,7 @@ impl LossKind for NPairSettings {
         true
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)
     }
 

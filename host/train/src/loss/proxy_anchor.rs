@@ -15,7 +15,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, require_scale, settings};
+use crate::about::{About, InvalidSetting, require, require_scale, settings};
 
 settings! {
     /// Settings of proxy-anchor.
@@ -41,7 +41,7 @@ impl LossKind for ProxyAnchorSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)?;
         require(
             (0.0..=1.0).contains(&self.margin),
@@ -61,7 +61,7 @@ impl LossKind for ProxyAnchorSettings {
 mod forward {
     use super::ProxyAnchorSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
     use crate::loss::pairs::log_sum;
     use rand_chacha::ChaCha8Rng;
     use tch::{Kind, Tensor};
@@ -98,7 +98,7 @@ mod forward {
             pull.sum(Kind::Float) / present + push.mean(Kind::Float)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![self.proxies.parameter()]
         }
 

@@ -16,7 +16,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 
 settings! {
     /// Settings of proxy-NCA.
@@ -42,7 +42,7 @@ impl LossKind for ProxyNcaSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             (0.001..=100.0).contains(&self.temperature),
             "temperature",
@@ -61,7 +61,7 @@ impl LossKind for ProxyNcaSettings {
 mod forward {
     use super::ProxyNcaSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
     use rand_chacha::ChaCha8Rng;
     use tch::{Kind, Reduction, Tensor};
 
@@ -103,7 +103,7 @@ mod forward {
             (others.logsumexp([1i64].as_slice(), false) - own).mean(Kind::Float)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
+        fn parameters(&self) -> Vec<LossParameter> {
             vec![self.proxies.parameter()]
         }
 

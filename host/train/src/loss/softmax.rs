@@ -15,7 +15,7 @@ use super::{
     centres::Centres,
     kind::{Classes, Loss},
 };
-use crate::about::{About, require_scale, settings};
+use crate::about::{About, InvalidSetting, require_scale, settings};
 
 settings! {
     /// Settings of the softmax classifier.
@@ -41,7 +41,7 @@ impl LossKind for SoftmaxSettings {
         false
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require_scale("scale", self.scale)
     }
 
@@ -59,7 +59,8 @@ impl LossKind for SoftmaxSettings {
 mod forward {
     use super::SoftmaxSettings;
     use crate::loss::centres::Centres;
-    use crate::loss::kind::{Loss, zero};
+    use crate::loss::kind::{Loss, LossParameter, zero};
+    use flukewatch_network::Role;
     use rand_chacha::ChaCha8Rng;
     use tch::{Kind, Reduction, Tensor};
 
@@ -97,9 +98,12 @@ mod forward {
             logits.cross_entropy_loss(classes, None::<&Tensor>, Reduction::Mean, -100, 0.0)
         }
 
-        fn parameters(&self) -> Vec<(String, Tensor)> {
-            let bias = self.bias.iter();
-            let bias = bias.map(|(name, tensor)| (name.clone(), tensor.shallow_clone()));
+        fn parameters(&self) -> Vec<LossParameter> {
+            let bias = self.bias.iter().map(|(name, tensor)| LossParameter {
+                name: name.clone(),
+                tensor: tensor.shallow_clone(),
+                role: Role::Scale,
+            });
             std::iter::once(self.rows.parameter()).chain(bias).collect()
         }
 

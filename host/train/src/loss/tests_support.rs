@@ -65,11 +65,12 @@ pub(super) fn check_parameters(loss: &dyn Loss, embeddings: &Tensor, classes: &T
     let embeddings = normalise(embeddings);
     let value = || loss.loss(&embeddings, classes, &mut rng());
     assert!(!loss.parameters().is_empty());
-    for (_, mut parameter) in loss.parameters() {
-        parameter.zero_grad();
+    for mut parameter in loss.parameters() {
+        parameter.tensor.zero_grad();
     }
     value().backward();
-    for (_, parameter) in loss.parameters() {
+    for parameter in loss.parameters() {
+        let parameter = parameter.tensor;
         let gradient = parameter.grad().copy();
         // Shares the memory of the parameter, so that the loss sees each shift.
         compare(&parameter.detach(), &gradient, || value().double_value(&[]));

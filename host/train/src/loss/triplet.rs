@@ -13,7 +13,7 @@
 use super::kind::LossKind;
 #[cfg(feature = "libtorch")]
 use super::kind::{Classes, Loss};
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 use crate::miner::{MinerSettings, SemiHard};
 
 settings! {
@@ -41,7 +41,7 @@ impl LossKind for TripletSettings {
         true
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             (0.0..=2.0).contains(&self.margin),
             "margin",

@@ -1,6 +1,6 @@
 //! The loop that all miners share: anchor by anchor.
 
-use crate::about::About;
+use crate::about::{About, InvalidSetting};
 use rand_chacha::ChaCha8Rng;
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub trait Miner: fmt::Debug {
     ///
     /// # Errors
     /// Names the setting and its range.
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         Ok(())
     }
 

@@ -6,7 +6,7 @@
 //! easy ones dilute the mean, and ones nearer than the positive are what the rule should avoid.
 
 use super::anchor::{Anchor, Miner};
-use crate::about::{About, require, settings};
+use crate::about::{About, InvalidSetting, require, settings};
 use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 
@@ -29,7 +29,7 @@ impl Miner for SemiHard {
         &ABOUT
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), InvalidSetting> {
         require(
             self.margin > 0.0 && self.margin <= 2.0,
             "margin",

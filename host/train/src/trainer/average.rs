@@ -1,6 +1,7 @@
 //! `[average]`: weights averaged over steps or epochs. They are evaluated and exported in place of
 //! the last ones.
 
+use crate::about::{InvalidSetting, require, require_that};
 use serde::{Deserialize, Serialize};
 
 /// Which average is kept.
@@ -29,15 +30,21 @@ impl AverageSettings {
     ///
     /// # Errors
     /// Names the setting and its range.
-    pub fn check(&self, epochs: usize) -> Result<(), String> {
+    pub fn check(&self, epochs: usize) -> Result<(), InvalidSetting> {
         match *self {
-            Self::Ema { decay } if !(0.0..1.0).contains(&decay) => {
-                Err("average.decay must be at least 0 and less than 1".into())
-            }
-            Self::Swa { epochs: over } if over == 0 || over > epochs => Err(format!(
-                "average.epochs must be 1 to {epochs}, the number of epochs"
-            )),
-            _ => Ok(()),
+            Self::Ema { decay } => require(
+                (0.0..1.0).contains(&decay),
+                "average.decay",
+                "at least 0 and less than 1",
+                decay,
+            ),
+            Self::Swa { epochs: over } => require_that(
+                over > 0 && over <= epochs,
+                "average.epochs",
+                over,
+                &format!("1 to {epochs}, the number of epochs"),
+            ),
+            Self::None => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Why a training stops.
 
 use super::checkpoint::CheckpointError;
+use super::device::DeviceError;
 use flukewatch_common::prepare::PrepareError;
 use flukewatch_dataset::DatasetError;
 use flukewatch_network::weights::WeightsError;
@@ -19,6 +20,9 @@ pub enum TrainError {
     /// The checkpoint cannot be used.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The requested device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A picture cannot be prepared.
     #[error(transparent)]
     Prepare(#[from] PrepareError),

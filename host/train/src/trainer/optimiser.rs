@@ -8,8 +8,9 @@ use super::checkpoint::OPTIMISER;
 use crate::cpu::adamw::{self, SinglePass, StepCoefficients};
 use crate::cpu::depthwise::SavedActivations;
 use crate::torch::tensors::{tensor, values};
+use flukewatch_network::Role;
 use flukewatch_network::weights::{Values, Weights};
-use tch::{Device, Tensor};
+use tch::{Device, Kind, Tensor};
 
 const BETA1: f64 = 0.9;
 const BETA2: f64 = 0.999;
@@ -55,6 +56,15 @@ impl UpdateScope {
     }
 }
 
+/// The weight decay of a parameter: only weights decay, not biases, normalisation, boundaries and other
+/// scales, whose size is meaningful.
+pub(crate) fn weight_decay_of(role: Role, weight_decay: f64) -> f64 {
+    match role {
+        Role::Weight => weight_decay,
+        Role::Scale | Role::Statistic => 0.0,
+    }
+}
+
 /// How a tensor is updated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ParameterGroup {
@@ -73,6 +83,8 @@ struct Slot {
     group: ParameterGroup,
     /// Steps that updated it.
     steps: i32,
+    /// The sum of the gradients since the last step, of losses in whose scope it is.
+    gradient: Option<Tensor>,
 }
 
 /// AdamW over named tensors.
@@ -92,6 +104,7 @@ impl AdamW {
             parameter,
             group,
             steps: 0,
+            gradient: None,
         });
     }
 
@@ -99,10 +112,7 @@ impl AdamW {
         self.steps
     }
 
-    /// One step along the gradient of `loss` (a scalar), with every learning rate times `lr_factor`.
-    ///
-    /// Gradients are computed for the tensors in `scope` only, those of some depthwise kernels from
-    /// the activations that the forward pass `saved`.
+    /// One step along the gradient of `loss`: see [`Self::accumulate`] and [`Self::apply`].
     pub(crate) fn step(
         &mut self,
         loss: &Tensor,
@@ -110,7 +120,15 @@ impl AdamW {
         lr_factor: f64,
         scope: StepScope,
     ) {
-        self.steps += 1;
+        self.accumulate(loss, saved, scope);
+        self.apply(lr_factor);
+    }
+
+    /// Adds the gradient of `loss` (a scalar) to those of the next step.
+    ///
+    /// Gradients are computed for the tensors in `scope` only, those of some depthwise kernels from
+    /// the activations that the forward pass `saved`.
+    pub(crate) fn accumulate(&mut self, loss: &Tensor, saved: SavedActivations, scope: StepScope) {
         let mut updated: Vec<&mut Slot> = self
             .slots
             .iter_mut()
@@ -120,6 +138,44 @@ impl AdamW {
             return;
         }
         let gradients = gradients(loss, &updated, saved);
+        for (slot, gradient) in updated.iter_mut().zip(gradients) {
+            slot.gradient = Some(match slot.gradient.take() {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            });
+        }
+    }
+
+    /// The norm of the accumulated gradients, a scalar on their device.
+    pub(crate) fn gradient_norm(&self) -> Tensor {
+        norm(self.slots.iter().filter_map(|s| s.gradient.as_ref()))
+    }
+
+    /// The norm of all parameters, a scalar on their device.
+    pub(crate) fn parameter_norm(&self) -> Tensor {
+        norm(self.slots.iter().map(|s| &s.parameter))
+    }
+
+    /// Scales the accumulated gradients down to the norm `max`, if `norm` of them is larger.
+    pub(crate) fn clip(&mut self, norm: &Tensor, max: f64) {
+        // A tensor, so that the device need not be waited for.
+        let factor = (norm.clamp_min(max).reciprocal() * max).to_kind(Kind::Float);
+        for gradient in self.slots.iter_mut().filter_map(|s| s.gradient.as_mut()) {
+            let _ = gradient.g_mul_(&factor);
+        }
+    }
+
+    /// One step along the accumulated gradients, with every learning rate times `lr_factor`.
+    pub(crate) fn apply(&mut self, lr_factor: f64) {
+        self.steps += 1;
+        let (mut updated, gradients): (Vec<&mut Slot>, Vec<Tensor>) = self
+            .slots
+            .iter_mut()
+            .filter_map(|slot| {
+                let gradient = slot.gradient.take()?;
+                Some((slot, gradient))
+            })
+            .unzip();
         tch::no_grad(|| {
             let mut pass = SinglePass::default();
             for (slot, gradient) in updated.iter_mut().zip(&gradients) {
@@ -190,6 +246,19 @@ impl AdamW {
         self.steps = steps;
         Ok(())
     }
+}
+
+/// The norm of all numbers of some tensors, in double precision.
+fn norm<'a>(tensors: impl Iterator<Item = &'a Tensor>) -> Tensor {
+    tch::no_grad(|| {
+        let squares: Vec<Tensor> = tensors
+            .map(|t| t.norm().to_kind(Kind::Double).square())
+            .collect();
+        match squares.first() {
+            Some(_) => Tensor::stack(&squares, 0).sum(Kind::Double).sqrt(),
+            None => Tensor::zeros([], (Kind::Double, Device::Cpu)),
+        }
+    })
 }
 
 /// The gradient of `loss` for each slot's tensor, in order.
@@ -306,6 +375,70 @@ mod tests {
         assert_eq!((p.double_value(&[0]), adam.state()), before);
         step(&mut adam, &loss(), StepScope::Whole);
         assert_ne!(p.double_value(&[0]), before.0);
+    }
+
+    #[test]
+    fn accumulated_gradients_are_those_of_the_sum() {
+        let start = || Tensor::from_slice(&[2f32, -1.0]).set_requires_grad(true);
+        let (one, other) = (start(), start());
+        let (mut single, mut halves) = (
+            with(&one, 0.1, UpdateScope::Shared),
+            with(&other, 0.1, UpdateScope::Shared),
+        );
+        for _ in 0..3 {
+            let loss = |p: &Tensor| (p.square().sum(Kind::Float), (p * 3.0).sum(Kind::Float));
+            let (a, b) = loss(&one);
+            step(&mut single, &(a + b), StepScope::Whole);
+            let (a, b) = loss(&other);
+            halves.accumulate(&a, SavedActivations::default(), StepScope::Whole);
+            halves.accumulate(&b, SavedActivations::default(), StepScope::Whole);
+            // 2 p + 3
+            let expected: Vec<f32> = Vec::try_from(&(&other * 2.0 + 3.0)).unwrap();
+            let expected = expected.iter().map(|g| g * g).sum::<f32>().sqrt();
+            let norm = halves.gradient_norm().double_value(&[]);
+            assert!((norm - f64::from(expected)).abs() < 1e-5);
+            halves.apply(1.0);
+        }
+        assert_eq!((single.steps(), halves.steps()), (3, 3));
+        assert_eq!(single.state(), halves.state());
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn a_step_trains_what_any_of_its_losses_trains() {
+        let parameters = [0, 1, 2].map(|_| Tensor::from_slice(&[2f32]).set_requires_grad(true));
+        let mut adam = AdamW::default();
+        for (k, p) in parameters.iter().enumerate() {
+            let group = ParameterGroup {
+                lr: 0.1,
+                weight_decay: 0.0,
+                scope: UpdateScope::Slice(k),
+            };
+            adam.add(format!("{k}"), p.shallow_clone(), group);
+        }
+        let loss = || Tensor::stack(&parameters, 0).square().sum(Kind::Float);
+        for learner in [0, 2] {
+            let scope = StepScope::learner(learner);
+            adam.accumulate(&loss(), SavedActivations::default(), scope);
+        }
+        adam.apply(1.0);
+        let moved = parameters.each_ref().map(|p| p.double_value(&[0]) != 2.0);
+        assert_eq!(moved, [true, false, true]);
+    }
+
+    #[test]
+    fn large_gradients_are_clipped_and_small_ones_left() {
+        for (max, expected) in [(1.0, 1.0), (5.0, 5.0), (7.0, 5.0)] {
+            let p = Tensor::from_slice(&[3f32, 4.0]).set_requires_grad(true);
+            let mut adam = with(&p, 0.0, UpdateScope::Shared);
+            let loss = p.square().sum(Kind::Float) * 0.5;
+            adam.accumulate(&loss, SavedActivations::default(), StepScope::Whole);
+            let norm = adam.gradient_norm();
+            assert_eq!(norm.double_value(&[]), 5.0);
+            adam.clip(&norm, max);
+            assert!((adam.gradient_norm().double_value(&[]) - expected).abs() < 1e-6);
+            assert_eq!(adam.parameter_norm().double_value(&[]), 5.0);
+        }
     }
 
     #[test]

@@ -8,15 +8,27 @@ use flukewatch_network::weights::Weights;
 use flukewatch_network::{Node, NodeId};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use tch::{Device, Kind, Tensor};
 
 /// Fraction of a range that a step keeps; the rest comes from the current batch.
 const DECAY: f64 = 0.99;
 
-/// The ranges of quantised activations: the largest absolute value, averaged over batches.
+/// The ranges of quantised activations: the largest absolute value, averaged over batches. Copies share
+/// them.
+#[derive(Clone)]
 pub(super) struct FakeQuantise {
-    ranges: RefCell<BTreeMap<NodeId, Tensor>>,
-    zero: Tensor,
+    ranges: Rc<RefCell<BTreeMap<NodeId, Tensor>>>,
+    zero: Rc<Tensor>,
+}
+
+/// What a pass does with the ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ranges {
+    /// Training: each batch moves them.
+    Update,
+    /// Evaluation, as in the exported model.
+    Keep,
 }
 
 impl FakeQuantise {
@@ -29,8 +41,8 @@ impl FakeQuantise {
             })
             .collect();
         Self {
-            ranges: RefCell::new(ranges),
-            zero: Tensor::zeros([1], (Kind::Int, device)),
+            ranges: Rc::new(RefCell::new(ranges)),
+            zero: Rc::new(Tensor::zeros([1], (Kind::Int, device))),
         }
     }
 
@@ -39,20 +51,33 @@ impl FakeQuantise {
         is_quantised(node)
     }
 
-    /// The output of node `from`, quantised; updates its range.
-    pub(super) fn activation(&self, x: &Tensor, from: NodeId) -> Tensor {
+    /// Whether a batch has been trained, so that there are ranges to evaluate with.
+    pub(super) fn has_ranges(&self) -> bool {
+        !self.ranges.borrow().is_empty()
+    }
+
+    /// The output of node `from`, quantised.
+    pub(super) fn activation(&self, x: &Tensor, from: NodeId, ranges: Ranges) -> Tensor {
         let kind = x.kind();
+        let range = match ranges {
+            Ranges::Update => self.updated(x, from),
+            Ranges::Keep => self.ranges.borrow()[&from].shallow_clone(),
+        };
+        let scale = (range / 127.0).clamp_min(1e-8);
+        x.to_kind(Kind::Float)
+            .fake_quantize_per_tensor_affine_tensor_qparams(&scale, self.zero.as_ref(), -127, 127)
+            .to_kind(kind)
+    }
+
+    fn updated(&self, x: &Tensor, from: NodeId) -> Tensor {
         let seen = x.detach().abs().max().to_kind(Kind::Float).reshape([1]);
         let mut ranges = self.ranges.borrow_mut();
         let range = match ranges.get(&from) {
             Some(range) => range * DECAY + seen * (1.0 - DECAY),
             None => seen,
         };
-        let scale = (&range / 127.0).clamp_min(1e-8);
-        ranges.insert(from, range);
-        x.to_kind(Kind::Float)
-            .fake_quantize_per_tensor_affine_tensor_qparams(&scale, &self.zero, -127, 127)
-            .to_kind(kind)
+        ranges.insert(from, range.shallow_clone());
+        range
     }
 
     pub(super) fn weights(&self) -> Weights {
@@ -104,7 +129,7 @@ mod tests {
         )]);
         let quantise = FakeQuantise::new(1, &seen, Device::Cpu);
         let x = Tensor::from_slice(&[0.4f32, -0.2, 5.0]).set_requires_grad(true);
-        let y = quantise.activation(&x, 0);
+        let y = quantise.activation(&x, 0, Ranges::Update);
         // The range moves by a hundredth from 1 to 5: 1.04; a step is 1.04 / 127.
         let step = 1.04 / 127.0;
         assert!((y.double_value(&[0]) - (0.4f64 / step).round() * step).abs() < 1e-6);
@@ -112,5 +137,18 @@ mod tests {
         y.sum(Kind::Float).backward();
         let gradients: Vec<f32> = Vec::try_from(x.grad()).unwrap();
         assert_eq!(gradients, [1.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn evaluation_keeps_the_ranges() {
+        let quantise = FakeQuantise::new(1, &Weights::new(), Device::Cpu);
+        assert!(!quantise.has_ranges());
+        let x = Tensor::from_slice(&[0.5f32, -1.0]);
+        let _ = quantise.activation(&x, 0, Ranges::Update);
+        let before = quantise.weights();
+        assert!(quantise.has_ranges());
+        let y = quantise.activation(&Tensor::from_slice(&[9.0f32]), 0, Ranges::Keep);
+        assert!((y.double_value(&[0]) - 1.0).abs() < 1e-6);
+        assert_eq!(quantise.weights(), before);
     }
 }

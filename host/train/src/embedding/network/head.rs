@@ -1,6 +1,6 @@
 //! The embedding layer in K slices with separate parameters, so that a learner can train its slice only.
 
-use super::fake_quantise::{self, FakeQuantise};
+use super::fake_quantise::{self, FakeQuantise, Ranges};
 use crate::torch::tensors::{normalise, values};
 use flukewatch_network::weights::{Values, Weights};
 use flukewatch_network::{HEAD, Network, NodeId, Op, Parameter, Role};
@@ -73,10 +73,10 @@ impl SlicedHead {
         &self,
         features: &Tensor,
         part: EmbeddingPart,
-        quantise: Option<&FakeQuantise>,
+        quantise: Option<(&FakeQuantise, Ranges)>,
     ) -> Tensor {
         let features = match quantise {
-            Some(quantise) => quantise.activation(features, self.input),
+            Some((quantise, ranges)) => quantise.activation(features, self.input, ranges),
             None => features.shallow_clone(),
         };
         let slice = |(weight, bias): &(Tensor, Tensor)| match quantise {

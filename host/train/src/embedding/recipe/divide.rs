@@ -1,5 +1,6 @@
 //! `[divide]`: how the embedding space is divided (Sanakoyeu et al., CVPR 2019).
 
+use crate::about::{InvalidSetting, require_that};
 use serde::{Deserialize, Serialize};
 
 /// What photos are clustered by.
@@ -79,25 +80,40 @@ impl DivideSettings {
     ///
     /// # Errors
     /// Names the setting and its range.
-    pub fn check(&self, dimension: usize, epochs: usize) -> Result<(), String> {
-        if !(1..=64).contains(&self.learners) {
-            return Err("divide.learners must be 1 to 64".into());
+    pub fn check(&self, dimension: usize, epochs: usize) -> Result<(), InvalidSetting> {
+        let learners = self.learners;
+        require_that(
+            (1..=64).contains(&learners),
+            "divide.learners",
+            learners,
+            "1 to 64",
+        )?;
+        require_that(
+            dimension.is_multiple_of(learners) && dimension / learners >= 2,
+            "divide.learners",
+            learners,
+            &format!(
+                "a number that divides head.dimension ({dimension}) into slices of at least two numbers"
+            ),
+        )?;
+        for (key, value) in [
+            ("divide.cluster_every_n_epochs", self.cluster_every_n_epochs),
+            ("divide.n_init", self.n_init),
+        ] {
+            require_that((1..=1000).contains(&value), key, value, "1 to 1000")?;
         }
-        if !dimension.is_multiple_of(self.learners) || dimension / self.learners < 2 {
-            return Err(format!(
-                "divide.learners must divide head.dimension ({dimension}) into slices of at least two numbers"
-            ));
-        }
-        if self.cluster_every_n_epochs == 0 || self.n_init == 0 {
-            return Err("divide.cluster_every_n_epochs and divide.n_init must be 1 or more".into());
-        }
-        if self.single_epochs > self.whole_epochs || self.whole_epochs > epochs {
-            return Err(format!(
-                "divide.single_epochs ({}) must not exceed divide.whole_epochs ({}), nor these the {epochs} epochs of the run",
-                self.single_epochs, self.whole_epochs
-            ));
-        }
-        Ok(())
+        require_that(
+            self.whole_epochs <= epochs,
+            "divide.whole_epochs",
+            self.whole_epochs,
+            &format!("at most the {epochs} epochs of the run"),
+        )?;
+        require_that(
+            self.single_epochs <= self.whole_epochs,
+            "divide.single_epochs",
+            self.single_epochs,
+            &format!("at most divide.whole_epochs ({})", self.whole_epochs),
+        )
     }
 }
 
@@ -113,13 +129,14 @@ mod tests {
                 ..DivideSettings::default()
             };
             change(&mut s);
-            s.check(512, 10).err().unwrap_or_default()
+            s.check(512, 10)
+                .map_or_else(|e| e.to_string(), |()| String::new())
         };
         assert_eq!(with(|_| ()), "");
         assert!(with(|s| s.learners = 0).contains("1 to 64"));
-        assert!(with(|s| s.learners = 7).contains("divide head.dimension (512)"));
+        assert!(with(|s| s.learners = 7).contains("divides head.dimension (512)"));
         assert!(with(|s| s.cluster_every_n_epochs = 0).contains("divide.cluster_every_n_epochs"));
-        assert!(with(|s| s.single_epochs = 1).contains("divide.single_epochs (1)"));
+        assert!(with(|s| s.single_epochs = 1).contains("divide.single_epochs = 1"));
         assert!(with(|s| s.whole_epochs = 11).contains("the 10 epochs"));
     }
 }

@@ -1,5 +1,6 @@
 //! Why a recipe cannot be used.
 
+use crate::about::InvalidSetting;
 use std::path::PathBuf;
 
 /// Why a recipe cannot be used.
@@ -21,7 +22,15 @@ pub enum RecipeError {
         /// Position in the file and reason.
         reason: String,
     },
-    /// A setting has an invalid value.
+    /// A preset that does not exist, or an invalid setting on the command line.
     #[error("recipe: {0}")]
     Value(String),
+    /// A setting has an invalid value.
+    #[error("{place}: {setting}")]
+    Setting {
+        /// File and line, preset or option that sets it.
+        place: String,
+        /// Key, value and what is expected.
+        setting: InvalidSetting,
+    },
 }

@@ -130,6 +130,106 @@ fn contradicting_settings_are_rejected() {
     rejected(&["average={kind=\"ema\", decay=1.0}"], "average.decay");
     rejected(&["average={kind=\"swa\", epochs=50}"], "average.epochs");
     rejected(&["workers=0"], "workers");
+    let margin = [
+        "sampler={kind=\"pk\",photos_per_identity=4}",
+        "loss={kind=\"margin\"}",
+        "divide={learners=4,batches=\"mixed\"}",
+    ];
+    rejected(&margin, "divide.batches");
+    set(&margin[..2]).unwrap();
+    set(&margin[2..]).unwrap();
+}
+
+#[test]
+fn every_number_is_checked() {
+    let invalid = |key: &str, value: &str| {
+        let error = set(&[&format!("{key}={value}")]).unwrap_err();
+        let RecipeError::Setting { place, setting } = &error else {
+            panic!("{key}={value}: {error}");
+        };
+        assert_eq!(setting.key, key);
+        assert_eq!(*place, format!("--set {key}={value}"));
+        assert!(!setting.expected.is_empty());
+    };
+    for key in [
+        "backbone_lr",
+        "head_lr",
+        "loss_lr",
+        "weight_decay",
+        "max_grad_norm",
+        "warm_up_fraction",
+    ] {
+        for value in ["-1e-9", "nan", "inf"] {
+            invalid(&format!("optimiser.{key}"), value);
+        }
+    }
+    for (key, too_large) in [
+        ("rotation", "181.0"),
+        ("shear", "1.1"),
+        ("scale", "1.0"),
+        ("shift", "1.1"),
+        ("perspective", "0.5"),
+        ("contrast", "1.1"),
+        ("blur", "1.1"),
+        ("noise", "256.0"),
+        ("erasing", "1.1"),
+    ] {
+        for value in ["-0.01", "nan", "inf", too_large] {
+            invalid(&format!("augmentation.{key}"), value);
+        }
+    }
+    for key in ["padding", "save_minutes", "head.dropout"] {
+        for value in ["-0.01", "nan", "inf"] {
+            invalid(key, value);
+        }
+    }
+    invalid("batch_size", "1");
+    invalid("accumulate_steps", "0");
+    invalid("head.dimension", "4");
+    invalid("threads", "5000");
+    invalid("divide.n_init", "0");
+}
+
+#[test]
+fn an_invalid_value_is_named_with_its_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("r.toml");
+    let text = "seed = 2\n[augmentation]\nblur = 0.1\nperspective = 0.5\n";
+    std::fs::write(&path, text).unwrap();
+    let error = Recipe::read(Some("quick"), Some(&path), &[]).unwrap_err();
+    let message = error.to_string();
+    let expected = format!(
+        "{}:4: augmentation.perspective = 0.5: expected",
+        path.display()
+    );
+    assert!(message.starts_with(&expected), "{message}");
+    // The default of one setting may contradict what the preset or the command line sets.
+    let of = |preset, set: &str| {
+        let error = Recipe::read(preset, None, &[set.to_owned()]).unwrap_err();
+        let RecipeError::Setting { place, setting } = error else {
+            panic!("{error}");
+        };
+        (place, setting.key)
+    };
+    assert_eq!(
+        of(None, "loss={kind=\"margin\"}"),
+        ("default recipe".into(), "sampler.kind".into())
+    );
+    let (place, key) = of(Some("paper-dnc"), "batch_size=30");
+    assert!(place.starts_with("preset paper-dnc:"), "{place}");
+    assert_eq!(key, "sampler.photos_per_identity");
+    std::fs::write(
+        &path,
+        "stages = [{ epochs = 1, height = 33, width = 64 }]\n",
+    )
+    .unwrap();
+    let message = Recipe::read(None, Some(&path), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        message.contains("r.toml:1: stages.height = 33"),
+        "{message}"
+    );
 }
 
 #[test]
