@@ -4,20 +4,20 @@ mod summary;
 
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
 use flukewatch_eval::compare::compare;
+use flukewatch_eval::embed;
+use flukewatch_eval::embeddings_file::{self, Format};
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
 use flukewatch_eval::report::evaluation::{self, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
-use flukewatch_eval::{embed, embeddings_file};
 use std::path::PathBuf;
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
@@ -88,7 +88,7 @@ pub(crate) struct EvaluateArgs {
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
-    /// Cache of the embeddings (safetensors): read if it exists, else written
+    /// Cache of the embeddings (.safetensors or .parquet): read if it exists, else written
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// Write leave-one-out answers as a contest's submission: up to five whales per photo,
@@ -128,6 +128,14 @@ impl ProtocolArg {
 }
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    if let Some(cache) = &args.embeddings {
+        let knows_bundle = matches!(Format::of(cache)?, Format::Safetensors | Format::Parquet);
+        ensure!(
+            knows_bundle,
+            "{}: a cache is a .safetensors or .parquet file, which name the bundle",
+            cache.display()
+        );
+    }
     let bundle = Bundle::open(&args.bundle)?;
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
@@ -147,8 +155,9 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other = LabelledEmbeddings::new(labels, other.manifest.dimension, values(&rows))?
-            .scored_by(whale_score);
+        let other =
+            LabelledEmbeddings::new(labels, other.manifest.dimension, embed::values(&rows))?
+                .scored_by(whale_score);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
@@ -208,28 +217,34 @@ fn embedded(
     labels: Vec<PhotoLabel>,
     args: &EvaluateArgs,
 ) -> anyhow::Result<LabelledEmbeddings> {
-    let names: Vec<&str> = dataset.photos.iter().map(|p| p.name.as_str()).collect();
+    let photos = &dataset.photos;
     let (dimension, values) = match &args.embeddings {
-        Some(path) if path.exists() => embeddings_file::read(path, bundle.id(), &names)?,
+        Some(path) if path.exists() => {
+            let cache = embeddings_file::read(path)?;
+            ensure!(
+                cache.bundle.as_deref() == Some(bundle.id()),
+                "{} holds embeddings of {}, not of bundle {}: choose another file or delete it",
+                path.display(),
+                match &cache.bundle {
+                    Some(other) => format!("bundle {other}"),
+                    None => "an unknown bundle".into(),
+                },
+                bundle.id()
+            );
+            (cache.dimension, cache.rows_of(photos)?)
+        }
         cache => {
-            let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
+            let rows = embed::all_photos(bundle, photos, args.quiet || args.json)?;
             let dimension = bundle.manifest.dimension;
-            let values = values(&rows);
+            let values = embed::values(&rows);
             if let Some(path) = cache {
-                embeddings_file::write(path, bundle.id(), &names, dimension, &values)?;
+                embeddings_file::write(path, bundle.id(), photos, dimension, &values)?;
             }
             (dimension, values)
         }
     };
     LabelledEmbeddings::new(labels, dimension, values)
         .with_context(|| args.data.display().to_string())
-}
-
-fn values(rows: &[Embedding]) -> Vec<f32> {
-    rows.iter()
-        .flat_map(|row| row.as_slice())
-        .copied()
-        .collect()
 }
 
 /// The labels, with dates if the protocol uses them.
