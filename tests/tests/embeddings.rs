@@ -130,3 +130,144 @@ fn an_unknown_extension_is_an_error_before_the_work() {
     fs::remove_dir_all(desk.path("bundle")).unwrap();
     desk.embed("x").failed(1, &["x: unknown format"]);
 }
+
+#[test]
+fn a_file_gives_the_figures_of_the_bundle_that_wrote_it() {
+    let desk = Desk::new();
+    let all = [
+        "--protocol",
+        "all",
+        "--trials",
+        "2",
+        "--whale-score",
+        "best",
+    ];
+    let expected = desk.evaluate(&all).succeeded().json();
+    assert_eq!(expected["retrieval"]["recall_at_1"], 1.0);
+    assert_eq!(expected["retrieval"]["queries"], 6);
+    for file in FORMATS {
+        desk.embed(file).succeeded();
+        let found = desk.evaluate_file(file, &all).succeeded().json();
+        for protocol in ["retrieval", "time", "encounter"] {
+            assert!(expected[protocol].is_object(), "{protocol}");
+            for metric in [
+                "recall_at_1",
+                "map_at_5",
+                "queries",
+                "by_photo",
+                "by_encounter",
+            ] {
+                let (found, expected) = (&found[protocol][metric], &expected[protocol][metric]);
+                assert_eq!(found, expected, "{file}: {protocol}: {metric}");
+            }
+        }
+        // A rule belongs to a bundle.
+        assert!(found["open_set"]["rule_of_bundle"].is_null(), "{file}");
+    }
+}
+
+/// Directions in the plane: a0 and a1 are next to each other, b0 is nearer to a1 than to b1.
+const PLANE: &str = "path,f0,f1\n\
+    b1.jpg,-1,0\n\
+    b0.jpg,0,5\n\
+    a1.jpg,2,2\n\
+    a0.jpg,0.1,0\n";
+
+/// The table without the unnamed photo and the one of two flukes.
+const FOUR: &str = "image,identity\na0.jpg,A\na1.jpg,A\nb0.jpg,B\nb1.jpg,B\n";
+
+#[test]
+fn embeddings_from_elsewhere_need_no_photos() {
+    let desk = Desk::new();
+    fs::write(desk.path("t.csv"), FOUR).unwrap();
+    fs::write(desk.path("x.csv"), PLANE).unwrap();
+    fs::remove_dir_all(desk.path("t")).unwrap();
+    let report = desk.path("report.html");
+    let found = desk
+        .evaluate_file("x.csv", &["--report", text(&report)])
+        .succeeded()
+        .json();
+    // a0 finds a1, a1 (45 degrees) is as near to a0 as to b0, b0 finds a1, b1 finds b0.
+    assert_eq!(found["queries"], 4);
+    let ranks: Vec<u64> = found["ranks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|query| query["rank"].as_u64().unwrap())
+        .collect();
+    assert_eq!((ranks[0], ranks[2], ranks[3]), (1, 2, 1), "{found}");
+    let page = fs::read_to_string(report).unwrap();
+    assert!(page.contains("Evaluation of x.csv") && page.contains("embeddings of 2 numbers"));
+    // With a bundle the photos are needed.
+    desk.evaluate(&[]).failed(1, &["photo a0.jpg not found"]);
+}
+
+#[test]
+fn unusable_files_are_named_with_the_place() {
+    let desk = Desk::new();
+    fs::write(desk.path("t.csv"), FOUR).unwrap();
+    let case = |content: &str, words: &[&str]| {
+        fs::write(desk.path("x.csv"), content).unwrap();
+        desk.evaluate_file("x.csv", &[]).failed(1, words);
+    };
+    case(
+        &PLANE.replace("2,2", "nan,2"),
+        &["x.csv:4: f0 'nan' is not a finite number"],
+    );
+    case(
+        &PLANE.replace("0.1,0", "0,0"),
+        &["x.csv:5: ", "zero everywhere"],
+    );
+    case(
+        &PLANE.replace("a1.jpg", "other.jpg"),
+        &["x.csv: no embedding of photo a1.jpg"],
+    );
+    case(&PLANE.replace("2,2", "2"), &["x.csv", "line: 4"]);
+    let array = |rows: usize, value: f32| {
+        let header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 2), }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        let data: Vec<u8> = (0..rows * 2)
+            .flat_map(|i| if i == 5 { value } else { 1.0 }.to_le_bytes())
+            .collect();
+        let file = [b"\x93NUMPY\x01\0", &length[..], header.as_bytes(), &data].concat();
+        fs::write(desk.path("x.npy"), file).unwrap();
+        desk.evaluate_file("x.npy", &[])
+    };
+    array(4, f32::NAN).failed(1, &["x.npy: row 2 (counted from 0)", "NaN"]);
+    array(3, 0.5).failed(
+        1,
+        &["x.npy: 3 rows, but the table has 4 photos", "x.rows.csv"],
+    );
+    array(4, 0.5).succeeded();
+}
+
+#[test]
+fn a_cache_belongs_to_its_bundle() {
+    let desk = Desk::new();
+    let cache = desk.path("cache.parquet");
+    let with_cache = ["--embeddings", text(&cache)];
+    let first = desk.evaluate(&with_cache).succeeded().json();
+    assert!(cache.is_file());
+    assert_eq!(desk.evaluate(&with_cache).succeeded().json(), first);
+    tiny(1).save(&desk.path("other")).unwrap();
+    fs::remove_dir_all(desk.path("bundle")).unwrap();
+    fs::rename(desk.path("other"), desk.path("bundle")).unwrap();
+    desk.evaluate(&with_cache)
+        .failed(1, &["cache.parquet holds embeddings of bundle"]);
+    let array = desk.path("cache.npy");
+    desk.evaluate(&["--embeddings", text(&array)])
+        .failed(1, &["a cache is a .safetensors"]);
+}
+
+#[test]
+fn a_bundle_and_given_embeddings_exclude_each_other() {
+    let desk = Desk::new();
+    let table = desk.path("t.csv");
+    desk.evaluate(&["--data", text(&table)])
+        .failed(2, &["--data"]);
+    Program::Host
+        .run(&["evaluate", "--data", text(&table)])
+        .failed(2, &["--embeddings"]);
+    Program::Host.run(&["evaluate"]).failed(2, &["<BUNDLE>"]);
+}

@@ -158,6 +158,8 @@ pub struct ReadOptions {
     pub allowed_names: Vec<String>,
     /// When two lines are the same photo.
     pub same_photo: SamePhoto,
+    /// Whether a table's photos may be missing, for work that needs their labels only.
+    pub may_lack_photos: bool,
 }
 
 /// What a user should know about a table or folder that was read.
@@ -267,18 +269,22 @@ fn table(path: &Path, options: &ReadOptions) -> Result<Vec<DrawnPhoto>, DatasetE
     let table: Arc<Path> = path.into();
     let lines = csv_table::parse(path, &bytes, options.split.as_deref())?;
     let photo = |line: TableLine| {
-        let file = folder
-            .find(&line.image)
-            .map_err(|hint| DatasetError::NoPhoto {
-                path: path.to_owned(),
-                line: line.line,
-                photo: line.image.clone(),
-                folder: folder.root().to_owned(),
-                hint: match hint.as_str() {
-                    "" => hint,
-                    _ => format!("; {hint}"),
-                },
-            })?;
+        let file = match folder.find(&line.image) {
+            Ok(file) => file,
+            Err(_) if options.may_lack_photos => folder.root().join(&line.image),
+            Err(hint) => {
+                return Err(DatasetError::NoPhoto {
+                    path: path.to_owned(),
+                    line: line.line,
+                    photo: line.image,
+                    folder: folder.root().to_owned(),
+                    hint: match hint.as_str() {
+                        "" => hint,
+                        _ => format!("; {hint}"),
+                    },
+                });
+            }
+        };
         let date = line.date.map(|text| WrittenDate {
             text,
             table: Arc::clone(&table),
