@@ -77,6 +77,11 @@ fn texts(notes: &ReadingNotes) -> Vec<String> {
             place(first.kept_line)
         ));
     }
+    if let Some(categories) = notes.categories_as_whales {
+        all.push(format!(
+            "the annotations have no identity; their {categories} categories are taken as the names of whales"
+        ));
+    }
     if notes.unclear_boxes > 0 {
         all.push(format!(
             "{} photos with a box and a rotation; the columns width and height do not show which came first, so the boxes are taken as drawn on the upright photos",
