@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "\
 Examples:
   flukewatch evaluate models/humpback-lite0 my-whales.csv
-      retrieval: R@1, R@5, R@10, MAP@5, MAP@R
+      retrieval: R@1, R@5, R@10 and MAP@5 over whales, Recall@K over photos, MAP@R
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol open-set
       known and new whales: AUROC, OSCR, TPIR at 5 % FMR, the decision rule, calibration
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol all --report report.html --run runs/first
@@ -42,7 +42,8 @@ Protocols:
   encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
+Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule. Recall@K over photos is that of metric \
+learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
 
@@ -69,8 +70,8 @@ pub(crate) struct EvaluateArgs {
     /// Protocol
     #[arg(long, value_enum, default_value_t = ProtocolArg::Retrieval)]
     protocol: ProtocolArg,
-    /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5, map_at_r,
-    /// queries, enrolled, ...
+    /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5,
+    /// photo_recall_at_1, map_at_r, queries, enrolled, ...
     #[arg(long)]
     json: bool,
     /// Write an HTML page with curves and pictures
