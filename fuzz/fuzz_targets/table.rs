@@ -1,4 +1,4 @@
-//! A table of photos, and the dates in it.
+//! A table of photos, CSV or COCO's JSON, and the dates in it.
 #![no_main]
 
 use flukewatch_dataset::{CaptureDate, parse};
@@ -14,12 +14,17 @@ const WILDLIFE: &str = "image_id,identity,path,bbox,date,split\n\
 const SPREADSHEET: &str =
     "\u{feff}sep=;\r\nImage;Id;x0;y0;x1;y1\r\nCaitli\u{301}n.jpg;A;10,5;40;630;260\r\n;;;;;\r\n";
 
+const COCO: &str = "{\"images\": [{\"id\": 1, \"file_name\": \"a.jpg\", \"width\": 640, \"height\": 320, \
+    \"date_captured\": \"2024-06-19\", \"split\": \"train\"}],\n\"categories\": [{\"id\": 1, \"name\": \"fluke\"}],\n\
+    \"annotations\": [\n{\"id\": 1, \"image_id\": 1, \"category_id\": 1, \"bbox\": [10, 40.5, 620, 220], \"name\": \"HW-1\"},\n\
+    {\"id\": 2, \"image_id\": 1, \"iscrowd\": 0, \"attributes\": {\"identity\": null}}]}\n";
+
 libfuzzer_sys::fuzz_target!(
     init: {
         seeds(|| {
             let old = BOXES.replace('\n', "\r");
             let utf16: Vec<u8> = BOXES.encode_utf16().flat_map(u16::to_le_bytes).collect();
-            [BOXES.into(), WILDLIFE.into(), SPREADSHEET.into(), old.into(), utf16]
+            [BOXES.into(), WILDLIFE.into(), SPREADSHEET.into(), COCO.into(), old.into(), utf16]
         });
     },
     |bytes: &[u8]| {

@@ -6,6 +6,7 @@ mod audit;
 mod bundle_detector;
 mod calibrate;
 mod data;
+mod embed;
 mod enroll;
 mod ensemble;
 mod evaluate;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Enroll(enroll::EnrollArgs),
     Calibrate(calibrate::CalibrateArgs),
     Identify(identify::IdentifyArgs),
+    Embed(embed::EmbedArgs),
     Evaluate(evaluate::EvaluateArgs),
     Score(score::ScoreArgs),
     Inspect(inspect::InspectArgs),
@@ -61,6 +63,7 @@ impl Command {
             Self::Enroll(args) => done(enroll::run(args)),
             Self::Calibrate(args) => done(calibrate::run(args)),
             Self::Identify(args) => done(identify::run(args)),
+            Self::Embed(args) => done(embed::run(args)),
             Self::Evaluate(args) => done(evaluate::run(args)),
             Self::Score(args) => done(score::run(args)),
             Self::Inspect(args) => inspect::run(args),

@@ -18,7 +18,7 @@ use std::process::ExitCode;
     after_help = "\
 Tables of photos are CSV files with the columns image (or path), identity (or individual_id, Id) and, if there are any, \
 x0, y0, x1, y1 or bbox [x, y, w, h] in pixels, width and height of the picture that the box was drawn on, date, \
-encounter and split. Photos are in the folder next to the CSV with the same name. Words such as new_whale, unknown, \
+encounter and split; or COCO's JSON. Photos are in the folder next to the table with the same name. Words such as new_whale, unknown, \
 none and NA mean a whale without a name. All about them: docs/tables.md.
 
 Exit codes: 0 success, 1 failure (the reason is on stderr), 2 invalid arguments, 3 findings of audit \

@@ -407,3 +407,91 @@ fn tables_of_other_programs_are_read() {
         .enroll(&[])
         .failed(1, &["t.csv:1: ", "UTF-16", "CSV UTF-8"]);
 }
+
+/// COCO's JSON with these annotations, of `a0.jpg` (1), `a1.jpg` (2), `b0.jpg` (3) and `b1.jpg` (4),
+/// each on a line of its own from the third line on.
+fn coco(annotations: &[String]) -> String {
+    let images: Vec<_> = ["a0", "a1", "b0", "b1"]
+        .iter()
+        .zip(1..)
+        .map(|(name, id)| json!({"id": id, "file_name": format!("{name}.jpg"), "date_captured": "2024-06-19"}))
+        .collect();
+    let categories = json!([{"id": 1, "name": "fluke"}, {"id": 2, "name": "fin"}]);
+    format!(
+        "{{\"images\": {}, \"categories\": {categories},\n\"annotations\": [\n{}\n]}}\n",
+        json!(images),
+        annotations.join(",\n")
+    )
+}
+
+#[test]
+fn annotations_in_cocos_json_are_evaluated_and_enrolled() {
+    // The frame of b1 has its fluke in a box; the other photos are whole.
+    let identity = ["\"name\": \"A\"", "\"attributes\": {\"identity\": \"A\"}"];
+    let mut annotations: Vec<String> = (1..=4)
+        .map(|image| {
+            let label = match image {
+                1 | 2 => identity[image - 1].to_owned(),
+                _ => "\"individual_id\": \"B\"".to_owned(),
+            };
+            let bbox = match image {
+                4 => json!([FLUKE.x0, FLUKE.y0, FLUKE.width(), FLUKE.height()]),
+                _ => json!(null),
+            };
+            format!("{{\"id\": {image}, \"image_id\": {image}, \"category_id\": 1, \"bbox\": {bbox}, {label}}}")
+        })
+        .collect();
+    let case = Case::new(coco(&annotations));
+    case.write("b1.jpg", &jpeg(&frame(Some(1))));
+    assert_found(case.evaluate(&[]));
+    // The contents decide, not the name; a file named .json has its photos next to it as well.
+    fs::write(case.path("t.json"), coco(&annotations)).unwrap();
+    let said = case.enroll_from("t.json", &[]).succeeded().stdout;
+    assert!(said.contains("enrolled 4 photos of 2 whales"), "{said}");
+    annotations[2] = annotations[2].replace("\"image_id\": 3", "\"image_id\": 7");
+    fs::write(case.path("t.csv"), coco(&annotations)).unwrap();
+    case.evaluate(&[]).failed(
+        1,
+        &["t.csv:5: annotation 3: its image 7 is not in the list"],
+    );
+}
+
+#[test]
+fn detections_without_identities_are_not_taken_for_whales() {
+    let annotation = |image: usize, category: usize| {
+        format!("{{\"image_id\": {image}, \"category_id\": {category}}}")
+    };
+    let one: Vec<String> = (1..=4).map(|image| annotation(image, 1)).collect();
+    let case = Case::new(coco(&one));
+    case.evaluate(&[])
+        .failed(1, &["t.csv:3: no names of whales", "category 'fluke'"]);
+    let two: Vec<String> = (1..=4)
+        .map(|image| annotation(image, image.div_ceil(2)))
+        .collect();
+    fs::write(case.path("t.csv"), coco(&two)).unwrap();
+    let said = assert_found(case.evaluate(&[])).stderr;
+    assert_says(
+        &said,
+        &["no identity", "2 categories are taken as the names"],
+    );
+}
+
+#[test]
+fn a_data_frame_of_wildlife_datasets_is_read_as_pandas_writes_it() {
+    let frame_of = |split: &str| {
+        format!(
+            ",image_id,identity,path,date,orientation,bbox,{split}\n\
+             0,11,A,a0.jpg,2019-07-14 10:11:12,left,,train\n\
+             1,12,A,a1.jpg,2019-07-15,right,\"[0.0, 0.0, 128.0, 64.0]\",train\n\
+             2,13,B,b0.jpg,,,\"[0. 0. 128. 64.]\",train\n\
+             3,14,B,b1.jpg,,,nan,train\n\
+             4,15,unknown,b1.jpg,,,nan,test\n"
+        )
+    };
+    for split in ["split", "original_split"] {
+        let case = Case::new(frame_of(split));
+        assert_found(case.evaluate(&["--split", "train"]));
+        case.evaluate(&["--split", "val"])
+            .failed(1, &["no photo of split 'val'"]);
+    }
+}

@@ -1,11 +1,10 @@
 //! Tables of photos: the bytes of a CSV file to one [`TableLine`] for each photo.
 
-mod boxes;
 mod columns;
 mod text;
 
+use crate::boxes::Numbers;
 use crate::{DatasetError, normalised};
-use boxes::Numbers;
 use columns::Columns;
 use csv::StringRecord;
 use flukewatch_common::pixel_box::PixelBox;
@@ -36,7 +35,7 @@ pub struct TableLine {
 ///
 /// # Errors
 /// If the bytes are not a table of photos, or a line is malformed.
-pub fn parse(
+pub(crate) fn parse(
     path: &Path,
     bytes: &[u8],
     split: Option<&str>,

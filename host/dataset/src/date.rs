@@ -49,6 +49,11 @@ pub struct WrittenDate {
 }
 
 impl WrittenDate {
+    /// The date as written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Reads the date; `None` for the zeros of a camera without a clock.
     ///
     /// # Errors

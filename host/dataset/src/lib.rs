@@ -1,8 +1,10 @@
-//! Labelled photos, from a CSV or a folder with one folder of photos per whale. The columns of a
-//! CSV, and the words that mean an unnamed whale, are described in docs/tables.md. A folder may have
+//! Labelled photos, from a CSV, COCO's JSON or a folder with one folder of photos per whale. The
+//! columns of a CSV, and the words that mean an unnamed whale, are described in docs/tables.md. A folder may have
 //! folders of its own, e.g. of years.
 
+mod boxes;
 mod broken;
+mod coco;
 mod csv_table;
 mod date;
 mod drawn_boxes;
@@ -13,7 +15,7 @@ mod unnamed;
 
 pub use broken::{BrokenPhoto, find_broken};
 
-pub use csv_table::{TableLine, parse};
+pub use csv_table::TableLine;
 pub use date::{CaptureDate, DateError, WrittenDate};
 use flukewatch_common::photo_files::SkippedFiles;
 pub use same_photo::{RepeatedPhoto, SamePhoto};
@@ -63,7 +65,7 @@ pub enum DatasetError {
     },
     /// A required column is missing.
     #[error(
-        "{path}:{line}: no column '{column}' in the header '{found}'; expected image,identity[,x0,y0,x1,y1], Image,Id or path,identity[,bbox]"
+        "{path}:{line}: no column '{column}' in the header '{found}'; expected image,identity[,x0,y0,x1,y1], Image,Id, path,identity[,bbox] or COCO's JSON"
     )]
     Column {
         /// Path of the table.
@@ -158,6 +160,8 @@ pub struct ReadOptions {
     pub allowed_names: Vec<String>,
     /// When two lines are the same photo.
     pub same_photo: SamePhoto,
+    /// Whether a table's photos may be missing, for work that needs their labels only.
+    pub may_lack_photos: bool,
 }
 
 /// What a user should know about a table or folder that was read.
@@ -170,6 +174,8 @@ pub struct ReadingNotes {
     /// Number of photos with a box and a rotation in their EXIF data, of which the table does not
     /// say whether the box was drawn before or after it.
     pub unclear_boxes: usize,
+    /// Number of categories of COCO annotations, if their names are those of the whales.
+    pub categories_as_whales: Option<usize>,
 }
 
 /// Text in Unicode's composed form (NFC), in which names are compared: systems and programs write
@@ -213,7 +219,7 @@ impl Dataset {
             let photos = folder.photos.into_iter();
             photos.map(|photo| Listed { line: None, photo }).collect()
         } else {
-            let mut rows = table(path, options)?;
+            let mut rows = table(path, options, &mut notes)?;
             notes.unclear_boxes = drawn_boxes::turn(path, &mut rows)?;
             let listed = |row: DrawnPhoto| Listed {
                 line: Some(row.line),
@@ -256,8 +262,40 @@ impl Dataset {
     }
 }
 
+/// Parses a table: CSV, or COCO's JSON. `path` is only named in errors. With `split`, lines of
+/// other splits are left out.
+///
+/// # Errors
+/// If the bytes are not a table of photos, or a line is malformed.
+pub fn parse(
+    path: &Path,
+    bytes: &[u8],
+    split: Option<&str>,
+) -> Result<Vec<TableLine>, DatasetError> {
+    lines(path, bytes, split, &mut ReadingNotes::default())
+}
+
+fn lines(
+    path: &Path,
+    bytes: &[u8],
+    split: Option<&str>,
+    notes: &mut ReadingNotes,
+) -> Result<Vec<TableLine>, DatasetError> {
+    if coco::is_json(bytes) {
+        let table = coco::parse(path, bytes, split)?;
+        notes.categories_as_whales = table.categories;
+        Ok(table.lines)
+    } else {
+        csv_table::parse(path, bytes, split)
+    }
+}
+
 /// The lines of a table and the files of their photos.
-fn table(path: &Path, options: &ReadOptions) -> Result<Vec<DrawnPhoto>, DatasetError> {
+fn table(
+    path: &Path,
+    options: &ReadOptions,
+    notes: &mut ReadingNotes,
+) -> Result<Vec<DrawnPhoto>, DatasetError> {
     let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
         path: path.to_owned(),
         source,
@@ -265,20 +303,24 @@ fn table(path: &Path, options: &ReadOptions) -> Result<Vec<DrawnPhoto>, DatasetE
     let folder = options.photos.clone();
     let mut folder = PhotoFolder::new(folder.unwrap_or_else(|| path.with_extension("")));
     let table: Arc<Path> = path.into();
-    let lines = csv_table::parse(path, &bytes, options.split.as_deref())?;
+    let lines = lines(path, &bytes, options.split.as_deref(), notes)?;
     let photo = |line: TableLine| {
-        let file = folder
-            .find(&line.image)
-            .map_err(|hint| DatasetError::NoPhoto {
-                path: path.to_owned(),
-                line: line.line,
-                photo: line.image.clone(),
-                folder: folder.root().to_owned(),
-                hint: match hint.as_str() {
-                    "" => hint,
-                    _ => format!("; {hint}"),
-                },
-            })?;
+        let file = match folder.find(&line.image) {
+            Ok(file) => file,
+            Err(_) if options.may_lack_photos => folder.root().join(&line.image),
+            Err(hint) => {
+                return Err(DatasetError::NoPhoto {
+                    path: path.to_owned(),
+                    line: line.line,
+                    photo: line.image,
+                    folder: folder.root().to_owned(),
+                    hint: match hint.as_str() {
+                        "" => hint,
+                        _ => format!("; {hint}"),
+                    },
+                });
+            }
+        };
         let date = line.date.map(|text| WrittenDate {
             text,
             table: Arc::clone(&table),

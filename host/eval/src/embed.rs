@@ -79,3 +79,14 @@ pub fn all_photos(
 ) -> Result<Vec<Embedding>, EmbedError> {
     photos(bundle, all, quiet)?.into_iter().collect()
 }
+
+/// The values of embeddings, row by row.
+///
+/// # Shapes
+/// `[N, D] f32`.
+pub fn values(rows: &[Embedding]) -> Vec<f32> {
+    rows.iter()
+        .flat_map(|row| row.as_slice())
+        .copied()
+        .collect()
+}

@@ -21,3 +21,4 @@ pub mod protocols;
 pub mod report;
 pub mod results;
 pub mod submission;
+pub mod tsne;

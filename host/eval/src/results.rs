@@ -40,8 +40,8 @@ pub struct EvaluationOptions {
     pub seed: u64,
     /// Whether to compute NMI.
     pub nmi: bool,
-    /// The bundle's decision rule.
-    pub rule: DecisionRule,
+    /// The bundle's decision rule, if there is a bundle.
+    pub rule: Option<DecisionRule>,
 }
 
 /// Results of the protocols that were run.
@@ -85,7 +85,7 @@ impl EvaluationResults {
                 let options = OpenSetOptions {
                     trials: options.trials,
                     seed: options.seed,
-                    rule: Some(options.rule.clone()),
+                    rule: options.rule.clone(),
                 };
                 self.open_set = Some(open_set::measure(photos, &options, bootstrap)?);
             }

@@ -16,6 +16,16 @@ pub(super) struct TableArgs {
 }
 
 impl TableArgs {
+    /// How to read a table or folder, by these options.
+    pub(super) fn options(&self, photos: Option<&Path>) -> ReadOptions {
+        ReadOptions {
+            photos: photos.map(PathBuf::from),
+            split: self.split.clone(),
+            allowed_names: self.allowed_names.clone(),
+            ..ReadOptions::default()
+        }
+    }
+
     /// Reads photos; reports on stderr what a user should know.
     pub(super) fn read(
         &self,
@@ -24,12 +34,18 @@ impl TableArgs {
         same_photo: SamePhoto,
     ) -> anyhow::Result<(Dataset, ReadingNotes)> {
         let options = ReadOptions {
-            photos: photos.map(PathBuf::from),
-            split: self.split.clone(),
-            allowed_names: self.allowed_names.clone(),
             same_photo,
+            ..self.options(photos)
         };
-        let (dataset, notes) = Dataset::read(data, &options)?;
+        Self::read_as(data, &options)
+    }
+
+    /// Reads photos as `options` say.
+    pub(super) fn read_as(
+        data: &Path,
+        options: &ReadOptions,
+    ) -> anyhow::Result<(Dataset, ReadingNotes)> {
+        let (dataset, notes) = Dataset::read(data, options)?;
         for note in texts(&notes) {
             eprintln!("{}: {note}", data.display());
         }
@@ -59,6 +75,11 @@ fn texts(notes: &ReadingNotes) -> Vec<String> {
             place(first.line),
             first.kept,
             place(first.kept_line)
+        ));
+    }
+    if let Some(categories) = notes.categories_as_whales {
+        all.push(format!(
+            "the annotations have no identity; their {categories} categories are taken as the names of whales"
         ));
     }
     if notes.unclear_boxes > 0 {

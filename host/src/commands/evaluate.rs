@@ -1,37 +1,39 @@
-//! `flukewatch evaluate`: measure a bundle on labelled photos.
+//! `flukewatch evaluate`: measure a bundle, or embeddings from elsewhere, on labelled photos.
 
 mod summary;
 
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
 use flukewatch_eval::compare::compare;
+use flukewatch_eval::embed;
+use flukewatch_eval::embeddings_file::{self, Format};
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
-use flukewatch_eval::report::evaluation::{self, EvaluationReport};
+use flukewatch_eval::report::evaluation::{self, EvaluatedModel, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
-use flukewatch_eval::{embed, embeddings_file};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   flukewatch evaluate models/humpback-lite0 my-whales.csv
-      retrieval: R@1, R@5, R@10, MAP@5, MAP@R
+      retrieval: R@1, R@5, R@10 and MAP@5 over whales, Recall@K over photos, MAP@R
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol open-set
       known and new whales: AUROC, OSCR, TPIR at 5 % FMR, the decision rule, calibration
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol all --report report.html --run runs/first
       everything that the table allows, as a page with pictures and learning curves
   flukewatch evaluate models/humpback-lite0 my-whales.csv --compare float-bundle
       cost of int8: R@1 of both bundles, and the fraction of decisions that differ
+  flukewatch evaluate --embeddings other-model.npy --data my-whales.csv
+      the same figures for embeddings that another program computed (docs/embeddings.md)
 
 Protocols:
   retrieval   each photo of a whale with two or more is searched among all the others
@@ -40,16 +42,26 @@ Protocols:
   encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
+Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule. Recall@K over photos is that of metric \
+learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
+
+Embeddings from elsewhere are compared by their cosine; whales are scored by blend unless --whale-score says otherwise. The photos \
+are needed for the pictures of --report only.
 
 The page of --report contains small copies of photos of the data set; the terms of the data set apply to it.")]
 pub(crate) struct EvaluateArgs {
     /// Bundle: a folder or a .flukebundle file
-    bundle: PathBuf,
+    #[arg(required_unless_present = "embeddings_data")]
+    bundle: Option<PathBuf>,
     /// Labelled photos: a CSV (columns: flukewatch --help), or a folder with one folder per whale
-    data: PathBuf,
+    #[arg(required_unless_present = "embeddings_data")]
+    data: Option<PathBuf>,
+    /// Labelled photos of the embeddings of --embeddings, which are evaluated in place of a bundle
+    #[arg(long = "data", value_name = "DATA", requires = "embeddings",
+          conflicts_with_all = ["bundle", "data", "compare", "skip_broken"])]
+    embeddings_data: Option<PathBuf>,
     /// Folder of the photos of the CSV [default: the folder next to the CSV with the same name]
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
@@ -58,8 +70,8 @@ pub(crate) struct EvaluateArgs {
     /// Protocol
     #[arg(long, value_enum, default_value_t = ProtocolArg::Retrieval)]
     protocol: ProtocolArg,
-    /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5, map_at_r,
-    /// queries, enrolled, ...
+    /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5,
+    /// photo_recall_at_1, map_at_r, queries, enrolled, ...
     #[arg(long)]
     json: bool,
     /// Write an HTML page with curves and pictures
@@ -79,7 +91,7 @@ pub(crate) struct EvaluateArgs {
     trials: u16,
     /// Score of a whale from its photos: best (most similar photo), mean:K (mean of the K most
     /// similar) or blend[:W:K] (W times the best plus 1 - W times that mean) [default: as in the
-    /// bundle]
+    /// bundle, or blend without one]
     #[arg(long, value_name = "SCORE")]
     whale_score: Option<WhaleScore>,
     /// Compare the decisions with those of another bundle, e.g. the same model in float
@@ -88,7 +100,8 @@ pub(crate) struct EvaluateArgs {
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
-    /// Cache of the embeddings (safetensors): read if it exists, else written
+    /// Cache of the bundle's embeddings (.safetensors or .parquet): read if it exists, else
+    /// written. With --data: the embeddings to evaluate (.npy, .parquet, .csv or .safetensors)
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// Write leave-one-out answers as a contest's submission: up to five whales per photo,
@@ -127,33 +140,51 @@ impl ProtocolArg {
     }
 }
 
-pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
-    let bundle = Bundle::open(&args.bundle)?;
-    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
-    let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
-        || args.write_submission.is_some();
-    data.retain(|p| unnamed_are_queries || p.whale.is_some());
-    // With a cache of embeddings no photo is read; one without broken photos holds the others only.
-    let cached = args.embeddings.as_ref().is_some_and(|cache| cache.exists());
-    if !cached || args.compare.is_some() || args.broken.is_set() {
-        data.check(args.broken, args.quiet || args.json)?;
+impl EvaluateArgs {
+    fn labelled_photos(&self) -> &Path {
+        let data = self.embeddings_data.as_ref().or(self.data.as_ref());
+        data.expect("the command line requires one of both")
     }
+
+    /// The embeddings to evaluate in place of a bundle.
+    fn given_embeddings(&self) -> Option<&Path> {
+        self.embeddings_data.as_ref()?;
+        self.embeddings.as_deref()
+    }
+
+    /// Whether photos of whales without a name are searched for.
+    fn queries_unnamed(&self) -> bool {
+        matches!(self.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
+            || self.write_submission.is_some()
+    }
+}
+
+pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
+    let table = args.labelled_photos();
+    let bundle = args.bundle.as_deref().map(Bundle::open).transpose()?;
+    let (data, photos) = match &bundle {
+        Some(bundle) => of_bundle(bundle, args)?,
+        None => of_file(args)?,
+    };
     let dataset = &data.dataset;
-    let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
-    let labels = labels(dataset, args.protocol)?;
-    let photos = embedded(&bundle, dataset, labels.clone(), args)?.scored_by(whale_score);
-    let mut results = evaluate(&photos, &bundle, args)
-        .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
+    let score_of_bundle = bundle.as_ref().map(|bundle| bundle.decision.whale_score);
+    let whale_score = args.whale_score.or(score_of_bundle);
+    let whale_score = whale_score.unwrap_or(WhaleScore::BLEND);
+    let photos = photos.scored_by(whale_score);
+    let mut results = evaluate(&photos, bundle.as_ref(), args)
+        .map_err(|why| anyhow!("{}: {why}", table.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
+        let labels = labels(dataset, args.protocol)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other = LabelledEmbeddings::new(labels, other.manifest.dimension, values(&rows))?
-            .scored_by(whale_score);
+        let other =
+            LabelledEmbeddings::new(labels, other.manifest.dimension, embed::values(&rows))?
+                .scored_by(whale_score);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
     if let Some(path) = &args.write_submission {
-        let threshold = new_whale_threshold(&bundle, &results, args);
+        let threshold = new_whale_threshold(bundle.as_ref(), &results, args)?;
         let rows = with_copies(answers(&photos, threshold), &data.notes.repeated);
         file::write(path, &rows)?;
         eprintln!(
@@ -164,8 +195,11 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.report {
         let report = EvaluationReport {
-            bundle: &bundle,
-            data: &args.data.display().to_string(),
+            model: match (&bundle, args.given_embeddings()) {
+                (Some(bundle), _) => EvaluatedModel::Bundle(bundle),
+                (None, file) => EvaluatedModel::File(file.unwrap_or(table)),
+            },
+            data: &table.display().to_string(),
             dataset,
             photos: &photos,
             results: &results,
@@ -201,35 +235,71 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
     Ok(value)
 }
 
-/// The embeddings of the photos: from the cache if it exists, else from the bundle's model.
-fn embedded(
+/// The photos and their embeddings by a bundle: from the cache if it exists, else from its model.
+fn of_bundle(
     bundle: &Bundle,
-    dataset: &Dataset,
-    labels: Vec<PhotoLabel>,
     args: &EvaluateArgs,
-) -> anyhow::Result<LabelledEmbeddings> {
-    let names: Vec<&str> = dataset.photos.iter().map(|p| p.name.as_str()).collect();
-    let (dimension, values) = match &args.embeddings {
-        Some(path) if path.exists() => embeddings_file::read(path, bundle.id(), &names)?,
-        cache => {
-            let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
-            let dimension = bundle.manifest.dimension;
-            let values = values(&rows);
-            if let Some(path) = cache {
-                embeddings_file::write(path, bundle.id(), &names, dimension, &values)?;
-            }
-            (dimension, values)
+) -> anyhow::Result<(LabelledData, LabelledEmbeddings)> {
+    if let Some(cache) = &args.embeddings {
+        let knows_bundle = matches!(Format::of(cache)?, Format::Safetensors | Format::Parquet);
+        ensure!(
+            knows_bundle,
+            "{}: a cache is a .safetensors or .parquet file, which name the bundle; to evaluate embeddings without a bundle: --embeddings FILE --data DATA",
+            cache.display()
+        );
+    }
+    let table = args.labelled_photos();
+    let mut data = LabelledData::open(&args.table, table, args.photos.as_deref())?;
+    data.retain(|p| args.queries_unnamed() || p.whale.is_some());
+    // With a cache of embeddings no photo is read; one without broken photos holds the others only.
+    let cache = args.embeddings.as_deref();
+    let cached = cache.filter(|path| path.exists());
+    if cached.is_none() || args.compare.is_some() || args.broken.is_set() {
+        data.check(args.broken, args.quiet || args.json)?;
+    }
+    let photos = &data.dataset.photos;
+    let labels = labels(&data.dataset, args.protocol)?;
+    let (dimension, values) = if let Some(path) = cached {
+        let cache = embeddings_file::read(path)?;
+        ensure!(
+            cache.bundle.as_deref() == Some(bundle.id()),
+            "{} holds embeddings of {}, not of bundle {}: choose another file or delete it",
+            path.display(),
+            match &cache.bundle {
+                Some(other) => format!("bundle {other}"),
+                None => "an unknown bundle".into(),
+            },
+            bundle.id()
+        );
+        (cache.dimension, cache.rows_of(photos)?)
+    } else {
+        let rows = embed::all_photos(bundle, photos, args.quiet || args.json)?;
+        let dimension = bundle.manifest.dimension;
+        let values = embed::values(&rows);
+        if let Some(path) = cache {
+            embeddings_file::write(path, bundle.id(), photos, dimension, &values)?;
         }
+        (dimension, values)
     };
-    LabelledEmbeddings::new(labels, dimension, values)
-        .with_context(|| args.data.display().to_string())
+    let embeddings = LabelledEmbeddings::new(labels, dimension, values)
+        .with_context(|| table.display().to_string())?;
+    Ok((data, embeddings))
 }
 
-fn values(rows: &[Embedding]) -> Vec<f32> {
-    rows.iter()
-        .flat_map(|row| row.as_slice())
-        .copied()
-        .collect()
+/// The photos of a table and their embeddings from a file.
+fn of_file(args: &EvaluateArgs) -> anyhow::Result<(LabelledData, LabelledEmbeddings)> {
+    let table = args.labelled_photos();
+    let path = args.given_embeddings();
+    let path = path.expect("the command line requires --embeddings without a bundle");
+    let mut data = LabelledData::open_labels(&args.table, table, args.photos.as_deref())?;
+    // Rows without names are those of all photos.
+    let file = embeddings_file::read(path)?.named_as(&data.dataset.photos)?;
+    data.retain(|p| args.queries_unnamed() || p.whale.is_some());
+    let values = file.rows_of(&data.dataset.photos)?;
+    let labels = labels(&data.dataset, args.protocol)?;
+    let embeddings = LabelledEmbeddings::new(labels, file.dimension, values)
+        .with_context(|| table.display().to_string())?;
+    Ok((data, embeddings))
 }
 
 /// The labels, with dates if the protocol uses them.
@@ -249,7 +319,7 @@ fn labels(dataset: &Dataset, protocol: ProtocolArg) -> Result<Vec<PhotoLabel>, D
 
 fn evaluate(
     photos: &LabelledEmbeddings,
-    bundle: &Bundle,
+    bundle: Option<&Bundle>,
     args: &EvaluateArgs,
 ) -> Result<EvaluationResults, ProtocolError> {
     let options = EvaluationOptions {
@@ -260,7 +330,7 @@ fn evaluate(
         trials: usize::from(args.trials),
         seed: args.seed,
         nmi: args.nmi,
-        rule: bundle.decision.clone(),
+        rule: bundle.map(|bundle| bundle.decision.clone()),
     };
     let mut results = EvaluationResults::default();
     for protocol in args.protocol.protocols() {
@@ -275,14 +345,22 @@ fn evaluate(
     Ok(results)
 }
 
-fn new_whale_threshold(bundle: &Bundle, results: &EvaluationResults, args: &EvaluateArgs) -> f32 {
-    let middle = (bundle.decision.known_at + bundle.decision.new_below) / 2.0;
+/// The score below which whales rank after new_whale.
+fn new_whale_threshold(
+    bundle: Option<&Bundle>,
+    results: &EvaluationResults,
+    args: &EvaluateArgs,
+) -> anyhow::Result<f32> {
     let best = results
         .open_set
         .as_ref()
         .map(|o| o.new_whale_threshold as f32)
         .filter(|threshold| threshold.is_finite());
-    args.new_whale_threshold.or(best).unwrap_or(middle)
+    let middle = bundle.map(|b| (b.decision.known_at + b.decision.new_below) / 2.0);
+    let threshold = args.new_whale_threshold.or(best).or(middle);
+    threshold.context(
+        "no threshold for new_whale: pass --new-whale-threshold SCORE, or run --protocol open-set",
+    )
 }
 
 /// A contest asks about copies of a photo, too: they get its answer.

@@ -3,7 +3,9 @@
 use super::data::TableArgs;
 use anyhow::bail;
 use clap::Args;
-use flukewatch_dataset::{Dataset, LabelledPhoto, ReadingNotes, SamePhoto, find_broken};
+use flukewatch_dataset::{
+    Dataset, LabelledPhoto, ReadOptions, ReadingNotes, SamePhoto, find_broken,
+};
 use flukewatch_progress::bar_unless;
 use std::path::{Path, PathBuf};
 
@@ -49,12 +51,30 @@ impl LabelledData {
         same_photo: SamePhoto,
     ) -> anyhow::Result<Self> {
         let (dataset, notes) = table.read(path, photos, same_photo)?;
-        Ok(Self {
+        Ok(Self::of(path, dataset, notes))
+    }
+
+    /// Opens a table or folder for its labels: photos of a table may be missing.
+    pub(super) fn open_labels(
+        table: &TableArgs,
+        path: &Path,
+        photos: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let options = ReadOptions {
+            may_lack_photos: true,
+            ..table.options(photos)
+        };
+        let (dataset, notes) = TableArgs::read_as(path, &options)?;
+        Ok(Self::of(path, dataset, notes))
+    }
+
+    fn of(path: &Path, dataset: Dataset, notes: ReadingNotes) -> Self {
+        Self {
             dataset,
             notes,
             path: path.to_owned(),
             broken: vec![],
-        })
+        }
     }
 
     /// Keeps the photos that the command reads.

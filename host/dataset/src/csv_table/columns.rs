@@ -1,7 +1,7 @@
 //! The columns of a table.
 
-use super::boxes::{self, Numbers};
 use super::text::{Lines, Text};
+use crate::boxes::{self, Numbers};
 use crate::{DatasetError, unnamed};
 use csv::StringRecord;
 use flukewatch_common::pixel_box::PixelBox;
@@ -86,7 +86,7 @@ impl Columns {
             size: at(&["width"]).zip(at(&["height"])).map(|(w, h)| [w, h]),
             date: at(&["date"]),
             encounter: at(&["encounter"]),
-            split: at(&["split"]),
+            split: at(&["split", "original_split"]),
             header: found,
         };
         let single = [columns.list, columns.date, columns.encounter, columns.split];

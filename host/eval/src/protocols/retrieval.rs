@@ -5,6 +5,7 @@ use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::search::{Candidate, WhaleScores, search};
 use crate::metrics::bootstrap::{Bootstrap, Interval};
 use crate::metrics::map_at_5::GUESSES;
+use crate::metrics::photo_recall::{PhotoRecall, PhotoRecallIntervals};
 use crate::metrics::rank::{RankIntervals, RankMetrics};
 use crate::protocols::clusters::nmi;
 use crate::protocols::error::ProtocolError;
@@ -21,6 +22,8 @@ pub struct QueryResult {
     pub others: usize,
     /// Rank of its whale, from 1.
     pub rank: usize,
+    /// Rank of the most similar photo of its whale among all other named photos, from 1.
+    pub photo_rank: usize,
     /// Its whale as a candidate, whatever its rank.
     pub own: Candidate,
     /// The best whales, at most [`GUESSES`].
@@ -39,12 +42,24 @@ pub fn retrieve(photos: &LabelledEmbeddings) -> Vec<QueryResult> {
             whale,
             others: photos.photos_of(whale).len() - 1,
             rank: by_whale.rank(whale, |_| true)?,
+            photo_rank: photo_rank(photos, photo, whale, scores),
             own: by_whale.candidate(whale)?,
             top: by_whale.top(GUESSES, |_| true),
             average_precision_at_r: average_precision_at_r(photos, photo, whale, scores),
         })
     });
     found.into_iter().flatten().collect()
+}
+
+/// Rank of the most similar other photo of the whale among all other named photos, from 1. Of photos
+/// with equal scores the wrong ones rank first.
+fn photo_rank(photos: &LabelledEmbeddings, query: usize, whale: usize, scores: &[f32]) -> usize {
+    let own = photos.photos_of(whale).iter().filter(|&&p| p != query);
+    let best = own.map(|&p| scores[p]).fold(f32::NEG_INFINITY, f32::max);
+    let is_before = |(photo, score): &(usize, &f32)| {
+        **score >= best && photos.whale_of(*photo).is_some_and(|w| w != whale)
+    };
+    1 + scores.iter().enumerate().filter(is_before).count()
 }
 
 /// Average precision over the first R photos, R being the number of other photos of the whale
@@ -117,6 +132,9 @@ pub struct RetrievalResult {
     /// Averages over all queries.
     #[serde(flatten)]
     pub metrics: RankMetrics,
+    /// Recall@K over photos.
+    #[serde(flatten)]
+    pub photo_recall: PhotoRecall,
     /// Mean average precision over the first R photos.
     pub map_at_r: f64,
     /// Normalised mutual information of clusters and whales, if requested.
@@ -128,6 +146,8 @@ pub struct RetrievalResult {
     pub whales: usize,
     /// Intervals of the averages.
     pub intervals: RankIntervals,
+    /// Intervals of Recall@K over photos.
+    pub photo_recall_intervals: PhotoRecallIntervals,
     /// Interval of MAP@R.
     pub map_at_r_interval: Option<Interval>,
     /// Metrics by the number of other photos of the whale.
@@ -188,11 +208,17 @@ pub fn measure(
         .collect();
     Ok(RetrievalResult {
         metrics: RankMetrics::of(queries.iter().map(|q| q.rank)),
+        photo_recall: PhotoRecall::of(queries.iter().map(|q| q.photo_rank)),
         map_at_r: precision().map(|(_, [p])| p).sum::<f64>() / queries.len() as f64,
         nmi: nmi_seed.map(|seed| nmi(photos, seed)),
         enrolled: photos.named_photos(),
         whales,
         intervals: RankIntervals::of(bootstrap, whales, queries.iter().map(|q| (q.whale, q.rank))),
+        photo_recall_intervals: PhotoRecallIntervals::of(
+            bootstrap,
+            whales,
+            queries.iter().map(|q| (q.whale, q.photo_rank)),
+        ),
         map_at_r_interval: bootstrap
             .means(whales, precision())
             .first()
@@ -208,6 +234,7 @@ pub fn measure(
 mod tests {
     use super::*;
     use crate::gallery::labelled::tests::plane;
+    use flukewatch_common::whale_score::WhaleScore;
     use proptest::prelude::*;
 
     const NO_INTERVALS: Bootstrap = Bootstrap {
@@ -240,6 +267,43 @@ mod tests {
     }
 
     #[test]
+    fn recall_over_photos_counts_each_photo() {
+        // From 0°, the photos are B 11°, B 20°, B 25°, D 36°, D 37°, D 38°, A 40°: the first of A
+        // is the seventh, but A is the third whale. From 40°: D 38°, D 37°, D 36°, B 25°, B 20°,
+        // B 11°, C 75°, A 0°: the eighth photo, the fourth whale. All others find their whale at
+        // once. The photo without a name is not there.
+        let e = plane(&[
+            ("A", 0.0),
+            ("A", 40.0),
+            ("B", 11.0),
+            ("B", 20.0),
+            ("B", 25.0),
+            ("C", 75.0),
+            ("D", 36.0),
+            ("D", 37.0),
+            ("D", 38.0),
+            ("?", 1.0),
+        ]);
+        let r = measure(&e, &NO_INTERVALS, None).unwrap();
+        let ranks: Vec<_> = r.queries.iter().map(|q| (q.photo_rank, q.rank)).collect();
+        assert_eq!(ranks[..2], [(7, 3), (8, 4)]);
+        assert!(ranks[2..].iter().all(|rank| *rank == (1, 1)), "{ranks:?}");
+        let recall = r.photo_recall;
+        assert_eq!(
+            (
+                recall.photo_recall_at_1,
+                recall.photo_recall_at_5,
+                recall.photo_recall_at_10
+            ),
+            (0.75, 0.75, 1.0)
+        );
+        assert_eq!((r.metrics.recall_at_1, r.metrics.recall_at_5), (0.75, 1.0));
+        // How a whale is scored does not matter.
+        let blended = measure(&e.clone().scored_by(WhaleScore::BLEND), &NO_INTERVALS, None);
+        assert_eq!(blended.unwrap().photo_recall, recall);
+    }
+
+    #[test]
     fn precision_at_r_worked_by_hand() {
         // From 0°: A 1°, B 2°, A 3°, B 4°, A 5°. R = 3; of the first three, the first and the third
         // are right: (1/1 + 2/3) / 3.
@@ -264,9 +328,12 @@ mod tests {
     fn wrong_photos_of_equal_score_rank_first() {
         let e = plane(&[("A", 0.0), ("A", 10.0), ("B", 10.0)]);
         let found = search(&e, &[0], |query, scores| {
-            average_precision_at_r(&e, query, 0, scores)
+            (
+                average_precision_at_r(&e, query, 0, scores),
+                photo_rank(&e, query, 0, scores),
+            )
         });
-        assert_eq!(found, [0.0]);
+        assert_eq!(found, [(0.0, 2)]);
     }
 
     #[test]

@@ -24,10 +24,51 @@ use retrieval::RetrievalSection;
 use run::RunSection;
 use std::path::Path;
 
+/// What computed the embeddings.
+#[derive(Clone, Copy, Debug)]
+pub enum EvaluatedModel<'a> {
+    /// A bundle.
+    Bundle(&'a Bundle),
+    /// Something else, which wrote this file.
+    File(&'a Path),
+}
+
+impl EvaluatedModel<'_> {
+    fn name(self) -> String {
+        match self {
+            Self::Bundle(bundle) => bundle.manifest.name.clone(),
+            Self::File(path) => path
+                .file_name()
+                .unwrap_or(path.as_os_str())
+                .to_string_lossy()
+                .into_owned(),
+        }
+    }
+
+    /// Architecture, precision, training data and id of a bundle.
+    fn description(self, dimension: usize) -> String {
+        match self {
+            Self::Bundle(bundle) => {
+                let model = &bundle.manifest.model;
+                format!(
+                    "{}, {:?} · trained on {} · bundle {}",
+                    model.architecture,
+                    model.precision,
+                    model.trained_on,
+                    bundle.id()
+                )
+            }
+            Self::File(path) => {
+                format!("embeddings of {dimension} numbers from {}", path.display())
+            }
+        }
+    }
+}
+
 /// What the report shows.
 pub struct EvaluationReport<'a> {
-    /// The evaluated bundle.
-    pub bundle: &'a Bundle,
+    /// What computed the embeddings.
+    pub model: EvaluatedModel<'a>,
     /// Name of the labelled photos.
     pub data: &'a str,
     /// The photos, in the order of `photos`.
@@ -52,14 +93,11 @@ struct Card {
 #[derive(Template)]
 #[template(path = "evaluation/page.html")]
 struct Page<'a> {
-    name: &'a str,
+    name: String,
     data: &'a str,
     photos: usize,
     whales: usize,
-    architecture: &'a str,
-    precision: String,
-    trained_on: &'a str,
-    bundle: &'a str,
+    description: String,
     cards: Vec<Card>,
     retrieval: Option<RetrievalSection>,
     open_set: Option<OpenSetSection>,
@@ -82,19 +120,15 @@ pub fn write(path: &Path, report: &EvaluationReport<'_>) -> anyhow::Result<()> {
 }
 
 fn page<'a>(report: &EvaluationReport<'a>) -> anyhow::Result<Page<'a>> {
-    let manifest = &report.bundle.manifest;
     let results = report.results;
     let retrieved = results.retrieval.as_ref();
     let mut pictures = queries::Pictures::new(report.dataset);
     Ok(Page {
-        name: &manifest.name,
+        name: report.model.name(),
         data: report.data,
         photos: report.photos.len(),
         whales: report.photos.whales().len(),
-        architecture: &manifest.model.architecture,
-        precision: format!("{:?}", manifest.model.precision),
-        trained_on: &manifest.model.trained_on,
-        bundle: report.bundle.id(),
+        description: report.model.description(report.photos.rows().ncols()),
         cards: cards(results),
         retrieval: retrieved.map(RetrievalSection::new),
         open_set: results.open_set.as_ref().map(OpenSetSection::new),

@@ -61,9 +61,10 @@ enum Shape {
         radius: String,
     },
     ColouredMark {
-        colour: &'static str,
+        colour: String,
         x: String,
         y: String,
+        radius: String,
         title: String,
     },
     Bar {
@@ -161,12 +162,21 @@ impl Plot {
         });
     }
 
-    pub(super) fn coloured_mark(&mut self, colour: &'static str, x: f64, y: f64, title: String) {
+    /// A mark of any CSS colour, with a text that a browser shows when a person points at it.
+    pub(super) fn coloured_mark(
+        &mut self,
+        colour: String,
+        x: f64,
+        y: f64,
+        radius: f64,
+        title: String,
+    ) {
         let (x, y) = self.at(x, y);
         self.shapes.push(Shape::ColouredMark {
             colour,
             x: pixels(x),
             y: pixels(y),
+            radius: pixels(radius),
             title,
         });
     }
@@ -284,7 +294,7 @@ mod tests {
     fn a_plot_stays_within_its_frame_has_no_nan_and_is_escaped() {
         let mut plot = Plot::new((0.0, 0.0), (0.0, 1.0));
         plot.curve("sea", [(0.0, f64::NAN), (0.0, 0.5), (9.0, 7.0)].into_iter());
-        plot.coloured_mark("#000", 0.0, 0.0, "<b title='x'>\"&".into());
+        plot.coloured_mark("#000".into(), 0.0, 0.0, 4.0, "<b title='x'>\"&".into());
         let text = plot.finish("a < b", "y", "").render().unwrap();
         assert!(
             !text.contains("NaN") && text.contains("a &#60; b"),

@@ -76,6 +76,26 @@ fn print_comparison(c: &Comparison) {
 
 fn print_retrieval(r: &RetrievalResult) {
     print_ranks(&r.metrics, &r.intervals);
+    let (recall, intervals) = (&r.photo_recall, &r.photo_recall_intervals);
+    for (name, value, interval) in [
+        (
+            "Recall@1 over photos",
+            recall.photo_recall_at_1,
+            intervals.photo_recall_at_1,
+        ),
+        (
+            "Recall@5 over photos",
+            recall.photo_recall_at_5,
+            intervals.photo_recall_at_5,
+        ),
+        (
+            "Recall@10 over photos",
+            recall.photo_recall_at_10,
+            intervals.photo_recall_at_10,
+        ),
+    ] {
+        print_value(name, value, interval);
+    }
     print_value("MAP@R", r.map_at_r, r.map_at_r_interval);
     if let Some(nmi) = r.nmi {
         print_value("NMI", nmi, None);

@@ -15,6 +15,8 @@ pub(super) struct RetrievalSection {
     queries: usize,
     others: usize,
     whales: usize,
+    /// Recall@1, 5 and 10 over photos, each with its interval.
+    photo_recall: String,
     map_at_r: String,
     map_at_r_interval: String,
     nmi: Option<String>,
@@ -34,6 +36,7 @@ impl RetrievalSection {
             queries: r.metrics.queries,
             others: r.enrolled - 1,
             whales: r.whales,
+            photo_recall: photo_recall(r),
             map_at_r: number(r.map_at_r),
             map_at_r_interval: interval(r.map_at_r_interval),
             nmi: r.nmi.map(number),
@@ -42,6 +45,20 @@ impl RetrievalSection {
             table: Table::of_ranks(std::iter::once(all).chain(groups)),
         }
     }
+}
+
+fn photo_recall(r: &RetrievalResult) -> String {
+    let (recall, intervals) = (&r.photo_recall, &r.photo_recall_intervals);
+    let figures = [
+        (1, recall.photo_recall_at_1, intervals.photo_recall_at_1),
+        (5, recall.photo_recall_at_5, intervals.photo_recall_at_5),
+        (10, recall.photo_recall_at_10, intervals.photo_recall_at_10),
+    ];
+    let figures = figures.map(|(count, value, of)| {
+        let text = format!("Recall@{count} {} {}", number(value), interval(of));
+        text.trim_end().to_owned()
+    });
+    figures.join(", ")
 }
 
 fn cumulative_match(r: &RetrievalResult) -> Figure {

@@ -3,9 +3,9 @@
 use flukewatch_common::pixel_box::PixelBox;
 
 /// How a table writes numbers.
-pub(super) struct Numbers {
+pub(crate) struct Numbers {
     /// Whether 10,5 is ten and a half, as in tables with semicolons.
-    pub(super) decimal_comma: bool,
+    pub(crate) decimal_comma: bool,
 }
 
 impl Numbers {
@@ -18,17 +18,14 @@ impl Numbers {
         number.is_finite().then_some(number)
     }
 
-    /// A side of a box, in pixels. One that lies less than a pixel outside the picture is on its
-    /// edge.
     fn side(&self, text: &str) -> Result<f64, String> {
         self.parse(text)
-            .filter(|side| (-1.0..f64::from(u32::MAX)).contains(side) && *side != -1.0)
-            .map(|side| side.max(0.0))
+            .and_then(side)
             .ok_or_else(|| format!("box side '{text}' is not a pixel number"))
     }
 
     /// A side of the picture.
-    pub(super) fn size(&self, column: &str, text: &str) -> Result<u32, String> {
+    pub(crate) fn size(&self, column: &str, text: &str) -> Result<u32, String> {
         self.parse(text)
             .filter(|n| n.fract() == 0.0 && (1.0..f64::from(u32::MAX)).contains(n))
             .map(|n| n as u32)
@@ -38,8 +35,14 @@ impl Numbers {
     }
 }
 
+/// A side of a box, in pixels. One that lies less than a pixel outside the picture is on its edge.
+fn side(number: f64) -> Option<f64> {
+    let is_possible = number > -1.0 && number < f64::from(u32::MAX);
+    is_possible.then_some(number.max(0.0))
+}
+
 /// A box from its left, top, right and bottom edge.
-pub(super) fn corners(text: [&str; 4], numbers: &Numbers) -> Result<PixelBox, String> {
+pub(crate) fn corners(text: [&str; 4], numbers: &Numbers) -> Result<PixelBox, String> {
     let mut sides = [0.0; 4];
     for (side, text) in sides.iter_mut().zip(text) {
         *side = numbers.side(text)?;
@@ -48,7 +51,7 @@ pub(super) fn corners(text: [&str; 4], numbers: &Numbers) -> Result<PixelBox, St
 }
 
 /// A box `[x, y, w, h]`: left and top edge, width and height.
-pub(super) fn list(text: &str, numbers: &Numbers) -> Result<PixelBox, String> {
+pub(crate) fn list(text: &str, numbers: &Numbers) -> Result<PixelBox, String> {
     let fault = || format!("bbox '{text}' is not [x, y, w, h] in pixels");
     let inner = text.trim_matches(['[', ']', '(', ')', ' ']);
     let sides = inner
@@ -57,11 +60,21 @@ pub(super) fn list(text: &str, numbers: &Numbers) -> Result<PixelBox, String> {
         .map(|t| numbers.side(t))
         .collect::<Result<Vec<f64>, String>>()
         .map_err(|e| format!("{}: {e}", fault()))?;
-    let [x, y, w, h] = sides[..] else {
+    let Ok(sides) = <[f64; 4]>::try_from(sides) else {
         return Err(fault());
     };
-    if x + w >= f64::from(u32::MAX) || y + h >= f64::from(u32::MAX) {
-        return Err(fault());
+    sized(sides)
+}
+
+/// A box `[x, y, w, h]` of numbers.
+pub(crate) fn sized(sides: [f64; 4]) -> Result<PixelBox, String> {
+    let mut checked = [0.0; 4];
+    for (checked, number) in checked.iter_mut().zip(sides) {
+        *checked = side(number).ok_or_else(|| format!("{number} is not a pixel number"))?;
+    }
+    let [x, y, w, h] = checked;
+    for end in [x + w, y + h] {
+        side(end).ok_or_else(|| format!("{end} is not a pixel number"))?;
     }
     covered([x, y, x + w, y + h])
 }
