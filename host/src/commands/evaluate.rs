@@ -4,14 +4,16 @@ mod summary;
 
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
-use flukewatch_common::embedding::Embedding;
+use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto};
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::gallery::local::LocalGallery;
+use flukewatch_eval::gallery::matching::with_local;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
 use flukewatch_eval::report::evaluation::{self, EvaluationReport};
@@ -40,7 +42,7 @@ Protocols:
   encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
+Ranks are over distinct whales, scored as in the bundle's decision rule, and with its local matching if it has one. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
 
@@ -88,7 +90,11 @@ pub(crate) struct EvaluateArgs {
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
-    /// Cache of the embeddings (safetensors): read if it exists, else written
+    /// Score whales by the cosines of embeddings alone, without the bundle's local matching
+    #[arg(long)]
+    no_local_matching: bool,
+    /// Cache of the embeddings (safetensors): read if it exists, else written. It holds no local
+    /// descriptors, so that reading it requires --no-local-matching for a bundle with local matching
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// Write leave-one-out answers as a contest's submission: up to five whales per photo,
@@ -142,13 +148,17 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
     let labels = labels(dataset, args.protocol)?;
     let photos = embedded(&bundle, dataset, labels.clone(), args)?.scored_by(whale_score);
+    if photos.local().is_some() {
+        eprintln!("whales are scored with local matching");
+    }
     let mut results = evaluate(&photos, &bundle, args)
         .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
-        let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other = LabelledEmbeddings::new(labels, other.manifest.dimension, values(&rows))?
-            .scored_by(whale_score);
+        let rows = embed::all_embedded(&other, &dataset.photos, args.quiet || args.json)?;
+        let dimension = other.manifest.dimension;
+        let theirs = LabelledEmbeddings::new(labels, dimension, values(&rows))?;
+        let other = matched(theirs.scored_by(whale_score), &other, rows, args);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
@@ -209,25 +219,55 @@ fn embedded(
     args: &EvaluateArgs,
 ) -> anyhow::Result<LabelledEmbeddings> {
     let names: Vec<&str> = dataset.photos.iter().map(|p| p.name.as_str()).collect();
+    let mut described = vec![];
     let (dimension, values) = match &args.embeddings {
-        Some(path) if path.exists() => embeddings_file::read(path, bundle.id(), &names)?,
+        Some(path) if path.exists() => {
+            if bundle.manifest.local.is_some() && !args.no_local_matching {
+                bail!(
+                    "{} holds no local descriptors: add --no-local-matching, or leave out --embeddings",
+                    path.display()
+                );
+            }
+            embeddings_file::read(path, bundle.id(), &names)?
+        }
         cache => {
-            let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
+            let rows = embed::all_embedded(bundle, &dataset.photos, args.quiet || args.json)?;
             let dimension = bundle.manifest.dimension;
             let values = values(&rows);
             if let Some(path) = cache {
                 embeddings_file::write(path, bundle.id(), &names, dimension, &values)?;
             }
+            described = rows;
             (dimension, values)
         }
     };
-    LabelledEmbeddings::new(labels, dimension, values)
-        .with_context(|| args.data.display().to_string())
+    let photos = LabelledEmbeddings::new(labels, dimension, values)
+        .with_context(|| args.data.display().to_string())?;
+    Ok(matched(photos, bundle, described, args))
 }
 
-fn values(rows: &[Embedding]) -> Vec<f32> {
+/// The photos with their descriptors, where the bundle has local matching and it is not switched off.
+fn matched(
+    photos: LabelledEmbeddings,
+    bundle: &Bundle,
+    rows: Vec<EmbeddedPhoto>,
+    args: &EvaluateArgs,
+) -> LabelledEmbeddings {
+    let descriptors: Option<Vec<Descriptors>> = rows.into_iter().map(|row| row.local).collect();
+    match (&bundle.manifest.local, descriptors) {
+        (Some(info), Some(descriptors))
+            if !args.no_local_matching && descriptors.len() == photos.len() =>
+        {
+            let score = info.score;
+            with_local(photos, LocalGallery { descriptors, score })
+        }
+        _ => photos,
+    }
+}
+
+fn values(rows: &[EmbeddedPhoto]) -> Vec<f32> {
     rows.iter()
-        .flat_map(|row| row.as_slice())
+        .flat_map(|row| row.embedding.as_slice())
         .copied()
         .collect()
 }
