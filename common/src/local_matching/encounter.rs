@@ -69,7 +69,8 @@ pub fn search_encounter(
     }
     photos.expect_unchanged()?;
     let embeddings: Vec<&Embedding> = queries.iter().map(|q| &q.embedding).collect();
-    let candidates = catalogue.candidates(&embeddings, most.max(score.whales), CANDIDATE_PHOTOS)?;
+    // A whale that is not compared may still be among the best by its cosine.
+    let candidates = catalogue.candidates(&embeddings, score.whales + most, CANDIDATE_PHOTOS)?;
     let mut gallery = Gallery {
         photos,
         read: vec![],

@@ -523,6 +523,25 @@ fn descriptors_decide_between_whales_of_equal_cosine() {
 }
 
 #[test]
+fn whales_that_are_not_compared_keep_their_rank_by_cosine() {
+    let (catalogue, photos) = catalogue();
+    // Only one whale is compared: A, whose descriptors are unlike the query's.
+    let score = LocalScore {
+        whales: 1,
+        weight: 9.0,
+        ..score()
+    };
+    let local = LocalCatalogue {
+        photos: &photos,
+        score: &score,
+    };
+    let found =
+        search_encounter(&catalogue, Some(local), &[query(9)], WhaleScore::BEST, 1).unwrap();
+    assert_eq!((found.len(), found[0].whale.as_str()), (1, "B"));
+    assert!((found[0].score - 0.8).abs() < 1e-6);
+}
+
+#[test]
 fn a_weight_of_zero_gives_the_search_by_cosines() {
     let (catalogue, photos) = catalogue();
     let score = LocalScore {
