@@ -44,7 +44,7 @@ fn plain(layout: Layout, one: &[f32], other: &[f32]) -> f32 {
             .collect();
         let sum: f32 = lengths.iter().sum();
         let mut total = 0.0;
-        for l in 0..layout.locations() {
+        for (l, length) in lengths.iter().enumerate() {
             let (y, x) = ((l / layout.width) as i32, (l % layout.width) as i32);
             let near = (0..layout.locations()).filter(|m| {
                 let (v, u) = ((m / layout.width) as i32, (m % layout.width) as i32);
@@ -53,7 +53,7 @@ fn plain(layout: Layout, one: &[f32], other: &[f32]) -> f32 {
             let best = near
                 .map(|m| cosine(&at(from, l), &at(to, m)))
                 .fold(f32::NEG_INFINITY, f32::max);
-            total += lengths[l] / sum * best;
+            total += length / sum * best;
         }
         total
     };
