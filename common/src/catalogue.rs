@@ -20,15 +20,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod candidates;
 mod codes;
 mod file;
-mod kernel;
-mod mapped;
+pub(crate) mod kernel;
+pub(crate) mod mapped;
 mod names;
 mod rows;
 mod scan;
 #[cfg(test)]
 mod tests;
+
+pub use candidates::{CandidateWhale, ScoredPhoto};
 
 use crate::embedding::Embedding;
 use crate::whale_score::WhaleScore;
@@ -320,6 +323,42 @@ impl Catalogue {
             |a, b| self.names.name(a).cmp(self.names.name(b)),
         );
         Ok(self.matches(found))
+    }
+
+    /// The `most` best whales for one or several embeddings of the same whale, by the mean of the cosines of their most similar
+    /// photos, each with its `photos_each` most similar photos for each query. Empty without a query.
+    ///
+    /// # Errors
+    /// Those of [`Catalogue::search`].
+    pub fn candidates(
+        &self,
+        queries: &[&Embedding],
+        most: usize,
+        photos_each: usize,
+    ) -> Result<Vec<CandidateWhale>, CatalogueError> {
+        for query in queries {
+            self.expect_dimension(query.dimension())?;
+        }
+        self.expect_unchanged()?;
+        let queries: Vec<&[f32]> = queries.iter().map(|q| q.as_slice()).collect();
+        let hits = scan::search_encounter(
+            &queries,
+            WhaleScore::BEST,
+            &self.rows,
+            &self.whales,
+            self.names.count(),
+            most,
+            |a, b| self.names.name(a).cmp(self.names.name(b)),
+        );
+        Ok(candidates::candidates(
+            &hits,
+            &queries,
+            photos_each,
+            &self.rows,
+            &self.whales,
+            &self.names,
+            |row| self.photo(row),
+        ))
     }
 
     /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is mapped instead of read: its

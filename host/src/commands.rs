@@ -17,6 +17,7 @@ mod inspect;
 #[cfg(feature = "train")]
 mod interrupt;
 mod labelled_data;
+mod local_matching;
 mod losses;
 mod quantize;
 mod score;
@@ -37,6 +38,7 @@ pub(crate) enum Command {
     Losses(losses::LossesArgs),
     Export(export::ExportArgs),
     Quantize(quantize::QuantizeArgs),
+    LocalMatching(local_matching::LocalMatchingArgs),
     Enroll(enroll::EnrollArgs),
     Calibrate(calibrate::CalibrateArgs),
     Identify(identify::IdentifyArgs),
@@ -60,6 +62,7 @@ impl Command {
             Self::Losses(args) => done(losses::run(args)),
             Self::Export(args) => done(export::run(args)),
             Self::Quantize(args) => quantize::run(args),
+            Self::LocalMatching(args) => done(local_matching::run(args)),
             Self::Enroll(args) => done(enroll::run(args)),
             Self::Calibrate(args) => done(calibrate::run(args)),
             Self::Identify(args) => done(identify::run(args)),

@@ -4,6 +4,7 @@ use super::*;
 use crate::catalogue::Enrolled;
 use crate::decision::{Calibrator, Curve, RankingFeatures};
 use crate::embedding::Embedding;
+use crate::local_matching::{Descriptors, Layout, LocalScore};
 use crate::prepare::{Colour, Fit};
 use crate::whale_score::WhaleScore;
 use std::fs;
@@ -569,4 +570,111 @@ fn a_detector_and_its_part_belong_together() {
         matches!(&error, BundleError::MissingPart { part, .. } if part == "detector"),
         "{error}"
     );
+}
+
+/// A bundle with the descriptors of its photo.
+fn bundle_with_local() -> Bundle {
+    let layout = Layout {
+        height: 2,
+        width: 3,
+        dimension: 4,
+    };
+    let info = LocalInfo {
+        output: "local".into(),
+        layout,
+        precision: Precision::Int8,
+        score: LocalScore {
+            weight: 1.5,
+            intercept: 0.1,
+            slope: 0.2,
+            typical_norm: 0.5,
+            whales: 30,
+            photos: 2,
+        },
+        fitted_on: "test".into(),
+    };
+    let empty = bundle().with_catalogue(Catalogue::new(8), rule(0.6, 0.4));
+    let bundle = empty
+        .unwrap()
+        .with_local(b"another model".to_vec(), Some(info))
+        .unwrap();
+    let catalogue = catalogue(8);
+    let values: Vec<f32> = (0..24).map(|i| (i % 7) as f32 - 2.0).collect();
+    let mut local = LocalPhotos::new(layout);
+    let descriptors = Descriptors::quantised(layout, &values).unwrap();
+    local.push(&catalogue.entries()[0], &descriptors).unwrap();
+    local.set_norms(&[0.25]);
+    bundle
+        .with_enrolled(catalogue, Some(local), rule(0.6, 0.4))
+        .unwrap()
+}
+
+#[test]
+fn descriptors_are_saved_beside_the_catalogue() {
+    let bundle = bundle_with_local();
+    assert_eq!(bundle.local_catalogue().unwrap().photos.len(), 1);
+    let dir = TempDir::new().unwrap();
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        bundle.save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), bundle);
+        // Saved over itself, as after enrolling more whales.
+        bundle.save(&path).unwrap();
+    }
+    let folder = names(&dir.path().join("whales"));
+    assert!(
+        folder.contains(&"local.bin".to_owned()) && folder.contains(&"local-index.bin".to_owned())
+    );
+    // The same photos with another rule keep their descriptors; an empty catalogue has none.
+    let other = bundle.clone().with_catalogue(catalogue(8), rule(0.7, 0.2));
+    assert_eq!(other.unwrap().local, bundle.local);
+    let empty = bundle
+        .with_catalogue(Catalogue::new(8), rule(0.7, 0.2))
+        .unwrap();
+    assert!(empty.local.as_ref().unwrap().is_empty());
+    let path = dir.path().join("empty");
+    empty.save(&path).unwrap();
+    assert_eq!(Bundle::open(&path).unwrap(), empty);
+    assert!(!names(&path).contains(&"local.bin".to_owned()));
+}
+
+#[test]
+fn descriptors_of_other_photos_are_rejected() {
+    let mut more = catalogue(8);
+    let entry = Enrolled {
+        whale: "HW-2".into(),
+        photo: "b.jpg".into(),
+        source: "test".into(),
+    };
+    let embedding = Embedding::normalised(vec![1.0; 8]).unwrap();
+    more.enrol(entry, &embedding).unwrap();
+    let error = bundle_with_local().with_catalogue(more, rule(0.6, 0.4));
+    assert!(
+        matches!(error, Err(BundleError::Inconsistent { .. })),
+        "{error:?}"
+    );
+    let without = bundle_with_local().with_enrolled(catalogue(8), None, rule(0.6, 0.4));
+    assert!(
+        matches!(without, Err(BundleError::Inconsistent { .. })),
+        "{without:?}"
+    );
+}
+
+#[test]
+fn descriptors_without_their_description_or_index_are_rejected() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("whales");
+    for damage in [
+        &(|m: &mut serde_json::Value| m["local"] = serde_json::Value::Null)
+            as &dyn Fn(&mut serde_json::Value),
+        &|m| {
+            m["parts"].as_object_mut().unwrap().remove("local_index");
+        },
+        &|m| m["local"]["layout"]["width"] = 9.into(),
+        &|m| m["local"]["score"]["weight"] = (-1.0).into(),
+    ] {
+        bundle_with_local().save(&path).unwrap();
+        edit(&path, damage);
+        assert!(Bundle::open(&path).is_err());
+    }
 }

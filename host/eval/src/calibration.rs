@@ -6,6 +6,8 @@
 //! thresholds suit its size.
 
 use crate::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use crate::gallery::local::LocalGallery;
+use crate::gallery::matching::with_local;
 use crate::metrics::reliability::{BINS, ReliabilityBin, expected_calibration_error, reliability};
 use crate::protocols::open_set::rule::{RuleMetrics, rule_metrics};
 use crate::protocols::open_set::trial::{self, Trial, TrialOptions};
@@ -13,7 +15,7 @@ use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::{
     Calibrator, Curve, DecisionRule, ErrorLimits, MIN_SAMPLES, RankingFeatures,
 };
-use flukewatch_common::embedding::Embedding;
+use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, LocalCatalogue};
 use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -92,13 +94,15 @@ pub struct CalibrationResult {
     pub skipped: usize,
 }
 
-/// Fits a rule for `catalogue` on labelled photos of other whales.
+/// Fits a rule for `catalogue` on labelled photos of other whales; `local` holds the descriptors of its photos where the bundle has local
+/// matching.
 ///
 /// # Errors
 /// If there are too few photos, or they are not of the catalogue's model.
 pub fn calibrate(
     catalogue: &Catalogue,
-    photos: &[(PhotoLabel, Embedding)],
+    local: Option<LocalCatalogue<'_>>,
+    photos: &[(PhotoLabel, EmbeddedPhoto)],
     old: &DecisionRule,
     options: &CalibrationOptions,
 ) -> Result<CalibrationResult, CalibrationError> {
@@ -107,11 +111,11 @@ pub fn calibrate(
         .iter()
         .map(|e| e.whale.as_str())
         .collect();
-    let disjoint: Vec<&(PhotoLabel, Embedding)> = photos
+    let disjoint: Vec<&(PhotoLabel, EmbeddedPhoto)> = photos
         .iter()
         .filter(|(label, _)| !label.whale.as_deref().is_some_and(|w| enrolled.contains(w)))
         .collect();
-    let all = concat(catalogue, &disjoint)?;
+    let all = concat(catalogue, local, &disjoint)?;
     let always_enrolled: Vec<bool> = all
         .whales()
         .iter()
@@ -191,7 +195,8 @@ pub fn calibrate(
 /// The photos of the catalogue, followed by the disjoint ones.
 fn concat(
     catalogue: &Catalogue,
-    disjoint: &[&(PhotoLabel, Embedding)],
+    local: Option<LocalCatalogue<'_>>,
+    disjoint: &[&(PhotoLabel, EmbeddedPhoto)],
 ) -> Result<LabelledEmbeddings, CalibrationError> {
     let enrolled = catalogue.entries().iter().map(|entry| PhotoLabel {
         name: entry.photo.clone(),
@@ -206,11 +211,24 @@ fn concat(
         .chain(
             disjoint
                 .iter()
-                .flat_map(|(_, e)| e.as_slice().iter().copied()),
+                .flat_map(|(_, q)| q.embedding.as_slice().iter().copied()),
         )
         .collect();
-    LabelledEmbeddings::new(labels, catalogue.dimension(), values)
-        .map_err(|e| CalibrationError::Embeddings(e.to_string()))
+    let all = LabelledEmbeddings::new(labels, catalogue.dimension(), values)
+        .map_err(|e| CalibrationError::Embeddings(e.to_string()))?;
+    let Some(local) = local else {
+        return Ok(all);
+    };
+    let enrolled = (0..catalogue.len()).map(|photo| local.photos.descriptors(photo).ok());
+    let described = enrolled.chain(disjoint.iter().map(|(_, query)| query.local.clone()));
+    let descriptors: Option<Vec<Descriptors>> = described.collect();
+    let descriptors = descriptors.ok_or_else(|| {
+        CalibrationError::Embeddings(
+            "local descriptors are missing or damaged: copy the bundle again".into(),
+        )
+    })?;
+    let score = *local.score;
+    Ok(with_local(all, LocalGallery { descriptors, score }))
 }
 
 /// Fits a rule on the queries of the half that `half` selects.

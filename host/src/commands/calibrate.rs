@@ -108,7 +108,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
-    let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
+    let embeddings = embed::all_embedded(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset
         .photos
         .iter()
@@ -129,8 +129,14 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         trials: usize::from(args.trials),
         seed: args.seed,
     };
-    let result = calibrate(&bundle.catalogue, &photos, &bundle.decision, &options)
-        .with_context(|| args.data.display().to_string())?;
+    let result = calibrate(
+        &bundle.catalogue,
+        bundle.local_catalogue(),
+        &photos,
+        &bundle.decision,
+        &options,
+    )
+    .with_context(|| args.data.display().to_string())?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&result)?);
     } else {

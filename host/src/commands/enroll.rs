@@ -6,7 +6,8 @@ use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_eval::enrol::{enrol, fit_rule};
+use flukewatch_common::local_matching::LocalCatalogue;
+use flukewatch_eval::enrol::{enrol, fit_rule, fit_rule_with_local};
 use std::path::PathBuf;
 
 /// Enrol known whales: add labelled photos to a bundle's catalogue.
@@ -67,7 +68,19 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             println!("{count} photos {what}");
         }
     }
-    let rule = match fit_rule(&catalogue, &bundle.decision) {
+    let local = enrolment.local;
+    let fitted = match (&local, &bundle.manifest.local) {
+        (Some(photos), Some(info)) => {
+            let score = &info.score;
+            fit_rule_with_local(
+                &catalogue,
+                LocalCatalogue { photos, score },
+                &bundle.decision,
+            )?
+        }
+        _ => fit_rule(&catalogue, &bundle.decision),
+    };
+    let rule = match fitted {
         Some(rule) => {
             println!(
                 "thresholds fitted: known from {:.3}, new below {:.3}",
@@ -84,7 +97,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             old
         }
     };
-    let bundle = bundle.with_catalogue(catalogue, rule)?;
+    let bundle = bundle.with_enrolled(catalogue, local, rule)?;
     bundle
         .save(&args.out)
         .with_context(|| args.out.display().to_string())?;

@@ -7,12 +7,15 @@ use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto};
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::embed;
 use flukewatch_eval::embeddings_file::{self, Format};
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::gallery::local::LocalGallery;
+use flukewatch_eval::gallery::matching::with_local;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
 use flukewatch_eval::report::evaluation::{self, EvaluatedModel, EvaluationReport};
@@ -42,7 +45,7 @@ Protocols:
   encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule. Recall@K over photos is that of metric \
+Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule, and with its local matching if it has one. Recall@K over photos is that of metric \
 learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
@@ -100,8 +103,12 @@ pub(crate) struct EvaluateArgs {
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
+    /// Score whales by the cosines of embeddings alone, without the bundle's local matching
+    #[arg(long)]
+    no_local_matching: bool,
     /// Cache of the bundle's embeddings (.safetensors or .parquet): read if it exists, else
-    /// written. With --data: the embeddings to evaluate (.npy, .parquet, .csv or .safetensors)
+    /// written; it holds no local descriptors, so that a bundle with local matching needs
+    /// --no-local-matching. With --data: the embeddings to evaluate (.npy, .parquet, .csv or .safetensors)
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// Write leave-one-out answers as a contest's submission: up to five whales per photo,
@@ -171,15 +178,18 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let whale_score = args.whale_score.or(score_of_bundle);
     let whale_score = whale_score.unwrap_or(WhaleScore::BLEND);
     let photos = photos.scored_by(whale_score);
+    if photos.local().is_some() {
+        eprintln!("whales are scored with local matching");
+    }
     let mut results = evaluate(&photos, bundle.as_ref(), args)
         .map_err(|why| anyhow!("{}: {why}", table.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
         let labels = labels(dataset, args.protocol)?;
-        let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other =
-            LabelledEmbeddings::new(labels, other.manifest.dimension, embed::values(&rows))?
-                .scored_by(whale_score);
+        let rows = embed::all_embedded(&other, &dataset.photos, args.quiet || args.json)?;
+        let dimension = other.manifest.dimension;
+        let theirs = LabelledEmbeddings::new(labels, dimension, values(&rows))?;
+        let other = matched(theirs.scored_by(whale_score), &other, rows, args);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
@@ -259,7 +269,13 @@ fn of_bundle(
     }
     let photos = &data.dataset.photos;
     let labels = labels(&data.dataset, args.protocol)?;
+    let mut described = vec![];
     let (dimension, values) = if let Some(path) = cached {
+        ensure!(
+            bundle.manifest.local.is_none() || args.no_local_matching,
+            "{} holds no local descriptors: add --no-local-matching, or leave out --embeddings",
+            path.display()
+        );
         let cache = embeddings_file::read(path)?;
         ensure!(
             cache.bundle.as_deref() == Some(bundle.id()),
@@ -273,17 +289,18 @@ fn of_bundle(
         );
         (cache.dimension, cache.rows_of(photos)?)
     } else {
-        let rows = embed::all_photos(bundle, photos, args.quiet || args.json)?;
+        let rows = embed::all_embedded(bundle, photos, args.quiet || args.json)?;
         let dimension = bundle.manifest.dimension;
-        let values = embed::values(&rows);
+        let values = values(&rows);
         if let Some(path) = cache {
             embeddings_file::write(path, bundle.id(), photos, dimension, &values)?;
         }
+        described = rows;
         (dimension, values)
     };
     let embeddings = LabelledEmbeddings::new(labels, dimension, values)
         .with_context(|| table.display().to_string())?;
-    Ok((data, embeddings))
+    Ok((data, matched(embeddings, bundle, described, args)))
 }
 
 /// The photos of a table and their embeddings from a file.
@@ -300,6 +317,32 @@ fn of_file(args: &EvaluateArgs) -> anyhow::Result<(LabelledData, LabelledEmbeddi
     let embeddings = LabelledEmbeddings::new(labels, file.dimension, values)
         .with_context(|| table.display().to_string())?;
     Ok((data, embeddings))
+}
+
+/// The photos with their descriptors, where the bundle has local matching and it is not switched off.
+fn matched(
+    photos: LabelledEmbeddings,
+    bundle: &Bundle,
+    rows: Vec<EmbeddedPhoto>,
+    args: &EvaluateArgs,
+) -> LabelledEmbeddings {
+    let descriptors: Option<Vec<Descriptors>> = rows.into_iter().map(|row| row.local).collect();
+    match (&bundle.manifest.local, descriptors) {
+        (Some(info), Some(descriptors))
+            if !args.no_local_matching && descriptors.len() == photos.len() =>
+        {
+            let score = info.score;
+            with_local(photos, LocalGallery { descriptors, score })
+        }
+        _ => photos,
+    }
+}
+
+fn values(rows: &[EmbeddedPhoto]) -> Vec<f32> {
+    rows.iter()
+        .flat_map(|row| row.embedding.as_slice())
+        .copied()
+        .collect()
 }
 
 /// The labels, with dates if the protocol uses them.

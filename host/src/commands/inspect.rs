@@ -123,9 +123,21 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
             d.model.trained_on
         );
     }
+    if let Some(local) = &m.local {
+        println!(
+            "local        {:?}, {} x {} locations of {} values, weight {:.3}, best {} whales; {}",
+            local.precision,
+            local.layout.height,
+            local.layout.width,
+            local.layout.dimension,
+            local.score.weight,
+            local.score.whales,
+            local.fitted_on
+        );
+    }
     for (part, info) in &m.parts {
         println!(
-            "part         {part:<10} {:<14} {:>10} bytes  sha256 {}",
+            "part         {part:<11} {:<15} {:>10} bytes  sha256 {}",
             info.file, info.bytes, info.sha256
         );
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::gallery::search::Candidate;
 use crate::protocols::open_set::trial::Query;
 use flukewatch_common::catalogue::Enrolled;
+use flukewatch_common::embedding::Embedding;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -15,7 +16,7 @@ fn whales(
     photos: usize,
     spread: f32,
     seed: u64,
-) -> Vec<(PhotoLabel, Embedding)> {
+) -> Vec<(PhotoLabel, EmbeddedPhoto)> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut found = vec![];
     for whale in 0..count {
@@ -32,21 +33,28 @@ fn whales(
                 whale: Some(format!("{prefix}{whale}")),
                 ..PhotoLabel::default()
             };
-            found.push((label, Embedding::normalised(numbers).unwrap()));
+            found.push((label, embedded(Embedding::normalised(numbers).unwrap())));
         }
     }
     found
 }
 
-fn catalogue(photos: &[(PhotoLabel, Embedding)]) -> Catalogue {
+fn embedded(embedding: Embedding) -> EmbeddedPhoto {
+    EmbeddedPhoto {
+        embedding,
+        local: None,
+    }
+}
+
+fn catalogue(photos: &[(PhotoLabel, EmbeddedPhoto)]) -> Catalogue {
     let mut catalogue = Catalogue::new(DIMENSION);
-    for (label, embedding) in photos {
+    for (label, photo) in photos {
         let entry = Enrolled {
             whale: label.whale.clone().unwrap(),
             photo: label.name.clone(),
             source: String::new(),
         };
-        catalogue.enrol(entry, embedding).unwrap();
+        catalogue.enrol(entry, &photo.embedding).unwrap();
     }
     catalogue
 }
@@ -69,7 +77,7 @@ fn old() -> DecisionRule {
 fn a_rule_keeps_its_limits_on_other_whales() {
     let enrolled = catalogue(&whales("E", 150, 3, 0.5, 1));
     let disjoint = whales("A", 200, 3, 0.9, 2);
-    let found = calibrate(&enrolled, &disjoint, &old(), &options()).unwrap();
+    let found = calibrate(&enrolled, None, &disjoint, &old(), &options()).unwrap();
     assert_eq!((found.photos, found.whales, found.skipped), (600, 200, 0));
     // The old rule names everybody; the new one keeps near 5 % of the new.
     assert!(found.before.rule.false_match_rate > 0.9, "{found:?}");
@@ -98,7 +106,7 @@ fn a_larger_catalogue_needs_a_higher_threshold() {
     let disjoint = whales("A", 100, 2, 0.7, 2);
     let at = |count| {
         let enrolled = catalogue(&whales("E", count, 2, 0.5, 1));
-        calibrate(&enrolled, &disjoint, &old(), &options())
+        calibrate(&enrolled, None, &disjoint, &old(), &options())
             .unwrap()
             .rule
             .known_at
@@ -114,7 +122,14 @@ fn stricter_limits_name_fewer() {
             limits,
             ..options()
         };
-        calibrate(&Catalogue::new(DIMENSION), &disjoint, &old(), &options).unwrap()
+        calibrate(
+            &Catalogue::new(DIMENSION),
+            None,
+            &disjoint,
+            &old(),
+            &options,
+        )
+        .unwrap()
     };
     let strict = with(ErrorLimits {
         false_match_rate: 0.01,
@@ -146,7 +161,7 @@ fn whales_of_the_catalogue_are_skipped_and_unnamed_ones_are_new() {
     {
         label.whale = None;
     }
-    let found = calibrate(&catalogue(&enrolled), &disjoint, &old(), &options()).unwrap();
+    let found = calibrate(&catalogue(&enrolled), None, &disjoint, &old(), &options()).unwrap();
     // Five whales are enrolled; of the others one has no name on either of its photos, which count
     // as two.
     assert_eq!((found.skipped, found.photos), (10, 110));
@@ -193,10 +208,17 @@ fn the_whale_score_is_learned_from_other_whales() {
 #[test]
 fn too_few_photos_are_reported() {
     let few = whales("A", 6, 2, 0.3, 2);
-    let error = calibrate(&Catalogue::new(DIMENSION), &few, &old(), &options()).unwrap_err();
+    let error = calibrate(&Catalogue::new(DIMENSION), None, &few, &old(), &options()).unwrap_err();
     assert!(matches!(error, CalibrationError::TooFew { .. }), "{error}");
     let single = whales("A", 60, 1, 0.3, 2);
-    let error = calibrate(&Catalogue::new(DIMENSION), &single, &old(), &options()).unwrap_err();
+    let error = calibrate(
+        &Catalogue::new(DIMENSION),
+        None,
+        &single,
+        &old(),
+        &options(),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("two photos or more"), "{error}");
 }
 
@@ -204,9 +226,15 @@ fn too_few_photos_are_reported() {
 fn the_same_seed_gives_the_same_rule() {
     let disjoint = whales("A", 80, 2, 0.7, 2);
     let rule = || {
-        calibrate(&Catalogue::new(DIMENSION), &disjoint, &old(), &options())
-            .unwrap()
-            .rule
+        calibrate(
+            &Catalogue::new(DIMENSION),
+            None,
+            &disjoint,
+            &old(),
+            &options(),
+        )
+        .unwrap()
+        .rule
     };
     assert_eq!(rule(), rule());
 }

@@ -1,5 +1,6 @@
 //! Embeddings with the labels of their photos.
 
+use crate::gallery::local::LocalGallery;
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::whale_score::WhaleScore;
@@ -78,6 +79,9 @@ pub struct LabelledEmbeddings {
     photos_by_whale: Vec<Vec<usize>>,
     rows: Array2<f32>,
     whale_score: WhaleScore,
+    local: Option<LocalGallery>,
+    /// The norm of each photo among all named whales; empty without local matching.
+    norms: Vec<f32>,
 }
 
 impl LabelledEmbeddings {
@@ -137,6 +141,8 @@ impl LabelledEmbeddings {
             photos_by_whale,
             rows,
             whale_score: WhaleScore::BEST,
+            local: None,
+            norms: vec![],
         })
     }
 
@@ -158,6 +164,29 @@ impl LabelledEmbeddings {
             .flat_map(|i| catalogue.embedding(i).iter().copied())
             .collect();
         Self::new(labels, catalogue.dimension(), values)
+    }
+
+    /// Adds descriptors and norms, one per photo ([`crate::gallery::matching::with_local`]).
+    pub(crate) fn with_descriptors(mut self, local: LocalGallery, norms: Vec<f32>) -> Self {
+        assert_eq!(
+            local.descriptors.len(),
+            self.len(),
+            "descriptors of each photo"
+        );
+        assert_eq!(norms.len(), self.len(), "a norm of each photo");
+        self.local = Some(local);
+        self.norms = norms;
+        self
+    }
+
+    /// The descriptors and their score, if whales are scored by them.
+    pub fn local(&self) -> Option<&LocalGallery> {
+        self.local.as_ref()
+    }
+
+    /// The norm of each photo among all named whales; empty without local matching.
+    pub fn norms(&self) -> &[f32] {
+        &self.norms
     }
 
     /// Sets how a whale is scored by its photos; by default, its most similar photo counts.

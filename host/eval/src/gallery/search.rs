@@ -1,6 +1,7 @@
 //! Searches every photo for each query, in blocks: memory grows with the number of photos, not with
 //! its square.
 
+use crate::gallery::candidates::{candidates, rescored};
 use crate::gallery::labelled::LabelledEmbeddings;
 use flukewatch_common::decision::RankingFeatures;
 use flukewatch_common::whale_score::{TopScores, WhaleScore};
@@ -130,8 +131,46 @@ struct Best {
 }
 
 impl WhaleScores {
-    /// Combines `scores`, one per photo, by whale, over the eligible named photos.
+    /// Combines the cosines `scores` of `query`, one per photo, by whale, over the eligible named photos. Where the photos have
+    /// descriptors, the best whales are scored by them as well.
     pub fn of(
+        photos: &LabelledEmbeddings,
+        query: usize,
+        scores: &[f32],
+        eligible: impl Fn(usize) -> bool,
+    ) -> Self {
+        let by_cosine = Self::by_cosine(photos, scores, &eligible);
+        by_cosine.matched(photos, photos.norms(), query, scores, eligible, |_| true)
+    }
+
+    /// Scores the whales of the highest cosines among those that `enrolled` selects by descriptors as well; nothing changes where the
+    /// photos have none. `norms` are those of the enrolled whales ([`crate::gallery::matching::norms`]).
+    pub fn matched(
+        mut self,
+        photos: &LabelledEmbeddings,
+        norms: &[f32],
+        query: usize,
+        scores: &[f32],
+        eligible: impl Fn(usize) -> bool,
+        enrolled: impl Fn(usize) -> bool,
+    ) -> Self {
+        let Some(local) = photos.local() else {
+            return self;
+        };
+        let best = self.0.iter().enumerate().map(|(whale, best)| {
+            let photo = best.map(|b| b.photo as usize);
+            photo.filter(|_| enrolled(whale))
+        });
+        let found = candidates(photos, best, scores, eligible, local.score.whales);
+        for (whale, score, photo) in rescored(local, norms, query, &found, photos.whale_score()) {
+            let photo = photo as u32;
+            self.0[whale] = Some(Best { score, photo });
+        }
+        self
+    }
+
+    /// Combines the cosines `scores`, one per photo, by whale, over the eligible named photos.
+    pub fn by_cosine(
         photos: &LabelledEmbeddings,
         scores: &[f32],
         eligible: impl Fn(usize) -> bool,
@@ -230,7 +269,7 @@ mod tests {
             ("?", 1.0),
         ]);
         let found = search(&e, &[0], |query, scores| {
-            WhaleScores::of(&e, scores, |photo| photo != query)
+            WhaleScores::of(&e, query, scores, |photo| photo != query)
         });
         let all = |_| true;
         let order: Vec<_> = found[0]
@@ -263,7 +302,7 @@ mod tests {
         let first = |rule| {
             let e = plane(&photos).scored_by(rule);
             let found = search(&e, &[0], |query, scores| {
-                WhaleScores::of(&e, scores, |photo| photo != query)
+                WhaleScores::of(&e, query, scores, |photo| photo != query)
             });
             let first = found[0].top(1, |_| true)[0];
             (e.whales()[first.whale].clone(), first.photo, first.score)
@@ -278,7 +317,7 @@ mod tests {
     fn equal_scores_rank_by_name_and_absent_whales_not_at_all() {
         let e = plane(&[("B", 10.0), ("A", 10.0), ("C", 10.0), ("Q", 0.0)]);
         let found = search(&e, &[3], |query, scores| {
-            WhaleScores::of(&e, scores, |photo| photo != query)
+            WhaleScores::of(&e, query, scores, |photo| photo != query)
         });
         let order: Vec<_> = found[0].top(2, |_| true).iter().map(|c| c.whale).collect();
         assert_eq!(order, [0, 1]);

@@ -83,7 +83,7 @@ pub fn measure(
             sums: vec![0.0; all],
         },
         |state, query, scores| {
-            let by_whale = WhaleScores::of(photos, scores, |photo| {
+            let by_whale = WhaleScores::of(photos, query, scores, |photo| {
                 encounters[photo].is_some() && encounters[photo] != encounters[query]
             });
             if let Some(rank) = photos

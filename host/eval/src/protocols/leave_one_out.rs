@@ -50,12 +50,16 @@ pub struct CatalogueScores {
     pub rankings: Vec<(RankingFeatures, bool)>,
 }
 
-/// Searches each photo twice: with its whale in the gallery, and without.
+/// Searches each photo of a catalogue twice: with its whale in the gallery, and without.
 pub fn scores(catalogue: &Catalogue, whale_score: WhaleScore) -> CatalogueScores {
-    let photos = embeddings(catalogue).scored_by(whale_score);
+    scores_of(&embeddings(catalogue).scored_by(whale_score))
+}
+
+/// Like [`scores`], for photos with their way of scoring.
+pub fn scores_of(photos: &LabelledEmbeddings) -> CatalogueScores {
     let all: Vec<usize> = (0..photos.len()).collect();
-    let found = search(&photos, &all, |query, scores| {
-        let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
+    let found = search(photos, &all, |query, scores| {
+        let by_whale = WhaleScores::of(photos, query, scores, |photo| photo != query);
         let own = photos.whale_of(query);
         let known = own.and_then(|whale| by_whale.score(whale)).and_then(|_| {
             let top = by_whale.top(2, |_| true);

@@ -36,7 +36,7 @@ pub struct QueryResult {
 pub fn retrieve(photos: &LabelledEmbeddings) -> Vec<QueryResult> {
     let found = search(photos, &photos.with_multiple_photos(), |photo, scores| {
         let whale = photos.whale_of(photo)?;
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
+        let by_whale = WhaleScores::of(photos, photo, scores, |other| other != photo);
         Some(QueryResult {
             photo,
             whale,

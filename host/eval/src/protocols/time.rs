@@ -78,7 +78,7 @@ pub fn measure(
             let both = dates[photo].zip(dates[query]);
             both.is_some_and(|(photo, query)| photo.is_before(&query))
         };
-        let by_whale = WhaleScores::of(photos, scores, earlier);
+        let by_whale = WhaleScores::of(photos, query, scores, earlier);
         photos
             .whale_of(query)
             .and_then(|w| by_whale.rank(w, |_| true))

@@ -15,7 +15,8 @@ pub fn answers(
     queries.extend((0..photos.len()).filter(|&i| photos.whale_of(i).is_none()));
     queries.sort_unstable();
     search(photos, &queries, |photo, scores| {
-        let top = WhaleScores::of(photos, scores, |other| other != photo).top(GUESSES, |_| true);
+        let by_whale = WhaleScores::of(photos, photo, scores, |other| other != photo);
+        let top = by_whale.top(GUESSES, |_| true);
         let ranking = top
             .iter()
             .map(|c| (photos.whales()[c.whale].as_str(), c.score));

@@ -1,6 +1,7 @@
 //! Trials: half of the whales are enrolled, and every photo is searched among them.
 
 use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::matching::norms;
 use crate::gallery::search::{Candidate, WhaleScores, ranking_features, search};
 use crate::metrics::map_at_5::GUESSES;
 use flukewatch_common::decision::{DecisionRule, ErrorLimits, RankingFeatures};
@@ -133,10 +134,28 @@ pub fn run(photos: &LabelledEmbeddings, options: &TrialOptions<'_>) -> Vec<Trial
                 .is_some_and(|w| options.always_enrols(w))
         })
         .collect();
-    // Scores are the same in every trial, so each photo is searched once.
+    // A photo's norm depends on the whales that it is compared with.
+    let norms_by_trial: Vec<Vec<f32>> = halves
+        .iter()
+        .map(|(enrolled, _)| {
+            let local = photos.local();
+            local.map_or(vec![], |local| {
+                norms(photos, local, |whale| enrolled[whale])
+            })
+        })
+        .collect();
+    // Cosines are the same in every trial, so each photo is searched once.
     let by_photo: Vec<Vec<PhotoInTrial>> = search(photos, &all, |photo, scores| {
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
-        let in_trial = |(enrolled, fit): &(Vec<bool>, Vec<bool>)| {
+        let by_cosine = WhaleScores::by_cosine(photos, scores, |other| other != photo);
+        let in_trial = |((enrolled, fit), norms): (&(Vec<bool>, Vec<bool>), &Vec<f32>)| {
+            let by_whale = by_cosine.clone().matched(
+                photos,
+                norms,
+                photo,
+                scores,
+                |other| other != photo,
+                |whale| enrolled[whale],
+            );
             let whale = photos.whale_of(photo);
             let known = whale.filter(|&w| enrolled[w]);
             let among = |other: usize| enrolled[other];
@@ -164,7 +183,7 @@ pub fn run(photos: &LabelledEmbeddings, options: &TrialOptions<'_>) -> Vec<Trial
                 impostor,
             }
         };
-        halves.iter().map(in_trial).collect()
+        halves.iter().zip(&norms_by_trial).map(in_trial).collect()
     });
     let mut trials: Vec<Trial> = halves
         .into_iter()

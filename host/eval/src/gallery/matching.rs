@@ -1,0 +1,186 @@
+//! Local matching among labelled photos.
+
+use crate::gallery::candidates::candidates;
+use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::local::LocalGallery;
+use crate::gallery::search::search;
+use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError, similarity};
+
+/// The photos with their descriptors, so that the best whales of a search are scored by them as well.
+///
+/// # Panics
+/// If there is not one set of descriptors per photo.
+pub fn with_local(photos: LabelledEmbeddings, local: LocalGallery) -> LabelledEmbeddings {
+    let norms = norms(&photos, &local, |_| true);
+    photos.with_descriptors(local, norms)
+}
+
+/// The photos of a catalogue, made by [`LabelledEmbeddings::of_catalogue`], with their descriptors.
+///
+/// # Errors
+/// If descriptors are damaged.
+pub fn with_local_of(
+    photos: LabelledEmbeddings,
+    local: LocalCatalogue<'_>,
+) -> Result<LabelledEmbeddings, LocalPhotosError> {
+    let descriptors = (0..photos.len())
+        .map(|photo| local.photos.descriptors(photo))
+        .collect::<Result<_, _>>()?;
+    let score = *local.score;
+    Ok(with_local(photos, LocalGallery { descriptors, score }))
+}
+
+/// The norm of every photo: its mean similarity to the photos that a search among the other enrolled whales finds. Photos of whales that
+/// are not enrolled get the typical norm.
+pub fn norms(
+    photos: &LabelledEmbeddings,
+    local: &LocalGallery,
+    enrolled: impl Fn(usize) -> bool + Sync,
+) -> Vec<f32> {
+    let queries: Vec<usize> = (0..photos.len())
+        .filter(|&photo| photos.whale_of(photo).is_some_and(&enrolled))
+        .collect();
+    let found = search(photos, &queries, |query, cosines| {
+        local.score.norm(
+            pairs_of(photos, local, query, cosines, |whale| {
+                enrolled(whale) && Some(whale) != photos.whale_of(query)
+            })
+            .into_iter()
+            .map(|pair| pair.similarity),
+        )
+    });
+    let mut norms = vec![local.score.typical_norm; photos.len()];
+    for (query, norm) in queries.into_iter().zip(found) {
+        norms[query] = norm;
+    }
+    norms
+}
+
+/// A query and a photo that its search finds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LocalPair {
+    /// Position of the query.
+    pub query: usize,
+    /// Position of the other photo.
+    pub photo: usize,
+    /// The cosine of their embeddings.
+    pub cosine: f32,
+    /// The similarity of their descriptors.
+    pub similarity: f32,
+}
+
+/// The pairs that a search of every named photo among the others compares by descriptors.
+pub fn pairs(photos: &LabelledEmbeddings, local: &LocalGallery) -> Vec<LocalPair> {
+    let queries: Vec<usize> = (0..photos.len())
+        .filter(|&photo| photos.whale_of(photo).is_some())
+        .collect();
+    let found = search(photos, &queries, |query, cosines| {
+        pairs_of(photos, local, query, cosines, |_| true)
+    });
+    found.into_iter().flatten().collect()
+}
+
+fn pairs_of(
+    photos: &LabelledEmbeddings,
+    local: &LocalGallery,
+    query: usize,
+    cosines: &[f32],
+    eligible: impl Fn(usize) -> bool,
+) -> Vec<LocalPair> {
+    let best = (0..photos.whales().len()).map(|whale| {
+        let others = photos.photos_of(whale).iter().filter(|&&p| p != query);
+        let best = others.max_by(|a, b| cosines[**a].total_cmp(&cosines[**b]));
+        best.copied().filter(|_| eligible(whale))
+    });
+    let found = candidates(photos, best, cosines, |p| p != query, local.score.whales);
+    let compared = found
+        .iter()
+        .flat_map(|(_, photos)| photos.iter().take(local.score.photos));
+    compared
+        .map(|photo| LocalPair {
+            query,
+            photo: photo.photo,
+            cosine: photo.cosine,
+            similarity: similarity(&local.descriptors[query], &local.descriptors[photo.photo]),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gallery::labelled::tests::plane;
+    use crate::gallery::search::WhaleScores;
+    use flukewatch_common::local_matching::{Descriptors, Layout, LocalScore};
+
+    const LAYOUT: Layout = Layout {
+        height: 1,
+        width: 2,
+        dimension: 2,
+    };
+
+    /// Descriptors that all point to `degrees`, so that a similarity is the cosine of two angles.
+    fn pointing(degrees: f32) -> Descriptors {
+        let (sin, cos) = degrees.to_radians().sin_cos();
+        Descriptors::quantised(LAYOUT, &[cos, sin, cos, sin]).unwrap()
+    }
+
+    const SCORE: LocalScore = LocalScore {
+        weight: 1.0,
+        intercept: 0.0,
+        slope: 0.0,
+        typical_norm: 0.5,
+        whales: 30,
+        photos: 2,
+    };
+
+    fn local(degrees: &[f32]) -> LocalGallery {
+        LocalGallery {
+            descriptors: degrees.iter().map(|d| pointing(*d)).collect(),
+            score: SCORE,
+        }
+    }
+
+    #[test]
+    fn descriptors_change_the_order_of_whales() {
+        // By its embedding the query (0°) is like B, by its descriptors like the other photo of A.
+        let photos = plane(&[("A", 0.0), ("A", 30.0), ("B", 20.0), ("C", 80.0)]);
+        let first = |photos: &LabelledEmbeddings| {
+            let found = search(photos, &[0], |query, scores| {
+                WhaleScores::of(photos, query, scores, |photo| photo != query)
+            });
+            found[0].top(1, |_| true)[0]
+        };
+        assert_eq!(first(&photos).whale, 1);
+        let photos = with_local(photos, local(&[0.0, 0.0, 90.0, 90.0]));
+        let found = first(&photos);
+        assert_eq!((found.whale, found.photo), (0, 1));
+        // cos 30° + 1 - (0.5 + norm of photo 1) / 2, cut off at 1; that norm is the mean of four typical ones, and 0 for B and C.
+        let norm = photos.norms()[1];
+        assert!((norm - 2.0 / 6.0).abs() < 1e-3, "{norm}");
+        assert_eq!(found.score, 1.0);
+    }
+
+    #[test]
+    fn norms_are_of_the_enrolled_whales_only() {
+        let photos = plane(&[("A", 0.0), ("B", 20.0), ("C", 80.0), ("?", 1.0)]);
+        let local = local(&[0.0, 0.0, 90.0, 0.0]);
+        let all = norms(&photos, &local, |_| true);
+        // A: B is equal (1), C is not (0), and four of 0.5.
+        assert!((all[0] - 3.0 / 6.0).abs() < 1e-3, "{all:?}");
+        let some = norms(&photos, &local, |whale| whale != 2);
+        assert!((some[0] - 3.0 / 5.0).abs() < 1e-3, "{some:?}");
+        assert_eq!((some[2], some[3]), (0.5, 0.5));
+    }
+
+    #[test]
+    fn pairs_leave_the_query_out() {
+        let photos = plane(&[("A", 0.0), ("A", 60.0), ("B", 90.0)]);
+        let found = pairs(&photos, &local(&[0.0, 0.0, 90.0]));
+        let of_first: Vec<_> = found.iter().filter(|p| p.query == 0).collect();
+        assert_eq!(of_first.iter().map(|p| p.photo).collect::<Vec<_>>(), [1, 2]);
+        assert!((of_first[0].cosine - 0.5).abs() < 1e-6);
+        assert!((of_first[0].similarity - 1.0).abs() < 1e-3);
+        assert_eq!(found.len(), 6);
+    }
+}
