@@ -3,7 +3,8 @@
 
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::gallery::label::PhotoLabel;
+use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::{open_set, retrieval};
 use rand::{RngExt, SeedableRng};

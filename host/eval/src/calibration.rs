@@ -5,7 +5,8 @@
 //! known queries, photos of the others new ones. All are searched in the whole catalogue, so the
 //! thresholds suit its size.
 
-use crate::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use crate::gallery::label::PhotoLabel;
+use crate::gallery::labelled::LabelledEmbeddings;
 use crate::metrics::reliability::{BINS, ReliabilityBin, expected_calibration_error, reliability};
 use crate::protocols::open_set::rule::{RuleMetrics, rule_metrics};
 use crate::protocols::open_set::trial::{self, Trial, TrialOptions};

@@ -8,11 +8,13 @@ use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::{Calibrator, Curve, ErrorLimits};
 use flukewatch_common::whale_score::WhaleScore;
+use flukewatch_dataset::DatasetError;
+use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::calibration::{
     CalibrationOptions, CalibrationResult, RuleEvaluation, WhaleScoreChoice, calibrate,
 };
 use flukewatch_eval::embed;
-use flukewatch_eval::gallery::labelled::PhotoLabel;
+use flukewatch_eval::gallery::label::PhotoLabel;
 use std::path::PathBuf;
 
 /// Calibrate a bundle on disjoint identities: fit probabilities and thresholds of its decision
@@ -109,12 +111,20 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
-    let photos: Vec<_> = dataset
+    let firsts = first_copies(&dataset.photos, &embeddings, &bundle.manifest.views)?;
+    let photos = dataset
         .photos
         .iter()
-        .map(PhotoLabel::undated)
+        .zip(firsts)
         .zip(embeddings)
-        .collect();
+        .map(|((photo, first), embedding)| {
+            let label = PhotoLabel {
+                near_duplicate_of: first.map(|first| dataset.photos[first].name.clone()),
+                ..PhotoLabel::of(photo)?
+            };
+            Ok((label, embedding))
+        })
+        .collect::<Result<Vec<_>, DatasetError>>()?;
     let options = CalibrationOptions {
         limits: ErrorLimits {
             false_match_rate: args.max_false_match_rate,

@@ -10,14 +10,17 @@ use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
+use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::compare::compare;
-use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::embed;
+use flukewatch_eval::embeddings_file::{self, CachedEmbeddings};
+use flukewatch_eval::gallery::label::PhotoLabel;
+use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
 use flukewatch_eval::report::evaluation::{self, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
-use flukewatch_eval::{embed, embeddings_file};
 use std::path::PathBuf;
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
@@ -37,10 +40,11 @@ Protocols:
   retrieval   each photo of a whale with two or more is searched among all the others
   open-set    half of the whales are enrolled in each trial; photos of the others must be called new
   time        a photo is searched among photos of earlier days; needs column 'date', e.g. 2024-06-19
-  encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
+  encounter   retrieval of photos and of whole encounters; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
+A photo is never compared with photos of its own encounter (column 'encounter'; where it is empty, the same whale on the same day of \
+column 'date') or with near-duplicates of itself. Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
 
@@ -140,8 +144,11 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     }
     let dataset = &data.dataset;
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
-    let labels = labels(dataset, args.protocol)?;
-    let photos = embedded(&bundle, dataset, labels.clone(), args)?.scored_by(whale_score);
+    let cached = embedded(&bundle, dataset, args)?;
+    let labels = labels(dataset, args.protocol, &cached)?;
+    let photos = LabelledEmbeddings::new(labels.clone(), cached.dimension, cached.values)
+        .with_context(|| args.data.display().to_string())?
+        .scored_by(whale_score);
     let mut results = evaluate(&photos, &bundle, args)
         .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
     if let Some(path) = &args.compare {
@@ -201,28 +208,44 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
     Ok(value)
 }
 
-/// The embeddings of the photos: from the cache if it exists, else from the bundle's model.
+/// The embeddings of the photos and their near-duplicates: from the cache if it exists, else from
+/// the bundle's model and the photos.
 fn embedded(
     bundle: &Bundle,
     dataset: &Dataset,
-    labels: Vec<PhotoLabel>,
     args: &EvaluateArgs,
-) -> anyhow::Result<LabelledEmbeddings> {
+) -> anyhow::Result<CachedEmbeddings> {
     let names: Vec<&str> = dataset.photos.iter().map(|p| p.name.as_str()).collect();
-    let (dimension, values) = match &args.embeddings {
-        Some(path) if path.exists() => embeddings_file::read(path, bundle.id(), &names)?,
-        cache => {
-            let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
-            let dimension = bundle.manifest.dimension;
-            let values = values(&rows);
-            if let Some(path) = cache {
-                embeddings_file::write(path, bundle.id(), &names, dimension, &values)?;
+    let cache = match &args.embeddings {
+        Some(path) if path.exists() => {
+            let cached = embeddings_file::read(path, bundle.id(), &names)?;
+            if cached.near_duplicates.is_none() {
+                eprintln!(
+                    "{} does not say which photos are near-duplicates; none are excluded",
+                    path.display()
+                );
             }
-            (dimension, values)
+            return Ok(cached);
         }
+        cache => cache,
     };
-    LabelledEmbeddings::new(labels, dimension, values)
-        .with_context(|| args.data.display().to_string())
+    let rows = embed::all_photos(bundle, &dataset.photos, args.quiet || args.json)?;
+    let firsts = first_copies(&dataset.photos, &rows, &bundle.manifest.views)?;
+    let name = |photo: usize| names[photo].to_owned();
+    let near_duplicates = firsts
+        .iter()
+        .enumerate()
+        .filter_map(|(copy, first)| Some((name(copy), name((*first)?))))
+        .collect();
+    let embedded = CachedEmbeddings {
+        dimension: bundle.manifest.dimension,
+        values: values(&rows),
+        near_duplicates: Some(near_duplicates),
+    };
+    if let Some(path) = cache {
+        embeddings_file::write(path, bundle.id(), &names, &embedded)?;
+    }
+    Ok(embedded)
 }
 
 fn values(rows: &[Embedding]) -> Vec<f32> {
@@ -232,19 +255,30 @@ fn values(rows: &[Embedding]) -> Vec<f32> {
         .collect()
 }
 
-/// The labels, with dates if the protocol uses them.
-fn labels(dataset: &Dataset, protocol: ProtocolArg) -> Result<Vec<PhotoLabel>, DatasetError> {
-    let photos = || dataset.photos.iter();
-    let dated = match protocol {
-        ProtocolArg::Retrieval | ProtocolArg::OpenSet => false,
-        ProtocolArg::Encounter => photos().all(|p| p.encounter.is_none()),
-        ProtocolArg::Time | ProtocolArg::All => true,
-    };
-    if dated {
-        photos().map(PhotoLabel::dated).collect()
-    } else {
-        Ok(photos().map(PhotoLabel::undated).collect())
-    }
+/// The labels with near-duplicates, and with the dates that the protocol uses.
+fn labels(
+    dataset: &Dataset,
+    protocol: ProtocolArg,
+    embedded: &CachedEmbeddings,
+) -> Result<Vec<PhotoLabel>, DatasetError> {
+    let all_dates = matches!(protocol, ProtocolArg::Time | ProtocolArg::All);
+    dataset
+        .photos
+        .iter()
+        .map(|photo| {
+            let label = if all_dates {
+                PhotoLabel::dated(photo)?
+            } else {
+                PhotoLabel::of(photo)?
+            };
+            let firsts = embedded.near_duplicates.as_ref();
+            let near_duplicate_of = firsts.and_then(|firsts| firsts.get(&photo.name)).cloned();
+            Ok(PhotoLabel {
+                near_duplicate_of,
+                ..label
+            })
+        })
+        .collect()
 }
 
 fn evaluate(

@@ -2,6 +2,7 @@
 //! its square.
 
 use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::view::GalleryView;
 use flukewatch_common::decision::RankingFeatures;
 use flukewatch_common::whale_score::{TopScores, WhaleScore};
 use ndarray::{Array2, Axis};
@@ -13,12 +14,12 @@ const SCORES_PER_BLOCK: usize = 4 << 20;
 /// Queries per block at most: more do not make the matrix product faster.
 const MAX_QUERIES: usize = 64;
 
-/// Calls `each(query, scores)` for every query, on all cores, and returns the results in the order
-/// of `queries`. `scores[i]` is the cosine to photo `i`, including the query itself.
-pub fn search<T: Send>(
+/// Scores each query against its [`GalleryView`], on all cores, and returns what `each` makes of
+/// the scores, in the order of `queries`.
+pub fn score_photos<T: Send>(
     photos: &LabelledEmbeddings,
     queries: &[usize],
-    each: impl Fn(usize, &[f32]) -> T + Sync,
+    each: impl Fn(usize, &PhotoScores<'_>) -> T + Sync,
 ) -> Vec<T> {
     let blocks: Vec<Vec<T>> = queries
         .par_chunks(block(photos))
@@ -26,20 +27,117 @@ pub fn search<T: Send>(
             let scores = scores(photos, block);
             rows(&scores)
                 .zip(block)
-                .map(|(row, &query)| each(query, row))
+                .map(|(scores, &query)| {
+                    let view = GalleryView::of(photos, &[query]);
+                    each(query, &PhotoScores { view, scores })
+                })
                 .collect()
         })
         .collect();
     blocks.into_iter().flatten().collect()
 }
 
-/// Like [`search`], with one result per group of queries: `fold` adds the scores of a query to the
-/// group's state, `finish` turns the state into the result.
-pub fn search_groups<S, T: Send>(
+/// Scores each encounter, a list of photos of one whale, against the [`GalleryView`] of all its
+/// photos: a whale's score is the mean of its scores for the photos, as on the boat. `each` gets the
+/// position of the encounter and the scores; of the gallery only photos that `admit` accepts take
+/// part.
+pub fn score_encounters<T: Send>(
+    photos: &LabelledEmbeddings,
+    encounters: &[Vec<usize>],
+    admit: impl Fn(usize) -> bool + Sync,
+    each: impl Fn(usize, &WhaleScores) -> T + Sync,
+) -> Vec<T> {
+    search_groups(
+        photos,
+        encounters,
+        |encounter| Sum::new(GalleryView::of(photos, &encounters[encounter])),
+        |sum, scores| sum.add(scores, &admit),
+        |encounter, sum| each(encounter, &sum.mean()),
+    )
+}
+
+/// The scores of a query for the photos of its gallery.
+#[derive(Clone, Debug)]
+pub struct PhotoScores<'a> {
+    view: GalleryView<'a>,
+    scores: &'a [f32],
+}
+
+impl PhotoScores<'_> {
+    /// The gallery of the query.
+    pub fn view(&self) -> &GalleryView<'_> {
+        &self.view
+    }
+
+    /// The cosine to a photo; `None` if it is not in the gallery.
+    pub fn score(&self, photo: usize) -> Option<f32> {
+        self.view.admits(photo).then(|| self.scores[photo])
+    }
+
+    /// The score of each whale.
+    pub fn whales(&self) -> WhaleScores {
+        self.whales_among(|_| true)
+    }
+
+    /// The score of each whale by those of its photos that `admit` accepts.
+    pub fn whales_among(&self, admit: impl Fn(usize) -> bool) -> WhaleScores {
+        WhaleScores::of(&self.view, self.scores, admit)
+    }
+}
+
+/// The sum of the scores of an encounter's photos.
+struct Sum<'a> {
+    view: GalleryView<'a>,
+    photos: usize,
+    scores: Vec<f64>,
+    best: Vec<Option<Best>>,
+}
+
+impl<'a> Sum<'a> {
+    fn new(view: GalleryView<'a>) -> Self {
+        let whales = view.photos().whales().len();
+        Self {
+            view,
+            photos: 0,
+            scores: vec![0.0; whales],
+            best: vec![None; whales],
+        }
+    }
+
+    fn add(&mut self, scores: &[f32], admit: impl Fn(usize) -> bool) {
+        self.photos += 1;
+        let found = WhaleScores::of(&self.view, scores, admit);
+        // All photos share a gallery, so that a whale is in all sums or in none.
+        for ((sum, best), found) in self.scores.iter_mut().zip(&mut self.best).zip(found.0) {
+            let Some(found) = found else { continue };
+            *sum += f64::from(found.score);
+            if best.is_none_or(|best| found.cosine > best.cosine) {
+                *best = Some(found);
+            }
+        }
+    }
+
+    fn mean(self) -> WhaleScores {
+        let photos = self.photos as f64;
+        let means = self.best.into_iter().zip(self.scores);
+        WhaleScores(
+            means
+                .map(|(best, sum)| {
+                    let score = (sum / photos) as f32;
+                    best.map(|best| Best { score, ..best })
+                })
+                .collect(),
+        )
+    }
+}
+
+/// One result per group of queries: `fold` adds the scores of a query, its cosines to all photos,
+/// to the group's state, `finish` turns the state into the result.
+fn search_groups<S, T: Send>(
     photos: &LabelledEmbeddings,
     groups: &[Vec<usize>],
-    start: impl Fn() -> S + Sync,
-    fold: impl Fn(&mut S, usize, &[f32]) + Sync,
+    start: impl Fn(usize) -> S + Sync,
+    fold: impl Fn(&mut S, &[f32]) + Sync,
     finish: impl Fn(usize, S) -> T + Sync,
 ) -> Vec<T> {
     // Small groups share a block: multiplying a single query with all photos is bound by memory.
@@ -60,17 +158,17 @@ pub fn search_groups<S, T: Send>(
         .into_par_iter()
         .map(|task| {
             let queries: Vec<usize> = task.iter().flat_map(|&g| groups[g].clone()).collect();
-            let mut states = task.iter().map(|&g| (g, groups[g].len(), start()));
+            let mut states = task.iter().map(|&g| (g, groups[g].len(), start(g)));
             let (mut current, mut done) = (states.next(), vec![]);
             for block in queries.chunks(size) {
                 let scores = scores(photos, block);
-                for (row, &query) in rows(&scores).zip(block) {
+                for row in rows(&scores) {
                     while current.as_ref().is_some_and(|(_, left, _)| *left == 0) {
                         done.extend(current.take().map(|(g, _, state)| finish(g, state)));
                         current = states.next();
                     }
                     if let Some((_, left, state)) = current.as_mut() {
-                        fold(state, query, row);
+                        fold(state, row);
                         *left -= 1;
                     }
                 }
@@ -126,16 +224,17 @@ pub struct WhaleScores(Vec<Option<Best>>);
 #[derive(Clone, Copy, Debug)]
 struct Best {
     score: f32,
+    /// Cosine and position of the most similar photo.
+    cosine: f32,
     photo: u32,
 }
 
 impl WhaleScores {
-    /// Combines `scores`, one per photo, by whale, over the eligible named photos.
-    pub fn of(
-        photos: &LabelledEmbeddings,
-        scores: &[f32],
-        eligible: impl Fn(usize) -> bool,
-    ) -> Self {
+    /// Combines `scores`, one per photo, by whale, over the named photos of the gallery that `admit`
+    /// accepts.
+    fn of(view: &GalleryView<'_>, scores: &[f32], admit: impl Fn(usize) -> bool) -> Self {
+        let photos = view.photos();
+        let eligible = |photo: usize| view.admits(photo) && admit(photo);
         let mut best: Vec<Option<Best>> = vec![None; photos.whales().len()];
         for (photo, &score) in scores.iter().enumerate() {
             let Some(whale) = photos.whale_of(photo) else {
@@ -144,6 +243,7 @@ impl WhaleScores {
             if best[whale].is_none_or(|b| score > b.score) && eligible(photo) {
                 best[whale] = Some(Best {
                     score,
+                    cosine: score,
                     photo: photo as u32,
                 });
             }
@@ -171,7 +271,7 @@ impl WhaleScores {
 
     /// A whale as a candidate, whatever its rank, if it has an eligible photo.
     pub fn candidate(&self, whale: usize) -> Option<Candidate> {
-        self.0[whale].map(|Best { score, photo }| Candidate {
+        self.0[whale].map(|Best { score, photo, .. }| Candidate {
             whale,
             score,
             photo: photo as usize,
@@ -182,7 +282,7 @@ impl WhaleScores {
     pub fn top(&self, count: usize, eligible: impl Fn(usize) -> bool) -> Vec<Candidate> {
         let mut top: Vec<Candidate> = Vec::with_capacity(count + 1);
         for (whale, best) in self.0.iter().enumerate() {
-            let Some(Best { score, photo }) = *best else {
+            let Some(Best { score, photo, .. }) = *best else {
                 continue;
             };
             let last = top.last().map_or(f32::NEG_INFINITY, |c| c.score);
@@ -218,7 +318,7 @@ impl WhaleScores {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::labelled::tests::plane;
+    use crate::gallery::labelled::tests::{plane, plane_with};
 
     #[test]
     fn a_whale_ranks_by_its_best_photo() {
@@ -229,9 +329,7 @@ mod tests {
             ("C", 35.0),
             ("?", 1.0),
         ]);
-        let found = search(&e, &[0], |query, scores| {
-            WhaleScores::of(&e, scores, |photo| photo != query)
-        });
+        let found = score_photos(&e, &[0], |_, scores| scores.whales());
         let all = |_| true;
         let order: Vec<_> = found[0]
             .top(5, all)
@@ -262,9 +360,7 @@ mod tests {
         };
         let first = |rule| {
             let e = plane(&photos).scored_by(rule);
-            let found = search(&e, &[0], |query, scores| {
-                WhaleScores::of(&e, scores, |photo| photo != query)
-            });
+            let found = score_photos(&e, &[0], |_, scores| scores.whales());
             let first = found[0].top(1, |_| true)[0];
             (e.whales()[first.whale].clone(), first.photo, first.score)
         };
@@ -277,9 +373,7 @@ mod tests {
     #[test]
     fn equal_scores_rank_by_name_and_absent_whales_not_at_all() {
         let e = plane(&[("B", 10.0), ("A", 10.0), ("C", 10.0), ("Q", 0.0)]);
-        let found = search(&e, &[3], |query, scores| {
-            WhaleScores::of(&e, scores, |photo| photo != query)
-        });
+        let found = score_photos(&e, &[3], |_, scores| scores.whales());
         let order: Vec<_> = found[0].top(2, |_| true).iter().map(|c| c.whale).collect();
         assert_eq!(order, [0, 1]);
         assert_eq!(
@@ -302,14 +396,71 @@ mod tests {
         let seen = search_groups(
             &e,
             &groups,
-            Vec::new,
-            |seen: &mut Vec<usize>, query, scores| {
-                assert!((scores[query] - 1.0).abs() < 1e-5);
-                seen.push(query);
+            |_| vec![],
+            |seen: &mut Vec<usize>, scores| {
+                // Photos are a degree apart, so only the query itself has a cosine of 1.
+                let query = (0..200).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+                seen.extend(query);
             },
             |group, seen| (group, seen),
         );
         let expected: Vec<_> = groups.into_iter().enumerate().collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_query_never_sees_its_own_encounter_or_a_near_duplicate() {
+        // By angle, photos 1 (same encounter), 2 (near-duplicate) and 3 (another whale of the same
+        // encounter) are nearest to photo 0.
+        let photos = [
+            ("A", 0.0),
+            ("A", 1.0),
+            ("A", 2.0),
+            ("B", 3.0),
+            ("A", 40.0),
+            ("B", 20.0),
+        ];
+        let e = plane_with(&photos, |i, label| {
+            label.encounter = Some(["e1", "e1", "e2", "e1", "e3", "e3"][i].into());
+            label.near_duplicate_of = (i == 2).then(|| "0.jpg".into());
+        });
+        let found = score_photos(&e, &[0], |_, scores| {
+            let seen: Vec<usize> = (0..6).filter(|&p| scores.score(p).is_some()).collect();
+            (seen, scores.whales().top(5, |_| true))
+        });
+        let (seen, top) = &found[0];
+        assert_eq!(*seen, [4, 5]);
+        let order: Vec<_> = top.iter().map(|c| (c.whale, c.photo)).collect();
+        assert_eq!(order, [(1, 5), (0, 4)]);
+        // Both photos of an encounter are searched without what either of them hides.
+        let found = score_encounters(
+            &e,
+            &[vec![0, 1]],
+            |_| true,
+            |_, whales| whales.top(5, |_| true),
+        );
+        let order: Vec<_> = found[0].iter().map(|c| (c.whale, c.photo)).collect();
+        assert_eq!(order, [(1, 5), (0, 4)]);
+    }
+
+    #[test]
+    fn an_encounter_scores_the_mean_of_its_photos() {
+        let e = plane(&[
+            ("Q", 0.0),
+            ("Q", 60.0),
+            ("A", 0.0),
+            ("B", 30.0),
+            ("?", 30.0),
+        ]);
+        let found = score_encounters(
+            &e,
+            &[vec![0, 1]],
+            |photo| photo != 4,
+            |_, whales| [1, 0].map(|whale| whales.candidate(whale).unwrap()),
+        );
+        let [b, a] = found[0];
+        assert!((a.score - 0.75).abs() < 1e-6, "{a:?}");
+        assert!((b.score - 30.0f32.to_radians().cos()).abs() < 1e-6, "{b:?}");
+        assert_eq!((a.photo, b.photo), (2, 3));
     }
 }

@@ -2,7 +2,7 @@
 //! which thresholds are fitted. Each enrolled photo is searched among all others.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{WhaleScores, ranking_features, search};
+use crate::gallery::search::{ranking_features, score_photos};
 use crate::metrics::rank::RankMetrics;
 use crate::protocols::retrieval::retrieve;
 use flukewatch_common::catalogue::Catalogue;
@@ -54,8 +54,8 @@ pub struct CatalogueScores {
 pub fn scores(catalogue: &Catalogue, whale_score: WhaleScore) -> CatalogueScores {
     let photos = embeddings(catalogue).scored_by(whale_score);
     let all: Vec<usize> = (0..photos.len()).collect();
-    let found = search(&photos, &all, |query, scores| {
-        let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
+    let found = score_photos(&photos, &all, |query, scores| {
+        let by_whale = scores.whales();
         let own = photos.whale_of(query);
         let known = own.and_then(|whale| by_whale.score(whale)).and_then(|_| {
             let top = by_whale.top(2, |_| true);

@@ -1,8 +1,8 @@
-//! Leave-one-out retrieval: each photo of a whale with two photos or more is searched among all
-//! other named photos.
+//! Leave-one-out retrieval: each photo is searched among all other named photos, without those of
+//! its own encounter and its near-duplicates, if its whale has a photo there.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{Candidate, WhaleScores, search};
+use crate::gallery::search::{Candidate, PhotoScores, score_photos};
 use crate::metrics::bootstrap::{Bootstrap, Interval};
 use crate::metrics::map_at_5::GUESSES;
 use crate::metrics::rank::{RankIntervals, RankMetrics};
@@ -17,7 +17,7 @@ pub struct QueryResult {
     pub photo: usize,
     /// Number of the query's whale.
     pub whale: usize,
-    /// Other photos of this whale in the gallery.
+    /// Photos of this whale in the gallery.
     pub others: usize,
     /// Rank of its whale, from 1.
     pub rank: usize,
@@ -29,38 +29,37 @@ pub struct QueryResult {
     pub average_precision_at_r: f64,
 }
 
-/// Searches each photo of a whale with two photos or more among all others.
+/// Searches each photo whose whale is in its gallery.
 pub fn retrieve(photos: &LabelledEmbeddings) -> Vec<QueryResult> {
-    let found = search(photos, &photos.with_multiple_photos(), |photo, scores| {
+    let queries = photos.with_multiple_photos();
+    let found = score_photos(photos, &queries, |photo, scores| {
         let whale = photos.whale_of(photo)?;
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
+        let by_whale = scores.whales();
         Some(QueryResult {
             photo,
             whale,
-            others: photos.photos_of(whale).len() - 1,
+            others: scores.view().photos_of(whale).count(),
             rank: by_whale.rank(whale, |_| true)?,
             own: by_whale.candidate(whale)?,
             top: by_whale.top(GUESSES, |_| true),
-            average_precision_at_r: average_precision_at_r(photos, photo, whale, scores),
+            average_precision_at_r: average_precision_at_r(photos, whale, scores),
         })
     });
     found.into_iter().flatten().collect()
 }
 
-/// Average precision over the first R photos, R being the number of other photos of the whale
-/// (Musgrave et al., 'A Metric Learning Reality Check', ECCV 2020). Of photos with equal scores the
-/// wrong ones rank first.
+/// Average precision over the first R photos, R being the number of photos of the whale in the
+/// gallery (Musgrave et al., 'A Metric Learning Reality Check', ECCV 2020). Of photos with equal
+/// scores the wrong ones rank first.
 fn average_precision_at_r(
     photos: &LabelledEmbeddings,
-    query: usize,
     whale: usize,
-    scores: &[f32],
+    scores: &PhotoScores<'_>,
 ) -> f64 {
     let mut own: Vec<f32> = photos
         .photos_of(whale)
         .iter()
-        .filter(|&&p| p != query)
-        .map(|&p| scores[p])
+        .filter_map(|&p| scores.score(p))
         .collect();
     own.sort_by(|a, b| b.total_cmp(a));
     let Some(&lowest) = own.last() else {
@@ -68,8 +67,11 @@ fn average_precision_at_r(
     };
     // `before[j]`: photos of other whales between the whale's (j-1)-th and its j-th.
     let mut before = vec![0usize; own.len()];
-    for (photo, &score) in scores.iter().enumerate() {
-        if score >= lowest && photos.whale_of(photo).is_some_and(|w| w != whale) {
+    for photo in 0..photos.len() {
+        let Some(score) = scores.score(photo).filter(|&score| score >= lowest) else {
+            continue;
+        };
+        if photos.whale_of(photo).is_some_and(|w| w != whale) {
             before[own.partition_point(|&o| o > score)] += 1;
         }
     }
@@ -145,7 +147,7 @@ const GROUPS: [(&str, std::ops::RangeInclusive<usize>); 3] =
 /// Runs the protocol. With `nmi_seed`, also clusters the photos for NMI.
 ///
 /// # Errors
-/// If no whale has two photos.
+/// If no whale has two photos, in different encounters if these are known.
 pub fn measure(
     photos: &LabelledEmbeddings,
     bootstrap: &Bootstrap,
@@ -251,9 +253,7 @@ mod tests {
             ("B", 4.0),
             ("A", 5.0),
         ]);
-        let found = search(&e, &[0], |query, scores| {
-            average_precision_at_r(&e, query, 0, scores)
-        });
+        let found = score_photos(&e, &[0], |_, scores| average_precision_at_r(&e, 0, scores));
         assert!(
             (found[0] - (1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12,
             "{found:?}"
@@ -263,9 +263,7 @@ mod tests {
     #[test]
     fn wrong_photos_of_equal_score_rank_first() {
         let e = plane(&[("A", 0.0), ("A", 10.0), ("B", 10.0)]);
-        let found = search(&e, &[0], |query, scores| {
-            average_precision_at_r(&e, query, 0, scores)
-        });
+        let found = score_photos(&e, &[0], |_, scores| average_precision_at_r(&e, 0, scores));
         assert_eq!(found, [0.0]);
     }
 

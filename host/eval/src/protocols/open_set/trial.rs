@@ -1,7 +1,7 @@
 //! Trials: half of the whales are enrolled, and every photo is searched among them.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{Candidate, WhaleScores, ranking_features, search};
+use crate::gallery::search::{Candidate, ranking_features, score_photos};
 use crate::metrics::map_at_5::GUESSES;
 use flukewatch_common::decision::{DecisionRule, ErrorLimits, RankingFeatures};
 use rand::SeedableRng;
@@ -134,8 +134,8 @@ pub fn run(photos: &LabelledEmbeddings, options: &TrialOptions<'_>) -> Vec<Trial
         })
         .collect();
     // Scores are the same in every trial, so each photo is searched once.
-    let by_photo: Vec<Vec<PhotoInTrial>> = search(photos, &all, |photo, scores| {
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
+    let by_photo: Vec<Vec<PhotoInTrial>> = score_photos(photos, &all, |photo, scores| {
+        let by_whale = scores.whales();
         let in_trial = |(enrolled, fit): &(Vec<bool>, Vec<bool>)| {
             let whale = photos.whale_of(photo);
             let known = whale.filter(|&w| enrolled[w]);

@@ -122,7 +122,7 @@ impl Map {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::labelled::PhotoLabel;
+    use crate::gallery::label::PhotoLabel;
 
     #[test]
     fn the_longest_directions_are_found() {
