@@ -48,6 +48,7 @@ fn the_boats_search_ranks_the_same() {
             whale: photos.label(photo).whale.clone().unwrap(),
             photo: photos.label(photo).name.clone(),
             source: String::new(),
+            ..Enrolled::default()
         };
         let row = Embedding::normalised(photos.rows().row(photo).to_vec()).unwrap();
         catalogue.enrol(entry, &row).unwrap();

@@ -359,7 +359,7 @@ fn dates_matter_only_where_they_are_used() {
         // Without names of encounters, the day identifies one.
         let case = dated("2018-01-01", wrong);
         case.evaluate(&[]).failed(1, &words);
-        case.enroll(&[]).succeeded();
+        case.enroll(&[]).failed(1, &words);
         for protocol in ["time", "encounter", "all"] {
             case.evaluate(&["--protocol", protocol]).failed(1, &words);
         }

@@ -28,6 +28,7 @@ fn catalogue(dimension: usize) -> Catalogue {
         whale: "HW-1".into(),
         photo: "a.jpg".into(),
         source: "test".into(),
+        ..Enrolled::default()
     };
     catalogue
         .enrol(
@@ -366,6 +367,7 @@ fn large() -> Bundle {
             whale: format!("HW-{}", photo / 4),
             photo: format!("{photo}.jpg"),
             source: "test".into(),
+            ..Enrolled::default()
         };
         let row = Embedding::normalised((0..512).map(|_| random()).collect()).unwrap();
         catalogue.enrol(entry, &row).unwrap();

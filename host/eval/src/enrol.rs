@@ -1,12 +1,14 @@
 //! Enrolment: photos of known whales are added to a catalogue, and a decision rule is fitted to it.
 
+use crate::audit::near_duplicates::first_copies;
 use crate::embed::{self, EmbedError};
+use crate::gallery::label::PhotoLabel;
 use crate::protocols::leave_one_out::{CatalogueScores, scores};
-use flukewatch_common::bundle::Bundle;
+use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::catalogue::{Catalogue, CatalogueError, Enrolled};
 use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
 use std::collections::HashSet;
 
 /// Why photos cannot be enrolled.
@@ -15,6 +17,9 @@ pub enum EnrolError {
     /// A photo, or the model.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// A photo or its date.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// An entry that the catalogue does not accept.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -34,7 +39,7 @@ pub struct Enrolment {
 /// Adds the named photos of `dataset` to the bundle's catalogue.
 ///
 /// # Errors
-/// If the model cannot be loaded, or a photo cannot be embedded.
+/// If the model cannot be loaded, a photo cannot be embedded, or a date cannot be read.
 pub fn enrol(
     bundle: &Bundle,
     dataset: &Dataset,
@@ -42,35 +47,60 @@ pub fn enrol(
     quiet: bool,
 ) -> Result<Enrolment, EnrolError> {
     let mut catalogue = bundle.catalogue.clone();
-    let present: HashSet<(String, String)> = catalogue
+    let present: HashSet<(&str, &str)> = bundle
+        .catalogue
         .entries()
         .iter()
-        .map(|e| (e.whale.clone(), e.photo.clone()))
+        .map(|e| (e.whale.as_str(), e.photo.as_str()))
         .collect();
-    let named: Vec<(&str, &LabelledPhoto)> = dataset
-        .photos
-        .iter()
-        .filter_map(|photo| Some((photo.whale.as_deref()?, photo)))
+    let named = || {
+        let photos = dataset.photos.iter();
+        photos.filter_map(|photo| Some((photo.whale.as_deref()?, photo)))
+    };
+    let photos: Vec<LabelledPhoto> = named()
+        .filter(|(whale, photo)| !present.contains(&(*whale, photo.name.as_str())))
+        .map(|(_, photo)| photo.clone())
         .collect();
-    let (whales, photos): (Vec<&str>, Vec<LabelledPhoto>) = named
-        .iter()
-        .filter(|(whale, photo)| !present.contains(&((*whale).to_owned(), photo.name.clone())))
-        .map(|(whale, photo)| (*whale, (*photo).clone()))
-        .unzip();
+    // Before the work: a date that cannot be read is an error.
+    photos.iter().try_for_each(|photo| PhotoLabel::dated(photo).map(drop))?;
     let embeddings = embed::all_photos(bundle, &photos, quiet)?;
-    for ((whale, photo), embedding) in whales.iter().zip(&photos).zip(embeddings) {
-        let entry = Enrolled {
-            whale: (*whale).to_owned(),
-            photo: photo.name.clone(),
-            source: source.to_owned(),
-        };
-        catalogue.enrol(entry, &embedding)?;
-    }
+    add(
+        &mut catalogue,
+        &photos,
+        &embeddings,
+        &bundle.manifest.views,
+        source,
+    )?;
     Ok(Enrolment {
         catalogue,
-        unnamed: dataset.photos.len() - named.len(),
-        already_enrolled: named.len() - photos.len(),
+        unnamed: dataset.photos.len() - named().count(),
+        already_enrolled: named().count() - photos.len(),
     })
+}
+
+/// Adds the named photos with their encounters, dates and near-duplicates.
+fn add(
+    catalogue: &mut Catalogue,
+    photos: &[LabelledPhoto],
+    embeddings: &[Embedding],
+    views: &[View],
+    source: &str,
+) -> Result<(), EnrolError> {
+    let firsts = first_copies(photos, embeddings, views)?;
+    for ((photo, embedding), first) in photos.iter().zip(embeddings).zip(firsts) {
+        let label = PhotoLabel::dated(photo)?;
+        let Some(whale) = label.whale else { continue };
+        let entry = Enrolled {
+            whale,
+            photo: label.name,
+            source: source.to_owned(),
+            encounter: label.encounter,
+            date: label.date.map(|date| date.to_string()),
+            near_duplicate_of: first.map(|first| photos[first].name.clone()),
+        };
+        catalogue.enrol(entry, embedding)?;
+    }
+    Ok(())
 }
 
 /// Fits thresholds and calibrator to the catalogue: each photo is searched among the others, with
@@ -96,22 +126,18 @@ pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRul
     })
 }
 
-/// A catalogue of `(whale, photo, embedding)`.
+/// A catalogue of the named photos, with their encounters, dates and near-duplicates. `views` are
+/// those of the embeddings.
 ///
 /// # Errors
-/// If an embedding has another dimension or a name is empty.
-pub fn catalogue_of<'a>(
+/// If an embedding has another dimension, or a photo or its date cannot be read.
+pub fn catalogue_of(
     dimension: usize,
-    photos: impl Iterator<Item = (&'a str, &'a str, &'a Embedding)>,
-) -> Result<Catalogue, CatalogueError> {
+    photos: &[LabelledPhoto],
+    embeddings: &[Embedding],
+    views: &[View],
+) -> Result<Catalogue, EnrolError> {
     let mut catalogue = Catalogue::new(dimension);
-    for (whale, photo, embedding) in photos {
-        let entry = Enrolled {
-            whale: whale.to_owned(),
-            photo: photo.to_owned(),
-            source: String::new(),
-        };
-        catalogue.enrol(entry, embedding)?;
-    }
+    add(&mut catalogue, photos, embeddings, views, "")?;
     Ok(catalogue)
 }

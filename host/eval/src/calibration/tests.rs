@@ -45,6 +45,7 @@ fn catalogue(photos: &[(PhotoLabel, Embedding)]) -> Catalogue {
             whale: label.whale.clone().unwrap(),
             photo: label.name.clone(),
             source: String::new(),
+            ..Enrolled::default()
         };
         catalogue.enrol(entry, embedding).unwrap();
     }

@@ -118,7 +118,10 @@ impl LabelledEmbeddings {
             .map(|entry| PhotoLabel {
                 name: entry.photo.clone(),
                 whale: Some(entry.whale.clone()),
-                ..PhotoLabel::default()
+                // Enrolment writes dates as they are read; any other text is an unknown date.
+                date: entry.date.as_deref().and_then(|text| text.parse().ok()),
+                encounter: entry.encounter.clone(),
+                near_duplicate_of: entry.near_duplicate_of.clone(),
             })
             .collect();
         let values = (0..catalogue.len())

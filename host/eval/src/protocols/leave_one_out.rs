@@ -97,6 +97,7 @@ mod tests {
                 whale: (*whale).into(),
                 photo: i.to_string(),
                 source: String::new(),
+                ..Enrolled::default()
             };
             c.enrol(entry, &Embedding::normalised(vec![cos, sin]).unwrap())
                 .unwrap();
