@@ -148,8 +148,11 @@ impl DecisionRule {
     /// score of photos whose whale is left out of the catalogue. `known_at` and `new_below` keep
     /// within `limits`. Both groups hold scores over all whales, since the decision uses these: the
     /// score of the photo's own whale alone is far lower, and a threshold fitted to it would call
-    /// hardly any whale new. Where the groups are so far apart that the thresholds cross, both
-    /// become the midpoint and nothing is left for review; `missed_new_rate` holds even then.
+    /// hardly any whale new.
+    ///
+    /// `known_at` follows from the impostors alone: known whales that score high, such as those of
+    /// bursts, never move it. Where the groups overlap, what lies between the thresholds is for
+    /// review; where they hardly do, `new_below` is `known_at` and nothing is.
     /// Returns `None` where either group has fewer than [`MIN_SAMPLES`] scores.
     pub fn fit(
         known: &[f32],
@@ -169,17 +172,16 @@ impl DecisionRule {
         let share = |count: usize, share: f64| {
             ((count as f64 * share.clamp(0.0, 1.0)).floor() as usize).min(count - 1)
         };
-        let allowed = share(impostor.len(), limits.false_match_rate);
-        let mut known_at = impostor[impostor.len() - 1 - allowed].next_up();
-        let mut new_below = known[share(known.len(), limits.false_new_rate)];
-        if new_below > known_at {
-            known_at = (new_below + known_at) / 2.0;
-            new_below = known_at;
-        }
-        if let Some(most) = limits.missed_new_rate {
-            let missed = share(impostor.len(), most);
-            new_below = new_below.max(impostor[impostor.len() - 1 - missed].next_up());
-            known_at = known_at.max(new_below);
+        let above_all_but = |fraction: f64| {
+            let above = share(impostor.len(), fraction);
+            impostor[impostor.len() - 1 - above].next_up()
+        };
+        // A new whale with a name is missed, too.
+        let missed = limits.missed_new_rate.unwrap_or(1.0);
+        let known_at = above_all_but(limits.false_match_rate.min(missed));
+        let mut new_below = known[share(known.len(), limits.false_new_rate)].min(known_at);
+        if limits.missed_new_rate.is_some() {
+            new_below = new_below.max(above_all_but(missed));
         }
         Some(Self::thresholds(known_at, new_below, &fitted_on))
     }
@@ -224,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn known_scores_never_move_the_threshold_of_known_whales() {
+        let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
+        let fitted = |known: f32| {
+            let limits = ErrorLimits::default();
+            DecisionRule::fit(&[known; 50], &impostor, &limits, String::new()).unwrap()
+        };
+        let at = impostor[94].next_up();
+        for (known, new_below) in [(0.3, 0.3), (0.9, at)] {
+            let rule = fitted(known);
+            assert_eq!((rule.known_at, rule.new_below), (at, new_below));
+        }
+    }
+
+    #[test]
     fn separate_groups_leave_nothing_for_review() {
         let rule = DecisionRule::fit(
             &[0.9; 30],
@@ -232,7 +248,7 @@ mod tests {
             "test".into(),
         )
         .unwrap();
-        assert!((rule.known_at - 0.5).abs() < 1e-6 && rule.known_at == rule.new_below);
+        assert_eq!((rule.known_at, rule.new_below), (0.1f32.next_up(), 0.1f32.next_up()));
     }
 
     #[test]
