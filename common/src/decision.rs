@@ -1,8 +1,10 @@
 //! The decision about an encounter: a known whale, a new one, or one for review.
 
 mod calibrator;
+mod prior;
 
 pub use calibrator::{Calibrator, Curve, MAX_POINTS, RankingFeatures};
+pub use prior::{DEFAULT_EXPECTED, NewWhalePrior};
 
 use crate::catalogue::Match;
 use crate::whale_score::{MAX_PHOTOS, WhaleScore};
@@ -41,6 +43,9 @@ pub struct DecisionRule {
     /// Computes the probability that the first whale is right, if it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrator: Option<Calibrator>,
+    /// How many whales are new, if the calibrator's fit says so; its probabilities are corrected by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_new_whales: Option<NewWhalePrior>,
 }
 
 /// Limits on the errors of a rule, each a fraction in 0..=1.
@@ -97,6 +102,7 @@ impl DecisionRule {
             fitted_on: fitted_on.to_owned(),
             whale_score: WhaleScore::BEST,
             calibrator: None,
+            prior_new_whales: None,
         }
     }
 
@@ -112,10 +118,44 @@ impl DecisionRule {
     /// The probability that the first whale of a ranking is right, in 0..=1; `None` without a
     /// calibrator, and 0 for an empty ranking.
     pub fn probability(&self, ranking: &[Match]) -> Option<f64> {
-        let calibrator = self.calibrator.as_ref()?;
-        Some(
-            RankingFeatures::of(ranking.iter().map(|m| m.score))
-                .map_or(0.0, |features| calibrator.probability(&features)),
+        match RankingFeatures::of(ranking.iter().map(|m| m.score)) {
+            Some(features) => self.probability_of(&features),
+            None => self.calibrator.as_ref().map(|_| 0.0),
+        }
+    }
+
+    /// The probability that the first whale of a ranking with these features is right, in 0..=1;
+    /// `None` without a calibrator.
+    pub fn probability_of(&self, features: &RankingFeatures) -> Option<f64> {
+        let probability = self.calibrator.as_ref()?.probability(features);
+        Some(match &self.prior_new_whales {
+            Some(prior) => prior.correct(probability),
+            None => probability,
+        })
+    }
+
+    /// The fraction of new whales that is expected in use: as the rule says, or
+    /// [`DEFAULT_EXPECTED`].
+    pub fn expected_new_whales(&self) -> f64 {
+        self.prior_new_whales
+            .map_or(DEFAULT_EXPECTED, |prior| prior.expected)
+    }
+
+    /// The same rule where another fraction of the whales is new. Probabilities of a rule that does
+    /// not say what it was fitted under stay as they are.
+    pub fn expecting_new_whales(mut self, fraction: f64) -> Self {
+        if let Some(prior) = &mut self.prior_new_whales {
+            prior.expected = fraction;
+        }
+        self
+    }
+
+    /// What a person should know of a valid rule before using it.
+    pub fn warning(&self) -> Option<&'static str> {
+        let monotone = self.calibrator.as_ref().is_none_or(Calibrator::is_monotone);
+        (!monotone).then_some(
+            "the probability falls where the score or its margin to the second whale rises: \
+             fit it again with 'flukewatch calibrate'",
         )
     }
 
@@ -132,6 +172,12 @@ impl DecisionRule {
             let WhaleScore { best_weight, top_k } = self.whale_score;
             return Err(InvalidDecision(format!(
                 "whale_score: best_weight {best_weight} must be in [0, 1], top_k {top_k} in 1 to {MAX_PHOTOS}"
+            )));
+        }
+        if let Some(prior) = self.prior_new_whales.filter(|prior| !prior.is_valid()) {
+            return Err(InvalidDecision(format!(
+                "prior_new_whales: fitted {}, recall {} and expected {} must be in [0, 1]",
+                prior.fitted, prior.recall, prior.expected
             )));
         }
         match &self.calibrator {
@@ -248,7 +294,10 @@ mod tests {
             "test".into(),
         )
         .unwrap();
-        assert_eq!((rule.known_at, rule.new_below), (0.1f32.next_up(), 0.1f32.next_up()));
+        assert_eq!(
+            (rule.known_at, rule.new_below),
+            (0.1f32.next_up(), 0.1f32.next_up())
+        );
     }
 
     #[test]
@@ -296,6 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn a_probability_that_falls_with_the_margin_is_a_warning() {
+        let mut rule = DecisionRule::thresholds(0.6, 0.4, "");
+        assert_eq!(rule.warning(), None);
+        rule.calibrator = Some(Calibrator::Logistic {
+            weights: [-9.5, 26.8, -3.4],
+        });
+        assert_eq!(rule.validate(), Ok(()));
+        assert!(rule.warning().unwrap().contains("calibrate"));
+    }
+
+    #[test]
+    fn the_expected_fraction_of_new_whales_changes_the_probability() {
+        let mut rule = DecisionRule::thresholds(0.6, 0.4, "");
+        rule.calibrator = Some(Calibrator::Logistic {
+            weights: [0.0, 0.0, 0.0],
+        });
+        rule.prior_new_whales = NewWhalePrior::of(50, 50, 50, 0.5);
+        let at = |rule: &DecisionRule| rule.probability(&ranking(0.5)).unwrap();
+        assert!((at(&rule) - 0.5).abs() < 1e-9);
+        // Nine of ten whales are enrolled: 0.9 to 0.1.
+        let mostly_known = rule.clone().expecting_new_whales(0.1);
+        assert!((at(&mostly_known) - 0.9).abs() < 1e-9);
+        let text = serde_json::to_string(&mostly_known).unwrap();
+        let read: DecisionRule = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.expected_new_whales(), 0.1);
+    }
+
+    #[test]
     fn invalid_rules_are_rejected() {
         let good = DecisionRule::thresholds(0.6, 0.4, "");
         let mut crossed = good.clone();
@@ -304,7 +381,13 @@ mod tests {
         heavy.whale_score.best_weight = 1.5;
         let mut bent = good.clone();
         bent.calibrator = Some(Calibrator::Isotonic { points: vec![] });
-        for bad in [crossed, heavy, bent] {
+        let mut impossible = good.clone();
+        impossible.prior_new_whales = Some(NewWhalePrior {
+            fitted: 0.5,
+            recall: 0.8,
+            expected: 1.5,
+        });
+        for bad in [crossed, heavy, bent, impossible] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }
         let mut sure = good;
