@@ -6,7 +6,7 @@ use crate::gallery::label::PhotoLabel;
 use crate::protocols::leave_one_out::{CatalogueScores, scores};
 use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::catalogue::{Catalogue, CatalogueError, Enrolled};
-use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits};
+use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits, NewWhalePrior};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
 use std::collections::HashSet;
@@ -62,7 +62,9 @@ pub fn enrol(
         .map(|(_, photo)| photo.clone())
         .collect();
     // Before the work: a date that cannot be read is an error.
-    photos.iter().try_for_each(|photo| PhotoLabel::dated(photo).map(drop))?;
+    photos
+        .iter()
+        .try_for_each(|photo| PhotoLabel::dated(photo).map(drop))?;
     let embeddings = embed::all_photos(bundle, &photos, quiet)?;
     add(
         &mut catalogue,
@@ -103,17 +105,28 @@ fn add(
     Ok(())
 }
 
-/// Fits thresholds and calibrator to the catalogue: each photo is searched among the others, with
-/// its own whale in the gallery for a known one and without it for a new one. Whales are scored as
-/// in the old rule. `None` if too few whales have two photos.
+/// Fits thresholds and calibrator to the catalogue: each encounter, of 1 to 5 photos as on the boat,
+/// is searched among the others, with its own whale in the gallery for a known one and without it
+/// for a new one. Whales are scored, and new ones expected, as in the old rule. `None` if too few
+/// whales have two encounters.
 pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRule> {
+    fit_rule_expecting(catalogue, old, old.expected_new_whales())
+}
+
+/// Like [`fit_rule`], where this fraction of the whales that are met is expected to be new.
+pub fn fit_rule_expecting(
+    catalogue: &Catalogue,
+    old: &DecisionRule,
+    expected_new_whales: f64,
+) -> Option<DecisionRule> {
     let CatalogueScores {
         known,
+        right,
         impostor,
         rankings,
     } = scores(catalogue, old.whale_score);
     let fitted_on = format!(
-        "the catalogue itself, leave one out: {} known and {} new queries of {} whales",
+        "the catalogue itself, leave one encounter out: {} known and {} new encounters of {} whales",
         known.len(),
         impostor.len(),
         catalogue.whales()
@@ -122,6 +135,12 @@ pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRul
     Some(DecisionRule {
         whale_score: old.whale_score,
         calibrator: Calibrator::fit(Curve::Logistic, &rankings),
+        prior_new_whales: NewWhalePrior::of(
+            known.len(),
+            right,
+            impostor.len(),
+            expected_new_whales,
+        ),
         ..rule
     })
 }

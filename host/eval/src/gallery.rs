@@ -4,6 +4,7 @@
 //! encounter and its near-duplicates, which show the same fluke in the same light and would be
 //! found again by any model.
 
+pub mod encounters;
 pub mod label;
 pub mod labelled;
 mod relations;

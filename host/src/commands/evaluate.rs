@@ -133,6 +133,9 @@ impl ProtocolArg {
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(warning) = bundle.decision.warning() {
+        eprintln!("warning: {}: {warning}", args.bundle.display());
+    }
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
         || args.write_submission.is_some();

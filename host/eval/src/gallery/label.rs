@@ -1,5 +1,6 @@
 //! The label of a photo.
 
+use flukewatch_common::catalogue::Enrolled;
 use flukewatch_dataset::{CaptureDate, DatasetError, LabelledPhoto, WrittenDate};
 
 /// The label of a photo.
@@ -33,6 +34,18 @@ impl PhotoLabel {
             encounter: photo.encounter.clone(),
             ..Self::default()
         })
+    }
+
+    /// The label of an enrolled photo.
+    pub fn of_entry(entry: &Enrolled) -> Self {
+        Self {
+            name: entry.photo.clone(),
+            whale: Some(entry.whale.clone()),
+            // Enrolment writes dates as they are read; any other text is an unknown date.
+            date: entry.date.as_deref().and_then(|text| text.parse().ok()),
+            encounter: entry.encounter.clone(),
+            near_duplicate_of: entry.near_duplicate_of.clone(),
+        }
     }
 
     /// The label with its date in any case.

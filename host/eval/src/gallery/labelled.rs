@@ -115,14 +115,7 @@ impl LabelledEmbeddings {
         let labels = catalogue
             .entries()
             .iter()
-            .map(|entry| PhotoLabel {
-                name: entry.photo.clone(),
-                whale: Some(entry.whale.clone()),
-                // Enrolment writes dates as they are read; any other text is an unknown date.
-                date: entry.date.as_deref().and_then(|text| text.parse().ok()),
-                encounter: entry.encounter.clone(),
-                near_duplicate_of: entry.near_duplicate_of.clone(),
-            })
+            .map(PhotoLabel::of_entry)
             .collect();
         let values = (0..catalogue.len())
             .flat_map(|i| catalogue.embedding(i).iter().copied())

@@ -1,8 +1,9 @@
 //! Leave-one-out retrieval: each photo is searched among all other named photos, without those of
 //! its own encounter and its near-duplicates, if its whale has a photo there.
 
+use crate::gallery::encounters::of_size;
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{Candidate, PhotoScores, score_photos};
+use crate::gallery::search::{Candidate, PhotoScores, score_encounters, score_photos};
 use crate::metrics::bootstrap::{Bootstrap, Interval};
 use crate::metrics::map_at_5::GUESSES;
 use crate::metrics::rank::{RankIntervals, RankMetrics};
@@ -98,6 +99,45 @@ pub struct OtherPhotosGroup {
     pub intervals: RankIntervals,
 }
 
+/// Metrics of encounters of several photos; a whale's score is the mean over them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncounterGroup {
+    /// Photos per encounter.
+    pub photos: usize,
+    /// Averages over the encounters.
+    #[serde(flatten)]
+    pub metrics: RankMetrics,
+    /// Intervals of the averages.
+    pub intervals: RankIntervals,
+}
+
+const ENCOUNTER_SIZES: [usize; 2] = [3, 5];
+
+/// Searches encounters of `size` photos; `None` if no whale with one has another photo.
+fn encounters(
+    photos: &LabelledEmbeddings,
+    size: usize,
+    bootstrap: &Bootstrap,
+) -> Option<EncounterGroup> {
+    let queries = of_size(photos, size);
+    let found = score_encounters(
+        photos,
+        &queries,
+        |_| true,
+        |query, by_whale| {
+            let whale = photos.whale_of(*queries[query].first()?)?;
+            Some((whale, by_whale.rank(whale, |_| true)?))
+        },
+    );
+    let ranks: Vec<(usize, usize)> = found.into_iter().flatten().collect();
+    let whales = photos.whales().len();
+    (!ranks.is_empty()).then(|| EncounterGroup {
+        photos: size,
+        metrics: RankMetrics::of(ranks.iter().map(|(_, rank)| *rank)),
+        intervals: RankIntervals::of(bootstrap, whales, ranks.iter().copied()),
+    })
+}
+
 /// One query, by names.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RankedQuery {
@@ -134,6 +174,8 @@ pub struct RetrievalResult {
     pub map_at_r_interval: Option<Interval>,
     /// Metrics by the number of other photos of the whale.
     pub by_other_photos: Vec<OtherPhotosGroup>,
+    /// Metrics of encounters of 3 and of 5 photos.
+    pub encounters: Vec<EncounterGroup>,
     /// The ranks of every query.
     pub ranks: Vec<RankedQuery>,
     /// Every query with its candidates, for the report.
@@ -201,6 +243,10 @@ pub fn measure(
             .copied()
             .flatten(),
         by_other_photos,
+        encounters: ENCOUNTER_SIZES
+            .into_iter()
+            .filter_map(|size| encounters(photos, size, bootstrap))
+            .collect(),
         ranks,
         queries,
     })
@@ -209,7 +255,7 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::labelled::tests::plane;
+    use crate::gallery::labelled::tests::{plane, plane_with};
     use proptest::prelude::*;
 
     const NO_INTERVALS: Bootstrap = Bootstrap {
@@ -280,6 +326,40 @@ mod tests {
             .map(|g| (g.other_photos, g.metrics.queries))
             .collect();
         assert_eq!(groups, [("1", 2), ("2-4", 3), ("5+", 7)]);
+    }
+
+    #[test]
+    fn encounters_are_searched_together() {
+        // The photo at 14° alone finds B; with the two others A is nearer on average.
+        let e = plane(&[("A", 0.0), ("A", 2.0), ("A", 14.0), ("A", 3.0), ("B", 17.0)]);
+        let r = measure(&e, &NO_INTERVALS, None).unwrap();
+        assert_eq!(r.metrics.recall_at_1, 0.75);
+        let groups: Vec<_> = r
+            .encounters
+            .iter()
+            .map(|g| (g.photos, g.metrics.queries, g.metrics.recall_at_1))
+            .collect();
+        assert_eq!(groups, [(3, 1, 1.0)]);
+    }
+
+    #[test]
+    fn photos_of_the_same_encounter_are_not_in_the_gallery() {
+        let photos = [("A", 0.0), ("A", 1.0), ("A", 30.0), ("B", 10.0)];
+        let e = plane_with(&photos, |i, label| {
+            label.encounter = Some(["e1", "e1", "e2", "e3"][i].into());
+        });
+        let r = measure(&e, &NO_INTERVALS, None).unwrap();
+        let found: Vec<_> = r
+            .queries
+            .iter()
+            .map(|q| (q.photo, q.others, q.rank))
+            .collect();
+        assert_eq!(found, [(0, 1, 2), (1, 1, 2), (2, 2, 2)]);
+        // All photos of one day: nothing is left to find a whale by.
+        let e = plane_with(&photos[..2], |_, label| {
+            label.date = "2024-06-19".parse().ok();
+        });
+        assert!(measure(&e, &NO_INTERVALS, None).is_err());
     }
 
     #[test]
