@@ -40,6 +40,7 @@ fn main() {
             whale: format!("W{number}"),
             photo: format!("{number}.jpg"),
             source: "drawn".into(),
+            ..Enrolled::default()
         };
         photos.push(&entry, &drawn()).unwrap();
     }

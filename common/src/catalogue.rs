@@ -10,7 +10,8 @@
 //!
 //! let mut catalogue = Catalogue::new(2);
 //! for (whale, photo, numbers) in [("Salt", "a.jpg", [1.0, 0.0]), ("Cat Eyes", "b.jpg", [0.6, 0.8])] {
-//!     let entry = Enrolled { whale: whale.into(), photo: photo.into(), source: "Gulf of Maine".into() };
+//!     let source = "Gulf of Maine".into();
+//!     let entry = Enrolled { whale: whale.into(), photo: photo.into(), source, ..Enrolled::default() };
 //!     catalogue.enrol(entry, &Embedding::normalised(numbers.to_vec())?)?;
 //! }
 //! let seen = Embedding::normalised(vec![0.0, 1.0])?;
@@ -44,7 +45,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// One enrolled photo.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Encounter, date and near-duplicate say which photos must not be compared when thresholds are
+/// fitted on the catalogue: those of one meeting with the whale.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
     /// The whale's name.
     pub whale: String,
@@ -52,6 +56,12 @@ pub struct Enrolled {
     pub photo: String,
     /// Where the photo comes from: a collection, a catalogue, a cruise.
     pub source: String,
+    /// The name of the encounter, if known.
+    pub encounter: Option<String>,
+    /// When the photo was taken, if known: `2024-06-19`, `2024-06` or `2024`.
+    pub date: Option<String>,
+    /// The name of the first photo of its group of near-duplicates, if it is in one.
+    pub near_duplicate_of: Option<String>,
 }
 
 /// A candidate: a whale that a photo may show.

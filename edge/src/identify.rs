@@ -5,8 +5,8 @@
 //!
 //! An individual's score for the encounter is the **mean of its scores for the crops**. Matching the mean
 //! of the embeddings ranks about as well, but its scores grow with the number of crops (averaging shortens
-//! the vector, normalising lengthens it again), while the decision rule's thresholds are fitted on single
-//! photos. The mean of scores stays on their scale.
+//! the vector, normalising lengthens it again). The decision rule's thresholds are fitted on the same means,
+//! of encounters of 1 to 5 photos.
 
 use crate::encounter::Crop;
 use flukewatch_common::bundle::{Bundle, LocalInfo};

@@ -180,6 +180,7 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
                     whale,
                     photo,
                     source,
+                    ..Enrolled::default()
                 },
                 &embedding(turn)?,
             )

@@ -356,13 +356,38 @@ fn dates_matter_only_where_they_are_used() {
             ["t.csv:3: 'sometime' is not a date", "2024-06-19", "t.csv"],
         ),
     ] {
+        // Without names of encounters, the day identifies one.
         let case = dated("2018-01-01", wrong);
-        assert_found(case.evaluate(&[]));
-        case.enroll(&[]).succeeded();
+        case.evaluate(&[]).failed(1, &words);
+        case.enroll(&[]).failed(1, &words);
         for protocol in ["time", "encounter", "all"] {
             case.evaluate(&["--protocol", protocol]).failed(1, &words);
         }
+        let case = Case::new(format!(
+            "image,identity,encounter,date\na0.jpg,A,1,2018\na1.jpg,A,2,{wrong}\nb0.jpg,B,3,\nb1.jpg,B,4,\n"
+        ));
+        assert_found(case.evaluate(&[]));
+        case.evaluate(&["--protocol", "time"]).failed(1, &words);
     }
+}
+
+#[test]
+fn a_photo_is_not_found_by_its_own_encounter() {
+    for columns in ["encounter", "date"] {
+        let case = Case::new(format!(
+            "image,identity,{columns}\na0.jpg,A,2024-06-19\na1.jpg,A,2024-06-19\nb0.jpg,B,2024-06-19\nb1.jpg,B,2024-06-21\n"
+        ));
+        let found = case.evaluate(&[]).succeeded().json();
+        // Both photos of A are of one encounter, so only those of B can be found again.
+        assert_eq!(found["queries"], json!(2), "{columns}");
+    }
+    let case = Case::new("image,identity\na0.jpg,A\na1.jpg,A\nb0.jpg,B\nb1.jpg,B\n");
+    let near_duplicate = photo(0, "a0.jpg");
+    let saved_again = image::load_from_memory(&near_duplicate).unwrap();
+    let brighter = image::imageops::brighten(&saved_again.to_rgb8(), 12);
+    case.write("a1.jpg", &jpeg(&brighter));
+    let found = case.evaluate(&[]).succeeded().json();
+    assert_eq!(found["queries"], json!(2));
 }
 
 #[test]

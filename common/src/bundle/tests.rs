@@ -29,6 +29,7 @@ fn catalogue(dimension: usize) -> Catalogue {
         whale: "HW-1".into(),
         photo: "a.jpg".into(),
         source: "test".into(),
+        ..Enrolled::default()
     };
     catalogue
         .enrol(
@@ -367,6 +368,7 @@ fn large() -> Bundle {
             whale: format!("HW-{}", photo / 4),
             photo: format!("{photo}.jpg"),
             source: "test".into(),
+            ..Enrolled::default()
         };
         let row = Embedding::normalised((0..512).map(|_| random()).collect()).unwrap();
         catalogue.enrol(entry, &row).unwrap();
@@ -645,6 +647,7 @@ fn descriptors_of_other_photos_are_rejected() {
         whale: "HW-2".into(),
         photo: "b.jpg".into(),
         source: "test".into(),
+        ..Enrolled::default()
     };
     let embedding = Embedding::normalised(vec![1.0; 8]).unwrap();
     more.enrol(entry, &embedding).unwrap();

@@ -350,6 +350,7 @@ fn entry(whale: &str, photo: u64) -> Enrolled {
         whale: whale.into(),
         photo: format!("{photo}.jpg"),
         source: "drawn".into(),
+        ..Enrolled::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::features::embed;
 use super::merge::merge;
 use anyhow::bail;
-use flukewatch_common::bundle::{Bundle, MAX_PART, ModelInfo, NewBundle, Precision};
+use flukewatch_common::bundle::{Bundle, MAX_PART, ModelInfo, NewBundle, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
@@ -39,11 +39,8 @@ pub fn evaluate(
     let (joined, alone) = embed(bundles, weights, photos, quiet)?;
     let catalogue_of = |embeddings: &[Embedding]| {
         let dimension = embeddings.first().map_or(0, Embedding::dimension);
-        let named = photos
-            .iter()
-            .zip(embeddings)
-            .filter_map(|(p, e)| Some((p.whale.as_deref()?, p.name.as_str(), e)));
-        enrol::catalogue_of(dimension, named)
+        // Concatenated embeddings are not in two halves, so mirrored copies are found by pixels alone.
+        enrol::catalogue_of(dimension, photos, embeddings, &[View::Plain])
     };
     let names = bundles.iter().map(|b| b.manifest.name.as_str());
     let mut all = vec![];

@@ -142,13 +142,8 @@ fn rule_on_validation(
         .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))
         .collect();
     let embeddings = embed::all_photos(bundle, &photos, false)?;
-    let named = photos
-        .iter()
-        .zip(&embeddings)
-        .filter_map(|(photo, embedding)| {
-            Some((photo.whale.as_deref()?, photo.name.as_str(), embedding))
-        });
-    let catalogue = catalogue_of(bundle.manifest.dimension, named)?;
+    let manifest = &bundle.manifest;
+    let catalogue = catalogue_of(manifest.dimension, &photos, &embeddings, &manifest.views)?;
     let Some(rule) = fit_rule(&catalogue, &bundle.decision) else {
         eprintln!(
             "thresholds not fitted: too few of the {} held-out identities have two photos",

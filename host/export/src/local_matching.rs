@@ -8,7 +8,8 @@ use flukewatch_common::bundle::{Bundle, LocalInfo, Precision, View};
 use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, Layout, LocalScore};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_eval::embed;
-use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::gallery::label::PhotoLabel;
+use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
 use flukewatch_eval::gallery::local::LocalGallery;
 use flukewatch_eval::gallery::matching::{norms, pairs};
 use flukewatch_eval::pca::Pca;
@@ -278,7 +279,18 @@ fn fitted_score(
         .cloned()
         .collect();
     let photos = embed::all_embedded(bundle, &named, settings.quiet)?;
-    let labels = named.iter().map(PhotoLabel::undated).collect();
+    let embeddings: Vec<Embedding> = photos.iter().map(|p| p.embedding.clone()).collect();
+    let firsts = first_copies(&named, &embeddings, &bundle.manifest.views)?;
+    let labels = named
+        .iter()
+        .zip(firsts)
+        .map(|(photo, first)| {
+            Ok(PhotoLabel {
+                near_duplicate_of: first.map(|first| named[first].name.clone()),
+                ..PhotoLabel::of(photo)?
+            })
+        })
+        .collect::<Result<Vec<_>, DatasetError>>()?;
     let values = photos
         .iter()
         .flat_map(|p| p.embedding.as_slice())
@@ -410,6 +422,7 @@ mod tests {
             whale: "W1".into(),
             photo: "1.jpg".into(),
             source: "drawn".into(),
+            ..Enrolled::default()
         };
         let embedding = Embedding::normalised(vec![1.0; 2 * DIMENSION]).unwrap();
         catalogue.enrol(entry, &embedding).unwrap();

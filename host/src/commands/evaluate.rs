@@ -7,13 +7,16 @@ use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::{Context, anyhow, ensure};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::embedding::Embedding;
 use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
+use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto, RepeatedPhoto};
+use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::embed;
-use flukewatch_eval::embeddings_file::{self, Format};
-use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::embeddings_file::{self, EmbeddingsFile, Format, NearDuplicates};
+use flukewatch_eval::gallery::label::PhotoLabel;
+use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
 use flukewatch_eval::gallery::local::LocalGallery;
 use flukewatch_eval::gallery::matching::with_local;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
@@ -42,11 +45,12 @@ Protocols:
   retrieval   each photo of a whale with two or more is searched among all the others
   open-set    half of the whales are enrolled in each trial; photos of the others must be called new
   time        a photo is searched among photos of earlier days; needs column 'date', e.g. 2024-06-19
-  encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
+  encounter   retrieval of photos and of whole encounters; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule, and with its local matching if it has one. Recall@K over photos is that of metric \
-learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
+A photo is never compared with photos of its own encounter (column 'encounter'; where it is empty, the same whale on the same day of \
+column 'date') or with near-duplicates of itself. Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule, and with its local matching if it \
+has one. Recall@K over photos is that of metric learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
 figures too good.
 
@@ -169,6 +173,11 @@ impl EvaluateArgs {
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let table = args.labelled_photos();
     let bundle = args.bundle.as_deref().map(Bundle::open).transpose()?;
+    if let (Some(bundle), Some(path)) = (&bundle, &args.bundle)
+        && let Some(warning) = bundle.decision.warning()
+    {
+        eprintln!("warning: {}: {warning}", path.display());
+    }
     let (data, photos) = match &bundle {
         Some(bundle) => of_bundle(bundle, args)?,
         None => of_file(args)?,
@@ -185,7 +194,8 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         .map_err(|why| anyhow!("{}: {why}", table.display()))?;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
-        let labels = labels(dataset, args.protocol)?;
+        let labels = (0..photos.len()).map(|photo| photos.label(photo).clone());
+        let labels = labels.collect();
         let rows = embed::all_embedded(&other, &dataset.photos, args.quiet || args.json)?;
         let dimension = other.manifest.dimension;
         let theirs = LabelledEmbeddings::new(labels, dimension, values(&rows))?;
@@ -245,7 +255,7 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
     Ok(value)
 }
 
-/// The photos and their embeddings by a bundle: from the cache if it exists, else from its model.
+/// The photos, their near-duplicates and their embeddings by a bundle: from the cache if it exists, else from its model.
 fn of_bundle(
     bundle: &Bundle,
     args: &EvaluateArgs,
@@ -268,9 +278,8 @@ fn of_bundle(
         data.check(args.broken, args.quiet || args.json)?;
     }
     let photos = &data.dataset.photos;
-    let labels = labels(&data.dataset, args.protocol)?;
     let mut described = vec![];
-    let (dimension, values) = if let Some(path) = cached {
+    let (dimension, values, first_copies) = if let Some(path) = cached {
         ensure!(
             bundle.manifest.local.is_none() || args.no_local_matching,
             "{} holds no local descriptors: add --no-local-matching, or leave out --embeddings",
@@ -287,17 +296,31 @@ fn of_bundle(
             },
             bundle.id()
         );
-        (cache.dimension, cache.rows_of(photos)?)
+        let first_copies = known_copies(&cache, photos);
+        (cache.dimension, cache.rows_of(photos)?, first_copies)
     } else {
         let rows = embed::all_embedded(bundle, photos, args.quiet || args.json)?;
         let dimension = bundle.manifest.dimension;
         let values = values(&rows);
+        let copies = near_duplicates(bundle, photos, &rows)?;
         if let Some(path) = cache {
-            embeddings_file::write(path, bundle.id(), photos, dimension, &values)?;
+            embeddings_file::write_with_near_duplicates(
+                path,
+                bundle.id(),
+                photos,
+                dimension,
+                &values,
+                Some(&copies),
+            )?;
         }
         described = rows;
-        (dimension, values)
+        let first_copies = photos
+            .iter()
+            .map(|p| copies.get(&p.name).cloned())
+            .collect();
+        (dimension, values, first_copies)
     };
+    let labels = labels(&data.dataset, args.protocol, first_copies)?;
     let embeddings = LabelledEmbeddings::new(labels, dimension, values)
         .with_context(|| table.display().to_string())?;
     Ok((data, matched(embeddings, bundle, described, args)))
@@ -313,10 +336,36 @@ fn of_file(args: &EvaluateArgs) -> anyhow::Result<(LabelledData, LabelledEmbeddi
     let file = embeddings_file::read(path)?.named_as(&data.dataset.photos)?;
     data.retain(|p| args.queries_unnamed() || p.whale.is_some());
     let values = file.rows_of(&data.dataset.photos)?;
-    let labels = labels(&data.dataset, args.protocol)?;
+    let first_copies = known_copies(&file, &data.dataset.photos);
+    let labels = labels(&data.dataset, args.protocol, first_copies)?;
     let embeddings = LabelledEmbeddings::new(labels, file.dimension, values)
         .with_context(|| table.display().to_string())?;
     Ok((data, embeddings))
+}
+
+/// The near-duplicates among photos, by names.
+fn near_duplicates(
+    bundle: &Bundle,
+    photos: &[LabelledPhoto],
+    rows: &[EmbeddedPhoto],
+) -> Result<NearDuplicates, DatasetError> {
+    let embeddings: Vec<Embedding> = rows.iter().map(|row| row.embedding.clone()).collect();
+    let firsts = first_copies(photos, &embeddings, &bundle.manifest.views)?;
+    let named = |(photo, first): (&LabelledPhoto, Option<usize>)| {
+        Some((photo.name.clone(), photos[first?].name.clone()))
+    };
+    Ok(photos.iter().zip(firsts).filter_map(named).collect())
+}
+
+/// The first photo of the group of each near-duplicate, as far as the file says.
+fn known_copies(file: &EmbeddingsFile, photos: &[LabelledPhoto]) -> Vec<Option<String>> {
+    file.first_copies_of(photos).unwrap_or_else(|| {
+        eprintln!(
+            "{} does not say which photos are near-duplicates; none are excluded",
+            file.path.display()
+        );
+        vec![None; photos.len()]
+    })
 }
 
 /// The photos with their descriptors, where the bundle has local matching and it is not switched off.
@@ -345,19 +394,28 @@ fn values(rows: &[EmbeddedPhoto]) -> Vec<f32> {
         .collect()
 }
 
-/// The labels, with dates if the protocol uses them.
-fn labels(dataset: &Dataset, protocol: ProtocolArg) -> Result<Vec<PhotoLabel>, DatasetError> {
-    let photos = || dataset.photos.iter();
-    let dated = match protocol {
-        ProtocolArg::Retrieval | ProtocolArg::OpenSet => false,
-        ProtocolArg::Encounter => photos().all(|p| p.encounter.is_none()),
-        ProtocolArg::Time | ProtocolArg::All => true,
-    };
-    if dated {
-        photos().map(PhotoLabel::dated).collect()
-    } else {
-        Ok(photos().map(PhotoLabel::undated).collect())
-    }
+/// The labels with the first photo of the group of each near-duplicate, and with the dates that the
+/// protocol uses.
+fn labels(
+    dataset: &Dataset,
+    protocol: ProtocolArg,
+    first_copies: Vec<Option<String>>,
+) -> Result<Vec<PhotoLabel>, DatasetError> {
+    let all_dates = matches!(protocol, ProtocolArg::Time | ProtocolArg::All);
+    let photos = dataset.photos.iter().zip(first_copies);
+    photos
+        .map(|(photo, near_duplicate_of)| {
+            let label = if all_dates {
+                PhotoLabel::dated(photo)?
+            } else {
+                PhotoLabel::of(photo)?
+            };
+            Ok(PhotoLabel {
+                near_duplicate_of,
+                ..label
+            })
+        })
+        .collect()
 }
 
 fn evaluate(

@@ -111,6 +111,15 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
         "decision     known from {:.3}, new below {:.3}; fitted on {}",
         rule.known_at, rule.new_below, rule.fitted_on
     );
+    if let Some(prior) = &rule.prior_new_whales {
+        println!(
+            "             {:.2} of the whales expected to be new",
+            prior.expected
+        );
+    }
+    if let Some(warning) = rule.warning() {
+        println!("             warning: {warning}");
+    }
     if let Some(d) = &m.detector {
         println!(
             "detector     {} {:?}, {} x {} pixels, strides {:?}, threshold {:.2}; {}",

@@ -11,43 +11,42 @@ use std::convert::Infallible;
 /// A whale with its photos, the most similar first.
 pub(crate) type Candidate = (usize, Vec<CandidatePhoto>);
 
-/// The whales of the highest cosines to a query, best first, with their eligible photos. `best` holds for each whale the position of its
-/// most similar eligible photo.
-pub(crate) fn candidates(
-    photos: &LabelledEmbeddings,
-    best: impl Iterator<Item = Option<usize>>,
-    cosines: &[f32],
-    eligible: impl Fn(usize) -> bool,
-    most: usize,
-) -> Vec<Candidate> {
-    let mut order: Vec<(usize, usize)> = best
+/// The whales of the highest of `cosines`, one per whale, best first; those of equal cosine in the
+/// order of their names.
+pub(crate) fn best_whales(cosines: impl Iterator<Item = Option<f32>>, most: usize) -> Vec<usize> {
+    let mut order: Vec<(usize, f32)> = cosines
         .enumerate()
-        .filter_map(|(whale, photo)| Some((whale, photo?)))
+        .filter_map(|(whale, cosine)| Some((whale, cosine?)))
         .collect();
-    // Whales of equal cosine are in the order of their names.
-    let by_cosine = |a: &(usize, usize), b: &(usize, usize)| {
-        cosines[b.1].total_cmp(&cosines[a.1]).then(a.0.cmp(&b.0))
-    };
+    let by_cosine = |a: &(usize, f32), b: &(usize, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
     if order.len() > most {
         order.select_nth_unstable_by(most - 1, by_cosine);
         order.truncate(most);
     }
     order.sort_unstable_by(by_cosine);
-    let with_photos = |(whale, _): (usize, usize)| {
+    order.into_iter().map(|(whale, _)| whale).collect()
+}
+
+/// Whales with their photos in a query's gallery: those that have a `cosine`.
+pub(crate) fn candidates(
+    photos: &LabelledEmbeddings,
+    whales: &[usize],
+    cosine: impl Fn(usize) -> Option<f32>,
+) -> Vec<Candidate> {
+    let with_photos = |&whale: &usize| {
         let mut found: Vec<CandidatePhoto> = photos
             .photos_of(whale)
             .iter()
-            .filter(|&&photo| eligible(photo))
-            .map(|&photo| CandidatePhoto {
-                photo,
-                cosine: cosines[photo],
+            .filter_map(|&photo| {
+                let cosine = cosine(photo)?;
+                Some(CandidatePhoto { photo, cosine })
             })
             .collect();
         found.sort_by(|a, b| b.cosine.total_cmp(&a.cosine));
         found.truncate(CANDIDATE_PHOTOS);
         (whale, found)
     };
-    order.into_iter().map(with_photos).collect()
+    whales.iter().map(with_photos).collect()
 }
 
 /// The new scores of candidates for a query: whale, score and photo of the highest score.

@@ -1,9 +1,9 @@
 //! Local matching among labelled photos.
 
-use crate::gallery::candidates::candidates;
+use crate::gallery::candidates::{best_whales, candidates};
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::local::LocalGallery;
-use crate::gallery::search::search;
+use crate::gallery::search::{PhotoScores, score_photos};
 use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError, similarity};
 
 /// The photos with their descriptors, so that the best whales of a search are scored by them as well.
@@ -30,8 +30,8 @@ pub fn with_local_of(
     Ok(with_local(photos, LocalGallery { descriptors, score }))
 }
 
-/// The norm of every photo: its mean similarity to the photos that a search among the other enrolled whales finds. Photos of whales that
-/// are not enrolled get the typical norm.
+/// The norm of every photo: its mean similarity to the photos that a search in its gallery among the other enrolled whales finds. Photos of
+/// whales that are not enrolled get the typical norm.
 pub fn norms(
     photos: &LabelledEmbeddings,
     local: &LocalGallery,
@@ -40,9 +40,9 @@ pub fn norms(
     let queries: Vec<usize> = (0..photos.len())
         .filter(|&photo| photos.whale_of(photo).is_some_and(&enrolled))
         .collect();
-    let found = search(photos, &queries, |query, cosines| {
+    let found = score_photos(photos, &queries, |query, scores| {
         local.score.norm(
-            pairs_of(photos, local, query, cosines, |whale| {
+            pairs_of(photos, local, query, scores, |whale| {
                 enrolled(whale) && Some(whale) != photos.whale_of(query)
             })
             .into_iter()
@@ -69,13 +69,13 @@ pub struct LocalPair {
     pub similarity: f32,
 }
 
-/// The pairs that a search of every named photo among the others compares by descriptors.
+/// The pairs that a search of every named photo in its gallery compares by descriptors.
 pub fn pairs(photos: &LabelledEmbeddings, local: &LocalGallery) -> Vec<LocalPair> {
     let queries: Vec<usize> = (0..photos.len())
         .filter(|&photo| photos.whale_of(photo).is_some())
         .collect();
-    let found = search(photos, &queries, |query, cosines| {
-        pairs_of(photos, local, query, cosines, |_| true)
+    let found = score_photos(photos, &queries, |query, scores| {
+        pairs_of(photos, local, query, scores, |_| true)
     });
     found.into_iter().flatten().collect()
 }
@@ -84,15 +84,16 @@ fn pairs_of(
     photos: &LabelledEmbeddings,
     local: &LocalGallery,
     query: usize,
-    cosines: &[f32],
+    scores: &PhotoScores<'_>,
     eligible: impl Fn(usize) -> bool,
 ) -> Vec<LocalPair> {
     let best = (0..photos.whales().len()).map(|whale| {
-        let others = photos.photos_of(whale).iter().filter(|&&p| p != query);
-        let best = others.max_by(|a, b| cosines[**a].total_cmp(&cosines[**b]));
-        best.copied().filter(|_| eligible(whale))
+        let of_whale = scores.view().photos_of(whale);
+        let cosines = of_whale.filter_map(|photo| scores.score(photo));
+        cosines.max_by(f32::total_cmp).filter(|_| eligible(whale))
     });
-    let found = candidates(photos, best, cosines, |p| p != query, local.score.whales);
+    let whales = best_whales(best, local.score.whales);
+    let found = candidates(photos, &whales, |photo| scores.score(photo));
     let compared = found
         .iter()
         .flat_map(|(_, photos)| photos.iter().take(local.score.photos));
@@ -110,7 +111,6 @@ fn pairs_of(
 mod tests {
     use super::*;
     use crate::gallery::labelled::tests::plane;
-    use crate::gallery::search::WhaleScores;
     use flukewatch_common::local_matching::{Descriptors, Layout, LocalScore};
 
     const LAYOUT: Layout = Layout {
@@ -146,9 +146,7 @@ mod tests {
         // By its embedding the query (0°) is like B, by its descriptors like the other photo of A.
         let photos = plane(&[("A", 0.0), ("A", 30.0), ("B", 20.0), ("C", 80.0)]);
         let first = |photos: &LabelledEmbeddings| {
-            let found = search(photos, &[0], |query, scores| {
-                WhaleScores::of(photos, query, scores, |photo| photo != query)
-            });
+            let found = score_photos(photos, &[0], |_, scores| scores.whales());
             found[0].top(1, |_| true)[0]
         };
         assert_eq!(first(&photos).whale, 1);
