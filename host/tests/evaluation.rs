@@ -110,7 +110,12 @@ fn the_boats_local_matching_ranks_the_same() {
             local.push(&entry, &described.descriptors[photo]).unwrap();
             catalogue.enrol(entry, &embedding(photo).unwrap()).unwrap();
         }
-        let norms: Vec<f32> = others().map(|photo| photos.norms()[photo]).collect();
+        let norms: Vec<f32> = others()
+            .map(|photo| {
+                let others = |other: usize| other != query.photo;
+                photos.norms().seen(photo, &score, others)
+            })
+            .collect();
         local.set_norms(&norms);
         let photo = EmbeddedPhoto {
             embedding: embedding(query.photo).unwrap(),

@@ -95,7 +95,7 @@ pub fn enrol(
             score: &info.score,
         };
         let labelled = with_local_of(of_catalogue(&catalogue), compared)?;
-        local.set_norms(labelled.norms());
+        local.set_norms(labelled.norms().values());
     }
     Ok(Enrolment {
         catalogue,

@@ -5,8 +5,10 @@
 
 use anyhow::{Context, bail, ensure};
 use flukewatch_common::bundle::{Bundle, LocalInfo, Precision, View};
+use flukewatch_common::embedding::Embedding;
 use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, Layout, LocalScore};
-use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
+use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::embed;
 use flukewatch_eval::gallery::label::PhotoLabel;
 use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
@@ -316,6 +318,7 @@ fn fitted_score(
     }
     local.score.typical_norm = unrelated.iter().sum::<f32>() / unrelated.len() as f32;
     let norms = norms(&labelled, &local, |_| true);
+    let norms = norms.values();
     let points: Vec<[f64; 2]> = found
         .iter()
         .map(|pair| {

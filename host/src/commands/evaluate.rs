@@ -11,10 +11,10 @@ use flukewatch_common::embedding::Embedding;
 use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto};
 use flukewatch_common::whale_score::WhaleScore;
 use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto, RepeatedPhoto};
-use flukewatch_eval::audit::near_duplicates::first_copies;
+use flukewatch_eval::audit::near_duplicates::first_copies_by_name;
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::embed;
-use flukewatch_eval::embeddings_file::{self, EmbeddingsFile, Format, NearDuplicates};
+use flukewatch_eval::embeddings_file::{self, EmbeddingsFile, Format};
 use flukewatch_eval::gallery::label::PhotoLabel;
 use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
 use flukewatch_eval::gallery::local::LocalGallery;
@@ -302,7 +302,8 @@ fn of_bundle(
         let rows = embed::all_embedded(bundle, photos, args.quiet || args.json)?;
         let dimension = bundle.manifest.dimension;
         let values = values(&rows);
-        let copies = near_duplicates(bundle, photos, &rows)?;
+        let embeddings: Vec<Embedding> = rows.iter().map(|row| row.embedding.clone()).collect();
+        let copies = first_copies_by_name(photos, &embeddings, &bundle.manifest.views)?;
         if let Some(path) = cache {
             embeddings_file::write_with_near_duplicates(
                 path,
@@ -341,20 +342,6 @@ fn of_file(args: &EvaluateArgs) -> anyhow::Result<(LabelledData, LabelledEmbeddi
     let embeddings = LabelledEmbeddings::new(labels, file.dimension, values)
         .with_context(|| table.display().to_string())?;
     Ok((data, embeddings))
-}
-
-/// The near-duplicates among photos, by names.
-fn near_duplicates(
-    bundle: &Bundle,
-    photos: &[LabelledPhoto],
-    rows: &[EmbeddedPhoto],
-) -> Result<NearDuplicates, DatasetError> {
-    let embeddings: Vec<Embedding> = rows.iter().map(|row| row.embedding.clone()).collect();
-    let firsts = first_copies(photos, &embeddings, &bundle.manifest.views)?;
-    let named = |(photo, first): (&LabelledPhoto, Option<usize>)| {
-        Some((photo.name.clone(), photos[first?].name.clone()))
-    };
-    Ok(photos.iter().zip(firsts).filter_map(named).collect())
 }
 
 /// The first photo of the group of each near-duplicate, as far as the file says.

@@ -8,6 +8,7 @@ use flukewatch_common::bundle::View;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 
 /// For each photo, the position of the first photo of its group of near-duplicates; `None` for that
 /// first photo and for photos without a copy. `views` are those of the embeddings.
@@ -37,6 +38,22 @@ pub fn first_copies(
         }
     }
     Ok(firsts)
+}
+
+/// Like [`first_copies`], by names: from each near-duplicate to the first photo of its group.
+///
+/// # Errors
+/// If a photo cannot be read.
+pub fn first_copies_by_name(
+    photos: &[LabelledPhoto],
+    embeddings: &[Embedding],
+    views: &[View],
+) -> Result<BTreeMap<String, String>, DatasetError> {
+    let firsts = first_copies(photos, embeddings, views)?;
+    let named = |(photo, first): (&LabelledPhoto, Option<usize>)| {
+        Some((photo.name.clone(), photos[first?].name.clone()))
+    };
+    Ok(photos.iter().zip(firsts).filter_map(named).collect())
 }
 
 #[cfg(test)]

@@ -219,6 +219,7 @@ fn what_is_reported_chose_nothing() {
     let found = calibrate(&Catalogue::new(DIMENSION), None, &random, &old(), &options).unwrap();
     let all = concat(
         &Catalogue::new(DIMENSION),
+        None,
         &random.iter().collect::<Vec<_>>(),
     )
     .unwrap();

@@ -52,7 +52,7 @@ pub(crate) fn candidates(
 /// The new scores of candidates for a query: whale, score and photo of the highest score.
 pub(crate) fn rescored(
     local: &LocalGallery,
-    norms: &[f32],
+    norm: impl Fn(usize) -> f32,
     query: usize,
     candidates: &[Candidate],
     rule: WhaleScore,
@@ -61,7 +61,7 @@ pub(crate) fn rescored(
     let compare = |photo: usize| {
         Ok::<_, Infallible>(GalleryPhoto {
             similarity: similarity(&local.descriptors[query], &local.descriptors[photo]),
-            norm: norms[photo],
+            norm: norm(photo),
         })
     };
     let Ok(scores) = rescore(&photos, rule, &local.score, compare);

@@ -1,7 +1,7 @@
 //! Embeddings with the labels of their photos.
 
 use crate::gallery::label::PhotoLabel;
-use crate::gallery::local::LocalGallery;
+use crate::gallery::local::{LocalGallery, Norms};
 use crate::gallery::relations::Relations;
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
@@ -45,8 +45,8 @@ pub struct LabelledEmbeddings {
     whale_score: WhaleScore,
     relations: Relations,
     local: Option<LocalGallery>,
-    /// The norm of each photo among all named whales; empty without local matching.
-    norms: Vec<f32>,
+    /// Those among all named whales; empty without local matching.
+    norms: Norms,
 }
 
 impl LabelledEmbeddings {
@@ -109,7 +109,7 @@ impl LabelledEmbeddings {
             rows,
             whale_score: WhaleScore::BEST,
             local: None,
-            norms: vec![],
+            norms: Norms::default(),
         })
     }
 
@@ -130,13 +130,13 @@ impl LabelledEmbeddings {
     }
 
     /// Adds descriptors and norms, one per photo ([`crate::gallery::matching::with_local`]).
-    pub(crate) fn with_descriptors(mut self, local: LocalGallery, norms: Vec<f32>) -> Self {
+    pub(crate) fn with_descriptors(mut self, local: LocalGallery, norms: Norms) -> Self {
         assert_eq!(
             local.descriptors.len(),
             self.len(),
             "descriptors of each photo"
         );
-        assert_eq!(norms.len(), self.len(), "a norm of each photo");
+        assert_eq!(norms.values().len(), self.len(), "a norm of each photo");
         self.local = Some(local);
         self.norms = norms;
         self
@@ -148,7 +148,7 @@ impl LabelledEmbeddings {
     }
 
     /// The norm of each photo among all named whales; empty without local matching.
-    pub fn norms(&self) -> &[f32] {
+    pub fn norms(&self) -> &Norms {
         &self.norms
     }
 

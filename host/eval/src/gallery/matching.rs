@@ -2,7 +2,7 @@
 
 use crate::gallery::candidates::{best_whales, candidates};
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::local::LocalGallery;
+use crate::gallery::local::{LocalGallery, Norms};
 use crate::gallery::search::{PhotoScores, score_photos};
 use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError, similarity};
 
@@ -36,22 +36,20 @@ pub fn norms(
     photos: &LabelledEmbeddings,
     local: &LocalGallery,
     enrolled: impl Fn(usize) -> bool + Sync,
-) -> Vec<f32> {
+) -> Norms {
     let queries: Vec<usize> = (0..photos.len())
         .filter(|&photo| photos.whale_of(photo).is_some_and(&enrolled))
         .collect();
     let found = score_photos(photos, &queries, |query, scores| {
-        local.score.norm(
-            pairs_of(photos, local, query, scores, |whale| {
-                enrolled(whale) && Some(whale) != photos.whale_of(query)
-            })
+        let others = |whale| enrolled(whale) && Some(whale) != photos.whale_of(query);
+        pairs_of(photos, local, query, scores, others)
             .into_iter()
-            .map(|pair| pair.similarity),
-        )
+            .map(|pair| (pair.photo as u32, pair.similarity))
+            .collect()
     });
-    let mut norms = vec![local.score.typical_norm; photos.len()];
-    for (query, norm) in queries.into_iter().zip(found) {
-        norms[query] = norm;
+    let mut norms = Norms::typical(photos.len(), &local.score);
+    for (query, compared) in queries.into_iter().zip(found) {
+        norms.set(query, compared, &local.score);
     }
     norms
 }
@@ -110,7 +108,8 @@ fn pairs_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::labelled::tests::plane;
+    use crate::gallery::labelled::tests::{plane, plane_with};
+    use crate::gallery::search::score_encounters;
     use flukewatch_common::local_matching::{Descriptors, Layout, LocalScore};
 
     const LAYOUT: Layout = Layout {
@@ -154,7 +153,7 @@ mod tests {
         let found = first(&photos);
         assert_eq!((found.whale, found.photo), (0, 1));
         // cos 30° + 1 - (0.5 + norm of photo 1) / 2, cut off at 1; that norm is the mean of four typical ones, and 0 for B and C.
-        let norm = photos.norms()[1];
+        let norm = photos.norms().values()[1];
         assert!((norm - 2.0 / 6.0).abs() < 1e-3, "{norm}");
         assert_eq!(found.score, 1.0);
     }
@@ -163,12 +162,65 @@ mod tests {
     fn norms_are_of_the_enrolled_whales_only() {
         let photos = plane(&[("A", 0.0), ("B", 20.0), ("C", 80.0), ("?", 1.0)]);
         let local = local(&[0.0, 0.0, 90.0, 0.0]);
-        let all = norms(&photos, &local, |_| true);
+        let found = norms(&photos, &local, |_| true);
+        let all = found.values();
         // A: B is equal (1), C is not (0), and four of 0.5.
         assert!((all[0] - 3.0 / 6.0).abs() < 1e-3, "{all:?}");
         let some = norms(&photos, &local, |whale| whale != 2);
+        let some = some.values();
         assert!((some[0] - 3.0 / 5.0).abs() < 1e-3, "{some:?}");
         assert_eq!((some[2], some[3]), (0.5, 0.5));
+        // For a query that hides B, its photo does not count.
+        let seen = found.seen(0, &local.score, |photo| photo != 1);
+        assert!((seen - 2.0 / 5.0).abs() < 1e-3, "{seen}");
+    }
+
+    /// Photos of A and B at these angles, the first two of one encounter, with descriptors that are
+    /// the same for the encounter.
+    fn encounter() -> LabelledEmbeddings {
+        let photos = [
+            ("A", 0.0),
+            ("A", 1.0),
+            ("A", 30.0),
+            ("B", 20.0),
+            ("C", 80.0),
+        ];
+        let photos = plane_with(&photos, |i, label| {
+            label.encounter = Some(["e1", "e1", "e2", "e3", "e4"][i].into());
+        });
+        with_local(photos, local(&[0.0, 0.0, 90.0, 90.0, 90.0]))
+    }
+
+    #[test]
+    fn descriptors_of_the_same_encounter_are_not_compared() {
+        let photos = encounter();
+        let found = score_photos(&photos, &[0], |_, scores| {
+            (scores.score(1), scores.whales().top(3, |_| true))
+        });
+        let (own, top) = &found[0];
+        // The other photo of the encounter would win; without it B is nearer than A.
+        let order: Vec<_> = top.iter().map(|c| (c.whale, c.photo)).collect();
+        assert_eq!((*own, order), (None, vec![(1, 3), (0, 2), (2, 4)]));
+        let pairs = pairs(&photos, photos.local().unwrap());
+        let hidden = |pair: &LocalPair| pair.query < 2 && pair.photo < 2;
+        assert!(!pairs.iter().any(hidden), "{pairs:?}");
+    }
+
+    #[test]
+    fn an_encounter_scores_the_mean_over_its_photos_by_descriptors() {
+        let photos = encounter();
+        let alone = score_photos(&photos, &[0, 1], |_, scores| scores.whales());
+        let found = score_encounters(
+            &photos,
+            &[vec![0, 1]],
+            |_| true,
+            |_, s| s.whales().into_owned(),
+        );
+        for whale in 0..3 {
+            let mean = alone.iter().filter_map(|s| s.score(whale)).sum::<f32>() / 2.0;
+            let score = found[0].score(whale).unwrap();
+            assert!((score - mean).abs() < 1e-6, "{whale}: {score} {mean}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::gallery::candidates::{best_whales, candidates, rescored};
 use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::local::Norms;
 use crate::gallery::view::GalleryView;
 use flukewatch_common::decision::RankingFeatures;
 use flukewatch_common::sighting::MAX_CANDIDATES;
@@ -152,7 +153,7 @@ impl<'a> EncounterScores<'a> {
     /// As on the boat, the candidates are the whales of the highest mean cosines.
     pub fn whales_in(
         &self,
-        norms: &[f32],
+        norms: &Norms,
         enrolled: impl Fn(usize) -> bool,
     ) -> Cow<'_, WhaleScores> {
         let photos = self.view.photos();
@@ -177,7 +178,9 @@ impl<'a> EncounterScores<'a> {
             let found = candidates(photos, &whales, |photo| {
                 Some(photo).filter(eligible).map(|photo| row[photo])
             });
-            for (whale, score, photo) in rescored(local, norms, query, &found, photos.whale_score())
+            // A norm tells nothing of photos that the query must not see.
+            let norm = |photo| norms.seen(photo, &local.score, |other| self.view.admits(other));
+            for (whale, score, photo) in rescored(local, norm, query, &found, photos.whale_score())
             {
                 scores.0[whale] = Some(Best {
                     score,

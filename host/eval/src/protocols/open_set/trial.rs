@@ -1,6 +1,7 @@
 //! Trials: half of the whales are enrolled, and every query is searched among them.
 
 use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::local::Norms;
 use crate::gallery::matching::norms;
 use crate::gallery::search::{Candidate, ranking_features, score_encounters};
 use crate::metrics::map_at_5::GUESSES;
@@ -141,11 +142,11 @@ pub fn run(
         .cloned()
         .collect();
     // A photo's norm depends on the whales that it is compared with.
-    let norms_by_trial: Vec<Vec<f32>> = drawn
+    let norms_by_trial: Vec<Norms> = drawn
         .iter()
         .map(|Draw { enrolled, .. }| {
             let local = photos.local();
-            local.map_or(vec![], |local| {
+            local.map_or(Norms::default(), |local| {
                 norms(photos, local, |whale| enrolled[whale])
             })
         })
@@ -155,7 +156,7 @@ pub fn run(
     let by_query: Vec<Vec<QueryInTrial>> =
         score_encounters(photos, &searched, all, |at, scores| {
             let photo = searched[at][0];
-            let in_trial = |(Draw { enrolled, purposes }, norms): (&Draw, &Vec<f32>)| {
+            let in_trial = |(Draw { enrolled, purposes }, norms): (&Draw, &Norms)| {
                 let whale = photos.whale_of(photo);
                 let known = whale.filter(|&w| enrolled[w]);
                 let among = |other: usize| enrolled[other];
