@@ -123,7 +123,7 @@ mod tests {
         let path = dir.path().join("s.csv");
         submission::write(&path, &predictions.rows).unwrap();
         let scored = submission::score(&path, predictions.truth.as_ref().unwrap()).unwrap();
-        assert!((map - scored).abs() < 1e-12);
+        assert!((map - scored.map_at_5).abs() < 1e-12);
     }
 
     #[test]
