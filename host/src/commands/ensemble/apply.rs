@@ -8,7 +8,7 @@ use flukewatch_ensemble::classifier::{Classifier, Fitted};
 use flukewatch_ensemble::predictions::{Predictions, TestPhotos};
 use flukewatch_eval::submission::file as submission;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Identify whales on photos with a classifier of flukewatch ensemble classify
@@ -51,7 +51,8 @@ pub(super) fn run(args: &ApplyArgs) -> anyhow::Result<()> {
     let quiet = args.quiet || args.json;
     let mut data = open_test(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, quiet)?;
-    let test = test_photos(&args.data, &data)?;
+    let known = classifier.about.whales.iter().map(String::as_str).collect();
+    let test = test_photos(&args.data, &data, &known)?;
     let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
     write(&predictions, args.submission.as_deref(), args.json, None)
 }
@@ -65,13 +66,18 @@ pub(super) fn open_test(
     LabelledData::open_as(table, path, photos, SamePhoto::File)
 }
 
-/// The test photos of `data` at `path`; reports if the labels of their table are ignored.
-pub(super) fn test_photos(path: &Path, data: &LabelledData) -> anyhow::Result<TestPhotos> {
-    let test =
-        TestPhotos::of(data.dataset.photos.clone()).with_context(|| path.display().to_string())?;
+/// The test photos of `data` at `path`, for a classifier of the whales `known`; reports if the Ids of
+/// their table are not labels.
+pub(super) fn test_photos(
+    path: &Path,
+    data: &LabelledData,
+    known: &BTreeSet<&str>,
+) -> anyhow::Result<TestPhotos> {
+    let test = TestPhotos::of(data.dataset.photos.clone(), known)
+        .with_context(|| path.display().to_string())?;
     if !test.labelled() {
         eprintln!(
-            "{}: every Id holds several words, as in a submission; ignoring them as labels",
+            "{}: every Id is a list of guesses, as in a submission; ignoring them as labels",
             path.display()
         );
     }

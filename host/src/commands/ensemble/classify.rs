@@ -28,8 +28,8 @@ training then uses all photos. Photos named new_whale in the training table help
 The MAP@5 of the first training is measured on the photos that set epochs and threshold, and mostly on whales that the bundles were \
 trained on: it is optimistic.
 
-A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Ids all hold several words \
-(as Kaggle's sample_submission.csv) has no labels.")]
+A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Ids all are lists \
+of two to five known whales or new_whale (as Kaggle's sample_submission.csv) has no labels; a name with spaces is a label.")]
 pub(super) struct ClassifyArgs {
     /// Bundles, folders or .flukebundle files
     #[arg(required = true, value_name = "BUNDLE")]

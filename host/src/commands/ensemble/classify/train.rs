@@ -30,12 +30,14 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
     let quiet = args.quiet || args.json;
     let mut data = LabelledData::open(&args.table, &args.train, args.train_photos.as_deref())?;
     data.check(args.broken, quiet)?;
+    let known = data.dataset.by_whale().into_keys().collect();
     // Opened before photos are embedded, which takes long.
     let test = match &args.test {
         Some(path) => {
             let mut data = open_test(&test_table, path, args.test_photos.as_deref())?;
             data.check(args.broken, quiet)?;
-            Some((test_photos(path, &data)?, data))
+            let test = test_photos(path, &data, &known)?;
+            Some((test, data))
         }
         None => None,
     };
