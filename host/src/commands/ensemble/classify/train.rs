@@ -103,14 +103,18 @@ fn sources(bundles: &[Bundle], weights: &[f32]) -> Vec<Source> {
 
 fn report(classifier: &Classifier, fitted: &Fitted) {
     let (whales, new_below) = (classifier.about.whales.len(), classifier.about.new_below);
+    let (selected, reported) = (fitted.selected_on, fitted.reported_on);
+    eprintln!(
+        "{whales} whales, {} epochs, new below {new_below:.3}; selected on {} photos of known whales and {} of new ones",
+        fitted.epochs, selected.known, selected.new
+    );
     match fitted.map_at_5 {
         Some(map) => eprintln!(
-            "{whales} whales, {} epochs; MAP@5 {map:.3} on {} validation photos and {} of held-out whales; new below {new_below:.3}",
-            fitted.epochs, fitted.validation, fitted.new
+            "MAP@5 {map:.3} on {} other photos of known whales and {} of new ones, which fitted and selected nothing",
+            reported.known, reported.new
         ),
         None => eprintln!(
-            "{whales} whales, {} epochs; too few whales with three photos to validate or to fit the threshold; new below {new_below:.3}",
-            fitted.epochs
+            "no MAP@5: too few whales with three photos to select epochs and threshold on some and to report on others"
         ),
     }
 }
