@@ -22,9 +22,9 @@ use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
 use crate::prepare::Preparation;
+use crate::sha256::sha256_hex;
 use content::{Content, Part};
 use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -416,14 +416,6 @@ fn verify(
         });
     }
     Ok(())
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn id_of(manifest: &[u8]) -> String {

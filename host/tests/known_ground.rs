@@ -4,6 +4,7 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_network::Network;
 use flukewatch_network::weights::Weights;
@@ -11,7 +12,7 @@ use flukewatch_synth::characters::Characters;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, run};
+use flukewatch_train::embedding::run::{Job, Provenance, run};
 use flukewatch_train::embedding::{batches, validation};
 use ndarray::Array3;
 use std::path::Path;
@@ -131,6 +132,10 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,
+        provenance: Provenance {
+            clock: Box::new(ManualClock::new(Timestamp(0))),
+            revision: Some("a revision".into()),
+        },
     })
     .unwrap();
     let network = trained(outcome.checkpoint());

@@ -2,6 +2,7 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_inference::engine::Engine;
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
@@ -12,7 +13,7 @@ use flukewatch_onnx::export::{float_model, int8_model};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, Outcome, run};
+use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
 use flukewatch_train::trainer::error::TrainError;
 use image::{Rgb, RgbImage};
 use ndarray::Array3;
@@ -74,6 +75,10 @@ fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,
+        provenance: Provenance {
+            clock: Box::new(ManualClock::new(Timestamp(0))),
+            revision: Some("a revision".into()),
+        },
     }
 }
 

@@ -210,14 +210,6 @@ fn the_manifest_reads_as_documented() {
 }
 
 #[test]
-fn sha256_matches_a_known_value() {
-    assert_eq!(
-        sha256_hex(b"abc"),
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
-}
-
-#[test]
 fn other_whales_make_another_bundle() {
     let other = bundle()
         .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))

@@ -16,6 +16,7 @@ pub use broken::{BrokenPhoto, find_broken};
 pub use csv_table::{TableLine, parse};
 pub use date::{CaptureDate, DateError, WrittenDate};
 use flukewatch_common::photo_files::SkippedFiles;
+use flukewatch_common::sha256::{hex, sha256_hex};
 pub use same_photo::{RepeatedPhoto, SamePhoto};
 
 use drawn_boxes::DrawnPhoto;
@@ -24,6 +25,7 @@ use flukewatch_common::prepare::{self, Photo, Preparation, PrepareError};
 use image::RgbImage;
 use ndarray::Array3;
 use photo_folder::PhotoFolder;
+use rayon::prelude::*;
 use same_photo::Listed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -145,6 +147,9 @@ pub struct Dataset {
     pub photos: Vec<LabelledPhoto>,
     /// Files of a folder that are not among them.
     pub skipped: SkippedFiles,
+    /// The SHA-256 of the table's bytes, or of the names and whales of a folder's photos; hexadecimal.
+    /// Empty for photos that were not read from either.
+    pub sha256: String,
 }
 
 /// How to read a table or folder.
@@ -200,6 +205,7 @@ impl Dataset {
     pub fn read(path: &Path, options: &ReadOptions) -> Result<(Self, ReadingNotes), DatasetError> {
         let mut notes = ReadingNotes::default();
         let mut skipped = SkippedFiles::default();
+        let sha256;
         let listed = if path.is_dir() {
             if let Some(split) = &options.split {
                 return Err(DatasetError::NoSplit {
@@ -210,10 +216,16 @@ impl Dataset {
             }
             let folder = folder::read(path)?;
             skipped = folder.skipped;
+            sha256 = folder::sha256(&folder.photos);
             let photos = folder.photos.into_iter();
             photos.map(|photo| Listed { line: None, photo }).collect()
         } else {
-            let mut rows = table(path, options)?;
+            let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+            sha256 = sha256_hex(&bytes);
+            let mut rows = table(path, &bytes, options)?;
             notes.unclear_boxes = drawn_boxes::turn(path, &mut rows)?;
             let listed = |row: DrawnPhoto| Listed {
                 line: Some(row.line),
@@ -234,7 +246,21 @@ impl Dataset {
         notes.unnamed = unnamed::unname(photos, &options.allowed_names);
         let (photos, repeated) = same_photo::once(path, listed, options.same_photo)?;
         notes.repeated = repeated;
-        Ok((Self { photos, skipped }, notes))
+        let dataset = Self {
+            photos,
+            skipped,
+            sha256,
+        };
+        Ok((dataset, notes))
+    }
+
+    /// The SHA-256 of each photo, hexadecimal; of a JPEG without metadata, as programs change it.
+    ///
+    /// # Errors
+    /// If a photo cannot be read.
+    pub fn picture_hashes(&self) -> Result<Vec<String>, DatasetError> {
+        let photos = self.photos.par_iter();
+        photos.map(LabelledPhoto::picture_hash).collect()
     }
 
     /// At most `count` photos, evenly spaced in the table.
@@ -257,15 +283,15 @@ impl Dataset {
 }
 
 /// The lines of a table and the files of their photos.
-fn table(path: &Path, options: &ReadOptions) -> Result<Vec<DrawnPhoto>, DatasetError> {
-    let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+fn table(
+    path: &Path,
+    bytes: &[u8],
+    options: &ReadOptions,
+) -> Result<Vec<DrawnPhoto>, DatasetError> {
     let folder = options.photos.clone();
     let mut folder = PhotoFolder::new(folder.unwrap_or_else(|| path.with_extension("")));
     let table: Arc<Path> = path.into();
-    let lines = csv_table::parse(path, &bytes, options.split.as_deref())?;
+    let lines = csv_table::parse(path, bytes, options.split.as_deref())?;
     let photo = |line: TableLine| {
         let file = folder
             .find(&line.image)
@@ -314,6 +340,14 @@ impl LabelledPhoto {
         preparation
             .pixels(&picture, region)
             .map_err(|e| self.error(e))
+    }
+
+    /// The SHA-256 of the file, hexadecimal; of a JPEG without metadata, as programs change it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn picture_hash(&self) -> Result<String, DatasetError> {
+        Ok(hex(&same_photo::picture_hash(&self.read()?)))
     }
 
     /// Reads and decodes the file; for boxes see [`Self::decode_with_region`].

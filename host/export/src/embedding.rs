@@ -16,7 +16,7 @@ use flukewatch_onnx::proto::build::OPSET;
 use flukewatch_progress::bar;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::phase;
-use flukewatch_train::embedding::split::Split;
+use flukewatch_train::embedding::run_record::RunRecord;
 use ndarray::Array3;
 
 /// Photos that quantisation ranges are measured on.
@@ -37,14 +37,14 @@ pub struct ExportSettings {
 
 /// Exports a checkpoint that is ready [`for_export`](EmbeddingCheckpoint::for_export).
 ///
-/// Int8 ranges are measured on photos of `dataset`. If the run held out validation identities, they set
-/// the thresholds of the decision rule, so `dataset` should be the training table. The catalogue is
-/// empty.
+/// Int8 ranges are measured on photos of `dataset`. The validation identities of the run's `record` set
+/// the thresholds of the decision rule, as far as their photos are in `dataset`. The catalogue is empty.
 ///
 /// # Errors
 /// When the weights do not match the network, or photos cannot be used.
 pub fn export(
     checkpoint: &EmbeddingCheckpoint,
+    record: Option<&RunRecord>,
     dataset: &Dataset,
     settings: &ExportSettings,
 ) -> anyhow::Result<Bundle> {
@@ -93,7 +93,9 @@ pub fn export(
         decision: DecisionRule::unfitted(),
         card,
     })?;
-    if let Some(rule) = rule_on_validation(&bundle, dataset, checkpoint)? {
+    if let Some(record) = record
+        && let Some(rule) = rule_on_validation(&bundle, dataset, record)?
+    {
         bundle = bundle.with_catalogue(catalogue, rule)?;
     }
     let golden = golden(&bundle)?;
@@ -129,14 +131,25 @@ fn range_photos(dataset: &Dataset, preparation: &Preparation) -> anyhow::Result<
     Ok(photos)
 }
 
-/// The decision rule fitted on the run's validation identities, if there are enough.
+/// The decision rule fitted on the recorded validation identities, if there are enough.
 fn rule_on_validation(
     bundle: &Bundle,
     dataset: &Dataset,
-    checkpoint: &EmbeddingCheckpoint,
+    record: &RunRecord,
 ) -> anyhow::Result<Option<DecisionRule>> {
-    let recipe = &checkpoint.recipe;
-    let held_out = Split::of(dataset, recipe.validation_identities, recipe.seed).validation;
+    let (photos, identities) = (record.validation_photos(), record.split.validation.len());
+    if identities == 0 {
+        eprintln!("thresholds not fitted: the run held out no validation identities");
+        return Ok(None);
+    }
+    let held_out = record.validation_in(dataset)?;
+    let found: usize = held_out.iter().map(|(_, photos)| photos.len()).sum();
+    if found < photos {
+        eprintln!(
+            "{found} of the {photos} validation photos, of {} of {identities} whales, are in the data",
+            held_out.len()
+        );
+    }
     let photos: Vec<_> = held_out
         .iter()
         .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))

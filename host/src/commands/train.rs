@@ -19,9 +19,10 @@ Examples:
   flukewatch train --data photos.csv --run runs/first        (again: resumes)
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
-Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
-every few minutes), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
-divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
+Ctrl-C saves and ends. The run's folder holds run.json (which whales and photos train and which validate, the \
+table's hash, versions, seed, times), checkpoint.safetensors (replaced after each epoch and every few minutes), metrics.jsonl (one line per epoch), clusters.jsonl (one line per clustering, of a \
+divided embedding) and, with patience set, best.safetensors. A run is resumed only with the table that it \
+was started with. Presets: edge-lite0, kaggle-arcface, \
 paper-dnc, quick. Losses and their settings: flukewatch losses.
 
 Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
@@ -92,7 +93,8 @@ fn recipe(args: &TrainArgs) -> Result<Recipe, RecipeError> {
 #[cfg(feature = "train")]
 fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
-    use flukewatch_train::embedding::run::{Job, Outcome, run};
+    use flukewatch_common::clock::SystemClock;
+    use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
 
     let recipe = recipe(args)?;
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
@@ -106,6 +108,10 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         until_epoch: args.until_epoch,
         stop: interrupt::flag()?,
         quiet: args.quiet,
+        provenance: Provenance {
+            clock: Box::new(SystemClock),
+            revision: option_env!("FLUKEWATCH_REVISION").map(str::to_owned),
+        },
     })?;
     println!("{}", outcome.checkpoint().display());
     Ok(match outcome {

@@ -3,6 +3,7 @@
 
 pub mod average;
 pub mod checkpoint;
+pub mod record_error;
 pub mod schedule;
 
 #[cfg(feature = "libtorch")]

@@ -24,14 +24,14 @@ pub(super) struct RunPhotos {
 }
 
 impl RunPhotos {
-    /// Splits and decodes.
+    /// Decodes the photos of a split.
     pub(super) fn read(
         dataset: &Dataset,
+        split: &Split,
         recipe: &Recipe,
         quiet: bool,
     ) -> Result<Self, TrainError> {
-        let split = Split::of(dataset, recipe.validation_identities, recipe.seed);
-        check_enough(recipe, &split)?;
+        check_enough(recipe, split)?;
         let preparation = recipe.preparation();
         let photos_of = |identities: &Identities| -> Vec<usize> {
             identities

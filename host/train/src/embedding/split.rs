@@ -4,13 +4,24 @@ use flukewatch_dataset::Dataset;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 /// Named identities with their photos, as positions in the dataset.
 pub type Identities = Vec<(String, Vec<usize>)>;
 
+/// What chose the held-out identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitSource {
+    /// The seed of the recipe.
+    Seed,
+}
+
 /// A split of identities into disjoint sets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
+    /// What chose the held-out identities.
+    pub source: SplitSource,
     /// Identities to train on.
     pub train: Identities,
     /// Identities held out for validation.
@@ -37,7 +48,11 @@ impl Split {
             .rev()
             .map(|i| train.remove(i))
             .collect();
-        Self { train, validation }
+        Self {
+            source: SplitSource::Seed,
+            train,
+            validation,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where training runs: the first CUDA device if there is one, else the CPU.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use tch::{Cuda, Device};
 
@@ -59,6 +60,17 @@ fn load_cuda() -> Result<(), String> {
         }
         Err(e) => Err(e.to_string().lines().next().unwrap_or_default().to_owned()),
     }
+}
+
+/// Versions of this program and of the libraries that compute, for a run's record.
+pub(crate) fn libraries() -> BTreeMap<String, String> {
+    let flukewatch = Some(("flukewatch", env!("CARGO_PKG_VERSION")));
+    let libtorch = option_env!("FLUKEWATCH_LIBTORCH_VERSION").map(|version| ("libtorch", version));
+    flukewatch
+        .into_iter()
+        .chain(libtorch)
+        .map(|(library, version)| (library.to_owned(), version.to_owned()))
+        .collect()
 }
 
 /// Sets the number of CPU threads, 0 for the number of cores. Returns it.
