@@ -1,5 +1,6 @@
 //! A trained embedding as a bundle.
 
+use crate::training_set::of_record;
 use anyhow::bail;
 use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
@@ -9,6 +10,7 @@ use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::embed;
 use flukewatch_eval::enrol::{catalogue_of, fit_rule};
+use flukewatch_eval::training_overlap::TrainingOverlap;
 use flukewatch_inference::golden::golden;
 use flukewatch_network::Network;
 use flukewatch_onnx::export::{float_model, int8_model};
@@ -38,7 +40,8 @@ pub struct ExportSettings {
 /// Exports a checkpoint that is ready [`for_export`](EmbeddingCheckpoint::for_export).
 ///
 /// Int8 ranges are measured on photos of `dataset`. The validation identities of the run's `record` set
-/// the thresholds of the decision rule, as far as their photos are in `dataset`. The catalogue is empty.
+/// the thresholds of the decision rule, as far as their photos are in `dataset`; its training identities
+/// become the bundle's training set. The catalogue is empty.
 ///
 /// # Errors
 /// When the weights do not match the network, or photos cannot be used.
@@ -93,6 +96,8 @@ pub fn export(
         decision: DecisionRule::unfitted(),
         card,
     })?;
+    let training = record.map(|record| of_record(record, &bundle.model));
+    bundle = bundle.with_training_set(training)?;
     if let Some(record) = record
         && let Some(rule) = rule_on_validation(&bundle, dataset, record)?
     {
@@ -154,6 +159,14 @@ fn rule_on_validation(
         .iter()
         .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))
         .collect();
+    if let Some(training) = &bundle.training {
+        let overlap = TrainingOverlap::of(training, &photos)?;
+        if overlap.is_misleading() {
+            bail!(
+                "the model was trained on validation photos: {overlap}; thresholds would be too high"
+            );
+        }
+    }
     let embeddings = embed::all_photos(bundle, &photos, false)?;
     let named = photos
         .iter()

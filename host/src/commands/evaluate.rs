@@ -4,6 +4,7 @@ mod summary;
 
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos::AllowTrainingPhotos;
 use anyhow::{Context, anyhow};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
@@ -41,8 +42,8 @@ Protocols:
   all         every protocol that the columns of the table allow
 
 Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
-the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
-figures too good.
+the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Photos that the model was trained on, by the hashes in the bundle, are an error \
+without --allow-training-photos; whales of training with other photos are reported, as they make the figures too good, too.
 
 The page of --report contains small copies of photos of the data set; the terms of the data set apply to it.")]
 pub(crate) struct EvaluateArgs {
@@ -59,7 +60,8 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t = ProtocolArg::Retrieval)]
     protocol: ProtocolArg,
     /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5, map_at_r,
-    /// queries, enrolled, ...
+    /// queries, enrolled, ...; training_overlap (photos and whales that the model was trained on;
+    /// null if the bundle does not say so)
     #[arg(long)]
     json: bool,
     /// Write an HTML page with curves and pictures
@@ -100,6 +102,8 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_name = "SCORE", requires = "write_submission")]
     new_whale_threshold: Option<f32>,
     #[command(flatten)]
+    training: AllowTrainingPhotos,
+    #[command(flatten)]
     broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
@@ -139,13 +143,16 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         data.check(args.broken, args.quiet || args.json)?;
     }
     let dataset = &data.dataset;
+    let training_overlap = args.training.check(&bundle, &dataset.photos, &args.data)?;
     let whale_score = args.whale_score.unwrap_or(bundle.decision.whale_score);
     let labels = labels(dataset, args.protocol)?;
     let photos = embedded(&bundle, dataset, labels.clone(), args)?.scored_by(whale_score);
     let mut results = evaluate(&photos, &bundle, args)
         .map_err(|why| anyhow!("{}: {why}", args.data.display()))?;
+    results.training_overlap = training_overlap;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
+        args.training.check(&other, &dataset.photos, &args.data)?;
         let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
         let other = LabelledEmbeddings::new(labels, other.manifest.dimension, values(&rows))?
             .scored_by(whale_score);
@@ -195,8 +202,12 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
         ProtocolArg::Encounter => serde_json::to_value(&results.encounter)?,
         ProtocolArg::All => serde_json::to_value(results)?,
     };
-    if let (Some(comparison), Some(fields)) = (&results.comparison, value.as_object_mut()) {
-        fields.insert("comparison".into(), serde_json::to_value(comparison)?);
+    if let Some(fields) = value.as_object_mut() {
+        let overlap = serde_json::to_value(&results.training_overlap)?;
+        fields.insert("training_overlap".into(), overlap);
+        if let Some(comparison) = &results.comparison {
+            fields.insert("comparison".into(), serde_json::to_value(comparison)?);
+        }
     }
     Ok(value)
 }

@@ -3,6 +3,7 @@ mod train;
 
 use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::SkipBroken;
+use crate::commands::training_photos::AllowTrainingPhotos;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -27,7 +28,8 @@ of others. The first part selects the number of epochs and the threshold below w
 named new_whale in the training table; the second part reports MAP@5 and selects nothing. A second training then uses all photos. \
 It needs a build with the trainer.
 
-MAP@5 is that of the first training. If the bundles were trained on these photos, it is optimistic even so.
+MAP@5 is that of the first training. If a bundle was trained on some of the photos, it says nothing about other photos and is withheld \
+unless --allow-training-photos is given; the threshold is then too high, too, for photos that no bundle was trained on.
 
 A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Ids all are lists \
 of two to five known whales or new_whale (as Kaggle's sample_submission.csv) has no labels; a name with spaces is a label.")]
@@ -85,6 +87,8 @@ pub(super) struct ClassifyArgs {
     /// Write JSON: the guesses, map_at_5 where there are labels, and the result of training
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    training: AllowTrainingPhotos,
     #[command(flatten)]
     broken: SkipBroken,
     /// Hide progress bars
