@@ -126,6 +126,7 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
     let outcome = run(&Job {
         recipe: recipe(overrides),
         dataset: GROUND.learned.clone(),
+        validation: None,
         weights: None,
         folder: run_folder.path().to_owned(),
         force_cpu: true,

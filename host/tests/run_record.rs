@@ -13,6 +13,7 @@ use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::recipe::Recipe;
 use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
 use flukewatch_train::embedding::run_record::{RunRecord, recipe_sha256};
+use flukewatch_train::embedding::split::{SplitError, SplitSource, join_splits};
 use flukewatch_train::trainer::error::TrainError;
 use std::collections::BTreeSet;
 use std::fs;
@@ -91,6 +92,7 @@ impl Case {
         run(&Job {
             recipe: self.recipe(overrides),
             dataset: self.dataset(),
+            validation: None,
             weights: None,
             folder: self.path("run"),
             force_cpu: true,
@@ -256,4 +258,71 @@ fn export_uses_the_stored_split() {
     case.write_table("image,identity", &lines);
     assert_eq!(case.export(Some(&record)).decision, bundle.decision);
     assert_eq!(case.export(None).decision, DecisionRule::unfitted());
+}
+
+#[test]
+fn a_table_s_splits_are_used() {
+    let case = Case::new();
+    let whales: BTreeSet<String> = case
+        .dataset()
+        .by_whale()
+        .into_keys()
+        .map(str::to_owned)
+        .collect();
+    let validation: BTreeSet<String> = whales.iter().take(3).cloned().collect();
+    let job = |validation: &BTreeSet<String>| Job {
+        recipe: case.recipe(&[]),
+        dataset: case.dataset(),
+        validation: Some(validation.clone()),
+        weights: None,
+        folder: case.path("run"),
+        force_cpu: true,
+        until_epoch: Some(1),
+        stop: Box::new(|_| false),
+        quiet: true,
+        provenance: Provenance {
+            clock: Box::new(Shared(Arc::clone(&case.clock))),
+            revision: None,
+        },
+    };
+    run(&job(&validation)).unwrap();
+    let record = case.record();
+    assert_eq!(record.split.source, SplitSource::Column);
+    let stored: BTreeSet<String> = record
+        .split
+        .validation
+        .iter()
+        .map(|i| i.whale.clone())
+        .collect();
+    assert_eq!(stored, validation);
+    assert_eq!(record.split.train.len(), 17);
+}
+
+#[test]
+fn whales_and_pictures_are_in_one_split() {
+    let case = Case::new();
+    let all = case.dataset();
+    let of = |from: usize, to: usize| Dataset {
+        photos: all.photos[from..to].to_vec(),
+        ..Dataset::default()
+    };
+    let mut train = of(0, 40);
+    let whales = join_splits(&mut train, &of(40, 80)).unwrap();
+    assert_eq!((whales.len(), train.photos.len()), (10, 80));
+
+    let error = join_splits(&mut of(0, 42), &of(40, 80)).unwrap_err();
+    assert!(
+        matches!(error, SplitError::SameWhale { count: 1, .. }),
+        "{error}"
+    );
+    let mut copied = of(40, 80);
+    copied.photos[5].path.clone_from(&all.photos[7].path);
+    let error = join_splits(&mut of(0, 40), &copied).unwrap_err();
+    assert!(matches!(error, SplitError::SamePicture { .. }), "{error}");
+    let mut unnamed = of(40, 80);
+    for photo in &mut unnamed.photos {
+        photo.whale = None;
+    }
+    let error = join_splits(&mut of(0, 40), &unnamed).unwrap_err();
+    assert!(matches!(error, SplitError::NoValidation), "{error}");
 }

@@ -69,6 +69,7 @@ fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
     Job {
         recipe: Recipe::read(None, None, &settings).unwrap(),
         dataset,
+        validation: None,
         weights: None,
         folder: folder.to_owned(),
         force_cpu: true,

@@ -134,6 +134,43 @@ fn other_photos_are_not_refused_and_old_bundles_do_not_know() {
 }
 
 #[test]
+fn evaluate_reads_the_split_that_chose_nothing() {
+    let case = Case::new();
+    let (bundle, data) = (case.path("bundle"), case.table("all", 0..6, ",train"));
+    let (bundle, data) = (text(&bundle), text(&data));
+    let table = fs::read_to_string(data).unwrap();
+    let with = |test: &str| {
+        // The last two whales.
+        let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        for line in &mut lines[13..] {
+            *line = line.replace(",train", &format!(",{test}"));
+        }
+        fs::write(data, lines.join("\n")).unwrap();
+    };
+    run(&["evaluate", bundle, data]).failed(1, &["all lines are of split train", "--split train"]);
+    with("test");
+    let found = run(&["evaluate", bundle, data, "--json"]).succeeded();
+    assert_eq!(found.json()["queries"], 6);
+    assert!(
+        found
+            .stderr
+            .contains("evaluating the 6 lines of split test"),
+        "{found:?}"
+    );
+    for (split, queries) in [("train", 12), ("all", 18)] {
+        let found = run(&["evaluate", bundle, data, "--json", "--split", split]).succeeded();
+        assert_eq!(found.json()["queries"], queries);
+    }
+    with("Val");
+    let found = run(&["evaluate", bundle, data, "--json"]).succeeded();
+    assert_eq!(found.json()["queries"], 6);
+    assert!(found.stderr.contains("may have chosen"), "{found:?}");
+    with("fold1");
+    run(&["evaluate", bundle, data]).failed(1, &["all.csv:14: split 'fold1'; expected train"]);
+    run(&["evaluate", bundle, data, "--split", "fold1"]).succeeded();
+}
+
+#[test]
 fn a_partial_submission_is_scored_with_its_missing_answers() {
     let case = Case::new();
     let data = case.table("test", 0..2, "");

@@ -9,6 +9,7 @@ mod drawn_boxes;
 mod folder;
 mod photo_folder;
 mod same_photo;
+mod table_split;
 mod unnamed;
 
 pub use broken::{BrokenPhoto, find_broken};
@@ -18,6 +19,7 @@ pub use date::{CaptureDate, DateError, WrittenDate};
 use flukewatch_common::photo_files::SkippedFiles;
 use flukewatch_common::sha256::{hex, sha256_hex};
 pub use same_photo::{RepeatedPhoto, SamePhoto};
+pub use table_split::TableSplit;
 
 use drawn_boxes::DrawnPhoto;
 use flukewatch_common::pixel_box::PixelBox;
@@ -157,7 +159,8 @@ pub struct Dataset {
 pub struct ReadOptions {
     /// Folder of a table's photos; by default the folder next to it with the same name.
     pub photos: Option<PathBuf>,
-    /// Read only lines whose column `split` has this value.
+    /// Read only lines whose column `split` has this value, or another name for it, e.g. `val` for
+    /// `validation`.
     pub split: Option<String>,
     /// Names of whales that would otherwise mean an unnamed one, e.g. `None`.
     pub allowed_names: Vec<String>,
@@ -280,6 +283,38 @@ impl Dataset {
         }
         whales
     }
+}
+
+/// The splits of a table with the number of lines of each; `None` for a folder, and for a table without
+/// a column `split`.
+///
+/// # Errors
+/// If the table cannot be read, or a line has another split.
+pub fn splits(path: &Path) -> Result<Option<BTreeMap<TableSplit, usize>>, DatasetError> {
+    if path.is_dir() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut found = BTreeMap::new();
+    for TableLine { line, split, .. } in csv_table::parse(path, &bytes, None)? {
+        let Some(text) = split else {
+            return Ok(None);
+        };
+        let Some(split) = TableSplit::named(&text) else {
+            return Err(DatasetError::Line {
+                path: path.to_owned(),
+                line,
+                reason: format!(
+                    "split '{text}'; expected train, validation or test, or choose the lines yourself with --split NAME, or --split all"
+                ),
+            });
+        };
+        *found.entry(split).or_insert(0) += 1;
+    }
+    Ok(Some(found).filter(|found| !found.is_empty()))
 }
 
 /// The lines of a table and the files of their photos.

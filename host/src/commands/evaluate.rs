@@ -5,12 +5,12 @@ mod summary;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use super::training_photos::AllowTrainingPhotos;
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
+use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto, TableSplit};
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
@@ -19,7 +19,7 @@ use flukewatch_eval::report::evaluation::{self, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
 use flukewatch_eval::{embed, embeddings_file};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
 #[derive(Args, Debug)]
@@ -44,6 +44,8 @@ Protocols:
 Ranks are over distinct whales, scored as in the bundle's decision rule. The bundle's catalogue is not used; photos are embedded by \
 the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Photos that the model was trained on, by the hashes in the bundle, are an error \
 without --allow-training-photos; whales of training with other photos are reported, as they make the figures too good, too.
+
+Of a table with the column 'split', the lines 'test' are evaluated, or else 'validation'; --split chooses others.
 
 The page of --report contains small copies of photos of the data set; the terms of the data set apply to it.")]
 pub(crate) struct EvaluateArgs {
@@ -133,7 +135,8 @@ impl ProtocolArg {
 
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
-    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
+    let table = evaluated(&args.table, &args.data)?;
+    let mut data = LabelledData::open(&table, &args.data, args.photos.as_deref())?;
     let unnamed_are_queries = matches!(args.protocol, ProtocolArg::OpenSet | ProtocolArg::All)
         || args.write_submission.is_some();
     data.retain(|p| unnamed_are_queries || p.whale.is_some());
@@ -191,6 +194,30 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         summary::print(&results);
     }
     Ok(())
+}
+
+/// Of a table with a column `split`, the lines to evaluate: `test`, or else `validation`.
+fn evaluated(table: &TableArgs, data: &Path) -> anyhow::Result<TableArgs> {
+    let Some(splits) = table.splits(data)? else {
+        return Ok(table.clone());
+    };
+    let path = data.display();
+    let Some(split) = [TableSplit::Test, TableSplit::Validation]
+        .into_iter()
+        .find(|split| splits.contains_key(split))
+    else {
+        bail!(
+            "{path}: all lines are of split train; evaluate on other photos, or choose these with --split train"
+        );
+    };
+    eprintln!(
+        "{path}: evaluating the {} lines of split {split}",
+        splits[&split]
+    );
+    if split == TableSplit::Validation {
+        eprintln!("{path}: validation photos may have chosen the model's epoch and thresholds");
+    }
+    Ok(table.with_split(split))
 }
 
 /// The results of the protocol, or of all under their names.

@@ -71,7 +71,8 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
             record_path.display()
         ),
     }
-    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
+    let (table, photos) = (&args.table, args.photos.as_deref());
+    let (mut data, _) = LabelledData::open_for_training(table, &args.data, photos)?;
     data.check(args.broken, true)?;
     let card = match &args.card {
         Some(path) => {

@@ -11,7 +11,7 @@ use super::photos::RunPhotos;
 use super::recipe::{ClusterBy, Recipe, Stage};
 use super::run_record::{self, RunRecord, Session};
 use super::sampler::{BatchPlan, Sampler};
-use super::split::Split;
+use super::split::{self, Split};
 use super::state::{State, Target};
 use super::validation;
 use crate::cpu::allocator::keep_memory_between_steps;
@@ -28,6 +28,7 @@ use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,8 +38,10 @@ use tch::{Kind, Tensor};
 pub struct Job {
     /// Settings of the training.
     pub recipe: Recipe,
-    /// Photos to train on.
+    /// Photos to train on and to validate on.
     pub dataset: Dataset,
+    /// Names of the whales that validate; `None` to draw them as the recipe says.
+    pub validation: Option<BTreeSet<String>>,
     /// Pretrained weights of the backbone.
     pub weights: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
@@ -143,7 +146,7 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     );
     std::fs::create_dir_all(&job.folder).map_err(TrainError::file(&job.folder))?;
     let path = job.folder.join(EmbeddingTask::FILE);
-    let (split, mut record) = split(job, &path)?;
+    let (split, mut record) = split_of(job, &path)?;
     let photos = RunPhotos::read(&job.dataset, &split, recipe, job.quiet)?;
     let sampler = Sampler::new(photos.of_identity.clone(), recipe);
     eprintln!(
@@ -199,10 +202,10 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
 
 /// The split of a run that starts, or the stored one of a run that is resumed with the same photos;
 /// and the run's record.
-fn split(job: &Job, checkpoint: &Path) -> Result<(Split, RunRecord), TrainError> {
+fn split_of(job: &Job, checkpoint: &Path) -> Result<(Split, RunRecord), TrainError> {
     let (dataset, recipe) = (&job.dataset, &job.recipe);
     if !checkpoint.exists() {
-        let split = Split::of(dataset, recipe.validation_identities, recipe.seed);
+        let split = split::split(dataset, job.validation.as_ref(), recipe);
         let record = RunRecord::new(dataset, &split, recipe.seed)?;
         return Ok((split, record));
     }
