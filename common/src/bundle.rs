@@ -1,8 +1,8 @@
 //! The bundle: everything a boat needs to identify whales, as a folder or a `.flukebundle` file.
 //!
 //! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the
-//! decision rule, the model card, and optionally the expected embeddings of drawn flukes and a
-//! detector (ONNX). A single file is an uncompressed tar of the same files, the manifest first.
+//! decision rule, the model card, and optionally the expected embeddings of drawn flukes, a
+//! detector (ONNX) and hashes of what the model was trained on. A single file is an uncompressed tar of the same files, the manifest first.
 //! Nothing in a bundle is used before it is checked.
 
 mod archive;
@@ -11,20 +11,22 @@ mod error;
 mod folder;
 mod golden;
 mod manifest;
+mod training_set;
 
 pub use error::BundleError;
 pub use manifest::{
     DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, MANIFEST_FILE, Manifest, ModelInfo,
-    PARTS, PartInfo, Precision, View,
+    PARTS, PartInfo, Precision, TRAINING_PART, View,
 };
+pub use training_set::TrainingSet;
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
 use crate::prepare::Preparation;
+use crate::sha256::sha256_hex;
 use content::{Content, Part};
-use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL};
-use sha2::{Digest, Sha256};
+use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL, TRAINING};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -59,6 +61,8 @@ pub struct Bundle {
     pub golden: Vec<Embedding>,
     /// The ONNX file of the detector, if there is one; the manifest says how it is run.
     pub detector: Option<Vec<u8>>,
+    /// What the model was trained on; `None` if that is unknown.
+    pub training: Option<TrainingSet>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
@@ -70,8 +74,8 @@ struct Files {
     parts: BTreeMap<String, Part>,
 }
 
-/// The parts of a new bundle; golden embeddings and a detector are added with
-/// [`Bundle::with_golden`] and [`Bundle::with_detector`].
+/// The parts of a new bundle; golden embeddings, a detector and the training set are added with
+/// [`Bundle::with_golden`], [`Bundle::with_detector`] and [`Bundle::with_training_set`].
 #[derive(Clone, Debug)]
 pub struct NewBundle<'a> {
     /// The bundle's name, shown to users.
@@ -119,6 +123,7 @@ impl Bundle {
             card: new.card,
             golden: vec![],
             detector: None,
+            training: None,
             manifest_bytes: vec![],
             id: String::new(),
         }
@@ -160,6 +165,15 @@ impl Bundle {
         self.described()
     }
 
+    /// The same bundle with what its model was trained on, or without saying so.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the parts do not fit together.
+    pub fn with_training_set(mut self, training: Option<TrainingSet>) -> Result<Self, BundleError> {
+        self.training = training;
+        self.described()
+    }
+
     /// The same bundle with another card.
     ///
     /// # Errors
@@ -179,10 +193,12 @@ impl Bundle {
         self.validate(&self.manifest.name)?;
         let golden = (!self.golden.is_empty()).then_some(GOLDEN_PART);
         let detector = self.detector.as_ref().map(|_| DETECTOR_PART);
+        let training = self.training.as_ref().map(|_| TRAINING_PART);
         self.manifest.parts = PARTS
             .into_iter()
             .chain(golden)
             .chain(detector)
+            .chain(training)
             .map(|(part, file)| {
                 let content = self.part(part)?;
                 let info = PartInfo {
@@ -262,6 +278,12 @@ impl Bundle {
             true => Some(bytes(DETECTOR)?),
             false => None,
         };
+        let training = match manifest.parts.contains_key(TRAINING) {
+            true => {
+                Some(TrainingSet::from_bytes(&bytes(TRAINING)?).map_err(|why| bad(TRAINING, why))?)
+            }
+            false => None,
+        };
         let bundle = Self {
             model: bytes(MODEL)?,
             manifest,
@@ -270,6 +292,7 @@ impl Bundle {
             card,
             golden,
             detector,
+            training,
             id: id_of(&manifest_bytes),
             manifest_bytes,
         };
@@ -321,6 +344,10 @@ impl Bundle {
             CARD => borrowed(self.card.as_bytes()),
             DETECTOR => borrowed(self.detector.as_deref().ok_or_else(|| self.stale(part))?),
             GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
+            TRAINING => {
+                let training = self.training.as_ref().ok_or_else(|| self.stale(part))?;
+                Ok(Content::Bytes(Cow::Owned(training.to_bytes())))
+            }
             DECISION => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
@@ -416,14 +443,6 @@ fn verify(
         });
     }
     Ok(())
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn id_of(manifest: &[u8]) -> String {

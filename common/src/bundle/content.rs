@@ -1,6 +1,7 @@
 //! Parts of a bundle, in memory or on disk: a large catalogue is never read as a whole.
 
 use crate::catalogue::{Catalogue, CatalogueError, MMAP_THRESHOLD};
+use crate::sha256::{hex, sha256_hex};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -70,7 +71,7 @@ impl Part {
             offset,
             bytes,
         } = match self {
-            Self::InMemory(bytes) => return Ok(super::sha256_hex(bytes)),
+            Self::InMemory(bytes) => return Ok(sha256_hex(bytes)),
             Self::OnDisk(range) => range,
         };
         let mut file: &File = file;
@@ -115,7 +116,7 @@ struct Hash(Sha256);
 
 impl Hash {
     fn hex(self) -> String {
-        super::hex(&self.0.finalize())
+        hex(&self.0.finalize())
     }
 }
 

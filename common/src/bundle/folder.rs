@@ -1,7 +1,9 @@
 //! A bundle as a folder.
 
 use super::content::{Content, FileRange, Part};
-use super::manifest::{DETECTOR_PART, GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo};
+use super::manifest::{
+    DETECTOR_PART, GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo, TRAINING_PART,
+};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -131,7 +133,7 @@ fn reject_foreign(path: &Path) -> Result<(), BundleError> {
             .into_owned();
         let mut ours = PARTS
             .iter()
-            .chain([&GOLDEN_PART, &DETECTOR_PART])
+            .chain([&GOLDEN_PART, &DETECTOR_PART, &TRAINING_PART])
             .map(|(_, file)| *file);
         if name != MANIFEST_FILE && ours.all(|file| file != name) {
             return Err(BundleError::Occupied {

@@ -15,6 +15,9 @@ pub const GOLDEN_PART: (&str, &str) = (GOLDEN, "golden.f32");
 /// The optional part with the detector.
 pub const DETECTOR_PART: (&str, &str) = (DETECTOR, "detector.onnx");
 
+/// The optional part with hashes of what the model was trained on.
+pub const TRAINING_PART: (&str, &str) = (TRAINING, "training.bin");
+
 /// The parts of every bundle and the files that they are written to.
 pub const PARTS: [(&str, &str); 4] = [
     (MODEL, "model.onnx"),
@@ -29,7 +32,8 @@ pub(super) const DECISION: &str = "decision";
 pub(super) const CARD: &str = "card";
 pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
-const OPTIONAL: [&str; 2] = [GOLDEN, DETECTOR];
+pub(super) const TRAINING: &str = "training";
+const OPTIONAL: [&str; 3] = [GOLDEN, DETECTOR, TRAINING];
 
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +57,8 @@ pub struct Manifest {
     /// The fluke detector, if the bundle has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<DetectorInfo>,
-    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden` and `detector`.
+    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden`, `detector` and
+    /// `training`.
     pub parts: BTreeMap<String, PartInfo>,
 }
 

@@ -5,3 +5,4 @@
 
 pub mod detector;
 pub mod embedding;
+pub mod training_set;

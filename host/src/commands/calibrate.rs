@@ -3,6 +3,7 @@
 use super::arguments::fraction;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos::AllowTrainingPhotos;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
@@ -29,7 +30,7 @@ Examples:
       fit and evaluate, write nothing
 
 DATA must hold whales that are neither in the training data nor in the catalogue: on whales that it knows, a model is too \
-confident. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
+confident. Photos that it was trained on are an error without --allow-training-photos. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
 addition to the catalogue and every photo is searched; photos of unknown whales (new_whale) count as new. The figures under 'after' \
 are of rules fitted on one half of the whales and evaluated on the other; the rule that is written is fitted on all.
 
@@ -82,6 +83,8 @@ pub(crate) struct CalibrateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    training: AllowTrainingPhotos,
+    #[command(flatten)]
     broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
@@ -108,6 +111,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
+    let overlap = args.training.check(&bundle, &dataset.photos, &args.data)?;
     let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
     let photos: Vec<_> = dataset
         .photos
@@ -132,9 +136,17 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let result = calibrate(&bundle.catalogue, &photos, &bundle.decision, &options)
         .with_context(|| args.data.display().to_string())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&result)?);
+        let mut value = serde_json::to_value(&result)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("training_overlap".into(), serde_json::to_value(&overlap)?);
+        }
+        println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         print(&result);
+        match &overlap {
+            Some(overlap) => println!("model trained on {overlap}"),
+            None => println!("model trained on unknown photos: they may be among these"),
+        }
     }
     if let Some(out) = &args.out {
         let catalogue = bundle.catalogue.clone();
