@@ -2,7 +2,8 @@
 //!
 //! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the
 //! decision rule, the model card, and optionally the expected embeddings of drawn flukes, a detector
-//! (ONNX) and the descriptors of the catalogue's photos for local matching. A single file is an uncompressed tar of the same files, the manifest first.
+//! (ONNX), the descriptors of the catalogue's photos for local matching, and hashes of what the model was
+//! trained on. A single file is an uncompressed tar of the same files, the manifest first.
 //! Nothing in a bundle is used before it is checked.
 
 mod archive;
@@ -11,20 +12,23 @@ mod error;
 mod folder;
 mod golden;
 mod manifest;
+mod training_set;
 
 pub use error::BundleError;
 pub use manifest::{
     DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, LOCAL_PARTS, LocalInfo,
-    MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, View,
+    MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, TRAINING_PART, View,
 };
+pub use training_set::TrainingSet;
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
 use crate::local_matching::{LocalCatalogue, LocalPhotos, LocalPhotosError};
 use crate::prepare::Preparation;
+use crate::sha256::sha256_hex;
 use content::{Content, Part};
-use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, LOCAL, LOCAL_INDEX, MODEL};
+use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, LOCAL, LOCAL_INDEX, MODEL, TRAINING};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -62,6 +66,8 @@ pub struct Bundle {
     pub detector: Option<Vec<u8>>,
     /// The descriptors of the catalogue's photos, if the bundle has local matching; the manifest says how they are scored.
     pub local: Option<LocalPhotos>,
+    /// What the model was trained on; `None` if that is unknown.
+    pub training: Option<TrainingSet>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
@@ -73,8 +79,8 @@ struct Files {
     parts: BTreeMap<String, Part>,
 }
 
-/// The parts of a new bundle; golden embeddings and a detector are added with
-/// [`Bundle::with_golden`] and [`Bundle::with_detector`].
+/// The parts of a new bundle; golden embeddings, a detector and the training set are added with
+/// [`Bundle::with_golden`], [`Bundle::with_detector`] and [`Bundle::with_training_set`].
 #[derive(Clone, Debug)]
 pub struct NewBundle<'a> {
     /// The bundle's name, shown to users.
@@ -124,6 +130,7 @@ impl Bundle {
             golden: vec![],
             detector: None,
             local: None,
+            training: None,
             manifest_bytes: vec![],
             id: String::new(),
         }
@@ -210,6 +217,15 @@ impl Bundle {
         self.described()
     }
 
+    /// The same bundle with what its model was trained on, or without saying so.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the parts do not fit together.
+    pub fn with_training_set(mut self, training: Option<TrainingSet>) -> Result<Self, BundleError> {
+        self.training = training;
+        self.described()
+    }
+
     /// The same bundle with another card.
     ///
     /// # Errors
@@ -230,11 +246,13 @@ impl Bundle {
         let golden = (!self.golden.is_empty()).then_some(GOLDEN_PART);
         let detector = self.detector.as_ref().map(|_| DETECTOR_PART);
         let local = self.local.as_ref().filter(|local| !local.is_empty());
+        let training = self.training.as_ref().map(|_| TRAINING_PART);
         self.manifest.parts = PARTS
             .into_iter()
             .chain(golden)
             .chain(detector)
             .chain(local.into_iter().flat_map(|_| LOCAL_PARTS))
+            .chain(training)
             .map(|(part, file)| {
                 let content = self.part(part)?;
                 let info = PartInfo {
@@ -331,6 +349,12 @@ impl Bundle {
             true => Some(bytes(DETECTOR)?),
             false => None,
         };
+        let training = match manifest.parts.contains_key(TRAINING) {
+            true => {
+                Some(TrainingSet::from_bytes(&bytes(TRAINING)?).map_err(|why| bad(TRAINING, why))?)
+            }
+            false => None,
+        };
         let bundle = Self {
             model: bytes(MODEL)?,
             manifest,
@@ -340,6 +364,7 @@ impl Bundle {
             golden,
             detector,
             local,
+            training,
             id: id_of(&manifest_bytes),
             manifest_bytes,
         };
@@ -398,6 +423,10 @@ impl Bundle {
             }
             DETECTOR => borrowed(self.detector.as_deref().ok_or_else(|| self.stale(part))?),
             GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
+            TRAINING => {
+                let training = self.training.as_ref().ok_or_else(|| self.stale(part))?;
+                Ok(Content::Bytes(Cow::Owned(training.to_bytes())))
+            }
             DECISION => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
@@ -522,14 +551,6 @@ fn verify(
         });
     }
     Ok(())
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn id_of(manifest: &[u8]) -> String {

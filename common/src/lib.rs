@@ -26,6 +26,7 @@ pub mod prepare;
 pub mod presence;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod sha256;
 pub mod sidecar;
 pub mod sighting;
 pub mod text;

@@ -4,6 +4,7 @@
 mod arguments;
 mod audit;
 mod bundle_detector;
+mod bundle_training_set;
 mod calibrate;
 mod data;
 mod embed;
@@ -25,6 +26,7 @@ mod synth;
 mod synth_sea;
 mod train;
 mod train_detector;
+mod training_photos;
 
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -34,6 +36,7 @@ pub(crate) enum Command {
     Train(train::TrainArgs),
     TrainDetector(train_detector::TrainDetectorArgs),
     BundleDetector(bundle_detector::BundleDetectorArgs),
+    BundleTrainingSet(bundle_training_set::BundleTrainingSetArgs),
     EvaluateDetector(evaluate_detector::EvaluateDetectorArgs),
     Losses(losses::LossesArgs),
     Export(export::ExportArgs),
@@ -58,6 +61,7 @@ impl Command {
             Self::Train(args) => train::run(args),
             Self::TrainDetector(args) => train_detector::run(args),
             Self::BundleDetector(args) => done(bundle_detector::run(args)),
+            Self::BundleTrainingSet(args) => done(bundle_training_set::run(args)),
             Self::EvaluateDetector(args) => done(evaluate_detector::run(args)),
             Self::Losses(args) => done(losses::run(args)),
             Self::Export(args) => done(export::run(args)),

@@ -2,6 +2,7 @@
 
 use crate::catalogue::{Catalogue, CatalogueError, MMAP_THRESHOLD};
 use crate::local_matching::{LocalPhotos, LocalPhotosError};
+use crate::sha256::{hex, sha256_hex};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -81,7 +82,7 @@ impl Part {
             offset,
             bytes,
         } = match self {
-            Self::InMemory(bytes) => return Ok(super::sha256_hex(bytes)),
+            Self::InMemory(bytes) => return Ok(sha256_hex(bytes)),
             Self::OnDisk(range) => range,
         };
         let mut file: &File = file;
@@ -136,7 +137,7 @@ struct Hash(Sha256);
 
 impl Hash {
     fn hex(self) -> String {
-        super::hex(&self.0.finalize())
+        hex(&self.0.finalize())
     }
 }
 

@@ -18,6 +18,8 @@ pub const DETECTOR_PART: (&str, &str) = (DETECTOR, "detector.onnx");
 
 /// The optional parts with the descriptors of the catalogue's photos.
 pub const LOCAL_PARTS: [(&str, &str); 2] = [(LOCAL, "local.bin"), (LOCAL_INDEX, "local-index.bin")];
+/// The optional part with hashes of what the model was trained on.
+pub const TRAINING_PART: (&str, &str) = (TRAINING, "training.bin");
 
 /// The parts of every bundle and the files that they are written to.
 pub const PARTS: [(&str, &str); 4] = [
@@ -35,7 +37,8 @@ pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
 pub(super) const LOCAL: &str = "local";
 pub(super) const LOCAL_INDEX: &str = "local_index";
-const OPTIONAL: [&str; 4] = [GOLDEN, DETECTOR, LOCAL, LOCAL_INDEX];
+pub(super) const TRAINING: &str = "training";
+const OPTIONAL: [&str; 5] = [GOLDEN, DETECTOR, LOCAL, LOCAL_INDEX, TRAINING];
 
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,8 +65,8 @@ pub struct Manifest {
     /// Local matching, if the model has a second output for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub local: Option<LocalInfo>,
-    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden` and `detector`; `local` and `local_index`
-    /// where there is local matching and the catalogue is not empty.
+    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden`, `detector` and
+    /// `training`; `local` and `local_index` where there is local matching and the catalogue is not empty.
     pub parts: BTreeMap<String, PartInfo>,
 }
 

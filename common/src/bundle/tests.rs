@@ -212,14 +212,6 @@ fn the_manifest_reads_as_documented() {
 }
 
 #[test]
-fn sha256_matches_a_known_value() {
-    assert_eq!(
-        sha256_hex(b"abc"),
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
-}
-
-#[test]
 fn other_whales_make_another_bundle() {
     let other = bundle()
         .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))
@@ -474,6 +466,36 @@ fn a_rule_with_a_calibrator_round_trips_and_can_be_saved_again() {
         opened.save(&second).unwrap();
         assert_eq!(Bundle::open(&second).unwrap().id(), bundle.id());
     }
+}
+
+#[test]
+fn a_training_set_round_trips_and_old_bundles_have_none() {
+    let dir = TempDir::new().unwrap();
+    let old = bundle();
+    assert_eq!(old.training, None);
+    let set = TrainingSet::new(&old.model, ["HW-1"], ["aa", "bb"]);
+    let with = old.clone().with_training_set(Some(set)).unwrap();
+    assert_eq!(with.manifest.parts["training"].file, "training.bin");
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        with.save(&path).unwrap();
+        let opened = Bundle::open(&path).unwrap();
+        assert_eq!(opened, with);
+        // Other whales: the same model, and what it was trained on.
+        let other = opened
+            .with_catalogue(Catalogue::new(8), rule(0.7, 0.2))
+            .unwrap();
+        assert!(other.training.as_ref().is_some_and(|t| t.has_photo("bb")));
+        old.save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), old);
+    }
+    assert!(!dir.path().join("whales/training.bin").exists());
+
+    let folder = dir.path().join("damaged");
+    with.save(&folder).unwrap();
+    fs::write(folder.join("training.bin"), b"FLUKETRN").unwrap();
+    let error = Bundle::open(&folder).unwrap_err().to_string();
+    assert!(error.contains("training"), "{error}");
 }
 
 fn detector() -> (DetectorInfo, Vec<u8>) {

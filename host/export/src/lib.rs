@@ -6,3 +6,4 @@
 pub mod detector;
 pub mod embedding;
 pub mod local_matching;
+pub mod training_set;

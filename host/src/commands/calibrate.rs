@@ -3,6 +3,7 @@
 use super::arguments::fraction;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos::AllowTrainingPhotos;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
@@ -34,7 +35,7 @@ Examples:
       fit and evaluate, write nothing
 
 DATA must hold whales that are neither in the training data nor in the catalogue: on whales that it knows, a model is too \
-confident. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
+confident. Photos that it was trained on are an error without --allow-training-photos. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
 addition to the catalogue, and encounters of 1 to 5 photos are searched as on the boat, never among photos of the same encounter; \
 photos of unknown whales (new_whale) count as new. The whales are in three parts: the rule is fitted on one, the whale score selected \
 on another, and the figures come from the third; the rule that is written is fitted on all.
@@ -91,6 +92,8 @@ pub(crate) struct CalibrateArgs {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    training: AllowTrainingPhotos,
+    #[command(flatten)]
     broken: SkipBroken,
     /// Show no progress bar
     #[arg(long)]
@@ -117,6 +120,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
+    let overlap = args.training.check(&bundle, &dataset.photos, &args.data)?;
     let embedded = embed::all_embedded(&bundle, &dataset.photos, args.quiet || args.json)?;
     let embeddings: Vec<Embedding> = embedded.iter().map(|p| p.embedding.clone()).collect();
     let firsts = first_copies(&dataset.photos, &embeddings, &bundle.manifest.views)?;
@@ -159,9 +163,17 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     )
     .with_context(|| args.data.display().to_string())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&result)?);
+        let mut value = serde_json::to_value(&result)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("training_overlap".into(), serde_json::to_value(&overlap)?);
+        }
+        println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         print(&result);
+        match &overlap {
+            Some(overlap) => println!("model trained on {overlap}"),
+            None => println!("model trained on unknown photos: they may be among these"),
+        }
     }
     if let Some(out) = &args.out {
         let catalogue = bundle.catalogue.clone();

@@ -3,6 +3,7 @@
 use super::arguments::{fraction, stem};
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos;
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
@@ -51,6 +52,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check_those(args.broken, args.quiet, |photo| photo.whale.is_some())?;
+    let overlap = training_photos::report(&bundle, &data.dataset.photos, &args.data)?;
     let source = args.source.clone().unwrap_or_else(|| stem(&args.data));
     let enrolment = enrol(&bundle, &data.dataset, &source, args.quiet)?;
     let catalogue = enrolment.catalogue;
@@ -72,6 +74,11 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
         if count > 0 {
             println!("{count} photos {what}");
         }
+    }
+    if let Some(overlap) = overlap.filter(|overlap| !overlap.is_empty()) {
+        println!(
+            "model trained on {overlap}: thresholds that are fitted on them are too high for other whales"
+        );
     }
     let expected_new_whales = args
         .prior_new_whales

@@ -76,6 +76,10 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
             "whales": catalogue.whales(),
             "photos": catalogue.len(),
             "engine": embedder.engine_name(),
+            "trained_on": bundle.training.as_ref().map(|t| serde_json::json!({
+                "whales": t.whales(),
+                "photos": t.photos(),
+            })),
         });
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
@@ -92,6 +96,14 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
         "model        {} {:?}, opset {}, {}",
         m.model.architecture, m.model.precision, m.model.opset, m.model.trained_on
     );
+    match &bundle.training {
+        Some(t) => println!(
+            "trained on   {} photos of {} whales, as hashes in the bundle",
+            t.photos(),
+            t.whales()
+        ),
+        None => println!("trained on   unknown: the bundle has no hashes of its training photos"),
+    }
     println!(
         "input        {} x {} pixels (height x width), {:?}, {:?}, padding {}",
         p.height, p.width, p.colour, p.fit, p.padding

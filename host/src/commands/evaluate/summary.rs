@@ -53,6 +53,10 @@ pub(super) fn print(results: &EvaluationResults) {
             e.photos_without_encounter
         );
     }
+    match &results.training_overlap {
+        Some(overlap) => println!("model trained on {overlap}"),
+        None => println!("model trained on unknown photos: they may be among these"),
+    }
     if let Some(c) = &results.comparison {
         println!("\nComparison with the other bundle");
         print_comparison(c);
