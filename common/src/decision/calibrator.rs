@@ -180,8 +180,9 @@ fn newton(cases: &[(RankingFeatures, bool)], free: [bool; 3]) -> Option<[f64; 3]
         }
         for fixed in (0..3).filter(|&at| !free[at]) {
             gradient[fixed] = 0.0;
-            for at in 0..3 {
-                (hessian[fixed][at], hessian[at][fixed]) = (0.0, 0.0);
+            hessian[fixed] = [0.0; 3];
+            for row in &mut hessian {
+                row[fixed] = 0.0;
             }
             hessian[fixed][fixed] = 1.0;
         }
