@@ -29,7 +29,6 @@ use crate::prepare::Preparation;
 use crate::sha256::sha256_hex;
 use content::{Content, Part};
 use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, LOCAL, LOCAL_INDEX, MODEL, TRAINING};
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
