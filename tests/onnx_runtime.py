@@ -19,5 +19,6 @@ image = session.get_inputs()[0]
 batch = numpy.fromfile(images, "<f4").reshape(-1, *image.shape)
 with open(outputs, "wb") as file:
     for one in batch:
-        (output,) = session.run(None, {image.name: one})
+        # Local descriptors, where the model has them, follow the embedding.
+        output, *_ = session.run(None, {image.name: one})
         file.write(output.astype("<f4").tobytes())

@@ -72,6 +72,7 @@ fn draw(folder: &Path, photos: usize, dimension: usize) {
             whale: format!("W{whale}"),
             photo: photo.to_string(),
             source: "drawn".into(),
+            ..Enrolled::default()
         };
         catalogue.enrol(entry, &row).unwrap();
     }
@@ -94,6 +95,7 @@ fn fill(bundle: &Path, photos: usize, out: &Path) {
             whale: format!("W{}", photo / PHOTOS_PER_WHALE),
             photo: photo.to_string(),
             source: "drawn".into(),
+            ..Enrolled::default()
         };
         catalogue.enrol(entry, &random.near(&centre)).unwrap();
     }

@@ -1,8 +1,9 @@
 //! The bundle: everything a boat needs to identify whales, as a folder or a `.flukebundle` file.
 //!
 //! `manifest.json` names the files with their sizes and SHA-256: the model (ONNX), the catalogue, the
-//! decision rule, the model card, and optionally the expected embeddings of drawn flukes and a
-//! detector (ONNX). A single file is an uncompressed tar of the same files, the manifest first.
+//! decision rule, the model card, and optionally the expected embeddings of drawn flukes, a detector
+//! (ONNX), the descriptors of the catalogue's photos for local matching, and hashes of what the model was
+//! trained on. A single file is an uncompressed tar of the same files, the manifest first.
 //! Nothing in a bundle is used before it is checked.
 
 mod archive;
@@ -11,20 +12,23 @@ mod error;
 mod folder;
 mod golden;
 mod manifest;
+mod training_set;
 
 pub use error::BundleError;
 pub use manifest::{
-    DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, MANIFEST_FILE, Manifest, ModelInfo,
-    PARTS, PartInfo, Precision, View,
+    DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, LOCAL_PARTS, LocalInfo,
+    MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, TRAINING_PART, View,
 };
+pub use training_set::TrainingSet;
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
 use crate::embedding::Embedding;
+use crate::local_matching::{LocalCatalogue, LocalPhotos, LocalPhotosError};
 use crate::prepare::Preparation;
+use crate::sha256::sha256_hex;
 use content::{Content, Part};
-use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, MODEL};
-use sha2::{Digest, Sha256};
+use manifest::{CARD, CATALOGUE, DECISION, DETECTOR, GOLDEN, LOCAL, LOCAL_INDEX, MODEL, TRAINING};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -59,6 +63,10 @@ pub struct Bundle {
     pub golden: Vec<Embedding>,
     /// The ONNX file of the detector, if there is one; the manifest says how it is run.
     pub detector: Option<Vec<u8>>,
+    /// The descriptors of the catalogue's photos, if the bundle has local matching; the manifest says how they are scored.
+    pub local: Option<LocalPhotos>,
+    /// What the model was trained on; `None` if that is unknown.
+    pub training: Option<TrainingSet>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
@@ -70,8 +78,8 @@ struct Files {
     parts: BTreeMap<String, Part>,
 }
 
-/// The parts of a new bundle; golden embeddings and a detector are added with
-/// [`Bundle::with_golden`] and [`Bundle::with_detector`].
+/// The parts of a new bundle; golden embeddings, a detector and the training set are added with
+/// [`Bundle::with_golden`], [`Bundle::with_detector`] and [`Bundle::with_training_set`].
 #[derive(Clone, Debug)]
 pub struct NewBundle<'a> {
     /// The bundle's name, shown to users.
@@ -109,6 +117,7 @@ impl Bundle {
             dimension: new.catalogue.dimension(),
             model: new.model_info,
             detector: None,
+            local: None,
             parts: BTreeMap::new(),
         };
         Self {
@@ -119,24 +128,71 @@ impl Bundle {
             card: new.card,
             golden: vec![],
             detector: None,
+            local: None,
+            training: None,
             manifest_bytes: vec![],
             id: String::new(),
         }
         .described()
     }
 
-    /// The same model with other whales and the rule that was fitted on them.
+    /// The same model with other whales and the rule that was fitted on them. In a bundle with local matching, the catalogue must hold
+    /// the same photos or none; [`Bundle::with_enrolled`] sets others.
     ///
     /// # Errors
-    /// [`BundleError::Inconsistent`] when the catalogue has another dimension or the rule is invalid.
+    /// [`BundleError::Inconsistent`] when the catalogue has another dimension, the rule is invalid, or the descriptors of photos are
+    /// missing.
     pub fn with_catalogue(
         mut self,
         catalogue: Catalogue,
         decision: DecisionRule,
     ) -> Result<Self, BundleError> {
+        if let (true, Some(local)) = (catalogue.is_empty(), &mut self.local) {
+            *local = LocalPhotos::new(local.layout());
+        }
         self.catalogue = catalogue;
         self.decision = decision;
         self.described()
+    }
+
+    /// Like [`Bundle::with_catalogue`], with the descriptors of the catalogue's photos; `None` without local matching.
+    ///
+    /// # Errors
+    /// Those of [`Bundle::with_catalogue`], or when there are descriptors of other photos.
+    pub fn with_enrolled(
+        mut self,
+        catalogue: Catalogue,
+        local: Option<LocalPhotos>,
+        decision: DecisionRule,
+    ) -> Result<Self, BundleError> {
+        self.catalogue = catalogue;
+        self.local = local;
+        self.decision = decision;
+        self.described()
+    }
+
+    /// The same bundle with another model file and local matching by its second output, or without local matching. The model must give
+    /// the same embeddings. The catalogue must be empty where local matching is added.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the description is out of range or enrolled photos have no descriptors.
+    pub fn with_local(
+        mut self,
+        model: Vec<u8>,
+        info: Option<LocalInfo>,
+    ) -> Result<Self, BundleError> {
+        self.model = model;
+        self.local = info.as_ref().map(|info| LocalPhotos::new(info.layout));
+        self.manifest.local = info;
+        self.described()
+    }
+
+    /// The descriptors of the catalogue's photos and their score, for [`crate::local_matching::search_encounter`].
+    pub fn local_catalogue(&self) -> Option<LocalCatalogue<'_>> {
+        Some(LocalCatalogue {
+            photos: self.local.as_ref()?,
+            score: &self.manifest.local.as_ref()?.score,
+        })
     }
 
     /// The same bundle with the embeddings that its model gives for drawn flukes.
@@ -160,6 +216,15 @@ impl Bundle {
         self.described()
     }
 
+    /// The same bundle with what its model was trained on, or without saying so.
+    ///
+    /// # Errors
+    /// [`BundleError::Inconsistent`] when the parts do not fit together.
+    pub fn with_training_set(mut self, training: Option<TrainingSet>) -> Result<Self, BundleError> {
+        self.training = training;
+        self.described()
+    }
+
     /// The same bundle with another card.
     ///
     /// # Errors
@@ -179,10 +244,14 @@ impl Bundle {
         self.validate(&self.manifest.name)?;
         let golden = (!self.golden.is_empty()).then_some(GOLDEN_PART);
         let detector = self.detector.as_ref().map(|_| DETECTOR_PART);
+        let local = self.local.as_ref().filter(|local| !local.is_empty());
+        let training = self.training.as_ref().map(|_| TRAINING_PART);
         self.manifest.parts = PARTS
             .into_iter()
             .chain(golden)
             .chain(detector)
+            .chain(local.into_iter().flat_map(|_| LOCAL_PARTS))
+            .chain(training)
             .map(|(part, file)| {
                 let content = self.part(part)?;
                 let info = PartInfo {
@@ -227,7 +296,11 @@ impl Bundle {
                 path: path.into(),
                 part: part.clone(),
             })?;
-            verify(path, part, info, found.len(), || found.sha256_hex())?;
+            if found.is_verified_later(part) {
+                expect_size(path, part, info, found.len())?;
+            } else {
+                verify(path, part, info, found.len(), || found.sha256_hex())?;
+            }
         }
         let bad = |part: &str, why: String| BundleError::Part {
             path: path.into(),
@@ -243,6 +316,19 @@ impl Bundle {
         let catalogue = take(CATALOGUE)?
             .into_catalogue()
             .map_err(|e: CatalogueError| bad(CATALOGUE, e.to_string()))?;
+        let local = match &manifest.local {
+            None => None,
+            Some(info) if !manifest.parts.contains_key(LOCAL) => {
+                Some(LocalPhotos::new(info.layout))
+            }
+            Some(_) => {
+                let index = take(LOCAL_INDEX)?
+                    .into_bytes()
+                    .map_err(|e| bad(LOCAL_INDEX, e.to_string()))?;
+                let local = take(LOCAL)?.into_local(&index);
+                Some(local.map_err(|e: LocalPhotosError| bad(LOCAL, e.to_string()))?)
+            }
+        };
         let mut bytes = |part: &str| {
             take(part)?
                 .into_bytes()
@@ -262,6 +348,12 @@ impl Bundle {
             true => Some(bytes(DETECTOR)?),
             false => None,
         };
+        let training = match manifest.parts.contains_key(TRAINING) {
+            true => {
+                Some(TrainingSet::from_bytes(&bytes(TRAINING)?).map_err(|why| bad(TRAINING, why))?)
+            }
+            false => None,
+        };
         let bundle = Self {
             model: bytes(MODEL)?,
             manifest,
@@ -270,6 +362,8 @@ impl Bundle {
             card,
             golden,
             detector,
+            local,
+            training,
             id: id_of(&manifest_bytes),
             manifest_bytes,
         };
@@ -319,8 +413,19 @@ impl Bundle {
             MODEL => borrowed(&self.model),
             CATALOGUE => Ok(Content::Catalogue(&self.catalogue)),
             CARD => borrowed(self.card.as_bytes()),
+            LOCAL => Ok(Content::Local(
+                self.local.as_ref().ok_or_else(|| self.stale(part))?,
+            )),
+            LOCAL_INDEX => {
+                let local = self.local.as_ref().ok_or_else(|| self.stale(part))?;
+                Ok(Content::Bytes(Cow::Owned(local.index_bytes())))
+            }
             DETECTOR => borrowed(self.detector.as_deref().ok_or_else(|| self.stale(part))?),
             GOLDEN => Ok(Content::Bytes(Cow::Owned(golden::to_bytes(&self.golden)))),
+            TRAINING => {
+                let training = self.training.as_ref().ok_or_else(|| self.stale(part))?;
+                Ok(Content::Bytes(Cow::Owned(training.to_bytes())))
+            }
             DECISION => {
                 let mut bytes = serde_json::to_vec_pretty(&self.decision).map_err(|e| {
                     BundleError::Inconsistent {
@@ -354,6 +459,7 @@ impl Bundle {
             views,
             dimension,
             detector,
+            local,
             ..
         } = &self.manifest;
         if name.trim().is_empty() {
@@ -385,8 +491,43 @@ impl Bundle {
         if let Some(detector) = detector {
             detector.validate().map_err(|e| e.to_string())?;
         }
+        match (local, &self.local) {
+            (None, None) => {}
+            (Some(info), Some(photos)) => {
+                info.layout.validate().map_err(|e| e.to_string())?;
+                info.score.validate().map_err(|e| e.to_string())?;
+                if photos.layout() != info.layout {
+                    return Err(format!(
+                        "its photos have descriptors of {:?}, expected the model's {:?}",
+                        photos.layout(),
+                        info.layout
+                    ));
+                }
+                photos
+                    .expect_photos(self.catalogue.entries())
+                    .map_err(|e| e.to_string())?;
+            }
+            _ => {
+                return Err(
+                    "descriptors of photos and the field 'local' must be present together".into(),
+                );
+            }
+        }
         Ok(())
     }
+}
+
+/// Compares the size of a part with the manifest.
+fn expect_size(path: &Path, part: &str, info: &PartInfo, bytes: u64) -> Result<(), BundleError> {
+    if bytes == info.bytes {
+        return Ok(());
+    }
+    Err(BundleError::WrongSize {
+        path: path.into(),
+        part: part.into(),
+        expected: info.bytes,
+        got: bytes,
+    })
 }
 
 /// Compares a part of `bytes` bytes with the manifest; calls `sha256_hex` only if the size matches.
@@ -397,14 +538,7 @@ fn verify(
     bytes: u64,
     sha256_hex: impl FnOnce() -> io::Result<String>,
 ) -> Result<(), BundleError> {
-    if bytes != info.bytes {
-        return Err(BundleError::WrongSize {
-            path: path.into(),
-            part: part.into(),
-            expected: info.bytes,
-            got: bytes,
-        });
-    }
+    expect_size(path, part, info, bytes)?;
     let sha256 = sha256_hex().map_err(|source| BundleError::Read {
         path: path.into(),
         source,
@@ -416,14 +550,6 @@ fn verify(
         });
     }
     Ok(())
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn id_of(manifest: &[u8]) -> String {

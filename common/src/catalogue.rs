@@ -10,7 +10,8 @@
 //!
 //! let mut catalogue = Catalogue::new(2);
 //! for (whale, photo, numbers) in [("Salt", "a.jpg", [1.0, 0.0]), ("Cat Eyes", "b.jpg", [0.6, 0.8])] {
-//!     let entry = Enrolled { whale: whale.into(), photo: photo.into(), source: "Gulf of Maine".into() };
+//!     let source = "Gulf of Maine".into();
+//!     let entry = Enrolled { whale: whale.into(), photo: photo.into(), source, ..Enrolled::default() };
 //!     catalogue.enrol(entry, &Embedding::normalised(numbers.to_vec())?)?;
 //! }
 //! let seen = Embedding::normalised(vec![0.0, 1.0])?;
@@ -20,15 +21,18 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod candidates;
 mod codes;
 mod file;
-mod kernel;
-mod mapped;
+pub(crate) mod kernel;
+pub(crate) mod mapped;
 mod names;
 mod rows;
 mod scan;
 #[cfg(test)]
 mod tests;
+
+pub use candidates::{CandidateWhale, ScoredPhoto};
 
 use crate::embedding::Embedding;
 use crate::whale_score::WhaleScore;
@@ -41,7 +45,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// One enrolled photo.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Encounter, date and near-duplicate say which photos must not be compared when thresholds are
+/// fitted on the catalogue: those of one meeting with the whale.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
     /// The whale's name.
     pub whale: String,
@@ -49,6 +56,12 @@ pub struct Enrolled {
     pub photo: String,
     /// Where the photo comes from: a collection, a catalogue, a cruise.
     pub source: String,
+    /// The name of the encounter, if known.
+    pub encounter: Option<String>,
+    /// When the photo was taken, if known: `2024-06-19`, `2024-06` or `2024`.
+    pub date: Option<String>,
+    /// The name of the first photo of its group of near-duplicates, if it is in one.
+    pub near_duplicate_of: Option<String>,
 }
 
 /// A candidate: a whale that a photo may show.
@@ -320,6 +333,42 @@ impl Catalogue {
             |a, b| self.names.name(a).cmp(self.names.name(b)),
         );
         Ok(self.matches(found))
+    }
+
+    /// The `most` best whales for one or several embeddings of the same whale, by the mean of the cosines of their most similar
+    /// photos, each with its `photos_each` most similar photos for each query. Empty without a query.
+    ///
+    /// # Errors
+    /// Those of [`Catalogue::search`].
+    pub fn candidates(
+        &self,
+        queries: &[&Embedding],
+        most: usize,
+        photos_each: usize,
+    ) -> Result<Vec<CandidateWhale>, CatalogueError> {
+        for query in queries {
+            self.expect_dimension(query.dimension())?;
+        }
+        self.expect_unchanged()?;
+        let queries: Vec<&[f32]> = queries.iter().map(|q| q.as_slice()).collect();
+        let hits = scan::search_encounter(
+            &queries,
+            WhaleScore::BEST,
+            &self.rows,
+            &self.whales,
+            self.names.count(),
+            most,
+            |a, b| self.names.name(a).cmp(self.names.name(b)),
+        );
+        Ok(candidates::candidates(
+            &hits,
+            &queries,
+            photos_each,
+            &self.rows,
+            &self.whales,
+            &self.names,
+            |row| self.photo(row),
+        ))
     }
 
     /// Opens a catalogue's file. From [`MMAP_THRESHOLD`] bytes on it is mapped instead of read: its

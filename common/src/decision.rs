@@ -1,8 +1,10 @@
 //! The decision about an encounter: a known whale, a new one, or one for review.
 
 mod calibrator;
+mod prior;
 
 pub use calibrator::{Calibrator, Curve, MAX_POINTS, RankingFeatures};
+pub use prior::{DEFAULT_EXPECTED, NewWhalePrior};
 
 use crate::catalogue::Match;
 use crate::whale_score::{MAX_PHOTOS, WhaleScore};
@@ -41,6 +43,9 @@ pub struct DecisionRule {
     /// Computes the probability that the first whale is right, if it was fitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibrator: Option<Calibrator>,
+    /// How many whales are new, if the calibrator's fit says so; its probabilities are corrected by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_new_whales: Option<NewWhalePrior>,
 }
 
 /// Limits on the errors of a rule, each a fraction in 0..=1.
@@ -97,6 +102,7 @@ impl DecisionRule {
             fitted_on: fitted_on.to_owned(),
             whale_score: WhaleScore::BEST,
             calibrator: None,
+            prior_new_whales: None,
         }
     }
 
@@ -112,10 +118,44 @@ impl DecisionRule {
     /// The probability that the first whale of a ranking is right, in 0..=1; `None` without a
     /// calibrator, and 0 for an empty ranking.
     pub fn probability(&self, ranking: &[Match]) -> Option<f64> {
-        let calibrator = self.calibrator.as_ref()?;
-        Some(
-            RankingFeatures::of(ranking.iter().map(|m| m.score))
-                .map_or(0.0, |features| calibrator.probability(&features)),
+        match RankingFeatures::of(ranking.iter().map(|m| m.score)) {
+            Some(features) => self.probability_of(&features),
+            None => self.calibrator.as_ref().map(|_| 0.0),
+        }
+    }
+
+    /// The probability that the first whale of a ranking with these features is right, in 0..=1;
+    /// `None` without a calibrator.
+    pub fn probability_of(&self, features: &RankingFeatures) -> Option<f64> {
+        let probability = self.calibrator.as_ref()?.probability(features);
+        Some(match &self.prior_new_whales {
+            Some(prior) => prior.correct(probability),
+            None => probability,
+        })
+    }
+
+    /// The fraction of new whales that is expected in use: as the rule says, or
+    /// [`DEFAULT_EXPECTED`].
+    pub fn expected_new_whales(&self) -> f64 {
+        self.prior_new_whales
+            .map_or(DEFAULT_EXPECTED, |prior| prior.expected)
+    }
+
+    /// The same rule where another fraction of the whales is new. Probabilities of a rule that does
+    /// not say what it was fitted under stay as they are.
+    pub fn expecting_new_whales(mut self, fraction: f64) -> Self {
+        if let Some(prior) = &mut self.prior_new_whales {
+            prior.expected = fraction;
+        }
+        self
+    }
+
+    /// What a person should know of a valid rule before using it.
+    pub fn warning(&self) -> Option<&'static str> {
+        let monotone = self.calibrator.as_ref().is_none_or(Calibrator::is_monotone);
+        (!monotone).then_some(
+            "the probability falls where the score or its margin to the second whale rises: \
+             fit it again with 'flukewatch calibrate'",
         )
     }
 
@@ -134,6 +174,12 @@ impl DecisionRule {
                 "whale_score: best_weight {best_weight} must be in [0, 1], top_k {top_k} in 1 to {MAX_PHOTOS}"
             )));
         }
+        if let Some(prior) = self.prior_new_whales.filter(|prior| !prior.is_valid()) {
+            return Err(InvalidDecision(format!(
+                "prior_new_whales: fitted {}, recall {} and expected {} must be in [0, 1]",
+                prior.fitted, prior.recall, prior.expected
+            )));
+        }
         match &self.calibrator {
             Some(calibrator) => calibrator
                 .validate()
@@ -148,8 +194,11 @@ impl DecisionRule {
     /// score of photos whose whale is left out of the catalogue. `known_at` and `new_below` keep
     /// within `limits`. Both groups hold scores over all whales, since the decision uses these: the
     /// score of the photo's own whale alone is far lower, and a threshold fitted to it would call
-    /// hardly any whale new. Where the groups are so far apart that the thresholds cross, both
-    /// become the midpoint and nothing is left for review; `missed_new_rate` holds even then.
+    /// hardly any whale new.
+    ///
+    /// `known_at` follows from the impostors alone: known whales that score high, such as those of
+    /// bursts, never move it. Where the groups overlap, what lies between the thresholds is for
+    /// review; where they hardly do, `new_below` is `known_at` and nothing is.
     /// Returns `None` where either group has fewer than [`MIN_SAMPLES`] scores.
     pub fn fit(
         known: &[f32],
@@ -169,17 +218,16 @@ impl DecisionRule {
         let share = |count: usize, share: f64| {
             ((count as f64 * share.clamp(0.0, 1.0)).floor() as usize).min(count - 1)
         };
-        let allowed = share(impostor.len(), limits.false_match_rate);
-        let mut known_at = impostor[impostor.len() - 1 - allowed].next_up();
-        let mut new_below = known[share(known.len(), limits.false_new_rate)];
-        if new_below > known_at {
-            known_at = (new_below + known_at) / 2.0;
-            new_below = known_at;
-        }
-        if let Some(most) = limits.missed_new_rate {
-            let missed = share(impostor.len(), most);
-            new_below = new_below.max(impostor[impostor.len() - 1 - missed].next_up());
-            known_at = known_at.max(new_below);
+        let above_all_but = |fraction: f64| {
+            let above = share(impostor.len(), fraction);
+            impostor[impostor.len() - 1 - above].next_up()
+        };
+        // A new whale with a name is missed, too.
+        let missed = limits.missed_new_rate.unwrap_or(1.0);
+        let known_at = above_all_but(limits.false_match_rate.min(missed));
+        let mut new_below = known[share(known.len(), limits.false_new_rate)].min(known_at);
+        if limits.missed_new_rate.is_some() {
+            new_below = new_below.max(above_all_but(missed));
         }
         Some(Self::thresholds(known_at, new_below, &fitted_on))
     }
@@ -224,6 +272,20 @@ mod tests {
     }
 
     #[test]
+    fn known_scores_never_move_the_threshold_of_known_whales() {
+        let impostor: Vec<f32> = (0..100).map(|i| 0.005 * i as f32).collect();
+        let fitted = |known: f32| {
+            let limits = ErrorLimits::default();
+            DecisionRule::fit(&[known; 50], &impostor, &limits, String::new()).unwrap()
+        };
+        let at = impostor[94].next_up();
+        for (known, new_below) in [(0.3, 0.3), (0.9, at)] {
+            let rule = fitted(known);
+            assert_eq!((rule.known_at, rule.new_below), (at, new_below));
+        }
+    }
+
+    #[test]
     fn separate_groups_leave_nothing_for_review() {
         let rule = DecisionRule::fit(
             &[0.9; 30],
@@ -232,7 +294,10 @@ mod tests {
             "test".into(),
         )
         .unwrap();
-        assert!((rule.known_at - 0.5).abs() < 1e-6 && rule.known_at == rule.new_below);
+        assert_eq!(
+            (rule.known_at, rule.new_below),
+            (0.1f32.next_up(), 0.1f32.next_up())
+        );
     }
 
     #[test]
@@ -280,6 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn a_probability_that_falls_with_the_margin_is_a_warning() {
+        let mut rule = DecisionRule::thresholds(0.6, 0.4, "");
+        assert_eq!(rule.warning(), None);
+        rule.calibrator = Some(Calibrator::Logistic {
+            weights: [-9.5, 26.8, -3.4],
+        });
+        assert_eq!(rule.validate(), Ok(()));
+        assert!(rule.warning().unwrap().contains("calibrate"));
+    }
+
+    #[test]
+    fn the_expected_fraction_of_new_whales_changes_the_probability() {
+        let mut rule = DecisionRule::thresholds(0.6, 0.4, "");
+        rule.calibrator = Some(Calibrator::Logistic {
+            weights: [0.0, 0.0, 0.0],
+        });
+        rule.prior_new_whales = NewWhalePrior::of(50, 50, 50, 0.5);
+        let at = |rule: &DecisionRule| rule.probability(&ranking(0.5)).unwrap();
+        assert!((at(&rule) - 0.5).abs() < 1e-9);
+        // Nine of ten whales are enrolled: 0.9 to 0.1.
+        let mostly_known = rule.clone().expecting_new_whales(0.1);
+        assert!((at(&mostly_known) - 0.9).abs() < 1e-9);
+        let text = serde_json::to_string(&mostly_known).unwrap();
+        let read: DecisionRule = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.expected_new_whales(), 0.1);
+    }
+
+    #[test]
     fn invalid_rules_are_rejected() {
         let good = DecisionRule::thresholds(0.6, 0.4, "");
         let mut crossed = good.clone();
@@ -288,7 +381,13 @@ mod tests {
         heavy.whale_score.best_weight = 1.5;
         let mut bent = good.clone();
         bent.calibrator = Some(Calibrator::Isotonic { points: vec![] });
-        for bad in [crossed, heavy, bent] {
+        let mut impossible = good.clone();
+        impossible.prior_new_whales = Some(NewWhalePrior {
+            fitted: 0.5,
+            recall: 0.8,
+            expected: 1.5,
+        });
+        for bad in [crossed, heavy, bent, impossible] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }
         let mut sure = good;

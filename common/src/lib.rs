@@ -1,7 +1,7 @@
 //! Contracts shared by boat, workstation and shore.
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
-//! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`]), the decision rule says *known*, *new* or
+//! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
 //! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned
 //! envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
 //! each a [`detection`].
@@ -17,6 +17,7 @@ pub mod embedding;
 pub mod file_kind;
 pub mod footage;
 pub mod jpeg;
+pub mod local_matching;
 pub mod photo_files;
 mod photo_limits;
 pub mod pixel_box;
@@ -25,6 +26,7 @@ pub mod prepare;
 pub mod presence;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod sha256;
 pub mod sidecar;
 pub mod sighting;
 pub mod text;

@@ -1,15 +1,21 @@
 //! Identifies the individual of an encounter from its best crops.
 //!
+//! Individuals are ranked by the cosines of their photos; where the bundle has local matching, the best ones are scored by the
+//! descriptors of their photos as well.
+//!
 //! An individual's score for the encounter is the **mean of its scores for the crops**. Matching the mean
 //! of the embeddings ranks about as well, but its scores grow with the number of crops (averaging shortens
-//! the vector, normalising lengthens it again), while the decision rule's thresholds are fitted on single
-//! photos. The mean of scores stays on their scale.
+//! the vector, normalising lengthens it again). The decision rule's thresholds are fitted on the same means,
+//! of encounters of 1 to 5 photos.
 
 use crate::encounter::Crop;
-use flukewatch_common::bundle::Bundle;
-use flukewatch_common::catalogue::{Catalogue, CatalogueError, Match};
+use flukewatch_common::bundle::{Bundle, LocalInfo};
+use flukewatch_common::catalogue::{Catalogue, Match};
 use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::local_matching::{
+    EmbeddedPhoto, LocalCatalogue, LocalPhotos, LocalScore, SearchError, search_encounter,
+};
 use flukewatch_common::prepare::Colour;
 use flukewatch_common::sighting::MAX_CANDIDATES;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
@@ -22,7 +28,7 @@ pub enum IdentifyError {
     Embed(#[from] EmbedderError),
     /// The catalogue cannot be searched.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+    Catalogue(#[from] SearchError),
     /// The embeddings cancel each other out.
     #[error("the embeddings of the crops have no mean: {0}")]
     Mean(#[from] EmbeddingError),
@@ -49,14 +55,15 @@ pub struct Identity {
 pub struct EmbeddedCrops<'c> {
     /// The crops that could be embedded.
     pub crops: Vec<&'c Crop>,
-    /// One embedding per crop.
-    pub embeddings: Vec<Embedding>,
+    /// One per crop.
+    pub embedded: Vec<EmbeddedPhoto>,
 }
 
 /// Identifies individuals with a bundle.
 pub struct Identifier {
     embedder: Embedder,
     catalogue: Catalogue,
+    local: Option<(LocalPhotos, LocalInfo)>,
     decision: DecisionRule,
     bundle: String,
     grey: bool,
@@ -72,6 +79,7 @@ impl Identifier {
         Self {
             embedder,
             catalogue,
+            local: bundle.local.zip(bundle.manifest.local),
             decision: bundle.decision,
             bundle: id,
             grey,
@@ -98,6 +106,11 @@ impl Identifier {
         &self.decision
     }
 
+    /// How the similarity of descriptors is mixed into scores, where the bundle has local matching.
+    pub fn local_score(&self) -> Option<&LocalScore> {
+        self.local.as_ref().map(|(_, info)| &info.score)
+    }
+
     /// Embeds `crops`. Crops that cannot be embedded are skipped.
     ///
     /// # Errors
@@ -106,10 +119,13 @@ impl Identifier {
         let mut embedded = EmbeddedCrops::default();
         let mut failed = None;
         for crop in crops {
-            match self.embedder.embed(&crop.pixels, Some(crop.region)) {
-                Ok(embedding) => {
+            let photo = self
+                .embedder
+                .embed_with_local(&crop.pixels, Some(crop.region));
+            match photo {
+                Ok(photo) => {
                     embedded.crops.push(crop);
-                    embedded.embeddings.push(embedding);
+                    embedded.embedded.push(photo);
                 }
                 Err(e) => {
                     tracing::warn!(error = %e, "skipping crop that cannot be embedded");
@@ -123,16 +139,22 @@ impl Identifier {
         Ok(embedded)
     }
 
-    /// Identifies the individual of `embeddings`, all together.
+    /// Identifies the individual of `photos`, all together.
     ///
     /// # Errors
     /// When there are none, or they are of another model.
-    pub fn identify(&self, embeddings: &[Embedding]) -> Result<Identity, IdentifyError> {
-        if embeddings.is_empty() {
+    pub fn identify(&self, photos: &[EmbeddedPhoto]) -> Result<Identity, IdentifyError> {
+        if photos.is_empty() {
             return Err(IdentifyError::NoCrop);
         }
-        let candidates = self.catalogue.search_encounter(
-            embeddings,
+        let local = self.local.as_ref().map(|(photos, info)| LocalCatalogue {
+            photos,
+            score: &info.score,
+        });
+        let candidates = search_encounter(
+            &self.catalogue,
+            local,
+            photos,
             self.decision.whale_score,
             MAX_CANDIDATES,
         )?;
@@ -141,15 +163,15 @@ impl Identifier {
             verdict: self.decision.decide(&candidates),
             candidates,
             probability,
-            embedding: mean(embeddings)?,
+            embedding: mean(photos)?,
         })
     }
 }
 
-fn mean(embeddings: &[Embedding]) -> Result<Embedding, EmbeddingError> {
-    let mut sum = vec![0.0; embeddings.first().map_or(0, Embedding::dimension)];
-    for embedding in embeddings {
-        for (total, value) in sum.iter_mut().zip(embedding.as_slice()) {
+fn mean(photos: &[EmbeddedPhoto]) -> Result<Embedding, EmbeddingError> {
+    let mut sum = vec![0.0; photos.first().map_or(0, |p| p.embedding.dimension())];
+    for photo in photos {
+        for (total, value) in sum.iter_mut().zip(photo.embedding.as_slice()) {
             *total += value;
         }
     }
@@ -162,9 +184,13 @@ mod tests {
 
     #[test]
     fn the_mean_embedding_lies_between() {
-        let e = |v: [f32; 2]| Embedding::normalised(v.to_vec()).unwrap();
+        let e = |v: [f32; 2]| EmbeddedPhoto {
+            embedding: Embedding::normalised(v.to_vec()).unwrap(),
+            local: None,
+        };
         let between = mean(&[e([1.0, 0.0]), e([0.0, 1.0])]).unwrap();
-        assert!((between.cosine(&e([1.0, 1.0])) - 1.0).abs() < 1e-6);
+        let expected = e([1.0, 1.0]).embedding;
+        assert!((between.cosine(&expected) - 1.0).abs() < 1e-6);
         assert!(mean(&[e([1.0, 0.0]), e([-1.0, 0.0])]).is_err());
     }
 }

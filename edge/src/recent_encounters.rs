@@ -7,8 +7,8 @@
 use crate::encounter::Encounter;
 use crate::time::MonotonicTimestamp;
 use flukewatch_common::decision::{DecisionRule, Verdict};
-use flukewatch_common::embedding::Embedding;
 use flukewatch_common::footage::MAX_CROPS;
+use flukewatch_common::local_matching::{self, EmbeddedPhoto, LocalScore};
 use flukewatch_common::whale_score::TopScores;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -22,8 +22,8 @@ const MAX_RECENT: usize = 32;
 pub struct RecentEncounter {
     /// The id of its first sighting.
     pub encounter: Uuid,
-    /// The embeddings of its crops, newest last, at most [`MAX_CROPS`].
-    pub embeddings: Vec<Embedding>,
+    /// Its crops as the model sees them, newest last, at most [`MAX_CROPS`].
+    pub embedded: Vec<EmbeddedPhoto>,
     verdict: Verdict,
     camera: usize,
     track: u64,
@@ -48,7 +48,7 @@ impl RecentEncounters {
     }
 
     /// The encounter that `encounter` of a camera continues; `verdict` is that of `rule` on its
-    /// `embeddings`.
+    /// `embedded` crops, `local` the score of the bundle's local matching.
     ///
     /// A part of one that got too long continues that one. Otherwise it must have started after the other
     /// ended, since a whale cannot be in two places. Two known individuals decide by their names. Where
@@ -60,9 +60,10 @@ impl RecentEncounters {
         &self,
         camera: usize,
         encounter: &Encounter,
-        embeddings: &[Embedding],
+        embedded: &[EmbeddedPhoto],
         verdict: &Verdict,
         rule: &DecisionRule,
+        local: Option<&LocalScore>,
     ) -> Option<&RecentEncounter> {
         let part = |e: &&RecentEncounter| e.camera == camera && e.track == encounter.track;
         if let Some(same) = self.recent.iter().rev().find(part) {
@@ -73,7 +74,7 @@ impl RecentEncounters {
             gap > 0 && encounter.started.since(e.ended) <= self.within
         });
         let alike = in_time.filter_map(|e| {
-            let score = similarity(embeddings, &e.embeddings, rule);
+            let score = similarity(embedded, &e.embedded, rule, local);
             let same = match (verdict, &e.verdict) {
                 (Verdict::Known { whale }, Verdict::Known { whale: theirs }) => whale == theirs,
                 _ => score >= rule.known_at,
@@ -89,20 +90,20 @@ impl RecentEncounters {
         id: Uuid,
         camera: usize,
         encounter: &Encounter,
-        embeddings: Vec<Embedding>,
+        embedded: Vec<EmbeddedPhoto>,
         verdict: Verdict,
     ) {
         let earlier = self.recent.iter().position(|e| e.encounter == id);
         let earlier = earlier.and_then(|at| self.recent.remove(at));
-        let mut all = earlier.map(|e| e.embeddings).unwrap_or_default();
-        all.extend(embeddings);
+        let mut all = earlier.map(|e| e.embedded).unwrap_or_default();
+        all.extend(embedded);
         all.drain(..all.len().saturating_sub(MAX_CROPS));
         if self.recent.len() == MAX_RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(RecentEncounter {
             encounter: id,
-            embeddings: all,
+            embedded: all,
             verdict,
             camera,
             track: encounter.track,
@@ -113,21 +114,44 @@ impl RecentEncounters {
 
 /// The similarity of two encounters: the mean score of the crops of one with those of the other, scored
 /// like an individual's photos.
-fn similarity(these: &[Embedding], those: &[Embedding], rule: &DecisionRule) -> f32 {
-    let score = |one: &Embedding| {
+fn similarity(
+    these: &[EmbeddedPhoto],
+    those: &[EmbeddedPhoto],
+    rule: &DecisionRule,
+    local: Option<&LocalScore>,
+) -> f32 {
+    let score = |one: &EmbeddedPhoto| {
         let mut highest = TopScores::default();
-        let same_kind = those.iter().filter(|o| o.dimension() == one.dimension());
-        same_kind.for_each(|other| highest.insert(one.cosine(other), rule.whale_score.top_k));
+        let same_kind = those
+            .iter()
+            .filter(|other| other.embedding.dimension() == one.embedding.dimension());
+        same_kind.for_each(|other| {
+            highest.insert(photo_score(one, other, local), rule.whale_score.top_k)
+        });
         rule.whale_score.of(&highest)
     };
     let sum: f32 = these.iter().map(score).sum();
     sum / these.len().max(1) as f32
 }
 
+/// The score of two crops; their norms are not known, so those of typical photos take their place.
+fn photo_score(one: &EmbeddedPhoto, other: &EmbeddedPhoto, local: Option<&LocalScore>) -> f32 {
+    let cosine = one.embedding.cosine(&other.embedding);
+    match (local, &one.local, &other.local) {
+        (Some(score), Some(one), Some(other)) if one.layout() == other.layout() => {
+            let norm = score.typical_norm;
+            score.of(cosine, local_matching::similarity(one, other), norm, norm)
+        }
+        _ => cosine,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flukewatch_common::embedding::Embedding;
     use flukewatch_common::footage::FrameSize;
+    use flukewatch_common::local_matching::{Descriptors, Layout};
 
     const MINUTE: i64 = 60_000;
 
@@ -145,10 +169,13 @@ mod tests {
     }
 
     /// Embeddings of a whale at `angle` in degrees, as two crops show it.
-    fn whale(angle: f32) -> Vec<Embedding> {
+    fn whale(angle: f32) -> Vec<EmbeddedPhoto> {
         let at = |a: f32| {
             let a = (angle + a).to_radians();
-            Embedding::normalised(vec![a.cos(), a.sin()]).unwrap()
+            EmbeddedPhoto {
+                embedding: Embedding::normalised(vec![a.cos(), a.sin()]).unwrap(),
+                local: None,
+            }
         };
         vec![at(-3.0), at(3.0)]
     }
@@ -172,7 +199,7 @@ mod tests {
     }
 
     fn same(recent: &RecentEncounters, next: &Encounter, angle: f32, verdict: Verdict) -> bool {
-        let found = recent.find_continued(1, next, &whale(angle), &verdict, &rule());
+        let found = recent.find_continued(1, next, &whale(angle), &verdict, &rule(), None);
         found.is_some_and(|e| e.encounter == Uuid::from_u128(1))
     }
 
@@ -206,7 +233,7 @@ mod tests {
         let next = encounter(4, 3100, 5000);
         let found = |camera| {
             let new = Verdict::New;
-            let found = recent.find_continued(camera, &next, &whale(90.0), &new, &rule());
+            let found = recent.find_continued(camera, &next, &whale(90.0), &new, &rule(), None);
             found.map(|e| e.encounter)
         };
         assert_eq!((found(0), found(1)), (Some(id), None));
@@ -226,7 +253,7 @@ mod tests {
         let next = encounter(6, MINUTE, MINUTE + 1000);
         let of = |recent: &RecentEncounters, next: &Encounter, angle| {
             let new = Verdict::New;
-            let found = recent.find_continued(0, next, &whale(angle), &new, &rule());
+            let found = recent.find_continued(0, next, &whale(angle), &new, &rule(), None);
             found.map(|e| e.encounter)
         };
         assert_eq!(of(&recent, &next, 2.0), Some(one));
@@ -246,6 +273,40 @@ mod tests {
             of(&recent, &encounter(8, 18 * MINUTE, 18 * MINUTE + 1), 30.0),
             None
         );
+    }
+
+    #[test]
+    fn descriptors_count_where_the_bundle_has_local_matching() {
+        let layout = Layout {
+            height: 1,
+            width: 1,
+            dimension: 2,
+        };
+        let described = |angle, numbers: [f32; 2]| {
+            let local = Some(Descriptors::quantised(layout, &numbers).unwrap());
+            let embedding = whale(angle)[0].embedding.clone();
+            EmbeddedPhoto { embedding, local }
+        };
+        let score = LocalScore {
+            weight: 1.0,
+            intercept: 0.0,
+            slope: 0.0,
+            typical_norm: 0.5,
+            whales: 30,
+            photos: 2,
+        };
+        let one = described(0.0, [1.0, 0.0]);
+        let of = |other: &EmbeddedPhoto, local| photo_score(&one, other, local);
+        // Equal descriptors add 1 - 0.5, descriptors at a right angle 0 - 0.5.
+        let (same, other) = (described(60.0, [1.0, 0.0]), described(60.0, [0.0, 1.0]));
+        assert!((of(&same, None) - 0.5).abs() < 1e-6);
+        assert!((of(&same, Some(&score)) - 1.0).abs() < 1e-6);
+        assert!(of(&other, Some(&score)).abs() < 1e-6);
+        let without = EmbeddedPhoto {
+            local: None,
+            ..same.clone()
+        };
+        assert_eq!(of(&without, Some(&score)), of(&same, None));
     }
 
     #[test]
@@ -272,6 +333,6 @@ mod tests {
             );
         }
         assert_eq!(recent.recent.len(), MAX_RECENT);
-        assert_eq!(recent.recent.back().unwrap().embeddings.len(), MAX_CROPS);
+        assert_eq!(recent.recent.back().unwrap().embedded.len(), MAX_CROPS);
     }
 }

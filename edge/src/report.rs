@@ -111,24 +111,25 @@ impl Reporter {
         encounter: &Encounter,
         timing: Timing,
     ) -> Result<Report, ReportError> {
-        let EmbeddedCrops { crops, embeddings } = self.identifier.embed(&encounter.crops)?;
+        let EmbeddedCrops { crops, embedded } = self.identifier.embed(&encounter.crops)?;
         let best = *crops.first().ok_or(IdentifyError::NoCrop)?;
-        let mut identity = self.identifier.identify(&embeddings)?;
+        let mut identity = self.identifier.identify(&embedded)?;
         let rule = self.identifier.rule();
         let recent_encounters = &self.recent_encounters;
         let earlier = recent_encounters.find_continued(
             camera,
             encounter,
-            &embeddings,
+            &embedded,
             &identity.verdict,
             rule,
+            self.identifier.local_score(),
         );
         let mut earlier_crops = 0;
         if let Some(earlier) = earlier {
             // One decision for the whole encounter, from the crops of all parts.
-            let all = [earlier.embeddings.as_slice(), &embeddings].concat();
+            let all = [earlier.embedded.as_slice(), &embedded].concat();
             identity = self.identifier.identify(&all)?;
-            earlier_crops = earlier.embeddings.len();
+            earlier_crops = earlier.embedded.len();
         }
         let earlier = earlier.map(|e| e.encounter);
         let jpeg = crop_jpeg::encode_within(&best.pixels, MAX_JPEG)?;
@@ -167,7 +168,7 @@ impl Reporter {
         };
         let verdict = identity.verdict.clone();
         let recent_encounters = &mut self.recent_encounters;
-        recent_encounters.remember(footage.encounter, camera, encounter, embeddings, verdict);
+        recent_encounters.remember(footage.encounter, camera, encounter, embedded, verdict);
         let sighting = Sighting {
             id,
             boat: self.boat.clone(),

@@ -4,7 +4,7 @@
 
 use flukewatch_common::bundle::{
     Bundle, DETECTOR_PART, DetectorInfo, GOLDEN_PART, MANIFEST_FILE, ModelInfo, NewBundle, PARTS,
-    Precision, View,
+    Precision, TRAINING_PART, TrainingSet, View,
 };
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
 use flukewatch_common::decision::{Calibrator, DecisionRule};
@@ -30,13 +30,14 @@ static FILE: LazyLock<File> = LazyLock::new(|| {
 });
 
 /// The parts and their default files.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     PARTS[0],
     PARTS[1],
     PARTS[2],
     PARTS[3],
     GOLDEN_PART,
     DETECTOR_PART,
+    TRAINING_PART,
 ];
 
 /// Opens a bundle from `bytes`.
@@ -52,8 +53,8 @@ fn open(bytes: &[u8]) -> Option<Bundle> {
 
 /// Splits the input into manifest and parts: two bytes for the length of each except the last part,
 /// then their contents.
-fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 6])> {
-    let (lengths, mut rest) = bytes.split_first_chunk::<12>()?;
+fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 7])> {
+    let (lengths, mut rest) = bytes.split_first_chunk::<14>()?;
     let mut take = |length: usize| {
         let (piece, left) = rest.split_at(length.min(rest.len()));
         rest = left;
@@ -67,22 +68,22 @@ fn split(bytes: &[u8]) -> Option<(&[u8], [Vec<u8>; 6])> {
     let manifest = take(lengths.next()?);
     Some((
         manifest,
-        [(); 6].map(|()| take(lengths.next().unwrap_or(usize::MAX)).to_vec()),
+        [(); 7].map(|()| take(lengths.next().unwrap_or(usize::MAX)).to_vec()),
     ))
 }
 
 /// The inverse of [`split`].
-fn joined(manifest: &[u8], parts: &[Vec<u8>; 6]) -> Vec<u8> {
+fn joined(manifest: &[u8], parts: &[Vec<u8>; 7]) -> Vec<u8> {
     let pieces = || std::iter::once(manifest).chain(parts.iter().map(Vec::as_slice));
     let lengths = pieces()
-        .take(6)
+        .take(7)
         .flat_map(|p| (p.len() as u16).to_le_bytes());
     lengths.chain(pieces().flatten().copied()).collect()
 }
 
 /// A tar of the parts, named as in the manifest, whose sizes and checksums are set to those of the
 /// parts.
-fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 6]) -> io::Result<Vec<u8>> {
+fn pack(manifest: &[u8], parts: &mut [Vec<u8>; 7]) -> io::Result<Vec<u8>> {
     repair::catalogue(&mut parts[1]);
     let mut said: Value = serde_json::from_slice(manifest).unwrap_or_default();
     let mut tar = tar::Builder::new(vec![]);
@@ -146,11 +147,17 @@ fn use_it(bundle: Bundle) {
         let pixels = pixels.unwrap_or_else(|e| panic!("{e}"));
         let _ = preparation.normalise(&pixels, true);
     }
+    if let Some(training) = &bundle.training {
+        assert_eq!(
+            training.has_photo("aa"),
+            TrainingSet::union([training.clone()]).has_photo("aa")
+        );
+    }
     let golden = bundle.golden.clone();
     bundle.with_golden(golden).unwrap_or_else(|e| panic!("{e}"));
 }
 
-fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
+fn sample() -> Option<(Bundle, [Vec<u8>; 7])> {
     let preparation = Preparation {
         height: 8,
         width: 16,
@@ -180,6 +187,7 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
                     whale,
                     photo,
                     source,
+                    ..Enrolled::default()
                 },
                 &embedding(turn)?,
             )
@@ -213,6 +221,8 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
     });
     let bundle = bundle.ok()?.with_golden(vec![embedding(1.0)?]).ok()?;
     let bundle = bundle.with_detector(Some((info, b"d".to_vec()))).ok()?;
+    let training = TrainingSet::new(b"m", ["HW-1"], ["aa", "bb"]);
+    let bundle = bundle.with_training_set(Some(training)).ok()?;
     let golden = bundle.golden.iter().flat_map(|g| g.as_slice());
     let parts = [
         bundle.model.clone(),
@@ -221,6 +231,7 @@ fn sample() -> Option<(Bundle, [Vec<u8>; 6])> {
         bundle.card.clone().into_bytes(),
         golden.flat_map(|v| v.to_le_bytes()).collect(),
         bundle.detector.clone()?,
+        bundle.training.as_ref()?.to_bytes(),
     ];
     Some((bundle, parts))
 }

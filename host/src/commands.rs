@@ -4,6 +4,7 @@
 mod arguments;
 mod audit;
 mod bundle_detector;
+mod bundle_training_set;
 mod calibrate;
 mod data;
 mod embed;
@@ -17,6 +18,7 @@ mod inspect;
 #[cfg(feature = "train")]
 mod interrupt;
 mod labelled_data;
+mod local_matching;
 mod losses;
 mod quantize;
 mod score;
@@ -24,6 +26,7 @@ mod synth;
 mod synth_sea;
 mod train;
 mod train_detector;
+mod training_photos;
 
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -33,10 +36,12 @@ pub(crate) enum Command {
     Train(train::TrainArgs),
     TrainDetector(train_detector::TrainDetectorArgs),
     BundleDetector(bundle_detector::BundleDetectorArgs),
+    BundleTrainingSet(bundle_training_set::BundleTrainingSetArgs),
     EvaluateDetector(evaluate_detector::EvaluateDetectorArgs),
     Losses(losses::LossesArgs),
     Export(export::ExportArgs),
     Quantize(quantize::QuantizeArgs),
+    LocalMatching(local_matching::LocalMatchingArgs),
     Enroll(enroll::EnrollArgs),
     Calibrate(calibrate::CalibrateArgs),
     Identify(identify::IdentifyArgs),
@@ -56,10 +61,12 @@ impl Command {
             Self::Train(args) => train::run(args),
             Self::TrainDetector(args) => train_detector::run(args),
             Self::BundleDetector(args) => done(bundle_detector::run(args)),
+            Self::BundleTrainingSet(args) => done(bundle_training_set::run(args)),
             Self::EvaluateDetector(args) => done(evaluate_detector::run(args)),
             Self::Losses(args) => done(losses::run(args)),
             Self::Export(args) => done(export::run(args)),
             Self::Quantize(args) => quantize::run(args),
+            Self::LocalMatching(args) => done(local_matching::run(args)),
             Self::Enroll(args) => done(enroll::run(args)),
             Self::Calibrate(args) => done(calibrate::run(args)),
             Self::Identify(args) => done(identify::run(args)),

@@ -4,6 +4,7 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_network::Network;
 use flukewatch_network::weights::Weights;
@@ -11,7 +12,7 @@ use flukewatch_synth::characters::Characters;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, run};
+use flukewatch_train::embedding::run::{Job, Provenance, run};
 use flukewatch_train::embedding::{batches, validation};
 use flukewatch_train::trainer::device_choice::DeviceChoice;
 use ndarray::Array3;
@@ -126,6 +127,7 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
     let outcome = run(&Job {
         recipe: recipe(overrides),
         dataset: GROUND.learned.clone(),
+        validation: None,
         weights: None,
         folder: run_folder.path().to_owned(),
         device: DeviceChoice::Cpu,
@@ -133,6 +135,10 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,
+        provenance: Provenance {
+            clock: Box::new(ManualClock::new(Timestamp(0))),
+            revision: Some("a revision".into()),
+        },
     })
     .unwrap();
     let network = trained(outcome.checkpoint());

@@ -125,6 +125,7 @@ mod tests {
                 whale: "W".into(),
                 photo: (*photo).into(),
                 source: "test".into(),
+                ..Enrolled::default()
             };
             catalogue
                 .enrol(entry, &Embedding::normalised(vec![1.0, 0.0]).unwrap())

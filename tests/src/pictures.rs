@@ -54,14 +54,27 @@ pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
     file
 }
 
-/// A photo of a whale's fluke, as a JPEG file; photos of different names differ slightly.
+/// A photo of a whale's fluke, as a JPEG file. Photos of different names differ in their fine
+/// structure, as if taken on different days, and are no near-duplicates.
 ///
 /// # Panics
 /// Never: a fluke has pixels.
 pub fn photo(whale: u32, name: &str) -> Vec<u8> {
+    let light = name.bytes().fold(0x811c_9dc5u32, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+    });
     let mut picture = fluke(whale);
-    let shade = name.bytes().fold(0, u8::wrapping_add);
-    picture.put_pixel(0, 0, Rgb([shade; 3]));
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        let spot = (light ^ (y / 2 * 64 + x / 2).wrapping_mul(0x9e37_79b9))
+            .wrapping_mul(0x85eb_ca6b)
+            .rotate_left(13)
+            .wrapping_mul(0xc2b2_ae35);
+        // Fields of 8 x 8 pixels keep their mean, nearly.
+        let brighter = spot.count_ones().is_multiple_of(2);
+        for value in &mut pixel.0 {
+            *value = *value / 5 * 2 + 30 + if brighter { 80 } else { 0 };
+        }
+    }
     jpeg(&picture)
 }
 

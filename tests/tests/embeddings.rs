@@ -203,6 +203,33 @@ fn embeddings_from_elsewhere_need_no_photos() {
 }
 
 #[test]
+fn rows_without_names_are_those_of_all_splits() {
+    let desk = Desk::new();
+    let lines = FOUR.lines().zip(["split", "train", "test", "test", "test"]);
+    let table: Vec<String> = lines
+        .map(|(line, split)| format!("{line},{split}"))
+        .collect();
+    fs::write(desk.path("t.csv"), table.join("\n")).unwrap();
+    desk.embed("x.npy").succeeded();
+    let named = desk.evaluate_file("x.npy", &[]).succeeded();
+    assert!(
+        named.stderr.contains("the 3 lines of split test"),
+        "{named:?}"
+    );
+    let named = named.json();
+    // b0 and b1; a1 is the only photo of its whale in the split.
+    assert_eq!(named["queries"], 2);
+    assert!(named["training_overlap"].is_null());
+    fs::remove_file(desk.path("x.rows.csv")).unwrap();
+    for (more, queries) in [(&[][..], 2), (&["--split", "all"], 4)] {
+        let found = desk.evaluate_file("x.npy", more).succeeded().json();
+        assert_eq!(found["queries"], queries);
+    }
+    let found = desk.evaluate_file("x.npy", &[]).succeeded().json();
+    assert_eq!(found["ranks"], named["ranks"]);
+}
+
+#[test]
 fn unusable_files_are_named_with_the_place() {
     let desk = Desk::new();
     fs::write(desk.path("t.csv"), FOUR).unwrap();

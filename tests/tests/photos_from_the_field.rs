@@ -3,7 +3,7 @@
 
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::bundle::{name, tiny};
-use flukewatch_tests::pictures::{fluke, jpeg};
+use flukewatch_tests::pictures::{self, fluke, jpeg};
 use flukewatch_tests::program::{Finished, Program, finished};
 use flukewatch_tests::station::Station;
 use image::{DynamicImage, ImageFormat, Rgba, RgbaImage, imageops};
@@ -14,11 +14,6 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 const HEIC: &[u8] = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
-
-/// The same picture in another file: equal files count once.
-fn copy(number: u32) -> Vec<u8> {
-    [photo(number), b"another file".to_vec()].concat()
-}
 
 /// A photo of whale `number`, large enough to have an inside.
 fn photo(number: u32) -> Vec<u8> {
@@ -109,10 +104,10 @@ fn a_photo_damaged_inside_is_not_identified() {
 fn all_broken_photos_are_named_before_the_work_and_can_be_skipped() {
     let desk = Desk::new();
     for (file, bytes) in [
-        ("t/a.jpg", photo(0)),
-        ("t/b.jpg", copy(0)),
-        ("t/c.jpg", photo(1)),
-        ("t/d.jpg", copy(1)),
+        ("t/a.jpg", pictures::photo(0, "a")),
+        ("t/b.jpg", pictures::photo(0, "b")),
+        ("t/c.jpg", pictures::photo(1, "c")),
+        ("t/d.jpg", pictures::photo(1, "d")),
         ("t/half.jpg", half_missing(0)),
         ("t/zeros.jpg", overwritten(1)),
         ("t/empty.jpg", vec![]),
@@ -158,17 +153,17 @@ fn all_broken_photos_are_named_before_the_work_and_can_be_skipped() {
 #[test]
 fn a_folder_is_read_as_people_keep_it() {
     let desk = Desk::new();
-    let picture = |number| DynamicImage::from(fluke(number));
+    let taken = |whale, name: &str, format| {
+        let picture = image::load_from_memory(&pictures::photo(whale, name)).unwrap();
+        encoded(&picture, format)
+    };
     for (file, bytes) in [
-        ("w/HW0/a.jpg", photo(0)),
-        ("w/HW0/b.JPE", copy(0)),
-        ("w/HW1/2019/a.tif", encoded(&picture(1), ImageFormat::Tiff)),
-        (
-            "w/HW1/2020/May/b.webp",
-            encoded(&picture(1), ImageFormat::WebP),
-        ),
-        ("w/HW2/a.png", encoded(&picture(2), ImageFormat::Png)),
-        ("w/HW2/jpeg-named.png", photo(2)),
+        ("w/HW0/a.jpg", pictures::photo(0, "a")),
+        ("w/HW0/b.JPE", pictures::photo(0, "b")),
+        ("w/HW1/2019/a.tif", taken(1, "a", ImageFormat::Tiff)),
+        ("w/HW1/2020/May/b.webp", taken(1, "b", ImageFormat::WebP)),
+        ("w/HW2/a.png", taken(2, "a", ImageFormat::Png)),
+        ("w/HW2/jpeg-named.png", pictures::photo(2, "b")),
         // Not photos of whales:
         ("w/HW2/IMG_0001.HEIC", HEIC.to_vec()),
         ("w/HW2/IMG_0002.jpg", HEIC.to_vec()),

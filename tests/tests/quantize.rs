@@ -177,7 +177,10 @@ fn a_rule_is_fitted_on_the_eval_photos() {
         .succeeded();
     let bundle = Bundle::open(&place.path("int8")).unwrap();
     assert!(
-        bundle.decision.fitted_on.contains("leave one out"),
+        bundle
+            .decision
+            .fitted_on
+            .contains("leave one encounter out"),
         "{:?}",
         bundle.decision
     );

@@ -84,7 +84,7 @@ const FOUR: &str = "image,identity\na0.jpg,A\na1.jpg,A\nb0.jpg,B\nb1.jpg,B\n";
 
 /// A frame as a camera stores it that is held so that its photo needs this orientation, and the
 /// box of its fluke as stored: the picture and the box are turned back.
-fn stored(whale: u32, orientation: u8) -> (Vec<u8>, (u32, u32), [u32; 4]) {
+fn stored(whale: u32, name: &str, orientation: u8) -> (Vec<u8>, (u32, u32), [u32; 4]) {
     let inverse = match Orientation::from_exif(orientation).unwrap() {
         Orientation::Rotate90 => Orientation::Rotate270,
         Orientation::Rotate270 => Orientation::Rotate90,
@@ -105,8 +105,17 @@ fn stored(whale: u32, orientation: u8) -> (Vec<u8>, (u32, u32), [u32; 4]) {
     let (x0, y0) = (marked().map(|p| p.0).min(), marked().map(|p| p.1).min());
     let (x1, y1) = (marked().map(|p| p.0).max(), marked().map(|p| p.1).max());
     let region = [x0.unwrap(), y0.unwrap(), x1.unwrap() + 1, y1.unwrap() + 1];
-    let file = with_orientation(&jpeg(&turn(frame(Some(whale)))), orientation);
+    let file = with_orientation(&jpeg(&turn(framed(whale, name))), orientation);
     (file, mask.dimensions(), region)
+}
+
+/// A frame with the photo of that name at [`FLUKE`].
+fn framed(whale: u32, name: &str) -> image::RgbImage {
+    let fluke = image::load_from_memory(&photo(whale, name)).unwrap();
+    let mut frame = frame(None);
+    let (x, y) = (i64::from(FLUKE.x0), i64::from(FLUKE.y0));
+    image::imageops::replace(&mut frame, &fluke.into_rgb8(), x, y);
+    frame
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn boxes_on_unturned_pictures_turn_with_the_photo() {
             ("b0.jpg", 1, quarter),
             ("b1.jpg", 1, 1),
         ] {
-            let (file, (width, height), [x0, y0, x1, y1]) = stored(whale, orientation);
+            let (file, (width, height), [x0, y0, x1, y1]) = stored(whale, name, orientation);
             case.write(name, &[file.as_slice(), name.as_bytes()].concat());
             let identity = ["A", "B"][whale as usize];
             table += &format!("{name},{identity},{width},{height},{x0},{y0},{x1},{y1}\n");
@@ -139,7 +148,7 @@ fn boxes_on_unturned_pictures_turn_with_the_photo() {
 
 #[test]
 fn boxes_on_turned_pictures_stay() {
-    let (file, ..) = stored(0, 6);
+    let (file, ..) = stored(0, "a0.jpg", 6);
     let [x0, y0, x1, y1] = [FLUKE.x0, FLUKE.y0, FLUKE.x1, FLUKE.y1];
     let row = |image: &str| format!("{image},A,208,104,{x0},{y0},{x1},{y1}\n");
     let table = format!(
@@ -148,7 +157,7 @@ fn boxes_on_turned_pictures_stay() {
     );
     let case = Case::new(table);
     case.write("a0.jpg", &file);
-    case.write("a1.jpg", &jpeg(&frame(Some(0))));
+    case.write("a1.jpg", &jpeg(&framed(0, "a1.jpg")));
     assert_found(case.evaluate(&[]));
     // Without the size, the same with a warning.
     let bare = format!(
@@ -166,7 +175,7 @@ fn a_box_on_a_picture_of_another_size_is_an_error() {
     let case = Case::new(
         "image,identity,width,height,x0,y0,x1,y1\na0.jpg,A,,,,,,\n\nb0.jpg,B,640,320,10,20,200,100\n",
     );
-    case.write("b0.jpg", &stored(1, 8).0);
+    case.write("b0.jpg", &stored(1, "b0.jpg", 8).0);
     let words = ["t.csv:4: ", "640 x 320", "104 x 208", "208 x 104"];
     case.evaluate(&[]).failed(1, &words);
     case.enroll(&[]).failed(1, &words);
@@ -356,13 +365,38 @@ fn dates_matter_only_where_they_are_used() {
             ["t.csv:3: 'sometime' is not a date", "2024-06-19", "t.csv"],
         ),
     ] {
+        // Without names of encounters, the day identifies one.
         let case = dated("2018-01-01", wrong);
-        assert_found(case.evaluate(&[]));
-        case.enroll(&[]).succeeded();
+        case.evaluate(&[]).failed(1, &words);
+        case.enroll(&[]).failed(1, &words);
         for protocol in ["time", "encounter", "all"] {
             case.evaluate(&["--protocol", protocol]).failed(1, &words);
         }
+        let case = Case::new(format!(
+            "image,identity,encounter,date\na0.jpg,A,1,2018\na1.jpg,A,2,{wrong}\nb0.jpg,B,3,\nb1.jpg,B,4,\n"
+        ));
+        assert_found(case.evaluate(&[]));
+        case.evaluate(&["--protocol", "time"]).failed(1, &words);
     }
+}
+
+#[test]
+fn a_photo_is_not_found_by_its_own_encounter() {
+    for columns in ["encounter", "date"] {
+        let case = Case::new(format!(
+            "image,identity,{columns}\na0.jpg,A,2024-06-19\na1.jpg,A,2024-06-19\nb0.jpg,B,2024-06-19\nb1.jpg,B,2024-06-21\n"
+        ));
+        let found = case.evaluate(&[]).succeeded().json();
+        // Both photos of A are of one encounter, so only those of B can be found again.
+        assert_eq!(found["queries"], json!(2), "{columns}");
+    }
+    let case = Case::new("image,identity\na0.jpg,A\na1.jpg,A\nb0.jpg,B\nb1.jpg,B\n");
+    let near_duplicate = photo(0, "a0.jpg");
+    let saved_again = image::load_from_memory(&near_duplicate).unwrap();
+    let brighter = image::imageops::brighten(&saved_again.to_rgb8(), 12);
+    case.write("a1.jpg", &jpeg(&brighter));
+    let found = case.evaluate(&[]).succeeded().json();
+    assert_eq!(found["queries"], json!(2));
 }
 
 #[test]
@@ -394,9 +428,10 @@ fn tables_of_other_programs_are_read() {
     let wildlife = "image_id,identity,path,bbox,date,split,orientation\n1,A,a0.jpg,\"[0.0, 0.0, 128.0, 64.0]\",2019-01-01,train,left\n2,A,a1.jpg,,,train,\n3,B,b0.jpg,,,train,\n4,B,b1.jpg,,,train,\n";
     let spreadsheet =
         "\u{feff}".to_owned() + &FOUR.replace(',', ";").replace('\n', "\r\n") + ";\r\n";
-    for table in [happywhale.as_str(), wildlife, &spreadsheet] {
+    for table in [happywhale.as_str(), &spreadsheet] {
         assert_found(Case::new(table).evaluate(&[]));
     }
+    assert_found(Case::new(wildlife).evaluate(&["--split", "train"]));
     let case = Case::new(wildlife.replace("3,B,b0.jpg,,,train", "3,B,b0.jpg,,,test"));
     let said = case.enroll(&["--split", "test"]).succeeded().stdout;
     assert_says(&said, &["enrolled 1 photos of 1 whales"]);
@@ -414,7 +449,7 @@ fn coco(annotations: &[String]) -> String {
     let images: Vec<_> = ["a0", "a1", "b0", "b1"]
         .iter()
         .zip(1..)
-        .map(|(name, id)| json!({"id": id, "file_name": format!("{name}.jpg"), "date_captured": "2024-06-19"}))
+        .map(|(name, id)| json!({"id": id, "file_name": format!("{name}.jpg"), "date_captured": format!("2024-06-1{id}")}))
         .collect();
     let categories = json!([{"id": 1, "name": "fluke"}, {"id": 2, "name": "fin"}]);
     format!(

@@ -5,6 +5,9 @@ use crate::engine::tract::{TractEngine, TractForm};
 use crate::engine::{Engine, EngineError};
 use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
+use flukewatch_common::local_matching::{
+    DescriptorError, Descriptors, EmbeddedPhoto, Layout, ViewMap,
+};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Preparation, PrepareError};
 use image::RgbImage;
@@ -21,6 +24,9 @@ pub enum EmbedderError {
     /// The output of the model is not an embedding.
     #[error("the model's output cannot be used: {0}")]
     Embedding(#[from] EmbeddingError),
+    /// The second output of the model cannot be used as descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] DescriptorError),
     /// The bundle's parts contradict each other.
     #[error("the bundle '{bundle}' does not fit its own model: {why}")]
     Mismatch {
@@ -35,6 +41,8 @@ pub enum EmbedderError {
 pub struct Embedder {
     preparation: Preparation,
     views: Vec<View>,
+    /// The layout of the descriptors, where the bundle has local matching.
+    local: Option<Layout>,
     engine: Box<dyn Engine>,
 }
 
@@ -84,9 +92,24 @@ impl Embedder {
                 manifest.views.len()
             ));
         }
+        let local = manifest.local.as_ref().map(|info| info.layout);
+        if let Some(layout) = local {
+            let expected = [
+                layout.dimension * manifest.views.len(),
+                layout.height,
+                layout.width,
+            ];
+            if engine.local_shape() != Some(expected) {
+                return mismatch(format!(
+                    "its manifest says local descriptors of {expected:?} (channels, height, width), its model's second output is {:?}",
+                    engine.local_shape()
+                ));
+            }
+        }
         Ok(Self {
             preparation: preparation.clone(),
             views: manifest.views.clone(),
+            local,
             engine,
         })
     }
@@ -100,14 +123,46 @@ impl Embedder {
         photo: &RgbImage,
         region: Option<PixelBox>,
     ) -> Result<Embedding, EmbedderError> {
+        Ok(self.embed_with_local(photo, region)?.embedding)
+    }
+
+    /// Like [`Embedder::embed`], with the descriptors of the photo where the bundle has local matching.
+    ///
+    /// # Errors
+    /// Those of [`Embedder::embed`].
+    pub fn embed_with_local(
+        &mut self,
+        photo: &RgbImage,
+        region: Option<PixelBox>,
+    ) -> Result<EmbeddedPhoto, EmbedderError> {
         let region = region.unwrap_or(PixelBox::whole(photo.width(), photo.height()));
         let pixels = self.preparation.pixels(photo, region)?;
         let mut views = Vec::with_capacity(self.views.len());
+        let mut maps = Vec::with_capacity(self.views.len());
         for view in &self.views {
             let input = self.preparation.normalise(&pixels, *view == View::Mirrored);
-            views.push(Embedding::normalised(self.engine.run(input.view())?)?);
+            let outputs = self.engine.run_with_local(input.view())?;
+            views.push(Embedding::normalised(outputs.embedding)?);
+            maps.extend(outputs.local);
         }
-        Ok(Embedding::of_views(&views)?)
+        if self.local.is_some() && maps.len() != self.views.len() {
+            let why = "it gave no local descriptors".to_owned();
+            return Err(EngineError::Run(why).into());
+        }
+        let described = self.local.map(|layout| {
+            let views = self.views.iter().zip(&maps);
+            let maps: Vec<ViewMap<'_>> = views
+                .map(|(view, values)| ViewMap {
+                    values,
+                    mirrored: *view == View::Mirrored,
+                })
+                .collect();
+            Descriptors::of_views(layout, &maps)
+        });
+        Ok(EmbeddedPhoto {
+            embedding: Embedding::of_views(&views)?,
+            local: described.transpose()?,
+        })
     }
 
     /// The name of the engine that runs the model, for the record of a sighting.

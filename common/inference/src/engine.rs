@@ -1,6 +1,7 @@
 //! The engine: runs a model on a prepared image.
 //!
-//! An [`Engine`] takes one image and gives one vector. [`tract`] runs everywhere in pure Rust,
+//! An [`Engine`] takes one image and gives one vector, and a map of local descriptors where the model has
+//! that second output. [`tract`] runs everywhere in pure Rust,
 //! [`tensorrt`] on NVIDIA GPUs; both must pass the same conformance suite. [`choice`] opens the
 //! configured one. A quantised model is the same ONNX file with QuantizeLinear and DequantizeLinear
 //! for every engine; each engine decides how to run them.
@@ -11,6 +12,7 @@ pub mod choice;
 mod conformance;
 mod form;
 pub mod handover;
+mod packed;
 pub mod status;
 pub mod strip;
 pub mod tensorrt;
@@ -36,6 +38,31 @@ pub trait Engine: Send {
     /// # Errors
     /// [`EngineError::Shape`] for an image of another shape, [`EngineError::Run`] when the engine fails.
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError>;
+
+    /// The shape of the second output, `[C, H, W]`; `None` for a model without one.
+    fn local_shape(&self) -> Option<[usize; 3]> {
+        None
+    }
+
+    /// Like [`Engine::run`], with the second output.
+    ///
+    /// # Errors
+    /// Those of [`Engine::run`].
+    fn run_with_local(&mut self, input: ArrayView3<f32>) -> Result<Outputs, EngineError> {
+        Ok(Outputs {
+            embedding: self.run(input)?,
+            local: None,
+        })
+    }
+}
+
+/// The outputs of a model for one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    /// `[D] f32`, not normalised.
+    pub embedding: Vec<f32>,
+    /// The second output, `[C, H, W] f32`, if the model has one.
+    pub local: Option<Vec<f32>>,
 }
 
 /// The level of a log line of an engine.

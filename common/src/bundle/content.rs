@@ -1,6 +1,8 @@
 //! Parts of a bundle, in memory or on disk: a large catalogue is never read as a whole.
 
 use crate::catalogue::{Catalogue, CatalogueError, MMAP_THRESHOLD};
+use crate::local_matching::{LocalPhotos, LocalPhotosError};
+use crate::sha256::{hex, sha256_hex};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,6 +15,7 @@ const STEP: usize = 256 * 1024;
 pub(super) enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     Catalogue(&'a Catalogue),
+    Local(&'a LocalPhotos),
 }
 
 impl Content<'_> {
@@ -20,6 +23,7 @@ impl Content<'_> {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Catalogue(catalogue) => catalogue.file_bytes(),
+            Self::Local(local) => local.record_bytes(),
         }
     }
 
@@ -27,6 +31,7 @@ impl Content<'_> {
         match self {
             Self::Bytes(bytes) => out.write_all(bytes),
             Self::Catalogue(catalogue) => catalogue.write_to(out),
+            Self::Local(local) => local.write_records(out),
         }
     }
 
@@ -53,7 +58,14 @@ pub(super) struct FileRange {
 impl Part {
     /// Whether a part of this size is left on disk.
     pub(super) fn stays_on_disk(part: &str, bytes: u64) -> bool {
-        part == super::manifest::CATALOGUE && bytes >= MMAP_THRESHOLD
+        use super::manifest::{CATALOGUE, LOCAL};
+        (part == CATALOGUE || part == LOCAL) && bytes >= MMAP_THRESHOLD
+    }
+
+    /// Whether the content is verified when it is read instead of when the bundle is opened: descriptors on disk, each by the
+    /// checksum in their index. Reading them all would make opening a large bundle slow.
+    pub(super) fn is_verified_later(&self, part: &str) -> bool {
+        part == super::manifest::LOCAL && matches!(self, Self::OnDisk(_))
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -70,7 +82,7 @@ impl Part {
             offset,
             bytes,
         } = match self {
-            Self::InMemory(bytes) => return Ok(super::sha256_hex(bytes)),
+            Self::InMemory(bytes) => return Ok(sha256_hex(bytes)),
             Self::OnDisk(range) => range,
         };
         let mut file: &File = file;
@@ -90,6 +102,16 @@ impl Part {
             Self::InMemory(bytes) => Catalogue::from_bytes(&bytes),
             Self::OnDisk(range) => {
                 Catalogue::open_within(&range.file, range.offset, range.bytes, MMAP_THRESHOLD)
+            }
+        }
+    }
+
+    /// The descriptors with this index.
+    pub(super) fn into_local(self, index: &[u8]) -> Result<LocalPhotos, LocalPhotosError> {
+        match self {
+            Self::InMemory(bytes) => LocalPhotos::from_bytes(index, &bytes),
+            Self::OnDisk(range) => {
+                LocalPhotos::open_within(index, &range.file, range.offset, range.bytes)
             }
         }
     }
@@ -115,7 +137,7 @@ struct Hash(Sha256);
 
 impl Hash {
     fn hex(self) -> String {
-        super::hex(&self.0.finalize())
+        hex(&self.0.finalize())
     }
 }
 

@@ -1,7 +1,10 @@
 //! A bundle as a folder.
 
 use super::content::{Content, FileRange, Part};
-use super::manifest::{DETECTOR_PART, GOLDEN_PART, MANIFEST_FILE, Manifest, PARTS, PartInfo};
+use super::manifest::{
+    DETECTOR_PART, GOLDEN_PART, LOCAL_PARTS, MANIFEST_FILE, Manifest, PARTS, PartInfo,
+    TRAINING_PART,
+};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -131,7 +134,8 @@ fn reject_foreign(path: &Path) -> Result<(), BundleError> {
             .into_owned();
         let mut ours = PARTS
             .iter()
-            .chain([&GOLDEN_PART, &DETECTOR_PART])
+            .chain([&GOLDEN_PART, &DETECTOR_PART, &TRAINING_PART])
+            .chain(&LOCAL_PARTS)
             .map(|(_, file)| *file);
         if name != MANIFEST_FILE && ours.all(|file| file != name) {
             return Err(BundleError::Occupied {

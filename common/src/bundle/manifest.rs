@@ -1,6 +1,7 @@
 //! The manifest: the description of a bundle and the files that it consists of.
 
 use super::{BundleError, FORMAT};
+use crate::local_matching::{Layout, LocalScore};
 use crate::prepare::{Colour, Fit, Preparation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +15,11 @@ pub const GOLDEN_PART: (&str, &str) = (GOLDEN, "golden.f32");
 
 /// The optional part with the detector.
 pub const DETECTOR_PART: (&str, &str) = (DETECTOR, "detector.onnx");
+
+/// The optional parts with the descriptors of the catalogue's photos.
+pub const LOCAL_PARTS: [(&str, &str); 2] = [(LOCAL, "local.bin"), (LOCAL_INDEX, "local-index.bin")];
+/// The optional part with hashes of what the model was trained on.
+pub const TRAINING_PART: (&str, &str) = (TRAINING, "training.bin");
 
 /// The parts of every bundle and the files that they are written to.
 pub const PARTS: [(&str, &str); 4] = [
@@ -29,7 +35,10 @@ pub(super) const DECISION: &str = "decision";
 pub(super) const CARD: &str = "card";
 pub(super) const GOLDEN: &str = "golden";
 pub(super) const DETECTOR: &str = "detector";
-const OPTIONAL: [&str; 2] = [GOLDEN, DETECTOR];
+pub(super) const LOCAL: &str = "local";
+pub(super) const LOCAL_INDEX: &str = "local_index";
+pub(super) const TRAINING: &str = "training";
+const OPTIONAL: [&str; 5] = [GOLDEN, DETECTOR, LOCAL, LOCAL_INDEX, TRAINING];
 
 /// The content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +62,11 @@ pub struct Manifest {
     /// The fluke detector, if the bundle has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detector: Option<DetectorInfo>,
-    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden` and `detector`.
+    /// Local matching, if the model has a second output for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalInfo>,
+    /// The files: `model`, `catalogue`, `decision`, `card`, and optionally `golden`, `detector` and
+    /// `training`; `local` and `local_index` where there is local matching and the catalogue is not empty.
     pub parts: BTreeMap<String, PartInfo>,
 }
 
@@ -136,6 +149,23 @@ impl DetectorInfo {
     }
 }
 
+/// The description of local matching in the manifest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalInfo {
+    /// The name of the model's second output, `[1, views * dimension, height, width] f32`: a block of channels for each view
+    /// of the manifest, in its order.
+    pub output: String,
+    /// The locations and the dimension of their descriptors.
+    pub layout: Layout,
+    /// The number type of the layer that computes it.
+    pub precision: Precision,
+    /// How the similarity of descriptors is mixed into a score.
+    pub score: LocalScore,
+    /// The data that projection and score were fitted on, for display.
+    pub fitted_on: String,
+}
+
 /// A detector whose description is out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid detector: {0}")]
@@ -201,6 +231,14 @@ impl Manifest {
                 why: "the field 'detector' and the part 'detector' must be present together".into(),
             });
         }
+        let [local, index] = [LOCAL, LOCAL_INDEX].map(|part| self.parts.contains_key(part));
+        if local != index || (local && self.local.is_none()) {
+            return Err(BundleError::Manifest {
+                path: path.into(),
+                why: "the parts 'local' and 'local_index' must be present together, with the field 'local'"
+                    .into(),
+            });
+        }
         let mut files = vec![MANIFEST_FILE];
         let there = OPTIONAL
             .into_iter()
@@ -220,7 +258,7 @@ impl Manifest {
                 });
             }
             let most = match part {
-                CATALOGUE => super::MAX_CATALOGUE,
+                CATALOGUE | LOCAL => super::MAX_CATALOGUE,
                 _ => super::MAX_PART,
             };
             if info.bytes > most {

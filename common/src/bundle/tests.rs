@@ -4,6 +4,7 @@ use super::*;
 use crate::catalogue::Enrolled;
 use crate::decision::{Calibrator, Curve, RankingFeatures};
 use crate::embedding::Embedding;
+use crate::local_matching::{Descriptors, Layout, LocalScore};
 use crate::prepare::{Colour, Fit};
 use crate::whale_score::WhaleScore;
 use std::fs;
@@ -28,6 +29,7 @@ fn catalogue(dimension: usize) -> Catalogue {
         whale: "HW-1".into(),
         photo: "a.jpg".into(),
         source: "test".into(),
+        ..Enrolled::default()
     };
     catalogue
         .enrol(
@@ -210,14 +212,6 @@ fn the_manifest_reads_as_documented() {
 }
 
 #[test]
-fn sha256_matches_a_known_value() {
-    assert_eq!(
-        sha256_hex(b"abc"),
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    );
-}
-
-#[test]
 fn other_whales_make_another_bundle() {
     let other = bundle()
         .with_catalogue(Catalogue::new(8), rule(0.7, 0.3))
@@ -366,6 +360,7 @@ fn large() -> Bundle {
             whale: format!("HW-{}", photo / 4),
             photo: format!("{photo}.jpg"),
             source: "test".into(),
+            ..Enrolled::default()
         };
         let row = Embedding::normalised((0..512).map(|_| random()).collect()).unwrap();
         catalogue.enrol(entry, &row).unwrap();
@@ -473,6 +468,36 @@ fn a_rule_with_a_calibrator_round_trips_and_can_be_saved_again() {
     }
 }
 
+#[test]
+fn a_training_set_round_trips_and_old_bundles_have_none() {
+    let dir = TempDir::new().unwrap();
+    let old = bundle();
+    assert_eq!(old.training, None);
+    let set = TrainingSet::new(&old.model, ["HW-1"], ["aa", "bb"]);
+    let with = old.clone().with_training_set(Some(set)).unwrap();
+    assert_eq!(with.manifest.parts["training"].file, "training.bin");
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        with.save(&path).unwrap();
+        let opened = Bundle::open(&path).unwrap();
+        assert_eq!(opened, with);
+        // Other whales: the same model, and what it was trained on.
+        let other = opened
+            .with_catalogue(Catalogue::new(8), rule(0.7, 0.2))
+            .unwrap();
+        assert!(other.training.as_ref().is_some_and(|t| t.has_photo("bb")));
+        old.save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), old);
+    }
+    assert!(!dir.path().join("whales/training.bin").exists());
+
+    let folder = dir.path().join("damaged");
+    with.save(&folder).unwrap();
+    fs::write(folder.join("training.bin"), b"FLUKETRN").unwrap();
+    let error = Bundle::open(&folder).unwrap_err().to_string();
+    assert!(error.contains("training"), "{error}");
+}
+
 fn detector() -> (DetectorInfo, Vec<u8>) {
     let info_of_detector = DetectorInfo {
         preparation: Preparation {
@@ -569,4 +594,112 @@ fn a_detector_and_its_part_belong_together() {
         matches!(&error, BundleError::MissingPart { part, .. } if part == "detector"),
         "{error}"
     );
+}
+
+/// A bundle with the descriptors of its photo.
+fn bundle_with_local() -> Bundle {
+    let layout = Layout {
+        height: 2,
+        width: 3,
+        dimension: 4,
+    };
+    let info = LocalInfo {
+        output: "local".into(),
+        layout,
+        precision: Precision::Int8,
+        score: LocalScore {
+            weight: 1.5,
+            intercept: 0.1,
+            slope: 0.2,
+            typical_norm: 0.5,
+            whales: 30,
+            photos: 2,
+        },
+        fitted_on: "test".into(),
+    };
+    let empty = bundle().with_catalogue(Catalogue::new(8), rule(0.6, 0.4));
+    let bundle = empty
+        .unwrap()
+        .with_local(b"another model".to_vec(), Some(info))
+        .unwrap();
+    let catalogue = catalogue(8);
+    let values: Vec<f32> = (0..24).map(|i| (i % 7) as f32 - 2.0).collect();
+    let mut local = LocalPhotos::new(layout);
+    let descriptors = Descriptors::quantised(layout, &values).unwrap();
+    local.push(&catalogue.entries()[0], &descriptors).unwrap();
+    local.set_norms(&[0.25]);
+    bundle
+        .with_enrolled(catalogue, Some(local), rule(0.6, 0.4))
+        .unwrap()
+}
+
+#[test]
+fn descriptors_are_saved_beside_the_catalogue() {
+    let bundle = bundle_with_local();
+    assert_eq!(bundle.local_catalogue().unwrap().photos.len(), 1);
+    let dir = TempDir::new().unwrap();
+    for name in ["whales", "whales.flukebundle"] {
+        let path = dir.path().join(name);
+        bundle.save(&path).unwrap();
+        assert_eq!(Bundle::open(&path).unwrap(), bundle);
+        // Saved over itself, as after enrolling more whales.
+        bundle.save(&path).unwrap();
+    }
+    let folder = names(&dir.path().join("whales"));
+    assert!(
+        folder.contains(&"local.bin".to_owned()) && folder.contains(&"local-index.bin".to_owned())
+    );
+    // The same photos with another rule keep their descriptors; an empty catalogue has none.
+    let other = bundle.clone().with_catalogue(catalogue(8), rule(0.7, 0.2));
+    assert_eq!(other.unwrap().local, bundle.local);
+    let empty = bundle
+        .with_catalogue(Catalogue::new(8), rule(0.7, 0.2))
+        .unwrap();
+    assert!(empty.local.as_ref().unwrap().is_empty());
+    let path = dir.path().join("empty");
+    empty.save(&path).unwrap();
+    assert_eq!(Bundle::open(&path).unwrap(), empty);
+    assert!(!names(&path).contains(&"local.bin".to_owned()));
+}
+
+#[test]
+fn descriptors_of_other_photos_are_rejected() {
+    let mut more = catalogue(8);
+    let entry = Enrolled {
+        whale: "HW-2".into(),
+        photo: "b.jpg".into(),
+        source: "test".into(),
+        ..Enrolled::default()
+    };
+    let embedding = Embedding::normalised(vec![1.0; 8]).unwrap();
+    more.enrol(entry, &embedding).unwrap();
+    let error = bundle_with_local().with_catalogue(more, rule(0.6, 0.4));
+    assert!(
+        matches!(error, Err(BundleError::Inconsistent { .. })),
+        "{error:?}"
+    );
+    let without = bundle_with_local().with_enrolled(catalogue(8), None, rule(0.6, 0.4));
+    assert!(
+        matches!(without, Err(BundleError::Inconsistent { .. })),
+        "{without:?}"
+    );
+}
+
+#[test]
+fn descriptors_without_their_description_or_index_are_rejected() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("whales");
+    for damage in [
+        &(|m: &mut serde_json::Value| m["local"] = serde_json::Value::Null)
+            as &dyn Fn(&mut serde_json::Value),
+        &|m| {
+            m["parts"].as_object_mut().unwrap().remove("local_index");
+        },
+        &|m| m["local"]["layout"]["width"] = 9.into(),
+        &|m| m["local"]["score"]["weight"] = (-1.0).into(),
+    ] {
+        bundle_with_local().save(&path).unwrap();
+        edit(&path, damage);
+        assert!(Bundle::open(&path).is_err());
+    }
 }

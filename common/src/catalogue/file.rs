@@ -6,7 +6,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 64 | the header |
-//! | L | the list, postcard: names of whales, names of sources, and for each photo the numbers of its whale and source (varints) and its name |
+//! | L | the list, postcard: names of whales, of sources and of encounters, dates, and for each photo the numbers of these (varints, those of encounter and date from 1, 0 for none), its name, and optionally the name of the photo of which it is a near-duplicate |
 //! | 4·N | the scale of each row's codes, f32 |
 //! | 4·N | the largest quantisation error of each row, as a length, f32 |
 //! | 64·⌈D/64⌉·N | the codes, i8 in -127..=127, each row padded with zeros |
@@ -23,8 +23,10 @@ use super::kernel::{CHUNK, LARGEST, chunks};
 use std::ops::Range;
 
 const MAGIC: [u8; 4] = *b"FLKC";
-/// The supported format of the catalogue file.
-const FORMAT: u16 = 2;
+/// The format that is written.
+const FORMAT: u16 = 3;
+/// The oldest format that is read: without encounters, dates and near-duplicates.
+const WITHOUT_ENCOUNTERS: u16 = 2;
 
 const HEADER: usize = 64;
 /// The bytes that the header's own checksum covers.
@@ -41,9 +43,37 @@ const DIMENSION: &str = "its dimension is out of range";
 const NOT_FINITE: &str = "an embedding holds a number that is not finite";
 const CODES: &str = "its codes do not match its embeddings";
 
-/// The photos, their whales and sources.
+/// The photos and what is known of them.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct List<'a> {
+    #[serde(borrow)]
+    whales: Vec<&'a str>,
+    #[serde(borrow)]
+    sources: Vec<&'a str>,
+    #[serde(borrow)]
+    encounters: Vec<&'a str>,
+    #[serde(borrow)]
+    dates: Vec<&'a str>,
+    #[serde(borrow)]
+    photos: Vec<Photo<'a>>,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Photo<'a> {
+    whale: u32,
+    source: u32,
+    /// From 1; 0 for none.
+    encounter: u32,
+    /// From 1; 0 for none.
+    date: u32,
+    name: &'a str,
+    #[serde(borrow)]
+    near_duplicate_of: Option<&'a str>,
+}
+
+/// The list of the format [`WITHOUT_ENCOUNTERS`].
+#[derive(serde::Deserialize)]
+struct ListWithoutEncounters<'a> {
     #[serde(borrow)]
     whales: Vec<&'a str>,
     #[serde(borrow)]
@@ -52,7 +82,28 @@ struct List<'a> {
     photos: Vec<(u32, u32, &'a str)>,
 }
 
+impl<'a> From<ListWithoutEncounters<'a>> for List<'a> {
+    fn from(old: ListWithoutEncounters<'a>) -> Self {
+        let photos = old.photos.into_iter().map(|(whale, source, name)| Photo {
+            whale,
+            source,
+            encounter: 0,
+            date: 0,
+            name,
+            near_duplicate_of: None,
+        });
+        Self {
+            whales: old.whales,
+            sources: old.sources,
+            encounters: vec![],
+            dates: vec![],
+            photos: photos.collect(),
+        }
+    }
+}
+
 struct Header {
+    format: u16,
     dimension: usize,
     photos: usize,
     list: usize,
@@ -74,7 +125,7 @@ impl Header {
     fn to_bytes(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..6].copy_from_slice(&FORMAT.to_le_bytes());
+        bytes[4..6].copy_from_slice(&self.format.to_le_bytes());
         bytes[8..12].copy_from_slice(&(self.dimension as u32).to_le_bytes());
         bytes[12..16].copy_from_slice(&(self.photos as u32).to_le_bytes());
         bytes[16..24].copy_from_slice(&(self.list as u64).to_le_bytes());
@@ -96,6 +147,7 @@ impl Header {
             return Err(bad("its header is damaged"));
         }
         let header = Self {
+            format: u16::from_le_bytes([bytes[4], bytes[5]]),
             dimension: number(8) as usize,
             photos: number(12) as usize,
             list: usize::try_from(u64::from(number(16)) | u64::from(number(20)) << 32)

@@ -14,6 +14,7 @@ fn entry(whale: &str, photo: &str) -> Enrolled {
         whale: whale.into(),
         photo: photo.into(),
         source: "test".into(),
+        ..Enrolled::default()
     }
 }
 

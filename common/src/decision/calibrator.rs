@@ -3,7 +3,7 @@
 //! Two curves: a logistic one of score and top-1/top-2 margin (Platt, 'Probabilistic Outputs for
 //! Support Vector Machines', 1999), smooth, for a hundred cases or more; and an isotonic one of the
 //! score alone (Zadrozny and Elkan, KDD 2002), which takes any rising form and needs several
-//! hundred.
+//! hundred. Both rise with the score, and the logistic one with the margin.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,14 @@ impl Calibrator {
         }
     }
 
+    /// Whether a higher score or a larger margin never lowers the probability.
+    pub fn is_monotone(&self) -> bool {
+        match self {
+            Self::Logistic { weights } => weights[1] >= 0.0 && weights[2] >= 0.0,
+            Self::Isotonic { .. } => true,
+        }
+    }
+
     /// Checks that numbers are finite and probabilities in [0, 1] and rising.
     pub(super) fn validate(&self) -> Result<(), &'static str> {
         match self {
@@ -116,14 +124,44 @@ fn sigmoid(weights: &[f64; 3], features: &RankingFeatures) -> f64 {
     1.0 / (1.0 + (-sum).exp())
 }
 
-/// Newton's method with a small ridge penalty, so that separable groups give a steep but finite
-/// curve.
+const RIDGE: f64 = 1e-2;
+
+/// Maximises the penalised likelihood with weights of score and margin that are not negative: a
+/// whale that leads more is never believed less.
 fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
-    const RIDGE: f64 = 1e-2;
-    const ROUNDS: usize = 50;
     if cases.is_empty() {
         return None;
     }
+    // The objective is concave: its maximum with both constraints is one of these.
+    let free = [[true, true], [true, false], [false, true], [false, false]];
+    let weights = free
+        .into_iter()
+        .filter_map(|[score, margin]| newton(cases, [true, score, margin]))
+        .filter(|weights| weights[1] >= 0.0 && weights[2] >= 0.0)
+        .max_by(|a, b| objective(cases, a).total_cmp(&objective(cases, b)))?;
+    Some(Calibrator::Logistic {
+        weights: weights.map(|w| w as f32),
+    })
+}
+
+/// Log-likelihood minus the ridge penalty.
+fn objective(cases: &[(RankingFeatures, bool)], weights: &[f64; 3]) -> f64 {
+    let likelihood: f64 = cases
+        .iter()
+        .map(|(features, right)| {
+            let p = sigmoid(weights, features);
+            (if *right { p } else { 1.0 - p })
+                .max(f64::MIN_POSITIVE)
+                .ln()
+        })
+        .sum();
+    likelihood - RIDGE / 2.0 * weights.iter().map(|w| w * w).sum::<f64>()
+}
+
+/// Newton's method over the `free` weights, the others being 0, with a small ridge penalty, so that
+/// separable groups give a steep but finite curve.
+fn newton(cases: &[(RankingFeatures, bool)], free: [bool; 3]) -> Option<[f64; 3]> {
+    const ROUNDS: usize = 50;
     let mut weights = [0.0; 3];
     for _ in 0..ROUNDS {
         let mut gradient = weights.map(|w| -RIDGE * w);
@@ -140,6 +178,14 @@ fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
                 }
             }
         }
+        for fixed in (0..3).filter(|&at| !free[at]) {
+            gradient[fixed] = 0.0;
+            hessian[fixed] = [0.0; 3];
+            for row in &mut hessian {
+                row[fixed] = 0.0;
+            }
+            hessian[fixed][fixed] = 1.0;
+        }
         let step = solve(hessian, gradient)?;
         // A full step may overshoot where the curve is nearly flat.
         let length = step.iter().map(|s| s * s).sum::<f64>().sqrt();
@@ -152,9 +198,7 @@ fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
             break;
         }
     }
-    Some(Calibrator::Logistic {
-        weights: weights.map(|w| w as f32),
-    })
+    Some(weights)
 }
 
 /// Solves `a x = b` by elimination; `None` where `a` has no inverse.
@@ -291,6 +335,37 @@ mod tests {
             calibrator.probability(&features(0.5, 0.3)) > 0.9
                 && calibrator.probability(&features(0.5, 0.0)) < 0.1
         );
+    }
+
+    #[test]
+    fn a_larger_margin_is_never_believed_less() {
+        // Cases in which the margin misleads: right ones have the smaller margin. Without the
+        // constraint its weight would be negative.
+        let cases: Vec<_> = (0..400)
+            .map(|i| {
+                let right = i % 2 == 0;
+                let score = 0.3 + 0.001 * (i / 2) as f32 + if right { 0.2 } else { 0.0 };
+                (features(score, if right { 0.05 } else { 0.15 }), right)
+            })
+            .collect();
+        assert!(newton(&cases, [true; 3]).unwrap()[2] < 0.0);
+        let calibrator = Calibrator::fit(Curve::Logistic, &cases).unwrap();
+        let Calibrator::Logistic { weights } = calibrator else {
+            panic!("{calibrator:?}");
+        };
+        assert!(weights[1] > 0.0 && weights[2] == 0.0, "{weights:?}");
+        assert!(calibrator.is_monotone());
+        // Both features mislead: the share of right cases is all that is left.
+        let inverted: Vec<_> = cases
+            .iter()
+            .map(|(f, right)| (features(1.0 - f.score, f.top_margin), *right))
+            .collect();
+        let Some(Calibrator::Logistic { weights }) = Calibrator::fit(Curve::Logistic, &inverted)
+        else {
+            panic!("no curve");
+        };
+        assert_eq!(weights[1..], [0.0, 0.0]);
+        assert!(weights[0].abs() < 1e-3, "{weights:?}");
     }
 
     #[test]

@@ -65,6 +65,9 @@ impl Models {
     pub fn open(config: &Config) -> Result<Self, ModelsError> {
         let path = &config.bundle.path;
         let bundle = Bundle::open(path)?;
+        if let Some(warning) = bundle.decision.warning() {
+            tracing::warn!(bundle = %path.display(), "decision rule: {warning}");
+        }
         let OpenedEngine { engine, status } = choice::open(
             &bundle,
             config.engine.backend,

@@ -2,7 +2,7 @@
 //! each annotation.
 
 use crate::csv_table::TableLine;
-use crate::{DatasetError, NEW_WHALE, boxes, normalised, unnamed};
+use crate::{DatasetError, NEW_WHALE, boxes, normalised, table_split, unnamed};
 use serde_json::{Map, Value};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -89,7 +89,7 @@ pub(crate) fn parse(
         let image = lookup.image(fields).map_err(fault)?;
         if let Some(wanted) = split {
             match first(&["split"], [fields, image]) {
-                Some(found) if found.eq_ignore_ascii_case(wanted) => {}
+                Some(found) if table_split::is_same(&found, wanted) => {}
                 Some(found) => {
                     splits.insert(found);
                     continue;
@@ -111,6 +111,12 @@ pub(crate) fn parse(
                 splits.into_iter().collect::<Vec<_>>().join(", ")
             },
         });
+    }
+    // As in a CSV, a line without a split in a table that has splits has an empty one.
+    if lines.iter().any(|line| line.split.is_some()) {
+        for line in &mut lines {
+            line.split.get_or_insert_default();
+        }
     }
     if !lookup.has_identities
         && let (1, Some(only)) = (used.len(), used.first())
@@ -203,6 +209,7 @@ impl<'a> Lookup<'a> {
             size,
             date: first(&DATE, [annotation, image]),
             encounter: first(&ENCOUNTER, [annotation, image]).map(|e| normalised(&e)),
+            split: first(&["split"], [annotation, image]),
         })
     }
 
@@ -390,13 +397,28 @@ mod tests {
              {\"image_id\": 1, \"name\": \"A\"}, {\"image_id\": 1, \"name\": \"B\", \"split\": \"Train\"}]}";
         let split = |name| parse(Path::new("c.json"), text.as_bytes(), Some(name));
         assert_eq!(split("train").unwrap().lines[0].identity, "B");
-        assert_eq!(split("test").unwrap().lines[0].identity, "A");
+        assert_eq!(split("testing").unwrap().lines[0].identity, "A");
         let error = split("val").err().unwrap().to_string();
         assert!(error.contains("found: Train, test"), "{error}");
         let without = with("{\"image_id\": 1, \"name\": \"A\"}");
         let error = parse(Path::new("c.json"), without.as_bytes(), Some("train"));
         let error = error.err().unwrap().to_string();
         assert!(error.contains("no 'split'"), "{error}");
+    }
+
+    #[test]
+    fn lines_have_their_split_and_an_empty_one_among_others() {
+        let splits = |annotations: &str| -> Vec<Option<String>> {
+            let lines = read(&with(annotations)).unwrap().lines;
+            lines.into_iter().map(|line| line.split).collect()
+        };
+        let first = "{\"image_id\": 1, \"name\": \"A\"}";
+        let second = "{\"image_id\": 1, \"name\": \"B\", \"split\": \"test\"}";
+        assert_eq!(splits(first), [None]);
+        assert_eq!(
+            splits(&format!("{first},{second}")),
+            [Some(String::new()), Some("test".to_owned())]
+        );
     }
 
     #[test]

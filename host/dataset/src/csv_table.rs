@@ -4,7 +4,7 @@ mod columns;
 mod text;
 
 use crate::boxes::Numbers;
-use crate::{DatasetError, normalised};
+use crate::{DatasetError, normalised, table_split};
 use columns::Columns;
 use csv::StringRecord;
 use flukewatch_common::pixel_box::PixelBox;
@@ -28,6 +28,8 @@ pub struct TableLine {
     pub date: Option<String>,
     /// Name of the encounter.
     pub encounter: Option<String>,
+    /// The split as written; `None` without such a column.
+    pub split: Option<String>,
 }
 
 /// Parses a table. `path` is only named in errors. With `split`, lines of other splits are left
@@ -76,7 +78,7 @@ pub(crate) fn parse(
         }
         columns.check_length(&record).map_err(fault)?;
         if let (Some(wanted), Some(found)) = (split, columns.split(&record))
-            && !found.eq_ignore_ascii_case(wanted)
+            && !table_split::is_same(found, wanted)
         {
             splits.push(found.to_owned());
             continue;
@@ -131,6 +133,7 @@ fn table_line(
         region,
         date: columns.date(record).map(str::to_owned),
         encounter: columns.encounter(record).map(normalised),
+        split: columns.split(record).map(str::to_owned),
         image,
         identity,
     })

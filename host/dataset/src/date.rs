@@ -4,6 +4,7 @@ use crate::DatasetError;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -114,6 +115,20 @@ impl CaptureDate {
             first,
             last: first.last_of_month(),
         })
+    }
+}
+
+impl fmt::Display for CaptureDate {
+    /// ISO 8601: `2024-06-19`, `2024-06` or `2024`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.first, self.last);
+        if first == last {
+            write!(f, "{first}")
+        } else if first.month() == last.month() {
+            write!(f, "{:04}-{:02}", first.year(), first.month())
+        } else {
+            write!(f, "{:04}", first.year())
+        }
     }
 }
 
@@ -255,6 +270,19 @@ mod tests {
 
     fn read(text: &str) -> Result<CaptureDate, DateError> {
         text.parse()
+    }
+
+    #[test]
+    fn a_date_is_shown_as_precisely_as_it_is_known() {
+        for (written, shown) in [
+            ("19 Jun 2024", "2024-06-19"),
+            ("06/2024", "2024-06"),
+            ("2024", "2024"),
+        ] {
+            let date: CaptureDate = written.parse().unwrap();
+            assert_eq!(date.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(date));
+        }
     }
 
     #[test]

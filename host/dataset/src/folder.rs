@@ -2,6 +2,7 @@
 
 use crate::{Dataset, DatasetError, LabelledPhoto, NEW_WHALE};
 use flukewatch_common::photo_files::{SkipReason, SkippedFiles, is_hidden, skip_reason};
+use flukewatch_common::sha256::sha256_hex;
 use std::path::{Path, PathBuf};
 
 /// How many folders deep photos may be, so that a link to a folder above ends.
@@ -28,6 +29,15 @@ pub(super) fn read(path: &Path) -> Result<Dataset, DatasetError> {
         }
     }
     Ok(dataset)
+}
+
+/// The SHA-256 of the names and whales of photos, in their order.
+pub(super) fn sha256(photos: &[LabelledPhoto]) -> String {
+    let lines = photos.iter().map(|photo| {
+        let whale = photo.whale.as_deref().unwrap_or(NEW_WHALE);
+        format!("{}\t{whale}\n", photo.name)
+    });
+    sha256_hex(lines.collect::<String>().as_bytes())
 }
 
 /// The folder of a whale and what is in it.

@@ -11,6 +11,7 @@ mod drawn_boxes;
 mod folder;
 mod photo_folder;
 mod same_photo;
+mod table_split;
 mod unnamed;
 
 pub use broken::{BrokenPhoto, find_broken};
@@ -18,7 +19,9 @@ pub use broken::{BrokenPhoto, find_broken};
 pub use csv_table::TableLine;
 pub use date::{CaptureDate, DateError, WrittenDate};
 use flukewatch_common::photo_files::SkippedFiles;
+use flukewatch_common::sha256::{hex, sha256_hex};
 pub use same_photo::{RepeatedPhoto, SamePhoto};
+pub use table_split::TableSplit;
 
 use drawn_boxes::DrawnPhoto;
 use flukewatch_common::pixel_box::PixelBox;
@@ -26,6 +29,7 @@ use flukewatch_common::prepare::{self, Photo, Preparation, PrepareError};
 use image::RgbImage;
 use ndarray::Array3;
 use photo_folder::PhotoFolder;
+use rayon::prelude::*;
 use same_photo::Listed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -147,6 +151,9 @@ pub struct Dataset {
     pub photos: Vec<LabelledPhoto>,
     /// Files of a folder that are not among them.
     pub skipped: SkippedFiles,
+    /// The SHA-256 of the table's bytes, or of the names and whales of a folder's photos; hexadecimal.
+    /// Empty for photos that were not read from either.
+    pub sha256: String,
 }
 
 /// How to read a table or folder.
@@ -154,7 +161,8 @@ pub struct Dataset {
 pub struct ReadOptions {
     /// Folder of a table's photos; by default the folder next to it with the same name.
     pub photos: Option<PathBuf>,
-    /// Read only lines whose column `split` has this value.
+    /// Read only lines whose column `split` has this value, or another name for it, e.g. `val` for
+    /// `validation`.
     pub split: Option<String>,
     /// Names of whales that would otherwise mean an unnamed one, e.g. `None`.
     pub allowed_names: Vec<String>,
@@ -206,6 +214,7 @@ impl Dataset {
     pub fn read(path: &Path, options: &ReadOptions) -> Result<(Self, ReadingNotes), DatasetError> {
         let mut notes = ReadingNotes::default();
         let mut skipped = SkippedFiles::default();
+        let sha256;
         let listed = if path.is_dir() {
             if let Some(split) = &options.split {
                 return Err(DatasetError::NoSplit {
@@ -216,10 +225,16 @@ impl Dataset {
             }
             let folder = folder::read(path)?;
             skipped = folder.skipped;
+            sha256 = folder::sha256(&folder.photos);
             let photos = folder.photos.into_iter();
             photos.map(|photo| Listed { line: None, photo }).collect()
         } else {
-            let mut rows = table(path, options, &mut notes)?;
+            let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
+                path: path.to_owned(),
+                source,
+            })?;
+            sha256 = sha256_hex(&bytes);
+            let mut rows = table(path, &bytes, options, &mut notes)?;
             notes.unclear_boxes = drawn_boxes::turn(path, &mut rows)?;
             let listed = |row: DrawnPhoto| Listed {
                 line: Some(row.line),
@@ -240,7 +255,21 @@ impl Dataset {
         notes.unnamed = unnamed::unname(photos, &options.allowed_names);
         let (photos, repeated) = same_photo::once(path, listed, options.same_photo)?;
         notes.repeated = repeated;
-        Ok((Self { photos, skipped }, notes))
+        let dataset = Self {
+            photos,
+            skipped,
+            sha256,
+        };
+        Ok((dataset, notes))
+    }
+
+    /// The SHA-256 of each photo, hexadecimal; of a JPEG without metadata, as programs change it.
+    ///
+    /// # Errors
+    /// If a photo cannot be read.
+    pub fn picture_hashes(&self) -> Result<Vec<String>, DatasetError> {
+        let photos = self.photos.par_iter();
+        photos.map(LabelledPhoto::picture_hash).collect()
     }
 
     /// At most `count` photos, evenly spaced in the table.
@@ -290,20 +319,49 @@ fn lines(
     }
 }
 
-/// The lines of a table and the files of their photos.
-fn table(
-    path: &Path,
-    options: &ReadOptions,
-    notes: &mut ReadingNotes,
-) -> Result<Vec<DrawnPhoto>, DatasetError> {
+/// The splits of a table with the number of lines of each; `None` for a folder, and for a table without
+/// a column `split`.
+///
+/// # Errors
+/// If the table cannot be read, or a line has another split.
+pub fn splits(path: &Path) -> Result<Option<BTreeMap<TableSplit, usize>>, DatasetError> {
+    if path.is_dir() {
+        return Ok(None);
+    }
     let bytes = std::fs::read(path).map_err(|source| DatasetError::File {
         path: path.to_owned(),
         source,
     })?;
+    let mut found = BTreeMap::new();
+    for TableLine { line, split, .. } in parse(path, &bytes, None)? {
+        let Some(text) = split else {
+            return Ok(None);
+        };
+        let Some(split) = TableSplit::named(&text) else {
+            return Err(DatasetError::Line {
+                path: path.to_owned(),
+                line,
+                reason: format!(
+                    "split '{text}'; expected train, validation or test, or choose the lines yourself with --split NAME, or --split all"
+                ),
+            });
+        };
+        *found.entry(split).or_insert(0) += 1;
+    }
+    Ok(Some(found).filter(|found| !found.is_empty()))
+}
+
+/// The lines of a table and the files of their photos.
+fn table(
+    path: &Path,
+    bytes: &[u8],
+    options: &ReadOptions,
+    notes: &mut ReadingNotes,
+) -> Result<Vec<DrawnPhoto>, DatasetError> {
     let folder = options.photos.clone();
     let mut folder = PhotoFolder::new(folder.unwrap_or_else(|| path.with_extension("")));
     let table: Arc<Path> = path.into();
-    let lines = lines(path, &bytes, options.split.as_deref(), notes)?;
+    let lines = lines(path, bytes, options.split.as_deref(), notes)?;
     let photo = |line: TableLine| {
         let file = match folder.find(&line.image) {
             Ok(file) => file,
@@ -356,6 +414,14 @@ impl LabelledPhoto {
         preparation
             .pixels(&picture, region)
             .map_err(|e| self.error(e))
+    }
+
+    /// The SHA-256 of the file, hexadecimal; of a JPEG without metadata, as programs change it.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn picture_hash(&self) -> Result<String, DatasetError> {
+        Ok(hex(&same_photo::picture_hash(&self.read()?)))
     }
 
     /// Reads and decodes the file; for boxes see [`Self::decode_with_region`].

@@ -160,7 +160,8 @@ fn files(listed: &[Listed], rule: SamePhoto) -> Vec<usize> {
         alike.sort();
         let mut contents = HashMap::new();
         for (number, path) in alike {
-            if let Some(hash) = picture_hash(path) {
+            if let Ok(file) = std::fs::read(path) {
+                let hash = picture_hash(&file);
                 original[number] = *contents.entry(hash).or_insert(number);
             }
         }
@@ -183,23 +184,23 @@ fn picture_length(path: &Path) -> Option<u64> {
     Some(length - scan.map_or(0, |m| m.start as u64))
 }
 
-/// The hash of a picture, of a JPEG without its metadata.
-fn picture_hash(path: &Path) -> Option<[u8; 32]> {
-    let bytes = std::fs::read(path).ok()?;
+/// The SHA-256 of a picture, given its file; of a JPEG without its metadata.
+pub(crate) fn picture_hash(file: &[u8]) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut from = 0;
     let mut kept = true;
-    for marker in jpeg::markers(&bytes) {
+    for marker in jpeg::markers(file) {
+        let start = marker.start.clamp(from, file.len());
         if kept {
-            hash.update(bytes.get(from..marker.start)?);
+            hash.update(&file[from..start]);
         }
         // Application segments, e.g. EXIF, and comments.
         kept = !matches!(marker.code, 0xe0..=0xef | 0xfe);
-        from = marker.start;
+        from = start;
         if marker.code == jpeg::START_OF_SCAN {
             break;
         }
     }
-    hash.update(bytes.get(from..)?);
-    Some(hash.finalize().into())
+    hash.update(&file[from..]);
+    hash.finalize().into()
 }

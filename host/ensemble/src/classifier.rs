@@ -98,16 +98,25 @@ pub struct Classifier {
     pub(super) layer: Layer,
 }
 
-/// The result of the first training, with a holdout.
+/// Number of photos of a part that was not trained on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PartSize {
+    /// Photos of known whales.
+    pub known: usize,
+    /// Photos of whales that count as new.
+    pub new: usize,
+}
+
+/// The result of the first training, which leaves two parts of the photos out.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Fitted {
-    /// Epochs until the best validation loss.
+    /// Epochs until the lowest loss on the part that selects.
     pub epochs: usize,
-    /// Number of validation photos of known whales.
-    pub validation: usize,
-    /// Number of photos of held-out whales, which count as new.
-    pub new: usize,
-    /// MAP@5 on both, with the threshold chosen on them; `None` if either is missing.
+    /// The part that selected epochs and threshold.
+    pub selected_on: PartSize,
+    /// The part that selected nothing.
+    pub reported_on: PartSize,
+    /// MAP@5 on the latter; `None` if known or new whales are missing in either part.
     pub map_at_5: Option<f64>,
 }
 

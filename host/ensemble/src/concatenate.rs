@@ -3,13 +3,16 @@
 use super::features::embed;
 use super::merge::merge;
 use anyhow::bail;
-use flukewatch_common::bundle::{Bundle, MAX_PART, ModelInfo, NewBundle, Precision};
+use flukewatch_common::bundle::{
+    Bundle, MAX_PART, ModelInfo, NewBundle, Precision, TrainingSet, View,
+};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_dataset::LabelledPhoto;
 use flukewatch_eval::enrol::{self, fit_rule};
 use flukewatch_eval::protocols::leave_one_out::{self, RetrievalSummary};
+use flukewatch_eval::training_overlap::TrainingOverlap;
 use flukewatch_inference::golden::golden;
 use serde::Serialize;
 
@@ -23,6 +26,8 @@ pub struct BundleRetrieval {
     /// Metrics of retrieval, leave one out.
     #[serde(flatten)]
     pub found: RetrievalSummary,
+    /// What its model was trained on of the photos; `None` if that is unknown or was not compared.
+    pub training_overlap: Option<TrainingOverlap>,
 }
 
 /// The retrieval of each bundle and of all together on labelled photos, leave one out, and the
@@ -39,11 +44,8 @@ pub fn evaluate(
     let (joined, alone) = embed(bundles, weights, photos, quiet)?;
     let catalogue_of = |embeddings: &[Embedding]| {
         let dimension = embeddings.first().map_or(0, Embedding::dimension);
-        let named = photos
-            .iter()
-            .zip(embeddings)
-            .filter_map(|(p, e)| Some((p.whale.as_deref()?, p.name.as_str(), e)));
-        enrol::catalogue_of(dimension, named)
+        // Concatenated embeddings are not in two halves, so mirrored copies are found by pixels alone.
+        enrol::catalogue_of(dimension, photos, embeddings, &[View::Plain])
     };
     let names = bundles.iter().map(|b| b.manifest.name.as_str());
     let mut all = vec![];
@@ -54,6 +56,7 @@ pub fn evaluate(
         all.push(BundleRetrieval {
             bundle: name.to_owned(),
             found,
+            training_overlap: None,
         });
     }
     let unfitted = DecisionRule::unfitted();
@@ -128,7 +131,12 @@ pub fn one_bundle(
     // A model that does not run must fail here, not on the boat.
     let golden = golden(&bundle)?;
     let detector = bundles.iter().find_map(|b| b.detector_part());
-    Ok(bundle.with_golden(golden)?.with_detector(detector)?)
+    // Unknown for the whole if it is unknown for one.
+    let training: Option<Vec<TrainingSet>> = bundles.iter().map(|b| b.training.clone()).collect();
+    Ok(bundle
+        .with_golden(golden)?
+        .with_detector(detector)?
+        .with_training_set(training.map(TrainingSet::union))?)
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use crate::classifier::{About, Classifier, Fitted, Source, best, probabilities, reduced};
 use crate::features::mirrored;
-use crate::holdout::{Holdout, Ranked, threshold};
+
 use crate::layer::{Form, Layer};
+use crate::parts::{FitPart, HeldOutPart, Parts, Ranked, Rankings, SelectPart, WhalePhotos};
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::pca::Pca;
 use flukewatch_train::classifier::{ClassifierSettings, Examples, train};
@@ -35,111 +36,107 @@ pub struct Album {
     pub features: Array2<f32>,
     /// Names of the whales, in the order of the classes.
     pub whales: Vec<String>,
-    /// Positions of the photos of each whale.
-    pub photos_of: Vec<Vec<usize>>,
+    /// The photos of each whale.
+    photos_of: Vec<WhalePhotos>,
     /// Positions of photos without a name.
-    pub unnamed: Vec<usize>,
+    unnamed: Vec<usize>,
 }
 
 impl Album {
     /// The photos of a dataset, whales by name.
     pub fn of(dataset: &Dataset, features: Array2<f32>) -> Self {
         let by_whale = dataset.by_whale();
+        let encounter = |&photo: &usize| dataset.photos[photo].encounter.clone();
         Self {
             features,
             whales: by_whale.keys().map(|&w| w.to_owned()).collect(),
             unnamed: (0..dataset.photos.len())
                 .filter(|&p| dataset.photos[p].whale.is_none())
                 .collect(),
-            photos_of: by_whale.into_values().collect(),
+            photos_of: by_whale
+                .into_values()
+                .map(|photos| WhalePhotos {
+                    encounters: photos.iter().map(encounter).collect(),
+                    photos,
+                })
+                .collect(),
         }
     }
 
-    /// Features and classes of the given positions, and the number of classes: of the whales that have
-    /// one of them, in order.
-    fn examples(&self, positions: &[usize]) -> (Array2<f32>, Vec<usize>, usize) {
-        let taken: BTreeSet<usize> = positions.iter().copied().collect();
-        let mut class_of = vec![None; self.features.nrows()];
-        let mut classes = 0;
-        for photos in &self.photos_of {
-            if photos.iter().any(|p| taken.contains(p)) {
-                photos.iter().for_each(|&p| class_of[p] = Some(classes));
-                classes += 1;
+    /// The classes of a classifier that is fitted on `part`: its whales, in order.
+    fn classes(&self, part: &FitPart) -> Classes {
+        let fitted: BTreeSet<usize> = part.photos().iter().copied().collect();
+        let mut classes = Classes {
+            of_photo: vec![None; self.features.nrows()],
+            count: 0,
+        };
+        for whale in &self.photos_of {
+            if whale.photos.iter().any(|p| fitted.contains(p)) {
+                let class = Some(classes.count);
+                whale
+                    .photos
+                    .iter()
+                    .for_each(|&p| classes.of_photo[p] = class);
+                classes.count += 1;
             }
         }
-        let own = positions.iter().filter_map(|&p| class_of[p]).collect();
-        (self.features.select(Axis(0), positions), own, classes)
+        classes
+    }
+
+    fn features_of(&self, photos: &[usize]) -> Array2<f32> {
+        self.features.select(Axis(0), photos)
     }
 }
 
-/// Threshold if none can be fitted: a new whale comes first unless one whale is more probable than
+/// The classes of a classifier.
+struct Classes {
+    /// The class of each photo; `None` if its whale has none.
+    of_photo: Vec<Option<usize>>,
+    count: usize,
+}
+
+impl Classes {
+    /// The classes of photos whose whales all have one.
+    fn of(&self, photos: &[usize]) -> Vec<usize> {
+        photos.iter().filter_map(|&p| self.of_photo[p]).collect()
+    }
+}
+
+/// Threshold if none can be selected: a new whale comes first unless one whale is more probable than
 /// all others together.
 const UNFITTED: f32 = 0.5;
 
-/// Trains twice: without held-out photos, for the number of epochs and the threshold; then with all.
+/// Fits, selects and reports on three parts of the photos; then fits on all of them, with the selected
+/// number of epochs, the classifier that is returned.
 pub fn fit(
     album: &Album,
     sources: Vec<Source>,
     settings: &Settings,
     mut on_epoch: impl FnMut(usize, f64),
 ) -> (Classifier, Fitted) {
-    let projection = (album.features.ncols() > settings.dimension).then(|| {
-        let seed = settings.training.seed;
-        Pca::fit(
-            album.features.view(),
-            settings.dimension,
-            PROJECTION_ROUNDS,
-            seed,
-        )
-    });
-    let projection = projection.as_ref();
-    let parts = Holdout::of(&album.photos_of, settings.training.seed);
+    let parts = Parts::of(&album.photos_of, &album.unnamed, settings.training.seed);
     let mut fitted = Fitted {
         epochs: settings.training.epochs,
-        validation: parts.validation.len(),
-        new: parts.new.len() + album.unnamed.len(),
+        selected_on: parts.select.size(),
+        reported_on: parts.report.size(),
         map_at_5: None,
     };
     let mut new_below = UNFITTED;
-    if fitted.validation > 0 && fitted.new > 0 {
-        let known: Vec<usize> = [&parts.train[..], &parts.validation].concat();
-        let (_, classes, whales) = album.examples(&known);
-        let (train, labels) = classes.split_at(parts.train.len());
-        let of = |positions: &[usize]| album.features.select(Axis(0), positions);
-        let validation_features = of(&parts.validation);
-        let seen = reduced(&validation_features, projection);
-        let validation = Examples {
-            features: seen.view(),
-            classes: labels,
-        };
-        let trained = train_on(
-            (&of(&parts.train), train, whales),
-            projection,
-            Some(&validation),
+    if fitted.selected_on.known > 0 && fitted.selected_on.new > 0 {
+        let (model, epochs) = Model::fit(
+            album,
+            &parts.fit,
+            Some(&parts.select),
             settings,
             &mut on_epoch,
         );
-        fitted.epochs = trained.1;
-        let new: Vec<usize> = [&parts.new[..], &album.unnamed].concat();
-        let truths = labels.iter().map(|&c| Some(c));
-        let ranked: Vec<Ranked> = [validation_features, of(&new)]
-            .iter()
-            .flat_map(|features| {
-                let p = probabilities(&trained.0, projection, settings.mirror, features);
-                p.outer_iter()
-                    .map(|row| best(&row.to_vec()))
-                    .collect::<Vec<_>>()
-            })
-            .zip(truths.chain(new.iter().map(|_| None)))
-            .map(|(best, truth)| Ranked { best, truth })
-            .collect();
-        if let Some((at, map)) = threshold(&ranked, settings.new_fraction) {
+        fitted.epochs = epochs;
+        let rank = |photos: &[usize]| model.rank(album, photos);
+        if let Some(at) = Rankings::of(&parts.select, rank).threshold(settings.new_fraction) {
             new_below = at;
-            fitted.map_at_5 = Some(map);
+            fitted.map_at_5 = Rankings::of(&parts.report, rank).map_at_5(at, settings.new_fraction);
         }
     }
-    let all: Vec<usize> = album.photos_of.iter().flatten().copied().collect();
-    let (features, classes, whales) = album.examples(&all);
     let again = Settings {
         training: ClassifierSettings {
             epochs: fitted.epochs,
@@ -147,8 +144,8 @@ pub fn fit(
         },
         ..*settings
     };
-    let examples = (&features, &classes[..], whales);
-    let (layer, _) = train_on(examples, projection, None, &again, &mut on_epoch);
+    let all = FitPart::all(&album.photos_of);
+    let (model, _) = Model::fit(album, &all, None, &again, &mut on_epoch);
     let about = About {
         sources,
         whales: album.whales.clone(),
@@ -161,51 +158,98 @@ pub fn fit(
     };
     let classifier = Classifier {
         about,
-        projection: projection.cloned(),
-        layer,
+        projection: model.projection,
+        layer: model.layer,
     };
     (classifier, fitted)
 }
 
-/// Trains a layer on photos, given their classes and the number of whales; returns it with its
-/// number of epochs.
-fn train_on(
-    (features, classes, whales): (&Array2<f32>, &[usize], usize),
-    projection: Option<&Pca>,
-    validation: Option<&Examples<'_>>,
-    settings: &Settings,
-    on_epoch: impl FnMut(usize, f64),
-) -> (Layer, usize) {
-    let (features, classes, count) = if settings.mirror {
-        let (features, classes) = with_mirror_images(features, classes, whales);
-        (features, classes, 2 * whales)
-    } else {
-        (features.clone(), classes.to_vec(), whales)
-    };
-    let inputs = reduced(&features, projection);
-    let examples = Examples {
-        features: inputs.view(),
-        classes: &classes,
-    };
-    let cosine_scale = match settings.form {
-        Form::Linear => None,
-        Form::Cosine { scale } => Some(f64::from(scale)),
-    };
-    let training = &settings.training;
-    let trained = train(
-        count,
-        cosine_scale,
-        &examples,
-        validation,
-        training,
-        on_epoch,
-    );
-    let layer = Layer {
-        weight: trained.weight,
-        bias: trained.bias,
-        form: settings.form,
-    };
-    (layer, trained.epochs)
+/// What is fitted on a [`FitPart`].
+struct Model {
+    projection: Option<Pca>,
+    layer: Layer,
+    classes: Classes,
+    mirror: bool,
+}
+
+impl Model {
+    /// Fits projection and layer on `part`; `selection` chooses the number of epochs, which is returned.
+    fn fit(
+        album: &Album,
+        part: &FitPart,
+        selection: Option<&SelectPart>,
+        settings: &Settings,
+        on_epoch: impl FnMut(usize, f64),
+    ) -> (Self, usize) {
+        let features = album.features_of(part.photos());
+        let projection = (features.ncols() > settings.dimension).then(|| {
+            let seed = settings.training.seed;
+            Pca::fit(features.view(), settings.dimension, PROJECTION_ROUNDS, seed)
+        });
+        let classes = album.classes(part);
+        let labels = classes.of(part.photos());
+        let (features, labels, count) = if settings.mirror {
+            let (features, labels) = with_mirror_images(&features, &labels, classes.count);
+            (features, labels, 2 * classes.count)
+        } else {
+            (features, labels, classes.count)
+        };
+        let inputs = reduced(&features, projection.as_ref());
+        let examples = Examples {
+            features: inputs.view(),
+            classes: &labels,
+        };
+        let held_out = selection.map(|part| {
+            let features = album.features_of(part.known());
+            (
+                reduced(&features, projection.as_ref()),
+                classes.of(part.known()),
+            )
+        });
+        let held_out = held_out.as_ref().map(|(features, classes)| Examples {
+            features: features.view(),
+            classes,
+        });
+        let cosine_scale = match settings.form {
+            Form::Linear => None,
+            Form::Cosine { scale } => Some(f64::from(scale)),
+        };
+        let trained = train(
+            count,
+            cosine_scale,
+            &examples,
+            held_out.as_ref(),
+            &settings.training,
+            on_epoch,
+        );
+        let layer = Layer {
+            weight: trained.weight,
+            bias: trained.bias,
+            form: settings.form,
+        };
+        let mirror = settings.mirror;
+        let model = Self {
+            projection,
+            layer,
+            classes,
+            mirror,
+        };
+        (model, trained.epochs)
+    }
+
+    /// The rankings of photos.
+    fn rank(&self, album: &Album, photos: &[usize]) -> Vec<Ranked> {
+        let features = album.features_of(photos);
+        let projection = self.projection.as_ref();
+        let p = probabilities(&self.layer, projection, self.mirror, &features);
+        p.outer_iter()
+            .zip(photos)
+            .map(|(row, &photo)| Ranked {
+                best: best(&row.to_vec()),
+                truth: self.classes.of_photo[photo],
+            })
+            .collect()
+    }
 }
 
 /// The examples followed by their mirror images, whose classes follow the others.

@@ -5,7 +5,7 @@ use super::features::{embed, rows};
 use anyhow::bail;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_dataset::{LabelledPhoto, NEW_WHALE};
-use flukewatch_eval::metrics::map_at_5::precision;
+use flukewatch_eval::metrics::map_at_5::{GUESSES, precision};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Photos to classify.
@@ -16,12 +16,14 @@ pub struct TestPhotos {
 }
 
 impl TestPhotos {
-    /// The photos of a table or a folder. A table in which every Id contains several words, like a
-    /// submission, has no labels.
+    /// The photos of a table or a folder, for a classifier that knows the whales `known`.
+    ///
+    /// An Id names one whale, even if it contains spaces. Only a table in which every Id is a list
+    /// of guesses, like a submission, has no labels ([`is_guesses`]).
     ///
     /// # Errors
     /// When it lists a photo twice, with different boxes.
-    pub fn of(photos: Vec<LabelledPhoto>) -> anyhow::Result<Self> {
+    pub fn of(photos: Vec<LabelledPhoto>, known: &BTreeSet<&str>) -> anyhow::Result<Self> {
         let mut seen = BTreeSet::new();
         if let Some(repeated) = photos.iter().find(|p| !seen.insert(p.name.as_str())) {
             bail!(
@@ -30,7 +32,7 @@ impl TestPhotos {
             );
         }
         let mut ids = photos.iter().filter_map(|p| p.whale.as_deref()).peekable();
-        let labelled = ids.peek().is_none() || !ids.all(|id| id.contains(char::is_whitespace));
+        let labelled = ids.peek().is_none() || !ids.all(|id| is_guesses(id, known));
         Ok(Self { photos, labelled })
     }
 
@@ -38,6 +40,18 @@ impl TestPhotos {
     pub fn labelled(&self) -> bool {
         self.labelled
     }
+}
+
+/// Whether an Id is a submission's list of guesses: two to five different words, each the name of a
+/// known whale or `new_whale`, which together are not the name of a known whale. A list with
+/// `new_whale` may name other whales.
+fn is_guesses(id: &str, known: &BTreeSet<&str>) -> bool {
+    let words: Vec<&str> = id.split_whitespace().collect();
+    let different: BTreeSet<&str> = words.iter().copied().collect();
+    (2..=GUESSES).contains(&words.len())
+        && different.len() == words.len()
+        && !known.contains(words.join(" ").as_str())
+        && (different.contains(NEW_WHALE) || words.iter().all(|w| known.contains(w)))
 }
 
 /// Photos with their guesses.
@@ -123,11 +137,12 @@ mod tests {
         let path = dir.path().join("s.csv");
         submission::write(&path, &predictions.rows).unwrap();
         let scored = submission::score(&path, predictions.truth.as_ref().unwrap()).unwrap();
-        assert!((map - scored).abs() < 1e-12);
+        assert!((map - scored.map_at_5).abs() < 1e-12);
     }
 
     #[test]
     fn a_submission_used_as_a_test_table_has_no_labels() {
+        let known = known();
         let dir = tempfile::tempdir().unwrap();
         let table = |name: &str, lines: &str| {
             let folder = dir.path().join(name);
@@ -137,21 +152,49 @@ mod tests {
             }
             let path = folder.with_extension("csv");
             std::fs::write(&path, format!("Image,Id\n{lines}")).unwrap();
-            TestPhotos::of(Dataset::open(&path, None).unwrap().photos)
+            TestPhotos::of(Dataset::open(&path, None).unwrap().photos, &known)
         };
         assert!(
-            !table("sample", "a.jpg,new_whale w_1 w_2\n")
+            !table("sample", "a.jpg,new_whale w_7 w_8\n")
                 .unwrap()
                 .labelled
         );
+        assert!(!table("guesses", "a.jpg,w_1 w_2\n").unwrap().labelled);
         assert!(table("labelled", "a.jpg,w_1\n").unwrap().labelled);
 
-        let with_spaces = "a.jpg,Old Timer\nb.jpg,w_1\n";
-        assert!(table("spaces", with_spaces).unwrap().labelled);
-        let spaces = Dataset::open(&dir.path().join("spaces.csv"), None).unwrap();
-        let mut twice = spaces.photos;
+        let mixed = "a.jpg,Old Timer\nb.jpg,w_1\n";
+        assert!(table("mixed", mixed).unwrap().labelled);
+        let mixed = Dataset::open(&dir.path().join("mixed.csv"), None).unwrap();
+        let mut twice = mixed.photos;
         twice.push(twice[0].clone());
-        let error = TestPhotos::of(twice).unwrap_err();
+        let error = TestPhotos::of(twice, &known).unwrap_err();
         assert!(error.to_string().contains("a.jpg is listed twice"));
+    }
+
+    #[test]
+    fn names_with_spaces_are_labels() {
+        for id in [
+            "Old Timer",
+            "Old  Timer",
+            "Scar w_1",
+            "w_1 w_1",
+            "Mrs Nobody",
+        ] {
+            assert!(!is_guesses(id, &known()), "{id}");
+        }
+        let photos = ["Old Timer", "Mrs Nobody"].map(|whale| LabelledPhoto {
+            path: "x".into(),
+            name: whale.into(),
+            whale: Some(whale.into()),
+            region: None,
+            date: None,
+            encounter: None,
+        });
+        // Every Id has a space.
+        assert!(TestPhotos::of(photos.into(), &known()).unwrap().labelled);
+    }
+
+    fn known() -> BTreeSet<&'static str> {
+        ["w_1", "w_2", "Old Timer", "Old", "Timer"].into()
     }
 }

@@ -1,19 +1,29 @@
 //! Fits the decision rule of a catalogue (thresholds and probabilities) on disjoint identities:
 //! whales that are neither in the catalogue nor in the training data.
 //!
-//! In each trial, half of these whales are enrolled in addition to the catalogue; their photos are
-//! known queries, photos of the others new ones. All are searched in the whole catalogue, so the
-//! thresholds suit its size.
+//! In each trial, half of these whales are enrolled in addition to the catalogue; their encounters,
+//! of 1 to 5 photos as on the boat, are known queries, those of the others new ones. All are
+//! searched in the whole catalogue, so the thresholds suit its size.
+//!
+//! The whales are in three parts for all trials: rules are fitted on one, the whale score is
+//! selected on another, and the figures that are reported come from the third. The rule that is
+//! used is then fitted on all of them.
 
-use crate::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use crate::gallery::encounters::as_on_board;
+use crate::gallery::label::PhotoLabel;
+use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::local::LocalGallery;
+use crate::gallery::matching::with_local;
 use crate::metrics::reliability::{BINS, ReliabilityBin, expected_calibration_error, reliability};
+use crate::protocols::open_set::purpose::{Fit, Report, Select};
+use crate::protocols::open_set::queries::QueriesFor;
 use crate::protocols::open_set::rule::{RuleMetrics, rule_metrics};
-use crate::protocols::open_set::trial::{self, Trial, TrialOptions};
+use crate::protocols::open_set::trial::{self, Purposes, Query, Trial, TrialOptions};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::{
-    Calibrator, Curve, DecisionRule, ErrorLimits, MIN_SAMPLES, RankingFeatures,
+    Calibrator, Curve, DecisionRule, ErrorLimits, MIN_SAMPLES, NewWhalePrior, RankingFeatures,
 };
-use flukewatch_common::embedding::Embedding;
+use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, LocalCatalogue};
 use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -23,8 +33,8 @@ use std::collections::BTreeSet;
 pub enum WhaleScoreChoice {
     /// Use this whale score.
     Fixed(WhaleScore),
-    /// The one of several whose calibrator, fitted on one half of the whales, has the lowest log
-    /// loss on the other half.
+    /// The one of several whose calibrator, fitted on one part of the whales, has the lowest log
+    /// loss on another.
     Learned,
 }
 
@@ -41,6 +51,8 @@ pub struct CalibrationOptions {
     pub trials: usize,
     /// Seed of the trials.
     pub seed: u64,
+    /// The fraction of new whales that is expected in use.
+    pub expected_new_whales: f64,
 }
 
 /// Why no rule was fitted.
@@ -48,13 +60,13 @@ pub struct CalibrationOptions {
 pub enum CalibrationError {
     /// Too few photos of either kind.
     #[error(
-        "too few photos: {known} known and {new} new queries, expected at least {MIN_SAMPLES} of each; \
+        "too few photos: {known} known and {new} new encounters, expected at least {MIN_SAMPLES} of each; \
          add whales, some of them with two photos or more"
     )]
     TooFew {
-        /// Distinct photos among the known queries.
+        /// Distinct known queries.
         known: usize,
-        /// Distinct photos among the new queries.
+        /// Distinct new queries.
         new: usize,
     },
     /// Embeddings of another model.
@@ -67,7 +79,8 @@ pub enum CalibrationError {
 pub struct RuleEvaluation {
     /// Rates of the rule.
     pub rule: RuleMetrics,
-    /// Expected calibration error; of the score if the rule has no calibrator.
+    /// Expected calibration error at the fraction of new whales of the trials; of the score if the
+    /// rule has no calibrator.
     pub expected_calibration_error: f64,
 }
 
@@ -76,12 +89,12 @@ pub struct RuleEvaluation {
 pub struct CalibrationResult {
     /// The rule, fitted on all queries.
     pub rule: DecisionRule,
-    /// Evaluation of the old rule.
-    pub before: RuleEvaluation,
-    /// Evaluation of rules fitted on one half of the whales, on the other half.
-    pub after: RuleEvaluation,
-    /// Reliability of the probabilities of those rules.
-    pub reliability: [ReliabilityBin; BINS],
+    /// Evaluation of the old rule, on whales that chose nothing; `None` with too few.
+    pub before: Option<RuleEvaluation>,
+    /// Evaluation on the same whales of a rule that others fitted and selected; `None` with too few.
+    pub after: Option<RuleEvaluation>,
+    /// Reliability of that rule's probabilities.
+    pub reliability: Option<[ReliabilityBin; BINS]>,
     /// Number of photos evaluated.
     pub photos: usize,
     /// Number of their whales; each unnamed photo counts as one.
@@ -92,13 +105,15 @@ pub struct CalibrationResult {
     pub skipped: usize,
 }
 
-/// Fits a rule for `catalogue` on labelled photos of other whales.
+/// Fits a rule for `catalogue` on labelled photos of other whales; `local` holds the descriptors of its photos where the bundle has local
+/// matching.
 ///
 /// # Errors
 /// If there are too few photos, or they are not of the catalogue's model.
 pub fn calibrate(
     catalogue: &Catalogue,
-    photos: &[(PhotoLabel, Embedding)],
+    local: Option<LocalCatalogue<'_>>,
+    photos: &[(PhotoLabel, EmbeddedPhoto)],
     old: &DecisionRule,
     options: &CalibrationOptions,
 ) -> Result<CalibrationResult, CalibrationError> {
@@ -107,11 +122,11 @@ pub fn calibrate(
         .iter()
         .map(|e| e.whale.as_str())
         .collect();
-    let disjoint: Vec<&(PhotoLabel, Embedding)> = photos
+    let disjoint: Vec<&(PhotoLabel, EmbeddedPhoto)> = photos
         .iter()
         .filter(|(label, _)| !label.whale.as_deref().is_some_and(|w| enrolled.contains(w)))
         .collect();
-    let all = concat(catalogue, &disjoint)?;
+    let all = concat(catalogue, local, &disjoint)?;
     let always_enrolled: Vec<bool> = all
         .whales()
         .iter()
@@ -121,15 +136,21 @@ pub fn calibrate(
         trials: options.trials.max(1),
         seed: options.seed,
         always_enrolled: &always_enrolled,
+        purposes: Purposes::Thirds,
     };
+    let queries = as_on_board(&all);
     let trials_scored_by =
-        |score: WhaleScore| trial::run(&all.clone().scored_by(score), &trial_options);
+        |score: WhaleScore| trial::run(&all.clone().scored_by(score), &queries, &trial_options);
     let whale_score = match options.whale_score {
         WhaleScoreChoice::Fixed(whale_score) => whale_score,
-        WhaleScoreChoice::Learned => learned(options.curve, trials_scored_by),
+        WhaleScoreChoice::Learned => learned(options.curve, |score| {
+            let trials = trials_scored_by(score);
+            let fit = QueriesFor::<Fit>::of(&trials).rankings();
+            (fit, QueriesFor::<Select>::of(&trials).rankings())
+        }),
     };
     let trials = trials_scored_by(whale_score);
-    // A photo that is a query in several trials counts once.
+    // A query that occurs in several trials counts once.
     let distinct = |known: bool| {
         let queries = trials.iter().flat_map(|t| &t.queries);
         let photos: BTreeSet<usize> = queries
@@ -143,7 +164,8 @@ pub fn calibrate(
     if known < MIN_SAMPLES || new < MIN_SAMPLES {
         return Err(too_few());
     }
-    let fitted = fit(&trials, |_| true, options, whale_score).ok_or_else(too_few)?;
+    let every_query = trials.iter().flat_map(|t| &t.queries);
+    let fitted = fit(every_query, options, whale_score).ok_or_else(too_few)?;
     let rescored;
     let old_trials = if old.whale_score == whale_score {
         &trials
@@ -151,18 +173,9 @@ pub fn calibrate(
         rescored = trials_scored_by(old.whale_score);
         &rescored
     };
-    let (before, _) =
-        evaluate(old_trials, &vec![old.clone(); old_trials.len()]).ok_or_else(too_few)?;
-    // If one half is too small to fit on, the rule of all queries is evaluated, which is
-    // optimistic.
-    let of_halves: Vec<DecisionRule> = trials
-        .iter()
-        .map(|trial| {
-            fit(std::slice::from_ref(trial), |fit| fit, options, whale_score)
-                .unwrap_or_else(|| fitted.clone())
-        })
-        .collect();
-    let (after, reliability) = evaluate(&trials, &of_halves).ok_or_else(too_few)?;
+    let before = evaluate(old_trials, old).map(|(evaluation, _)| evaluation);
+    let of_fit = fit(QueriesFor::<Fit>::of(&trials).iter(), options, whale_score);
+    let (after, reliability) = of_fit.and_then(|rule| evaluate(&trials, &rule)).unzip();
     let whales = all.whales().len() - enrolled.len()
         + disjoint
             .iter()
@@ -191,13 +204,10 @@ pub fn calibrate(
 /// The photos of the catalogue, followed by the disjoint ones.
 fn concat(
     catalogue: &Catalogue,
-    disjoint: &[&(PhotoLabel, Embedding)],
+    local: Option<LocalCatalogue<'_>>,
+    disjoint: &[&(PhotoLabel, EmbeddedPhoto)],
 ) -> Result<LabelledEmbeddings, CalibrationError> {
-    let enrolled = catalogue.entries().iter().map(|entry| PhotoLabel {
-        name: entry.photo.clone(),
-        whale: Some(entry.whale.clone()),
-        ..PhotoLabel::default()
-    });
+    let enrolled = catalogue.entries().iter().map(PhotoLabel::of_entry);
     let labels = enrolled
         .chain(disjoint.iter().map(|(label, _)| label.clone()))
         .collect();
@@ -206,71 +216,81 @@ fn concat(
         .chain(
             disjoint
                 .iter()
-                .flat_map(|(_, e)| e.as_slice().iter().copied()),
+                .flat_map(|(_, q)| q.embedding.as_slice().iter().copied()),
         )
         .collect();
-    LabelledEmbeddings::new(labels, catalogue.dimension(), values)
-        .map_err(|e| CalibrationError::Embeddings(e.to_string()))
+    let all = LabelledEmbeddings::new(labels, catalogue.dimension(), values)
+        .map_err(|e| CalibrationError::Embeddings(e.to_string()))?;
+    let Some(local) = local else {
+        return Ok(all);
+    };
+    let enrolled = (0..catalogue.len()).map(|photo| local.photos.descriptors(photo).ok());
+    let described = enrolled.chain(disjoint.iter().map(|(_, query)| query.local.clone()));
+    let descriptors: Option<Vec<Descriptors>> = described.collect();
+    let descriptors = descriptors.ok_or_else(|| {
+        CalibrationError::Embeddings(
+            "local descriptors are missing or damaged: copy the bundle again".into(),
+        )
+    })?;
+    let score = *local.score;
+    Ok(with_local(all, LocalGallery { descriptors, score }))
 }
 
-/// Fits a rule on the queries of the half that `half` selects.
-fn fit(
-    trials: &[Trial],
-    half: impl Fn(bool) -> bool,
+/// Fits a rule on queries.
+fn fit<'q>(
+    queries: impl Iterator<Item = &'q Query>,
     options: &CalibrationOptions,
     whale_score: WhaleScore,
 ) -> Option<DecisionRule> {
-    let queries = || {
-        trials
-            .iter()
-            .flat_map(|t| &t.queries)
-            .filter(|q| half(q.fit))
-    };
-    let scores = |known: bool| -> Vec<f32> {
-        queries()
-            .filter(|q| q.is_known() == known && !q.top.is_empty())
-            .map(|q| q.score())
-            .collect()
-    };
-    let rankings: Vec<(RankingFeatures, bool)> = queries()
-        .filter_map(|q| Some((q.features()?, q.is_correct())))
-        .collect();
-    let rule = DecisionRule::fit(
-        &scores(true),
-        &scores(false),
-        &options.limits,
-        String::new(),
-    )?;
+    let (mut known, mut new, mut rankings) = (vec![], vec![], vec![]);
+    for query in queries.filter(|q| !q.top.is_empty()) {
+        let side = if query.is_known() {
+            &mut known
+        } else {
+            &mut new
+        };
+        side.push(query.score());
+        rankings.extend(query.features().map(|f| (f, query.is_correct())));
+    }
+    let right = rankings.iter().filter(|(_, right)| *right).count();
+    let rule = DecisionRule::fit(&known, &new, &options.limits, String::new())?;
     Some(DecisionRule {
         whale_score,
         calibrator: Calibrator::fit(options.curve, &rankings),
+        prior_new_whales: NewWhalePrior::of(
+            known.len(),
+            right,
+            new.len(),
+            options.expected_new_whales,
+        ),
         ..rule
     })
 }
 
-/// Evaluates each trial's rule on the half that it was not fitted on, with the reliability of its
-/// probabilities, or of its scores if it has no calibrator. `None` without a trial.
+/// Evaluates a rule on the queries for reporting, with the reliability of its probabilities, or of
+/// its scores if it has no calibrator. `None` without a known or a new query.
 fn evaluate(
     trials: &[Trial],
-    rules: &[DecisionRule],
+    rule: &DecisionRule,
 ) -> Option<(RuleEvaluation, [ReliabilityBin; BINS])> {
-    let predictions: Vec<(f64, bool)> = trials
-        .iter()
-        .zip(rules)
-        .flat_map(|(trial, rule)| {
-            trial.rankings(false).into_iter().map(|(features, right)| {
-                let probability = match &rule.calibrator {
-                    Some(calibrator) => calibrator.probability(&features),
-                    None => f64::from(features.score).clamp(0.0, 1.0),
-                };
-                (probability, right)
-            })
-        })
+    let metrics = rule_metrics(trials, rule)?;
+    let queries = QueriesFor::<Report>::of(trials);
+    let (known, new) = (queries.scores(true).len(), queries.scores(false).len());
+    let told = rule
+        .clone()
+        .expecting_new_whales(new as f64 / (known + new) as f64);
+    let probability = |features: &RankingFeatures| {
+        told.probability_of(features)
+            .unwrap_or_else(|| f64::from(features.score).clamp(0.0, 1.0))
+    };
+    let predictions: Vec<(f64, bool)> = queries
+        .rankings()
+        .into_iter()
+        .map(|(features, right)| (probability(&features), right))
         .collect();
     let bins = reliability(&predictions);
-    let halves: Vec<Trial> = trials.iter().map(Trial::evaluation_half).collect();
     let evaluation = RuleEvaluation {
-        rule: rule_metrics(halves.iter().zip(rules))?,
+        rule: metrics,
         expected_calibration_error: expected_calibration_error(&bins),
     };
     Some((evaluation, bins))
@@ -286,28 +306,26 @@ fn whale_scores() -> impl Iterator<Item = WhaleScore> {
     std::iter::once(WhaleScore::BEST).chain(blends)
 }
 
-/// The whale score whose calibrator has the lowest log loss on whales that it was not fitted on;
-/// the first of equals.
-fn learned(curve: Curve, trials_scored_by: impl Fn(WhaleScore) -> Vec<Trial>) -> WhaleScore {
+/// Rankings: features, and whether the top-1 whale is right.
+type Rankings = Vec<(RankingFeatures, bool)>;
+
+/// The whale score whose calibrator, fitted on the first of two lists of rankings, has the lowest log
+/// loss on the second; the first of equals.
+fn learned(curve: Curve, rankings: impl Fn(WhaleScore) -> (Rankings, Rankings)) -> WhaleScore {
     let log_loss = |whale_score: WhaleScore| {
-        let (mut sum, mut rankings) = (0.0, 0usize);
-        for trial in trials_scored_by(whale_score) {
-            let Some(calibrator) = Calibrator::fit(curve, &trial.rankings(true)) else {
-                continue;
-            };
-            for (features, right) in trial.rankings(false) {
-                let p = calibrator.probability(&features).clamp(1e-6, 1.0 - 1e-6);
-                // Only a right top-1 whale counts: another known whale is as wrong as a named new
-                // one.
-                sum -= if right { p.ln() } else { (1.0 - p).ln() };
-                rankings += 1;
-            }
+        let (fit, select) = rankings(whale_score);
+        let Some(calibrator) = Calibrator::fit(curve, &fit) else {
+            return f64::INFINITY;
+        };
+        if select.is_empty() {
+            return f64::INFINITY;
         }
-        if rankings == 0 {
-            f64::INFINITY
-        } else {
-            sum / rankings as f64
-        }
+        let losses = select.iter().map(|(features, right)| {
+            let p = calibrator.probability(features).clamp(1e-6, 1.0 - 1e-6);
+            // Only a right top-1 whale counts: another known whale is as wrong as a named new one.
+            if *right { -p.ln() } else { -(1.0 - p).ln() }
+        });
+        losses.sum::<f64>() / select.len() as f64
     };
     let mut best = (f64::INFINITY, WhaleScore::BEST);
     for whale_score in whale_scores() {

@@ -1,9 +1,10 @@
 //! Compares two bundles on the same photos, e.g. an int8 model with its float original.
 
+use crate::gallery::encounters::single_photos;
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::metrics::rank::RankMetrics;
 use crate::protocols::open_set::rule::verdict;
-use crate::protocols::open_set::trial::{self, TrialOptions};
+use crate::protocols::open_set::trial::{self, Purposes, TrialOptions};
 use crate::protocols::retrieval::retrieve;
 use flukewatch_common::decision::Verdict;
 use serde::Serialize;
@@ -54,10 +55,12 @@ pub fn compare(
         trials,
         seed,
         always_enrolled: &[],
+        purposes: Purposes::HalvesOfEachTrial,
     };
     // The same seed and whales give the same halves and the same queries.
-    let of_first = trial::run(first, &options);
-    for (a, b) in of_first.iter().zip(trial::run(other, &options)) {
+    let queries = single_photos(first);
+    let of_first = trial::run(first, &queries, &options);
+    for (a, b) in of_first.iter().zip(trial::run(other, &queries, &options)) {
         let Some(rule) = a.fitted_rule() else {
             continue;
         };

@@ -2,6 +2,7 @@
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
+use flukewatch_common::local_matching::EmbeddedPhoto;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 use flukewatch_progress::bar_unless;
@@ -36,10 +37,24 @@ pub fn photos(
     photos: &[LabelledPhoto],
     quiet: bool,
 ) -> Result<Vec<Result<Embedding, EmbedError>>, EmbedError> {
+    let embedded = embedded(bundle, photos, quiet)?;
+    let embedding = |photo: Result<EmbeddedPhoto, EmbedError>| photo.map(|photo| photo.embedding);
+    Ok(embedded.into_iter().map(embedding).collect())
+}
+
+/// Like [`photos`], with the descriptors of the photos where the bundle has local matching.
+///
+/// # Errors
+/// If the bundle's model cannot be loaded.
+pub fn embedded(
+    bundle: &Bundle,
+    photos: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<Result<EmbeddedPhoto, EmbedError>>, EmbedError> {
     // Reports a broken model once instead of for every photo.
     Embedder::open(bundle).map_err(EmbedError::Model)?;
     let progress = bar_unless(quiet, photos.len() as u64, "embedding");
-    let embeddings = photos
+    let embedded = photos
         .par_iter()
         .map_init(
             || Embedder::open(bundle),
@@ -56,7 +71,7 @@ pub fn photos(
                 };
                 let (picture, region) = photo.decode_with_region()?;
                 embedder
-                    .embed(&picture, region)
+                    .embed_with_local(&picture, region)
                     .map_err(|source| EmbedError::Photo {
                         path: photo.path.clone(),
                         source,
@@ -65,7 +80,7 @@ pub fn photos(
         )
         .collect();
     progress.finish_and_clear();
-    Ok(embeddings)
+    Ok(embedded)
 }
 
 /// Like [`photos`], but stops at the first photo that cannot be used.
@@ -89,4 +104,16 @@ pub fn values(rows: &[Embedding]) -> Vec<f32> {
         .flat_map(|row| row.as_slice())
         .copied()
         .collect()
+}
+
+/// Like [`embedded`], but stops at the first photo that cannot be used.
+///
+/// # Errors
+/// If the model cannot be loaded or a photo cannot be used.
+pub fn all_embedded(
+    bundle: &Bundle,
+    all: &[LabelledPhoto],
+    quiet: bool,
+) -> Result<Vec<EmbeddedPhoto>, EmbedError> {
+    embedded(bundle, all, quiet)?.into_iter().collect()
 }

@@ -10,7 +10,7 @@ mod safetensors;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::{LabelledPhoto, NEW_WHALE, normalised};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// A kind of file.
@@ -117,6 +117,14 @@ pub struct RowPhoto {
     pub region: Option<PixelBox>,
 }
 
+/// The near-duplicates among photos, by names: from each to the first of its group.
+pub type NearDuplicates = BTreeMap<String, String>;
+
+/// Key of the near-duplicates in the metadata of a file.
+const NEAR_DUPLICATES: &str = "near_duplicates";
+/// Key of the bundle's id in the metadata of a file.
+const BUNDLE: &str = "bundle";
+
 /// Embeddings that were read from a file, each L2-normalised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbeddingsFile {
@@ -124,6 +132,8 @@ pub struct EmbeddingsFile {
     pub path: PathBuf,
     /// Id of the bundle that computed them, if the file has it.
     pub bundle: Option<String>,
+    /// The near-duplicates among the photos; `None` if the file does not say.
+    pub near_duplicates: Option<NearDuplicates>,
     /// The photo of each row; `None` for an array without names.
     pub photos: Option<Vec<RowPhoto>>,
     /// Number of values of each embedding.
@@ -157,9 +167,6 @@ pub fn rows_file(npy: &Path) -> PathBuf {
 /// Writes the embeddings of photos in the format of the file's extension; an array and its rows
 /// are two files.
 ///
-/// # Shapes
-/// `values`: `[N, D] f32`, row-major, one row per photo.
-///
 /// # Errors
 /// If the extension is unknown or the file cannot be written.
 pub fn write(
@@ -169,14 +176,37 @@ pub fn write(
     dimension: usize,
     values: &[f32],
 ) -> Result<(), EmbeddingsFileError> {
+    write_with_near_duplicates(path, bundle, photos, dimension, values, None)
+}
+
+/// Like [`write`], with the near-duplicates among the photos. Only Parquet and safetensors store
+/// them.
+///
+/// # Errors
+/// Those of [`write`].
+pub fn write_with_near_duplicates(
+    path: &Path,
+    bundle: &str,
+    photos: &[LabelledPhoto],
+    dimension: usize,
+    values: &[f32],
+    near_duplicates: Option<&NearDuplicates>,
+) -> Result<(), EmbeddingsFileError> {
+    let metadata = near_duplicates.map(|pairs| serde_json::json!(pairs).to_string());
+    let metadata = [Some(bundle.to_owned()), metadata];
+    let metadata: Vec<(&str, String)> = [BUNDLE, NEAR_DUPLICATES]
+        .into_iter()
+        .zip(metadata)
+        .filter_map(|(key, value)| Some((key, value?)))
+        .collect();
     match Format::of(path)? {
         Format::Npy => {
             csv_file::write(&rows_file(path), photos, 0, &[])?;
             npy::write(path, photos.len(), dimension, values)
         }
-        Format::Parquet => parquet_file::write(path, bundle, photos, dimension, values),
+        Format::Parquet => parquet_file::write(path, metadata, photos, dimension, values),
         Format::Csv => csv_file::write(path, photos, dimension, values),
-        Format::Safetensors => safetensors::write(path, bundle, photos, dimension, values),
+        Format::Safetensors => safetensors::write(path, metadata, photos, dimension, values),
     }
 }
 
@@ -207,6 +237,7 @@ pub fn read(path: &Path) -> Result<EmbeddingsFile, EmbeddingsFileError> {
                 _ => Ok(EmbeddingsFile {
                     path: path.to_owned(),
                     bundle: None,
+                    near_duplicates: None,
                     photos,
                     dimension,
                     values,
@@ -266,6 +297,25 @@ impl EmbeddingsFile {
         Ok(wanted)
     }
 
+    /// For each of `photos` the name of the first photo of its group of near-duplicates, if it is in
+    /// one and not the first itself; `None` if the file does not say which are.
+    pub fn first_copies_of(&self, photos: &[LabelledPhoto]) -> Option<Vec<Option<String>>> {
+        let near_duplicates = self.near_duplicates.as_ref()?;
+        let firsts: HashMap<String, &String> = near_duplicates
+            .iter()
+            .map(|(copy, first)| (key(copy), first))
+            .collect();
+        let names: HashMap<String, &String> = photos
+            .iter()
+            .map(|photo| (key(&photo.name), &photo.name))
+            .collect();
+        let first_of = |photo: &LabelledPhoto| {
+            let first = *firsts.get(&key(&photo.name))?;
+            Some(names.get(&key(first)).map_or(first, |name| *name).clone())
+        };
+        Some(photos.iter().map(first_of).collect())
+    }
+
     /// Names the rows of an array without names: the first is the first photo of `photos`, and so on.
     ///
     /// # Errors
@@ -319,6 +369,21 @@ impl EmbeddingsFile {
 /// A photo's name as it is compared.
 fn key(name: &str) -> String {
     normalised(name).replace('\\', "/")
+}
+
+/// The near-duplicates of a file's metadata, if it has them.
+fn parsed_near_duplicates(
+    path: &Path,
+    text: Option<&str>,
+) -> Result<Option<NearDuplicates>, EmbeddingsFileError> {
+    text.map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| EmbeddingsFileError::Content {
+            path: path.to_owned(),
+            reason: format!(
+                "'{NEAR_DUPLICATES}' in the metadata is not an object of names: {error}"
+            ),
+        })
 }
 
 /// The labels of a photo as its table writes them: identity, encounter and date.

@@ -1,12 +1,17 @@
 //! Enrolment: photos of known whales are added to a catalogue, and a decision rule is fitted to it.
 
+use crate::audit::near_duplicates::first_copies;
 use crate::embed::{self, EmbedError};
-use crate::protocols::leave_one_out::{CatalogueScores, scores};
-use flukewatch_common::bundle::Bundle;
+use crate::gallery::label::PhotoLabel;
+use crate::gallery::labelled::LabelledEmbeddings;
+use crate::gallery::matching::with_local_of;
+use crate::protocols::leave_one_out::{CatalogueScores, scores_of};
+use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::catalogue::{Catalogue, CatalogueError, Enrolled};
-use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits};
+use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits, NewWhalePrior};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotos, LocalPhotosError};
+use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
 use std::collections::HashSet;
 
 /// Why photos cannot be enrolled.
@@ -15,9 +20,15 @@ pub enum EnrolError {
     /// A photo, or the model.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// A photo or its date.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// An entry that the catalogue does not accept.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// Descriptors that cannot be read or stored.
+    #[error(transparent)]
+    Local(#[from] LocalPhotosError),
 }
 
 /// A catalogue with new photos.
@@ -25,6 +36,8 @@ pub enum EnrolError {
 pub struct Enrolment {
     /// The bundle's catalogue and the new photos.
     pub catalogue: Catalogue,
+    /// The descriptors of its photos, if the bundle has local matching.
+    pub local: Option<LocalPhotos>,
     /// Photos of unknown whales, not enrolled.
     pub unnamed: usize,
     /// Photos that were in the catalogue already.
@@ -34,7 +47,7 @@ pub struct Enrolment {
 /// Adds the named photos of `dataset` to the bundle's catalogue.
 ///
 /// # Errors
-/// If the model cannot be loaded, or a photo cannot be embedded.
+/// If the model cannot be loaded, a photo cannot be embedded, or a date cannot be read.
 pub fn enrol(
     bundle: &Bundle,
     dataset: &Dataset,
@@ -42,48 +55,127 @@ pub fn enrol(
     quiet: bool,
 ) -> Result<Enrolment, EnrolError> {
     let mut catalogue = bundle.catalogue.clone();
-    let present: HashSet<(String, String)> = catalogue
+    let mut local = bundle.local.clone();
+    let present: HashSet<(&str, &str)> = bundle
+        .catalogue
         .entries()
         .iter()
-        .map(|e| (e.whale.clone(), e.photo.clone()))
+        .map(|e| (e.whale.as_str(), e.photo.as_str()))
         .collect();
-    let named: Vec<(&str, &LabelledPhoto)> = dataset
-        .photos
-        .iter()
-        .filter_map(|photo| Some((photo.whale.as_deref()?, photo)))
+    let named = || {
+        let photos = dataset.photos.iter();
+        photos.filter_map(|photo| Some((photo.whale.as_deref()?, photo)))
+    };
+    let photos: Vec<LabelledPhoto> = named()
+        .filter(|(whale, photo)| !present.contains(&(*whale, photo.name.as_str())))
+        .map(|(_, photo)| photo.clone())
         .collect();
-    let (whales, photos): (Vec<&str>, Vec<LabelledPhoto>) = named
+    // Before the work: a date that cannot be read is an error.
+    photos
         .iter()
-        .filter(|(whale, photo)| !present.contains(&((*whale).to_owned(), photo.name.clone())))
-        .map(|(whale, photo)| (*whale, (*photo).clone()))
-        .unzip();
-    let embeddings = embed::all_photos(bundle, &photos, quiet)?;
-    for ((whale, photo), embedding) in whales.iter().zip(&photos).zip(embeddings) {
-        let entry = Enrolled {
-            whale: (*whale).to_owned(),
-            photo: photo.name.clone(),
-            source: source.to_owned(),
+        .try_for_each(|photo| PhotoLabel::dated(photo).map(drop))?;
+    let embedded = embed::all_embedded(bundle, &photos, quiet)?;
+    let embeddings: Vec<Embedding> = embedded.iter().map(|p| p.embedding.clone()).collect();
+    let old = catalogue.len();
+    add(
+        &mut catalogue,
+        &photos,
+        &embeddings,
+        &bundle.manifest.views,
+        source,
+    )?;
+    if let (Some(local), Some(info)) = (&mut local, &bundle.manifest.local) {
+        for (entry, photo) in catalogue.entries().iter().skip(old).zip(&embedded) {
+            if let Some(descriptors) = &photo.local {
+                local.push(entry, descriptors)?;
+            }
+        }
+        let compared = LocalCatalogue {
+            photos: local,
+            score: &info.score,
         };
-        catalogue.enrol(entry, &embedding)?;
+        let labelled = with_local_of(of_catalogue(&catalogue), compared)?;
+        local.set_norms(labelled.norms().values());
     }
     Ok(Enrolment {
         catalogue,
-        unnamed: dataset.photos.len() - named.len(),
-        already_enrolled: named.len() - photos.len(),
+        local,
+        unnamed: dataset.photos.len() - named().count(),
+        already_enrolled: named().count() - photos.len(),
     })
 }
 
-/// Fits thresholds and calibrator to the catalogue: each photo is searched among the others, with
-/// its own whale in the gallery for a known one and without it for a new one. Whales are scored as
-/// in the old rule. `None` if too few whales have two photos.
+/// Adds the named photos with their encounters, dates and near-duplicates.
+fn add(
+    catalogue: &mut Catalogue,
+    photos: &[LabelledPhoto],
+    embeddings: &[Embedding],
+    views: &[View],
+    source: &str,
+) -> Result<(), EnrolError> {
+    let firsts = first_copies(photos, embeddings, views)?;
+    for ((photo, embedding), first) in photos.iter().zip(embeddings).zip(firsts) {
+        let label = PhotoLabel::dated(photo)?;
+        let Some(whale) = label.whale else { continue };
+        let entry = Enrolled {
+            whale,
+            photo: label.name,
+            source: source.to_owned(),
+            encounter: label.encounter,
+            date: label.date.map(|date| date.to_string()),
+            near_duplicate_of: first.map(|first| photos[first].name.clone()),
+        };
+        catalogue.enrol(entry, embedding)?;
+    }
+    Ok(())
+}
+
+/// Fits thresholds and calibrator to the catalogue: each encounter, of 1 to 5 photos as on the boat,
+/// is searched among the others, with its own whale in the gallery for a known one and without it
+/// for a new one. Whales are scored, and new ones expected, as in the old rule. `None` if too few
+/// whales have two encounters.
 pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRule> {
+    let expected = old.expected_new_whales();
+    fit_rule_to(catalogue, of_catalogue(catalogue), old, expected)
+}
+
+/// Like [`fit_rule`], where this fraction of the whales that are met is expected to be new, and
+/// whales are scored by `local` descriptors as well where the bundle has them.
+///
+/// # Errors
+/// If descriptors are damaged.
+pub fn fit_rule_expecting(
+    catalogue: &Catalogue,
+    local: Option<LocalCatalogue<'_>>,
+    old: &DecisionRule,
+    expected_new_whales: f64,
+) -> Result<Option<DecisionRule>, LocalPhotosError> {
+    let photos = of_catalogue(catalogue);
+    let photos = match local {
+        Some(local) => with_local_of(photos, local)?,
+        None => photos,
+    };
+    Ok(fit_rule_to(catalogue, photos, old, expected_new_whales))
+}
+
+fn of_catalogue(catalogue: &Catalogue) -> LabelledEmbeddings {
+    LabelledEmbeddings::of_catalogue(catalogue).expect("a catalogue holds valid embeddings")
+}
+
+fn fit_rule_to(
+    catalogue: &Catalogue,
+    photos: LabelledEmbeddings,
+    old: &DecisionRule,
+    expected_new_whales: f64,
+) -> Option<DecisionRule> {
     let CatalogueScores {
         known,
+        right,
         impostor,
         rankings,
-    } = scores(catalogue, old.whale_score);
+    } = scores_of(&photos.scored_by(old.whale_score));
     let fitted_on = format!(
-        "the catalogue itself, leave one out: {} known and {} new queries of {} whales",
+        "the catalogue itself, leave one encounter out: {} known and {} new encounters of {} whales",
         known.len(),
         impostor.len(),
         catalogue.whales()
@@ -92,26 +184,28 @@ pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRul
     Some(DecisionRule {
         whale_score: old.whale_score,
         calibrator: Calibrator::fit(Curve::Logistic, &rankings),
+        prior_new_whales: NewWhalePrior::of(
+            known.len(),
+            right,
+            impostor.len(),
+            expected_new_whales,
+        ),
         ..rule
     })
 }
 
-/// A catalogue of `(whale, photo, embedding)`.
+/// A catalogue of the named photos, with their encounters, dates and near-duplicates. `views` are
+/// those of the embeddings.
 ///
 /// # Errors
-/// If an embedding has another dimension or a name is empty.
-pub fn catalogue_of<'a>(
+/// If an embedding has another dimension, or a photo or its date cannot be read.
+pub fn catalogue_of(
     dimension: usize,
-    photos: impl Iterator<Item = (&'a str, &'a str, &'a Embedding)>,
-) -> Result<Catalogue, CatalogueError> {
+    photos: &[LabelledPhoto],
+    embeddings: &[Embedding],
+    views: &[View],
+) -> Result<Catalogue, EnrolError> {
     let mut catalogue = Catalogue::new(dimension);
-    for (whale, photo, embedding) in photos {
-        let entry = Enrolled {
-            whale: whale.to_owned(),
-            photo: photo.to_owned(),
-            source: String::new(),
-        };
-        catalogue.enrol(entry, embedding)?;
-    }
+    add(&mut catalogue, photos, embeddings, views, "")?;
     Ok(catalogue)
 }

@@ -4,7 +4,8 @@
 //! them. [`protocols`] define the tests (is a whale found again? is a new one recognised as new?),
 //! [`metrics`] compute the figures, [`results`] and [`compare`] put them together, [`report`] shows
 //! them. [`calibration`] and [`enrol`] fit decision rules, [`audit`] finds mistakes in labels,
-//! [`detector`] measures a detector of flukes, [`submission`] reads and writes contest files.
+//! [`detector`] measures a detector of flukes, [`submission`] reads and writes contest files, [`training_overlap`]
+//! finds photos that the model was trained on.
 
 pub mod audit;
 pub mod calibration;
@@ -21,4 +22,5 @@ pub mod protocols;
 pub mod report;
 pub mod results;
 pub mod submission;
+pub mod training_overlap;
 pub mod tsne;

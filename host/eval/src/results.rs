@@ -8,6 +8,7 @@ use crate::protocols::error::ProtocolError;
 use crate::protocols::open_set::{self, OpenSetOptions, OpenSetResult};
 use crate::protocols::retrieval::{self, RetrievalResult};
 use crate::protocols::time::{self, TimeResult};
+use crate::training_overlap::TrainingOverlap;
 use flukewatch_common::decision::DecisionRule;
 use serde::Serialize;
 
@@ -59,6 +60,8 @@ pub struct EvaluationResults {
     /// Results of [`Protocol::Encounter`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encounter: Option<EncounterResult>,
+    /// What the model was trained on of the photos; `None` if the bundle does not say so.
+    pub training_overlap: Option<TrainingOverlap>,
     /// Comparison with another bundle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,

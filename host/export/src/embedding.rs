@@ -1,5 +1,6 @@
 //! A trained embedding as a bundle.
 
+use crate::training_set::of_record;
 use anyhow::bail;
 use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
 use flukewatch_common::catalogue::Catalogue;
@@ -9,6 +10,7 @@ use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::embed;
 use flukewatch_eval::enrol::{catalogue_of, fit_rule};
+use flukewatch_eval::training_overlap::TrainingOverlap;
 use flukewatch_inference::golden::golden;
 use flukewatch_network::Network;
 use flukewatch_onnx::export::{float_model, int8_model};
@@ -16,7 +18,7 @@ use flukewatch_onnx::proto::build::OPSET;
 use flukewatch_progress::bar;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use flukewatch_train::embedding::phase;
-use flukewatch_train::embedding::split::Split;
+use flukewatch_train::embedding::run_record::RunRecord;
 use ndarray::Array3;
 
 /// Photos that quantisation ranges are measured on.
@@ -37,14 +39,15 @@ pub struct ExportSettings {
 
 /// Exports a checkpoint that is ready [`for_export`](EmbeddingCheckpoint::for_export).
 ///
-/// Int8 ranges are measured on photos of `dataset`. If the run held out validation identities, they set
-/// the thresholds of the decision rule, so `dataset` should be the training table. The catalogue is
-/// empty.
+/// Int8 ranges are measured on photos of `dataset`. The validation identities of the run's `record` set
+/// the thresholds of the decision rule, as far as their photos are in `dataset`; its training identities
+/// become the bundle's training set. The catalogue is empty.
 ///
 /// # Errors
 /// When the weights do not match the network, or photos cannot be used.
 pub fn export(
     checkpoint: &EmbeddingCheckpoint,
+    record: Option<&RunRecord>,
     dataset: &Dataset,
     settings: &ExportSettings,
 ) -> anyhow::Result<Bundle> {
@@ -93,7 +96,11 @@ pub fn export(
         decision: DecisionRule::unfitted(),
         card,
     })?;
-    if let Some(rule) = rule_on_validation(&bundle, dataset, checkpoint)? {
+    let training = record.map(|record| of_record(record, &bundle.model));
+    bundle = bundle.with_training_set(training)?;
+    if let Some(record) = record
+        && let Some(rule) = rule_on_validation(&bundle, dataset, record)?
+    {
         bundle = bundle.with_catalogue(catalogue, rule)?;
     }
     let golden = golden(&bundle)?;
@@ -129,26 +136,40 @@ fn range_photos(dataset: &Dataset, preparation: &Preparation) -> anyhow::Result<
     Ok(photos)
 }
 
-/// The decision rule fitted on the run's validation identities, if there are enough.
+/// The decision rule fitted on the recorded validation identities, if there are enough.
 fn rule_on_validation(
     bundle: &Bundle,
     dataset: &Dataset,
-    checkpoint: &EmbeddingCheckpoint,
+    record: &RunRecord,
 ) -> anyhow::Result<Option<DecisionRule>> {
-    let recipe = &checkpoint.recipe;
-    let held_out = Split::of(dataset, recipe.validation_identities, recipe.seed).validation;
+    let (photos, identities) = (record.validation_photos(), record.split.validation.len());
+    if identities == 0 {
+        eprintln!("thresholds not fitted: the run held out no validation identities");
+        return Ok(None);
+    }
+    let held_out = record.validation_in(dataset)?;
+    let found: usize = held_out.iter().map(|(_, photos)| photos.len()).sum();
+    if found < photos {
+        eprintln!(
+            "{found} of the {photos} validation photos, of {} of {identities} whales, are in the data",
+            held_out.len()
+        );
+    }
     let photos: Vec<_> = held_out
         .iter()
         .flat_map(|(_, photos)| photos.iter().map(|&i| dataset.photos[i].clone()))
         .collect();
+    if let Some(training) = &bundle.training {
+        let overlap = TrainingOverlap::of(training, &photos)?;
+        if overlap.is_misleading() {
+            bail!(
+                "the model was trained on validation photos: {overlap}; thresholds would be too high"
+            );
+        }
+    }
     let embeddings = embed::all_photos(bundle, &photos, false)?;
-    let named = photos
-        .iter()
-        .zip(&embeddings)
-        .filter_map(|(photo, embedding)| {
-            Some((photo.whale.as_deref()?, photo.name.as_str(), embedding))
-        });
-    let catalogue = catalogue_of(bundle.manifest.dimension, named)?;
+    let manifest = &bundle.manifest;
+    let catalogue = catalogue_of(manifest.dimension, &photos, &embeddings, &manifest.views)?;
     let Some(rule) = fit_rule(&catalogue, &bundle.decision) else {
         eprintln!(
             "thresholds not fitted: too few of the {} held-out identities have two photos",

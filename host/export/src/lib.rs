@@ -5,3 +5,5 @@
 
 pub mod detector;
 pub mod embedding;
+pub mod local_matching;
+pub mod training_set;

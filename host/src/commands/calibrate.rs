@@ -3,16 +3,20 @@
 use super::arguments::fraction;
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos::AllowTrainingPhotos;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::{Calibrator, Curve, ErrorLimits};
+use flukewatch_common::embedding::Embedding;
 use flukewatch_common::whale_score::WhaleScore;
+use flukewatch_dataset::DatasetError;
+use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::calibration::{
     CalibrationOptions, CalibrationResult, RuleEvaluation, WhaleScoreChoice, calibrate,
 };
 use flukewatch_eval::embed;
-use flukewatch_eval::gallery::labelled::PhotoLabel;
+use flukewatch_eval::gallery::label::PhotoLabel;
 use std::path::PathBuf;
 
 /// Calibrate a bundle on disjoint identities: fit probabilities and thresholds of its decision
@@ -22,16 +26,19 @@ use std::path::PathBuf;
 Examples:
   flukewatch calibrate azores.flukebundle other-whales.csv --out azores-calibrated.flukebundle
   flukewatch calibrate azores.flukebundle other-whales.csv --max-false-match-rate 0.01 --out careful.flukebundle
-      at most one photo of a new whale in a hundred gets a name
+      at most one new whale in a hundred gets a name
   flukewatch calibrate azores.flukebundle other-whales.csv --max-missed-new-rate 0.2 --out cautious.flukebundle
-      four of five photos of new whales are called new, at the cost of more known ones called new
+      four of five new whales are called new, at the cost of more known ones called new
+  flukewatch calibrate azores.flukebundle other-whales.csv --prior-new-whales 0.1 --out resident.flukebundle
+      one of ten whales that are met is expected to be new: probabilities are higher than where half are
   flukewatch calibrate azores.flukebundle other-whales.csv --dry-run --json
       fit and evaluate, write nothing
 
 DATA must hold whales that are neither in the training data nor in the catalogue: on whales that it knows, a model is too \
-confident. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
-addition to the catalogue and every photo is searched; photos of unknown whales (new_whale) count as new. The figures under 'after' \
-are of rules fitted on one half of the whales and evaluated on the other; the rule that is written is fitted on all.
+confident. Photos that it was trained on are an error without --allow-training-photos. Photos of whales that are enrolled under the same name are skipped. In each trial, half of the whales are enrolled in \
+addition to the catalogue, and encounters of 1 to 5 photos are searched as on the boat, never among photos of the same encounter; \
+photos of unknown whales (new_whale) count as new. The whales are in three parts: the rule is fitted on one, the whale score selected \
+on another, and the figures come from the third; the rule that is written is fitted on all.
 
 The rule belongs to the catalogue: enrolling more whales fits it again to the catalogue alone. Calibrate again afterwards.")]
 pub(crate) struct CalibrateArgs {
@@ -55,13 +62,13 @@ pub(crate) struct CalibrateArgs {
     /// Write no bundle
     #[arg(long)]
     dry_run: bool,
-    /// Largest fraction of photos of new whales that get a name
+    /// Largest fraction of encounters with new whales that get a name
     #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
     max_false_match_rate: f64,
-    /// Largest fraction of photos of known whales that are called new
+    /// Largest fraction of encounters with known whales that are called new
     #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
     max_false_new_rate: f64,
-    /// Largest fraction of photos of new whales that are not called new; takes precedence over
+    /// Largest fraction of encounters with new whales that are not called new; takes precedence over
     /// --max-false-new-rate
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     max_missed_new_rate: Option<f64>,
@@ -72,6 +79,9 @@ pub(crate) struct CalibrateArgs {
     /// blend[:W:K]
     #[arg(long, value_name = "SCORE", default_value = "learned")]
     whale_score: String,
+    /// Fraction of the whales that are met that are expected to be new [default: as in the bundle, else 0.5]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    prior_new_whales: Option<f64>,
     /// Number of trials
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     trials: u16,
@@ -81,6 +91,8 @@ pub(crate) struct CalibrateArgs {
     /// Write JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    training: AllowTrainingPhotos,
     #[command(flatten)]
     broken: SkipBroken,
     /// Show no progress bar
@@ -108,13 +120,23 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet || args.json)?;
     let dataset = &data.dataset;
-    let embeddings = embed::all_photos(&bundle, &dataset.photos, args.quiet || args.json)?;
-    let photos: Vec<_> = dataset
+    let overlap = args.training.check(&bundle, &dataset.photos, &args.data)?;
+    let embedded = embed::all_embedded(&bundle, &dataset.photos, args.quiet || args.json)?;
+    let embeddings: Vec<Embedding> = embedded.iter().map(|p| p.embedding.clone()).collect();
+    let firsts = first_copies(&dataset.photos, &embeddings, &bundle.manifest.views)?;
+    let photos = dataset
         .photos
         .iter()
-        .map(PhotoLabel::undated)
-        .zip(embeddings)
-        .collect();
+        .zip(firsts)
+        .zip(embedded)
+        .map(|((photo, first), embedded)| {
+            let label = PhotoLabel {
+                near_duplicate_of: first.map(|first| dataset.photos[first].name.clone()),
+                ..PhotoLabel::of(photo)?
+            };
+            Ok((label, embedded))
+        })
+        .collect::<Result<Vec<_>, DatasetError>>()?;
     let options = CalibrationOptions {
         limits: ErrorLimits {
             false_match_rate: args.max_false_match_rate,
@@ -128,13 +150,30 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
         whale_score,
         trials: usize::from(args.trials),
         seed: args.seed,
+        expected_new_whales: args
+            .prior_new_whales
+            .unwrap_or_else(|| bundle.decision.expected_new_whales()),
     };
-    let result = calibrate(&bundle.catalogue, &photos, &bundle.decision, &options)
-        .with_context(|| args.data.display().to_string())?;
+    let result = calibrate(
+        &bundle.catalogue,
+        bundle.local_catalogue(),
+        &photos,
+        &bundle.decision,
+        &options,
+    )
+    .with_context(|| args.data.display().to_string())?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&result)?);
+        let mut value = serde_json::to_value(&result)?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert("training_overlap".into(), serde_json::to_value(&overlap)?);
+        }
+        println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
         print(&result);
+        match &overlap {
+            Some(overlap) => println!("model trained on {overlap}"),
+            None => println!("model trained on unknown photos: they may be among these"),
+        }
     }
     if let Some(out) = &args.out {
         let catalogue = bundle.catalogue.clone();
@@ -147,7 +186,7 @@ pub(crate) fn run(args: &CalibrateArgs) -> anyhow::Result<()> {
 
 fn print(result: &CalibrationResult) {
     println!(
-        "{} photos of {} disjoint whales, searched with {} enrolled photos",
+        "{} photos of {} disjoint whales, searched as encounters with {} enrolled photos",
         result.photos, result.whales, result.enrolled
     );
     if result.skipped > 0 {
@@ -158,22 +197,25 @@ fn print(result: &CalibrationResult) {
     }
     let percent = |fraction: f64| format!("{:>7.1} %", 100.0 * fraction);
     let row = |name: &str, value: &dyn Fn(&RuleEvaluation) -> String| {
-        println!(
-            "{name:<34}{:>10}{:>12}",
-            value(&result.before),
-            value(&result.after)
-        );
+        let [before, after] = [&result.before, &result.after]
+            .map(|evaluation| evaluation.as_ref().map_or_else(|| "-".into(), value));
+        println!("{name:<34}{before:>10}{after:>12}");
     };
     println!("{:<34}{:>10}{:>12}", "", "before", "after");
+    if result.after.is_none() {
+        println!("too few whales to evaluate on others than those that the rule is fitted on");
+    }
     row("known from", &|e| format!("{:.3}", e.rule.known_at));
     row("new below", &|e| format!("{:.3}", e.rule.new_below));
-    row("known photos: right name", &|e| {
+    row("known encounters: right name", &|e| {
         percent(e.rule.true_identification_rate)
     });
     row("  wrong name", &|e| percent(e.rule.misidentification_rate));
     row("  review", &|e| percent(e.rule.known_review_rate));
     row("  called new", &|e| percent(e.rule.false_new_rate));
-    row("new photos: called new", &|e| percent(e.rule.true_new_rate));
+    row("new encounters: called new", &|e| {
+        percent(e.rule.true_new_rate)
+    });
     row("  review", &|e| percent(e.rule.new_review_rate));
     row("  given a name", &|e| percent(e.rule.false_match_rate));
     row("BAKS", &|e| format!("{:.3}", e.rule.baks.value));
@@ -181,8 +223,8 @@ fn print(result: &CalibrationResult) {
     row("expected calibration error", &|e| {
         format!("{:.3}", e.expected_calibration_error)
     });
-    println!("\nprobability | fraction correct | photos");
-    for (at, bin) in result.reliability.iter().enumerate() {
+    println!("\nprobability | fraction correct | encounters");
+    for (at, bin) in result.reliability.iter().flatten().enumerate() {
         if bin.photos > 0 {
             println!(
                 "{:>4.1} to {:.1}  | {:>16.3} | {:>6}",
@@ -194,12 +236,18 @@ fn print(result: &CalibrationResult) {
         }
     }
     println!(
-        "\nrule fitted on all photos: known from {:.3}, new below {:.3}, whale score {}",
+        "\nrule fitted on all whales: known from {:.3}, new below {:.3}, whale score {}",
         result.rule.known_at, result.rule.new_below, result.rule.whale_score
     );
     if let Some(Calibrator::Logistic { weights: [a, b, c] }) = &result.rule.calibrator {
         println!(
             "probability of the top-1 whale: 1 / (1 + exp(-({a:.2} + {b:.2} score + {c:.2} margin)))"
+        );
+    }
+    if let Some(prior) = &result.rule.prior_new_whales {
+        println!(
+            "  where {:.2} of the whales are new; corrected for an expected {:.2} (--prior-new-whales)",
+            prior.fitted, prior.expected
         );
     }
 }

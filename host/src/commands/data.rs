@@ -2,12 +2,15 @@
 //! was read.
 
 use clap::Args;
-use flukewatch_dataset::{Dataset, ReadOptions, ReadingNotes, SamePhoto};
+use flukewatch_dataset::{
+    Dataset, DatasetError, ReadOptions, ReadingNotes, SamePhoto, TableSplit, splits,
+};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct TableArgs {
-    /// Read only the lines of a split: the value of the CSV's column 'split', e.g. train
+    /// Read only the lines of a split: the value of the CSV's column 'split', e.g. train; or all
     #[arg(long, value_name = "NAME")]
     pub(super) split: Option<String>,
     /// Take a word such as 'none' or 'NA' as the name of a whale, not as an unnamed one (repeatable)
@@ -15,14 +18,36 @@ pub(super) struct TableArgs {
     pub(super) allowed_names: Vec<String>,
 }
 
+/// The value of `--split` for all lines.
+const ALL: &str = "all";
+
 impl TableArgs {
     /// How to read a table or folder, by these options.
     pub(super) fn options(&self, photos: Option<&Path>) -> ReadOptions {
         ReadOptions {
             photos: photos.map(PathBuf::from),
-            split: self.split.clone(),
+            split: self.split.clone().filter(|split| split != ALL),
             allowed_names: self.allowed_names.clone(),
             ..ReadOptions::default()
+        }
+    }
+
+    /// The splits of a table with a column `split`, unless `--split` chooses the lines.
+    pub(super) fn splits(
+        &self,
+        data: &Path,
+    ) -> Result<Option<BTreeMap<TableSplit, usize>>, DatasetError> {
+        match self.split {
+            Some(_) => Ok(None),
+            None => splits(data),
+        }
+    }
+
+    /// These arguments with `--split`.
+    pub(super) fn with_split(&self, split: TableSplit) -> Self {
+        Self {
+            split: Some(split.name().to_owned()),
+            ..self.clone()
         }
     }
 

@@ -4,6 +4,7 @@ use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_eval::audit::near_duplicates::first_copies_by_name;
 use flukewatch_eval::embed;
 use flukewatch_eval::embeddings_file::{self, Format, rows_file};
 use std::path::PathBuf;
@@ -51,7 +52,18 @@ pub(crate) fn run(args: &EmbedArgs) -> anyhow::Result<()> {
     let rows = embed::all_photos(&bundle, photos, args.quiet)?;
     let dimension = bundle.manifest.dimension;
     let values = embed::values(&rows);
-    embeddings_file::write(&args.out, bundle.id(), photos, dimension, &values)?;
+    let stores_copies = matches!(format, Format::Parquet | Format::Safetensors);
+    let copies = stores_copies
+        .then(|| first_copies_by_name(photos, &rows, &bundle.manifest.views))
+        .transpose()?;
+    embeddings_file::write_with_near_duplicates(
+        &args.out,
+        bundle.id(),
+        photos,
+        dimension,
+        &values,
+        copies.as_ref(),
+    )?;
     println!(
         "wrote {}: {} embeddings of {dimension} numbers",
         args.out.display(),

@@ -1,12 +1,14 @@
 //! `flukewatch enroll`: add photos of known whales to a bundle's catalogue.
 
-use super::arguments::stem;
+use super::arguments::{fraction, stem};
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
+use super::training_photos;
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_eval::enrol::{enrol, fit_rule};
+use flukewatch_common::local_matching::LocalCatalogue;
+use flukewatch_eval::enrol::{enrol, fit_rule_expecting};
 use std::path::PathBuf;
 
 /// Enrol known whales: add labelled photos to a bundle's catalogue.
@@ -16,8 +18,10 @@ Example:
   flukewatch enroll models/humpback-lite0 my-whales.csv --source 'Azores 2026' --out azores.flukebundle
 
 Photos of unknown whales (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is \
-not enrolled twice, nor is a copy of it under another name in the same table. With at least 20 photos of whales that have two or more, the decision rule is fitted again to the new \
-catalogue.")]
+not enrolled twice, nor is a copy of it under another name in the same table. Encounter and date of a photo are stored with it. With \
+at least 20 encounters with whales that were met in another (20 photos of whales with two or more where encounters are not known), the \
+decision rule is fitted again to the new catalogue: each encounter is searched among the others, never among photos of its own, the \
+same whale's of the same day where the encounter is not named, or near-duplicates.")]
 pub(crate) struct EnrollArgs {
     /// Bundle to start from: a folder or a .flukebundle file
     bundle: PathBuf,
@@ -31,6 +35,9 @@ pub(crate) struct EnrollArgs {
     /// Source of the photos, stored with each of them [default: the name of the table]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
+    /// Fraction of the whales that are met that are expected to be new [default: as in the bundle, else 0.5]
+    #[arg(long, value_name = "FRACTION", value_parser = fraction)]
+    prior_new_whales: Option<f64>,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -45,6 +52,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check_those(args.broken, args.quiet, |photo| photo.whale.is_some())?;
+    let overlap = training_photos::report(&bundle, &data.dataset.photos, &args.data)?;
     let source = args.source.clone().unwrap_or_else(|| stem(&args.data));
     let enrolment = enrol(&bundle, &data.dataset, &source, args.quiet)?;
     let catalogue = enrolment.catalogue;
@@ -67,7 +75,26 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             println!("{count} photos {what}");
         }
     }
-    let rule = match fit_rule(&catalogue, &bundle.decision) {
+    if let Some(overlap) = overlap.filter(|overlap| !overlap.is_empty()) {
+        println!(
+            "model trained on {overlap}: thresholds that are fitted on them are too high for other whales"
+        );
+    }
+    let expected_new_whales = args
+        .prior_new_whales
+        .unwrap_or_else(|| bundle.decision.expected_new_whales());
+    let local = enrolment.local;
+    let described = local.as_ref().zip(bundle.manifest.local.as_ref());
+    let described = described.map(|(photos, info)| LocalCatalogue {
+        photos,
+        score: &info.score,
+    });
+    let rule = match fit_rule_expecting(
+        &catalogue,
+        described,
+        &bundle.decision,
+        expected_new_whales,
+    )? {
         Some(rule) => {
             println!(
                 "thresholds fitted: known from {:.3}, new below {:.3}",
@@ -76,15 +103,21 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             rule
         }
         None => {
-            let old = bundle.decision.clone();
+            let old = bundle
+                .decision
+                .clone()
+                .expecting_new_whales(expected_new_whales);
             println!(
-                "thresholds kept (known from {:.3}, new below {:.3}): too few whales with two photos to fit them",
+                "thresholds kept (known from {:.3}, new below {:.3}): too few whales with two encounters to fit them",
                 old.known_at, old.new_below
             );
+            if let Some(warning) = old.warning() {
+                eprintln!("warning: {}: {warning}", args.bundle.display());
+            }
             old
         }
     };
-    let bundle = bundle.with_catalogue(catalogue, rule)?;
+    let bundle = bundle.with_enrolled(catalogue, local, rule)?;
     bundle
         .save(&args.out)
         .with_context(|| args.out.display().to_string())?;

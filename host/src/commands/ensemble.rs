@@ -4,9 +4,12 @@ mod apply;
 mod classify;
 mod concat;
 
+use crate::commands::training_photos::report;
 use clap::{Args, Subcommand};
 use flukewatch_common::bundle::Bundle;
-use std::path::PathBuf;
+use flukewatch_dataset::LabelledPhoto;
+use flukewatch_eval::training_overlap::TrainingOverlap;
+use std::path::{Path, PathBuf};
 
 /// Use several models together: as one bundle, or for a classifier of known whales
 #[derive(Args, Debug)]
@@ -36,6 +39,26 @@ pub(super) fn run(args: &EnsembleArgs) -> anyhow::Result<()> {
         Command::Classify(args) => classify::run(args),
         Command::Apply(args) => apply::run(args),
     }
+}
+
+/// What each bundle's model was trained on of `photos`, reported on stderr.
+fn overlaps(
+    bundles: &[Bundle],
+    photos: &[LabelledPhoto],
+    data: &Path,
+) -> anyhow::Result<Vec<Option<TrainingOverlap>>> {
+    bundles
+        .iter()
+        .map(|bundle| report(bundle, photos, data))
+        .collect()
+}
+
+/// Whether a model was trained on some of the photos.
+fn are_misleading(overlaps: &[Option<TrainingOverlap>]) -> bool {
+    overlaps
+        .iter()
+        .flatten()
+        .any(TrainingOverlap::is_misleading)
 }
 
 fn open_all(paths: &[PathBuf]) -> anyhow::Result<Vec<Bundle>> {

@@ -4,20 +4,30 @@ mod summary;
 
 use super::data::TableArgs;
 use super::labelled_data::{LabelledData, SkipBroken};
-use anyhow::{Context, anyhow, ensure};
+use super::training_photos::AllowTrainingPhotos;
+use anyhow::{Context, anyhow, bail, ensure};
 use clap::{Args, ValueEnum};
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::embedding::Embedding;
+use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::{Dataset, DatasetError, RepeatedPhoto};
+use flukewatch_dataset::{
+    Dataset, DatasetError, LabelledPhoto, ReadOptions, RepeatedPhoto, TableSplit,
+};
+use flukewatch_eval::audit::near_duplicates::first_copies_by_name;
 use flukewatch_eval::compare::compare;
 use flukewatch_eval::embed;
-use flukewatch_eval::embeddings_file::{self, Format};
-use flukewatch_eval::gallery::labelled::{LabelledEmbeddings, PhotoLabel};
+use flukewatch_eval::embeddings_file::{self, EmbeddingsFile, Format};
+use flukewatch_eval::gallery::label::PhotoLabel;
+use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
+use flukewatch_eval::gallery::local::LocalGallery;
+use flukewatch_eval::gallery::matching::with_local;
 use flukewatch_eval::metrics::bootstrap::Bootstrap;
 use flukewatch_eval::protocols::error::ProtocolError;
 use flukewatch_eval::report::evaluation::{self, EvaluatedModel, EvaluationReport};
 use flukewatch_eval::results::{EvaluationOptions, EvaluationResults, Protocol};
 use flukewatch_eval::submission::{answers::answers, file};
+use flukewatch_eval::training_overlap::TrainingOverlap;
 use std::path::{Path, PathBuf};
 
 /// Measure a bundle on labelled photos: are whales found again, and are new ones recognised as new?
@@ -39,13 +49,16 @@ Protocols:
   retrieval   each photo of a whale with two or more is searched among all the others
   open-set    half of the whales are enrolled in each trial; photos of the others must be called new
   time        a photo is searched among photos of earlier days; needs column 'date', e.g. 2024-06-19
-  encounter   a photo is never searched among photos of its own encounter; needs column 'encounter', or 'date' (one whale on one day)
+  encounter   retrieval of photos and of whole encounters; needs column 'encounter', or 'date' (one whale on one day)
   all         every protocol that the columns of the table allow
 
-Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule. Recall@K over photos is that of metric \
-learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
-the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Whales that the model was trained on make the \
-figures too good.
+A photo is never compared with photos of its own encounter (column 'encounter'; where it is empty, the same whale on the same day of \
+column 'date') or with near-duplicates of itself. Ranks (R@K, MAP@5) are over distinct whales, scored as in the bundle's decision rule, and with its local matching if it \
+has one. Recall@K over photos is that of metric learning: one of the K most similar photos is of the same whale. The bundle's catalogue is not used; photos are embedded by \
+the same engine as on the boat. Intervals are 95 % bootstrap intervals over whales. Photos that the model was trained on, by the hashes in the bundle, are an error \
+without --allow-training-photos; whales of training with other photos are reported, as they make the figures too good, too.
+
+Of a table with the column 'split', the lines 'test' are evaluated, or else 'validation'; --split chooses others.
 
 Embeddings from elsewhere are compared by their cosine; whales are scored by blend unless --whale-score says otherwise. The photos \
 are needed for the pictures of --report only.
@@ -71,7 +84,8 @@ pub(crate) struct EvaluateArgs {
     #[arg(long, value_enum, default_value_t = ProtocolArg::Retrieval)]
     protocol: ProtocolArg,
     /// Write JSON; for retrieval: recall_at_1, recall_at_5, recall_at_10, map_at_5,
-    /// photo_recall_at_1, map_at_r, queries, enrolled, ...
+    /// photo_recall_at_1, map_at_r, queries, enrolled, ...; training_overlap (photos and whales that
+    /// the model was trained on; null if the bundle does not say so)
     #[arg(long)]
     json: bool,
     /// Write an HTML page with curves and pictures
@@ -100,8 +114,12 @@ pub(crate) struct EvaluateArgs {
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
+    /// Score whales by the cosines of embeddings alone, without the bundle's local matching
+    #[arg(long)]
+    no_local_matching: bool,
     /// Cache of the bundle's embeddings (.safetensors or .parquet): read if it exists, else
-    /// written. With --data: the embeddings to evaluate (.npy, .parquet, .csv or .safetensors)
+    /// written; it holds no local descriptors, so that a bundle with local matching needs
+    /// --no-local-matching. With --data: the embeddings to evaluate (.npy, .parquet, .csv or .safetensors)
     #[arg(long, value_name = "FILE")]
     embeddings: Option<PathBuf>,
     /// Write leave-one-out answers as a contest's submission: up to five whales per photo,
@@ -112,6 +130,8 @@ pub(crate) struct EvaluateArgs {
     /// open set if it is run, else the mean of the bundle's two thresholds]
     #[arg(long, value_name = "SCORE", requires = "write_submission")]
     new_whale_threshold: Option<f32>,
+    #[command(flatten)]
+    training: AllowTrainingPhotos,
     #[command(flatten)]
     broken: SkipBroken,
     /// Show no progress bar
@@ -162,7 +182,16 @@ impl EvaluateArgs {
 pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let table = args.labelled_photos();
     let bundle = args.bundle.as_deref().map(Bundle::open).transpose()?;
-    let (data, photos) = match &bundle {
+    if let (Some(bundle), Some(path)) = (&bundle, &args.bundle)
+        && let Some(warning) = bundle.decision.warning()
+    {
+        eprintln!("warning: {}: {warning}", path.display());
+    }
+    let Evaluated {
+        data,
+        embeddings: photos,
+        training_overlap,
+    } = match &bundle {
         Some(bundle) => of_bundle(bundle, args)?,
         None => of_file(args)?,
     };
@@ -171,15 +200,21 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     let whale_score = args.whale_score.or(score_of_bundle);
     let whale_score = whale_score.unwrap_or(WhaleScore::BLEND);
     let photos = photos.scored_by(whale_score);
+    if photos.local().is_some() {
+        eprintln!("whales are scored with local matching");
+    }
     let mut results = evaluate(&photos, bundle.as_ref(), args)
         .map_err(|why| anyhow!("{}: {why}", table.display()))?;
+    results.training_overlap = training_overlap;
     if let Some(path) = &args.compare {
         let other = Bundle::open(path)?;
-        let labels = labels(dataset, args.protocol)?;
-        let rows = embed::all_photos(&other, &dataset.photos, args.quiet || args.json)?;
-        let other =
-            LabelledEmbeddings::new(labels, other.manifest.dimension, embed::values(&rows))?
-                .scored_by(whale_score);
+        args.training.check(&other, &dataset.photos, table)?;
+        let labels = (0..photos.len()).map(|photo| photos.label(photo).clone());
+        let labels = labels.collect();
+        let rows = embed::all_embedded(&other, &dataset.photos, args.quiet || args.json)?;
+        let dimension = other.manifest.dimension;
+        let theirs = LabelledEmbeddings::new(labels, dimension, values(&rows))?;
+        let other = matched(theirs.scored_by(whale_score), &other, rows, args);
         let trials = usize::from(args.trials);
         results.comparison = Some(compare(&photos, &other, trials, args.seed));
     }
@@ -220,6 +255,30 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Of a table with a column `split`, the lines to evaluate: `test`, or else `validation`.
+fn evaluated(table: &TableArgs, data: &Path) -> anyhow::Result<TableArgs> {
+    let Some(splits) = table.splits(data)? else {
+        return Ok(table.clone());
+    };
+    let path = data.display();
+    let Some(split) = [TableSplit::Test, TableSplit::Validation]
+        .into_iter()
+        .find(|split| splits.contains_key(split))
+    else {
+        bail!(
+            "{path}: all lines are of split train; evaluate on other photos, or choose these with --split train"
+        );
+    };
+    eprintln!(
+        "{path}: evaluating the {} lines of split {split}",
+        splits[&split]
+    );
+    if split == TableSplit::Validation {
+        eprintln!("{path}: validation photos may have chosen the model's epoch and thresholds");
+    }
+    Ok(table.with_split(split))
+}
+
 /// The results of the protocol, or of all under their names.
 fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serde_json::Value> {
     let mut value = match args.protocol {
@@ -229,17 +288,26 @@ fn json(results: &EvaluationResults, args: &EvaluateArgs) -> anyhow::Result<serd
         ProtocolArg::Encounter => serde_json::to_value(&results.encounter)?,
         ProtocolArg::All => serde_json::to_value(results)?,
     };
-    if let (Some(comparison), Some(fields)) = (&results.comparison, value.as_object_mut()) {
-        fields.insert("comparison".into(), serde_json::to_value(comparison)?);
+    if let Some(fields) = value.as_object_mut() {
+        let overlap = serde_json::to_value(&results.training_overlap)?;
+        fields.insert("training_overlap".into(), overlap);
+        if let Some(comparison) = &results.comparison {
+            fields.insert("comparison".into(), serde_json::to_value(comparison)?);
+        }
     }
     Ok(value)
 }
 
-/// The photos and their embeddings by a bundle: from the cache if it exists, else from its model.
-fn of_bundle(
-    bundle: &Bundle,
-    args: &EvaluateArgs,
-) -> anyhow::Result<(LabelledData, LabelledEmbeddings)> {
+/// Photos with their embeddings.
+struct Evaluated {
+    data: LabelledData,
+    embeddings: LabelledEmbeddings,
+    /// `None` if it is unknown what the model was trained on.
+    training_overlap: Option<TrainingOverlap>,
+}
+
+/// The photos, their near-duplicates and their embeddings by a bundle: from the cache if it exists, else from its model.
+fn of_bundle(bundle: &Bundle, args: &EvaluateArgs) -> anyhow::Result<Evaluated> {
     if let Some(cache) = &args.embeddings {
         let knows_bundle = matches!(Format::of(cache)?, Format::Safetensors | Format::Parquet);
         ensure!(
@@ -249,7 +317,11 @@ fn of_bundle(
         );
     }
     let table = args.labelled_photos();
-    let mut data = LabelledData::open(&args.table, table, args.photos.as_deref())?;
+    let mut data = LabelledData::open(
+        &evaluated(&args.table, table)?,
+        table,
+        args.photos.as_deref(),
+    )?;
     data.retain(|p| args.queries_unnamed() || p.whale.is_some());
     // With a cache of embeddings no photo is read; one without broken photos holds the others only.
     let cache = args.embeddings.as_deref();
@@ -258,8 +330,14 @@ fn of_bundle(
         data.check(args.broken, args.quiet || args.json)?;
     }
     let photos = &data.dataset.photos;
-    let labels = labels(&data.dataset, args.protocol)?;
-    let (dimension, values) = if let Some(path) = cached {
+    let training_overlap = args.training.check(bundle, photos, table)?;
+    let mut described = vec![];
+    let (dimension, values, first_copies) = if let Some(path) = cached {
+        ensure!(
+            bundle.manifest.local.is_none() || args.no_local_matching,
+            "{} holds no local descriptors: add --no-local-matching, or leave out --embeddings",
+            path.display()
+        );
         let cache = embeddings_file::read(path)?;
         ensure!(
             cache.bundle.as_deref() == Some(bundle.id()),
@@ -271,50 +349,133 @@ fn of_bundle(
             },
             bundle.id()
         );
-        (cache.dimension, cache.rows_of(photos)?)
+        let first_copies = known_copies(&cache, photos);
+        (cache.dimension, cache.rows_of(photos)?, first_copies)
     } else {
-        let rows = embed::all_photos(bundle, photos, args.quiet || args.json)?;
+        let rows = embed::all_embedded(bundle, photos, args.quiet || args.json)?;
         let dimension = bundle.manifest.dimension;
-        let values = embed::values(&rows);
+        let values = values(&rows);
+        let embeddings: Vec<Embedding> = rows.iter().map(|row| row.embedding.clone()).collect();
+        let copies = first_copies_by_name(photos, &embeddings, &bundle.manifest.views)?;
         if let Some(path) = cache {
-            embeddings_file::write(path, bundle.id(), photos, dimension, &values)?;
+            embeddings_file::write_with_near_duplicates(
+                path,
+                bundle.id(),
+                photos,
+                dimension,
+                &values,
+                Some(&copies),
+            )?;
         }
-        (dimension, values)
+        described = rows;
+        let first_copies = photos
+            .iter()
+            .map(|p| copies.get(&p.name).cloned())
+            .collect();
+        (dimension, values, first_copies)
     };
+    let labels = labels(&data.dataset, args.protocol, first_copies)?;
     let embeddings = LabelledEmbeddings::new(labels, dimension, values)
         .with_context(|| table.display().to_string())?;
-    Ok((data, embeddings))
+    Ok(Evaluated {
+        data,
+        embeddings: matched(embeddings, bundle, described, args),
+        training_overlap,
+    })
 }
 
 /// The photos of a table and their embeddings from a file.
-fn of_file(args: &EvaluateArgs) -> anyhow::Result<(LabelledData, LabelledEmbeddings)> {
+fn of_file(args: &EvaluateArgs) -> anyhow::Result<Evaluated> {
     let table = args.labelled_photos();
     let path = args.given_embeddings();
     let path = path.expect("the command line requires --embeddings without a bundle");
-    let mut data = LabelledData::open_labels(&args.table, table, args.photos.as_deref())?;
-    // Rows without names are those of all photos.
-    let file = embeddings_file::read(path)?.named_as(&data.dataset.photos)?;
+    let photos = args.photos.as_deref();
+    let chosen = evaluated(&args.table, table)?;
+    let mut data = LabelledData::open_labels(&chosen, table, photos)?;
+    let file = embeddings_file::read(path)?;
+    // Rows without names are those of all photos, also of splits that are not evaluated.
+    let file = if chosen.split == args.table.split {
+        file.named_as(&data.dataset.photos)?
+    } else {
+        let options = ReadOptions {
+            may_lack_photos: true,
+            ..args.table.options(photos)
+        };
+        let (all, _) = Dataset::read(table, &options)?;
+        file.named_as(&all.photos)?
+    };
     data.retain(|p| args.queries_unnamed() || p.whale.is_some());
     let values = file.rows_of(&data.dataset.photos)?;
-    let labels = labels(&data.dataset, args.protocol)?;
+    let first_copies = known_copies(&file, &data.dataset.photos);
+    let labels = labels(&data.dataset, args.protocol, first_copies)?;
     let embeddings = LabelledEmbeddings::new(labels, file.dimension, values)
         .with_context(|| table.display().to_string())?;
-    Ok((data, embeddings))
+    Ok(Evaluated {
+        data,
+        embeddings,
+        training_overlap: None,
+    })
 }
 
-/// The labels, with dates if the protocol uses them.
-fn labels(dataset: &Dataset, protocol: ProtocolArg) -> Result<Vec<PhotoLabel>, DatasetError> {
-    let photos = || dataset.photos.iter();
-    let dated = match protocol {
-        ProtocolArg::Retrieval | ProtocolArg::OpenSet => false,
-        ProtocolArg::Encounter => photos().all(|p| p.encounter.is_none()),
-        ProtocolArg::Time | ProtocolArg::All => true,
-    };
-    if dated {
-        photos().map(PhotoLabel::dated).collect()
-    } else {
-        Ok(photos().map(PhotoLabel::undated).collect())
+/// The first photo of the group of each near-duplicate, as far as the file says.
+fn known_copies(file: &EmbeddingsFile, photos: &[LabelledPhoto]) -> Vec<Option<String>> {
+    file.first_copies_of(photos).unwrap_or_else(|| {
+        eprintln!(
+            "{} does not say which photos are near-duplicates; none are excluded",
+            file.path.display()
+        );
+        vec![None; photos.len()]
+    })
+}
+
+/// The photos with their descriptors, where the bundle has local matching and it is not switched off.
+fn matched(
+    photos: LabelledEmbeddings,
+    bundle: &Bundle,
+    rows: Vec<EmbeddedPhoto>,
+    args: &EvaluateArgs,
+) -> LabelledEmbeddings {
+    let descriptors: Option<Vec<Descriptors>> = rows.into_iter().map(|row| row.local).collect();
+    match (&bundle.manifest.local, descriptors) {
+        (Some(info), Some(descriptors))
+            if !args.no_local_matching && descriptors.len() == photos.len() =>
+        {
+            let score = info.score;
+            with_local(photos, LocalGallery { descriptors, score })
+        }
+        _ => photos,
     }
+}
+
+fn values(rows: &[EmbeddedPhoto]) -> Vec<f32> {
+    rows.iter()
+        .flat_map(|row| row.embedding.as_slice())
+        .copied()
+        .collect()
+}
+
+/// The labels with the first photo of the group of each near-duplicate, and with the dates that the
+/// protocol uses.
+fn labels(
+    dataset: &Dataset,
+    protocol: ProtocolArg,
+    first_copies: Vec<Option<String>>,
+) -> Result<Vec<PhotoLabel>, DatasetError> {
+    let all_dates = matches!(protocol, ProtocolArg::Time | ProtocolArg::All);
+    let photos = dataset.photos.iter().zip(first_copies);
+    photos
+        .map(|(photo, near_duplicate_of)| {
+            let label = if all_dates {
+                PhotoLabel::dated(photo)?
+            } else {
+                PhotoLabel::of(photo)?
+            };
+            Ok(PhotoLabel {
+                near_duplicate_of,
+                ..label
+            })
+        })
+        .collect()
 }
 
 fn evaluate(

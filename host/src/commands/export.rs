@@ -7,6 +7,7 @@ use clap::Args;
 use flukewatch_common::bundle::Precision;
 use flukewatch_export::embedding::{ExportSettings, export};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
+use flukewatch_train::embedding::run_record::{self, RunRecord};
 use std::path::PathBuf;
 
 /// Export a trained network as a bundle: normalisation folded, ONNX, int8.
@@ -16,8 +17,9 @@ Example:
   flukewatch export runs/first --data photos.csv --out my-model.flukebundle
 
 Pass the training table: 256 of its photos, evenly spread, set the quantisation ranges of int8, and \
-the run's validation identities, if any, set the thresholds of the decision rule. The bundle's \
-catalogue is empty; fill it with flukewatch enroll.")]
+the run's validation identities, if any, set the thresholds of the decision rule. Which those are is read from \
+run.json next to the checkpoint; without that file no thresholds are fitted. The bundle's catalogue is \
+empty; fill it with flukewatch enroll.")]
 pub(crate) struct ExportArgs {
     /// Folder of a run, or a checkpoint
     run: PathBuf,
@@ -53,8 +55,24 @@ pub(crate) struct ExportArgs {
 }
 
 pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
-    let checkpoint = EmbeddingCheckpoint::read(&EmbeddingCheckpoint::find(&args.run))?.for_export();
-    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
+    let path = EmbeddingCheckpoint::find(&args.run);
+    let checkpoint = EmbeddingCheckpoint::read(&path)?.for_export();
+    let record = RunRecord::of_checkpoint(&path, &checkpoint.recipe)?;
+    let record_path = path.with_file_name(run_record::FILE);
+    match &record {
+        Some(record) => eprintln!(
+            "split from {}: {} whales trained, {} validated",
+            record_path.display(),
+            record.split.train.len(),
+            record.split.validation.len()
+        ),
+        None => eprintln!(
+            "no {}: the split of training is unknown, and thresholds are not fitted",
+            record_path.display()
+        ),
+    }
+    let (table, photos) = (&args.table, args.photos.as_deref());
+    let (mut data, _) = LabelledData::open_for_training(table, &args.data, photos)?;
     data.check(args.broken, true)?;
     let card = match &args.card {
         Some(path) => {
@@ -76,7 +94,7 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
         plain: args.plain,
         card,
     };
-    let bundle = export(&checkpoint, &data.dataset, &settings)?;
+    let bundle = export(&checkpoint, record.as_ref(), &data.dataset, &settings)?;
     bundle.save(&args.out)?;
     if let Some(path) = &args.weights {
         checkpoint.write(path)?;

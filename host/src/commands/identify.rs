@@ -5,6 +5,7 @@ use clap::Args;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::catalogue::Match;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::local_matching::search_encounter;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::LabelledPhoto;
 use flukewatch_eval::embed;
@@ -87,12 +88,14 @@ pub(crate) fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
         })
         .collect();
     let mut answers = vec![];
-    for (photo, embedding) in photos.iter().zip(embed::photos(&bundle, &photos, true)?) {
-        answers.push(match embedding {
-            Ok(embedding) => {
+    for (photo, embedded) in photos.iter().zip(embed::embedded(&bundle, &photos, true)?) {
+        answers.push(match embedded {
+            Ok(embedded) => {
                 // The probability depends on the second whale too, whether or not it is listed.
-                let mut candidates = bundle.catalogue.search_encounter(
-                    std::slice::from_ref(&embedding),
+                let mut candidates = search_encounter(
+                    &bundle.catalogue,
+                    bundle.local_catalogue(),
+                    std::slice::from_ref(&embedded),
                     bundle.decision.whale_score,
                     args.top.max(2),
                 )?;

@@ -76,6 +76,10 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
             "whales": catalogue.whales(),
             "photos": catalogue.len(),
             "engine": embedder.engine_name(),
+            "trained_on": bundle.training.as_ref().map(|t| serde_json::json!({
+                "whales": t.whales(),
+                "photos": t.photos(),
+            })),
         });
         println!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(());
@@ -92,6 +96,14 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
         "model        {} {:?}, opset {}, {}",
         m.model.architecture, m.model.precision, m.model.opset, m.model.trained_on
     );
+    match &bundle.training {
+        Some(t) => println!(
+            "trained on   {} photos of {} whales, as hashes in the bundle",
+            t.photos(),
+            t.whales()
+        ),
+        None => println!("trained on   unknown: the bundle has no hashes of its training photos"),
+    }
     println!(
         "input        {} x {} pixels (height x width), {:?}, {:?}, padding {}",
         p.height, p.width, p.colour, p.fit, p.padding
@@ -111,6 +123,15 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
         "decision     known from {:.3}, new below {:.3}; fitted on {}",
         rule.known_at, rule.new_below, rule.fitted_on
     );
+    if let Some(prior) = &rule.prior_new_whales {
+        println!(
+            "             {:.2} of the whales expected to be new",
+            prior.expected
+        );
+    }
+    if let Some(warning) = rule.warning() {
+        println!("             warning: {warning}");
+    }
     if let Some(d) = &m.detector {
         println!(
             "detector     {} {:?}, {} x {} pixels, strides {:?}, threshold {:.2}; {}",
@@ -123,9 +144,21 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
             d.model.trained_on
         );
     }
+    if let Some(local) = &m.local {
+        println!(
+            "local        {:?}, {} x {} locations of {} values, weight {:.3}, best {} whales; {}",
+            local.precision,
+            local.layout.height,
+            local.layout.width,
+            local.layout.dimension,
+            local.score.weight,
+            local.score.whales,
+            local.fitted_on
+        );
+    }
     for (part, info) in &m.parts {
         println!(
-            "part         {part:<10} {:<14} {:>10} bytes  sha256 {}",
+            "part         {part:<11} {:<15} {:>10} bytes  sha256 {}",
             info.file, info.bytes, info.sha256
         );
     }

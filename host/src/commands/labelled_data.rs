@@ -1,12 +1,14 @@
 //! The labelled photos of a command: opened, checked before the work, and what was skipped reported at the end.
 
 use super::data::TableArgs;
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use clap::Args;
 use flukewatch_dataset::{
-    Dataset, LabelledPhoto, ReadOptions, ReadingNotes, SamePhoto, find_broken,
+    Dataset, LabelledPhoto, ReadOptions, ReadingNotes, SamePhoto, TableSplit, find_broken,
 };
 use flukewatch_progress::bar_unless;
+use flukewatch_train::embedding::split::join_splits;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The option of all commands that read photos.
@@ -43,7 +45,36 @@ impl LabelledData {
         Self::open_as(table, path, photos, SamePhoto::Content)
     }
 
-    /// The same with another rule for photos that are listed more than once.
+    /// Opens the photos to train on and to validate on: of a table with a column `split` without the
+    /// lines `test`, and with the names of the whales of the lines `validation`, if there are any.
+    pub(super) fn open_for_training(
+        table: &TableArgs,
+        path: &Path,
+        photos: Option<&Path>,
+    ) -> anyhow::Result<(Self, Option<BTreeSet<String>>)> {
+        let open = |table: &TableArgs| Self::open(table, path, photos);
+        let Some(splits) = table.splits(path)? else {
+            return Ok((open(table)?, None));
+        };
+        let name = path.display();
+        let lines = |split| splits.get(&split).copied().unwrap_or(0);
+        eprintln!(
+            "{name}: column split: {} lines train, {} validate, {} of split test are not read",
+            lines(TableSplit::Train),
+            lines(TableSplit::Validation),
+            lines(TableSplit::Test)
+        );
+        let mut data = open(&table.with_split(TableSplit::Train))?;
+        if lines(TableSplit::Validation) == 0 {
+            return Ok((data, None));
+        }
+        let validation = open(&table.with_split(TableSplit::Validation))?;
+        let whales = join_splits(&mut data.dataset, &validation.dataset)
+            .map_err(|e| anyhow!("{name}: {e}"))?;
+        Ok((data, Some(whales)))
+    }
+
+    /// As [`Self::open`], with another rule for photos that are listed more than once.
     pub(super) fn open_as(
         table: &TableArgs,
         path: &Path,

@@ -400,7 +400,8 @@ fn new_bundle(
     let golden = golden(&bundle)?;
     Ok(bundle
         .with_golden(golden)?
-        .with_detector(old.detector_part())?)
+        .with_detector(old.detector_part())?
+        .with_training_set(old.training.clone())?)
 }
 
 fn card(name: &str, old: &Bundle, report: &Report) -> String {

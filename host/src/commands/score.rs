@@ -16,7 +16,8 @@ Example:
   flukewatch score answers.csv test.csv
 
 A submission is a CSV with the columns Image,Id and up to five whales per photo, best first, separated by spaces; new_whale stands \
-for a whale without a name. It must answer every photo of the data. Write one with flukewatch evaluate --write-submission or \
+for a whale without a name. A photo of the data that it does not answer scores 0 and \
+is counted on stderr. Write one with flukewatch evaluate --write-submission or \
 flukewatch ensemble apply.")]
 pub(crate) struct ScoreArgs {
     /// Submission to score
@@ -28,7 +29,7 @@ pub(crate) struct ScoreArgs {
     photos: Option<PathBuf>,
     #[command(flatten)]
     table: TableArgs,
-    /// Write JSON: map_at_5, photos
+    /// Write JSON: map_at_5, photos, missing (photos without an answer)
     #[arg(long)]
     json: bool,
 }
@@ -40,14 +41,27 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let solution: BTreeMap<String, String> = photos
         .map(|p| (p.name, p.whale.unwrap_or_else(|| NEW_WHALE.to_owned())))
         .collect();
-    let map_at_5 = score(&args.submission, &solution)
+    let found = score(&args.submission, &solution)
         .with_context(|| format!("scoring against {}", args.data.display()))?;
-    let photos = solution.len();
+    if let [first, ..] = &found.missing[..] {
+        eprintln!(
+            "{}: {} of {} photos have no answer and score 0, e.g. {first}",
+            args.submission.display(),
+            found.missing.len(),
+            found.photos
+        );
+    }
     if args.json {
-        let value = serde_json::json!({ "map_at_5": map_at_5, "photos": photos });
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        println!("{}", serde_json::to_string_pretty(&found)?);
     } else {
-        println!("MAP@5  {map_at_5:.5}  ({photos} photos)");
+        let missing = match found.missing.len() {
+            0 => String::new(),
+            missing => format!(", {missing} without an answer"),
+        };
+        println!(
+            "MAP@5  {:.5}  ({} photos{missing})",
+            found.map_at_5, found.photos
+        );
     }
     Ok(())
 }

@@ -6,7 +6,8 @@ use super::labelled_data::{LabelledData, SkipBroken};
 use clap::Args;
 use flukewatch_train::embedding::phase;
 use flukewatch_train::embedding::recipe::{Recipe, RecipeError};
-use flukewatch_train::embedding::split::Split;
+use flukewatch_train::embedding::split::split;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -20,10 +21,13 @@ Examples:
   flukewatch train --data photos.csv --run runs/first        (again: resumes)
   flukewatch train --data photos.csv --preset paper-dnc --set divide.learners=8 --run runs/dnc --dry-run
 
-Ctrl-C saves and ends. The run's folder holds checkpoint.safetensors (replaced after each epoch and \
+Ctrl-C saves and ends. The run's folder holds run.json (which whales and photos train and which validate, the \
+table's hash, versions, seed, times), checkpoint.safetensors (replaced after each epoch and \
 every few minutes), crops (parts of the photos, which may be deleted), metrics.jsonl (one line per epoch), steps.jsonl (one line per step), \
 events.out.tfevents.* (for tensorboard --logdir), clusters.jsonl (one line per clustering, of a \
-divided embedding) and, with patience set, best.safetensors. Presets: edge-lite0, kaggle-arcface, \
+divided embedding) and, with patience set, best.safetensors. A run is resumed only with the table that it \
+was started with. Of a table with the column 'split', the lines 'train' train, the lines 'validation' validate \
+(without any, the recipe's validation_identities are drawn from the training lines), and the lines 'test' are not read. Presets: edge-lite0, kaggle-arcface, \
 paper-dnc, quick. Losses and their settings: flukewatch losses.
 
 Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
@@ -76,8 +80,8 @@ pub(crate) fn run(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         return train(args);
     }
     let recipe = recipe(args)?;
-    let data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
-    let split = Split::of(&data.dataset, recipe.validation_identities, recipe.seed);
+    let (data, validation) = data(args)?;
+    let split = split(&data.dataset, validation.as_ref(), &recipe);
     let photos: usize = split.train.iter().map(|(_, photos)| photos.len()).sum();
     println!("{}", toml::to_string(&recipe)?);
     let steps = recipe.steps_of((photos / recipe.batch_size).max(1));
@@ -93,17 +97,23 @@ fn recipe(args: &TrainArgs) -> Result<Recipe, RecipeError> {
     )
 }
 
+fn data(args: &TrainArgs) -> anyhow::Result<(LabelledData, Option<BTreeSet<String>>)> {
+    LabelledData::open_for_training(&args.table, &args.data, args.photos.as_deref())
+}
+
 #[cfg(feature = "train")]
 fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
-    use flukewatch_train::embedding::run::{Job, Outcome, run};
+    use flukewatch_common::clock::SystemClock;
+    use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
 
     let recipe = recipe(args)?;
-    let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
+    let (mut data, validation) = data(args)?;
     data.check(args.broken, args.quiet)?;
     let outcome = run(&Job {
         recipe,
         dataset: data.dataset.clone(),
+        validation,
         weights: args.weights.clone(),
         folder: args.folder.clone(),
         device: args.device.choice(),
@@ -111,6 +121,10 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         until_epoch: args.until_epoch,
         stop: interrupt::flag()?,
         quiet: args.quiet,
+        provenance: Provenance {
+            clock: Box::new(SystemClock),
+            revision: option_env!("FLUKEWATCH_REVISION").map(str::to_owned),
+        },
     })?;
     println!("{}", outcome.checkpoint().display());
     Ok(match outcome {

@@ -1,8 +1,9 @@
 //! Small synthetic photos, and short runs on them.
 
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::Job;
+use flukewatch_train::embedding::run::{Job, Provenance};
 use flukewatch_train::trainer::device_choice::DeviceChoice;
 use image::{Rgb, RgbImage};
 use std::path::Path;
@@ -54,6 +55,7 @@ pub(crate) fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
     Job {
         recipe: Recipe::read(None, None, &settings).unwrap(),
         dataset,
+        validation: None,
         weights: None,
         folder: folder.to_owned(),
         device: DeviceChoice::Cpu,
@@ -61,5 +63,9 @@ pub(crate) fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         until_epoch: None,
         stop: Box::new(|_| false),
         quiet: true,
+        provenance: Provenance {
+            clock: Box::new(ManualClock::new(Timestamp(0))),
+            revision: Some("a revision".into()),
+        },
     }
 }

@@ -1,6 +1,7 @@
 //! The embedding's training.
 //!
-//! [`recipe`] holds the settings, [`split`] chooses the held-out identities, `sampler` the photos of a
+//! [`recipe`] holds the settings, [`split`] chooses the held-out identities and
+//! [`run_record`] stores them, `sampler` the photos of a
 //! batch, `crops`, `augment` and `batches` turn them into numbers, `divide` clusters them for the learners of a
 //! divided embedding, [`phase`] says what each epoch does. `network` runs a [`flukewatch_network`] on
 //! libtorch, `state` is what changes from step to step, `run` the loop, `run_log` its records.
@@ -8,6 +9,7 @@
 pub mod checkpoint;
 pub mod phase;
 pub mod recipe;
+pub mod run_record;
 pub mod split;
 
 #[cfg(feature = "libtorch")]

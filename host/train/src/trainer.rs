@@ -4,6 +4,7 @@
 pub mod average;
 pub mod checkpoint;
 pub mod device_choice;
+pub mod record_error;
 pub mod schedule;
 
 #[cfg(feature = "libtorch")]

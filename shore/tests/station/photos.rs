@@ -17,6 +17,7 @@ fn bundle(photos: &[&str]) -> Bundle {
             whale: "HW-1".into(),
             photo: (*photo).into(),
             source: "test".into(),
+            ..Enrolled::default()
         };
         catalogue
             .enrol(entry, &Embedding::normalised(vec![1.0, 0.0]).unwrap())

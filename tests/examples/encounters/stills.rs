@@ -65,7 +65,7 @@ impl Stills {
             MonotonicTimestamp::default(),
         );
         let embedded = self.identifier.embed(&over[0].crops).unwrap();
-        let identity = self.identifier.identify(&embedded.embeddings).unwrap();
+        let identity = self.identifier.identify(&embedded.embedded).unwrap();
         identity.verdict
     }
 }

@@ -1,9 +1,10 @@
 use super::*;
-use crate::samples::onnx::{DIMENSION, bytes, quantised_model};
+use crate::samples::onnx::{DIMENSION, bytes, quantised_model, with_local_output};
 use crate::samples::{CREATED, model_info, preparation};
-use flukewatch_common::bundle::{NewBundle, Precision};
+use flukewatch_common::bundle::{LocalInfo, NewBundle, Precision};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::DecisionRule;
+use flukewatch_common::local_matching::LocalScore;
 
 fn bundle(views: Vec<View>, model_input: [usize; 3], dimension: usize) -> Bundle {
     let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
@@ -176,6 +177,79 @@ fn a_box_outside_and_a_failing_engine_are_errors() {
             error,
             EmbedderError::Embedding(EmbeddingError::NotFinite(1))
         ),
+        "{error}"
+    );
+}
+
+/// The bundle with the map of its convolution as local descriptors of `dimension` numbers.
+fn with_local(dimension: usize) -> Bundle {
+    let bundle = bundle(
+        vec![View::Plain, View::Mirrored],
+        [1, 16, 32],
+        2 * DIMENSION,
+    );
+    let info = LocalInfo {
+        output: "clipped".into(),
+        layout: Layout {
+            height: 16,
+            width: 32,
+            dimension,
+        },
+        precision: Precision::F32,
+        score: LocalScore {
+            weight: 1.0,
+            intercept: 0.0,
+            slope: 0.0,
+            typical_norm: 0.0,
+            whales: 30,
+            photos: 2,
+        },
+        fitted_on: "nothing".into(),
+    };
+    let model = bytes(&with_local_output(quantised_model([1, 16, 32])));
+    bundle.with_local(model, Some(info)).unwrap()
+}
+
+#[test]
+fn descriptors_are_those_of_the_second_output_of_each_view() {
+    let bundle = with_local(2);
+    let mut embedder = Embedder::open(&bundle).unwrap();
+    let query = embedder.embed_with_local(&photo(), None).unwrap();
+    let views = vec![View::Plain, View::Mirrored];
+    assert_eq!(query.embedding, embed(views, &photo(), None));
+    let mut engine = TractEngine::load(&bundle.model, TractForm::Dequantised).unwrap();
+    let whole = PixelBox::whole(80, 40);
+    let pixels = preparation(16, 32).pixels(&photo(), whole).unwrap();
+    let maps = [false, true].map(|mirrored| {
+        let input = preparation(16, 32).normalise(&pixels, mirrored);
+        engine.run_with_local(input.view()).unwrap().local.unwrap()
+    });
+    let views: Vec<ViewMap<'_>> = maps
+        .iter()
+        .zip([false, true])
+        .map(|(values, mirrored)| ViewMap { values, mirrored })
+        .collect();
+    let layout = bundle.manifest.local.as_ref().unwrap().layout;
+    let expected = Descriptors::of_views(layout, &views).unwrap();
+    assert_eq!(query.local, Some(expected));
+}
+
+#[test]
+fn a_second_output_is_ignored_without_a_description_and_must_fit_one() {
+    let bundle = with_local(2);
+    let model = bundle.model.clone();
+    let without = bundle.with_local(model, None).unwrap();
+    let mut embedder = Embedder::open(&without).unwrap();
+    assert_eq!(
+        embedder.embed_with_local(&photo(), None).unwrap().local,
+        None
+    );
+    let error = match Embedder::open(&with_local(3)) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("it was accepted"),
+    };
+    assert!(
+        error.contains("[6, 16, 32]") && error.contains("[4, 16, 32]"),
         "{error}"
     );
 }

@@ -148,7 +148,7 @@ fn rejects_invalid_models(load: &mut Load, model: &ModelProto) {
             graph.input = vec![value("image", &[-1, 2, 8, 12])];
         }
     });
-    changed("a model with two outputs", &|m| {
+    changed("a model with a second output that is not a map", &|m| {
         if let Some(graph) = &mut m.graph {
             graph.output.push(value("flat", &[1, 4]));
         }

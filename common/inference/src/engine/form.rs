@@ -1,4 +1,5 @@
-//! The form of a model that every engine requires: one image in, one vector out, all in one file.
+//! The form of a model that every engine requires: one image in, one vector out, and optionally a map of
+//! local descriptors as a second output, all in one file.
 
 use super::{EngineError, MAX_INPUT_SIDE};
 use std::collections::HashSet;
@@ -7,11 +8,24 @@ use tract_onnx::pb::{
     GraphProto, ModelProto, ValueInfoProto, tensor_shape_proto::dimension, type_proto,
 };
 
-/// Checks the form of a model and returns its input shape, `[C, H, W]`.
+/// The limits of a local output: channels, and locations per side.
+const MAX_LOCAL_CHANNELS: i64 = 65_536;
+const MAX_LOCAL_SIDE: i64 = 1024;
+
+/// The shapes of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Form {
+    /// The image, `[C, H, W]`.
+    pub(super) input: [usize; 3],
+    /// The second output, `[C, H, W]`, if there is one.
+    pub(super) local: Option<[usize; 3]>,
+}
+
+/// Checks the form of a model and returns its shapes.
 ///
 /// # Errors
 /// [`EngineError::NotOnnx`] or [`EngineError::Unsupported`] with what is wrong.
-pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
+pub(super) fn check(model: &ModelProto) -> Result<Form, EngineError> {
     let graph = model
         .graph
         .as_ref()
@@ -35,13 +49,22 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
     let (Some(input), None) = (inputs.next(), inputs.next()) else {
         return unfit("it must have exactly one input, the image".into());
     };
-    let [output] = graph.output.as_slice() else {
-        return unfit(format!(
-            "it has {} outputs; expected exactly one, the embedding",
-            graph.output.len()
-        ));
+    let local = match graph.output.as_slice() {
+        [_] => None,
+        [_, local] => Some(local_shape(local).ok_or_else(|| {
+            EngineError::Unsupported(format!(
+                "its second output '{}' must be f32 of a fixed shape [1, C, H, W], the descriptors of local matching",
+                local.name
+            ))
+        })?),
+        outputs => {
+            return unfit(format!(
+                "it has {} outputs; expected the embedding, and optionally local descriptors",
+                outputs.len()
+            ));
+        }
     };
-    check_names(graph, &weights, input, output)?;
+    check_names(graph, &weights, input)?;
     let shape = declared_shape(input);
     match shape.as_deref() {
         Some(&[1, c, h, w])
@@ -50,7 +73,10 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
                     .iter()
                     .all(|s| (1..=MAX_INPUT_SIDE as i64).contains(s)) =>
         {
-            Ok([c, h, w].map(|side| side as usize))
+            Ok(Form {
+                input: [c, h, w].map(|side| side as usize),
+                local,
+            })
         }
         _ => unfit(format!(
             "its input '{}' must be f32 of the fixed shape [1, C, H, W], with 1 to 4 channels and at most {MAX_INPUT_SIDE} \
@@ -60,8 +86,21 @@ pub(super) fn check(model: &ModelProto) -> Result<[usize; 3], EngineError> {
     }
 }
 
-/// The shape of an f32 input; -1 is a dynamic size.
-fn declared_shape(input: &ValueInfoProto) -> Option<Vec<i64>> {
+/// The shape of a second output, `[C, H, W]`.
+fn local_shape(output: &ValueInfoProto) -> Option<[usize; 3]> {
+    match declared_shape(output)?[..] {
+        [1, c, h, w]
+            if (1..=MAX_LOCAL_CHANNELS).contains(&c)
+                && [h, w].iter().all(|s| (1..=MAX_LOCAL_SIDE).contains(s)) =>
+        {
+            Some([c, h, w].map(|size| size as usize))
+        }
+        _ => None,
+    }
+}
+
+/// The shape of an f32 input or output; -1 is a dynamic size.
+pub(super) fn declared_shape(input: &ValueInfoProto) -> Option<Vec<i64>> {
     let type_proto::Value::TensorType(tensor) = input.r#type.as_ref()?.value.as_ref()?;
     if tensor.elem_type != DataType::Float as i32 {
         return None;
@@ -86,7 +125,6 @@ fn check_names(
     graph: &GraphProto,
     weights: &HashSet<&str>,
     input: &ValueInfoProto,
-    output: &ValueInfoProto,
 ) -> Result<(), EngineError> {
     let unfit = |why: String| Err(EngineError::Unsupported(why));
     if weights.len() != graph.initializer.len() {
@@ -106,7 +144,7 @@ fn check_names(
         .iter()
         .flat_map(|n| &n.input)
         .filter(|i| !i.is_empty())
-        .chain([&output.name]);
+        .chain(graph.output.iter().map(|o| &o.name));
     match read.into_iter().find(|name| !made.contains(name.as_str())) {
         Some(name) => unfit(format!("no node or constant produces '{name}'")),
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Runs tract until the accelerator is ready, then the accelerator, and tract again if that fails.
 
 use super::status::{Accelerator, EngineStatus};
-use super::{Engine, EngineError, LogLevel, LogSink};
+use super::{Engine, EngineError, LogLevel, LogSink, Outputs};
 use ndarray::ArrayView3;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -83,7 +83,8 @@ impl HandoverEngine {
             Err(TryRecvError::Disconnected) => {}
             Ok(engine) => {
                 let same = engine.input_shape() == self.first.input_shape()
-                    && engine.dimension() == self.first.dimension();
+                    && engine.dimension() == self.first.dimension()
+                    && engine.local_shape() == self.first.local_shape();
                 if same {
                     self.status.set_active(engine.name());
                     self.status.set_accelerator(Accelerator::Active);
@@ -119,13 +120,25 @@ impl Engine for HandoverEngine {
         self.first.dimension()
     }
 
+    fn local_shape(&self) -> Option<[usize; 3]> {
+        self.first.local_shape()
+    }
+
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        Ok(self.run_with_local(input)?.embedding)
+    }
+
+    fn run_with_local(&mut self, input: ArrayView3<f32>) -> Result<Outputs, EngineError> {
         self.poll();
         let Some(second) = &mut self.second else {
-            return self.first.run(input);
+            return self.first.run_with_local(input);
         };
-        let why = match second.run(input) {
-            Ok(numbers) if numbers.iter().all(|v| v.is_finite()) => return Ok(numbers),
+        let finite = |outputs: &Outputs| {
+            let local = outputs.local.iter().flatten();
+            outputs.embedding.iter().chain(local).all(|v| v.is_finite())
+        };
+        let why = match second.run_with_local(input) {
+            Ok(outputs) if finite(&outputs) => return Ok(outputs),
             Ok(_) => "its output is not finite".to_owned(),
             // The image is at fault, not the engine.
             Err(e @ EngineError::Shape { .. }) => return Err(e),
@@ -135,7 +148,7 @@ impl Engine for HandoverEngine {
         self.second = None;
         self.status.set_active(self.first.name());
         unavailable(&self.status, &self.log, &why);
-        self.first.run(input)
+        self.first.run_with_local(input)
     }
 }
 

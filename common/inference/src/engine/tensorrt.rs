@@ -19,9 +19,10 @@ pub use error::{CacheError, NotStarted, TensorRtError};
 pub use installation::Installation;
 pub use key::PlanOptions;
 
-use super::form::check;
+use super::form::{Form, check};
+use super::packed::packed;
 use super::strip::is_quantised;
-use super::{Engine, EngineError, LogLevel, LogSink, expect_shape};
+use super::{Engine, EngineError, LogLevel, LogSink, Outputs, expect_shape};
 use cache::PlanCache;
 use key::PlanKey;
 use ndarray::ArrayView3;
@@ -34,8 +35,8 @@ use tract_onnx::pb::ModelProto;
 pub const MAJORS: [u32; 3] = [11, 10, 8];
 /// The default folder of the shims.
 pub const SHIM_FOLDER: &str = "/usr/local/lib/flukewatch";
-/// The limit on the dimension of an embedding.
-const MAX_DIMENSION: i64 = 65_536;
+/// The limit on the numbers of a plan's output.
+const MAX_DIMENSION: i64 = 1 << 24;
 /// The file with the release of NVIDIA's driver. Not every Jetson has it.
 const DRIVER_RELEASE: &str = "/proc/driver/nvidia/version";
 
@@ -122,8 +123,18 @@ impl TensorRt {
         should_continue: &(dyn Fn() -> bool + Sync),
     ) -> Result<TensorRtEngine, TensorRtError> {
         let graph = ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
-        let input_shape = check(&graph)?;
+        let Form {
+            input: input_shape,
+            local: local_shape,
+        } = check(&graph)?;
         let int8 = is_quantised(&graph);
+        // The shim returns one vector.
+        let local_numbers = local_shape.map_or(0, |shape| shape.iter().product());
+        let packed = match local_shape {
+            Some(_) => Some(packed(graph, local_numbers)?),
+            None => None,
+        };
+        let model = packed.as_deref().unwrap_or(model);
         let key = PlanKey::new(
             model,
             &self.installation,
@@ -132,22 +143,29 @@ impl TensorRt {
             int8,
         );
         let kept = self.kept_plan(&key, input_shape)?;
-        let dimension = match kept {
-            Some(dimension) => dimension,
+        let numbers = match kept {
+            Some(numbers) => numbers,
             None => self.build(model, &key, int8, input_shape, should_continue)?,
         };
-        let numbers = if int8 { "int8" } else { "f32" };
+        let dimension = numbers.checked_sub(local_numbers).filter(|d| *d > 0);
+        let dimension = dimension.ok_or_else(|| {
+            TensorRtError::Unsupported(format!(
+                "it gives {numbers} numbers; expected an embedding and {local_numbers} local descriptors"
+            ))
+        })?;
+        let precision = if int8 { "int8" } else { "f32" };
         let Installation { version, gpu, .. } = &self.installation;
         let mut engine = TensorRtEngine {
-            name: format!("TensorRT {version} {numbers} on {gpu}"),
+            name: format!("TensorRT {version} {precision} on {gpu}"),
             input_shape,
             dimension,
+            local_shape,
             row: vec![0.0; input_shape.iter().product()],
             session: self.session,
         };
         // Reject a plan that cannot run at load instead of at the first image.
         let output =
-            run_row(&mut engine.session, &engine.row, dimension).map_err(TensorRtError::Failed)?;
+            run_row(&mut engine.session, &engine.row, numbers).map_err(TensorRtError::Failed)?;
         if output.iter().any(|v| !v.is_finite()) {
             return Err(TensorRtError::Failed("its output is not finite".into()));
         }
@@ -262,6 +280,7 @@ pub struct TensorRtEngine {
     name: String,
     input_shape: [usize; 3],
     dimension: usize,
+    local_shape: Option<[usize; 3]>,
     /// A buffer for images whose memory layout TensorRT cannot read.
     row: Vec<f32>,
     session: Session,
@@ -288,6 +307,14 @@ impl Engine for TensorRtEngine {
     }
 
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        Ok(self.run_with_local(input)?.embedding)
+    }
+
+    fn local_shape(&self) -> Option<[usize; 3]> {
+        self.local_shape
+    }
+
+    fn run_with_local(&mut self, input: ArrayView3<f32>) -> Result<Outputs, EngineError> {
         expect_shape(self.input_shape, &input)?;
         let row = match input.as_slice() {
             Some(row) => row,
@@ -298,7 +325,14 @@ impl Engine for TensorRtEngine {
                 &self.row
             }
         };
-        run_row(&mut self.session, row, self.dimension).map_err(EngineError::Run)
+        let local_numbers: usize = self.local_shape.map_or(0, |shape| shape.iter().product());
+        let numbers = self.dimension + local_numbers;
+        let mut embedding = run_row(&mut self.session, row, numbers).map_err(EngineError::Run)?;
+        let local = embedding.split_off(self.dimension);
+        Ok(Outputs {
+            embedding,
+            local: self.local_shape.map(|_| local),
+        })
     }
 }
 

@@ -10,9 +10,9 @@ mod depthwise;
 #[cfg(target_arch = "x86_64")]
 mod tiles;
 
-use super::form::check;
+use super::form::{Form, check};
 use super::strip::{is_quantised, strip};
-use super::{Engine, EngineError, expect_shape};
+use super::{Engine, EngineError, Outputs, expect_shape};
 use ndarray::ArrayView3;
 use prost::Message;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -39,13 +39,14 @@ pub struct TractEngine {
     name: String,
     input_shape: [usize; 3],
     dimension: usize,
+    local_shape: Option<[usize; 3]>,
     state: Box<dyn State>,
     executor: Executor,
 }
 
 impl TractEngine {
-    /// Loads an ONNX model with one input `[1, C, H, W] f32` and one output `[1, D] f32`, all of
-    /// fixed size, and runs it once on zeros, so that a model that cannot run is rejected at load.
+    /// Loads an ONNX model with one input `[1, C, H, W] f32` and one output `[1, D] f32`, optionally a second one
+    /// `[1, C, H, W] f32`, all of fixed size, and runs it once on zeros, so that a model that cannot run is rejected at load.
     ///
     /// # Errors
     /// When the bytes are not such a model, their quantisation cannot be reverted, or tract cannot
@@ -53,7 +54,10 @@ impl TractEngine {
     pub fn load(model: &[u8], form: TractForm) -> Result<Self, EngineError> {
         let mut model =
             ModelProto::decode(model).map_err(|e| EngineError::NotOnnx(e.to_string()))?;
-        let input_shape = check(&model)?;
+        let Form {
+            input: input_shape,
+            local: local_shape,
+        } = check(&model)?;
         let name = match (is_quantised(&model), form) {
             (false, _) => format!("tract {TRACT_VERSION} f32"),
             (true, TractForm::AsIs) => format!("tract {TRACT_VERSION} int8 Q/DQ"),
@@ -62,21 +66,24 @@ impl TractEngine {
                 format!("tract {TRACT_VERSION} int8 weights in f32")
             }
         };
-        let (dimension, state) = guarded(EngineError::Load, || optimise(&model, input_shape))??;
+        let (dimension, state) = guarded(EngineError::Load, || {
+            optimise(&model, input_shape, local_shape)
+        })??;
         let mut engine = Self {
             name,
             input_shape,
             dimension,
+            local_shape,
             state,
             executor: Executor::SingleThread,
         };
         let [c, h, w] = input_shape;
         let zeros = vec![0.0; c * h * w];
         let output = guarded(EngineError::Load, || engine.run_slice(&zeros))??;
-        if output.len() != dimension {
+        if output.embedding.len() != dimension {
             return Err(EngineError::Unsupported(format!(
                 "it declares {dimension} outputs and gives {}",
-                output.len()
+                output.embedding.len()
             )));
         }
         Ok(engine)
@@ -97,7 +104,7 @@ impl TractEngine {
         Ok(self)
     }
 
-    fn run_slice(&mut self, input: &[f32]) -> Result<Vec<f32>, EngineError> {
+    fn run_slice(&mut self, input: &[f32]) -> Result<Outputs, EngineError> {
         let failed = |e: TractError| EngineError::Run(one_line(&e));
         let [c, h, w] = self.input_shape;
         let tensor = Tensor::from_shape(&[1, c, h, w], input).map_err(failed)?;
@@ -106,14 +113,19 @@ impl TractEngine {
             state.run(tvec![tensor.into_tvalue()])
         })
         .map_err(failed)?;
-        let output = outputs
-            .first()
-            .ok_or_else(|| EngineError::Run("it has no output".into()))?;
-        let numbers = output
-            .try_as_plain_ram()
-            .and_then(|v| v.as_slice::<f32>().map(<[f32]>::to_vec))
-            .map_err(failed)?;
-        Ok(numbers)
+        let numbers = |at: usize| {
+            let output = outputs
+                .get(at)
+                .ok_or_else(|| EngineError::Run(format!("it has no output {at}")))?;
+            output
+                .try_as_plain_ram()
+                .and_then(|v| v.as_slice::<f32>().map(<[f32]>::to_vec))
+                .map_err(failed)
+        };
+        Ok(Outputs {
+            embedding: numbers(0)?,
+            local: self.local_shape.map(|_| numbers(1)).transpose()?,
+        })
     }
 }
 
@@ -131,6 +143,14 @@ impl Engine for TractEngine {
     }
 
     fn run(&mut self, input: ArrayView3<f32>) -> Result<Vec<f32>, EngineError> {
+        Ok(self.run_with_local(input)?.embedding)
+    }
+
+    fn local_shape(&self) -> Option<[usize; 3]> {
+        self.local_shape
+    }
+
+    fn run_with_local(&mut self, input: ArrayView3<f32>) -> Result<Outputs, EngineError> {
         expect_shape(self.input_shape, &input)?;
         match input.as_slice() {
             Some(numbers) => self.run_slice(numbers),
@@ -163,6 +183,7 @@ fn one_line(error: &TractError) -> String {
 fn optimise(
     model: &ModelProto,
     [c, h, w]: [usize; 3],
+    local: Option<[usize; 3]>,
 ) -> Result<(usize, Box<dyn State>), EngineError> {
     let failed = |e: TractError| EngineError::Load(one_line(&e));
     let typed = tract_onnx::onnx()
@@ -184,6 +205,16 @@ fn optimise(
             )));
         }
     };
+    if let Some([c, h, w]) = local {
+        let fact = plan.output_fact(1).map_err(failed)?;
+        let fits = fact.shape.as_concrete() == Some(&[1, c, h, w][..])
+            && fact.datum_type == f32::datum_type();
+        if !fits {
+            return Err(EngineError::Unsupported(format!(
+                "its second output is {fact:?}, not the declared [1, {c}, {h}, {w}] f32"
+            )));
+        }
+    }
     let state = plan.spawn().map_err(failed)?;
     Ok((dimension, state))
 }

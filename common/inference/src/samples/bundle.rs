@@ -59,6 +59,7 @@ pub fn passthrough_bundle(
             photo: format!("{whale}.jpg"),
             whale,
             source: "drawn".into(),
+            ..Enrolled::default()
         };
         let embedding = Embedding::normalised(values).expect("a photo is not all of one grey");
         catalogue

@@ -142,6 +142,27 @@ pub fn quantised_model(input: [usize; 3]) -> ModelProto {
     )
 }
 
+/// The same model with its map after the convolution, `[1, 4, H, W]`, as a second output.
+///
+/// # Panics
+/// When it is not one of the models above.
+pub fn with_local_output(mut model: ModelProto) -> ModelProto {
+    let graph = model.graph.as_mut().expect("the model has a graph");
+    let type_proto::Value::TensorType(input) = graph.input[0]
+        .r#type
+        .as_ref()
+        .and_then(|t| t.value.as_ref())
+        .expect("the image has a type");
+    let shape = input.shape.as_ref().expect("the image has a shape");
+    let side = |at: usize| match shape.dim[at].value {
+        Some(dimension::Value::DimValue(size)) => size,
+        _ => panic!("the image has a fixed size"),
+    };
+    let shape = [1, HIDDEN as i64, side(2), side(3)];
+    graph.output.push(value("clipped", &shape));
+    model
+}
+
 /// Passes a grey image through: `image` `[1, 1, height, width]` to `embedding` `[1, height * width]`.
 pub fn passthrough_model(height: u32, width: u32) -> ModelProto {
     let (height, width) = (i64::from(height), i64::from(width));

@@ -1,8 +1,8 @@
 //! Reading a catalogue's file.
 
 use super::{
-    CODES, CUT, DIMENSION, FORMAT, HEADER, Header, LARGEST, LIST, Layout, List, MAGIC, NOT_FINITE,
-    bad,
+    CODES, CUT, DIMENSION, FORMAT, HEADER, Header, LARGEST, LIST, Layout, List,
+    ListWithoutEncounters, MAGIC, NOT_FINITE, WITHOUT_ENCOUNTERS, bad,
 };
 use crate::catalogue::mapped::Mapped;
 use crate::catalogue::names::Names;
@@ -101,17 +101,17 @@ pub(in crate::catalogue) fn open(
     Ok(catalogue)
 }
 
-/// Rejects files that are not a catalogue of the current format.
+/// Rejects files that are not a catalogue of a format that is read.
 fn expect_format(bytes: &[u8]) -> Result<(), CatalogueError> {
     let (head, _) = bytes.split_at_checked(6).ok_or(bad(CUT))?;
     if head[..4] != MAGIC {
         return Err(bad("it does not start with FLKC"));
     }
     let got = u16::from_le_bytes([head[4], head[5]]);
-    match got.cmp(&FORMAT) {
-        Ordering::Less => Err(CatalogueError::Older { got, known: FORMAT }),
-        Ordering::Equal => Ok(()),
-        Ordering::Greater => Err(CatalogueError::Newer { got, known: FORMAT }),
+    match got {
+        ..WITHOUT_ENCOUNTERS => Err(CatalogueError::Older { got, known: FORMAT }),
+        WITHOUT_ENCOUNTERS..=FORMAT => Ok(()),
+        _ => Err(CatalogueError::Newer { got, known: FORMAT }),
     }
 }
 
@@ -125,24 +125,48 @@ fn expect_length(bytes: u64, layout: &Layout) -> Result<(), CatalogueError> {
 
 /// A catalogue with the photos of a list and no rows yet.
 fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
-    let (list, rest): (List<'_>, _) = postcard::take_from_bytes(list).map_err(|_| bad(LIST))?;
-    if list.photos.len() != header.photos || !rest.is_empty() {
+    fn parsed<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CatalogueError> {
+        let (list, rest) = postcard::take_from_bytes(bytes).map_err(|_| bad(LIST))?;
+        if rest.is_empty() {
+            Ok(list)
+        } else {
+            Err(bad(LIST))
+        }
+    }
+    let list: List<'_> = if header.format == WITHOUT_ENCOUNTERS {
+        parsed::<ListWithoutEncounters<'_>>(list)?.into()
+    } else {
+        parsed(list)?
+    };
+    if list.photos.len() != header.photos {
         return Err(bad(LIST));
     }
     let mut catalogue = Catalogue::new(header.dimension);
     catalogue.names = Names::of(&list.whales).ok_or(bad(LIST))?;
     catalogue.entries.reserve_exact(list.photos.len());
     catalogue.whales.reserve_exact(list.photos.len());
-    for (whale, source, photo) in list.photos {
-        let name = list.whales.get(whale as usize).ok_or(bad(LIST))?;
-        let source = list.sources.get(source as usize).ok_or(bad(LIST))?;
-        catalogue.names.add_photo(whale);
-        catalogue.whales.push(whale);
-        catalogue.entries.push(Enrolled {
-            whale: (*name).to_owned(),
-            photo: photo.to_owned(),
-            source: (*source).to_owned(),
-        });
+    fn text(texts: &[&str], number: u32) -> Result<String, CatalogueError> {
+        let text = texts.get(number as usize).ok_or(bad(LIST))?;
+        Ok((*text).to_owned())
+    }
+    let optional = |texts: &[&str], number: u32| {
+        number
+            .checked_sub(1)
+            .map(|number| text(texts, number))
+            .transpose()
+    };
+    for photo in list.photos {
+        let entry = Enrolled {
+            whale: text(&list.whales, photo.whale)?,
+            photo: photo.name.to_owned(),
+            source: text(&list.sources, photo.source)?,
+            encounter: optional(&list.encounters, photo.encounter)?,
+            date: optional(&list.dates, photo.date)?,
+            near_duplicate_of: photo.near_duplicate_of.map(str::to_owned),
+        };
+        catalogue.names.add_photo(photo.whale);
+        catalogue.whales.push(photo.whale);
+        catalogue.entries.push(entry);
     }
     Ok(catalogue)
 }

@@ -1,6 +1,6 @@
 //! Writing a catalogue's file.
 
-use super::{HEADER, Header, List};
+use super::{FORMAT, HEADER, Header, List, Photo};
 use crate::catalogue::Catalogue;
 use crate::catalogue::kernel::CHUNK;
 use std::collections::HashMap;
@@ -28,6 +28,7 @@ pub(in crate::catalogue) fn bytes(catalogue: &Catalogue) -> u64 {
 
 fn header_of(catalogue: &Catalogue, list: usize) -> Header {
     Header {
+        format: FORMAT,
         dimension: catalogue.dimension(),
         photos: catalogue.len(),
         list,
@@ -36,33 +37,47 @@ fn header_of(catalogue: &Catalogue, list: usize) -> Header {
     }
 }
 
-fn list_of(catalogue: &Catalogue) -> Vec<u8> {
-    fn number<'a>(
-        numbers: &mut HashMap<&'a str, u32>,
-        names: &mut Vec<&'a str>,
-        name: &'a str,
-    ) -> u32 {
-        *numbers.entry(name).or_insert_with(|| {
-            names.push(name);
-            names.len() as u32 - 1
+/// Texts by number, in the order of their first use.
+#[derive(Default)]
+struct Numbered<'a> {
+    texts: Vec<&'a str>,
+    numbers: HashMap<&'a str, u32>,
+}
+
+impl<'a> Numbered<'a> {
+    fn number(&mut self, text: &'a str) -> u32 {
+        *self.numbers.entry(text).or_insert_with(|| {
+            self.texts.push(text);
+            self.texts.len() as u32 - 1
         })
     }
-    let (mut whales, mut sources) = (vec![], vec![]);
-    let (mut whale_numbers, mut source_numbers) = (HashMap::new(), HashMap::new());
+
+    /// From 1; 0 for none.
+    fn optional(&mut self, text: Option<&'a str>) -> u32 {
+        text.map_or(0, |text| self.number(text) + 1)
+    }
+}
+
+fn list_of(catalogue: &Catalogue) -> Vec<u8> {
+    let (mut whales, mut sources) = (Numbered::default(), Numbered::default());
+    let (mut encounters, mut dates) = (Numbered::default(), Numbered::default());
     let photos = catalogue
         .entries
         .iter()
-        .map(|e| {
-            (
-                number(&mut whale_numbers, &mut whales, &e.whale),
-                number(&mut source_numbers, &mut sources, &e.source),
-                e.photo.as_str(),
-            )
+        .map(|e| Photo {
+            whale: whales.number(&e.whale),
+            source: sources.number(&e.source),
+            encounter: encounters.optional(e.encounter.as_deref()),
+            date: dates.optional(e.date.as_deref()),
+            name: &e.photo,
+            near_duplicate_of: e.near_duplicate_of.as_deref(),
         })
         .collect();
     let list = List {
-        whales,
-        sources,
+        whales: whales.texts,
+        sources: sources.texts,
+        encounters: encounters.texts,
+        dates: dates.texts,
         photos,
     };
     postcard::to_stdvec(&list).expect("strings and numbers can be written as postcard")

@@ -39,7 +39,7 @@ fn the_file_reads_back_and_a_truncated_one_is_rejected() {
     assert!(Catalogue::from_bytes(&longer).is_err() && mapped(&longer, 0).is_err());
     let mut newer = three().to_bytes();
     newer[4] = 9;
-    let error = CatalogueError::Newer { got: 9, known: 2 };
+    let error = CatalogueError::Newer { got: 9, known: 3 };
     assert_eq!(Catalogue::from_bytes(&newer), Err(error.clone()));
     assert_eq!(mapped(&newer, 0), Err(error));
 }
@@ -47,7 +47,7 @@ fn the_file_reads_back_and_a_truncated_one_is_rejected() {
 #[test]
 fn an_old_format_is_rejected_and_an_empty_catalogue_reads_back() {
     let old = b"FLKC\x01\x00\x03\x00\x00\x00\x80\x08\x00";
-    let error = CatalogueError::Older { got: 1, known: 2 };
+    let error = CatalogueError::Older { got: 1, known: 3 };
     assert_eq!(Catalogue::from_bytes(old), Err(error.clone()));
     assert_eq!(mapped(old, 0), Err(error));
     // As shipped: a catalogue without whales.
@@ -55,6 +55,54 @@ fn an_old_format_is_rejected_and_an_empty_catalogue_reads_back() {
     let bytes = empty.to_bytes();
     assert_eq!(empty.file_bytes(), bytes.len() as u64);
     assert_eq!(Catalogue::from_bytes(&bytes), Ok(empty));
+}
+
+#[test]
+fn encounters_dates_and_near_duplicates_read_back() {
+    let mut catalogue = Catalogue::new(2);
+    for (photo, encounter, date, first) in [
+        ("1", Some("e1"), Some("2024-06-19"), None),
+        ("2", None, Some("2024"), Some("1")),
+        ("3", Some("e1"), None, None),
+    ] {
+        let entry = Enrolled {
+            encounter: encounter.map(str::to_owned),
+            date: date.map(str::to_owned),
+            near_duplicate_of: first.map(str::to_owned),
+            ..entry("A", photo)
+        };
+        catalogue.enrol(entry, &embedding(&[1.0, 0.5])).unwrap();
+    }
+    let bytes = catalogue.to_bytes();
+    assert_eq!(bytes[4], 3);
+    assert_eq!(Catalogue::from_bytes(&bytes).unwrap(), catalogue);
+    assert_eq!(mapped(&bytes, 512).unwrap(), catalogue);
+}
+
+/// [`three`] as written by the format without encounters.
+fn three_in_format_2() -> Vec<u8> {
+    let photos = [(0u32, 0u32, "a1"), (0, 0, "a2"), (1, 0, "b1")];
+    let list = postcard::to_stdvec(&(vec!["A", "B"], vec!["test"], photos.to_vec())).unwrap();
+    let new = three().to_bytes();
+    let length = u64::from_le_bytes(new[16..24].try_into().unwrap()) as usize;
+    let body = &new[(64 + length).next_multiple_of(64)..];
+    let mut bytes = new[..64].to_vec();
+    bytes[4] = 2;
+    bytes[16..24].copy_from_slice(&(list.len() as u64).to_le_bytes());
+    bytes.extend(&list);
+    bytes.resize((64 + list.len()).next_multiple_of(64), 0);
+    bytes.extend(body);
+    seal(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_format_without_encounters_is_read_and_written_as_the_new_one() {
+    let old = three_in_format_2();
+    let read = Catalogue::from_bytes(&old).unwrap();
+    assert_eq!(read, three());
+    assert_eq!(mapped(&old, 0).unwrap(), three());
+    assert_eq!(read.to_bytes()[4], 3);
 }
 
 #[test]
@@ -209,7 +257,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_rejected(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        format in 0u8..4,
+        format in 0u8..5,
         sealed in any::<bool>(),
         dimension in 0u8..3,
         photos in 0u8..3,

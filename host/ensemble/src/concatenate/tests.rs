@@ -181,3 +181,24 @@ fn different_operator_sets_are_an_error() {
         "the model of old cannot be merged: it uses operator set 13, another model 17"
     );
 }
+
+#[test]
+fn a_merged_bundle_knows_what_its_parts_were_trained_on() {
+    use flukewatch_common::bundle::TrainingSet;
+    let trained = |name: &str, seed, whale: &str| {
+        let bundle = bundle(name, 6, seed, &[View::Plain]);
+        let set = TrainingSet::new(&bundle.model, [whale], [name]);
+        bundle.with_training_set(Some(set)).unwrap()
+    };
+    let parts = [trained("one", 1, "A"), trained("two", 2, "B")];
+    let merged = |parts: &[Bundle]| {
+        one_bundle(parts, &[1.0, 1.0], "all", CREATED, DecisionRule::unfitted()).unwrap()
+    };
+    let set = merged(&parts).training.unwrap();
+    assert!(set.has_whale("A") && set.has_whale("B") && !set.has_whale("C"));
+    assert!(set.has_photo("one") && set.has_photo("two"));
+    // Unknown for one is unknown for the whole.
+    let [one, two] = parts;
+    let two = two.with_training_set(None).unwrap();
+    assert_eq!(merged(&[one, two]).training, None);
+}

@@ -33,7 +33,10 @@ fn album(photos: usize) -> Album {
         features: features(100, 30, photos),
         whales: (0..30).map(|w| format!("W{w:02}")).collect(),
         photos_of: (0..30)
-            .map(|w| (w * photos..(w + 1) * photos).collect())
+            .map(|w| WhalePhotos {
+                photos: (w * photos..(w + 1) * photos).collect(),
+                encounters: vec![None; photos],
+            })
             .collect(),
         unnamed: vec![],
     }
@@ -102,6 +105,55 @@ fn one_photo_per_whale_is_enough_to_train() {
         &settings(Form::Cosine { scale: 20.0 }, false),
         |_, _| {},
     );
-    assert_eq!((fitted.validation, fitted.map_at_5), (0, None));
+    assert_eq!((fitted.selected_on.known, fitted.map_at_5), (0, None));
     assert_eq!((fitted.epochs, classifier.about.new_below), (12, UNFITTED));
+}
+
+/// What is fitted and selected must not change with the photos of the part that reports; the reported
+/// figure must.
+#[test]
+fn reported_photos_choose_nothing() {
+    let settings = Settings {
+        dimension: 20,
+        ..settings(Form::Cosine { scale: 20.0 }, true)
+    };
+    let album = album(6);
+    let parts = Parts::of(&album.photos_of, &[], settings.training.seed);
+    let (_, fitted) = fit(&album, vec![], &settings, |_, _| {});
+    let mut spoilt = album.clone();
+    let mut rng = ChaCha8Rng::seed_from_u64(77);
+    for &photo in parts.report.known() {
+        let noise = Array2::from_shape_fn((1, WIDE), |_| rng.random_range(-1.0..1.0f32));
+        spoilt.features.row_mut(photo).assign(&noise.row(0));
+    }
+    let first =
+        |album: &Album| Model::fit(album, &parts.fit, Some(&parts.select), &settings, |_, _| {});
+    let ((model, epochs), (again, epochs_again)) = (first(&album), first(&spoilt));
+    assert_eq!(
+        (&model.projection, &model.layer),
+        (&again.projection, &again.layer)
+    );
+    assert!(model.projection.is_some());
+    assert_eq!((epochs, epochs), (epochs_again, fitted.epochs));
+    let (classifier, fitted_again) = fit(&spoilt, vec![], &settings, |_, _| {});
+    assert_eq!(
+        classifier.about.new_below,
+        fit(&album, vec![], &settings, |_, _| {}).0.about.new_below
+    );
+    assert_eq!(fitted_again.epochs, fitted.epochs);
+    assert!(
+        fitted_again.map_at_5.unwrap() < fitted.map_at_5.unwrap() - 0.2,
+        "{fitted:?} {fitted_again:?}"
+    );
+    // Photos of the part that selects do change what is selected, but not the projection.
+    let mut spoilt = album.clone();
+    for &photo in parts.select.known() {
+        spoilt.features.row_mut(photo).fill(0.1);
+    }
+    let (other, _) = first(&spoilt);
+    assert_eq!(other.projection, model.projection);
+    assert_ne!(
+        fit(&spoilt, vec![], &settings, |_, _| {}).0.about.new_below,
+        classifier.about.new_below
+    );
 }

@@ -83,6 +83,7 @@ pub(super) fn read(path: &Path) -> Result<EmbeddingsFile, EmbeddingsFileError> {
     Ok(EmbeddingsFile {
         path: path.to_owned(),
         bundle: None,
+        near_duplicates: None,
         photos: Some(photos),
         dimension,
         values,

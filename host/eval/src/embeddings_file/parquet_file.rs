@@ -2,7 +2,8 @@
 
 use super::columns::{self, Values};
 use super::{
-    EmbeddingsFile, EmbeddingsFileError, RowPhoto, bytes, labels, sides, unit, write_bytes,
+    BUNDLE, EmbeddingsFile, EmbeddingsFileError, NEAR_DUPLICATES, RowPhoto, bytes, labels,
+    parsed_near_duplicates, sides, unit, write_bytes,
 };
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::LabelledPhoto;
@@ -32,23 +33,21 @@ const SCHEMA: &str = "message embeddings {
 }";
 /// What is said of a file whose parts contradict each other.
 const DAMAGED: &str = "the file is damaged";
-/// Key of the bundle's id in the file's metadata.
-const BUNDLE: &str = "bundle";
 
 pub(super) fn write(
     path: &Path,
-    bundle: &str,
+    metadata: Vec<(&str, String)>,
     photos: &[LabelledPhoto],
     dimension: usize,
     values: &[f32],
 ) -> Result<(), EmbeddingsFileError> {
-    let file = encoded(bundle, photos, dimension, values)
+    let file = encoded(metadata, photos, dimension, values)
         .map_err(|error| content(path, error.to_string()))?;
     write_bytes(path, &file)
 }
 
 fn encoded(
-    bundle: &str,
+    metadata: Vec<(&str, String)>,
     photos: &[LabelledPhoto],
     dimension: usize,
     values: &[f32],
@@ -59,10 +58,12 @@ fn encoded(
         .set_compression(Compression::SNAPPY)
         // Each number occurs once.
         .set_column_dictionary_enabled(element, false)
-        .set_key_value_metadata(Some(vec![KeyValue::new(
-            BUNDLE.to_owned(),
-            bundle.to_owned(),
-        )]))
+        .set_key_value_metadata(Some(
+            metadata
+                .into_iter()
+                .map(|(key, value)| KeyValue::new(key.to_owned(), value))
+                .collect(),
+        ))
         .build();
     let mut file = vec![];
     let mut writer = SerializedFileWriter::new(&mut file, schema, Arc::new(properties))?;
@@ -132,10 +133,12 @@ fn rows(path: &Path, file: Vec<u8>) -> Result<EmbeddingsFile, EmbeddingsFileErro
         return Err(content(path, DAMAGED.into()));
     }
     let metadata = reader.metadata().file_metadata();
-    let bundle = metadata
-        .key_value_metadata()
-        .and_then(|all| all.iter().find(|entry| entry.key == BUNDLE))
-        .and_then(|entry| entry.value.clone());
+    let value_of = |key: &str| {
+        let all = metadata.key_value_metadata()?;
+        all.iter().find(|entry| entry.key == key)?.value.clone()
+    };
+    let bundle = value_of(BUNDLE);
+    let near_duplicates = parsed_near_duplicates(path, value_of(NEAR_DUPLICATES).as_deref())?;
     let fields = metadata.schema_descr().root_schema().get_fields().to_vec();
     let columns = Columns::of(&fields).map_err(|reason| content(path, reason))?;
     let wanted = Type::group_type_builder("embeddings")
@@ -174,6 +177,7 @@ fn rows(path: &Path, file: Vec<u8>) -> Result<EmbeddingsFile, EmbeddingsFileErro
     Ok(EmbeddingsFile {
         path: path.to_owned(),
         bundle,
+        near_duplicates,
         photos: Some(photos),
         dimension,
         values,

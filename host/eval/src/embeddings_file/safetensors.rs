@@ -1,7 +1,11 @@
 //! Embeddings as safetensors: a tensor `embeddings` `[N, D] f32`; in the metadata the names of the
-//! photos and their boxes as JSON lists (`photos`, `boxes`), and the id of the bundle (`bundle`).
+//! photos and their boxes as JSON lists (`photos`, `boxes`), the id of the bundle (`bundle`), and the
+//! near-duplicates as a JSON object from each to the first of its group (`near_duplicates`).
 
-use super::{EmbeddingsFile, EmbeddingsFileError, RowPhoto, normalise_rows};
+use super::{
+    BUNDLE, EmbeddingsFile, EmbeddingsFileError, NEAR_DUPLICATES, RowPhoto, normalise_rows,
+    parsed_near_duplicates,
+};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::LabelledPhoto;
 use flukewatch_network::weights::{self, Values, Weights};
@@ -12,11 +16,10 @@ use std::path::Path;
 const TENSOR: &str = "embeddings";
 const PHOTOS: &str = "photos";
 const BOXES: &str = "boxes";
-const BUNDLE: &str = "bundle";
 
 pub(super) fn write(
     path: &Path,
-    bundle: &str,
+    metadata: Vec<(&str, String)>,
     photos: &[LabelledPhoto],
     dimension: usize,
     values: &[f32],
@@ -27,11 +30,15 @@ pub(super) fn write(
     };
     let names: Vec<&str> = photos.iter().map(|photo| photo.name.as_str()).collect();
     let boxes: Vec<Option<PixelBox>> = photos.iter().map(|photo| photo.region).collect();
-    let metadata = BTreeMap::from([
-        (PHOTOS.to_owned(), serde_json::json!(names).to_string()),
-        (BOXES.to_owned(), serde_json::json!(boxes).to_string()),
-        (BUNDLE.to_owned(), bundle.to_owned()),
-    ]);
+    let lists = [
+        (PHOTOS, serde_json::json!(names).to_string()),
+        (BOXES, serde_json::json!(boxes).to_string()),
+    ];
+    let metadata = lists
+        .into_iter()
+        .chain(metadata)
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     let tensors = Weights::from([(TENSOR.to_owned(), tensor)]);
     weights::write(path, &tensors, &metadata).map_err(|e| content(path, e.to_string()))
 }
@@ -76,6 +83,10 @@ pub(super) fn read(path: &Path) -> Result<EmbeddingsFile, EmbeddingsFileError> {
     let photo = |(name, region)| RowPhoto { name, region };
     Ok(EmbeddingsFile {
         path: path.to_owned(),
+        near_duplicates: parsed_near_duplicates(
+            path,
+            metadata.get(NEAR_DUPLICATES).map(String::as_str),
+        )?,
         bundle: metadata.remove(BUNDLE),
         photos: Some(names.into_iter().zip(boxes).map(photo).collect()),
         dimension,

@@ -1,47 +1,12 @@
 //! Embeddings with the labels of their photos.
 
+use crate::gallery::label::PhotoLabel;
+use crate::gallery::local::{LocalGallery, Norms};
+use crate::gallery::relations::Relations;
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::whale_score::WhaleScore;
-use flukewatch_dataset::{CaptureDate, DatasetError, LabelledPhoto, WrittenDate};
 use ndarray::{Array2, ArrayView2};
-
-/// The label of a photo.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PhotoLabel {
-    /// Name in the table.
-    pub name: String,
-    /// Name of the whale; `None` if unknown.
-    pub whale: Option<String>,
-    /// Date of capture, if known.
-    pub date: Option<CaptureDate>,
-    /// Name of the encounter, if known.
-    pub encounter: Option<String>,
-}
-
-impl PhotoLabel {
-    /// The label without its date, which is not read.
-    pub fn undated(photo: &LabelledPhoto) -> Self {
-        Self {
-            name: photo.name.clone(),
-            whale: photo.whale.clone(),
-            date: None,
-            encounter: photo.encounter.clone(),
-        }
-    }
-
-    /// The label with its date.
-    ///
-    /// # Errors
-    /// If the date cannot be read.
-    pub fn dated(photo: &LabelledPhoto) -> Result<Self, DatasetError> {
-        let date = photo.date.as_ref().map(WrittenDate::read).transpose()?;
-        Ok(Self {
-            date: date.flatten(),
-            ..Self::undated(photo)
-        })
-    }
-}
 
 /// Why values and labels do not fit.
 #[derive(Debug, thiserror::Error, PartialEq)]
@@ -78,6 +43,10 @@ pub struct LabelledEmbeddings {
     photos_by_whale: Vec<Vec<usize>>,
     rows: Array2<f32>,
     whale_score: WhaleScore,
+    relations: Relations,
+    local: Option<LocalGallery>,
+    /// Those among all named whales; empty without local matching.
+    norms: Norms,
 }
 
 impl LabelledEmbeddings {
@@ -130,13 +99,17 @@ impl LabelledEmbeddings {
                 photos_by_whale[whale as usize].push(photo);
             }
         }
+        let relations = Relations::of(&labels);
         Ok(Self {
             labels,
+            relations,
             whale_by_photo,
             whales,
             photos_by_whale,
             rows,
             whale_score: WhaleScore::BEST,
+            local: None,
+            norms: Norms::default(),
         })
     }
 
@@ -148,16 +121,35 @@ impl LabelledEmbeddings {
         let labels = catalogue
             .entries()
             .iter()
-            .map(|entry| PhotoLabel {
-                name: entry.photo.clone(),
-                whale: Some(entry.whale.clone()),
-                ..PhotoLabel::default()
-            })
+            .map(PhotoLabel::of_entry)
             .collect();
         let values = (0..catalogue.len())
             .flat_map(|i| catalogue.embedding(i).iter().copied())
             .collect();
         Self::new(labels, catalogue.dimension(), values)
+    }
+
+    /// Adds descriptors and norms, one per photo ([`crate::gallery::matching::with_local`]).
+    pub(crate) fn with_descriptors(mut self, local: LocalGallery, norms: Norms) -> Self {
+        assert_eq!(
+            local.descriptors.len(),
+            self.len(),
+            "descriptors of each photo"
+        );
+        assert_eq!(norms.values().len(), self.len(), "a norm of each photo");
+        self.local = Some(local);
+        self.norms = norms;
+        self
+    }
+
+    /// The descriptors and their score, if whales are scored by them.
+    pub fn local(&self) -> Option<&LocalGallery> {
+        self.local.as_ref()
+    }
+
+    /// The norm of each photo among all named whales; empty without local matching.
+    pub fn norms(&self) -> &Norms {
+        &self.norms
     }
 
     /// Sets how a whale is scored by its photos; by default, its most similar photo counts.
@@ -195,6 +187,16 @@ impl LabelledEmbeddings {
     pub fn whale_of(&self, photo: usize) -> Option<usize> {
         let whale = self.whale_by_photo[photo];
         (whale != UNNAMED).then_some(whale as usize)
+    }
+
+    /// Which photos belong to the same encounter or are near-duplicates.
+    pub(super) fn relations(&self) -> &Relations {
+        &self.relations
+    }
+
+    /// The number of a photo's encounter; `None` if neither its name nor whale and day are known.
+    pub fn encounter_of(&self, photo: usize) -> Option<usize> {
+        self.relations.encounter_of(photo)
     }
 
     /// The photos of a whale, in the order of the table.

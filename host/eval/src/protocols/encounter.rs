@@ -2,7 +2,7 @@
 //! show the same fluke in the same light.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{WhaleScores, search_groups};
+use crate::gallery::search::{score_encounters, score_photos};
 use crate::metrics::bootstrap::Bootstrap;
 use crate::metrics::rank::{RankIntervals, RankMetrics};
 use crate::protocols::error::ProtocolError;
@@ -34,11 +34,6 @@ pub enum EncounterKey {
     Encounter,
     /// By whale and day, if there are no names of encounters. A month or year identifies none.
     WhaleAndDay,
-}
-
-struct EncounterScores {
-    ranks: Vec<usize>,
-    sums: Vec<f64>,
 }
 
 /// Evaluates retrieval across encounters.
@@ -75,42 +70,26 @@ pub fn measure(
         return Err(ProtocolError::SingleEncounters);
     }
     let all = photos.whales().len();
-    let found = search_groups(
-        photos,
-        &queries,
-        || EncounterScores {
-            ranks: vec![],
-            sums: vec![0.0; all],
-        },
-        |state, query, scores| {
-            let by_whale = WhaleScores::of(photos, scores, |photo| {
-                encounters[photo].is_some() && encounters[photo] != encounters[query]
-            });
-            if let Some(rank) = photos
-                .whale_of(query)
-                .and_then(|w| by_whale.rank(w, |_| true))
-            {
-                state.ranks.push(rank);
-            }
-            // All photos of the encounter share a gallery, so a whale is in all sums or in none.
-            for (whale, sum) in state.sums.iter_mut().enumerate() {
-                *sum += by_whale.score(whale).map_or(f64::NEG_INFINITY, f64::from);
-            }
-        },
-        |group, state| {
-            let own = whales[group];
-            let before = state.sums.iter().enumerate().filter(|(other, sum)| {
-                **sum > state.sums[own] || (**sum == state.sums[own] && *other < own)
-            });
-            (own, before.count() + 1, state.ranks)
-        },
-    );
-    let by_photo = || {
-        found
-            .iter()
-            .flat_map(|(w, _, ranks)| ranks.iter().map(|r| (*w, *r)))
-    };
-    let by_encounter = || found.iter().map(|(w, rank, _)| (*w, *rank));
+    let in_encounter = |photo: usize| encounters[photo].is_some();
+    let positions: Vec<usize> = queries.iter().flatten().copied().collect();
+    let ranks_by_photo: Vec<(usize, usize)> = score_photos(photos, &positions, |query, scores| {
+        let whale = photos.whale_of(query)?;
+        let by_whale = scores.whales_among(in_encounter);
+        Some((whale, by_whale.rank(whale, |_| true)?))
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    let ranks_by_encounter: Vec<(usize, usize)> =
+        score_encounters(photos, &queries, in_encounter, |group, scores| {
+            let rank = scores.whales().rank(whales[group], |_| true)?;
+            Some((whales[group], rank))
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+    let by_photo = || ranks_by_photo.iter().copied();
+    let by_encounter = || ranks_by_encounter.iter().copied();
     Ok(EncounterResult {
         encounter_key,
         by_photo: RankMetrics::of(by_photo().map(|(_, r)| r)),

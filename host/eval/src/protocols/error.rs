@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ProtocolError {
     /// Retrieval without a second photo to retrieve.
-    #[error("no whale has two photos")]
+    #[error("no whale has two photos of different encounters")]
     SinglePhotos,
     /// A column that a protocol needs is missing or empty.
     #[error("protocol '{protocol}' needs column {column}, which is missing or empty")]

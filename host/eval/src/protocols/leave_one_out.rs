@@ -1,8 +1,9 @@
 //! Leave-one-out retrieval in a catalogue: validation metrics of a training run, and the scores on
-//! which thresholds are fitted. Each enrolled photo is searched among all others.
+//! which thresholds are fitted.
 
+use crate::gallery::encounters::as_on_board;
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{WhaleScores, ranking_features, search};
+use crate::gallery::search::{ranking_features, score_encounters};
 use crate::metrics::rank::RankMetrics;
 use crate::protocols::retrieval::retrieve;
 use flukewatch_common::catalogue::Catalogue;
@@ -42,33 +43,48 @@ pub fn retrieval(catalogue: &Catalogue) -> Option<RetrievalSummary> {
 /// Scores on which a decision rule is fitted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CatalogueScores {
-    /// Best score of any whale, for each photo whose whale has another photo.
+    /// Best score of any whale, for each encounter whose whale is left in the gallery.
     pub known: Vec<f32>,
-    /// Best score of any other whale, for each photo, with its own whale left out.
+    /// Number of these whose first whale is right.
+    pub right: usize,
+    /// Best score of any other whale, for each encounter, with its own whale left out.
     pub impostor: Vec<f32>,
     /// Rankings of both kinds: features, and whether the first whale is right.
     pub rankings: Vec<(RankingFeatures, bool)>,
 }
 
-/// Searches each photo twice: with its whale in the gallery, and without.
+/// Searches each encounter of a catalogue twice, see [`scores_of`].
 pub fn scores(catalogue: &Catalogue, whale_score: WhaleScore) -> CatalogueScores {
-    let photos = embeddings(catalogue).scored_by(whale_score);
-    let all: Vec<usize> = (0..photos.len()).collect();
-    let found = search(&photos, &all, |query, scores| {
-        let by_whale = WhaleScores::of(&photos, scores, |photo| photo != query);
-        let own = photos.whale_of(query);
-        let known = own.and_then(|whale| by_whale.score(whale)).and_then(|_| {
-            let top = by_whale.top(2, |_| true);
-            let right = top.first().map(|c| c.whale) == own;
-            Some((ranking_features(&top)?, right))
-        });
-        let impostor = ranking_features(&by_whale.top(2, |whale| Some(whale) != own));
-        (known, impostor)
-    });
+    scores_of(&embeddings(catalogue).scored_by(whale_score))
+}
+
+/// Searches each encounter, of 1 to 5 photos as on the boat, twice: with its whale in the gallery,
+/// and without.
+pub fn scores_of(photos: &LabelledEmbeddings) -> CatalogueScores {
+    let encounters = as_on_board(photos);
+    let found = score_encounters(
+        photos,
+        &encounters,
+        |_| true,
+        |encounter, scores| {
+            let by_whale = scores.whales();
+            let own = encounters[encounter]
+                .first()
+                .and_then(|&photo| photos.whale_of(photo));
+            let known = own.and_then(|whale| by_whale.score(whale)).and_then(|_| {
+                let top = by_whale.top(2, |_| true);
+                let right = top.first().map(|c| c.whale) == own;
+                Some((ranking_features(&top)?, right))
+            });
+            let impostor = ranking_features(&by_whale.top(2, |whale| Some(whale) != own));
+            (known, impostor)
+        },
+    );
     let mut scores = CatalogueScores::default();
     for (known, impostor) in found {
         if let Some((features, right)) = known {
             scores.known.push(features.score);
+            scores.right += usize::from(right);
             scores.rankings.push((features, right));
         }
         if let Some(features) = impostor {
@@ -97,6 +113,7 @@ mod tests {
                 whale: (*whale).into(),
                 photo: i.to_string(),
                 source: String::new(),
+                ..Enrolled::default()
             };
             c.enrol(entry, &Embedding::normalised(vec![cos, sin]).unwrap())
                 .unwrap();

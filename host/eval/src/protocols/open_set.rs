@@ -4,13 +4,17 @@
 //! with two photos or more is a *known* query, searched among the other enrolled photos. Every
 //! photo of the other whales and every unnamed photo is a *new* query. Calibrators and thresholds
 //! are fitted on the queries of one half of the whales, known and new, and evaluated on those of
-//! the other half.
+//! the other half; a rule that the bundle brings is evaluated on all. Encounters of several photos,
+//! as the boat makes them, are searched in the same way.
 
 pub mod metric;
+pub mod purpose;
+pub mod queries;
 pub mod rule;
 pub mod threshold;
 pub mod trial;
 
+use crate::gallery::encounters::{as_on_board, of_size, single_photos};
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::metrics::bootstrap::Bootstrap;
 use crate::metrics::curve::{CurvePoint, SweptPhoto, area, curve, known_accepted_at, sampled};
@@ -18,10 +22,12 @@ use crate::metrics::reliability::{BINS, ReliabilityBin, expected_calibration_err
 use crate::protocols::error::ProtocolError;
 use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, RankingFeatures};
 use metric::{Metric, mean};
-use rule::{RuleMetrics, TrialVerdicts, decide};
+use purpose::{Fit, Report};
+use queries::QueriesFor;
+use rule::{RuleMetrics, TrialVerdicts, decide_all, decide_reported};
 use serde::Serialize;
 use threshold::CostRow;
-use trial::{Query, Trial, TrialOptions};
+use trial::{Purposes, Trial, TrialOptions};
 
 /// Settings of the protocol.
 #[derive(Clone, Debug)]
@@ -75,8 +81,10 @@ pub struct OpenSetResult {
     pub expected_calibration_error: f64,
     /// The same of an isotonic calibrator.
     pub expected_calibration_error_isotonic: f64,
-    /// The same of the bundle's calibrator, if it has one.
-    pub expected_calibration_error_of_bundle: Option<f64>,
+    /// The same of the bundle's probabilities as shipped, if it has a calibrator; on all queries.
+    pub expected_calibration_error_as_shipped: Option<f64>,
+    /// The same where the bundle is told the fraction of new whales in the trials.
+    pub expected_calibration_error_as_shipped_at_prior_of_trials: Option<f64>,
     /// The same with the score used as a probability.
     pub expected_calibration_error_of_score: f64,
     /// Reliability of the logistic calibrator.
@@ -89,11 +97,41 @@ pub struct OpenSetResult {
     pub oscr: Vec<CurvePoint>,
     /// Histogram of best scores.
     pub scores: Histogram,
+    /// The same trials with encounters of several photos for queries.
+    pub encounters: Vec<EncounterOpenSet>,
+}
+
+/// Results with encounters for queries; a whale's score is the mean over the photos.
+#[derive(Clone, Debug, Serialize)]
+pub struct EncounterOpenSet {
+    /// Photos per encounter: `1-5`, as on the boat, or exactly `3` or `5`.
+    pub photos: &'static str,
+    /// Known queries per trial.
+    pub known_queries: f64,
+    /// New queries per trial.
+    pub new_queries: f64,
+    /// As for single photos.
+    pub auroc: Metric,
+    /// As for single photos.
+    pub oscr_area: Metric,
+    /// As for single photos.
+    pub tpir_at_5_percent_fmr: Metric,
+    /// Metrics of the bundle's rule.
+    pub rule_of_bundle: Option<RuleMetrics>,
+    /// The rule that `flukewatch enroll` fits on the enrolled half; `None` with too few photos.
+    pub rule_of_enrolment: Option<RuleMetrics>,
+    /// Expected calibration error of a logistic calibrator fitted on the fitting half.
+    pub expected_calibration_error: f64,
+    /// The same of the bundle's probabilities as shipped, if it has a calibrator; on all queries.
+    pub expected_calibration_error_as_shipped: Option<f64>,
+    /// The same where the bundle is told the fraction of new whales in the trials.
+    pub expected_calibration_error_as_shipped_at_prior_of_trials: Option<f64>,
 }
 
 /// A trial prepared for evaluation under any weights of the identities.
 struct PreparedTrial<'a> {
     trial: &'a Trial,
+    reported: QueriesFor<'a, Report>,
     /// Positions of the queries by descending score.
     order: Vec<usize>,
     new_whale_threshold: Option<f32>,
@@ -149,44 +187,40 @@ pub fn measure(
         trials: options.trials.max(1),
         seed: options.seed,
         always_enrolled: &[],
+        purposes: Purposes::HalvesOfEachTrial,
     };
-    let trials = trial::run(photos, &trial_options);
-    let usable = |t: &Trial| {
-        t.queries.iter().any(Query::is_known) && t.queries.iter().any(|q| !q.is_known())
-    };
-    if !trials.iter().any(usable) {
+    let run = |queries: Vec<Vec<usize>>| trial::run(photos, &queries, &trial_options);
+    let trials = run(single_photos(photos));
+    if !usable(&trials) {
         return Err(ProtocolError::TooFewWhales);
     }
-    let prepared: Vec<PreparedTrial<'_>> = trials
-        .iter()
-        .map(|trial| PreparedTrial::new(trial, options.rule.as_ref()))
-        .collect();
+    let on_board = run(as_on_board(photos));
+    // The same whales are enrolled and fitted on in each kind of trials.
+    let enrolment: Vec<Option<DecisionRule>> = on_board.iter().map(Trial::fitted_rule).collect();
+    let encounters = [
+        ("1-5", on_board),
+        ("3", run(of_size(photos, 3))),
+        ("5", run(of_size(photos, 5))),
+    ]
+    .into_iter()
+    .filter(|(_, trials)| usable(trials))
+    .map(|(size, trials)| with_encounters(size, &trials, options, &enrolment, bootstrap))
+    .collect();
+    let prepared = prepare(&trials, options, &enrolment);
     let identities = trials[0].identities;
     let equal_weights = vec![1; identities];
+    let metrics = metrics_over_trials(&prepared, identities, bootstrap);
+    let [rule_of_bundle, rule_of_enrolment] = rules(&prepared, &metrics);
     let [
         auroc,
         oscr_area,
         tpir_at_5_percent_fmr,
         map_at_5_with_new_whale,
-        bundle_baks,
-        bundle_baus,
-        bundle_balanced,
-        enrolment_baks,
-        enrolment_baus,
-        enrolment_balanced,
-    ] = metrics_over_trials(&prepared, identities, bootstrap);
-    let of_bundle: Vec<&TrialVerdicts> =
-        prepared.iter().filter_map(|t| t.bundle.as_ref()).collect();
-    let of_enrolment: Vec<&TrialVerdicts> = prepared
-        .iter()
-        .filter_map(|t| t.enrolment.as_ref())
-        .collect();
+        ..,
+    ] = metrics;
     let logistic = fitted_reliability(&trials, Curve::Logistic);
     let isotonic = fitted_reliability(&trials, Curve::Isotonic);
-    let calibrator = options
-        .rule
-        .as_ref()
-        .and_then(|rule| rule.calibrator.as_ref());
+    let [as_shipped, at_prior_of_trials] = errors_as_shipped(&trials, options.rule.as_ref());
     let curves = |only_correct| {
         average_curve(
             prepared
@@ -194,17 +228,11 @@ pub fn measure(
                 .map(|t| t.curve(&equal_weights, only_correct)),
         )
     };
-    let count = |known: bool| {
-        mean(trials.iter().map(|t| {
-            let queries = t.queries.iter().filter(|q| q.is_known() == known);
-            queries.count() as f64
-        }))
-    };
     Ok(OpenSetResult {
         trials: trials.len(),
         enrolled_whales: trials[0].enrolled.iter().filter(|e| **e).count(),
-        known_queries: count(true),
-        new_queries: count(false),
+        known_queries: count(&trials, true),
+        new_queries: count(&trials, false),
         auroc,
         oscr_area,
         tpir_at_5_percent_fmr,
@@ -214,15 +242,12 @@ pub fn measure(
                 .iter()
                 .filter_map(|t| t.new_whale_threshold.map(f64::from)),
         ),
-        rule_of_bundle: RuleMetrics::of(&of_bundle, [bundle_baks, bundle_baus, bundle_balanced]),
-        rule_of_enrolment: RuleMetrics::of(
-            &of_enrolment,
-            [enrolment_baks, enrolment_baus, enrolment_balanced],
-        ),
+        rule_of_bundle,
+        rule_of_enrolment,
         expected_calibration_error: expected_calibration_error(&logistic),
         expected_calibration_error_isotonic: expected_calibration_error(&isotonic),
-        expected_calibration_error_of_bundle: calibrator
-            .map(|c| error_of(&trials, |features| c.probability(features))),
+        expected_calibration_error_as_shipped: as_shipped,
+        expected_calibration_error_as_shipped_at_prior_of_trials: at_prior_of_trials,
         expected_calibration_error_of_score: error_of(&trials, |features| {
             f64::from(features.score).clamp(0.0, 1.0)
         }),
@@ -231,7 +256,102 @@ pub fn measure(
         roc: curves(false),
         oscr: curves(true),
         scores: histogram(&trials),
+        encounters,
     })
+}
+
+/// Whether some trial has known and new queries.
+fn usable(trials: &[Trial]) -> bool {
+    trials.iter().any(|trial| {
+        let known = |known: bool| trial.queries.iter().any(|q| q.is_known() == known);
+        known(true) && known(false)
+    })
+}
+
+/// Queries per trial.
+fn count(trials: &[Trial], known: bool) -> f64 {
+    mean(trials.iter().map(|trial| {
+        let queries = trial.queries.iter().filter(|q| q.is_known() == known);
+        queries.count() as f64
+    }))
+}
+
+fn with_encounters(
+    photos: &'static str,
+    trials: &[Trial],
+    options: &OpenSetOptions,
+    enrolment: &[Option<DecisionRule>],
+    bootstrap: &Bootstrap,
+) -> EncounterOpenSet {
+    let prepared = prepare(trials, options, enrolment);
+    let metrics = metrics_over_trials(&prepared, trials[0].identities, bootstrap);
+    let [rule_of_bundle, rule_of_enrolment] = rules(&prepared, &metrics);
+    let [auroc, oscr_area, tpir_at_5_percent_fmr, ..] = metrics;
+    let logistic = fitted_reliability(trials, Curve::Logistic);
+    let [as_shipped, at_prior_of_trials] = errors_as_shipped(trials, options.rule.as_ref());
+    EncounterOpenSet {
+        photos,
+        known_queries: count(trials, true),
+        new_queries: count(trials, false),
+        auroc,
+        oscr_area,
+        tpir_at_5_percent_fmr,
+        rule_of_bundle,
+        rule_of_enrolment,
+        expected_calibration_error: expected_calibration_error(&logistic),
+        expected_calibration_error_as_shipped: as_shipped,
+        expected_calibration_error_as_shipped_at_prior_of_trials: at_prior_of_trials,
+    }
+}
+
+fn prepare<'a>(
+    trials: &'a [Trial],
+    options: &OpenSetOptions,
+    enrolment: &[Option<DecisionRule>],
+) -> Vec<PreparedTrial<'a>> {
+    trials
+        .iter()
+        .zip(enrolment)
+        .map(|(trial, enrolment)| {
+            PreparedTrial::new(trial, options.rule.as_ref(), enrolment.as_ref())
+        })
+        .collect()
+}
+
+/// The rates of the bundle's rule and of that of enrolment, with the intervals of
+/// [`TrialMetrics::values`].
+fn rules(
+    prepared: &[PreparedTrial<'_>],
+    metrics: &[Metric; TrialMetrics::COUNT],
+) -> [Option<RuleMetrics>; 2] {
+    let bundle: Vec<&TrialVerdicts> = prepared.iter().filter_map(|t| t.bundle.as_ref()).collect();
+    let enrolment: Vec<&TrialVerdicts> = prepared
+        .iter()
+        .filter_map(|t| t.enrolment.as_ref())
+        .collect();
+    let balanced = |first: usize| std::array::from_fn(|at| metrics[first + at].clone());
+    [
+        RuleMetrics::of(&bundle, balanced(4)),
+        RuleMetrics::of(&enrolment, balanced(7)),
+    ]
+}
+
+/// Expected calibration error of a rule's probabilities, which nothing here was fitted on: with its
+/// own prior, and with the fraction of new whales in the trials.
+fn errors_as_shipped(trials: &[Trial], rule: Option<&DecisionRule>) -> [Option<f64>; 2] {
+    let error = |rule: &DecisionRule| {
+        let queries = trials.iter().flat_map(|trial| &trial.queries);
+        let predictions: Option<Vec<(f64, bool)>> = queries
+            .filter_map(|query| Some((query.features()?, query.is_correct())))
+            .map(|(features, right)| Some((rule.probability_of(&features)?, right)))
+            .collect();
+        predictions.map(|p| expected_calibration_error(&reliability(&p)))
+    };
+    let new = count(trials, false) / (count(trials, true) + count(trials, false));
+    let told = rule
+        .filter(|rule| rule.prior_new_whales.is_some())
+        .map(|rule| rule.clone().expecting_new_whales(new));
+    [rule.and_then(error), told.as_ref().and_then(error)]
 }
 
 /// The metrics of [`TrialMetrics::values`], with intervals.
@@ -263,10 +383,13 @@ fn metrics_over_trials(
 fn fitted_reliability(trials: &[Trial], curve: Curve) -> [ReliabilityBin; BINS] {
     let predictions: Vec<(f64, bool)> = trials
         .iter()
-        .filter_map(|trial| Some((trial, Calibrator::fit(curve, &trial.rankings(true))?)))
+        .filter_map(|trial| {
+            let fit = QueriesFor::<Fit>::of([trial]).rankings();
+            Some((trial, Calibrator::fit(curve, &fit)?))
+        })
         .flat_map(|(trial, calibrator)| {
-            let evaluated = trial.rankings(false).into_iter();
-            evaluated.map(move |(features, right)| (calibrator.probability(&features), right))
+            let reported = QueriesFor::<Report>::of([trial]).rankings().into_iter();
+            reported.map(move |(features, right)| (calibrator.probability(&features), right))
         })
         .collect();
     reliability(&predictions)
@@ -274,25 +397,31 @@ fn fitted_reliability(trials: &[Trial], curve: Curve) -> [ReliabilityBin; BINS] 
 
 /// Expected calibration error of a probability on the evaluation half.
 fn error_of(trials: &[Trial], probability: impl Fn(&RankingFeatures) -> f64) -> f64 {
-    let predictions: Vec<(f64, bool)> = trials
-        .iter()
-        .flat_map(|trial| trial.rankings(false))
+    let predictions: Vec<(f64, bool)> = QueriesFor::<Report>::of(trials)
+        .rankings()
+        .into_iter()
         .map(|(features, right)| (probability(&features), right))
         .collect();
     expected_calibration_error(&reliability(&predictions))
 }
 
 impl<'a> PreparedTrial<'a> {
-    fn new(trial: &'a Trial, rule: Option<&DecisionRule>) -> Self {
+    /// The rule of enrolment was fitted on the trial's queries for fitting, the bundle's elsewhere.
+    fn new(
+        trial: &'a Trial,
+        bundle: Option<&DecisionRule>,
+        enrolment: Option<&DecisionRule>,
+    ) -> Self {
         let score = |at: usize| trial.queries[at].score();
         let mut order: Vec<usize> = (0..trial.queries.len()).collect();
         order.sort_by(|&a, &b| score(b).total_cmp(&score(a)));
         Self {
             trial,
             order,
-            new_whale_threshold: threshold::for_new_whale(trial),
-            bundle: rule.map(|rule| decide(trial, rule)),
-            enrolment: trial.fitted_rule().map(|rule| decide(trial, &rule)),
+            reported: QueriesFor::of([trial]),
+            new_whale_threshold: threshold::for_new_whale(&QueriesFor::<Fit>::of([trial])),
+            bundle: bundle.map(|rule| decide_all(trial, rule)),
+            enrolment: enrolment.map(|rule| decide_reported(trial, rule)),
         }
     }
 
@@ -307,9 +436,9 @@ impl<'a> PreparedTrial<'a> {
             auroc: area(&self.curve(weights, false)),
             oscr_area: area(&oscr),
             tpir_at_5_percent_fmr: known_accepted_at(&oscr, 0.05),
-            map_at_5_with_new_whale: self
-                .new_whale_threshold
-                .map_or(f64::NAN, |t| threshold::map_at_5(self.trial, t, weights)),
+            map_at_5_with_new_whale: self.new_whale_threshold.map_or(f64::NAN, |t| {
+                threshold::map_at_5(&self.reported, t, weights)
+            }),
             bundle: balanced(&self.bundle),
             enrolment: balanced(&self.enrolment),
         }

@@ -1,8 +1,9 @@
-//! Leave-one-out retrieval: each photo of a whale with two photos or more is searched among all
-//! other named photos.
+//! Leave-one-out retrieval: each photo is searched among all other named photos, without those of
+//! its own encounter and its near-duplicates, if its whale has a photo there.
 
+use crate::gallery::encounters::of_size;
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{Candidate, WhaleScores, search};
+use crate::gallery::search::{Candidate, PhotoScores, score_encounters, score_photos};
 use crate::metrics::bootstrap::{Bootstrap, Interval};
 use crate::metrics::map_at_5::GUESSES;
 use crate::metrics::photo_recall::{PhotoRecall, PhotoRecallIntervals};
@@ -18,7 +19,7 @@ pub struct QueryResult {
     pub photo: usize,
     /// Number of the query's whale.
     pub whale: usize,
-    /// Other photos of this whale in the gallery.
+    /// Photos of this whale in the gallery.
     pub others: usize,
     /// Rank of its whale, from 1.
     pub rank: usize,
@@ -32,50 +33,52 @@ pub struct QueryResult {
     pub average_precision_at_r: f64,
 }
 
-/// Searches each photo of a whale with two photos or more among all others.
+/// Searches each photo whose whale is in its gallery.
 pub fn retrieve(photos: &LabelledEmbeddings) -> Vec<QueryResult> {
-    let found = search(photos, &photos.with_multiple_photos(), |photo, scores| {
+    let queries = photos.with_multiple_photos();
+    let found = score_photos(photos, &queries, |photo, scores| {
         let whale = photos.whale_of(photo)?;
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
+        let by_whale = scores.whales();
         Some(QueryResult {
             photo,
             whale,
-            others: photos.photos_of(whale).len() - 1,
+            others: scores.view().photos_of(whale).count(),
             rank: by_whale.rank(whale, |_| true)?,
-            photo_rank: photo_rank(photos, photo, whale, scores),
+            photo_rank: photo_rank(photos, whale, scores),
             own: by_whale.candidate(whale)?,
             top: by_whale.top(GUESSES, |_| true),
-            average_precision_at_r: average_precision_at_r(photos, photo, whale, scores),
+            average_precision_at_r: average_precision_at_r(photos, whale, scores),
         })
     });
     found.into_iter().flatten().collect()
 }
 
-/// Rank of the most similar other photo of the whale among all other named photos, from 1. Of photos
-/// with equal scores the wrong ones rank first.
-fn photo_rank(photos: &LabelledEmbeddings, query: usize, whale: usize, scores: &[f32]) -> usize {
-    let own = photos.photos_of(whale).iter().filter(|&&p| p != query);
-    let best = own.map(|&p| scores[p]).fold(f32::NEG_INFINITY, f32::max);
-    let is_before = |(photo, score): &(usize, &f32)| {
-        **score >= best && photos.whale_of(*photo).is_some_and(|w| w != whale)
+/// Rank of the most similar photo of the whale among all named photos of the gallery, from 1. Of
+/// photos with equal scores the wrong ones rank first.
+fn photo_rank(photos: &LabelledEmbeddings, whale: usize, scores: &PhotoScores<'_>) -> usize {
+    let own = photos.photos_of(whale).iter();
+    let best = own
+        .filter_map(|&photo| scores.score(photo))
+        .fold(f32::NEG_INFINITY, f32::max);
+    let is_before = |photo: &usize| {
+        photos.whale_of(*photo).is_some_and(|w| w != whale)
+            && scores.score(*photo).is_some_and(|score| score >= best)
     };
-    1 + scores.iter().enumerate().filter(is_before).count()
+    1 + (0..photos.len()).filter(is_before).count()
 }
 
-/// Average precision over the first R photos, R being the number of other photos of the whale
-/// (Musgrave et al., 'A Metric Learning Reality Check', ECCV 2020). Of photos with equal scores the
-/// wrong ones rank first.
+/// Average precision over the first R photos, R being the number of photos of the whale in the
+/// gallery (Musgrave et al., 'A Metric Learning Reality Check', ECCV 2020). Of photos with equal
+/// scores the wrong ones rank first.
 fn average_precision_at_r(
     photos: &LabelledEmbeddings,
-    query: usize,
     whale: usize,
-    scores: &[f32],
+    scores: &PhotoScores<'_>,
 ) -> f64 {
     let mut own: Vec<f32> = photos
         .photos_of(whale)
         .iter()
-        .filter(|&&p| p != query)
-        .map(|&p| scores[p])
+        .filter_map(|&p| scores.score(p))
         .collect();
     own.sort_by(|a, b| b.total_cmp(a));
     let Some(&lowest) = own.last() else {
@@ -83,8 +86,11 @@ fn average_precision_at_r(
     };
     // `before[j]`: photos of other whales between the whale's (j-1)-th and its j-th.
     let mut before = vec![0usize; own.len()];
-    for (photo, &score) in scores.iter().enumerate() {
-        if score >= lowest && photos.whale_of(photo).is_some_and(|w| w != whale) {
+    for photo in 0..photos.len() {
+        let Some(score) = scores.score(photo).filter(|&score| score >= lowest) else {
+            continue;
+        };
+        if photos.whale_of(photo).is_some_and(|w| w != whale) {
             before[own.partition_point(|&o| o > score)] += 1;
         }
     }
@@ -109,6 +115,45 @@ pub struct OtherPhotosGroup {
     pub metrics: RankMetrics,
     /// Intervals of the averages.
     pub intervals: RankIntervals,
+}
+
+/// Metrics of encounters of several photos; a whale's score is the mean over them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EncounterGroup {
+    /// Photos per encounter.
+    pub photos: usize,
+    /// Averages over the encounters.
+    #[serde(flatten)]
+    pub metrics: RankMetrics,
+    /// Intervals of the averages.
+    pub intervals: RankIntervals,
+}
+
+const ENCOUNTER_SIZES: [usize; 2] = [3, 5];
+
+/// Searches encounters of `size` photos; `None` if no whale with one has another photo.
+fn encounters(
+    photos: &LabelledEmbeddings,
+    size: usize,
+    bootstrap: &Bootstrap,
+) -> Option<EncounterGroup> {
+    let queries = of_size(photos, size);
+    let found = score_encounters(
+        photos,
+        &queries,
+        |_| true,
+        |query, scores| {
+            let whale = photos.whale_of(*queries[query].first()?)?;
+            Some((whale, scores.whales().rank(whale, |_| true)?))
+        },
+    );
+    let ranks: Vec<(usize, usize)> = found.into_iter().flatten().collect();
+    let whales = photos.whales().len();
+    (!ranks.is_empty()).then(|| EncounterGroup {
+        photos: size,
+        metrics: RankMetrics::of(ranks.iter().map(|(_, rank)| *rank)),
+        intervals: RankIntervals::of(bootstrap, whales, ranks.iter().copied()),
+    })
 }
 
 /// One query, by names.
@@ -152,6 +197,8 @@ pub struct RetrievalResult {
     pub map_at_r_interval: Option<Interval>,
     /// Metrics by the number of other photos of the whale.
     pub by_other_photos: Vec<OtherPhotosGroup>,
+    /// Metrics of encounters of 3 and of 5 photos.
+    pub encounters: Vec<EncounterGroup>,
     /// The ranks of every query.
     pub ranks: Vec<RankedQuery>,
     /// Every query with its candidates, for the report.
@@ -165,7 +212,7 @@ const GROUPS: [(&str, std::ops::RangeInclusive<usize>); 3] =
 /// Runs the protocol. With `nmi_seed`, also clusters the photos for NMI.
 ///
 /// # Errors
-/// If no whale has two photos.
+/// If no whale has two photos, in different encounters if these are known.
 pub fn measure(
     photos: &LabelledEmbeddings,
     bootstrap: &Bootstrap,
@@ -225,6 +272,10 @@ pub fn measure(
             .copied()
             .flatten(),
         by_other_photos,
+        encounters: ENCOUNTER_SIZES
+            .into_iter()
+            .filter_map(|size| encounters(photos, size, bootstrap))
+            .collect(),
         ranks,
         queries,
     })
@@ -233,7 +284,7 @@ pub fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gallery::labelled::tests::plane;
+    use crate::gallery::labelled::tests::{plane, plane_with};
     use flukewatch_common::whale_score::WhaleScore;
     use proptest::prelude::*;
 
@@ -315,9 +366,7 @@ mod tests {
             ("B", 4.0),
             ("A", 5.0),
         ]);
-        let found = search(&e, &[0], |query, scores| {
-            average_precision_at_r(&e, query, 0, scores)
-        });
+        let found = score_photos(&e, &[0], |_, scores| average_precision_at_r(&e, 0, scores));
         assert!(
             (found[0] - (1.0 + 2.0 / 3.0) / 3.0).abs() < 1e-12,
             "{found:?}"
@@ -327,10 +376,10 @@ mod tests {
     #[test]
     fn wrong_photos_of_equal_score_rank_first() {
         let e = plane(&[("A", 0.0), ("A", 10.0), ("B", 10.0)]);
-        let found = search(&e, &[0], |query, scores| {
+        let found = score_photos(&e, &[0], |_, scores| {
             (
-                average_precision_at_r(&e, query, 0, scores),
-                photo_rank(&e, query, 0, scores),
+                average_precision_at_r(&e, 0, scores),
+                photo_rank(&e, 0, scores),
             )
         });
         assert_eq!(found, [(0.0, 2)]);
@@ -349,6 +398,40 @@ mod tests {
             .map(|g| (g.other_photos, g.metrics.queries))
             .collect();
         assert_eq!(groups, [("1", 2), ("2-4", 3), ("5+", 7)]);
+    }
+
+    #[test]
+    fn encounters_are_searched_together() {
+        // The photo at 14° alone finds B; with the two others A is nearer on average.
+        let e = plane(&[("A", 0.0), ("A", 2.0), ("A", 14.0), ("A", 3.0), ("B", 17.0)]);
+        let r = measure(&e, &NO_INTERVALS, None).unwrap();
+        assert_eq!(r.metrics.recall_at_1, 0.75);
+        let groups: Vec<_> = r
+            .encounters
+            .iter()
+            .map(|g| (g.photos, g.metrics.queries, g.metrics.recall_at_1))
+            .collect();
+        assert_eq!(groups, [(3, 1, 1.0)]);
+    }
+
+    #[test]
+    fn photos_of_the_same_encounter_are_not_in_the_gallery() {
+        let photos = [("A", 0.0), ("A", 1.0), ("A", 30.0), ("B", 10.0)];
+        let e = plane_with(&photos, |i, label| {
+            label.encounter = Some(["e1", "e1", "e2", "e3"][i].into());
+        });
+        let r = measure(&e, &NO_INTERVALS, None).unwrap();
+        let found: Vec<_> = r
+            .queries
+            .iter()
+            .map(|q| (q.photo, q.others, q.rank))
+            .collect();
+        assert_eq!(found, [(0, 1, 2), (1, 1, 2), (2, 2, 2)]);
+        // All photos of one day: nothing is left to find a whale by.
+        let e = plane_with(&photos[..2], |_, label| {
+            label.date = "2024-06-19".parse().ok();
+        });
+        assert!(measure(&e, &NO_INTERVALS, None).is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Retrieval forward in time: a query is searched among photos of earlier days only, as on a boat.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{WhaleScores, search};
+use crate::gallery::search::score_photos;
 use crate::metrics::bootstrap::Bootstrap;
 use crate::metrics::rank::{RankIntervals, RankMetrics};
 use crate::protocols::error::ProtocolError;
@@ -73,12 +73,12 @@ pub fn measure(
         return Err(ProtocolError::SingleDays);
     }
     let positions: Vec<usize> = queries.iter().map(|(photo, ..)| *photo).collect();
-    let ranks = search(photos, &positions, |query, scores| {
+    let ranks = score_photos(photos, &positions, |query, scores| {
         let earlier = |photo: usize| {
             let both = dates[photo].zip(dates[query]);
             both.is_some_and(|(photo, query)| photo.is_before(&query))
         };
-        let by_whale = WhaleScores::of(photos, scores, earlier);
+        let by_whale = scores.whales_among(earlier);
         photos
             .whale_of(query)
             .and_then(|w| by_whale.rank(w, |_| true))

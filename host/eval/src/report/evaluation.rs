@@ -11,6 +11,7 @@ use crate::gallery::labelled::LabelledEmbeddings;
 use crate::metrics::bootstrap::Interval;
 use crate::report::format::{interval, number};
 use crate::results::EvaluationResults;
+use crate::training_overlap::TrainingOverlap;
 use anyhow::Context;
 use askama::Template;
 use flukewatch_common::atomic_file::write_atomically;
@@ -98,6 +99,9 @@ struct Page<'a> {
     photos: usize,
     whales: usize,
     description: String,
+    /// Whether the model was trained on the photos, and what that means.
+    training: String,
+    is_misleading: bool,
     cards: Vec<Card>,
     retrieval: Option<RetrievalSection>,
     open_set: Option<OpenSetSection>,
@@ -129,6 +133,11 @@ fn page<'a>(report: &EvaluationReport<'a>) -> anyhow::Result<Page<'a>> {
         photos: report.photos.len(),
         whales: report.photos.whales().len(),
         description: report.model.description(report.photos.rows().ncols()),
+        training: training(report.model, results.training_overlap.as_ref()),
+        is_misleading: results
+            .training_overlap
+            .as_ref()
+            .is_none_or(|overlap| !overlap.is_empty()),
         cards: cards(results),
         retrieval: retrieved.map(RetrievalSection::new),
         open_set: results.open_set.as_ref().map(OpenSetSection::new),
@@ -141,6 +150,25 @@ fn page<'a>(report: &EvaluationReport<'a>) -> anyhow::Result<Page<'a>> {
         map: MapSection::new(report.photos, report.seed),
         run: report.run.map(RunSection::read).transpose()?,
     })
+}
+
+fn training(model: EvaluatedModel<'_>, overlap: Option<&TrainingOverlap>) -> String {
+    match overlap {
+        None => format!(
+            "It is unknown whether the model was trained on these photos: {} no hashes of its \
+             training photos. If it was, the figures are too good.",
+            match model {
+                EvaluatedModel::Bundle(_) => "the bundle has",
+                EvaluatedModel::File(_) => "embeddings without a bundle have",
+            }
+        ),
+        Some(overlap) if overlap.is_empty() => {
+            format!("The model was trained on {overlap}.")
+        }
+        Some(overlap) => format!(
+            "The model was trained on {overlap}. The figures are too good: they say little about other whales."
+        ),
+    }
 }
 
 fn cards(results: &EvaluationResults) -> Vec<Card> {

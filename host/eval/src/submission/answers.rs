@@ -1,7 +1,7 @@
 //! Leave-one-out answers for a submission.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{WhaleScores, search};
+use crate::gallery::search::score_photos;
 use crate::metrics::map_at_5::{GUESSES, guesses};
 use flukewatch_dataset::NEW_WHALE;
 
@@ -14,8 +14,8 @@ pub fn answers(
     let mut queries = photos.with_multiple_photos();
     queries.extend((0..photos.len()).filter(|&i| photos.whale_of(i).is_none()));
     queries.sort_unstable();
-    search(photos, &queries, |photo, scores| {
-        let top = WhaleScores::of(photos, scores, |other| other != photo).top(GUESSES, |_| true);
+    score_photos(photos, &queries, |photo, scores| {
+        let top = scores.whales().top(GUESSES, |_| true);
         let ranking = top
             .iter()
             .map(|c| (photos.whales()[c.whale].as_str(), c.score));

@@ -4,6 +4,7 @@
 use crate::metrics::map_at_5::{GUESSES, precision};
 use flukewatch_common::atomic_file::write_atomically;
 use flukewatch_dataset::normalised;
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -35,16 +36,6 @@ pub enum SubmissionError {
         line: u64,
         /// What is wrong with the line.
         reason: String,
-    },
-    /// Photos of the solution without a line.
-    #[error("{path} lacks {count} photos of the solution, e.g. {first}")]
-    Missing {
-        /// Path of the submission.
-        path: PathBuf,
-        /// Number of missing photos.
-        count: usize,
-        /// Name of one of them.
-        first: String,
     },
     /// A row that the format cannot hold.
     #[error("{path}: {reason}; nothing was written")]
@@ -95,12 +86,25 @@ pub fn write(path: &Path, rows: &[(String, Vec<String>)]) -> Result<(), Submissi
     })
 }
 
-/// MAP@5 of a submission against `solution`, the whale of each photo.
+/// The score of a submission.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SubmissionScore {
+    /// MAP@5 over all photos of the solution; an unanswered photo counts 0.
+    pub map_at_5: f64,
+    /// Number of photos of the solution.
+    pub photos: usize,
+    /// Names of the photos that the submission does not answer.
+    pub missing: Vec<String>,
+}
+
+/// Scores a submission against `solution`, the whale of each photo.
 ///
 /// # Errors
-/// If a line is invalid or of a photo that is not in `solution`, or a photo of `solution` is
-/// missing.
-pub fn score(path: &Path, solution: &BTreeMap<String, String>) -> Result<f64, SubmissionError> {
+/// If a line is invalid, or of a photo that is not in `solution`.
+pub fn score(
+    path: &Path,
+    solution: &BTreeMap<String, String>,
+) -> Result<SubmissionScore, SubmissionError> {
     let rows = lines(path)?;
     let mut sum = 0.0;
     let mut missing: BTreeSet<&String> = solution.keys().collect();
@@ -115,14 +119,11 @@ pub fn score(path: &Path, solution: &BTreeMap<String, String>) -> Result<f64, Su
         missing.remove(photo);
         sum += precision(whales.iter().position(|w| w == right));
     }
-    match missing.first() {
-        Some(first) => Err(SubmissionError::Missing {
-            path: path.to_owned(),
-            count: missing.len(),
-            first: (*first).clone(),
-        }),
-        None => Ok(sum / solution.len().max(1) as f64),
-    }
+    Ok(SubmissionScore {
+        map_at_5: sum / solution.len().max(1) as f64,
+        photos: solution.len(),
+        missing: missing.into_iter().cloned().collect(),
+    })
 }
 
 /// Line number, photo and whales of each line.
@@ -208,7 +209,7 @@ mod tests {
         (photo.into(), whales.iter().map(|w| (*w).into()).collect())
     }
 
-    fn scored(text: &str) -> Result<f64, String> {
+    fn scored(text: &str) -> Result<SubmissionScore, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.csv");
         std::fs::write(&path, text).unwrap();
@@ -232,7 +233,19 @@ mod tests {
             .map(|(_, photo, whales)| (photo, whales))
             .collect();
         assert_eq!(read, rows);
-        assert!((score(&path, &solution()).unwrap() - (1.0 + 0.5 + 0.0) / 3.0).abs() < 1e-12);
+        let found = score(&path, &solution()).unwrap();
+        assert!((found.map_at_5 - (1.0 + 0.5 + 0.0) / 3.0).abs() < 1e-12);
+        assert_eq!((found.photos, found.missing), (3, vec![]));
+    }
+
+    #[test]
+    fn an_unanswered_photo_scores_0_and_is_named() {
+        let found = scored("Image,Id\na.jpg,w_1\n").unwrap();
+        assert!((found.map_at_5 - 1.0 / 3.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(found.photos, 3);
+        assert_eq!(found.missing, ["b.jpg", "c.jpg"]);
+        let none = scored("Image,Id\n").unwrap();
+        assert_eq!((none.map_at_5, none.missing.len()), (0.0, 3));
     }
 
     #[test]
@@ -240,7 +253,7 @@ mod tests {
         let found = scored(
             "\u{feff}Image,Id\r\nc.jpg,w_9 w_8 w_7 w_6 w_3\r\na.jpg,w_1\r\nb.jpg, new_whale\r\n",
         );
-        assert!((found.unwrap() - (0.2 + 1.0 + 1.0) / 3.0).abs() < 1e-12);
+        assert!((found.unwrap().map_at_5 - (0.2 + 1.0 + 1.0) / 3.0).abs() < 1e-12);
     }
 
     #[test]
@@ -268,10 +281,6 @@ mod tests {
                 "s.csv:3: duplicate photo a.jpg",
             ),
             ("Image,Id\n,w_1\n", "s.csv:2: empty photo name"),
-            (
-                "Image,Id\na.jpg,w_1\n",
-                "s.csv lacks 2 photos of the solution, e.g. b.jpg",
-            ),
         ] {
             assert_eq!(scored(text), Err(message.to_owned()));
         }

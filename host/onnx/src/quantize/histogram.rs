@@ -9,7 +9,7 @@ const LEVELS: f64 = 127.0;
 
 /// The absolute values of one tensor.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     peak: f32,
     reach: f32,
     bins: Vec<u64>,
@@ -17,13 +17,13 @@ pub(super) struct Histogram {
 
 impl Histogram {
     /// First pass: finds the largest value. NaN counts as infinite.
-    pub(super) fn see_peak(&mut self, values: &[f32]) {
+    pub(crate) fn see_peak(&mut self, values: &[f32]) {
         let size = |v: &f32| if v.is_nan() { f32::INFINITY } else { v.abs() };
         self.peak = values.iter().map(size).fold(self.peak, f32::max);
     }
 
     /// Between the passes: the bins reach to `headroom` times the largest value seen.
-    pub(super) fn settle(&mut self, headroom: f32) {
+    pub(crate) fn settle(&mut self, headroom: f32) {
         self.reach = if self.peak > 0.0 {
             self.peak * headroom
         } else {
@@ -33,7 +33,7 @@ impl Histogram {
     }
 
     /// Second pass: counts. Values beyond the reach count in the last bin.
-    pub(super) fn count(&mut self, values: &[f32]) {
+    pub(crate) fn count(&mut self, values: &[f32]) {
         self.see_peak(values);
         let per_bin = BINS as f32 / self.reach;
         for v in values {
@@ -55,7 +55,7 @@ impl Histogram {
     }
 
     /// The range with the least squared error, above 0 even where all values are 0.
-    pub(super) fn range(&self) -> f32 {
+    pub(crate) fn range(&self) -> f32 {
         let width = f64::from(self.reach) / BINS as f64;
         (least_error(&self.bins) as f64 * width) as f32
     }

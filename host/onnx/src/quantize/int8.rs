@@ -14,7 +14,7 @@ pub(super) fn dequantised(tensor: &str) -> String {
 
 /// Adds the nodes that quantise `tensor` up to `range`; returns the name to read it by,
 /// [`dequantised`].
-pub(super) fn quantise_activation(graph: &mut GraphProto, tensor: &str, range: f32) -> String {
+pub(crate) fn quantise_activation(graph: &mut GraphProto, tensor: &str, range: f32) -> String {
     let read = dequantised(tensor);
     let (scale, zero) = (format!("{tensor}.scale"), format!("{tensor}.zero"));
     let quantised = format!("{tensor}.quantised");
@@ -34,7 +34,7 @@ pub(super) fn quantise_activation(graph: &mut GraphProto, tensor: &str, range: f
 
 /// Adds an int8 weight with one scale per row, `scales` or those of [`quantise_rows`]; returns the
 /// name to read it by.
-pub(super) fn quantise_weight(
+pub(crate) fn quantise_weight(
     graph: &mut GraphProto,
     name: &str,
     values: &Values,

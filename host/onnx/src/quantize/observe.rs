@@ -8,13 +8,13 @@ use tract_onnx::pb::{ModelProto, ValueInfoProto};
 use tract_onnx::prelude::*;
 
 /// A model whose outputs are chosen tensors.
-pub(super) struct Observed {
+pub(crate) struct Observed {
     model: Arc<TypedRunnableModel>,
 }
 
 impl Observed {
     /// `tensors` name the outputs in order, each once.
-    pub(super) fn of(mut model: ModelProto, tensors: &[String]) -> TractResult<Self> {
+    pub(crate) fn of(mut model: ModelProto, tensors: &[String]) -> TractResult<Self> {
         if let Some(graph) = model.graph.as_mut() {
             // tract needs a node for each output; the image has none.
             let mut outputs = vec![];
@@ -38,7 +38,7 @@ impl Observed {
     }
 
     /// The tensors on one image `[C, H, W] f32`.
-    pub(super) fn run(&self, image: &Array3<f32>) -> TractResult<TVec<TValue>> {
+    pub(crate) fn run(&self, image: &Array3<f32>) -> TractResult<TVec<TValue>> {
         let (c, h, w) = image.dim();
         let numbers: Vec<f32> = image.iter().copied().collect();
         let image = Tensor::from_shape(&[1, c, h, w], &numbers)?;

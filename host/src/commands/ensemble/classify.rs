@@ -3,6 +3,7 @@ mod train;
 
 use crate::commands::data::TableArgs;
 use crate::commands::labelled_data::SkipBroken;
+use crate::commands::training_photos::AllowTrainingPhotos;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -21,15 +22,17 @@ Example:
   flukewatch ensemble classify --train train.csv --test test.csv --submission guesses.csv --out whales.safetensors first second
 
 The embeddings of all bundles are put side by side and projected to --dimension numbers. Where every bundle embeds plain and mirrored \
-views, the mirror image of each whale is one more class. A first training holds out one whale in ten as a new one, and single \
-photos of others for validation: these set the number of epochs and the threshold below which new_whale comes first. A second \
-training then uses all photos. Photos named new_whale in the training table help to set the threshold. It needs a build with the trainer.
+views, the mirror image of each whale is one more class. A first training leaves out two parts of the photos: in each all \
+photos of one whale in ten, as new whales, and single photos (with those of their encounter, in tables with the column encounter) \
+of others. The first part selects the number of epochs and the threshold below which new_whale comes first, together with photos \
+named new_whale in the training table; the second part reports MAP@5 and selects nothing. A second training then uses all photos. \
+It needs a build with the trainer.
 
-The MAP@5 of the first training is measured on the photos that set epochs and threshold, and mostly on whales that the bundles were \
-trained on: it is optimistic.
+MAP@5 is that of the first training. If a bundle was trained on some of the photos, it says nothing about other photos and is withheld \
+unless --allow-training-photos is given; the threshold is then too high, too, for photos that no bundle was trained on.
 
-A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Ids all hold several words \
-(as Kaggle's sample_submission.csv) has no labels.")]
+A whale of the test table that training does not know counts as new_whale in MAP@5. A test table whose Ids all are lists \
+of two to five known whales or new_whale (as Kaggle's sample_submission.csv) has no labels; a name with spaces is a label.")]
 pub(super) struct ClassifyArgs {
     /// Bundles, folders or .flukebundle files
     #[arg(required = true, value_name = "BUNDLE")]
@@ -84,6 +87,8 @@ pub(super) struct ClassifyArgs {
     /// Write JSON: the guesses, map_at_5 where there are labels, and the result of training
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    training: AllowTrainingPhotos,
     #[command(flatten)]
     broken: SkipBroken,
     /// Hide progress bars

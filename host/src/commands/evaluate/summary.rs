@@ -3,9 +3,9 @@
 use flukewatch_eval::compare::Comparison;
 use flukewatch_eval::metrics::bootstrap::Interval;
 use flukewatch_eval::metrics::rank::{RankIntervals, RankMetrics};
-use flukewatch_eval::protocols::open_set::OpenSetResult;
 use flukewatch_eval::protocols::open_set::metric::Metric;
 use flukewatch_eval::protocols::open_set::rule::RuleMetrics;
+use flukewatch_eval::protocols::open_set::{EncounterOpenSet, OpenSetResult};
 use flukewatch_eval::protocols::retrieval::RetrievalResult;
 use flukewatch_eval::results::EvaluationResults;
 
@@ -52,6 +52,10 @@ pub(super) fn print(results: &EvaluationResults) {
             "{} photos without an encounter skipped",
             e.photos_without_encounter
         );
+    }
+    match &results.training_overlap {
+        Some(overlap) => println!("model trained on {overlap}"),
+        None => println!("model trained on unknown photos: they may be among these"),
     }
     if let Some(c) = &results.comparison {
         println!("\nComparison with the other bundle");
@@ -106,6 +110,12 @@ fn print_retrieval(r: &RetrievalResult) {
             &group.metrics,
         );
     }
+    for group in &r.encounters {
+        print_group(
+            &format!("encounters of {} photos", group.photos),
+            &group.metrics,
+        );
+    }
     println!(
         "{} queries, {} photos of {} whales enrolled",
         r.metrics.queries, r.enrolled, r.whales
@@ -156,16 +166,20 @@ fn print_open_set(o: &OpenSetResult) {
     );
     for (name, error) in [
         (
-            "expected calibration error (ECE)",
+            "expected calibration error, as shipped",
+            o.expected_calibration_error_as_shipped,
+        ),
+        (
+            "  told the trials' share of new whales",
+            o.expected_calibration_error_as_shipped_at_prior_of_trials,
+        ),
+        (
+            "  of a logistic one fitted here",
             Some(o.expected_calibration_error),
         ),
         (
-            "  of an isotonic calibrator",
+            "  of an isotonic one fitted here",
             Some(o.expected_calibration_error_isotonic),
-        ),
-        (
-            "  of the bundle's calibrator",
-            o.expected_calibration_error_of_bundle,
         ),
         (
             "  of the score itself",
@@ -184,6 +198,9 @@ fn print_open_set(o: &OpenSetResult) {
             print_rule(name, rule);
         }
     }
+    for encounters in &o.encounters {
+        print_encounters(encounters);
+    }
     println!("cost of a wrong name | threshold | known: right name, wrong name | new: named");
     for c in &o.costs {
         println!(
@@ -194,6 +211,41 @@ fn print_open_set(o: &OpenSetResult) {
             c.misidentification_rate,
             c.false_match_rate
         );
+    }
+}
+
+fn print_encounters(e: &EncounterOpenSet) {
+    println!(
+        "encounters of {} photos: on average {:.0} known and {:.0} new",
+        e.photos, e.known_queries, e.new_queries
+    );
+    print_metric("  AUROC, known against new", &e.auroc);
+    print_metric("  TPIR at 5 % FMR", &e.tpir_at_5_percent_fmr);
+    for (name, error) in [
+        (
+            "  expected calibration error, as shipped",
+            e.expected_calibration_error_as_shipped,
+        ),
+        (
+            "    told the trials' share of new whales",
+            e.expected_calibration_error_as_shipped_at_prior_of_trials,
+        ),
+        (
+            "    of a logistic one fitted here",
+            Some(e.expected_calibration_error),
+        ),
+    ] {
+        if let Some(error) = error {
+            println!("{name:<40} {error:.3}");
+        }
+    }
+    for (name, rule) in [
+        ("  bundle's rule", &e.rule_of_bundle),
+        ("  rule fitted by enrolment", &e.rule_of_enrolment),
+    ] {
+        if let Some(rule) = rule {
+            print_rule(name, rule);
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use super::photos::EvalPhotos;
 use anyhow::Context;
 use flukewatch_common::bundle::View;
-use flukewatch_common::catalogue::Catalogue;
+use flukewatch_common::catalogue::{Catalogue, Enrolled};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_eval::enrol::catalogue_of;
 use flukewatch_eval::protocols::leave_one_out;
 use flukewatch_inference::engine::Engine;
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
@@ -65,7 +64,7 @@ pub(super) fn embed(
 }
 
 fn one(engine: &mut dyn Engine, photos: &EvalPhotos, at: usize) -> anyhow::Result<Embedding> {
-    let of_photo = || format!("the embedding of photo {}", photos.names[at]);
+    let of_photo = || format!("the embedding of photo {}", photos.labels[at].name);
     let views = photos.views.iter().map(|view| {
         let image = photos
             .preparation
@@ -82,10 +81,19 @@ pub(super) fn catalogue(
     embeddings: &[Embedding],
 ) -> anyhow::Result<Catalogue> {
     let dimension = embeddings.first().map_or(1, Embedding::dimension);
-    let labelled = photos.whales.iter().zip(&photos.names).zip(embeddings);
-    let named =
-        labelled.filter_map(|((whale, name), e)| Some((whale.as_deref()?, name.as_str(), e)));
-    Ok(catalogue_of(dimension, named)?)
+    let mut catalogue = Catalogue::new(dimension);
+    for (label, embedding) in photos.labels.iter().zip(embeddings) {
+        let Some(whale) = &label.whale else { continue };
+        let entry = Enrolled {
+            whale: whale.clone(),
+            photo: label.name.clone(),
+            encounter: label.encounter.clone(),
+            date: label.date.map(|date| date.to_string()),
+            ..Enrolled::default()
+        };
+        catalogue.enrol(entry, embedding)?;
+    }
+    Ok(catalogue)
 }
 
 /// Leave-one-out R@1; `None` where no whale has two photos.

@@ -3,6 +3,7 @@
 use super::photos::EvalPhotos;
 use flukewatch_common::bundle::View;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use flukewatch_eval::gallery::label::PhotoLabel;
 use ndarray::Array3;
 
 /// Grey photos of 2 x 2 with one brightness each (a multiple of 0.2), and their whales.
@@ -12,8 +13,15 @@ pub(super) fn photos(photos: &[(f32, Option<&str>)]) -> EvalPhotos {
             .iter()
             .map(|(v, _)| Array3::from_elem((2, 2, 1), (v * 5.0) as u8))
             .collect(),
-        whales: photos.iter().map(|(_, w)| w.map(str::to_owned)).collect(),
-        names: (0..photos.len()).map(|i| format!("{i}.jpg")).collect(),
+        labels: photos
+            .iter()
+            .enumerate()
+            .map(|(i, (_, whale))| PhotoLabel {
+                name: format!("{i}.jpg"),
+                whale: whale.map(str::to_owned),
+                ..PhotoLabel::default()
+            })
+            .collect(),
         preparation: Preparation {
             height: 2,
             width: 2,

@@ -3,6 +3,7 @@
 use flukewatch_common::bundle::View;
 use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
+use flukewatch_eval::gallery::label::PhotoLabel;
 use flukewatch_onnx::quantize::{ImageError, Images, Tick};
 use ndarray::Array3;
 use rayon::prelude::*;
@@ -47,9 +48,7 @@ impl Images for PhotoFiles<'_> {
 pub(super) struct EvalPhotos {
     /// Prepared photos, `[H, W, C] u8` each.
     pub(super) pixels: Vec<Array3<u8>>,
-    /// Names of the whales; `None` without a name.
-    pub(super) whales: Vec<Option<String>>,
-    pub(super) names: Vec<String>,
+    pub(super) labels: Vec<PhotoLabel>,
     pub(super) preparation: Preparation,
     pub(super) views: Vec<View>,
 }
@@ -68,8 +67,10 @@ impl EvalPhotos {
         };
         Ok(Self {
             pixels: photos.par_iter().map(prepared).collect::<Result<_, _>>()?,
-            whales: photos.iter().map(|p| p.whale.clone()).collect(),
-            names: photos.iter().map(|p| p.name.clone()).collect(),
+            labels: photos
+                .iter()
+                .map(|photo| PhotoLabel::of(photo))
+                .collect::<Result<_, _>>()?,
             preparation: preparation.clone(),
             views: views.to_vec(),
         })
@@ -79,8 +80,7 @@ impl EvalPhotos {
         let count = count.min(self.pixels.len());
         Self {
             pixels: self.pixels[..count].to_vec(),
-            whales: self.whales[..count].to_vec(),
-            names: self.names[..count].to_vec(),
+            labels: self.labels[..count].to_vec(),
             ..self.clone()
         }
     }

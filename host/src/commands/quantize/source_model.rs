@@ -4,6 +4,7 @@ use super::arguments::{FitChoice, QuantizeArgs};
 use anyhow::{Context, bail};
 use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use flukewatch_onnx::local_output::without_local_output;
 use flukewatch_onnx::quantize::FloatGraph;
 use std::path::Path;
 
@@ -35,7 +36,13 @@ pub(super) fn open(args: &QuantizeArgs) -> anyhow::Result<SourceModel> {
         }
         let bundle = Bundle::open(path)?;
         let in_model = || format!("the model of {}", path.display());
-        let graph = FloatGraph::of(&bundle.model, None).with_context(in_model)?;
+        if bundle.manifest.local.is_some() {
+            eprintln!(
+                "local matching is left out: add it to the quantised bundle with flukewatch local-matching"
+            );
+        }
+        let model = without_local_output(&bundle.model).with_context(in_model)?;
+        let graph = FloatGraph::of(&model, None).with_context(in_model)?;
         let preparation = bundle.manifest.preparation.clone();
         let prepared = [
             preparation.channels(),

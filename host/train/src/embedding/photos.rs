@@ -21,9 +21,12 @@ pub(super) struct RunPhotos {
 }
 
 impl RunPhotos {
-    pub(super) fn split(dataset: &Dataset, recipe: &Recipe) -> Result<Self, TrainError> {
-        let split = Split::of(dataset, recipe.validation_identities, recipe.seed);
-        check_enough(recipe, &split)?;
+    pub(super) fn new(
+        dataset: &Dataset,
+        split: &Split,
+        recipe: &Recipe,
+    ) -> Result<Self, TrainError> {
+        check_enough(recipe, split)?;
         let photos_of = |identities: &Identities| -> Vec<LabelledPhoto> {
             identities
                 .iter()

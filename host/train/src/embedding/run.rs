@@ -11,7 +11,9 @@ use super::phase::{self, Phase};
 use super::photos::RunPhotos;
 use super::recipe::{ClusterBy, Recipe, Stage};
 use super::run_log::{EpochMetrics, LearningRates, RunLog, StepMetrics};
+use super::run_record::{self, RunRecord, Session};
 use super::sampler::{BatchPlan, Sampler};
+use super::split::{self, Split};
 use super::state::{State, StepNorms, Target};
 use super::validation;
 use crate::cpu::allocator::keep_memory_between_steps;
@@ -23,13 +25,14 @@ use crate::trainer::error::TrainError;
 use crate::trainer::metrics::MetricsSink;
 use crate::trainer::prefetch::Prefetcher;
 use crate::trainer::progress::{Position, ProgressReporter};
-use flukewatch_common::clock::SystemClock;
+use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_dataset::Dataset;
 use flukewatch_eval::protocols::leave_one_out::RetrievalSummary;
 use flukewatch_progress::{ProgressBar, bar};
 use ndarray::Array3;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +43,10 @@ use tch::{Device, Kind, Tensor};
 pub struct Job {
     /// Settings of the training.
     pub recipe: Recipe,
-    /// Photos to train on.
+    /// Photos to train on and to validate on.
     pub dataset: Dataset,
+    /// Names of the whales that validate; `None` to draw them as the recipe says.
+    pub validation: Option<BTreeSet<String>>,
     /// Pretrained weights of the backbone.
     pub weights: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
@@ -56,6 +61,16 @@ pub struct Job {
     pub stop: Box<dyn Fn(u64) -> bool>,
     /// Hide progress bars.
     pub quiet: bool,
+    /// For the run's record.
+    pub provenance: Provenance,
+}
+
+/// When and by which program a run is trained.
+pub struct Provenance {
+    /// Dates the run.
+    pub clock: Box<dyn Clock>,
+    /// The git revision of the program, if it was built from one.
+    pub revision: Option<String>,
 }
 
 /// How a run ended, with the checkpoint that it left.
@@ -101,7 +116,9 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         chosen.reason, recipe.seed
     );
     std::fs::create_dir_all(&job.folder).map_err(TrainError::file(&job.folder))?;
-    let photos = RunPhotos::split(&job.dataset, recipe)?;
+    let path = job.folder.join(EmbeddingTask::FILE);
+    let (split, mut record) = split_of(job, &path)?;
+    let photos = RunPhotos::new(&job.dataset, &split, recipe)?;
     let crops = job.crops.clone().unwrap_or_else(|| job.folder.join(CROPS));
     let crops = CropCache::new(&crops, photos.train.clone(), recipe);
     let sampler = Sampler::new(photos.of_identity.clone(), recipe);
@@ -111,7 +128,6 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         sampler.classes(),
         photos.validation_identities
     );
-    let path = job.folder.join(EmbeddingTask::FILE);
     let saved = if path.exists() {
         Some((path.as_path(), EmbeddingCheckpoint::read(&path)?))
     } else {
@@ -129,7 +145,16 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
     } else if done.epochs > 0 {
         eprintln!("resuming after epoch {}", done.epochs);
     }
-    Training {
+    record.sessions.push(Session {
+        started: job.provenance.clock.now().to_string(),
+        ended: None,
+        recipe_sha256: run_record::recipe_sha256(recipe),
+        revision: job.provenance.revision.clone(),
+        libraries: device::libraries(),
+        device: chosen.reason,
+    });
+    record.write(&job.folder)?;
+    let outcome = Training {
         job,
         progress: ProgressReporter::new(job.quiet, (recipe.epochs() * sampler.batches()) as u64),
         log: RunLog::open(
@@ -145,7 +170,37 @@ pub fn run(job: &Job) -> Result<Outcome, TrainError> {
         sampler,
         state,
     }
-    .run()
+    .run()?;
+    if let Some(session) = record.sessions.last_mut() {
+        session.ended = Some(job.provenance.clock.now().to_string());
+    }
+    record.write(&job.folder)?;
+    Ok(outcome)
+}
+
+/// The split of a run that starts, or the stored one of a run that is resumed with the same photos;
+/// and the run's record.
+fn split_of(job: &Job, checkpoint: &Path) -> Result<(Split, RunRecord), TrainError> {
+    let (dataset, recipe) = (&job.dataset, &job.recipe);
+    if !checkpoint.exists() {
+        let split = split::split(dataset, job.validation.as_ref(), recipe);
+        let record = RunRecord::new(dataset, &split, recipe.seed)?;
+        return Ok((split, record));
+    }
+    let Some(before) = RunRecord::read(&job.folder)? else {
+        return Err(TrainError::NoRecord {
+            path: checkpoint.to_owned(),
+        });
+    };
+    let split = before.split_of(dataset);
+    let differences = before.differences(&RunRecord::new(dataset, &split, before.seed)?);
+    if differences.is_empty() {
+        return Ok((split, before));
+    }
+    Err(TrainError::TableMismatch {
+        path: job.folder.join(run_record::FILE),
+        reason: differences.join("; "),
+    })
 }
 
 fn total_steps(recipe: &Recipe, sampler: &Sampler) -> u64 {

@@ -53,6 +53,7 @@ pub fn retrieve(
             whale: whale.clone(),
             photo: i.to_string(),
             source: String::new(),
+            ..Enrolled::default()
         };
         catalogue.enrol(entry, &embedding).ok()?;
     }

@@ -2,6 +2,7 @@
 
 use super::device_choice::DeviceChoice;
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW, Symbol};
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::path::Path;
 use tch::{Cuda, Device};
@@ -196,6 +197,17 @@ pub fn is_deterministic() -> Result<bool, DeviceError> {
         all &= is;
     }
     Ok(all)
+}
+
+/// Versions of this program and of the libraries that compute, for a run's record.
+pub(crate) fn libraries() -> BTreeMap<String, String> {
+    let flukewatch = Some(("flukewatch", env!("CARGO_PKG_VERSION")));
+    let libtorch = option_env!("FLUKEWATCH_LIBTORCH_VERSION").map(|version| ("libtorch", version));
+    flukewatch
+        .into_iter()
+        .chain(libtorch)
+        .map(|(library, version)| (library.to_owned(), version.to_owned()))
+        .collect()
 }
 
 /// Sets the number of CPU threads, 0 for the number of cores. Returns it.

@@ -2,6 +2,7 @@
 
 use super::checkpoint::CheckpointError;
 use super::device::DeviceError;
+use super::record_error::RunRecordError;
 use flukewatch_common::prepare::PrepareError;
 use flukewatch_dataset::DatasetError;
 use flukewatch_network::weights::WeightsError;
@@ -46,6 +47,29 @@ pub enum TrainError {
         /// Path of the checkpoint.
         path: PathBuf,
         /// The setting that differs.
+        reason: String,
+    },
+    /// The run's record cannot be used.
+    #[error(transparent)]
+    Record(#[from] RunRecordError),
+    /// A checkpoint without a record of its photos.
+    #[error(
+        "{path} has no run.json next to it, so that the photos of its training are unknown; \
+         resume in the folder of the run, or start in another folder with --weights {path}"
+    )]
+    NoRecord {
+        /// Path of the checkpoint.
+        path: PathBuf,
+    },
+    /// The photos are not those that the run was started with.
+    #[error(
+        "{path} was started with other photos: {reason}; \
+         resume with the same table, or start in another folder"
+    )]
+    TableMismatch {
+        /// Path of the run's record.
+        path: PathBuf,
+        /// What differs.
         reason: String,
     },
     /// The loss is NaN or infinite.

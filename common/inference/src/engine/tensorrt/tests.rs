@@ -1,7 +1,7 @@
 use super::fake::FakeShim;
 use super::*;
 use crate::engine::conformance::{INPUT, TINY, picture, place};
-use crate::samples::onnx::{bytes, quantised_model};
+use crate::samples::onnx::{bytes, passthrough_model, quantised_model, value};
 use std::sync::{Arc, Mutex};
 
 /// The log lines with their levels.
@@ -324,4 +324,38 @@ fn the_rust_interface_matches_the_header() {
         let line = format!("FLUKEWATCH_TRT_{name} = {value},");
         assert!(header.contains(&line), "{line}");
     }
+}
+
+/// A model that passes an image of 8 x 16 pixels through, with a second output of `shape`.
+fn with_second_output(shape: [i64; 4]) -> Vec<u8> {
+    let mut model = passthrough_model(8, 16);
+    let graph = model.graph.as_mut().unwrap();
+    graph.output.push(value("image", &shape));
+    bytes(&model)
+}
+
+#[test]
+fn the_local_descriptors_are_the_end_of_the_one_output() {
+    // The fake passes its 128 numbers through; the last eight are the local descriptors.
+    let fake = FakeShim::new(&[]);
+    let model = with_second_output([1, 2, 2, 2]);
+    let mut engine = start(&fake).unwrap().load(&model, &|| true).unwrap();
+    assert_eq!(
+        (engine.dimension(), engine.local_shape()),
+        (120, Some([2, 2, 2]))
+    );
+    let image = ndarray::Array3::from_shape_fn((1, 8, 16), |(_, y, x)| (16 * y + x) as f32);
+    let outputs = engine.run_with_local(image.view()).unwrap();
+    let numbers = |range: std::ops::Range<usize>| range.map(|i| i as f32).collect::<Vec<_>>();
+    assert_eq!(outputs.embedding, numbers(0..120));
+    assert_eq!(outputs.local, Some(numbers(120..128)));
+    assert_eq!(engine.run(image.view()).unwrap(), outputs.embedding);
+}
+
+#[test]
+fn a_plan_without_room_for_an_embedding_is_rejected() {
+    let fake = FakeShim::new(&[]);
+    let model = with_second_output([1, 1, 8, 16]);
+    let error = error_of(start(&fake).unwrap().load(&model, &|| true));
+    assert!(matches!(error, TensorRtError::Unsupported(_)), "{error}");
 }

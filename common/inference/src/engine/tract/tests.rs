@@ -221,9 +221,22 @@ fn the_input_must_be_one_image_of_fixed_size() {
 }
 
 #[test]
-fn the_output_must_be_one_embedding() {
-    let error = load_error(|m| graph(m).output.push(value("flat", &[1, HIDDEN as i64])));
-    assert!(error.to_string().contains("2 outputs"), "{error}");
+fn the_outputs_must_be_an_embedding_and_a_map() {
+    let hidden = HIDDEN as i64;
+    let error = load_error(|m| graph(m).output.push(value("flat", &[1, hidden])));
+    let expected = "second output 'flat' must be f32 of a fixed shape [1, C, H, W]";
+    assert!(error.to_string().contains(expected), "{error}");
+    let map = value("pooled", &[1, hidden, 1, 1]);
+    let error = load_error(|m| graph(m).output.extend([map.clone(), map.clone()]));
+    assert!(error.to_string().contains("3 outputs"), "{error}");
+    // The declared shape is not the one that the model gives.
+    let error = load_error(|m| graph(m).output.push(value("pooled", &[1, hidden, 2, 1])));
+    assert!(
+        matches!(error, EngineError::Load(_) | EngineError::Unsupported(_)),
+        "{error}"
+    );
+    let error = load_error(|m| graph(m).output.push(value("nowhere", &[1, hidden, 1, 1])));
+    assert!(error.to_string().contains("produces 'nowhere'"), "{error}");
     let error = load_error(|m| graph(m).output = vec![value("pooled", &[1, HIDDEN as i64, 1, 1])]);
     assert!(
         matches!(&error, EngineError::Unsupported(why) if why.contains("not [1, D] f32")),

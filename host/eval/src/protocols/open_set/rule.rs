@@ -1,6 +1,8 @@
 //! Evaluation of a decision rule on known and new photos.
 
 use crate::protocols::open_set::metric::{Metric, mean};
+use crate::protocols::open_set::purpose::Report;
+use crate::protocols::open_set::queries::QueriesFor;
 use crate::protocols::open_set::trial::{Query, Trial};
 use flukewatch_common::catalogue::Match;
 use flukewatch_common::decision::{DecisionRule, Verdict};
@@ -35,12 +37,27 @@ pub(crate) fn verdict(query: &Query, rule: &DecisionRule) -> Verdict {
     rule.decide(&ranking)
 }
 
-/// Decides every query of a trial.
-pub(super) fn decide(trial: &Trial, rule: &DecisionRule) -> TrialVerdicts {
+/// Decides every query of a trial, by a rule that was fitted elsewhere.
+pub(super) fn decide_all(trial: &Trial, rule: &DecisionRule) -> TrialVerdicts {
+    decide(trial.queries.iter(), trial.identities, rule)
+}
+
+/// Decides the queries of a trial that are for reporting, by a rule that was fitted on others of
+/// the trial.
+pub(super) fn decide_reported(trial: &Trial, rule: &DecisionRule) -> TrialVerdicts {
+    let queries = QueriesFor::<Report>::of([trial]);
+    decide(queries.iter(), trial.identities, rule)
+}
+
+fn decide<'q>(
+    queries: impl Iterator<Item = &'q Query>,
+    identities: usize,
+    rule: &DecisionRule,
+) -> TrialVerdicts {
     let (mut known, mut new) = ([0; 4], [0; 3]);
-    let mut sums = vec![(0usize, 0usize); trial.identities];
-    let mut is_known = vec![false; trial.identities];
-    for query in &trial.queries {
+    let mut sums = vec![(0usize, 0usize); identities];
+    let mut is_known = vec![false; identities];
+    for query in queries {
         let correct = match (query.is_known(), verdict(query, rule)) {
             (true, Verdict::Known { .. }) => {
                 known[usize::from(!query.is_correct())] += 1;
@@ -132,16 +149,17 @@ pub struct RuleMetrics {
     pub balanced: Metric,
 }
 
-/// Evaluates one rule per trial, without intervals; `None` without a trial.
-pub(crate) fn rule_metrics<'a>(
-    trials: impl Iterator<Item = (&'a Trial, &'a DecisionRule)>,
-) -> Option<RuleMetrics> {
-    let mut identities = 0;
+/// Evaluates a rule on the queries of the trials that are for reporting, without intervals; `None`
+/// without a known or a new one.
+pub(crate) fn rule_metrics(trials: &[Trial], rule: &DecisionRule) -> Option<RuleMetrics> {
+    let queries = QueriesFor::<Report>::of(trials);
+    if queries.scores(true).is_empty() || queries.scores(false).is_empty() {
+        return None;
+    }
+    let identities = trials.iter().map(|t| t.identities).max().unwrap_or(0);
     let verdicts: Vec<TrialVerdicts> = trials
-        .map(|(trial, rule)| {
-            identities = identities.max(trial.identities);
-            decide(trial, rule)
-        })
+        .iter()
+        .map(|trial| decide_reported(trial, rule))
         .collect();
     let once = vec![1; identities];
     let balanced: Vec<[f64; 3]> = verdicts.iter().map(|v| v.balanced(&once)).collect();

@@ -2,6 +2,8 @@ use super::*;
 use crate::gallery::labelled::tests::plane;
 use crate::gallery::search::Candidate;
 use crate::metrics::map_at_5::new_whale_position;
+use purpose::Purpose;
+use trial::Query;
 
 const NO_INTERVALS: Bootstrap = Bootstrap {
     resamples: 0,
@@ -22,7 +24,7 @@ fn query(identity: usize, known: bool, fit: bool, top: &[(usize, f32)]) -> Query
         photo: 0,
         identity,
         known: known.then_some(identity),
-        fit,
+        purpose: if fit { Purpose::Fit } else { Purpose::Report },
         top: top
             .iter()
             .map(|&(whale, score)| Candidate {
@@ -57,13 +59,13 @@ fn baks_and_baus_worked_by_hand() {
         query(6, false, false, &[(0, 0.2)]),
     ]);
     let rule = options(Some((0.6, 0.4))).rule.unwrap();
-    let [baks, baus, balanced] = decide(&trial, &rule).balanced(&[1; 10]);
+    let [baks, baus, balanced] = decide_all(&trial, &rule).balanced(&[1; 10]);
     assert!((baks - 0.75).abs() < 1e-12 && (baus - 2.0 / 3.0).abs() < 1e-12);
     assert!((balanced - (0.75f64 * 2.0 / 3.0).sqrt()).abs() < 1e-12);
     // Whale 0 drawn twice and whale 1 not at all.
     let mut weights = [1; 10];
     (weights[0], weights[1]) = (2, 0);
-    assert!((decide(&trial, &rule).balanced(&weights)[0] - 0.5).abs() < 1e-12);
+    assert!((decide_all(&trial, &rule).balanced(&weights)[0] - 0.5).abs() < 1e-12);
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn new_whale_ranks_behind_whales_that_reach_the_threshold() {
         query(7, false, false, &[(0, 0.7), (1, 0.2)]),
         query(8, false, true, &[(0, 0.9)]),
     ]);
-    let map = threshold::map_at_5(&trial, 0.6, &[1; 10]);
+    let map = threshold::map_at_5(&QueriesFor::of([&trial]), 0.6, &[1; 10]);
     assert!((map - (1.0 + 1.0 / 3.0 + 0.5) / 3.0).abs() < 1e-12, "{map}");
 }
 
@@ -101,9 +103,9 @@ fn the_threshold_of_new_whale_comes_from_the_fitting_half() {
     // Fitted where known photos score 0.8; on the evaluation half all score 0.4 less, and known
     // ones rank after new_whale.
     let trial = trial_of(half(true, 0.0).chain(half(false, -0.4)).collect());
-    let at = threshold::for_new_whale(&trial).unwrap();
+    let at = threshold::for_new_whale(&QueriesFor::of([&trial])).unwrap();
     assert!(at > 0.5 && at <= 0.8, "{at}");
-    let map = threshold::map_at_5(&trial, at, &[1; 10]);
+    let map = threshold::map_at_5(&QueriesFor::of([&trial]), at, &[1; 10]);
     assert!((map - (5.0 * 0.5 + 4.0) / 9.0).abs() < 1e-12, "{map}");
 }
 
@@ -252,6 +254,78 @@ fn the_same_seed_gives_the_same_and_photos_may_come_in_any_order() {
         },
     );
     assert_ne!(once.auroc.by_trial, other.auroc.by_trial);
+}
+
+#[test]
+fn encounters_are_searched_like_photos() {
+    let found = measured(&twelve(), &options(Some((0.95, 0.95))));
+    // Three photos of a whale leave none to find an encounter of three by.
+    let sizes: Vec<_> = found.encounters.iter().map(|e| e.photos).collect();
+    assert_eq!(sizes, ["1-5"]);
+    let on_board = &found.encounters[0];
+    assert_eq!((on_board.known_queries, on_board.new_queries), (18.0, 18.0));
+    assert_eq!(on_board.tpir_at_5_percent_fmr.value, 1.0);
+    let seven: Vec<(String, f32)> = (0..84)
+        .map(|i| (format!("W{:02}", i / 7), (i / 7 * 30 + i % 7) as f32))
+        .collect();
+    let found = measured(&seven, &options(Some((0.95, 0.95))));
+    let sizes: Vec<_> = found
+        .encounters
+        .iter()
+        .map(|e| (e.photos, e.known_queries, e.new_queries))
+        .collect();
+    assert_eq!(
+        sizes,
+        [("1-5", 42.0, 42.0), ("3", 12.0, 12.0), ("5", 6.0, 6.0)]
+    );
+}
+
+#[test]
+fn the_rule_of_enrolment_is_reported_on_whales_that_it_was_not_fitted_on() {
+    // A rule from whales to report on would name all of these; those to fit on are far apart.
+    let mut trial = trial_of(
+        (0..40)
+            .map(|i| {
+                query(
+                    i % 5,
+                    true,
+                    i < 20,
+                    &[(i % 5, if i < 20 { 0.9 } else { 0.6 })],
+                )
+            })
+            .collect(),
+    );
+    trial.best = vec![0.9; 20];
+    trial.impostor = vec![0.7; 20];
+    let rule = trial.fitted_rule().unwrap();
+    let verdicts = decide_reported(&trial, &rule);
+    assert_eq!(verdicts.balanced(&[1; 10])[0], 0.0);
+    assert_eq!(decide_all(&trial, &rule).balanced(&[1; 10])[0], 0.5);
+}
+
+#[test]
+fn the_error_as_shipped_is_of_the_bundles_own_probabilities() {
+    // One of two is right; the bundle says 0.9.
+    let rule = DecisionRule {
+        calibrator: Some(Calibrator::Isotonic {
+            points: vec![(0.5, 0.9)],
+        }),
+        ..DecisionRule::thresholds(0.6, 0.4, "")
+    };
+    let trial = trial_of(vec![
+        query(0, true, true, &[(0, 0.5)]),
+        query(5, false, false, &[(0, 0.5)]),
+    ]);
+    let [as_shipped, told] = errors_as_shipped(std::slice::from_ref(&trial), Some(&rule));
+    assert!((as_shipped.unwrap() - 0.4).abs() < 1e-6 && told.is_none());
+    // Fitted where one of ten was new: told that half are, it is right.
+    let rule = DecisionRule {
+        prior_new_whales: flukewatch_common::decision::NewWhalePrior::of(9, 9, 1, 0.1),
+        ..rule
+    };
+    let [as_shipped, told] = errors_as_shipped(&[trial], Some(&rule));
+    assert!((as_shipped.unwrap() - 0.4).abs() < 1e-6, "{as_shipped:?}");
+    assert!(told.unwrap() < 1e-6, "{told:?}");
 }
 
 #[test]

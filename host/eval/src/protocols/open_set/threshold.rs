@@ -2,6 +2,8 @@
 
 use crate::metrics::map_at_5::precision_with_new_whale;
 use crate::protocols::open_set::metric::mean;
+use crate::protocols::open_set::purpose::{Fit, Report};
+use crate::protocols::open_set::queries::QueriesFor;
 use crate::protocols::open_set::trial::{Query, Trial};
 use serde::Serialize;
 
@@ -12,9 +14,9 @@ fn precision(query: &Query, threshold: f32) -> f64 {
 }
 
 /// The threshold of `new_whale` with the best MAP@5 on the fitting half; `None` if it is empty.
-pub(super) fn for_new_whale(trial: &Trial) -> Option<f32> {
+pub(super) fn for_new_whale(queries: &QueriesFor<'_, Fit>) -> Option<f32> {
     const CANDIDATES: usize = 200;
-    let half: Vec<&Query> = trial.queries.iter().filter(|q| q.fit).collect();
+    let half: Vec<&Query> = queries.iter().collect();
     let mut scores: Vec<f32> = half
         .iter()
         .flat_map(|q| q.top.iter().map(|c| c.score))
@@ -36,9 +38,9 @@ pub(super) fn for_new_whale(trial: &Trial) -> Option<f32> {
 }
 
 /// MAP@5 on the evaluation half.
-pub(super) fn map_at_5(trial: &Trial, threshold: f32, weights: &[u32]) -> f64 {
+pub(super) fn map_at_5(queries: &QueriesFor<'_, Report>, threshold: f32, weights: &[u32]) -> f64 {
     let (mut sum, mut photos) = (0.0, 0.0);
-    for query in trial.queries.iter().filter(|q| !q.fit) {
+    for query in queries.iter() {
         let weight = f64::from(weights[query.identity]);
         sum += weight * precision(query, threshold);
         photos += weight;
@@ -69,7 +71,12 @@ pub(super) fn costs(trials: &[Trial]) -> Vec<CostRow> {
         .filter_map(|wrong_name_cost| {
             let rows: Vec<CostRow> = trials
                 .iter()
-                .filter_map(|trial| cheapest(trial, wrong_name_cost))
+                .filter_map(|trial| {
+                    let fit = QueriesFor::<Fit>::of([trial]);
+                    let report = QueriesFor::<Report>::of([trial]);
+                    let threshold = cheapest(&fit, wrong_name_cost)?;
+                    Some(cost_row(&report, wrong_name_cost, threshold))
+                })
                 .collect();
             let average = |value: &dyn Fn(&CostRow) -> f64| mean(rows.iter().map(value));
             (!rows.is_empty()).then(|| CostRow {
@@ -83,8 +90,8 @@ pub(super) fn costs(trials: &[Trial]) -> Vec<CostRow> {
         .collect()
 }
 
-fn cheapest(trial: &Trial, wrong_name_cost: f64) -> Option<CostRow> {
-    let mut half: Vec<&Query> = trial.queries.iter().filter(|q| q.fit).collect();
+fn cheapest(queries: &QueriesFor<'_, Fit>, wrong_name_cost: f64) -> Option<f32> {
+    let mut half: Vec<&Query> = queries.iter().collect();
     half.sort_by(|a, b| b.score().total_cmp(&a.score()));
     // From a threshold above all scores downwards: a wrong name costs `wrong_name_cost`, naming a
     // known photo saves 1.
@@ -103,23 +110,22 @@ fn cheapest(trial: &Trial, wrong_name_cost: f64) -> Option<CostRow> {
             best = (cost, same[0].score());
         }
     }
-    let threshold = best.1;
+    Some(best.1)
+}
+
+fn cost_row(queries: &QueriesFor<'_, Report>, wrong_name_cost: f64, threshold: f32) -> CostRow {
     let fraction = |among: &dyn Fn(&Query) -> bool, what: &dyn Fn(&Query) -> bool| {
-        let all: Vec<&Query> = trial
-            .queries
-            .iter()
-            .filter(|q| !q.fit && among(q))
-            .collect();
+        let all: Vec<&Query> = queries.iter().filter(|q| among(q)).collect();
         all.iter()
             .filter(|q| q.score() >= threshold && what(q))
             .count() as f64
             / all.len() as f64
     };
-    Some(CostRow {
+    CostRow {
         wrong_name_cost,
         threshold: f64::from(threshold),
         true_identification_rate: fraction(&Query::is_known, &Query::is_correct),
         misidentification_rate: fraction(&Query::is_known, &|q| !q.is_correct()),
         false_match_rate: fraction(&|q| !q.is_known(), &|_| true),
-    })
+    }
 }

@@ -1,24 +1,27 @@
-//! Trials: half of the whales are enrolled, and every photo is searched among them.
+//! Trials: half of the whales are enrolled, and every query is searched among them.
 
 use crate::gallery::labelled::LabelledEmbeddings;
-use crate::gallery::search::{Candidate, WhaleScores, ranking_features, search};
+use crate::gallery::local::Norms;
+use crate::gallery::matching::norms;
+use crate::gallery::search::{Candidate, ranking_features, score_encounters};
 use crate::metrics::map_at_5::GUESSES;
+use crate::protocols::open_set::purpose::Purpose;
 use flukewatch_common::decision::{DecisionRule, ErrorLimits, RankingFeatures};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-/// A photo searched among the enrolled whales.
+/// A photo or an encounter, searched among the enrolled whales.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
-    /// Position of the photo.
+    /// Position of its first photo.
     pub photo: usize,
     /// Whale number, or a unique number for each unnamed photo: for averages and resamples.
     pub identity: usize,
     /// Its whale if enrolled; `None` for a new whale.
     pub known: Option<usize>,
-    /// Whether thresholds and calibrators are fitted on it; otherwise it evaluates them.
-    pub fit: bool,
+    /// What it is used for.
+    pub purpose: Purpose,
     /// The best enrolled whales, best first.
     pub top: Vec<Candidate>,
 }
@@ -54,28 +57,14 @@ pub struct Trial {
     pub identities: usize,
     /// Queries in the order of the photos.
     pub queries: Vec<Query>,
-    /// Best score of any enrolled whale, for each known query.
+    /// Best score of any enrolled whale, for each known query to fit on.
     pub(super) best: Vec<f32>,
-    /// Best score of any other enrolled whale, for each enrolled photo.
+    /// Best score of any other enrolled whale, for each query of an enrolled whale to fit on.
     pub(super) impostor: Vec<f32>,
 }
 
 impl Trial {
-    /// The trial with its evaluation queries only.
-    pub fn evaluation_half(&self) -> Self {
-        let mut half = self.clone();
-        half.queries.retain(|q| !q.fit);
-        half
-    }
-
-    /// Rankings of one half of the whales: features, and whether the top-1 whale is right.
-    pub fn rankings(&self, fit: bool) -> Vec<(RankingFeatures, bool)> {
-        let half = self.queries.iter().filter(|q| q.fit == fit);
-        half.filter_map(|q| Some((q.features()?, q.is_correct())))
-            .collect()
-    }
-
-    /// The rule that enrolling these whales would fit.
+    /// The rule that enrolling those of these whales would fit whose queries are for fitting.
     pub fn fitted_rule(&self) -> Option<DecisionRule> {
         DecisionRule::fit(
             &self.best,
@@ -87,7 +76,7 @@ impl Trial {
 }
 
 #[derive(Default)]
-struct PhotoInTrial {
+struct QueryInTrial {
     query: Option<Query>,
     best: Option<f32>,
     impostor: Option<f32>,
@@ -103,6 +92,19 @@ pub struct TrialOptions<'a> {
     /// Whether each whale is enrolled in every trial and its photos are never queries; may be
     /// empty.
     pub always_enrolled: &'a [bool],
+    /// How whales get their purposes.
+    pub purposes: Purposes,
+}
+
+/// How whales get their purposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purposes {
+    /// In each trial anew, half of the whales to fit on and half to report on: for what is fitted and
+    /// reported trial by trial.
+    HalvesOfEachTrial,
+    /// In all trials the same third to fit on, to select on and to report on: for what is fitted on
+    /// all trials together.
+    Thirds,
 }
 
 impl TrialOptions<'_> {
@@ -111,8 +113,13 @@ impl TrialOptions<'_> {
     }
 }
 
-/// Runs the trials. The same seed and whales give the same halves.
-pub fn run(photos: &LabelledEmbeddings, options: &TrialOptions<'_>) -> Vec<Trial> {
+/// Runs the trials: searches each of `queries`, photos of one whale or one photo without a name.
+/// The same seed and whales give the same halves and purposes, whatever the queries.
+pub fn run(
+    photos: &LabelledEmbeddings,
+    queries: &[Vec<usize>],
+    options: &TrialOptions<'_>,
+) -> Vec<Trial> {
     let whales = photos.whales().len();
     let mut unnamed = whales;
     let identity: Vec<usize> = (0..photos.len())
@@ -123,80 +130,122 @@ pub fn run(photos: &LabelledEmbeddings, options: &TrialOptions<'_>) -> Vec<Trial
             })
         })
         .collect();
-    let halves: Vec<(Vec<bool>, Vec<bool>)> = (0..options.trials)
-        .map(|trial| halves(whales, options, trial as u64))
+    let drawn: Vec<Draw> = (0..options.trials)
+        .map(|trial| draw(whales, options, trial as u64))
         .collect();
-    let all: Vec<usize> = (0..photos.len())
-        .filter(|&photo| {
-            !photos
-                .whale_of(photo)
-                .is_some_and(|w| options.always_enrols(w))
+    let searched: Vec<Vec<usize>> = queries
+        .iter()
+        .filter(|query| {
+            let whale = query.first().and_then(|&photo| photos.whale_of(photo));
+            !query.is_empty() && !whale.is_some_and(|w| options.always_enrols(w))
+        })
+        .cloned()
+        .collect();
+    // A photo's norm depends on the whales that it is compared with.
+    let norms_by_trial: Vec<Norms> = drawn
+        .iter()
+        .map(|Draw { enrolled, .. }| {
+            let local = photos.local();
+            local.map_or(Norms::default(), |local| {
+                norms(photos, local, |whale| enrolled[whale])
+            })
         })
         .collect();
-    // Scores are the same in every trial, so each photo is searched once.
-    let by_photo: Vec<Vec<PhotoInTrial>> = search(photos, &all, |photo, scores| {
-        let by_whale = WhaleScores::of(photos, scores, |other| other != photo);
-        let in_trial = |(enrolled, fit): &(Vec<bool>, Vec<bool>)| {
-            let whale = photos.whale_of(photo);
-            let known = whale.filter(|&w| enrolled[w]);
-            let among = |other: usize| enrolled[other];
-            let top = by_whale.top(GUESSES, among);
-            let own = known.and_then(|w| by_whale.score(w));
-            let best = own.and(top.first().map(|c| c.score));
-            let impostor = known.and_then(|own| {
-                by_whale
-                    .top(1, |other| other != own && among(other))
-                    .first()
-                    .map(|c| c.score)
-            });
-            // With itself left out, the only photo of an enrolled whale is neither known nor new.
-            let query = (known.is_none() || best.is_some()).then(|| Query {
-                photo,
-                identity: identity[photo],
-                known,
-                // Unnamed photos alternate between the halves.
-                fit: whale.map_or(identity[photo].is_multiple_of(2), |w| fit[w]),
-                top,
-            });
-            PhotoInTrial {
-                query,
-                best,
-                impostor,
-            }
-        };
-        halves.iter().map(in_trial).collect()
-    });
-    let mut trials: Vec<Trial> = halves
+    // Cosines are the same in every trial, so each query is searched once.
+    let all = |_| true;
+    let by_query: Vec<Vec<QueryInTrial>> =
+        score_encounters(photos, &searched, all, |at, scores| {
+            let photo = searched[at][0];
+            let in_trial = |(Draw { enrolled, purposes }, norms): (&Draw, &Norms)| {
+                let whale = photos.whale_of(photo);
+                let known = whale.filter(|&w| enrolled[w]);
+                let among = |other: usize| enrolled[other];
+                let by_whale = scores.whales_in(norms, among);
+                let top = by_whale.top(GUESSES, among);
+                // Unnamed photos get the purposes in turn.
+                let purpose = whale.map_or(options.purposes.of(identity[photo]), |w| purposes[w]);
+                let own = known.and_then(|w| by_whale.score(w));
+                let best = own.and(top.first().map(|c| c.score));
+                let impostor = known.and_then(|own| {
+                    by_whale
+                        .top(1, |other| other != own && among(other))
+                        .first()
+                        .map(|c| c.score)
+                });
+                // With itself left out, the only query of an enrolled whale is neither known nor new.
+                let query = (known.is_none() || best.is_some()).then(|| Query {
+                    photo,
+                    identity: identity[photo],
+                    known,
+                    purpose,
+                    top,
+                });
+                let fits = |score: &f32| purpose == Purpose::Fit && score.is_finite();
+                QueryInTrial {
+                    query,
+                    best: best.filter(fits),
+                    impostor: impostor.filter(fits),
+                }
+            };
+            drawn.iter().zip(&norms_by_trial).map(in_trial).collect()
+        });
+    let mut trials: Vec<Trial> = drawn
         .into_iter()
-        .map(|(enrolled, _)| Trial {
-            enrolled,
+        .map(|draw| Trial {
+            enrolled: draw.enrolled,
             identities: unnamed,
             ..Trial::default()
         })
         .collect();
-    for photo in by_photo {
-        for (trial, photo) in trials.iter_mut().zip(photo) {
-            trial.queries.extend(photo.query);
-            trial.best.extend(photo.best);
-            trial.impostor.extend(photo.impostor);
+    for query in by_query {
+        for (trial, query) in trials.iter_mut().zip(query) {
+            trial.queries.extend(query.query);
+            trial.best.extend(query.best);
+            trial.impostor.extend(query.impostor);
         }
     }
     trials
 }
 
-/// Whether each whale is enrolled, and whether it is in the half that is fitted on: about a quarter
-/// of the whales for each combination.
-fn halves(whales: usize, options: &TrialOptions<'_>, trial: u64) -> (Vec<bool>, Vec<bool>) {
-    let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
-    rng.set_stream(trial);
-    let mut order: Vec<usize> = (0..whales).filter(|&w| !options.always_enrols(w)).collect();
-    order.shuffle(&mut rng);
-    let mut enrolled: Vec<bool> = (0..whales).map(|w| options.always_enrols(w)).collect();
-    let mut fit = vec![false; whales];
-    let half = order.len().div_ceil(2);
-    for (place, whale) in order.into_iter().enumerate() {
-        enrolled[whale] = place < half;
-        fit[whale] = place.is_multiple_of(2);
+impl Purposes {
+    /// The purpose in turn of the whale at a place in a random order.
+    fn of(self, place: usize) -> Purpose {
+        let purposes: &[Purpose] = match self {
+            Self::HalvesOfEachTrial => &[Purpose::Fit, Purpose::Report],
+            Self::Thirds => &[Purpose::Fit, Purpose::Report, Purpose::Select],
+        };
+        purposes[place % purposes.len()]
     }
-    (enrolled, fit)
+}
+
+/// Whether each whale is enrolled, and its purpose: the whales of each purpose are enrolled by
+/// half.
+struct Draw {
+    enrolled: Vec<bool>,
+    purposes: Vec<Purpose>,
+}
+
+fn draw(whales: usize, options: &TrialOptions<'_>, trial: u64) -> Draw {
+    let shuffled = |stream: u64| {
+        let mut rng = ChaCha8Rng::seed_from_u64(options.seed);
+        rng.set_stream(stream);
+        let mut order: Vec<usize> = (0..whales).filter(|&w| !options.always_enrols(w)).collect();
+        order.shuffle(&mut rng);
+        order
+    };
+    let order = shuffled(trial);
+    let mut enrolled: Vec<bool> = (0..whales).map(|w| options.always_enrols(w)).collect();
+    let half = order.len().div_ceil(2);
+    for &whale in &order[..half] {
+        enrolled[whale] = true;
+    }
+    let mut purposes = vec![Purpose::Fit; whales];
+    let in_turn = match options.purposes {
+        Purposes::HalvesOfEachTrial => order,
+        Purposes::Thirds => shuffled(u64::MAX),
+    };
+    for (place, whale) in in_turn.into_iter().enumerate() {
+        purposes[whale] = options.purposes.of(place);
+    }
+    Draw { enrolled, purposes }
 }

@@ -3,7 +3,7 @@
 use crate::metrics::reliability::ReliabilityBin;
 use crate::protocols::open_set::metric::Metric;
 use crate::protocols::open_set::rule::RuleMetrics;
-use crate::protocols::open_set::{Histogram, OpenSetResult};
+use crate::protocols::open_set::{EncounterOpenSet, Histogram, OpenSetResult};
 use crate::report::format::{interval, number, percent};
 use crate::report::plot::{Figure, Key, Plot};
 use crate::report::table::{Cell, Table};
@@ -23,6 +23,7 @@ pub(super) struct OpenSetSection {
     reliability: Figure,
     rules: Table,
     costs: Table,
+    encounters: Table,
 }
 
 impl OpenSetSection {
@@ -39,6 +40,7 @@ impl OpenSetSection {
             reliability: reliability(o),
             rules: rules(o),
             costs: costs(o),
+            encounters: encounters(o),
         }
     }
 }
@@ -166,19 +168,22 @@ fn reliability(o: &OpenSetResult) -> Figure {
         let (x, y) = point(bin);
         plot.mark("sea", x, y, 3.0 + 7.0 * (bin.photos as f64 / most).sqrt());
     }
-    let of_bundle = o
-        .expected_calibration_error_of_bundle
+    let as_shipped = o
+        .expected_calibration_error_as_shipped
         .map_or_else(String::new, |e| {
-            format!("of the bundle's calibrator {}, ", number(e))
+            format!(
+                "The bundle's probabilities as shipped have an expected calibration error of {}. ",
+                number(e)
+            )
         });
     plot.finish(
         "predicted probability that the top-1 whale is right",
         "fraction that was right",
         format!(
-            "Reliability: on the dashed line, probabilities are exact. Expected calibration error {} \
-             (of an isotonic calibrator {}, {of_bundle}of the score itself {}). The probability is a \
-             logistic function of the best score and its margin to the second whale. Larger points \
-             stand for more photos.",
+            "Reliability of a calibrator fitted on half of these whales: on the dashed line, \
+             probabilities are exact. {as_shipped}Fitted here it is {} (isotonic {}, of the score \
+             itself {}). The probability is a logistic function of the best score and its margin to \
+             the second whale. Larger points stand for more photos.",
             number(o.expected_calibration_error),
             number(o.expected_calibration_error_isotonic),
             number(o.expected_calibration_error_of_score),
@@ -231,6 +236,35 @@ fn rules(o: &OpenSetResult) -> Table {
             .iter()
             .filter_map(|(name, rule)| rule.as_ref().map(|rule| row(name, rule)))
             .collect(),
+    }
+}
+
+fn encounters(o: &OpenSetResult) -> Table {
+    let with_interval =
+        |metric: &Metric| Cell::with_note(number(metric.value), interval(metric.interval));
+    let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+    let row = |e: &EncounterOpenSet| {
+        vec![
+            e.photos.to_owned().into(),
+            format!("{:.0}", e.known_queries).into(),
+            format!("{:.0}", e.new_queries).into(),
+            with_interval(&e.auroc),
+            with_interval(&e.tpir_at_5_percent_fmr),
+            optional(e.expected_calibration_error_as_shipped).into(),
+            number(e.expected_calibration_error).into(),
+        ]
+    };
+    Table {
+        header: vec![
+            "photos per encounter",
+            "known",
+            "new",
+            "AUROC",
+            "TPIR at 5 % FMR",
+            "calibration error as shipped",
+            "fitted here",
+        ],
+        rows: o.encounters.iter().map(row).collect(),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use super::ClassifyArgs;
 use crate::commands::data::TableArgs;
-use crate::commands::ensemble::apply::{open_test, test_photos, write};
-use crate::commands::ensemble::open_all;
+use crate::commands::ensemble::apply::{Output, WITHHELD, open_test, test_photos};
+use crate::commands::ensemble::{are_misleading, open_all, overlaps};
 use crate::commands::labelled_data::LabelledData;
 use anyhow::bail;
 use flukewatch_common::bundle::{Bundle, View};
@@ -30,15 +30,18 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
     let quiet = args.quiet || args.json;
     let mut data = LabelledData::open(&args.table, &args.train, args.train_photos.as_deref())?;
     data.check(args.broken, quiet)?;
+    let known = data.dataset.by_whale().into_keys().collect();
     // Opened before photos are embedded, which takes long.
     let test = match &args.test {
         Some(path) => {
             let mut data = open_test(&test_table, path, args.test_photos.as_deref())?;
             data.check(args.broken, quiet)?;
-            Some((test_photos(path, &data)?, data))
+            let test = test_photos(path, &data, &known)?;
+            Some((test, data))
         }
         None => None,
     };
+    let of_training = overlaps(&bundles, &data.dataset.photos, &args.train)?;
     let (embeddings, _) = embed(&bundles, &weights, &data.dataset.photos, quiet)?;
     let album = Album::of(&data.dataset, rows(&embeddings));
     if album.whales.len() < 2 {
@@ -54,16 +57,27 @@ pub(in crate::commands::ensemble) fn run(args: &ClassifyArgs) -> anyhow::Result<
         }
     };
     let settings = settings(args, &bundles);
-    let (classifier, fitted) = fit(&album, sources(&bundles, &weights), &settings, on_epoch);
-    report(&classifier, &fitted);
+    let (classifier, mut fitted) = fit(&album, sources(&bundles, &weights), &settings, on_epoch);
+    let withheld = are_misleading(&of_training) && !args.training.is_set();
+    if withheld {
+        fitted.map_at_5 = None;
+    }
+    report(&classifier, &fitted, withheld);
     if let Some(path) = &args.out {
         classifier.write(path)?;
         eprintln!("wrote {}", path.display());
     }
-    if let Some((test, _data)) = test {
+    if let (Some((test, data)), Some(path)) = (test, &args.test) {
+        let of_test = overlaps(&bundles, &data.dataset.photos, path)?;
         let predictions = Predictions::of(&classifier, &bundles, test, quiet)?;
-        let submission = args.submission.as_deref();
-        write(&predictions, submission, args.json, Some(&fitted))?;
+        let output = Output {
+            submission: args.submission.as_deref(),
+            json: args.json,
+            training: Some(&fitted),
+            overlaps: &of_test,
+            with_map: args.training.is_set() || !are_misleading(&of_test),
+        };
+        output.write(&predictions)?;
     } else if args.json {
         println!("{}", serde_json::to_string_pretty(&fitted)?);
     }
@@ -99,16 +113,23 @@ fn sources(bundles: &[Bundle], weights: &[f32]) -> Vec<Source> {
         .collect()
 }
 
-fn report(classifier: &Classifier, fitted: &Fitted) {
+fn report(classifier: &Classifier, fitted: &Fitted, withheld: bool) {
     let (whales, new_below) = (classifier.about.whales.len(), classifier.about.new_below);
+    let (selected, reported) = (fitted.selected_on, fitted.reported_on);
+    eprintln!(
+        "{whales} whales, {} epochs, new below {new_below:.3}; selected on {} photos of known whales and {} of new ones",
+        fitted.epochs, selected.known, selected.new
+    );
     match fitted.map_at_5 {
         Some(map) => eprintln!(
-            "{whales} whales, {} epochs; MAP@5 {map:.3} on {} validation photos and {} of held-out whales; new below {new_below:.3}",
-            fitted.epochs, fitted.validation, fitted.new
+            "MAP@5 {map:.3} on {} other photos of known whales and {} of new ones, which fitted and selected nothing",
+            reported.known, reported.new
+        ),
+        None if withheld => eprintln!(
+            "MAP@5 withheld: {WITHHELD}; new below is too high for photos that no bundle was trained on"
         ),
         None => eprintln!(
-            "{whales} whales, {} epochs; too few whales with three photos to validate or to fit the threshold; new below {new_below:.3}",
-            fitted.epochs
+            "no MAP@5: too few whales with three photos to select epochs and threshold on some and to report on others"
         ),
     }
 }

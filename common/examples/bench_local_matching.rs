@@ -1,0 +1,70 @@
+//! Measures local matching on one thread: pairs of photos with descriptors of the shipped model's layout, read from the compact form as
+//! in a search.
+//!
+//! ```sh
+//! cargo run --release -p flukewatch-common --example bench_local_matching
+//! ```
+#![allow(clippy::unwrap_used, reason = "a failed step fails the measurement")]
+
+use flukewatch_common::catalogue::{Enrolled, search_kernel};
+use flukewatch_common::local_matching::{Descriptors, Layout, LocalPhotos, similarity};
+use std::hint::black_box;
+use std::time::Instant;
+
+const LAYOUT: Layout = Layout {
+    height: 5,
+    width: 10,
+    dimension: 128,
+};
+/// The pairs of a round: the target is 3 ms for these.
+const PAIRS: usize = 20;
+const ROUNDS: usize = 501;
+
+fn main() {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    let mut drawn = || {
+        let values: Vec<f32> = (0..LAYOUT.locations() * LAYOUT.dimension)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+            })
+            .collect();
+        Descriptors::quantised(LAYOUT, &values).unwrap()
+    };
+    let query = drawn();
+    let mut photos = LocalPhotos::new(LAYOUT);
+    for number in 0..PAIRS {
+        let entry = Enrolled {
+            whale: format!("W{number}"),
+            photo: format!("{number}.jpg"),
+            source: "drawn".into(),
+            ..Enrolled::default()
+        };
+        photos.push(&entry, &drawn()).unwrap();
+    }
+    let mut times: Vec<[f64; 2]> = (0..ROUNDS)
+        .map(|_| {
+            let started = Instant::now();
+            let read: Vec<Descriptors> = (0..PAIRS)
+                .map(|photo| photos.descriptors(photo).unwrap())
+                .collect();
+            let reading = started.elapsed().as_secs_f64();
+            let sum: f32 = read.iter().map(|photo| similarity(&query, photo)).sum();
+            black_box(sum);
+            [reading, started.elapsed().as_secs_f64() - reading]
+        })
+        .collect();
+    let mut median = |at: usize| {
+        times.sort_by(|a, b| a[at].total_cmp(&b[at]));
+        times[ROUNDS / 2][at] * 1e6
+    };
+    let (reading, comparing) = (median(0), median(1));
+    println!(
+        "{} kernel, {} bytes per photo, {PAIRS} pairs: {reading:.0} us to read and verify, {comparing:.0} us to compare ({:.1} us per pair)",
+        search_kernel(),
+        Descriptors::bytes(LAYOUT),
+        comparing / PAIRS as f64
+    );
+}
