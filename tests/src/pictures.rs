@@ -55,7 +55,7 @@ pub fn jpeg(picture: &RgbImage) -> Vec<u8> {
 }
 
 /// A photo of a whale's fluke, as a JPEG file. Photos of different names differ in their fine
-/// structure, as if taken on different days, and are no near-duplicates.
+/// structure, as if taken on different days, so that they are not near-duplicates.
 ///
 /// # Panics
 /// Never: a fluke has pixels.

@@ -164,7 +164,7 @@ impl Descriptors {
     /// The descriptor of a location, of length 1, or 0 without a direction.
     ///
     /// # Panics
-    /// When there is no such location.
+    /// If the location is out of range.
     pub fn values(&self, location: usize) -> Vec<f32> {
         let codes = self.codes(location).iter().flat_map(|c| c.0);
         codes

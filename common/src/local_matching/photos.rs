@@ -130,7 +130,7 @@ impl LocalPhotos {
         self.entries.len()
     }
 
-    /// Whether there are no photos.
+    /// Whether it holds zero photos.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -194,7 +194,7 @@ impl LocalPhotos {
     /// When the record is damaged.
     ///
     /// # Panics
-    /// When there is no photo at this position.
+    /// If `photo` is out of range.
     pub fn descriptors(&self, photo: usize) -> Result<Descriptors, LocalPhotosError> {
         let record = self.record(photo);
         let intact = crc32fast::hash(bytemuck::cast_slice(record)) == self.entries[photo].checksum;
@@ -207,7 +207,7 @@ impl LocalPhotos {
     /// The norm of a photo ([`super::LocalScore::norm`]).
     ///
     /// # Panics
-    /// When there is no photo at this position.
+    /// If `photo` is out of range.
     pub fn norm(&self, photo: usize) -> f32 {
         self.entries[photo].norm
     }

@@ -213,7 +213,7 @@ pub fn write_with_near_duplicates(
 /// Reads the embeddings of a file in the format of its extension.
 ///
 /// # Errors
-/// If the file cannot be read, is not of its format, or has a row that is no embedding: with a
+/// If the file cannot be read, is not of its format, or has a row that is not an embedding: with a
 /// value that is missing or not finite, or zero everywhere.
 pub fn read(path: &Path) -> Result<EmbeddingsFile, EmbeddingsFileError> {
     match Format::of(path)? {

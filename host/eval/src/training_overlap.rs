@@ -58,7 +58,7 @@ impl TrainingOverlap {
         self.photos > 0
     }
 
-    /// Whether there is no overlap.
+    /// Whether the overlap is empty.
     pub fn is_empty(&self) -> bool {
         self.photos == 0 && self.whales == 0
     }

@@ -41,7 +41,7 @@ impl AllowTrainingPhotos {
 }
 
 /// The overlap of photos with what the model was trained on; `None` if the bundle does not say so.
-/// Writes either to stderr, but nothing if there is no overlap.
+/// Writes either to stderr; an empty overlap is not mentioned.
 pub(super) fn report(
     bundle: &Bundle,
     photos: &[LabelledPhoto],

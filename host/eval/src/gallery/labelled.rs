@@ -168,7 +168,7 @@ impl LabelledEmbeddings {
         self.labels.len()
     }
 
-    /// Whether there are no photos.
+    /// Whether it holds zero photos.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
     }

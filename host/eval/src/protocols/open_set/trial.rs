@@ -99,7 +99,7 @@ pub struct TrialOptions<'a> {
 /// How whales get their purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purposes {
-    /// In each trial anew, half of the whales to fit on and half to report on: for what is fitted and
+    /// In each trial, other halves of the whales to fit on and to report on: for what is fitted and
     /// reported trial by trial.
     HalvesOfEachTrial,
     /// In all trials the same third to fit on, to select on and to report on: for what is fitted on
