@@ -101,6 +101,29 @@ fn figures_on_training_photos_are_refused_unless_wanted() {
 }
 
 #[test]
+fn fewer_wrong_names_are_a_matter_of_choice() {
+    let case = Case::new();
+    let table = case.table("catalogue", 0..8, "");
+    let known_at = |most: &str| {
+        let out = case.path(&format!("at-{most}"));
+        let (bundle, out) = (case.path("bundle"), text(&out));
+        let limit = ["--max-false-match-rate", most];
+        run(&[
+            &["enroll", text(&bundle), text(&table), "--out", out],
+            &limit[..],
+        ]
+        .concat())
+        .succeeded();
+        let rule = fs::read_to_string(Path::new(out).join("decision.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&rule).unwrap()["known_at"]
+            .as_f64()
+            .unwrap()
+    };
+    let (few, some) = (known_at("0"), known_at("0.3"));
+    assert!(few > some, "{few} {some}");
+}
+
+#[test]
 fn other_photos_are_not_refused_and_old_bundles_do_not_know() {
     let case = Case::new();
     let bundle = case.record_training(&case.table("train", 0..4, ""));

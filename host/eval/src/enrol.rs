@@ -135,27 +135,39 @@ fn add(
 /// for a new one. Whales are scored, and new ones expected, as in the old rule. `None` if too few
 /// whales have two encounters.
 pub fn fit_rule(catalogue: &Catalogue, old: &DecisionRule) -> Option<DecisionRule> {
-    let expected = old.expected_new_whales();
-    fit_rule_to(catalogue, of_catalogue(catalogue), old, expected)
+    let purpose = RulePurpose {
+        limits: ErrorLimits::default(),
+        expected_new_whales: old.expected_new_whales(),
+    };
+    fit_rule_to(catalogue, of_catalogue(catalogue), old, &purpose)
 }
 
-/// Like [`fit_rule`], where this fraction of the whales that are met is expected to be new, and
-/// whales are scored by `local` descriptors as well where the bundle has them.
+/// What a user wants of a decision rule.
+#[derive(Clone, Copy, Debug)]
+pub struct RulePurpose {
+    /// The limits that the thresholds keep.
+    pub limits: ErrorLimits,
+    /// The fraction of the whales that are met that is expected to be new, in 0..=1.
+    pub expected_new_whales: f64,
+}
+
+/// Like [`fit_rule`] for a purpose of its own; whales are scored by `local` descriptors as well where
+/// the bundle has them.
 ///
 /// # Errors
 /// If descriptors are damaged.
-pub fn fit_rule_expecting(
+pub fn fit_rule_for(
     catalogue: &Catalogue,
     local: Option<LocalCatalogue<'_>>,
     old: &DecisionRule,
-    expected_new_whales: f64,
+    purpose: &RulePurpose,
 ) -> Result<Option<DecisionRule>, LocalPhotosError> {
     let photos = of_catalogue(catalogue);
     let photos = match local {
         Some(local) => with_local_of(photos, local)?,
         None => photos,
     };
-    Ok(fit_rule_to(catalogue, photos, old, expected_new_whales))
+    Ok(fit_rule_to(catalogue, photos, old, purpose))
 }
 
 fn of_catalogue(catalogue: &Catalogue) -> LabelledEmbeddings {
@@ -166,7 +178,7 @@ fn fit_rule_to(
     catalogue: &Catalogue,
     photos: LabelledEmbeddings,
     old: &DecisionRule,
-    expected_new_whales: f64,
+    purpose: &RulePurpose,
 ) -> Option<DecisionRule> {
     let CatalogueScores {
         known,
@@ -180,7 +192,7 @@ fn fit_rule_to(
         impostor.len(),
         catalogue.whales()
     );
-    let rule = DecisionRule::fit(&known, &impostor, &ErrorLimits::default(), fitted_on)?;
+    let rule = DecisionRule::fit(&known, &impostor, &purpose.limits, fitted_on)?;
     Some(DecisionRule {
         whale_score: old.whale_score,
         calibrator: Calibrator::fit(Curve::Logistic, &rankings),
@@ -188,7 +200,7 @@ fn fit_rule_to(
             known.len(),
             right,
             impostor.len(),
-            expected_new_whales,
+            purpose.expected_new_whales,
         ),
         ..rule
     })

@@ -7,15 +7,18 @@ use super::training_photos;
 use anyhow::{Context, bail};
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
+use flukewatch_common::decision::ErrorLimits;
 use flukewatch_common::local_matching::LocalCatalogue;
-use flukewatch_eval::enrol::{enrol, fit_rule_expecting};
+use flukewatch_eval::enrol::{RulePurpose, enrol, fit_rule_for};
 use std::path::PathBuf;
 
 /// Enrol known whales: add labelled photos to a bundle's catalogue.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   flukewatch enroll models/humpback-lite0 my-whales.csv --source 'Azores 2026' --out azores.flukebundle
+  flukewatch enroll models/humpback-lite0 my-whales.csv --max-false-match-rate 0.01 --out careful.flukebundle
+      at most one new whale in a hundred gets the name of another one; more sightings are for review
 
 Photos of unknown whales (new_whale) are not enrolled. Whales already in the bundle stay; a photo of the same name and whale is \
 not enrolled twice, nor is a copy of it under another name in the same table. Encounter and date of a photo are stored with it. With \
@@ -38,6 +41,12 @@ pub(crate) struct EnrollArgs {
     /// Fraction of the whales that are met that are expected to be new [default: as in the bundle, else 0.5]
     #[arg(long, value_name = "FRACTION", value_parser = fraction)]
     prior_new_whales: Option<f64>,
+    /// Largest fraction of encounters with new whales that get a name, when the rule is fitted
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
+    max_false_match_rate: f64,
+    /// Largest fraction of encounters with known whales that are called new, when the rule is fitted
+    #[arg(long, value_name = "FRACTION", default_value_t = 0.05, value_parser = fraction)]
+    max_false_new_rate: f64,
     /// Bundle to write: a single file if it ends in .flukebundle, else a folder
     #[arg(long, value_name = "BUNDLE")]
     out: PathBuf,
@@ -80,21 +89,23 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             "model trained on {overlap}: thresholds that are fitted on them are too high for other whales"
         );
     }
-    let expected_new_whales = args
-        .prior_new_whales
-        .unwrap_or_else(|| bundle.decision.expected_new_whales());
+    let purpose = RulePurpose {
+        limits: ErrorLimits {
+            false_match_rate: args.max_false_match_rate,
+            false_new_rate: args.max_false_new_rate,
+            missed_new_rate: None,
+        },
+        expected_new_whales: args
+            .prior_new_whales
+            .unwrap_or_else(|| bundle.decision.expected_new_whales()),
+    };
     let local = enrolment.local;
     let described = local.as_ref().zip(bundle.manifest.local.as_ref());
     let described = described.map(|(photos, info)| LocalCatalogue {
         photos,
         score: &info.score,
     });
-    let rule = match fit_rule_expecting(
-        &catalogue,
-        described,
-        &bundle.decision,
-        expected_new_whales,
-    )? {
+    let rule = match fit_rule_for(&catalogue, described, &bundle.decision, &purpose)? {
         Some(rule) => {
             println!(
                 "thresholds fitted: known from {:.3}, new below {:.3}",
@@ -106,7 +117,7 @@ pub(crate) fn run(args: &EnrollArgs) -> anyhow::Result<()> {
             let old = bundle
                 .decision
                 .clone()
-                .expecting_new_whales(expected_new_whales);
+                .expecting_new_whales(purpose.expected_new_whales);
             println!(
                 "thresholds kept (known from {:.3}, new below {:.3}): too few whales with two encounters to fit them",
                 old.known_at, old.new_below
