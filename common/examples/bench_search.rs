@@ -11,6 +11,7 @@
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::catalogue::{Catalogue, Enrolled, Match, search_kernel};
 use flukewatch_common::embedding::{Embedding, dot};
+use flukewatch_common::local_matching::{Descriptors, LocalPhotos};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -81,11 +82,22 @@ fn draw(folder: &Path, photos: usize, dimension: usize) {
     file.flush().unwrap();
 }
 
-/// Writes the bundle with a drawn catalogue: whales of [`PHOTOS_PER_WHALE`] photos each.
+/// The different descriptors of a drawn catalogue, which its photos share in turn.
+const DESCRIPTORS: usize = 509;
+
+/// Writes the bundle with a drawn catalogue: whales of [`PHOTOS_PER_WHALE`] photos each, with descriptors where the bundle has local
+/// matching.
 fn fill(bundle: &Path, photos: usize, out: &Path) {
     let bundle = Bundle::open(bundle).unwrap();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut catalogue = Catalogue::new(bundle.manifest.dimension);
+    let mut local = bundle.local.clone();
+    let layout = local.as_ref().map(LocalPhotos::layout);
+    let drawn: Vec<Descriptors> = layout.map_or(vec![], |layout| {
+        let values = layout.dimension * layout.locations();
+        let mut one = || Descriptors::quantised(layout, random.row(values).as_slice()).unwrap();
+        (0..DESCRIPTORS).map(|_| one()).collect()
+    });
     let mut centre = vec![];
     for photo in 0..photos {
         if photo % PHOTOS_PER_WHALE == 0 {
@@ -97,10 +109,13 @@ fn fill(bundle: &Path, photos: usize, out: &Path) {
             source: "drawn".into(),
             ..Enrolled::default()
         };
+        if let Some(local) = &mut local {
+            local.push(&entry, &drawn[photo % DESCRIPTORS]).unwrap();
+        }
         catalogue.enrol(entry, &random.near(&centre)).unwrap();
     }
     let rule = bundle.decision.clone();
-    let filled = bundle.with_catalogue(catalogue, rule).unwrap();
+    let filled = bundle.with_enrolled(catalogue, local, rule).unwrap();
     filled.save(out).unwrap();
 }
 

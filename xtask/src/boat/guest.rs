@@ -60,6 +60,9 @@ impl Debian {
     }
 }
 
+/// Folder below `/boat` with a folder per encounter, which `init.sh` goes through in order.
+const ENCOUNTERS: &str = "encounters";
+
 /// The files of Flukewatch in the emulated boat.
 pub(super) struct Aboard<'a> {
     /// The boat's program for aarch64.
@@ -157,7 +160,9 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
     fs::copy(aboard.bundle, within(BUNDLE.trim_start_matches('/')))?;
     fs::write(within("boat/seconds"), SECONDS)?;
     for (i, encounter) in aboard.encounters.iter().enumerate() {
-        let folder = within("boat/encounters").join(format!("{}-{}", i + 1, encounter.whale));
+        let folder = within("boat")
+            .join(ENCOUNTERS)
+            .join(format!("{}-{}", i + 1, encounter.whale));
         fs::create_dir_all(&folder)?;
         let toml = config(Sight::Camera(&encounter.whale), aboard.port);
         fs::write(folder.join("edge.toml"), toml)?;
@@ -222,4 +227,16 @@ pub(super) fn qemu(checkout: &Checkout, kernel: &Kernel, memory: &Path) -> Comma
     .arg(memory)
     .args(["-append", "console=ttyAMA0 quiet panic=-1"]);
     qemu
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_goes_through_the_folders_that_are_packed() {
+        let script = include_str!("init.sh");
+        assert!(script.contains(&format!("in {ENCOUNTERS}/*; do")));
+        assert!(script.contains("$(cat seconds)") && script.contains("cd /boat/send"));
+    }
 }

@@ -84,9 +84,9 @@ seen() {
 }
 
 seconds=$(cat seconds)
-for voyage in voyages/*; do
-  cd "/boat/$voyage" || fault "folder $voyage is missing"
-  say "watch $voyage after $(up) s"
+for encounter in encounters/*; do
+  cd "/boat/$encounter" || fault "folder $encounter is missing"
+  say "watch $encounter after $(up) s"
   watch "$seconds"
 done
 

@@ -193,14 +193,16 @@ impl<'a> Check<'a> {
     fn add(&mut self, bytes: &[u8]) -> Result<(), CatalogueError> {
         self.checksum.update(bytes);
         let layout = self.layout;
+        // Without an early end, these loops look at many bytes at once.
         let codes = self.overlap(bytes, &layout.codes);
-        if codes.iter().any(|b| *b as i8 == -LARGEST - 1) {
+        let refused = |found: bool, b: &u8| found | (*b as i8 == -LARGEST - 1);
+        if codes.iter().fold(false, refused) {
             return Err(bad(CODES));
         }
         for section in [&layout.scales, &layout.errors, &layout.floats] {
             let numbers = self.overlap(bytes, section);
-            let finite = |b: &[u8; 4]| f32::from_le_bytes(*b).is_finite();
-            if !numbers.as_chunks::<4>().0.iter().all(finite) {
+            let finite = |all: bool, b: &[u8; 4]| all & f32::from_le_bytes(*b).is_finite();
+            if !numbers.as_chunks::<4>().0.iter().fold(true, finite) {
                 return Err(bad(NOT_FINITE));
             }
         }
