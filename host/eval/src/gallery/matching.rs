@@ -4,7 +4,7 @@ use crate::gallery::candidates::{best_whales, candidates};
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::local::{LocalGallery, Norms};
 use crate::gallery::search::{PhotoScores, score_photos};
-use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError, similarity};
+use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError};
 
 /// The photos with their descriptors, so that the best whales of a search are scored by them as well.
 ///
@@ -100,7 +100,9 @@ fn pairs_of(
             query,
             photo: photo.photo,
             cosine: photo.cosine,
-            similarity: similarity(&local.descriptors[query], &local.descriptors[photo.photo]),
+            similarity: local
+                .score
+                .similarity(&local.descriptors[query], &local.descriptors[photo.photo]),
         })
         .collect()
 }
@@ -116,6 +118,7 @@ mod tests {
         height: 1,
         width: 2,
         dimension: 2,
+        fine: 0,
     };
 
     /// Descriptors that all point to `degrees`, so that a similarity is the cosine of two angles.
@@ -131,6 +134,7 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
+        fine: None,
     };
 
     fn local(degrees: &[f32]) -> LocalGallery {
