@@ -32,6 +32,7 @@ fn main() {
         typical_norm: 0.1,
         whales: 30,
         photos: 2,
+        cosine_share: 0.0,
         fine: None,
     };
     let weights = FineWeights {
@@ -83,7 +84,9 @@ fn measure(name: &str, layout: Layout, score: &LocalScore) {
                 .map(|photo| photos.descriptors(photo).unwrap())
                 .collect();
             let reading = started.elapsed().as_secs_f64();
-            let similarities = read.iter().map(|photo| score.similarity(&query, photo));
+            let similarities = read
+                .iter()
+                .map(|photo| score.similarity(&query, photo, 0.5));
             black_box(similarities.sum::<f32>());
             [reading, started.elapsed().as_secs_f64() - reading]
         })

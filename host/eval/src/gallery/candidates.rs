@@ -56,11 +56,10 @@ pub(crate) fn rescored(
     rule: WhaleScore,
 ) -> Vec<(usize, f32, usize)> {
     let photos: Vec<&[CandidatePhoto]> = candidates.iter().map(|(_, p)| p.as_slice()).collect();
-    let compare = |photo: usize| {
+    let compare = |CandidatePhoto { photo, cosine }| {
+        let [one, other] = [query, photo].map(|at| &local.descriptors[at]);
         Ok::<_, Infallible>(GalleryPhoto {
-            similarity: local
-                .score
-                .similarity(&local.descriptors[query], &local.descriptors[photo]),
+            similarity: local.score.similarity(one, other, cosine),
             norm: norm(photo),
         })
     };

@@ -4,7 +4,7 @@ use crate::gallery::candidates::{best_whales, candidates};
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::local::{LocalGallery, Norms};
 use crate::gallery::search::{PhotoScores, score_photos};
-use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError};
+use flukewatch_common::local_matching::{CandidatePhoto, LocalCatalogue, LocalPhotosError};
 
 /// The photos with their descriptors, so that the best whales of a search are scored by them as well.
 ///
@@ -63,7 +63,7 @@ pub struct LocalPair {
     pub photo: usize,
     /// The cosine of their embeddings.
     pub cosine: f32,
-    /// The similarity of their descriptors.
+    /// Their similarity ([`LocalScore::similarity`]).
     pub similarity: f32,
 }
 
@@ -96,13 +96,14 @@ fn pairs_of(
         .iter()
         .flat_map(|(_, photos)| photos.iter().take(local.score.photos));
     compared
-        .map(|photo| LocalPair {
-            query,
-            photo: photo.photo,
-            cosine: photo.cosine,
-            similarity: local
-                .score
-                .similarity(&local.descriptors[query], &local.descriptors[photo.photo]),
+        .map(|&CandidatePhoto { photo, cosine }| {
+            let [one, other] = [query, photo].map(|at| &local.descriptors[at]);
+            LocalPair {
+                query,
+                photo,
+                cosine,
+                similarity: local.score.similarity(one, other, cosine),
+            }
         })
         .collect()
 }
@@ -134,6 +135,7 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
+        cosine_share: 0.0,
         fine: None,
     };
 
