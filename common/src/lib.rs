@@ -16,6 +16,7 @@ pub mod detection;
 pub mod embedding;
 pub mod file_kind;
 pub mod footage;
+pub mod input_area;
 pub mod jpeg;
 pub mod local_matching;
 pub mod photo_files;
