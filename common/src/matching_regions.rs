@@ -166,6 +166,7 @@ impl MatchingRegions {
             height: usize::from(self.height),
             width: usize::from(self.width),
             dimension: 1,
+            fine: 0,
         }
     }
 }

@@ -113,6 +113,7 @@ fn at_most_eight_regions_match() {
         height: 3,
         width: 4,
         dimension: 12,
+        fine: 0,
     };
     let mut values = vec![0.0; 12 * 12];
     for cell in 0..12 {

@@ -156,6 +156,7 @@ mod tests {
         height: 1,
         width: 2,
         dimension: 2,
+        fine: 0,
     };
     /// Descriptors do not change the order of whales.
     const SCORE: LocalScore = LocalScore {
@@ -165,6 +166,8 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
+        cosine_share: 0.0,
+        fine: None,
     };
 
     fn preparation() -> Preparation {
