@@ -83,10 +83,7 @@ fn the_boats_local_matching_ranks_the_same() {
         cosine_share: 0.0,
         fine: None,
     };
-    let gallery = LocalGallery {
-        descriptors: descriptors(200),
-        score,
-    };
+    let gallery = LocalGallery::new(descriptors(200), score);
     let photos = clusters(200, 1.6).scored_by(WhaleScore::BLEND);
     let by_cosine = retrieval::retrieve(&photos);
     let photos = with_local(photos, gallery);

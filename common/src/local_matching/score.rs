@@ -135,10 +135,19 @@ impl LocalScore {
     /// # Panics
     /// When the layouts differ.
     pub fn similarity(&self, one: &Descriptors, other: &Descriptors, cosine: f32) -> f32 {
-        self.of_descriptors(one, other) + self.cosine_share * cosine
+        self.with_cosine(self.of_descriptors(one, other), cosine)
     }
 
-    fn of_descriptors(&self, one: &Descriptors, other: &Descriptors) -> f32 {
+    /// A similarity by descriptors with the cosine's share.
+    pub fn with_cosine(&self, of_descriptors: f32, cosine: f32) -> f32 {
+        of_descriptors + self.cosine_share * cosine
+    }
+
+    /// The part of [`LocalScore::similarity`] that does not depend on the embeddings.
+    ///
+    /// # Panics
+    /// When the layouts differ.
+    pub fn of_descriptors(&self, one: &Descriptors, other: &Descriptors) -> f32 {
         let Some(weights) = self.fine else {
             return similarity(one, other);
         };

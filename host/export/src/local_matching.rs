@@ -393,10 +393,8 @@ fn fitted_score(
         .collect();
     let labelled = LabelledEmbeddings::new(labels, bundle.manifest.dimension, values)?;
     let descriptors: Option<Vec<Descriptors>> = photos.into_iter().map(|p| p.local).collect();
-    let mut local = LocalGallery {
-        descriptors: descriptors.context("the bundle gave no descriptors")?,
-        score: start,
-    };
+    let descriptors = descriptors.context("the bundle gave no descriptors")?;
+    let local = LocalGallery::new(descriptors, start);
     let found = pairs(&labelled, &local);
     let unrelated: Vec<f32> = found
         .iter()
@@ -409,7 +407,7 @@ fn fitted_score(
             named.len()
         );
     }
-    local.score.typical_norm = unrelated.iter().sum::<f32>() / unrelated.len() as f32;
+    let local = local.with_typical_norm(unrelated.iter().sum::<f32>() / unrelated.len() as f32);
     let norms = norms(&labelled, &local, |_| true);
     let norms = norms.values();
     let points: Vec<[f64; 2]> = found
@@ -425,7 +423,7 @@ fn fitted_score(
         weight: ratio / (1.0 + ratio * (slope - settings.cosine_share)),
         intercept,
         slope,
-        ..local.score
+        ..*local.score()
     })
 }
 

@@ -57,13 +57,12 @@ pub(crate) fn rescored(
 ) -> Vec<(usize, f32, usize)> {
     let photos: Vec<&[CandidatePhoto]> = candidates.iter().map(|(_, p)| p.as_slice()).collect();
     let compare = |CandidatePhoto { photo, cosine }| {
-        let [one, other] = [query, photo].map(|at| &local.descriptors[at]);
         Ok::<_, Infallible>(GalleryPhoto {
-            similarity: local.score.similarity(one, other, cosine),
+            similarity: local.similarity(query, photo, cosine),
             norm: norm(photo),
         })
     };
-    let Ok(scores) = rescore(&photos, rule, &local.score, compare);
+    let Ok(scores) = rescore(&photos, rule, local.score(), compare);
     let whales = candidates.iter().map(|(whale, _)| *whale);
     whales
         .zip(scores)

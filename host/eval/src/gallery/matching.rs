@@ -27,7 +27,7 @@ pub fn with_local_of(
         .map(|photo| local.photos.descriptors(photo))
         .collect::<Result<_, _>>()?;
     let score = *local.score;
-    Ok(with_local(photos, LocalGallery { descriptors, score }))
+    Ok(with_local(photos, LocalGallery::new(descriptors, score)))
 }
 
 /// The norm of every photo: its mean similarity to the photos that a search in its gallery among the other enrolled whales finds. Photos of
@@ -47,9 +47,9 @@ pub fn norms(
             .map(|pair| (pair.photo as u32, pair.similarity))
             .collect()
     });
-    let mut norms = Norms::typical(photos.len(), &local.score);
+    let mut norms = Norms::typical(photos.len(), local.score());
     for (query, compared) in queries.into_iter().zip(found) {
-        norms.set(query, compared, &local.score);
+        norms.set(query, compared, local.score());
     }
     norms
 }
@@ -90,20 +90,17 @@ fn pairs_of(
         let cosines = of_whale.filter_map(|photo| scores.score(photo));
         cosines.max_by(f32::total_cmp).filter(|_| eligible(whale))
     });
-    let whales = best_whales(best, local.score.whales);
+    let whales = best_whales(best, local.score().whales);
     let found = candidates(photos, &whales, |photo| scores.score(photo));
     let compared = found
         .iter()
-        .flat_map(|(_, photos)| photos.iter().take(local.score.photos));
+        .flat_map(|(_, photos)| photos.iter().take(local.score().photos));
     compared
-        .map(|&CandidatePhoto { photo, cosine }| {
-            let [one, other] = [query, photo].map(|at| &local.descriptors[at]);
-            LocalPair {
-                query,
-                photo,
-                cosine,
-                similarity: local.score.similarity(one, other, cosine),
-            }
+        .map(|&CandidatePhoto { photo, cosine }| LocalPair {
+            query,
+            photo,
+            cosine,
+            similarity: local.similarity(query, photo, cosine),
         })
         .collect()
 }
@@ -140,10 +137,8 @@ mod tests {
     };
 
     fn local(degrees: &[f32]) -> LocalGallery {
-        LocalGallery {
-            descriptors: degrees.iter().map(|d| pointing(*d)).collect(),
-            score: SCORE,
-        }
+        let descriptors = degrees.iter().map(|d| pointing(*d)).collect();
+        LocalGallery::new(descriptors, SCORE)
     }
 
     #[test]
@@ -177,7 +172,7 @@ mod tests {
         assert!((some[0] - 3.0 / 5.0).abs() < 1e-3, "{some:?}");
         assert_eq!((some[2], some[3]), (0.5, 0.5));
         // For a query that hides B, its photo does not count.
-        let seen = found.seen(0, &local.score, |photo| photo != 1);
+        let seen = found.seen(0, local.score(), |photo| photo != 1);
         assert!((seen - 2.0 / 5.0).abs() < 1e-3, "{seen}");
     }
 

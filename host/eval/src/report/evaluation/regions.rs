@@ -52,7 +52,7 @@ pub(super) struct RegionSources<'a> {
 impl<'a> RegionsSection<'a> {
     /// `None` without local matching, or if no pair has matching regions.
     pub(super) fn new(queries: &[QueryResult], sources: RegionSources<'a>) -> Option<Self> {
-        let descriptors = &sources.photos.local()?.descriptors;
+        let descriptors = sources.photos.local()?.descriptors();
         let first = |query: &QueryResult| query.top.first().map_or(f32::MIN, |c| c.score);
         let margin = |query: &QueryResult| match query.top[..] {
             [first, second, ..] => first.score - second.score,
@@ -225,10 +225,7 @@ mod tests {
         // The left location weighs three times the right one.
         let values = [3.0, 0.0, 0.0, 1.0];
         let described = Descriptors::quantised(LAYOUT, &values).unwrap();
-        let local = LocalGallery {
-            descriptors: vec![described; 4],
-            score: SCORE,
-        };
+        let local = LocalGallery::new(vec![described; 4], SCORE);
         let photos = with_local(photos, local);
         let queries = retrieve(&photos);
         let section = RegionsSection::new(&queries, sources(&photos)).unwrap();
@@ -261,10 +258,7 @@ mod tests {
     fn pairs_without_files_are_left_out() {
         let photos = plane(&[("A", 0.0), ("A", 10.0)]);
         let described = Descriptors::quantised(LAYOUT, &[1.0; 4]).unwrap();
-        let local = LocalGallery {
-            descriptors: vec![described; 2],
-            score: SCORE,
-        };
+        let local = LocalGallery::new(vec![described; 2], SCORE);
         let photos = with_local(photos, local);
         let folder = tempfile::tempdir().unwrap();
         let dataset = Dataset {
