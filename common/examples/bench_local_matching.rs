@@ -32,7 +32,6 @@ fn main() {
         typical_norm: 0.1,
         whales: 30,
         photos: 2,
-        cosine_share: 0.0,
         fine: None,
     };
     let weights = FineWeights {
@@ -84,9 +83,7 @@ fn measure(name: &str, layout: Layout, score: &LocalScore) {
                 .map(|photo| photos.descriptors(photo).unwrap())
                 .collect();
             let reading = started.elapsed().as_secs_f64();
-            let similarities = read
-                .iter()
-                .map(|photo| score.similarity(&query, photo, 0.5));
+            let similarities = read.iter().map(|photo| score.similarity(&query, photo));
             black_box(similarities.sum::<f32>());
             [reading, started.elapsed().as_secs_f64() - reading]
         })

@@ -140,7 +140,7 @@ fn photo_score(one: &EmbeddedPhoto, other: &EmbeddedPhoto, local: Option<&LocalS
     match (local, &one.local, &other.local) {
         (Some(score), Some(one), Some(other)) if one.layout() == other.layout() => {
             let norm = score.typical_norm;
-            score.of(cosine, score.similarity(one, other, cosine), norm, norm)
+            score.of(cosine, score.similarity(one, other), norm, norm)
         }
         _ => cosine,
     }
@@ -295,7 +295,6 @@ mod tests {
             typical_norm: 0.5,
             whales: 30,
             photos: 2,
-            cosine_share: 0.0,
             fine: None,
         };
         let one = described(0.0, [1.0, 0.0]);

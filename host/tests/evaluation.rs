@@ -80,7 +80,6 @@ fn the_boats_local_matching_ranks_the_same() {
         typical_norm: 0.3,
         whales: 12,
         photos: 2,
-        cosine_share: 0.0,
         fine: None,
     };
     let gallery = LocalGallery::new(descriptors(200), score);

@@ -615,7 +615,6 @@ fn bundle_with_local() -> Bundle {
             typical_norm: 0.5,
             whales: 30,
             photos: 2,
-            cosine_share: 0.0,
             fine: None,
         },
         fitted_on: "test".into(),

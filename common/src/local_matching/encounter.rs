@@ -139,7 +139,7 @@ impl Gallery<'_> {
     fn compare(
         &mut self,
         query: &Descriptors,
-        CandidatePhoto { photo, cosine }: CandidatePhoto,
+        photo: usize,
     ) -> Result<GalleryPhoto, LocalPhotosError> {
         let at = match self.read.iter().position(|(read, _)| *read == photo) {
             Some(at) => at,
@@ -149,7 +149,7 @@ impl Gallery<'_> {
             }
         };
         Ok(GalleryPhoto {
-            similarity: self.score.similarity(query, &self.read[at].1, cosine),
+            similarity: self.score.similarity(query, &self.read[at].1),
             norm: self.photos.norm(photo),
         })
     }

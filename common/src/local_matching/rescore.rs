@@ -19,7 +19,7 @@ pub struct CandidatePhoto {
 /// What [`rescore`] needs to know about a photo of the gallery.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GalleryPhoto {
-    /// Its similarity to the query ([`LocalScore::similarity`]).
+    /// The similarity of its descriptors to the query's.
     pub similarity: f32,
     /// Its norm ([`LocalScore::norm`]).
     pub norm: f32,
@@ -47,7 +47,7 @@ pub fn rescore<E>(
     candidates: &[&[CandidatePhoto]],
     rule: WhaleScore,
     local: &LocalScore,
-    mut compare: impl FnMut(CandidatePhoto) -> Result<GalleryPhoto, E>,
+    mut compare: impl FnMut(usize) -> Result<GalleryPhoto, E>,
 ) -> Result<Vec<Option<Rescored>>, E> {
     let cosine = |at: usize| {
         candidates[at]
@@ -62,7 +62,7 @@ pub fn rescore<E>(
         .iter()
         .map(|&at| {
             let photos = candidates[at].iter().take(local.photos);
-            photos.map(|p| compare(*p)).collect()
+            photos.map(|p| compare(p.photo)).collect()
         })
         .collect::<Result<_, E>>()?;
     let unrelated = compared.iter().skip(LEFT_OUT).flatten();

@@ -12,8 +12,7 @@ pub(super) const LEFT_OUT: usize = 5;
 /// The score of a photo from its cosine and the similarity of its descriptors:
 /// `cosine + weight * (similarity - (query norm + gallery norm) / 2 - intercept - slope * cosine)`.
 ///
-/// The norm of a photo is its mean similarity to unrelated candidates: some photos are similar to everything, by their embeddings too,
-/// so that the similarity holds a share of the cosine ([`LocalScore::cosine_share`]).
+/// The norm of a photo is its mean similarity to unrelated candidates: some photos are similar to everything.
 /// `intercept + slope * cosine` is the normalised similarity that is expected at a cosine. A pair whose similarity is not computed thus
 /// keeps its cosine, and scores stay on the scale of cosines.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,21 +30,9 @@ pub struct LocalScore {
     pub whales: usize,
     /// The number of most similar photos of each such whale whose descriptors are compared.
     pub photos: usize,
-    /// How much of the cosine counts as similarity, so that norms take it into account: a photo that is like many whales says less by a
-    /// high cosine.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub cosine_share: f32,
     /// What the fine grid adds to the similarity; `None` without a fine grid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fine: Option<FineWeights>,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "the signature that serde calls"
-)]
-fn is_zero(number: &f32) -> bool {
-    *number == 0.0
 }
 
 /// The weights with which the agreement of two photos is added to their [`similarity`].
@@ -91,12 +78,6 @@ impl LocalScore {
     /// When a number is out of range.
     pub fn validate(&self) -> Result<(), InvalidLocalScore> {
         let fail = |why: String| Err(InvalidLocalScore(why));
-        if !(0.0..=MAX_SIMILARITY).contains(&self.cosine_share) {
-            return fail(format!(
-                "cosine_share {}; expected 0 to {MAX_SIMILARITY}",
-                self.cosine_share
-            ));
-        }
         if !(0.0..=100.0).contains(&self.weight) {
             return fail(format!("weight {}; expected 0 to 100", self.weight));
         }
@@ -129,25 +110,11 @@ impl LocalScore {
         Ok(())
     }
 
-    /// The similarity of two photos whose embeddings have this cosine: that of [`similarity`], with what the fine grid adds where both
-    /// have one, and the cosine's share.
+    /// The similarity of two photos: that of [`similarity`], with what the fine grid adds where both have one.
     ///
     /// # Panics
     /// When the layouts differ.
-    pub fn similarity(&self, one: &Descriptors, other: &Descriptors, cosine: f32) -> f32 {
-        self.with_cosine(self.of_descriptors(one, other), cosine)
-    }
-
-    /// A similarity by descriptors with the cosine's share.
-    pub fn with_cosine(&self, of_descriptors: f32, cosine: f32) -> f32 {
-        of_descriptors + self.cosine_share * cosine
-    }
-
-    /// The part of [`LocalScore::similarity`] that does not depend on the embeddings.
-    ///
-    /// # Panics
-    /// When the layouts differ.
-    pub fn of_descriptors(&self, one: &Descriptors, other: &Descriptors) -> f32 {
+    pub fn similarity(&self, one: &Descriptors, other: &Descriptors) -> f32 {
         let Some(weights) = self.fine else {
             return similarity(one, other);
         };

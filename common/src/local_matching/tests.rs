@@ -228,7 +228,6 @@ fn score() -> LocalScore {
         typical_norm: 0.5,
         whales: 2,
         photos: 1,
-        cosine_share: 0.0,
         fine: None,
     }
 }
@@ -302,19 +301,14 @@ fn only_the_best_candidates_are_compared_and_the_others_keep_their_cosine() {
         &[],
     ];
     let mut compared = vec![];
-    let got = rescore(
-        &candidates,
-        WhaleScore::BEST,
-        &score(),
-        |CandidatePhoto { photo, .. }| {
-            compared.push(photo);
-            Ok::<_, Infallible>(GalleryPhoto {
-                // The expectation at these cosines, but photo 3 is more similar.
-                similarity: if photo == 3 { 0.925 } else { 0.75 },
-                norm: 0.5,
-            })
-        },
-    )
+    let got = rescore(&candidates, WhaleScore::BEST, &score(), |photo| {
+        compared.push(photo);
+        Ok::<_, Infallible>(GalleryPhoto {
+            // The expectation at these cosines, but photo 3 is more similar.
+            similarity: if photo == 3 { 0.925 } else { 0.75 },
+            norm: 0.5,
+        })
+    })
     .unwrap();
     // By cosine, the second and third whale are the best two; one photo of each is compared.
     assert_eq!(compared, [1, 3]);
@@ -343,18 +337,13 @@ fn the_norm_of_a_query_is_that_of_whales_from_the_sixth_on() {
         slope: 0.0,
         ..score()
     };
-    let got = rescore(
-        &candidates,
-        WhaleScore::BEST,
-        &local,
-        |CandidatePhoto { photo, .. }| {
-            let similarity = if photo < 5 { 0.9 } else { 0.2 };
-            Ok::<_, Infallible>(GalleryPhoto {
-                similarity,
-                norm: 0.6,
-            })
-        },
-    );
+    let got = rescore(&candidates, WhaleScore::BEST, &local, |photo| {
+        let similarity = if photo < 5 { 0.9 } else { 0.2 };
+        Ok::<_, Infallible>(GalleryPhoto {
+            similarity,
+            norm: 0.6,
+        })
+    });
     // Four typical pairs of 0.5 and two of 0.2 make 0.4; for the third whale 0.7 + 0.9 - (0.4 + 0.6) / 2, cut off at 1.
     let scores: Vec<f32> = got.unwrap().iter().flatten().map(|r| r.score).collect();
     assert_eq!(scores[2], 1.0);
@@ -738,17 +727,8 @@ fn the_fine_grid_adds_to_the_similarity() {
     let expected = similarity(&one, &other) + 0.5 * coarse.mutual - fine.best
         + 2.0 * fine.mutual
         + 3.0 * fine.affine;
-    assert!((s.similarity(&one, &other, 0.7) - expected).abs() < 1e-6);
-    assert_eq!(
-        score().similarity(&one, &other, 0.7),
-        similarity(&one, &other)
-    );
-    let shared = LocalScore {
-        cosine_share: 0.5,
-        ..score()
-    };
-    let share = shared.similarity(&one, &other, 0.7) - similarity(&one, &other);
-    assert!((share - 0.35).abs() < 1e-6, "{share}");
+    assert!((s.similarity(&one, &other) - expected).abs() < 1e-6);
+    assert_eq!(score().similarity(&one, &other), similarity(&one, &other));
     let wild = FineWeights {
         affine: f32::NAN,
         ..weights

@@ -38,8 +38,6 @@ pub struct LocalMatchingSettings {
     pub score_photos: usize,
     /// Weight of the normalised similarity over that of the cosine.
     pub weight_ratio: f32,
-    /// How much of the cosine is normalised with the similarity.
-    pub cosine_share: f32,
     /// A fine grid as well: for a workstation or a station, since it takes three times the bytes and ten times the time.
     pub fine: Option<FineSettings>,
     /// Seed of the projection.
@@ -84,10 +82,6 @@ impl Default for LocalMatchingSettings {
             projection_photos: 300,
             score_photos: 1000,
             weight_ratio: 3.94,
-            cosine_share: std::env::var("SHARE")
-                .ok()
-                .and_then(|s| s.parse().ok())
-                .unwrap_or(0.0),
             fine: None,
             seed: 1,
             quiet: false,
@@ -186,7 +180,6 @@ pub fn add_local_matching(
             typical_norm: 0.0,
             whales: 30,
             photos: 2,
-            cosine_share: settings.cosine_share,
             fine: settings.fine.map(|fine| fine.weights),
         },
         fitted_on: format!(
@@ -420,7 +413,7 @@ fn fitted_score(
     let [intercept, slope] = line(&points);
     let ratio = settings.ratio();
     Ok(LocalScore {
-        weight: ratio / (1.0 + ratio * (slope - settings.cosine_share)),
+        weight: ratio / (1.0 + ratio * slope),
         intercept,
         slope,
         ..*local.score()

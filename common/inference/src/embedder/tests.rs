@@ -204,7 +204,6 @@ fn with_local(dimension: usize) -> Bundle {
             typical_norm: 0.0,
             whales: 30,
             photos: 2,
-            cosine_share: 0.0,
             fine: None,
         },
         fitted_on: "nothing".into(),

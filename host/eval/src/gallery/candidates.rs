@@ -56,9 +56,9 @@ pub(crate) fn rescored(
     rule: WhaleScore,
 ) -> Vec<(usize, f32, usize)> {
     let photos: Vec<&[CandidatePhoto]> = candidates.iter().map(|(_, p)| p.as_slice()).collect();
-    let compare = |CandidatePhoto { photo, cosine }| {
+    let compare = |photo: usize| {
         Ok::<_, Infallible>(GalleryPhoto {
-            similarity: local.similarity(query, photo, cosine),
+            similarity: local.similarity(query, photo),
             norm: norm(photo),
         })
     };

@@ -48,11 +48,11 @@ impl LocalGallery {
         self
     }
 
-    /// The similarity of two photos whose embeddings have this cosine ([`LocalScore::similarity`]).
+    /// The similarity of two photos ([`LocalScore::similarity`]).
     ///
     /// # Panics
     /// If a photo is out of range.
-    pub fn similarity(&self, query: usize, photo: usize, cosine: f32) -> f32 {
+    pub fn similarity(&self, query: usize, photo: usize) -> f32 {
         // A value that another thread was about to add is computed again.
         let row = || {
             self.known[query]
@@ -60,13 +60,12 @@ impl LocalGallery {
                 .unwrap_or_else(PoisonError::into_inner)
         };
         let kept = row().get(&photo).copied();
-        let of_descriptors = kept.unwrap_or_else(|| {
+        kept.unwrap_or_else(|| {
             let [one, other] = [query, photo].map(|at| &self.descriptors[at]);
-            let found = self.score.of_descriptors(one, other);
+            let found = self.score.similarity(one, other);
             row().insert(photo, found);
             found
-        });
-        self.score.with_cosine(of_descriptors, cosine)
+        })
     }
 }
 

@@ -100,7 +100,7 @@ fn pairs_of(
             query,
             photo,
             cosine,
-            similarity: local.similarity(query, photo, cosine),
+            similarity: local.similarity(query, photo),
         })
         .collect()
 }
@@ -132,7 +132,6 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
-        cosine_share: 0.0,
         fine: None,
     };
 

@@ -166,7 +166,6 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
-        cosine_share: 0.0,
         fine: None,
     };
 
