@@ -35,6 +35,7 @@ mod tests;
 pub use candidates::{CandidateWhale, ScoredPhoto};
 
 use crate::embedding::Embedding;
+use crate::input_area::InputArea;
 use crate::whale_score::WhaleScore;
 use names::Names;
 use rows::Rows;
@@ -62,6 +63,8 @@ pub struct Enrolled {
     pub date: Option<String>,
     /// The name of the first photo of its group of near-duplicates, if it is in one.
     pub near_duplicate_of: Option<String>,
+    /// The part of the photo that the model's input covers; `None` where the catalogue was made before this was stored.
+    pub input_area: Option<InputArea>,
 }
 
 /// A candidate: a whale that a photo may show.

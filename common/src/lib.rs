@@ -2,7 +2,7 @@
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
 //! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
-//! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`footage`]) in a versioned
+//! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`footage`], [`matching_regions`]) in a versioned
 //! envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
 //! each a [`detection`].
 
@@ -16,8 +16,10 @@ pub mod detection;
 pub mod embedding;
 pub mod file_kind;
 pub mod footage;
+pub mod input_area;
 pub mod jpeg;
 pub mod local_matching;
+pub mod matching_regions;
 pub mod photo_files;
 mod photo_limits;
 pub mod pixel_box;

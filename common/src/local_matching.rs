@@ -4,11 +4,13 @@
 //! photo. [`similarity`] finds for each location of one photo the most similar one at about the same place of
 //! the other. A search ranks whales by the cosine of their embeddings first; [`rescore`] then mixes the
 //! similarity into the scores of the best candidates by a [`LocalScore`], and [`search_encounter`] does both
-//! on a catalogue. [`matching_regions`] says which locations agree, as an explanation for people.
+//! on a catalogue. A bundle for shore or a workstation may have a [fine grid](Layout::fine_grid) as well, of an earlier map with twice the
+//! rows and columns, whose matches must agree on one affine map ([`agreement`], [`FineWeights`]). [`matching_regions`] says which locations agree, as an explanation for people.
 //!
 //! The descriptors of enrolled photos are in [`LocalPhotos`], a file beside the catalogue that is read for
 //! candidates only.
 
+mod affine;
 mod descriptors;
 mod encounter;
 mod layout;
@@ -24,5 +26,5 @@ pub use encounter::{EmbeddedPhoto, LocalCatalogue, SearchError, search_encounter
 pub use layout::{InvalidLayout, Layout};
 pub use photos::{LocalPhotos, LocalPhotosError};
 pub use rescore::{CANDIDATE_PHOTOS, CandidatePhoto, GalleryPhoto, Rescored, rescore};
-pub use score::{InvalidLocalScore, LocalScore};
-pub use similarity::{RegionMatch, matching_regions, similarity};
+pub use score::{FineWeights, InvalidLocalScore, LocalScore};
+pub use similarity::{Agreement, RegionMatch, agreement, matching_regions, similarity};

@@ -9,6 +9,7 @@ pub use crate::photo_limits::{MAX_FULL_SIZE_PIXELS, MAX_PIXELS, MAX_SIDE};
 pub use decode::{Header, Photo, check, decode, decode_photo, header};
 pub use error::PrepareError;
 
+use crate::input_area::InputArea;
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;
 use image::{GrayImage, RgbImage};
@@ -126,6 +127,41 @@ impl Preparation {
                 let side = |s: u32, limit: u32| ((s as f32 * scale).round() as u32).clamp(1, limit);
                 (side(width, self.width), side(height, self.height))
             }
+        }
+    }
+
+    /// The part of the input that shows a crop of the given size, `[left, top, right, bottom]` as fractions of the input's sides:
+    /// all of it, or less where a letterbox leaves the rest to the mean colour.
+    pub fn crop_in_input(&self, width: u32, height: u32) -> [f32; 4] {
+        let (inner_w, inner_h) = self.fitted_size(width, height);
+        let share = |inner: u32, side: u32| {
+            let bar = (side - inner) / 2;
+            [bar, bar + inner].map(|at| at as f32 / side as f32)
+        };
+        let [left, right] = share(inner_w, self.width);
+        let [top, bottom] = share(inner_h, self.height);
+        [left, top, right, bottom]
+    }
+
+    /// The part of a photo of `width` x `height` that the input of its crop `crop` covers ([`Preparation::widened`]).
+    pub fn input_area(&self, crop: PixelBox, width: u32, height: u32) -> InputArea {
+        let shown = self
+            .crop_in_input(crop.width(), crop.height())
+            .map(f64::from);
+        let span = |from: u32, to: u32, shown_from: f64, shown_to: f64| {
+            let (from, to) = (f64::from(from), f64::from(to));
+            let input = (to - from) / (shown_to - shown_from);
+            [from - shown_from * input, to + (1.0 - shown_to) * input].map(|at| at.round() as i32)
+        };
+        let [left, right] = span(crop.x0, crop.x1, shown[0], shown[2]);
+        let [top, bottom] = span(crop.y0, crop.y1, shown[1], shown[3]);
+        InputArea {
+            width,
+            height,
+            left,
+            top,
+            right,
+            bottom,
         }
     }
 

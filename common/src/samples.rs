@@ -5,6 +5,8 @@ use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::footage::{ConfigId, CropQuality, Footage, FrameSize, TimedBox};
+use crate::input_area::InputArea;
+use crate::matching_regions::{CandidateRegions, MatchingRegions, RegionPair};
 use crate::pixel_box::PixelBox;
 use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
 use crate::sighting::{BoatId, Picture, PictureInfo, Sighting};
@@ -123,6 +125,45 @@ pub fn sighting() -> Sighting {
         }),
         epoch: Some(epoch()),
         revision: 0,
+        regions: Some(regions()),
+    }
+}
+
+/// The matching regions of [`sighting`]: two of the first candidate, one of the second, whose place in the photo is unknown.
+fn regions() -> MatchingRegions {
+    let pair = |picture, photo, contribution| RegionPair {
+        picture,
+        photo,
+        contribution,
+    };
+    MatchingRegions {
+        height: 5,
+        width: 10,
+        picture: InputArea {
+            width: 640,
+            height: 320,
+            left: 32,
+            top: 32,
+            right: 608,
+            bottom: 288,
+        },
+        candidates: vec![
+            CandidateRegions {
+                photo: Some(InputArea {
+                    width: 1000,
+                    height: 500,
+                    left: 0,
+                    top: 100,
+                    right: 1000,
+                    bottom: 500,
+                }),
+                pairs: vec![pair(13, 14, 60), pair(26, 26, 45)],
+            },
+            CandidateRegions {
+                photo: None,
+                pairs: vec![pair(13, 2, 300)],
+            },
+        ],
     }
 }
 

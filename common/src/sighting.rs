@@ -6,6 +6,7 @@ use crate::clock::Timestamp;
 use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::footage::Footage;
+use crate::matching_regions::MatchingRegions;
 use crate::pixel_box::PixelBox;
 use crate::position::{Position, TimeBasis};
 use serde::{Deserialize, Serialize};
@@ -113,6 +114,9 @@ pub struct Sighting {
     /// 0 as the boat accepted it. A higher number replaces all lower ones; id, boat, epoch, sequence
     /// number and picture stay. Since version 5 of the message.
     pub revision: u32,
+    /// Which regions of the picture match the candidates' photos; `None` where the bundle has no local
+    /// matching. Since version 6 of the message.
+    pub regions: Option<MatchingRegions>,
 }
 
 impl Sighting {

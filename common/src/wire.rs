@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence |
-//! | 2 | version of that kind's payload, little-endian; now 5 for a sighting, 2 for a picture and an ack, 1 for a presence |
+//! | 2 | version of that kind's payload, little-endian; now 5 or 6 for a sighting, 2 for a picture and an ack, 1 for a presence |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -105,17 +105,33 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 6;
+
+    /// Version 5 has no matching regions. A station that knows none can read other sightings.
+    fn version(&self) -> u16 {
+        if self.regions.is_none() { 5 } else { 6 }
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let mut bytes = postcard::to_extend(self, bytes).ok()?;
+        if self.version() < 6 {
+            // The absent regions are the last byte.
+            bytes.pop();
+        }
+        Some(bytes)
+    }
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
         // Version 1 ends before the probability, version 2 before position and time, version 3
-        // before the footage, version 4 before epoch and revision. An absent field is one byte, 0, and
-        // so is the revision 0: with these appended, an old payload is a new one.
+        // before the footage, version 4 before epoch and revision, version 5 before the matching
+        // regions. An absent field is one byte, 0, and so is the revision 0: with these appended, an
+        // old payload is a new one.
         let absent: &[u8] = match version {
-            1 => &[0; 6],
-            2 => &[0; 5],
-            3 => &[0; 3],
-            4 => &[0; 2],
+            1 => &[0; 7],
+            2 => &[0; 6],
+            3 => &[0; 4],
+            4 => &[0; 3],
+            5 => &[0],
             _ => return whole(payload),
         };
         whole(&[payload, absent].concat())

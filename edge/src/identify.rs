@@ -16,7 +16,8 @@ use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::local_matching::{
     EmbeddedPhoto, LocalCatalogue, LocalPhotos, LocalScore, SearchError, search_encounter,
 };
-use flukewatch_common::prepare::Colour;
+use flukewatch_common::matching_regions::{DescribedPicture, MatchingRegions};
+use flukewatch_common::prepare::{Colour, Preparation};
 use flukewatch_common::sighting::MAX_CANDIDATES;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 
@@ -66,14 +67,13 @@ pub struct Identifier {
     local: Option<(LocalPhotos, LocalInfo)>,
     decision: DecisionRule,
     bundle: String,
-    grey: bool,
+    preparation: Preparation,
 }
 
 impl Identifier {
     /// Identifies with `bundle`, whose model `embedder` runs.
     pub fn new(bundle: Bundle, embedder: Embedder) -> Self {
         let id = bundle.id().to_owned();
-        let grey = bundle.manifest.preparation.colour == Colour::Grey;
         let mut catalogue = bundle.catalogue;
         catalogue.release_pages(true);
         Self {
@@ -82,13 +82,13 @@ impl Identifier {
             local: bundle.local.zip(bundle.manifest.local),
             decision: bundle.decision,
             bundle: id,
-            grey,
+            preparation: bundle.manifest.preparation,
         }
     }
 
     /// Whether the model uses luma only.
     pub fn is_grey(&self) -> bool {
-        self.grey
+        self.preparation.colour == Colour::Grey
     }
 
     /// Id of the bundle in use.
@@ -165,6 +165,31 @@ impl Identifier {
             probability,
             embedding: mean(photos)?,
         })
+    }
+
+    /// The regions of a crop that match the photos of its candidates; `None` where the bundle has no
+    /// local matching or there are no candidates.
+    pub fn matching_regions(
+        &self,
+        crop: &Crop,
+        photo: &EmbeddedPhoto,
+        candidates: &[Match],
+    ) -> Option<MatchingRegions> {
+        let ((photos, _), descriptors) = self.local.as_ref().zip(photo.local.as_ref())?;
+        if candidates.is_empty() {
+            return None;
+        }
+        let (width, height) = crop.pixels.dimensions();
+        let seen = self.preparation.widened(crop.region, width, height).ok()?;
+        let picture = DescribedPicture {
+            descriptors,
+            area: self.preparation.input_area(seen, width, height),
+            crop: self.preparation.crop_in_input(seen.width(), seen.height()),
+        };
+        // They only explain the candidates: a sighting without them is complete.
+        MatchingRegions::find(picture, &self.catalogue, photos, candidates)
+            .inspect_err(|error| tracing::warn!(%error, "cannot compare regions"))
+            .ok()
     }
 }
 

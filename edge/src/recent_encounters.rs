@@ -8,7 +8,7 @@ use crate::encounter::Encounter;
 use crate::time::MonotonicTimestamp;
 use flukewatch_common::decision::{DecisionRule, Verdict};
 use flukewatch_common::footage::MAX_CROPS;
-use flukewatch_common::local_matching::{self, EmbeddedPhoto, LocalScore};
+use flukewatch_common::local_matching::{EmbeddedPhoto, LocalScore};
 use flukewatch_common::whale_score::TopScores;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -140,7 +140,7 @@ fn photo_score(one: &EmbeddedPhoto, other: &EmbeddedPhoto, local: Option<&LocalS
     match (local, &one.local, &other.local) {
         (Some(score), Some(one), Some(other)) if one.layout() == other.layout() => {
             let norm = score.typical_norm;
-            score.of(cosine, local_matching::similarity(one, other), norm, norm)
+            score.of(cosine, score.similarity(one, other), norm, norm)
         }
         _ => cosine,
     }
@@ -281,6 +281,7 @@ mod tests {
             height: 1,
             width: 1,
             dimension: 2,
+            fine: 0,
         };
         let described = |angle, numbers: [f32; 2]| {
             let local = Some(Descriptors::quantised(layout, &numbers).unwrap());
@@ -294,6 +295,7 @@ mod tests {
             typical_norm: 0.5,
             whales: 30,
             photos: 2,
+            fine: None,
         };
         let one = described(0.0, [1.0, 0.0]);
         let of = |other: &EmbeddedPhoto, local| photo_score(&one, other, local);

@@ -112,7 +112,8 @@ impl Reporter {
         timing: Timing,
     ) -> Result<Report, ReportError> {
         let EmbeddedCrops { crops, embedded } = self.identifier.embed(&encounter.crops)?;
-        let best = *crops.first().ok_or(IdentifyError::NoCrop)?;
+        let best = crops.first().zip(embedded.first());
+        let (best, best_embedded) = best.ok_or(IdentifyError::NoCrop)?;
         let mut identity = self.identifier.identify(&embedded)?;
         let rule = self.identifier.rule();
         let recent_encounters = &self.recent_encounters;
@@ -132,6 +133,10 @@ impl Reporter {
             earlier_crops = earlier.embedded.len();
         }
         let earlier = earlier.map(|e| e.encounter);
+        // Of the picture, which is the best crop.
+        let regions = self
+            .identifier
+            .matching_regions(best, best_embedded, &identity.candidates);
         let jpeg = crop_jpeg::encode_within(&best.pixels, MAX_JPEG)?;
         let picture = PictureInfo {
             sha256: Sha256::digest(&jpeg.file).into(),
@@ -190,6 +195,7 @@ impl Reporter {
             footage: Some(footage),
             epoch: None,
             revision: 0,
+            regions,
         };
         Ok(Report {
             sighting,

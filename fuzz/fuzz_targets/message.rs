@@ -43,6 +43,7 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
         time: None,
         footage: None,
         epoch: None,
+        regions: None,
         ..sighting.clone()
     };
     // Version 1 ends before the fields that are absent here.

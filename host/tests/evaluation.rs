@@ -50,6 +50,7 @@ fn descriptors(photos: usize) -> Vec<Descriptors> {
         height: 2,
         width: 3,
         dimension: 16,
+        fine: 0,
     };
     let mut rng = ChaCha8Rng::seed_from_u64(12);
     let mut random = || -> Vec<f32> {
@@ -79,11 +80,9 @@ fn the_boats_local_matching_ranks_the_same() {
         typical_norm: 0.3,
         whales: 12,
         photos: 2,
+        fine: None,
     };
-    let gallery = LocalGallery {
-        descriptors: descriptors(200),
-        score,
-    };
+    let gallery = LocalGallery::new(descriptors(200), score);
     let photos = clusters(200, 1.6).scored_by(WhaleScore::BLEND);
     let by_cosine = retrieval::retrieve(&photos);
     let photos = with_local(photos, gallery);

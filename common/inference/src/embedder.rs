@@ -95,7 +95,7 @@ impl Embedder {
         let local = manifest.local.as_ref().map(|info| info.layout);
         if let Some(layout) = local {
             let expected = [
-                layout.dimension * manifest.views.len(),
+                layout.channels(manifest.views.len()),
                 layout.height,
                 layout.width,
             ];

@@ -153,8 +153,8 @@ impl DetectorInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LocalInfo {
-    /// The name of the model's second output, `[1, views * dimension, height, width] f32`: a block of channels for each view
-    /// of the manifest, in its order.
+    /// The name of the model's second output, `[1, C, height, width] f32` with the channels of [`Layout::channels`]: a block for each view
+    /// of the manifest, in its order, then the fine grid.
     pub output: String,
     /// The locations and the dimension of their descriptors.
     pub layout: Layout,

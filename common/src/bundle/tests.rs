@@ -602,6 +602,7 @@ fn bundle_with_local() -> Bundle {
         height: 2,
         width: 3,
         dimension: 4,
+        fine: 0,
     };
     let info = LocalInfo {
         output: "local".into(),
@@ -614,6 +615,7 @@ fn bundle_with_local() -> Bundle {
             typical_norm: 0.5,
             whales: 30,
             photos: 2,
+            fine: None,
         },
         fitted_on: "test".into(),
     };

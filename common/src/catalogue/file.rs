@@ -6,7 +6,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 64 | the header |
-//! | L | the list, postcard: names of whales, of sources and of encounters, dates, and for each photo the numbers of these (varints, those of encounter and date from 1, 0 for none), its name, and optionally the name of the photo of which it is a near-duplicate |
+//! | L | the list, postcard: names of whales, of sources and of encounters, dates, and for each photo the numbers of these (varints, those of encounter and date from 1, 0 for none), its name, and optionally the name of the photo of which it is a near-duplicate; then for each photo optionally the part that the model's input covers |
 //! | 4·N | the scale of each row's codes, f32 |
 //! | 4·N | the largest quantisation error of each row, as a length, f32 |
 //! | 64·⌈D/64⌉·N | the codes, i8 in -127..=127, each row padded with zeros |
@@ -23,8 +23,10 @@ use super::kernel::{CHUNK, LARGEST, chunks};
 use std::ops::Range;
 
 const MAGIC: [u8; 4] = *b"FLKC";
-/// The format that is written.
-const FORMAT: u16 = 3;
+/// The newest format.
+const FORMAT: u16 = 4;
+/// The format without the parts of the photos that the model's input covers; written where none is known.
+const WITHOUT_AREAS: u16 = 3;
 /// The oldest format that is read: without encounters, dates and near-duplicates.
 const WITHOUT_ENCOUNTERS: u16 = 2;
 

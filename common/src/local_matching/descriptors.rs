@@ -6,7 +6,8 @@ use crate::catalogue::kernel::{CHUNK, Chunk, LARGEST, chunks};
 /// The local output of a model for one view of a photo.
 #[derive(Clone, Copy, Debug)]
 pub struct ViewMap<'a> {
-    /// `[V * dimension, height, width] f32`: a block of channels for each of the V views, of which this view's is used.
+    /// `[C, height, width] f32` with the channels of [`Layout::channels`]: a block for each of the V views, of which this view's is
+    /// used, and four blocks for the fine grid: of the upper left, upper right, lower left and lower right quarter of each location.
     pub values: &'a [f32],
     /// Whether left and right are swapped in this view.
     pub mirrored: bool,
@@ -42,17 +43,19 @@ pub struct Descriptors {
     weights: Vec<f32>,
     /// 1 / length of the codes of each location; 0 for a location without a direction.
     inverse_lengths: Vec<f32>,
+    /// Those of the fine grid.
+    fine: Option<Box<Self>>,
 }
 
 impl Descriptors {
     /// The descriptors of a photo from the local outputs of its views, in the manifest's order: view `v` contributes its
-    /// block `v` of channels, turned back where it is mirrored.
+    /// block `v` of channels, turned back where it is mirrored. The fine grid is that of the first view.
     ///
     /// # Errors
     /// When an output has another size or holds a value that is not finite.
     pub fn of_views(layout: Layout, views: &[ViewMap<'_>]) -> Result<Self, DescriptorError> {
         let (locations, dimension) = (layout.locations(), layout.dimension);
-        let expected = views.len() * dimension * locations;
+        let expected = layout.channels(views.len()) * locations;
         let mut sums = vec![0f32; locations * dimension];
         for (number, view) in views.iter().enumerate() {
             if view.values.len() != expected {
@@ -73,10 +76,17 @@ impl Descriptors {
                 }
             }
         }
-        Self::quantised(layout, &sums)
+        let mut descriptors = Self::quantised(Layout { fine: 0, ..layout }, &sums)?;
+        if let (Some(grid), Some(view)) = (layout.fine_grid(), views.first()) {
+            let block = &view.values[views.len() * dimension * locations..];
+            let fine = Self::quantised(grid, &fine_values(layout, block, view.mirrored))?;
+            descriptors.layout = layout;
+            descriptors.fine = Some(Box::new(fine));
+        }
+        Ok(descriptors)
     }
 
-    /// Quantises descriptors `[locations, dimension] f32`.
+    /// Quantises descriptors `[locations, dimension] f32` of one grid.
     ///
     /// # Errors
     /// When their number differs from the layout's or one is not finite.
@@ -148,7 +158,13 @@ impl Descriptors {
             stored_weights,
             weights,
             inverse_lengths,
+            fine: None,
         }
+    }
+
+    /// The descriptors of the fine grid, if there is one.
+    pub fn fine(&self) -> Option<&Self> {
+        self.fine.as_deref()
     }
 
     /// The grid of locations.
@@ -179,7 +195,7 @@ impl Descriptors {
     }
 
     /// The compact form: the codes, i8 in -127..=127, each location padded with zeros to a multiple of 64; then the weights,
-    /// u16 little-endian, padded with zeros to a multiple of 64.
+    /// u16 little-endian, padded with zeros to a multiple of 64; then the same of the fine grid.
     pub fn to_bytes(&self) -> Vec<u8> {
         bytemuck::cast_slice(&self.to_record()).to_vec()
     }
@@ -199,7 +215,7 @@ impl Descriptors {
     /// The compact form in chunks, as it is stored.
     pub(super) fn to_record(&self) -> Vec<Chunk> {
         let mut record = self.codes.clone();
-        record.resize(record_chunks(self.layout), Chunk([0; CHUNK]));
+        record.resize(grid_chunks(self.layout), Chunk([0; CHUNK]));
         let weights = &mut record[self.codes.len()..];
         for (at, weight) in self.stored_weights.iter().enumerate() {
             for (byte, value) in weight.to_le_bytes().into_iter().enumerate() {
@@ -207,6 +223,7 @@ impl Descriptors {
                 weights[at / CHUNK].0[at % CHUNK] = value as i8;
             }
         }
+        record.extend(self.fine.iter().flat_map(|fine| fine.to_record()));
         record
     }
 
@@ -215,6 +232,7 @@ impl Descriptors {
         if record.len() != record_chunks(layout) {
             return None;
         }
+        let (record, fine) = record.split_at(grid_chunks(layout));
         let (codes, weights) = record.split_at(layout.locations() * chunks(layout.dimension));
         // -128 has no absolute value in i8, which the kernels need.
         if codes.iter().flat_map(|c| c.0).any(|c| c < -LARGEST) {
@@ -224,7 +242,14 @@ impl Descriptors {
         let weights = (0..layout.locations())
             .map(|at| u16::from_le_bytes([byte(2 * at), byte(2 * at + 1)]))
             .collect();
-        Some(Self::of_codes(layout, codes.to_vec(), weights))
+        let fine = match layout.fine_grid() {
+            Some(grid) => Some(Box::new(Self::from_record(grid, fine)?)),
+            None => None,
+        };
+        Some(Self {
+            fine,
+            ..Self::of_codes(layout, codes.to_vec(), weights)
+        })
     }
 
     /// The codes of a location.
@@ -246,6 +271,30 @@ impl Descriptors {
 
 /// The number of chunks of a photo's record.
 pub(super) fn record_chunks(layout: Layout) -> usize {
+    grid_chunks(layout) + layout.fine_grid().map_or(0, grid_chunks)
+}
+
+/// `[fine locations, fine dimension]` from the four blocks of a local output, turned back where the view is mirrored.
+fn fine_values(layout: Layout, blocks: &[f32], mirrored: bool) -> Vec<f32> {
+    let (locations, dimension) = (layout.locations(), layout.fine);
+    let mut values = vec![0f32; 4 * locations * dimension];
+    for (number, map) in blocks.chunks_exact(locations).enumerate() {
+        let (quarter, channel) = (number / dimension, number % dimension);
+        for (at, value) in map.iter().enumerate() {
+            let row = 2 * (at / layout.width) + quarter / 2;
+            let column = 2 * (at % layout.width) + quarter % 2;
+            let column = match mirrored {
+                true => 2 * layout.width - 1 - column,
+                false => column,
+            };
+            values[(row * 2 * layout.width + column) * dimension + channel] = *value;
+        }
+    }
+    values
+}
+
+/// The number of chunks of one grid in a record.
+fn grid_chunks(layout: Layout) -> usize {
     let weights = (2 * layout.locations()).div_ceil(CHUNK);
     layout.locations() * chunks(layout.dimension) + weights
 }

@@ -4,7 +4,6 @@ use super::descriptors::Descriptors;
 use super::photos::{LocalPhotos, LocalPhotosError};
 use super::rescore::{CANDIDATE_PHOTOS, CandidatePhoto, GalleryPhoto, rescore};
 use super::score::LocalScore;
-use super::similarity::similarity;
 use crate::catalogue::{CandidateWhale, Catalogue, CatalogueError, Match};
 use crate::embedding::Embedding;
 use crate::whale_score::WhaleScore;
@@ -73,6 +72,7 @@ pub fn search_encounter(
     let candidates = catalogue.candidates(&embeddings, score.whales + most, CANDIDATE_PHOTOS)?;
     let mut gallery = Gallery {
         photos,
+        score,
         read: vec![],
     };
     let mut sums: Vec<Sum> = vec![Sum::default(); candidates.len()];
@@ -131,6 +131,7 @@ struct Sum {
 /// Reads each photo of the gallery once for all queries.
 struct Gallery<'a> {
     photos: &'a LocalPhotos,
+    score: &'a LocalScore,
     read: Vec<(usize, Descriptors)>,
 }
 
@@ -148,7 +149,7 @@ impl Gallery<'_> {
             }
         };
         Ok(GalleryPhoto {
-            similarity: similarity(query, &self.read[at].1),
+            similarity: self.score.similarity(query, &self.read[at].1),
             norm: self.photos.norm(photo),
         })
     }

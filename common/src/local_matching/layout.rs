@@ -9,7 +9,8 @@ const MAX_LOCATIONS: usize = 1024;
 /// The most numbers of a location's descriptor.
 const MAX_DIMENSION: usize = 1024;
 
-/// `height` x `width` locations with a descriptor of `dimension` numbers each.
+/// `height` x `width` locations with a descriptor of `dimension` numbers each, and optionally a fine grid of twice the rows and
+/// columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -19,6 +20,17 @@ pub struct Layout {
     pub width: usize,
     /// The number of values of a descriptor.
     pub dimension: usize,
+    /// The number of values of a descriptor of the fine grid; 0 without one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fine: usize,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature that serde calls"
+)]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// A layout with a size out of range.
@@ -41,10 +53,11 @@ impl Layout {
             height,
             width,
             dimension,
+            fine: _,
         } = *self;
         let sides = [height, width].iter().all(|s| (1..=MAX_SIDE).contains(s));
         if sides && height * width <= MAX_LOCATIONS && (1..=MAX_DIMENSION).contains(&dimension) {
-            Ok(())
+            self.fine_grid().map_or(Ok(()), |fine| fine.validate())
         } else {
             Err(InvalidLayout {
                 height,
@@ -52,6 +65,22 @@ impl Layout {
                 dimension,
             })
         }
+    }
+
+    /// The layout of the fine grid, if there is one.
+    pub fn fine_grid(&self) -> Option<Self> {
+        (self.fine > 0).then_some(Self {
+            height: 2 * self.height,
+            width: 2 * self.width,
+            dimension: self.fine,
+            fine: 0,
+        })
+    }
+
+    /// The number of channels of a model's local output: a block of `dimension` for each view, then the descriptors of the fine grid,
+    /// four to a location.
+    pub fn channels(&self, views: usize) -> usize {
+        views * self.dimension + 4 * self.fine
     }
 
     /// The number of locations.

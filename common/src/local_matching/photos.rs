@@ -6,9 +6,10 @@
 //! | bytes of the index | what |
 //! |---|---|
 //! | 4 | `FLKL` |
-//! | 2 | format, 1 |
+//! | 2 | format: 1, or 2 with a fine grid |
 //! | 6 | height, width and dimension of the layout, u16 each |
 //! | 4 | the number of photos, N |
+//! | 4 | in format 2 only: the dimension of the fine grid, u32 |
 //! | 12·N | for each photo the CRC-32 of its whale's name, a NUL and its own name; the CRC-32 of its record; its norm, f32 |
 //!
 //! A record is [`Descriptors::to_bytes`]. The records of N photos follow each other without a header, so that each starts at a multiple of
@@ -16,6 +17,7 @@
 
 use super::descriptors::{Descriptors, record_chunks};
 use super::layout::Layout;
+use super::score::MAX_SIMILARITY;
 use crate::catalogue::Enrolled;
 use crate::catalogue::kernel::{CHUNK, Chunk};
 use crate::catalogue::mapped::Mapped;
@@ -24,8 +26,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::sync::Arc;
 
 const MAGIC: [u8; 4] = *b"FLKL";
-/// The supported format of the index.
+/// The format of the index without a fine grid.
 const FORMAT: u16 = 1;
+/// The format of the index with a fine grid.
+const FINE_FORMAT: u16 = 2;
 const HEADER: usize = 16;
 const ENTRY: usize = 12;
 
@@ -252,14 +256,19 @@ impl LocalPhotos {
             height,
             width,
             dimension,
+            fine,
         } = self.layout;
-        let mut bytes = Vec::with_capacity(HEADER + ENTRY * self.len());
+        let mut bytes = Vec::with_capacity(HEADER + 4 + ENTRY * self.len());
+        let format = if fine > 0 { FINE_FORMAT } else { FORMAT };
         bytes.extend(MAGIC);
-        bytes.extend(FORMAT.to_le_bytes());
+        bytes.extend(format.to_le_bytes());
         for size in [height, width, dimension] {
             bytes.extend((size as u16).to_le_bytes());
         }
         bytes.extend((self.len() as u32).to_le_bytes());
+        if fine > 0 {
+            bytes.extend((fine as u32).to_le_bytes());
+        }
         for entry in &self.entries {
             bytes.extend(entry.name.to_le_bytes());
             bytes.extend(entry.checksum.to_le_bytes());
@@ -329,13 +338,22 @@ impl LocalPhotos {
             return Err(bad("it does not start with FLKL"));
         }
         let short = |at: usize| u16::from_le_bytes([head[at], head[at + 1]]);
-        if short(4) != FORMAT {
-            return Err(bad("its format is not 1: update the program"));
-        }
+        let (fine, entries) = match short(4) {
+            FORMAT => (0, entries),
+            FINE_FORMAT => {
+                let (fine, entries) = entries.split_first_chunk().ok_or(bad(CUT))?;
+                match u32::from_le_bytes(*fine) {
+                    0 => return Err(bad("its layout is out of range")),
+                    fine => (fine as usize, entries),
+                }
+            }
+            _ => return Err(bad("its format is neither 1 nor 2: update the program")),
+        };
         let layout = Layout {
             height: usize::from(short(6)),
             width: usize::from(short(8)),
             dimension: usize::from(short(10)),
+            fine,
         };
         layout
             .validate()
@@ -359,7 +377,7 @@ impl LocalPhotos {
                     ])
                 };
                 let norm = f32::from_bits(number(8));
-                if !(-2.0..=2.0).contains(&norm) {
+                if !(-MAX_SIMILARITY..=MAX_SIMILARITY).contains(&norm) {
                     return Err(bad("a norm is out of range"));
                 }
                 Ok(Entry {

@@ -1,5 +1,7 @@
 //! How the similarity of descriptors is mixed into the score of a photo.
 
+use super::descriptors::Descriptors;
+use super::similarity::{agreement, similarity};
 use serde::{Deserialize, Serialize};
 
 /// The number of typical pairs that a norm is averaged with, so that a catalogue of few whales gets a usable one.
@@ -28,11 +30,43 @@ pub struct LocalScore {
     pub whales: usize,
     /// The number of most similar photos of each such whale whose descriptors are compared.
     pub photos: usize,
+    /// What the fine grid adds to the similarity; `None` without a fine grid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fine: Option<FineWeights>,
+}
+
+/// The weights with which the agreement of two photos is added to their [`similarity`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FineWeights {
+    /// Of the coarse grid's mutual matches.
+    pub coarse_mutual: f32,
+    /// Of the fine grid's best matches.
+    pub best: f32,
+    /// Of its mutual matches.
+    pub mutual: f32,
+    /// Of its matches that agree on one affine map.
+    pub affine: f32,
 }
 
 /// The most whales and photos that a [`LocalScore`] may compare.
 const MAX_WHALES: usize = 1000;
 const MAX_PHOTOS: usize = 16;
+/// The largest weight of a fine grid's agreement.
+const MAX_FINE_WEIGHT: f32 = 10.0;
+/// The largest value of a norm and of an expected similarity, far above those of any model.
+pub(super) const MAX_SIMILARITY: f32 = 2.0;
+
+impl FineWeights {
+    fn named(self) -> [(&'static str, f32); 4] {
+        [
+            ("coarse_mutual", self.coarse_mutual),
+            ("best", self.best),
+            ("mutual", self.mutual),
+            ("affine", self.affine),
+        ]
+    }
+}
 
 /// A local score with a number out of range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,8 +86,19 @@ impl LocalScore {
             ("slope", self.slope),
             ("typical_norm", self.typical_norm),
         ] {
-            if !(-2.0..=2.0).contains(&value) {
-                return fail(format!("{name} {value}; expected -2 to 2"));
+            if !(-MAX_SIMILARITY..=MAX_SIMILARITY).contains(&value) {
+                return fail(format!(
+                    "{name} {value}; expected -{MAX_SIMILARITY} to {MAX_SIMILARITY}"
+                ));
+            }
+        }
+        if let Some(fine) = self.fine {
+            for (name, value) in fine.named() {
+                if !(-MAX_FINE_WEIGHT..=MAX_FINE_WEIGHT).contains(&value) {
+                    return fail(format!(
+                        "fine.{name} {value}; expected -{MAX_FINE_WEIGHT} to {MAX_FINE_WEIGHT}"
+                    ));
+                }
             }
         }
         if !(1..=MAX_WHALES).contains(&self.whales) || !(1..=MAX_PHOTOS).contains(&self.photos) {
@@ -63,6 +108,23 @@ impl LocalScore {
             ));
         }
         Ok(())
+    }
+
+    /// The similarity of two photos: that of [`similarity`], with what the fine grid adds where both have one.
+    ///
+    /// # Panics
+    /// When the layouts differ.
+    pub fn similarity(&self, one: &Descriptors, other: &Descriptors) -> f32 {
+        let Some(weights) = self.fine else {
+            return similarity(one, other);
+        };
+        let (coarse, fine) = agreement(one, other);
+        let fine = fine.unwrap_or_default();
+        coarse.best
+            + weights.coarse_mutual * coarse.mutual
+            + weights.best * fine.best
+            + weights.mutual * fine.mutual
+            + weights.affine * fine.affine
     }
 
     /// The score of a photo, in -1..=1.

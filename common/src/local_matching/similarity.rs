@@ -4,13 +4,17 @@
 //! one fluke agree to about a third of their height. The kernels of the search compute the dot products of
 //! the codes, so that every kernel gives the same similarity.
 
+use super::affine::{Pair, agreeing};
 use super::descriptors::Descriptors;
+use super::layout::Layout;
 use crate::catalogue::kernel::Kernel;
 
 /// How far a match may be from its place, in locations.
 const REACH: usize = 1;
+/// The same for the fine grid.
+const FINE_REACH: usize = 3;
 /// The most locations of a row within reach.
-const IN_ROW: usize = 2 * REACH + 1;
+const MAX_IN_ROW: usize = 2 * FINE_REACH + 1;
 
 /// The similarity of two photos, in -1..=1: the weighted mean over the locations of one of the cosine to the most similar location
 /// within reach in the other, averaged over both directions.
@@ -22,12 +26,77 @@ pub fn similarity(one: &Descriptors, other: &Descriptors) -> f32 {
 }
 
 pub(super) fn similarity_by(kernel: Kernel, one: &Descriptors, other: &Descriptors) -> f32 {
-    let best = best_matches(kernel, one, other);
+    mean_of(one, other, &best_matches(kernel, one, other, REACH))
+}
+
+fn mean_of(one: &Descriptors, other: &Descriptors, best: &[Vec<Best>; 2]) -> f32 {
     let mean = |photo: &Descriptors, best: &[Best]| -> f32 {
         let pairs = photo.weights().iter().zip(best);
         pairs.map(|(weight, best)| weight * best.cosine).sum()
     };
     (mean(one, &best[0]) + mean(other, &best[1])) / 2.0
+}
+
+/// How two photos agree in one grid.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Agreement {
+    /// The mean cosine of the best matches, as in [`similarity`].
+    pub best: f32,
+    /// The squared cosines of the pairs that are each other's best match, weighted by their locations; 0 to 1.
+    pub mutual: f32,
+    /// The part of `mutual` whose places in both photos agree on one affine map; computed for the fine grid alone.
+    pub affine: f32,
+}
+
+/// How two photos agree in both grids: the second is that of the fine grids, `None` where a photo has none.
+///
+/// # Panics
+/// When the layouts differ.
+pub fn agreement(one: &Descriptors, other: &Descriptors) -> (Agreement, Option<Agreement>) {
+    let kernel = Kernel::best();
+    let best = best_matches(kernel, one, other, REACH);
+    let coarse = Agreement {
+        best: mean_of(one, other, &best),
+        mutual: mutual(one, other, &best).map(|pair| pair.strength).sum(),
+        affine: 0.0,
+    };
+    let fine = one.fine().zip(other.fine()).map(|(one, other)| {
+        let best = best_matches(kernel, one, other, FINE_REACH);
+        let pairs: Vec<Pair> = mutual(one, other, &best).collect();
+        Agreement {
+            best: mean_of(one, other, &best),
+            mutual: pairs.iter().map(|pair| pair.strength).sum(),
+            affine: agreeing(&pairs),
+        }
+    });
+    (coarse, fine)
+}
+
+/// The pairs of locations that are each other's best match, with their places.
+fn mutual(
+    one: &Descriptors,
+    other: &Descriptors,
+    best: &[Vec<Best>; 2],
+) -> impl Iterator<Item = Pair> {
+    let layout = one.layout();
+    let (weights, other_weights) = (one.weights(), other.weights());
+    let [of_one, of_other] = best;
+    let both = of_one.iter().enumerate();
+    both.filter(|(at, best)| best.cosine > 0.0 && of_other[best.location].location == *at)
+        .map(move |(at, best)| {
+            let weight = (weights[at] + other_weights[best.location]) / 2.0;
+            Pair {
+                from: place(layout, at),
+                to: place(layout, best.location),
+                strength: best.cosine.powi(2) * weight,
+            }
+        })
+}
+
+/// The middle of a location, `[x, y]` in heights of the crop.
+fn place(layout: Layout, location: usize) -> [f32; 2] {
+    let (row, column) = (location / layout.width, location % layout.width);
+    [column, row].map(|at| (at as f32 + 0.5) / layout.height as f32)
 }
 
 /// Two locations that match.
@@ -48,7 +117,7 @@ pub struct RegionMatch {
 /// # Panics
 /// When the layouts differ.
 pub fn matching_regions(one: &Descriptors, other: &Descriptors, most: usize) -> Vec<RegionMatch> {
-    let [of_one, of_other] = best_matches(Kernel::best(), one, other);
+    let [of_one, of_other] = best_matches(Kernel::best(), one, other, REACH);
     let mut matches: Vec<RegionMatch> = of_one
         .iter()
         .enumerate()
@@ -77,7 +146,12 @@ struct Best {
 
 /// For each location of either photo, the most similar one of the other. A pair is within reach in both directions, so each dot
 /// product is used twice.
-fn best_matches(kernel: Kernel, one: &Descriptors, other: &Descriptors) -> [Vec<Best>; 2] {
+fn best_matches(
+    kernel: Kernel,
+    one: &Descriptors,
+    other: &Descriptors,
+    reach: usize,
+) -> [Vec<Best>; 2] {
     let layout = one.layout();
     assert_eq!(layout, other.layout(), "descriptors of one model");
     let nothing = Best {
@@ -89,8 +163,8 @@ fn best_matches(kernel: Kernel, one: &Descriptors, other: &Descriptors) -> [Vec<
         vec![nothing; layout.locations()],
     ];
     let within =
-        |place: usize, side: usize| place.saturating_sub(REACH)..(place + REACH + 1).min(side);
-    let mut sums = [0; IN_ROW];
+        |place: usize, side: usize| place.saturating_sub(reach)..(place + reach + 1).min(side);
+    let mut sums = [0; MAX_IN_ROW];
     for at in 0..layout.locations() {
         let (row, column) = (at / layout.width, at % layout.width);
         let columns = within(column, layout.width);

@@ -12,6 +12,7 @@ const LAYOUT: Layout = Layout {
     height: 3,
     width: 4,
     dimension: 70,
+    fine: 0,
 };
 
 /// Irregular values, the same for a seed.
@@ -65,6 +66,7 @@ fn layouts() -> impl Strategy<Value = Layout> {
         height,
         width,
         dimension,
+        fine: 0,
     })
 }
 
@@ -103,7 +105,7 @@ proptest! {
     fn any_bytes_are_read_or_rejected(index in proptest::collection::vec(any::<u8>(), 0..80),
                                       records in proptest::collection::vec(any::<u8>(), 0..300)) {
         let _ = LocalPhotos::from_bytes(&index, &records);
-        let layout = Layout { height: 1, width: 2, dimension: 64 };
+        let layout = Layout { height: 1, width: 2, dimension: 64, fine: 0 };
         if let Some(read) = Descriptors::from_bytes(layout, &records) {
             prop_assert!(similarity(&read, &read).is_finite());
         }
@@ -135,6 +137,7 @@ fn a_photo_of_the_shipped_model_takes_six_and_a_half_kilobytes() {
         height: 5,
         width: 10,
         dimension: 128,
+        fine: 0,
     };
     assert_eq!(Descriptors::bytes(layout), 6400 + 128);
 }
@@ -145,6 +148,7 @@ fn views_are_added_and_the_mirrored_one_is_turned_back() {
         height: 1,
         width: 3,
         dimension: 2,
+        fine: 0,
     };
     // [2 views * 2 values, 1, 3]: the plain view uses channels 0 and 1, the mirrored one 2 and 3.
     let plain = [1.0, 2.0, 3.0, 0.0, 0.0, 0.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0];
@@ -224,6 +228,7 @@ fn score() -> LocalScore {
         typical_norm: 0.5,
         whales: 2,
         photos: 1,
+        fine: None,
     }
 }
 
@@ -278,7 +283,8 @@ fn local_scores_out_of_range_are_rejected() {
         Layout {
             height: 64,
             width: 64,
-            dimension: 1
+            dimension: 1,
+            fine: 0
         }
         .validate()
         .is_err()
@@ -594,4 +600,147 @@ fn descriptors_of_other_photos_or_models_are_errors() {
         search(&catalogue, query(1)),
         SearchError::Local(LocalPhotosError::OtherCatalogue)
     ));
+}
+
+/// Irregular descriptors of both grids.
+fn with_fine(seed: u64) -> Descriptors {
+    let layout = Layout { fine: 5, ..LAYOUT };
+    let channels = Layout {
+        dimension: layout.channels(1),
+        ..LAYOUT
+    };
+    let view = ViewMap {
+        values: &values(channels, seed),
+        mirrored: false,
+    };
+    Descriptors::of_views(layout, &[view]).unwrap()
+}
+
+#[test]
+fn the_fine_grid_lies_in_quarters() {
+    let layout = Layout {
+        height: 1,
+        width: 2,
+        dimension: 1,
+        fine: 2,
+    };
+    assert_eq!(layout.channels(2), 2 + 8);
+    // Channels of two locations each: one for each view, then two values of each quarter.
+    let mut output = vec![1.0, 1.0, 1.0, 1.0];
+    for quarter in 0..4 {
+        for value in 0..2 {
+            let number = (100 * value + 10 * quarter) as f32;
+            output.extend([number + 1.0, number + 2.0]);
+        }
+    }
+    let view = |mirrored| ViewMap {
+        values: &output,
+        mirrored,
+    };
+    let grid = layout.fine_grid().unwrap();
+    let fine = |mirrored| {
+        let views = [view(mirrored), view(true)];
+        let got = Descriptors::of_views(layout, &views).unwrap();
+        got.fine().unwrap().clone()
+    };
+    let rows = [[1.0, 11.0, 2.0, 12.0], [21.0, 31.0, 22.0, 32.0]];
+    let expected = |turned: bool| {
+        let row = |row: &[f32; 4]| {
+            let mut row = row.to_vec();
+            if turned {
+                row.reverse();
+            }
+            row.into_iter().flat_map(|v| [v, v + 100.0])
+        };
+        let values: Vec<f32> = rows.iter().flat_map(row).collect();
+        Descriptors::quantised(grid, &values).unwrap()
+    };
+    assert_eq!(fine(false), expected(false));
+    assert_eq!(fine(true), expected(true));
+}
+
+#[test]
+fn both_grids_round_trip() {
+    let mut catalogue = LocalPhotos::new(with_fine(1).layout());
+    let entry = |number: u64| Enrolled {
+        whale: "HW-1".into(),
+        photo: format!("{number}.jpg"),
+        ..Enrolled::default()
+    };
+    for number in 0..3 {
+        catalogue.push(&entry(number), &with_fine(number)).unwrap();
+    }
+    let index = catalogue.index_bytes();
+    let mut records = vec![];
+    catalogue.write_records(&mut records).unwrap();
+    let read = LocalPhotos::from_bytes(&index, &records).unwrap();
+    assert_eq!(read, catalogue);
+    assert_eq!(read.descriptors(2).unwrap(), with_fine(2));
+    assert!(LocalPhotos::from_bytes(&index[..18], &[]).is_err());
+    // Without a fine grid in the index the records are too long.
+    let mut coarse = index;
+    coarse[16..20].fill(0);
+    assert_eq!(
+        LocalPhotos::from_bytes(&coarse, &records),
+        Err(LocalPhotosError::Index("its layout is out of range"))
+    );
+    let unequal = catalogue.push(&entry(9), &descriptors(1));
+    assert!(matches!(unequal, Err(LocalPhotosError::Layout { .. })));
+}
+
+#[test]
+fn equal_photos_agree_in_both_grids() {
+    let one = with_fine(7);
+    let (coarse, fine) = agreement(&one, &one);
+    let fine = fine.unwrap();
+    for (got, expected) in [
+        (coarse.best, 1.0),
+        (coarse.mutual, 1.0),
+        (coarse.affine, 0.0),
+        (fine.best, 1.0),
+        (fine.mutual, 1.0),
+        (fine.affine, 1.0),
+    ] {
+        assert!((got - expected).abs() < 1e-3, "{coarse:?} {fine:?}");
+    }
+    let (coarse, fine) = agreement(&one, &with_fine(8));
+    let fine = fine.unwrap();
+    assert!(coarse.mutual < 0.5 && fine.mutual < 0.9 && fine.affine < fine.mutual);
+    assert_eq!(agreement(&descriptors(1), &descriptors(1)).1, None);
+}
+
+#[test]
+fn the_fine_grid_adds_to_the_similarity() {
+    let [one, other] = [with_fine(1), with_fine(2)];
+    let weights = FineWeights {
+        coarse_mutual: 0.5,
+        best: -1.0,
+        mutual: 2.0,
+        affine: 3.0,
+    };
+    let s = LocalScore {
+        fine: Some(weights),
+        ..score()
+    };
+    let (coarse, fine) = agreement(&one, &other);
+    let fine = fine.unwrap();
+    let expected = similarity(&one, &other) + 0.5 * coarse.mutual - fine.best
+        + 2.0 * fine.mutual
+        + 3.0 * fine.affine;
+    assert!((s.similarity(&one, &other) - expected).abs() < 1e-6);
+    assert_eq!(score().similarity(&one, &other), similarity(&one, &other));
+    let wild = FineWeights {
+        affine: f32::NAN,
+        ..weights
+    };
+    let bad = LocalScore {
+        fine: Some(wild),
+        ..score()
+    };
+    assert!(
+        bad.validate()
+            .unwrap_err()
+            .to_string()
+            .contains("fine.affine")
+    );
 }

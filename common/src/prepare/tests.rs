@@ -121,3 +121,46 @@ fn padding_stops_at_the_edge() {
         }
     );
 }
+
+#[test]
+fn the_input_of_a_stretched_crop_covers_the_crop() {
+    let p = preparation(Colour::Grey, Fit::Stretch);
+    assert_eq!(p.crop_in_input(300, 20), [0.0, 0.0, 1.0, 1.0]);
+    let crop = PixelBox {
+        x0: 100,
+        y0: 20,
+        x1: 300,
+        y1: 50,
+    };
+    let expected = InputArea {
+        width: 400,
+        height: 100,
+        left: 100,
+        top: 20,
+        right: 300,
+        bottom: 50,
+    };
+    assert_eq!(p.input_area(crop, 400, 100), expected);
+}
+
+#[test]
+fn the_input_of_a_letterboxed_crop_covers_its_bars_too() {
+    let p = preparation(Colour::Grey, Fit::Letterbox);
+    // A square in an input of 64 x 32: the middle half, with bars as wide as half the square.
+    assert_eq!(p.crop_in_input(50, 50), [0.25, 0.0, 0.75, 1.0]);
+    let crop = PixelBox {
+        x0: 10,
+        y0: 0,
+        x1: 60,
+        y1: 50,
+    };
+    let expected = InputArea {
+        width: 100,
+        height: 100,
+        left: -15,
+        top: 0,
+        right: 85,
+        bottom: 50,
+    };
+    assert_eq!(p.input_area(crop, 100, 100), expected);
+}

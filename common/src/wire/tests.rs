@@ -75,6 +75,14 @@ fn every_kind_round_trips() {
         decode::<Sighting>(&encode(&revised).unwrap()).unwrap(),
         revised
     );
+    let without_regions = Sighting {
+        regions: None,
+        ..revised
+    };
+    assert_eq!(
+        decode::<Sighting>(&encode(&without_regions).unwrap()).unwrap(),
+        without_regions
+    );
 }
 
 /// Deployed boats use this format: if this test fails, the version must be raised.
@@ -127,12 +135,25 @@ fn a_known_sighting_has_known_bytes() {
         "0110e0e1e2e300004000800000000000000e", // epoch
         "00",                                   // revision 0
     );
+    let sixth = concat!(
+        "01",                     // matching regions
+        "050a",                   // 5 x 10 cells
+        "8005c0024040c009c004",   // of a picture of 640 x 320 pixels (32, 32) to (608, 288)
+        "02",                     // two candidates
+        "01",                     // a photo of 1000 x 500 pixels:
+        "e807f40300c801d00fe807", // (0, 100) to (1000, 500)
+        "02",                     // two regions
+        "0d0e3c1a1a2d",           // cells 13 and 14: 60 thousandths; 26 and 26: 45
+        "00",                     // a photo whose part is unknown
+        "01",                     // one region
+        "0d02ac02",               // cells 13 and 2: 300 thousandths
+    );
     let bytes = encode(&sighting()).unwrap();
     assert_eq!(
         hex(&bytes[HEADER..]),
-        [payload, second, third, fourth, fifth].concat()
+        [payload, second, third, fourth, fifth, sixth].concat()
     );
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b570105009c616f98");
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701060037f54e96");
 
     let older = |head: &str, payload: &str| {
         let text = [head, payload].concat();
@@ -142,9 +163,18 @@ fn a_known_sighting_has_known_bytes() {
             .collect();
         decode::<Sighting>(&bytes).unwrap()
     };
+    let as_fifth = Sighting {
+        regions: None,
+        ..sighting()
+    };
+    let with_epoch = [payload, second, third, fourth, fifth].concat();
+    assert_eq!(older(FIFTH_VERSION_HEAD, &with_epoch), as_fifth);
+    // Still written like this, for stations that know no matching regions.
+    let written = hex(&encode(&as_fifth).unwrap());
+    assert_eq!(written, [FIFTH_VERSION_HEAD, &with_epoch].concat());
     let as_fourth = Sighting {
         epoch: None,
-        ..sighting()
+        ..as_fifth
     };
     let with_footage = [payload, second, third, fourth].concat();
     assert_eq!(older(FOURTH_VERSION_HEAD, &with_footage), as_fourth);
@@ -168,16 +198,17 @@ fn a_known_sighting_has_known_bytes() {
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
-/// The envelopes of the same sighting in versions 1 to 4, as boats sent them.
+/// The envelopes of the same sighting in versions 1 to 5, as boats sent them.
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
 const FOURTH_VERSION_HEAD: &str = "464c4b5701040081d1682b";
+const FIFTH_VERSION_HEAD: &str = "464c4b570105009c616f98";
 
 #[test]
 fn an_older_version_of_a_sighting_has_no_newer_fields() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
-    for version in [1, 2, 3, 4] {
+    for version in [1, 2, 3, 4, 5] {
         assert_eq!(
             decode::<Sighting>(&envelope(1, version, &new)),
             Err(WireError::Payload("sighting"))
@@ -222,12 +253,12 @@ fn a_newer_version_is_named() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 5
+            known: 6
         }
     );
     assert_eq!(
         error.to_string(),
-        "sighting version 513 is newer than this program, which reads up to 5: update the program"
+        "sighting version 513 is newer than this program, which reads up to 6: update the program"
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
@@ -343,7 +374,7 @@ proptest! {
 
     #[test]
     fn any_payload_is_decoded_or_rejected(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for version in 1..=5 {
+        for version in 1..=6 {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
@@ -357,6 +388,6 @@ proptest! {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;
-        let _ = decode::<Sighting>(&envelope(1, 5, &payload));
+        let _ = decode::<Sighting>(&envelope(1, 6, &payload));
     }
 }

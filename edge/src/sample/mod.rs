@@ -46,6 +46,7 @@ pub(crate) fn sighting_with(number: u64, jpeg: Vec<u8>) -> Sighting {
         time: None,
         footage: None,
         epoch: None,
+        regions: None,
         ..samples::sighting()
     };
     samples::with_picture(sighting, jpeg, 40, 20).0

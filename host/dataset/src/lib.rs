@@ -18,6 +18,7 @@ pub use broken::{BrokenPhoto, find_broken};
 
 pub use csv_table::TableLine;
 pub use date::{CaptureDate, DateError, WrittenDate};
+use flukewatch_common::input_area::InputArea;
 use flukewatch_common::photo_files::SkippedFiles;
 use flukewatch_common::sha256::{hex, sha256_hex};
 pub use same_photo::{RepeatedPhoto, SamePhoto};
@@ -460,6 +461,20 @@ impl LabelledPhoto {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The part of the photo that the model's input covers; only the file's header is decoded.
+    ///
+    /// # Errors
+    /// If the file cannot be read or the box lies outside it.
+    pub fn input_area(&self, preparation: &Preparation) -> Result<InputArea, DatasetError> {
+        let header = prepare::header(&self.read()?).map_err(|e| self.error(e))?;
+        let (width, height) = (header.width, header.height);
+        let region = self.region.unwrap_or(PixelBox::whole(width, height));
+        let crop = preparation
+            .widened(region, width, height)
+            .map_err(|e| self.error(e))?;
+        Ok(preparation.input_area(crop, width, height))
     }
 
     fn decoded(&self) -> Result<Photo, DatasetError> {

@@ -233,7 +233,7 @@ fn concat(
         )
     })?;
     let score = *local.score;
-    Ok(with_local(all, LocalGallery { descriptors, score }))
+    Ok(with_local(all, LocalGallery::new(descriptors, score)))
 }
 
 /// Fits a rule on queries.

@@ -11,6 +11,7 @@ use flukewatch_common::catalogue::{Catalogue, CatalogueError, Enrolled};
 use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits, NewWhalePrior};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotos, LocalPhotosError};
+use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
 use std::collections::HashSet;
 
@@ -77,13 +78,14 @@ pub fn enrol(
     let embedded = embed::all_embedded(bundle, &photos, quiet)?;
     let embeddings: Vec<Embedding> = embedded.iter().map(|p| p.embedding.clone()).collect();
     let old = catalogue.len();
-    add(
-        &mut catalogue,
-        &photos,
-        &embeddings,
-        &bundle.manifest.views,
+    let new = NewPhotos {
+        photos: &photos,
+        embeddings: &embeddings,
+        views: &bundle.manifest.views,
+        preparation: Some(&bundle.manifest.preparation),
         source,
-    )?;
+    };
+    new.add_to(&mut catalogue)?;
     if let (Some(local), Some(info)) = (&mut local, &bundle.manifest.local) {
         for (entry, photo) in catalogue.entries().iter().skip(old).zip(&embedded) {
             if let Some(descriptors) = &photo.local {
@@ -105,29 +107,38 @@ pub fn enrol(
     })
 }
 
-/// Adds the named photos with their encounters, dates and near-duplicates.
-fn add(
-    catalogue: &mut Catalogue,
-    photos: &[LabelledPhoto],
-    embeddings: &[Embedding],
-    views: &[View],
-    source: &str,
-) -> Result<(), EnrolError> {
-    let firsts = first_copies(photos, embeddings, views)?;
-    for ((photo, embedding), first) in photos.iter().zip(embeddings).zip(firsts) {
-        let label = PhotoLabel::dated(photo)?;
-        let Some(whale) = label.whale else { continue };
-        let entry = Enrolled {
-            whale,
-            photo: label.name,
-            source: source.to_owned(),
-            encounter: label.encounter,
-            date: label.date.map(|date| date.to_string()),
-            near_duplicate_of: first.map(|first| photos[first].name.clone()),
-        };
-        catalogue.enrol(entry, embedding)?;
+/// Photos to be enrolled.
+struct NewPhotos<'a> {
+    photos: &'a [LabelledPhoto],
+    embeddings: &'a [Embedding],
+    /// The views of the embeddings.
+    views: &'a [View],
+    /// How they were prepared, to store the part of each photo that the model's input covers.
+    preparation: Option<&'a Preparation>,
+    source: &'a str,
+}
+
+impl NewPhotos<'_> {
+    /// Adds those with a name, with their encounters, dates and near-duplicates.
+    fn add_to(&self, catalogue: &mut Catalogue) -> Result<(), EnrolError> {
+        let firsts = first_copies(self.photos, self.embeddings, self.views)?;
+        for ((photo, embedding), first) in self.photos.iter().zip(self.embeddings).zip(firsts) {
+            let label = PhotoLabel::dated(photo)?;
+            let Some(whale) = label.whale else { continue };
+            let area = self.preparation.map(|p| photo.input_area(p));
+            let entry = Enrolled {
+                whale,
+                photo: label.name,
+                source: self.source.to_owned(),
+                encounter: label.encounter,
+                date: label.date.map(|date| date.to_string()),
+                near_duplicate_of: first.map(|first| self.photos[first].name.clone()),
+                input_area: area.transpose()?,
+            };
+            catalogue.enrol(entry, embedding)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Fits thresholds and calibrator to the catalogue: each encounter, of 1 to 5 photos as on the boat,
@@ -218,6 +229,13 @@ pub fn catalogue_of(
     views: &[View],
 ) -> Result<Catalogue, EnrolError> {
     let mut catalogue = Catalogue::new(dimension);
-    add(&mut catalogue, photos, embeddings, views, "")?;
+    let new = NewPhotos {
+        photos,
+        embeddings,
+        views,
+        preparation: None,
+        source: "",
+    };
+    new.add_to(&mut catalogue)?;
     Ok(catalogue)
 }

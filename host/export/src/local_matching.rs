@@ -6,7 +6,9 @@
 use anyhow::{Context, bail, ensure};
 use flukewatch_common::bundle::{Bundle, LocalInfo, Precision, View};
 use flukewatch_common::embedding::Embedding;
-use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, Layout, LocalScore};
+use flukewatch_common::local_matching::{
+    Descriptors, EmbeddedPhoto, FineWeights, Layout, LocalScore,
+};
 use flukewatch_dataset::{Dataset, DatasetError, LabelledPhoto};
 use flukewatch_eval::audit::near_duplicates::first_copies;
 use flukewatch_eval::embed;
@@ -18,8 +20,8 @@ use flukewatch_eval::pca::Pca;
 use flukewatch_inference::engine::Engine;
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
 use flukewatch_onnx::local_output::{
-    Head, LocalLayer, OUTPUT, map_size, range_of, with_local_output, with_map_output,
-    without_local_output,
+    FeatureMap, Head, LocalLayer, OUTPUT, fine_map, head_map, range_of, with_local_output,
+    with_map_output, without_local_output,
 };
 use flukewatch_progress::bar_unless;
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
@@ -36,10 +38,39 @@ pub struct LocalMatchingSettings {
     pub score_photos: usize,
     /// Weight of the normalised similarity over that of the cosine.
     pub weight_ratio: f32,
+    /// A fine grid as well: for a workstation or a station, since it takes three times the bytes and ten times the time.
+    pub fine: Option<FineSettings>,
     /// Seed of the projection.
     pub seed: u64,
     /// Show no progress bar.
     pub quiet: bool,
+}
+
+/// Settings of a fine grid.
+#[derive(Clone, Copy, Debug)]
+pub struct FineSettings {
+    /// Values of a location's descriptor.
+    pub dimension: usize,
+    /// What its matches add to the similarity.
+    pub weights: FineWeights,
+    /// Weight of the normalised similarity over that of the cosine.
+    pub weight_ratio: f32,
+}
+
+impl Default for FineSettings {
+    /// The weights are those of a logistic regression on whales that the shipped model was not trained on.
+    fn default() -> Self {
+        Self {
+            dimension: 64,
+            weights: FineWeights {
+                coarse_mutual: 0.18,
+                best: -1.28,
+                mutual: 0.77,
+                affine: 1.24,
+            },
+            weight_ratio: 2.55,
+        }
+    }
 }
 
 impl Default for LocalMatchingSettings {
@@ -51,9 +82,18 @@ impl Default for LocalMatchingSettings {
             projection_photos: 300,
             score_photos: 1000,
             weight_ratio: 3.94,
+            fine: None,
             seed: 1,
             quiet: false,
         }
+    }
+}
+
+impl LocalMatchingSettings {
+    /// Weight of the normalised similarity over that of the cosine.
+    fn ratio(&self) -> f32 {
+        self.fine
+            .map_or(self.weight_ratio, |fine| fine.weight_ratio)
     }
 }
 
@@ -93,11 +133,13 @@ pub fn add_local_matching(
         preparation.height as usize,
         preparation.width as usize,
     ];
-    let size = map_size(&bundle.model, &head, image)?;
+    let map = head_map(&bundle.model, &head, image)?;
     let photos = dataset.spread(settings.projection_photos);
-    let maps = maps(&bundle, &head, size, &photos, settings.quiet)?;
     let views = bundle.manifest.views.clone();
-    let locations = locations(&head, &maps, &views, size);
+    let maps_of =
+        |map: &FeatureMap, views: &[View]| maps(&bundle, map, views, &photos, settings.quiet);
+    let maps = maps_of(&map, &views)?;
+    let locations = locations(&head, &maps, &views, map.size);
     let dimension = settings.dimension.min(locations.ncols());
     let projection = uncentred_axes(locations.view(), dimension, settings.seed);
     ensure!(
@@ -109,11 +151,23 @@ pub fn add_local_matching(
     let quantised = bundle.manifest.model.precision == Precision::Int8;
     let flat: Vec<Vec<f32>> = maps.iter().flatten().cloned().collect();
     let layer = layer(&head, &projection, quantised.then(|| range_of(&flat)));
-    let model = with_local_output(&bundle.model, &head, &layer, size)?;
+    let fine = match settings.fine {
+        None => None,
+        Some(fine) => {
+            let map = fine_map(&bundle.model, &map, image)?;
+            let maps: Vec<Vec<f32>> = maps_of(&map, &views[..1])?.into_iter().flatten().collect();
+            let layer = fine_layer(&map, &maps, fine.dimension, settings.seed);
+            let range = quantised.then(|| range_of(&maps));
+            Some((map, LocalLayer { range, ..layer }))
+        }
+    };
+    let described = fine.as_ref().map(|(map, layer)| (map, layer));
+    let model = with_local_output(&bundle.model, (&map, &layer), described)?;
     let layout = Layout {
-        height: size[0],
-        width: size[1],
+        height: map.size[0],
+        width: map.size[1],
         dimension,
+        fine: fine.as_ref().map_or(0, |(_, layer)| layer.weights.nrows()),
     };
     let info = LocalInfo {
         output: OUTPUT.into(),
@@ -126,13 +180,14 @@ pub fn add_local_matching(
             typical_norm: 0.0,
             whales: 30,
             photos: 2,
+            fine: settings.fine.map(|fine| fine.weights),
         },
         fitted_on: format!(
             "projection: {} photos, seed {}; expected similarity: {} photos; ratio of the weights {}",
             photos.len(),
             settings.seed,
             dataset.photos.len().min(settings.score_photos),
-            settings.weight_ratio
+            settings.ratio()
         ),
     };
     let bundle = bundle.with_local(model, Some(info.clone()))?;
@@ -148,15 +203,15 @@ pub fn add_local_matching(
     })
 }
 
-/// `[photo][view]`: the head's map `[C, H, W]` of each view.
+/// `[photo][view]`: the map `[C, H, W]` for each of the views.
 fn maps(
     bundle: &Bundle,
-    head: &Head,
-    size: [usize; 2],
+    map: &FeatureMap,
+    views: &[View],
     photos: &[&LabelledPhoto],
     quiet: bool,
 ) -> anyhow::Result<Vec<Vec<Vec<f32>>>> {
-    let model = with_map_output(&bundle.model, head, size)?;
+    let model = with_map_output(&bundle.model, map)?;
     TractEngine::load(&model, TractForm::Dequantised)?;
     let preparation = &bundle.manifest.preparation;
     let progress = bar_unless(quiet, photos.len() as u64, "feature maps");
@@ -172,7 +227,7 @@ fn maps(
                     let outputs = engine.run_with_local(input.view())?;
                     outputs.local.context("the model gave no map")
                 };
-                let views = bundle.manifest.views.iter().map(of_view).collect();
+                let views = views.iter().map(of_view).collect();
                 progress.inc(1);
                 views
             },
@@ -233,6 +288,37 @@ fn layer(head: &Head, projection: &Array2<f32>, range: Option<f32>) -> LocalLaye
         weights: concatenate(Axis(0), &weights).expect("the same columns"),
         bias: concatenate(Axis(0), &bias).expect("one axis"),
         range,
+    }
+}
+
+/// The power of a principal axis' spread that its values are divided by: between leaving them (0), where the first axes drown the others,
+/// and whitening (1/2), which raises noise.
+const EVENING: f32 = 0.35;
+
+/// The layer for a fine grid: the principal axes of `maps`, around their mean, of more even spread.
+fn fine_layer(map: &FeatureMap, maps: &[Vec<f32>], dimension: usize, seed: u64) -> LocalLayer {
+    let [height, width] = map.size;
+    let locations = height * width;
+    let mut points = Array2::zeros((maps.len() * locations, map.channels));
+    for (map_values, mut rows) in maps
+        .iter()
+        .zip(points.axis_chunks_iter_mut(Axis(0), locations))
+    {
+        let values = ArrayView2::from_shape((map.channels, locations), map_values)
+            .expect("the engine has checked the map's size");
+        rows.assign(&values.t());
+    }
+    let pca = Pca::fit(points.view(), dimension, ROUNDS, seed);
+    let spread = pca.project(points.view()).var_axis(Axis(0), 0.0);
+    let mut weights = pca.axes;
+    for (mut row, spread) in weights.rows_mut().into_iter().zip(spread) {
+        row /= spread.max(f32::MIN_POSITIVE).powf(EVENING);
+    }
+    let bias = -weights.dot(&pca.mean);
+    LocalLayer {
+        weights,
+        bias,
+        range: None,
     }
 }
 
@@ -300,10 +386,8 @@ fn fitted_score(
         .collect();
     let labelled = LabelledEmbeddings::new(labels, bundle.manifest.dimension, values)?;
     let descriptors: Option<Vec<Descriptors>> = photos.into_iter().map(|p| p.local).collect();
-    let mut local = LocalGallery {
-        descriptors: descriptors.context("the bundle gave no descriptors")?,
-        score: start,
-    };
+    let descriptors = descriptors.context("the bundle gave no descriptors")?;
+    let local = LocalGallery::new(descriptors, start);
     let found = pairs(&labelled, &local);
     let unrelated: Vec<f32> = found
         .iter()
@@ -316,7 +400,7 @@ fn fitted_score(
             named.len()
         );
     }
-    local.score.typical_norm = unrelated.iter().sum::<f32>() / unrelated.len() as f32;
+    let local = local.with_typical_norm(unrelated.iter().sum::<f32>() / unrelated.len() as f32);
     let norms = norms(&labelled, &local, |_| true);
     let norms = norms.values();
     let points: Vec<[f64; 2]> = found
@@ -327,11 +411,12 @@ fn fitted_score(
         })
         .collect();
     let [intercept, slope] = line(&points);
+    let ratio = settings.ratio();
     Ok(LocalScore {
-        weight: settings.weight_ratio / (1.0 + settings.weight_ratio * slope),
+        weight: ratio / (1.0 + ratio * slope),
         intercept,
         slope,
-        ..local.score
+        ..*local.score()
     })
 }
 

@@ -4,8 +4,12 @@
 //! embedding is the mean of what normalisation and linear layer give for each location of the last feature map. [`Head::of`] finds that
 //! map and folds both into one layer; [`with_local_output`] adds a 1 x 1 convolution on the map, e.g. this layer followed by a projection.
 //! The nodes of the embedding stay as they are, so that it does not change by a bit.
+//!
+//! Descriptors of a fine grid come from the last map of twice the size ([`fine_map`]), where the network is narrowest: the input of the block
+//! that halves it. A convolution of 2 x 2 with a stride of 2 puts the four of them that lie in one location of the last map side by side, so
+//! that both grids are one output.
 
-use crate::proto::build::{floats, integers, node, value_info};
+use crate::proto::build::{floats, integer, integers, node, value_info};
 use crate::proto::read::{by_name, integer_or, name_of, real_or, values};
 use crate::quantize::histogram::Histogram;
 use crate::quantize::observe::Observed;
@@ -30,6 +34,9 @@ pub enum LocalOutputError {
     /// It has the output already, or more than one.
     #[error("the model has {0} outputs; expected the embedding alone")]
     Outputs(usize),
+    /// No map of twice the size of the last one is found.
+    #[error("the model has no map for a fine grid: {0}")]
+    FineMap(String),
     /// Its head is of another form.
     #[error(
         "the model's head is not average pooling, an optional normalisation and a linear layer: {0}"
@@ -176,21 +183,89 @@ fn folded(
     })
 }
 
-/// The `[height, width]` of the head's map for an image `[C, H, W]`.
+/// A feature map of a model for images of one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeatureMap {
+    /// Its name in the graph.
+    pub name: String,
+    /// The number of channels.
+    pub channels: usize,
+    /// Height and width.
+    pub size: [usize; 2],
+}
+
+/// The map that a model's head averages, for an image `[C, H, W]`.
 ///
 /// # Errors
 /// When the model cannot be run.
-pub fn map_size(
+pub fn head_map(
     model: &[u8],
     head: &Head,
     image: [usize; 3],
-) -> Result<[usize; 2], LocalOutputError> {
+) -> Result<FeatureMap, LocalOutputError> {
+    map_named(model, &head.map, image)
+}
+
+/// The map for a fine grid: the last one of twice the height and width of `coarse`, where it is narrowest.
+///
+/// # Errors
+/// When the model has no such map.
+pub fn fine_map(
+    model: &[u8],
+    coarse: &FeatureMap,
+    image: [usize; 3],
+) -> Result<FeatureMap, LocalOutputError> {
+    let missing = |why: &str| LocalOutputError::FineMap(why.into());
+    let floats = decode(&dequantise(model)?)?;
+    let graph = graph_of(&floats)?;
+    let makers = makers(graph);
+    let mut halving = graph.node.iter().rev().filter(|n| halves(n));
+    let last = halving
+        .next()
+        .ok_or(missing("no convolution has a stride of 2"))?;
+    let input = |node: &NodeProto| node.input.first().cloned();
+    let mut tensor = input(last).ok_or(missing("a convolution has no input"))?;
+    if integer_or(last, "group", 1) > 1 {
+        // A depthwise convolution reads a map that a convolution of 1 x 1 has widened.
+        let mut widening = makers.get(tensor.as_str());
+        for _ in 0..makers.len() {
+            match widening {
+                Some(node) if node.op_type != "Conv" => {
+                    widening = node.input.first().and_then(|i| makers.get(i.as_str()));
+                }
+                _ => break,
+            }
+        }
+        let widening = widening.ok_or(missing("no layer widens it"))?;
+        tensor = input(widening).ok_or(missing("a convolution has no input"))?;
+    }
+    let found = map_named(model, &tensor, image)?;
+    if found.size == coarse.size.map(|side| 2 * side) {
+        Ok(found)
+    } else {
+        Err(LocalOutputError::FineMap(format!(
+            "the input '{}' of the block that halves it last has {:?} locations, not twice {:?}",
+            found.name, found.size, coarse.size
+        )))
+    }
+}
+
+fn halves(node: &NodeProto) -> bool {
+    let strides = node.attribute.iter().find(|a| a.name == "strides");
+    node.op_type == "Conv" && strides.is_some_and(|s| s.ints == [2, 2])
+}
+
+fn map_named(model: &[u8], name: &str, image: [usize; 3]) -> Result<FeatureMap, LocalOutputError> {
     let failed = |e: tract_onnx::prelude::TractError| EngineError::Load(format!("{e:#}"));
     let model = decode(&dequantise(model)?)?;
-    let observed = Observed::of(model, std::slice::from_ref(&head.map)).map_err(failed)?;
+    let observed = Observed::of(model, &[name.to_owned()]).map_err(failed)?;
     let outputs = observed.run(&Array3::zeros(image)).map_err(failed)?;
     match outputs.first().map(|map| map.shape()) {
-        Some(&[1, _, height, width]) => Ok([height, width]),
+        Some(&[1, channels, height, width]) => Ok(FeatureMap {
+            name: name.to_owned(),
+            channels,
+            size: [height, width],
+        }),
         other => Err(LocalOutputError::Head(format!(
             "its map has the shape {other:?}"
         ))),
@@ -217,68 +292,141 @@ pub struct LocalLayer {
     pub range: Option<f32>,
 }
 
-/// The model with the map itself, of `[height, width]` locations, as a second output.
+/// The model with a map itself as a second output.
 ///
 /// # Errors
 /// When the model cannot be read or has another output.
-pub fn with_map_output(
-    model: &[u8],
-    head: &Head,
-    size: [usize; 2],
-) -> Result<Vec<u8>, LocalOutputError> {
+pub fn with_map_output(model: &[u8], map: &FeatureMap) -> Result<Vec<u8>, LocalOutputError> {
     let mut model = single_output(model)?;
     let graph = graph_mut(&mut model)?;
-    let shape = [1, head.weights.ncols(), size[0], size[1]];
+    let [height, width] = map.size;
+    let shape = [1, map.channels, height, width];
     graph
         .node
-        .push(node("Identity", OUTPUT, &[&head.map], OUTPUT, vec![]));
+        .push(node("Identity", OUTPUT, &[&map.name], OUTPUT, vec![]));
     graph.output.push(value_info(OUTPUT, &shape));
     Ok(model.encode_to_vec())
 }
 
-/// The model with the second output [`OUTPUT`]: `layer` applied to each of the `[height, width]` locations of the head's map.
+/// A map with the layer that computes descriptors from it.
+pub type Described<'a> = (&'a FeatureMap, &'a LocalLayer);
+
+/// The model with the second output [`OUTPUT`]: a layer applied to each location of the head's map, and where there is a fine map, a layer
+/// applied to each of its locations, in the form of `flukewatch_common::local_matching::ViewMap`.
 ///
 /// # Errors
 /// When the model cannot be read or has another output.
 pub fn with_local_output(
     model: &[u8],
-    head: &Head,
-    layer: &LocalLayer,
-    size: [usize; 2],
+    coarse: Described<'_>,
+    fine: Option<Described<'_>>,
 ) -> Result<Vec<u8>, LocalOutputError> {
     let mut model = single_output(model)?;
     let graph = graph_mut(&mut model)?;
-    let (rows, columns) = layer.weights.dim();
-    let weights = Values {
-        shape: vec![rows, columns, 1, 1],
-        data: layer.weights.iter().copied().collect(),
-    };
-    let (map, weight) = match layer.range {
-        Some(range) => (
-            quantise_activation(graph, &head.map, range),
-            quantise_weight(graph, WEIGHT, &weights, None),
-        ),
+    let (map, layer) = coarse;
+    let rows = layer.weights.nrows();
+    let [height, width] = map.size;
+    let channels = match fine {
         None => {
-            let tensor = floats(WEIGHT, &weights.shape, &weights.data);
-            graph.initializer.push(tensor);
-            (head.map.clone(), WEIGHT.to_owned())
+            let weights = kernels(&layer.weights, [[1.0]]);
+            convolution(graph, map, layer, &weights, OUTPUT, OUTPUT);
+            rows
+        }
+        Some((fine_map, fine_layer)) => {
+            let weights = kernels(&layer.weights, [[1.0]]);
+            convolution(graph, map, layer, &weights, OUTPUT, COARSE);
+            let quarter = |at: usize| {
+                let mut place = [[0.0; 2]; 2];
+                place[at / 2][at % 2] = 1.0;
+                kernels(&fine_layer.weights, place)
+            };
+            let data = (0..4).flat_map(|at| quarter(at).data).collect();
+            let (values, inputs) = fine_layer.weights.dim();
+            let weights = Values {
+                shape: vec![4 * values, inputs, 2, 2],
+                data,
+            };
+            convolution(graph, fine_map, fine_layer, &weights, FINE, FINE);
+            let axis = vec![integer("axis", 1)];
+            let both = node("Concat", OUTPUT, &[COARSE, FINE], OUTPUT, axis);
+            graph.node.push(both);
+            rows + 4 * values
         }
     };
-    let bias: Vec<f32> = layer.bias.to_vec();
-    graph.initializer.push(floats(BIAS, &[rows], &bias));
-    let kernel = vec![integers("kernel_shape", &[1, 1])];
-    let inputs = [map.as_str(), &weight, BIAS];
-    graph
-        .node
-        .push(node("Conv", OUTPUT, &inputs, OUTPUT, kernel));
-    graph
-        .output
-        .push(value_info(OUTPUT, &[1, rows, size[0], size[1]]));
+    let output = value_info(OUTPUT, &[1, channels, height, width]);
+    graph.output.push(output);
     Ok(model.encode_to_vec())
 }
 
-const WEIGHT: &str = "local.weight";
-const BIAS: &str = "local.bias";
+/// `[channels, C] f32` as the kernels of a convolution, with each weight at the ones of `place`.
+fn kernels<const N: usize>(weights: &Array2<f32>, place: [[f32; N]; N]) -> Values {
+    let (rows, columns) = weights.dim();
+    let place = place.as_flattened();
+    Values {
+        shape: vec![rows, columns, N, N],
+        data: weights
+            .iter()
+            .flat_map(|weight| place.iter().map(move |at| at * weight))
+            .collect(),
+    }
+}
+
+/// Adds the convolution of a map with `weights`, without overlap; its constants begin with `name`.
+fn convolution(
+    graph: &mut GraphProto,
+    map: &FeatureMap,
+    layer: &LocalLayer,
+    weights: &Values,
+    name: &str,
+    output: &str,
+) {
+    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+    let (input, weight) = match layer.range {
+        Some(range) => (
+            quantised(graph, &map.name)
+                .unwrap_or_else(|| quantise_activation(graph, &map.name, range)),
+            quantise_weight(graph, &weight, weights, None),
+        ),
+        None => {
+            let tensor = floats(&weight, &weights.shape, &weights.data);
+            graph.initializer.push(tensor);
+            (map.name.clone(), weight)
+        }
+    };
+    let repeated: Vec<f32> = layer
+        .bias
+        .iter()
+        .copied()
+        .cycle()
+        .take(weights.shape[0])
+        .collect();
+    graph
+        .initializer
+        .push(floats(&bias, &[repeated.len()], &repeated));
+    let side = weights.shape[3];
+    let mut attributes = vec![integers("kernel_shape", &[side, side])];
+    if side > 1 {
+        attributes.push(integers("strides", &[side, side]));
+    }
+    let inputs = [input.as_str(), &weight, &bias];
+    graph
+        .node
+        .push(node("Conv", output, &inputs, output, attributes));
+}
+
+/// The tensor that is a map in int8, where the model reads it so already.
+fn quantised(graph: &GraphProto, map: &str) -> Option<String> {
+    let reader = |tensor: &str, operator: &str| {
+        let mut readers = graph.node.iter();
+        let found =
+            readers.find(|n| n.op_type == operator && n.input.first().is_some_and(|i| i == tensor));
+        found.and_then(|n| n.output.first().cloned())
+    };
+    reader(&reader(map, "QuantizeLinear")?, "DequantizeLinear")
+}
+
+const COARSE: &str = "local.coarse";
+const FINE: &str = "local.fine";
 
 /// The model with its first output alone, without the nodes that only others need.
 ///
@@ -337,6 +485,7 @@ fn makers(graph: &GraphProto) -> HashMap<&str, &NodeProto> {
 mod tests {
     use super::*;
     use crate::proto::build::model;
+    use crate::quantize::fixtures::{conv, drawn, model as fixture};
     use flukewatch_inference::engine::Engine;
     use flukewatch_inference::engine::tract::{TractEngine, TractForm};
     use flukewatch_inference::samples::onnx as tiny;
@@ -388,7 +537,8 @@ mod tests {
                 bias: head.bias.clone(),
                 range: None,
             };
-            let local = with_local_output(&model, &head, &layer, [6, 8]).unwrap();
+            let map = head_map(&model, &head, INPUT).unwrap();
+            let local = with_local_output(&model, (&map, &layer), None).unwrap();
             let (embedding, map) = run(&local);
             assert_eq!(
                 embedding,
@@ -414,7 +564,8 @@ mod tests {
                 bias: head.bias.clone(),
                 range,
             };
-            let local = with_local_output(&model, &head, &layer, [6, 8]).unwrap();
+            let map = head_map(&model, &head, INPUT).unwrap();
+            let local = with_local_output(&model, (&map, &layer), None).unwrap();
             let mut engines = [TractForm::Dequantised, TractForm::AsIs]
                 .map(|form| TractEngine::load(&local, form).unwrap());
             engines
@@ -437,11 +588,12 @@ mod tests {
     fn the_map_itself_is_an_output() {
         let model = tiny::bytes(&tiny::float_model(INPUT));
         let head = Head::of(&model).unwrap();
-        assert_eq!(map_size(&model, &head, INPUT).unwrap(), [6, 8]);
-        let map = with_map_output(&model, &head, [6, 8]).unwrap();
+        let found = head_map(&model, &head, INPUT).unwrap();
+        assert_eq!((found.channels, found.size), (4, [6, 8]));
+        let map = with_map_output(&model, &found).unwrap();
         assert_eq!(run(&map).1.unwrap().len(), 4 * 48);
         assert!(matches!(
-            with_map_output(&map, &head, [6, 8]),
+            with_map_output(&map, &found),
             Err(LocalOutputError::Outputs(2))
         ));
     }
@@ -471,5 +623,91 @@ mod tests {
         assert!(matches!(Head::of(b"text"), Err(LocalOutputError::Model(_))));
         let empty = model(GraphProto::default()).encode_to_vec();
         assert!(matches!(Head::of(&empty), Err(LocalOutputError::Head(_))));
+    }
+
+    /// A block that widens `stem` and halves it with a depthwise convolution, as in EfficientNet.
+    fn halving() -> Vec<u8> {
+        let mut constants = vec![];
+        for (name, shape) in [
+            ("stem", [3, 1, 3, 3]),
+            ("wide", [6, 3, 1, 1]),
+            ("deep", [6, 1, 3, 3]),
+            ("narrow", [4, 6, 1, 1]),
+        ] {
+            let data = drawn(shape.iter().product(), name.len());
+            constants.push(floats(&format!("{name}_w"), &shape, &data));
+        }
+        constants.push(floats("gemm_w", &[5, 4], &drawn(20, 3)));
+        let nodes = vec![
+            conv("stem", "image", 3, 1, 1, false),
+            conv("wide", "stem", 1, 1, 1, false),
+            node("Relu", "relu", &["wide"], "relu", vec![]),
+            conv("deep", "relu", 3, 2, 6, false),
+            conv("narrow", "deep", 1, 1, 1, false),
+            node("GlobalAveragePool", "pooled", &["narrow"], "pooled", vec![]),
+            node("Flatten", "flat", &["pooled"], "flat", vec![]),
+            node(
+                "Gemm",
+                "embedding",
+                &["flat", "gemm_w"],
+                "embedding",
+                vec![integer("transB", 1)],
+            ),
+        ];
+        fixture(INPUT, 5, nodes, constants).encode_to_vec()
+    }
+
+    #[test]
+    fn the_fine_grid_lies_beside_the_coarse_one() {
+        let model = halving();
+        let head = Head::of(&model).unwrap();
+        let coarse = head_map(&model, &head, INPUT).unwrap();
+        assert_eq!(coarse.size, [3, 4]);
+        let fine = fine_map(&model, &coarse, INPUT).unwrap();
+        let expected = FeatureMap {
+            name: "stem".into(),
+            channels: 3,
+            size: [6, 8],
+        };
+        assert_eq!(fine, expected);
+        let layer = LocalLayer {
+            weights: head.weights.clone(),
+            bias: head.bias.clone(),
+            range: None,
+        };
+        let fine_layer = LocalLayer {
+            weights: Array2::from_shape_vec((2, 3), drawn(6, 1)).unwrap(),
+            bias: Array1::from(vec![0.5, -0.25]),
+            range: None,
+        };
+        let both =
+            with_local_output(&model, (&coarse, &layer), Some((&fine, &fine_layer))).unwrap();
+        let (embedding, output) = run(&both);
+        assert_eq!(embedding, run(&model).0);
+        let output = output.unwrap();
+        let alone = with_local_output(&model, (&coarse, &layer), None).unwrap();
+        let (blocks, quarters) = output.split_at(5 * 12);
+        assert_eq!(blocks, run(&alone).1.unwrap());
+        let map = run(&with_map_output(&model, &fine).unwrap()).1.unwrap();
+        assert_eq!(quarters.len(), 4 * 2 * 12);
+        for (number, got) in quarters.iter().enumerate() {
+            let (block, at) = (number / 12, number % 12);
+            let (quarter, value) = (block / 2, block % 2);
+            let (row, column) = (2 * (at / 4) + quarter / 2, 2 * (at % 4) + quarter % 2);
+            let terms =
+                (0..3).map(|c| fine_layer.weights[[value, c]] * map[c * 48 + row * 8 + column]);
+            let expected = terms.sum::<f32>() + fine_layer.bias[value];
+            assert!((got - expected).abs() < 1e-5, "{number}: {got} {expected}");
+        }
+        assert_eq!(without_local_output(&both).unwrap(), model);
+    }
+
+    #[test]
+    fn a_model_that_is_never_halved_has_no_fine_map() {
+        let model = tiny::bytes(&tiny::float_model(INPUT));
+        let head = Head::of(&model).unwrap();
+        let coarse = head_map(&model, &head, INPUT).unwrap();
+        let error = fine_map(&model, &coarse, INPUT).unwrap_err();
+        assert!(matches!(error, LocalOutputError::FineMap(_)), "{error}");
     }
 }

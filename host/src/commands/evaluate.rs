@@ -441,7 +441,7 @@ fn matched(
             if !args.no_local_matching && descriptors.len() == photos.len() =>
         {
             let score = info.score;
-            with_local(photos, LocalGallery { descriptors, score })
+            with_local(photos, LocalGallery::new(descriptors, score))
         }
         _ => photos,
     }

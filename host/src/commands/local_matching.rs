@@ -5,14 +5,16 @@ use super::labelled_data::{LabelledData, SkipBroken};
 use anyhow::Context;
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
-use flukewatch_export::local_matching::{LocalMatchingSettings, add_local_matching};
+use flukewatch_export::local_matching::{FineSettings, LocalMatchingSettings, add_local_matching};
 use std::path::PathBuf;
 
 /// Add local matching to a bundle: compare the best candidates location by location.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Example:
+Examples:
   flukewatch local-matching my-model.flukebundle --data photos.csv --out my-model-local.flukebundle
+  flukewatch local-matching my-model.flukebundle --data photos.csv --fine --out my-model-station.flukebundle
+      compare on a finer grid as well: more whales are found, but a search takes longer than a boat has, and a photo 20 kB
 
 The model gets a second output, descriptors of the locations of a photo; its embeddings do not change. The bundle must have no enrolled \
 whales: enrolling stores the descriptors of their photos. Pass the training table: the projection of the descriptors is fitted on some of \
@@ -35,6 +37,9 @@ pub(crate) struct LocalMatchingArgs {
     /// Number of values of a location's descriptor
     #[arg(long, default_value_t = 128, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     dimension: u16,
+    /// Compare on a fine grid as well, for a station or a workstation
+    #[arg(long)]
+    fine: bool,
     /// Seed of the projection
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -54,6 +59,7 @@ pub(crate) fn run(args: &LocalMatchingArgs) -> anyhow::Result<()> {
     data.check(args.broken, args.quiet)?;
     let settings = LocalMatchingSettings {
         dimension: usize::from(args.dimension),
+        fine: args.fine.then(FineSettings::default),
         seed: args.seed,
         quiet: args.quiet,
         ..LocalMatchingSettings::default()
@@ -73,6 +79,12 @@ pub(crate) fn run(args: &LocalMatchingArgs) -> anyhow::Result<()> {
             "descriptors: {} x {} locations of {} values; cosine to floats {mean:.4}, lowest {lowest:.4}",
             info.layout.height, info.layout.width, info.layout.dimension
         );
+        if let Some(fine) = info.layout.fine_grid() {
+            println!(
+                "fine grid: {} x {} locations of {} values",
+                fine.height, fine.width, fine.dimension
+            );
+        }
         let score = info.score;
         println!(
             "score: cosine + {:.3} (similarity - norms - {:.3} - {:.3} cosine), typical norm {:.3}",

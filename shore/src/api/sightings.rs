@@ -9,9 +9,11 @@ use axum::response::{IntoResponse, Response};
 use flukewatch_common::catalogue::Match;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::footage::{CropQuality, Footage, FrameSize, TimedBox};
+use flukewatch_common::input_area::{InputArea, PhotoRect};
+use flukewatch_common::matching_regions::{MatchingRegions, RegionOutlines};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::position::{Position, TimeBasis};
-use flukewatch_common::sighting::BoatId;
+use flukewatch_common::sighting::{BoatId, Sighting};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -89,6 +91,33 @@ pub struct CandidateJson {
     pub score: f32,
     /// That photo's file name.
     pub photo: String,
+    /// The regions of the picture and that photo that match, the most contributing first; null if the
+    /// boat's bundle has no local matching, or from boats of an older version.
+    pub matching_regions: Option<Vec<RegionJson>>,
+}
+
+/// A region of the picture and the region of the candidate's photo that is most like it.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct RegionJson {
+    /// The contribution to the similarity of both photos, 0 to 1.
+    pub contribution: f32,
+    /// The region in the picture; null if it is outside.
+    pub picture: Option<RectJson>,
+    /// The region in the photo; null if its place is unknown.
+    pub photo: Option<RectJson>,
+}
+
+/// A rectangle in per cent of a photo's width and height.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct RectJson {
+    /// The left edge.
+    pub left_percent: f32,
+    /// The top edge.
+    pub top_percent: f32,
+    /// The width.
+    pub width_percent: f32,
+    /// The height.
+    pub height_percent: f32,
 }
 
 /// The position of a boat. Angles are in degrees.
@@ -185,7 +214,7 @@ impl From<&StoredSighting> for SightingJson {
             },
             score: s.candidates.first().map(|c| c.score),
             probability: s.probability,
-            candidates: s.candidates.iter().map(CandidateJson::from).collect(),
+            candidates: candidates(s),
             position: s.position.as_ref().map(PositionJson::from),
             time: s.time.as_ref().map(TimeJson::from),
             encounter: footage.map(|f| f.encounter.to_string()),
@@ -204,13 +233,37 @@ impl From<&StoredSighting> for SightingJson {
     }
 }
 
-impl From<&Match> for CandidateJson {
-    fn from(m: &Match) -> Self {
-        Self {
-            whale: m.whale.clone(),
-            score: m.score,
-            photo: m.photo.clone(),
-        }
+fn candidates(s: &Sighting) -> Vec<CandidateJson> {
+    let candidate = |(number, m): (usize, &Match)| CandidateJson {
+        whale: m.whale.clone(),
+        score: m.score,
+        photo: m.photo.clone(),
+        matching_regions: s.regions.as_ref().map(|r| matching_regions(r, number)),
+    };
+    s.candidates.iter().enumerate().map(candidate).collect()
+}
+
+fn matching_regions(regions: &MatchingRegions, candidate: usize) -> Vec<RegionJson> {
+    let photo = regions.candidates.get(candidate).and_then(|c| c.photo);
+    let json = |outlines: RegionOutlines| RegionJson {
+        contribution: outlines.contribution,
+        picture: outlines.picture.map(|r| rect(r, regions.picture)),
+        photo: outlines
+            .photo
+            .zip(photo)
+            .map(|(rect_of, area)| rect(rect_of, area)),
+    };
+    regions.outlines(candidate).into_iter().map(json).collect()
+}
+
+/// Independent of the size of the copy of the photo.
+fn rect(rect: PhotoRect, area: InputArea) -> RectJson {
+    let per_cent = |pixels: f32, side: u32| (pixels / side as f32 * 10_000.0).round() / 100.0;
+    RectJson {
+        left_percent: per_cent(rect.left, area.width),
+        top_percent: per_cent(rect.top, area.height),
+        width_percent: per_cent(rect.width, area.width),
+        height_percent: per_cent(rect.height, area.height),
     }
 }
 

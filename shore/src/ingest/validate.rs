@@ -141,6 +141,8 @@ fn invalid_value(s: &Sighting) -> Option<String> {
         Some("position out of range".into())
     } else if let Some(Err(invalid)) = s.footage.as_ref().map(Footage::validate) {
         Some(invalid.to_string())
+    } else if let Some(Err(invalid)) = s.regions.as_ref().map(|r| r.validate(s.candidates.len())) {
+        Some(invalid.to_string())
     } else if names.any(|name| name.len() > MAX_NAME_BYTES) {
         Some(format!("name longer than {MAX_NAME_BYTES} bytes"))
     } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
@@ -252,7 +254,7 @@ mod tests {
     #[test]
     fn out_of_range_values_are_invalid() {
         type Change = fn(&mut Sighting);
-        let changes: [Change; 14] = [
+        let changes: [Change; 17] = [
             |s| s.sequence = 0,
             |s| s.sequence = u64::MAX,
             |s| s.started = Timestamp(i64::MAX),
@@ -267,6 +269,9 @@ mod tests {
             |s| s.verdict = Verdict::Known { whale: " ".into() },
             |s| s.embedding.scale = 0.0,
             |s| s.footage.as_mut().unwrap().crops.clear(),
+            |s| s.regions.as_mut().unwrap().candidates[0].pairs[0].photo = 50,
+            |s| s.regions.as_mut().unwrap().width = 0,
+            |s| s.candidates.truncate(1),
         ];
         for (i, change) in changes.iter().enumerate() {
             let (mut s, _) = sample::sighting("balaena", 1);

@@ -14,6 +14,7 @@ mod boats;
 mod error;
 mod format;
 mod images;
+mod matching_regions;
 mod rejected;
 mod sighting;
 mod sightings;

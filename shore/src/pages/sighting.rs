@@ -2,8 +2,9 @@
 
 use super::error::{PageError, PageResult, render};
 use super::format;
+use super::matching_regions::{ComparedPhoto, MatchingRegionsSection};
 use crate::request::{AppState, RequestError};
-use crate::store::{Query, StoredSighting, VerdictKind};
+use crate::store::{PictureState, Query, StoredSighting, VerdictKind};
 use askama::Template;
 use axum::extract::{Path, State};
 use uuid::Uuid;
@@ -60,6 +61,7 @@ struct SightingPage<'a> {
     best: Option<&'a Candidate>,
     candidates: &'a [Candidate],
     has_photos: bool,
+    matching_regions: Option<MatchingRegionsSection<'a>>,
     /// All sightings of the encounter, oldest first; empty if there is only this one.
     encounter: Vec<Related>,
     /// Lowest first; empty if the sighting was never revised.
@@ -86,6 +88,9 @@ pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) 
             url_path: state.photos.as_ref().and_then(|p| p.url_path(&c.photo)),
         })
         .collect();
+    let picture_path = format!("/pictures/{id}.jpg");
+    let has_picture = stored.picture == PictureState::Stored;
+    let regions = s.regions.as_ref().filter(|_| has_picture);
     render(&SightingPage {
         id: s.id.to_string(),
         verdict: VerdictKind::of(&s.verdict).as_str(),
@@ -100,10 +105,23 @@ pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) 
         best: candidates.first().filter(|c| c.url_path.is_some()),
         candidates: &candidates,
         has_photos: state.photos.is_some(),
+        matching_regions: regions.and_then(|regions| {
+            let compared: Vec<ComparedPhoto<'_>> = candidates.iter().map(compared).collect();
+            MatchingRegionsSection::new(regions, &picture_path, &compared)
+        }),
         encounter,
         earlier_revisions: earlier.iter().map(EarlierRevision::from).collect(),
         details: details(&stored),
     })
+}
+
+fn compared(candidate: &Candidate) -> ComparedPhoto<'_> {
+    ComparedPhoto {
+        whale: &candidate.whale,
+        score: &candidate.score,
+        photo: &candidate.photo,
+        url_path: candidate.url_path.as_deref(),
+    }
 }
 
 impl From<&StoredSighting> for EarlierRevision {

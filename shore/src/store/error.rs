@@ -33,6 +33,17 @@ pub enum StoreError {
         /// The version that this program supports.
         supported: i64,
     },
+    /// Written by an older Flukewatch, and upgraded by a station that serves it.
+    #[error(
+        "database version {found} is older than version {supported} of this program; \
+         start 'flukewatch-shore serve' once to upgrade it"
+    )]
+    NotUpgraded {
+        /// The version of the database.
+        found: i64,
+        /// The version that this program supports.
+        supported: i64,
+    },
     /// Written by an older Flukewatch.
     #[error(
         "database version {found} is older than version {supported} of this program and cannot be read; \

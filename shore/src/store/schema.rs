@@ -6,7 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables below, kept in `user_version`.
-const VERSION: i64 = 6;
+const VERSION: i64 = 7;
+/// The version before matching regions, which is upgraded when it is opened for writing.
+const WITHOUT_REGIONS: i64 = 6;
+/// Upgrades [`WITHOUT_REGIONS`].
+const ADD_REGIONS: &str = "ALTER TABLE sightings ADD COLUMN regions TEXT";
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -57,6 +61,7 @@ CREATE TABLE sightings (
     config_id TEXT,
     epoch TEXT,
     revision INTEGER NOT NULL,
+    regions TEXT,
     received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);
@@ -110,7 +115,8 @@ CREATE TABLE rejected_totals (
 ) STRICT;
 ";
 
-/// Opens `file` for writing, and creates the tables in an empty database.
+/// Opens `file` for writing, creates the tables in an empty database and upgrades one of version
+/// [`WITHOUT_REGIONS`].
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     let mut db = Connection::open(file)?;
     db.busy_timeout(BUSY_TIMEOUT)?;
@@ -123,6 +129,10 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
     match version(&tx)? {
         0 => {
             tx.execute_batch(TABLES)?;
+            tx.pragma_update(None, "user_version", VERSION)?;
+        }
+        WITHOUT_REGIONS => {
+            tx.execute_batch(ADD_REGIONS)?;
             tx.pragma_update(None, "user_version", VERSION)?;
         }
         found => require_supported(found)?,
@@ -148,6 +158,7 @@ fn require_supported(found: i64) -> Result<(), StoreError> {
     let supported = VERSION;
     match found {
         VERSION => Ok(()),
+        WITHOUT_REGIONS => Err(StoreError::NotUpgraded { found, supported }),
         ..VERSION => Err(StoreError::Older { found, supported }),
         _ => Err(StoreError::Newer { found, supported }),
     }

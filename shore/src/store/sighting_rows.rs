@@ -7,6 +7,7 @@ use flukewatch_common::catalogue::Match;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
+use flukewatch_common::matching_regions::MatchingRegions;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
 use flukewatch_common::sighting::{PictureInfo, Sighting};
@@ -18,13 +19,13 @@ const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started
      x0, y0, x1, y1, bundle, engine, \
      latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
      time_source, time_uncertainty_ms, \
-     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, received) \
+     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, regions, received) \
      VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :probability, \
      :embedding_scale, :embedding, :picture_sha256, :picture_bytes, :picture_width, :picture_height, \
      :x0, :y0, :x1, :y1, :bundle, :engine, \
      :latitude, :longitude, :fix_quality, :fix_age_ms, :satellites, :hdop, :speed_knots, :course, :heading, \
      :time_source, :time_uncertainty_ms, \
-     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :revision, :received)";
+     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :revision, :regions, :received)";
 
 const SELECT: &str = "SELECT s.*, p.sighting IS NOT NULL AS picture_received, \
      p.sha256 = s.picture_sha256 AND p.boat = s.boat AS picture_matches, p.readable AS picture_readable \
@@ -88,6 +89,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":config_id": footage.map(|f| f.config.to_string()),
         ":epoch": s.epoch.map(|e| e.to_string()),
         ":revision": s.revision,
+        ":regions": s.regions.as_ref().map(regions_to_json).transpose()?,
         ":received": now.0,
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -172,6 +174,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         footage: footage_columns::read(row)?,
         epoch: epoch(row)?,
         revision: row.get("revision")?,
+        regions: regions(row)?,
     };
     Ok(StoredSighting {
         sighting,
@@ -184,6 +187,20 @@ fn epoch(row: &Row<'_>) -> Result<Option<Uuid>, StoreError> {
     let epoch: Option<String> = row.get("epoch")?;
     let parse = |text: String| text.parse().map_err(|_| StoreError::invalid("epoch", text));
     epoch.map(parse).transpose()
+}
+
+/// Matching regions are JSON, so that `sqlite3` shows them.
+fn regions_to_json(regions: &MatchingRegions) -> Result<String, StoreError> {
+    serde_json::to_string(regions)
+        .map_err(|error| StoreError::invalid("matching regions", error.to_string()))
+}
+
+fn regions(row: &Row<'_>) -> Result<Option<MatchingRegions>, StoreError> {
+    let text: Option<String> = row.get("regions")?;
+    let parse = |text: String| {
+        serde_json::from_str(&text).map_err(|_| StoreError::invalid("matching regions", text))
+    };
+    text.map(parse).transpose()
 }
 
 fn verdict(row: &Row<'_>) -> Result<Verdict, StoreError> {

@@ -163,7 +163,17 @@ async fn the_api_returns_the_documented_fields() {
     );
     assert_eq!(
         one["candidates"][1],
-        serde_json::json!({"whale": "HW-0007", "score": 0.5, "photo": "b.jpg"})
+        serde_json::json!({
+            "whale": "HW-0007", "score": 0.5, "photo": "b.jpg",
+            // Cell 13 of 5 x 10 over 576 x 256 of 640 x 320 pixels from (32, 32).
+            "matching_regions": [{
+                "contribution": 0.3,
+                "picture": {
+                    "left_percent": 32.0, "top_percent": 26.0, "width_percent": 9.0, "height_percent": 16.0
+                },
+                "photo": null
+            }]
+        })
     );
     assert_eq!(
         (

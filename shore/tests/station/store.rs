@@ -247,6 +247,35 @@ fn a_newer_database_is_rejected() {
 }
 
 #[test]
+fn a_database_without_matching_regions_is_upgraded() {
+    let data = tempfile::tempdir().unwrap();
+    let (s, _) = sample::sighting("balaena", 1);
+    let old = Sighting { regions: None, ..s };
+    {
+        let store = SqliteStore::open(data.path()).unwrap();
+        store.accept(&[message(&old)], Timestamp(5)).unwrap();
+    }
+    let file = data.path().join("shore.sqlite3");
+    let db = rusqlite::Connection::open(&file).unwrap();
+    db.execute_batch("ALTER TABLE sightings DROP COLUMN regions")
+        .unwrap();
+    db.pragma_update(None, "user_version", 6).unwrap();
+    drop(db);
+    let error = SqliteStore::open_read_only(data.path()).unwrap_err();
+    assert!(
+        matches!(error, StoreError::NotUpgraded { found: 6, .. }),
+        "{error}"
+    );
+    let store = SqliteStore::open(data.path()).unwrap();
+    assert_eq!(store.sighting(old.id).unwrap().unwrap().sighting, old);
+    let (new, _) = sample::sighting("balaena", 2);
+    assert!(new.regions.is_some());
+    store.accept(&[message(&new)], Timestamp(6)).unwrap();
+    assert_eq!(store.sighting(new.id).unwrap().unwrap().sighting, new);
+    SqliteStore::open_read_only(data.path()).unwrap();
+}
+
+#[test]
 fn an_older_database_is_rejected_and_left_unchanged() {
     for version in [1, 2, 3, 4, 5] {
         let data = tempfile::tempdir().unwrap();

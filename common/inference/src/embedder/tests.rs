@@ -194,6 +194,7 @@ fn with_local(dimension: usize) -> Bundle {
             height: 16,
             width: 32,
             dimension,
+            fine: 0,
         },
         precision: Precision::F32,
         score: LocalScore {
@@ -203,6 +204,7 @@ fn with_local(dimension: usize) -> Bundle {
             typical_norm: 0.0,
             whales: 30,
             photos: 2,
+            fine: None,
         },
         fitted_on: "nothing".into(),
     };

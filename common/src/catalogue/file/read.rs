@@ -2,12 +2,13 @@
 
 use super::{
     CODES, CUT, DIMENSION, FORMAT, HEADER, Header, LARGEST, LIST, Layout, List,
-    ListWithoutEncounters, MAGIC, NOT_FINITE, WITHOUT_ENCOUNTERS, bad,
+    ListWithoutEncounters, MAGIC, NOT_FINITE, WITHOUT_AREAS, WITHOUT_ENCOUNTERS, bad,
 };
 use crate::catalogue::mapped::Mapped;
 use crate::catalogue::names::Names;
 use crate::catalogue::rows::Rows;
 use crate::catalogue::{Catalogue, CatalogueError, Enrolled};
+use crate::input_area::InputArea;
 use std::cmp::Ordering;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -125,20 +126,25 @@ fn expect_length(bytes: u64, layout: &Layout) -> Result<(), CatalogueError> {
 
 /// A catalogue with the photos of a list and no rows yet.
 fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
-    fn parsed<'a, T: serde::Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, CatalogueError> {
-        let (list, rest) = postcard::take_from_bytes(bytes).map_err(|_| bad(LIST))?;
-        if rest.is_empty() {
-            Ok(list)
-        } else {
-            Err(bad(LIST))
-        }
+    fn parsed<'a, T: serde::Deserialize<'a>>(
+        bytes: &'a [u8],
+    ) -> Result<(T, &'a [u8]), CatalogueError> {
+        postcard::take_from_bytes(bytes).map_err(|_| bad(LIST))
     }
-    let list: List<'_> = if header.format == WITHOUT_ENCOUNTERS {
-        parsed::<ListWithoutEncounters<'_>>(list)?.into()
+    let (list, rest): (List<'_>, _) = if header.format == WITHOUT_ENCOUNTERS {
+        let (list, rest) = parsed::<ListWithoutEncounters<'_>>(list)?;
+        (list.into(), rest)
     } else {
         parsed(list)?
     };
-    if list.photos.len() != header.photos {
+    let (areas, rest): (Vec<Option<InputArea>>, _) = if header.format <= WITHOUT_AREAS {
+        (vec![None; list.photos.len()], rest)
+    } else {
+        parsed(rest)?
+    };
+    let valid = areas.iter().flatten().all(InputArea::is_valid);
+    let complete = [list.photos.len(), areas.len()] == [header.photos; 2] && rest.is_empty();
+    if !valid || !complete {
         return Err(bad(LIST));
     }
     let mut catalogue = Catalogue::new(header.dimension);
@@ -155,7 +161,7 @@ fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
             .map(|number| text(texts, number))
             .transpose()
     };
-    for photo in list.photos {
+    for (photo, input_area) in list.photos.into_iter().zip(areas) {
         let entry = Enrolled {
             whale: text(&list.whales, photo.whale)?,
             photo: photo.name.to_owned(),
@@ -163,6 +169,7 @@ fn begin(header: &Header, list: &[u8]) -> Result<Catalogue, CatalogueError> {
             encounter: optional(&list.encounters, photo.encounter)?,
             date: optional(&list.dates, photo.date)?,
             near_duplicate_of: photo.near_duplicate_of.map(str::to_owned),
+            input_area,
         };
         catalogue.names.add_photo(photo.whale);
         catalogue.whales.push(photo.whale);

@@ -1,8 +1,9 @@
 //! Writing a catalogue's file.
 
-use super::{FORMAT, HEADER, Header, List, Photo};
+use super::{FORMAT, HEADER, Header, List, Photo, WITHOUT_AREAS};
 use crate::catalogue::Catalogue;
 use crate::catalogue::kernel::CHUNK;
+use crate::input_area::InputArea;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -28,12 +29,20 @@ pub(in crate::catalogue) fn bytes(catalogue: &Catalogue) -> u64 {
 
 fn header_of(catalogue: &Catalogue, list: usize) -> Header {
     Header {
-        format: FORMAT,
+        format: format_of(catalogue),
         dimension: catalogue.dimension(),
         photos: catalogue.len(),
         list,
         longest: catalogue.rows.longest(),
         checksum: 0,
+    }
+}
+
+/// The oldest format that can express a catalogue.
+fn format_of(catalogue: &Catalogue) -> u16 {
+    match catalogue.entries.iter().any(|e| e.input_area.is_some()) {
+        true => FORMAT,
+        false => WITHOUT_AREAS,
     }
 }
 
@@ -80,7 +89,13 @@ fn list_of(catalogue: &Catalogue) -> Vec<u8> {
         dates: dates.texts,
         photos,
     };
-    postcard::to_stdvec(&list).expect("strings and numbers can be written as postcard")
+    const WRITTEN: &str = "strings and numbers can be written as postcard";
+    let list = postcard::to_stdvec(&list).expect(WRITTEN);
+    if format_of(catalogue) == WITHOUT_AREAS {
+        return list;
+    }
+    let areas: Vec<Option<InputArea>> = catalogue.entries.iter().map(|e| e.input_area).collect();
+    postcard::to_extend(&areas, list).expect(WRITTEN)
 }
 
 fn write_body(

@@ -39,7 +39,7 @@ fn the_file_reads_back_and_a_truncated_one_is_rejected() {
     assert!(Catalogue::from_bytes(&longer).is_err() && mapped(&longer, 0).is_err());
     let mut newer = three().to_bytes();
     newer[4] = 9;
-    let error = CatalogueError::Newer { got: 9, known: 3 };
+    let error = CatalogueError::Newer { got: 9, known: 4 };
     assert_eq!(Catalogue::from_bytes(&newer), Err(error.clone()));
     assert_eq!(mapped(&newer, 0), Err(error));
 }
@@ -47,7 +47,7 @@ fn the_file_reads_back_and_a_truncated_one_is_rejected() {
 #[test]
 fn an_old_format_is_rejected_and_an_empty_catalogue_reads_back() {
     let old = b"FLKC\x01\x00\x03\x00\x00\x00\x80\x08\x00";
-    let error = CatalogueError::Older { got: 1, known: 3 };
+    let error = CatalogueError::Older { got: 1, known: 4 };
     assert_eq!(Catalogue::from_bytes(old), Err(error.clone()));
     assert_eq!(mapped(old, 0), Err(error));
     // As shipped: a catalogue without whales.
@@ -79,17 +79,74 @@ fn encounters_dates_and_near_duplicates_read_back() {
     assert_eq!(mapped(&bytes, 512).unwrap(), catalogue);
 }
 
+const AREA: InputArea = InputArea {
+    width: 640,
+    height: 480,
+    left: -120,
+    top: 0,
+    right: 600,
+    bottom: 240,
+};
+
+#[test]
+fn areas_of_photos_read_back() {
+    let mut catalogue = three();
+    let entry = Enrolled {
+        input_area: Some(AREA),
+        ..entry("B", "b2")
+    };
+    catalogue.enrol(entry, &embedding(&[0.0, 1.0])).unwrap();
+    let bytes = catalogue.to_bytes();
+    assert_eq!((bytes[4], three().to_bytes()[4]), (4, 3));
+    assert_eq!(catalogue.file_bytes(), bytes.len() as u64);
+    let read = Catalogue::from_bytes(&bytes).unwrap();
+    let areas: Vec<_> = read.entries().iter().map(|e| e.input_area).collect();
+    assert_eq!(areas, [None, None, None, Some(AREA)]);
+    assert_eq!(read, catalogue);
+    assert_eq!(mapped(&bytes, 512).unwrap(), catalogue);
+}
+
+#[test]
+fn areas_that_are_invalid_or_too_few_are_rejected() {
+    let list = |areas: &[Option<InputArea>]| {
+        let photos = [("a1", 0u32), ("a2", 0), ("b1", 1)];
+        let photos = photos.map(|(name, whale)| (whale, 0u32, 0u32, 0u32, name, None::<&str>));
+        let names = (vec!["A", "B"], vec!["test"]);
+        let empty: [Vec<&str>; 2] = [vec![], vec![]];
+        postcard::to_stdvec(&(names, empty, photos.to_vec(), areas.to_vec())).unwrap()
+    };
+    let inverted = InputArea {
+        right: -200,
+        ..AREA
+    };
+    assert_eq!(
+        Catalogue::from_bytes(&three_with_list(4, &list(&[None; 3]))),
+        Ok(three())
+    );
+    for areas in [&[None, None][..], &[None; 4], &[None, None, Some(inverted)]] {
+        let bytes = three_with_list(4, &list(areas));
+        let error = Catalogue::from_bytes(&bytes);
+        assert!(matches!(error, Err(CatalogueError::Format(_))), "{error:?}");
+        assert_eq!(mapped(&bytes, 0), error);
+    }
+}
+
 /// [`three`] as written by the format without encounters.
 fn three_in_format_2() -> Vec<u8> {
     let photos = [(0u32, 0u32, "a1"), (0, 0, "a2"), (1, 0, "b1")];
     let list = postcard::to_stdvec(&(vec!["A", "B"], vec!["test"], photos.to_vec())).unwrap();
+    three_with_list(2, &list)
+}
+
+/// The file of [`three`] in another format, with this list.
+fn three_with_list(format: u8, list: &[u8]) -> Vec<u8> {
     let new = three().to_bytes();
     let length = u64::from_le_bytes(new[16..24].try_into().unwrap()) as usize;
     let body = &new[(64 + length).next_multiple_of(64)..];
     let mut bytes = new[..64].to_vec();
-    bytes[4] = 2;
+    bytes[4] = format;
     bytes[16..24].copy_from_slice(&(list.len() as u64).to_le_bytes());
-    bytes.extend(&list);
+    bytes.extend(list);
     bytes.resize((64 + list.len()).next_multiple_of(64), 0);
     bytes.extend(body);
     seal(&mut bytes);
@@ -257,7 +314,7 @@ proptest! {
     #[test]
     fn any_bytes_are_read_or_rejected(
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
-        format in 0u8..5,
+        format in 0u8..6,
         sealed in any::<bool>(),
         dimension in 0u8..3,
         photos in 0u8..3,

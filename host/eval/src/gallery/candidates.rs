@@ -2,9 +2,7 @@
 
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::local::LocalGallery;
-use flukewatch_common::local_matching::{
-    CANDIDATE_PHOTOS, CandidatePhoto, GalleryPhoto, rescore, similarity,
-};
+use flukewatch_common::local_matching::{CANDIDATE_PHOTOS, CandidatePhoto, GalleryPhoto, rescore};
 use flukewatch_common::whale_score::WhaleScore;
 use std::convert::Infallible;
 
@@ -60,11 +58,11 @@ pub(crate) fn rescored(
     let photos: Vec<&[CandidatePhoto]> = candidates.iter().map(|(_, p)| p.as_slice()).collect();
     let compare = |photo: usize| {
         Ok::<_, Infallible>(GalleryPhoto {
-            similarity: similarity(&local.descriptors[query], &local.descriptors[photo]),
+            similarity: local.similarity(query, photo),
             norm: norm(photo),
         })
     };
-    let Ok(scores) = rescore(&photos, rule, &local.score, compare);
+    let Ok(scores) = rescore(&photos, rule, local.score(), compare);
     let whales = candidates.iter().map(|(whale, _)| *whale);
     whales
         .zip(scores)

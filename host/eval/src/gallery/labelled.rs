@@ -132,7 +132,7 @@ impl LabelledEmbeddings {
     /// Adds descriptors and norms, one per photo ([`crate::gallery::matching::with_local`]).
     pub(crate) fn with_descriptors(mut self, local: LocalGallery, norms: Norms) -> Self {
         assert_eq!(
-            local.descriptors.len(),
+            local.descriptors().len(),
             self.len(),
             "descriptors of each photo"
         );

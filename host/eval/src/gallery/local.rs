@@ -1,14 +1,72 @@
 //! The descriptors of labelled photos.
 
 use flukewatch_common::local_matching::{Descriptors, LocalScore};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The descriptors of labelled photos and how they are scored.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// Norms, protocols and trials compare the same pairs many times, so each comparison is kept.
+#[derive(Clone, Debug)]
 pub struct LocalGallery {
-    /// One per photo.
-    pub descriptors: Vec<Descriptors>,
+    descriptors: Vec<Descriptors>,
+    score: LocalScore,
+    /// For each query, what its descriptors gave with those of other photos.
+    known: Arc<Vec<Mutex<HashMap<usize, f32>>>>,
+}
+
+impl PartialEq for LocalGallery {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.descriptors, self.score) == (&other.descriptors, other.score)
+    }
+}
+
+impl LocalGallery {
+    /// The descriptors of photos, one of each, and how their similarity is mixed into a score.
+    pub fn new(descriptors: Vec<Descriptors>, score: LocalScore) -> Self {
+        let known = descriptors.iter().map(|_| Mutex::default()).collect();
+        Self {
+            descriptors,
+            score,
+            known: Arc::new(known),
+        }
+    }
+
+    /// The descriptors, one per photo.
+    pub fn descriptors(&self) -> &[Descriptors] {
+        &self.descriptors
+    }
+
     /// How their similarity is mixed into a score.
-    pub score: LocalScore,
+    pub fn score(&self) -> &LocalScore {
+        &self.score
+    }
+
+    /// The same where a typical photo has another norm.
+    pub fn with_typical_norm(mut self, typical_norm: f32) -> Self {
+        self.score.typical_norm = typical_norm;
+        self
+    }
+
+    /// The similarity of two photos ([`LocalScore::similarity`]).
+    ///
+    /// # Panics
+    /// If a photo is out of range.
+    pub fn similarity(&self, query: usize, photo: usize) -> f32 {
+        // A value that another thread was about to add is computed again.
+        let row = || {
+            self.known[query]
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        let kept = row().get(&photo).copied();
+        kept.unwrap_or_else(|| {
+            let [one, other] = [query, photo].map(|at| &self.descriptors[at]);
+            let found = self.score.similarity(one, other);
+            row().insert(photo, found);
+            found
+        })
+    }
 }
 
 /// The norms of photos: the mean similarity of each to the photos that a search among other whales

@@ -4,7 +4,7 @@ use crate::gallery::candidates::{best_whales, candidates};
 use crate::gallery::labelled::LabelledEmbeddings;
 use crate::gallery::local::{LocalGallery, Norms};
 use crate::gallery::search::{PhotoScores, score_photos};
-use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotosError, similarity};
+use flukewatch_common::local_matching::{CandidatePhoto, LocalCatalogue, LocalPhotosError};
 
 /// The photos with their descriptors, so that the best whales of a search are scored by them as well.
 ///
@@ -27,7 +27,7 @@ pub fn with_local_of(
         .map(|photo| local.photos.descriptors(photo))
         .collect::<Result<_, _>>()?;
     let score = *local.score;
-    Ok(with_local(photos, LocalGallery { descriptors, score }))
+    Ok(with_local(photos, LocalGallery::new(descriptors, score)))
 }
 
 /// The norm of every photo: its mean similarity to the photos that a search in its gallery among the other enrolled whales finds. Photos of
@@ -47,9 +47,9 @@ pub fn norms(
             .map(|pair| (pair.photo as u32, pair.similarity))
             .collect()
     });
-    let mut norms = Norms::typical(photos.len(), &local.score);
+    let mut norms = Norms::typical(photos.len(), local.score());
     for (query, compared) in queries.into_iter().zip(found) {
-        norms.set(query, compared, &local.score);
+        norms.set(query, compared, local.score());
     }
     norms
 }
@@ -63,7 +63,7 @@ pub struct LocalPair {
     pub photo: usize,
     /// The cosine of their embeddings.
     pub cosine: f32,
-    /// The similarity of their descriptors.
+    /// Their similarity ([`LocalScore::similarity`]).
     pub similarity: f32,
 }
 
@@ -90,17 +90,17 @@ fn pairs_of(
         let cosines = of_whale.filter_map(|photo| scores.score(photo));
         cosines.max_by(f32::total_cmp).filter(|_| eligible(whale))
     });
-    let whales = best_whales(best, local.score.whales);
+    let whales = best_whales(best, local.score().whales);
     let found = candidates(photos, &whales, |photo| scores.score(photo));
     let compared = found
         .iter()
-        .flat_map(|(_, photos)| photos.iter().take(local.score.photos));
+        .flat_map(|(_, photos)| photos.iter().take(local.score().photos));
     compared
-        .map(|photo| LocalPair {
+        .map(|&CandidatePhoto { photo, cosine }| LocalPair {
             query,
-            photo: photo.photo,
-            cosine: photo.cosine,
-            similarity: similarity(&local.descriptors[query], &local.descriptors[photo.photo]),
+            photo,
+            cosine,
+            similarity: local.similarity(query, photo),
         })
         .collect()
 }
@@ -116,6 +116,7 @@ mod tests {
         height: 1,
         width: 2,
         dimension: 2,
+        fine: 0,
     };
 
     /// Descriptors that all point to `degrees`, so that a similarity is the cosine of two angles.
@@ -131,13 +132,12 @@ mod tests {
         typical_norm: 0.5,
         whales: 30,
         photos: 2,
+        fine: None,
     };
 
     fn local(degrees: &[f32]) -> LocalGallery {
-        LocalGallery {
-            descriptors: degrees.iter().map(|d| pointing(*d)).collect(),
-            score: SCORE,
-        }
+        let descriptors = degrees.iter().map(|d| pointing(*d)).collect();
+        LocalGallery::new(descriptors, SCORE)
     }
 
     #[test]
@@ -171,7 +171,7 @@ mod tests {
         assert!((some[0] - 3.0 / 5.0).abs() < 1e-3, "{some:?}");
         assert_eq!((some[2], some[3]), (0.5, 0.5));
         // For a query that hides B, its photo does not count.
-        let seen = found.seen(0, &local.score, |photo| photo != 1);
+        let seen = found.seen(0, local.score(), |photo| photo != 1);
         assert!((seen - 2.0 / 5.0).abs() < 1e-3, "{seen}");
     }
 

@@ -170,7 +170,7 @@ impl<'a> EncounterScores<'a> {
         };
         let cosines = (0..photos.whales().len()).map(mean_cosine);
         // A whale that is not compared may still be among the best by its cosine.
-        let whales = best_whales(cosines, local.score.whales + MAX_CANDIDATES);
+        let whales = best_whales(cosines, local.score().whales + MAX_CANDIDATES);
         let mut sum = Sum::new(photos.whales().len());
         let rows = self.cosines.chunks_exact(photos.len().max(1));
         for ((scores, row), &query) in self.by_query.iter().zip(rows).zip(self.queries) {
@@ -179,7 +179,7 @@ impl<'a> EncounterScores<'a> {
                 Some(photo).filter(eligible).map(|photo| row[photo])
             });
             // A norm tells nothing of photos that the query must not see.
-            let norm = |photo| norms.seen(photo, &local.score, |other| self.view.admits(other));
+            let norm = |photo| norms.seen(photo, local.score(), |other| self.view.admits(other));
             for (whale, score, photo) in rescored(local, norm, query, &found, photos.whale_score())
             {
                 scores.0[whale] = Some(Best {

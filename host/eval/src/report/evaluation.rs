@@ -4,6 +4,7 @@ mod map;
 mod open_set;
 mod queries;
 mod ranks;
+mod regions;
 mod retrieval;
 mod run;
 
@@ -21,6 +22,7 @@ use map::MapSection;
 use open_set::OpenSetSection;
 use queries::{ConfusedSection, QueriesSection};
 use ranks::{EncounterSection, TimeSection};
+use regions::{RegionSources, RegionsSection};
 use retrieval::RetrievalSection;
 use run::RunSection;
 use std::path::Path;
@@ -109,6 +111,7 @@ struct Page<'a> {
     encounter: Option<EncounterSection>,
     confused: Option<ConfusedSection<'a>>,
     queries: Vec<QueriesSection<'a>>,
+    regions: Option<RegionsSection<'a>>,
     map: Option<MapSection>,
     run: Option<RunSection>,
 }
@@ -127,6 +130,14 @@ fn page<'a>(report: &EvaluationReport<'a>) -> anyhow::Result<Page<'a>> {
     let results = report.results;
     let retrieved = results.retrieval.as_ref();
     let mut pictures = queries::Pictures::new(report.dataset);
+    let regions_of = |bundle: &'a Bundle| {
+        let sources = RegionSources {
+            dataset: report.dataset,
+            photos: report.photos,
+            preparation: &bundle.manifest.preparation,
+        };
+        RegionsSection::new(&retrieved?.queries, sources)
+    };
     Ok(Page {
         name: report.model.name(),
         data: report.data,
@@ -147,6 +158,10 @@ fn page<'a>(report: &EvaluationReport<'a>) -> anyhow::Result<Page<'a>> {
         queries: retrieved.map_or(vec![], |r| {
             queries::worst_and_best(&r.queries, &mut pictures)
         }),
+        regions: match report.model {
+            EvaluatedModel::Bundle(bundle) => regions_of(bundle),
+            EvaluatedModel::File(_) => None,
+        },
         map: MapSection::new(report.photos, report.seed),
         run: report.run.map(RunSection::read).transpose()?,
     })
