@@ -80,9 +80,15 @@ fn a_sighting_shows_which_regions_match() {
         station.mqtt().port(),
     );
     fs::remove_file(boat.bundle()).unwrap();
-    let enroll = ["enroll", text(&shipped()), text(&table), "--out"];
+    let (model, catalogue) = (shipped(), boat.bundle());
     Program::Host
-        .run(&[&enroll[..], &[text(&boat.bundle())]].concat())
+        .run(&[
+            "enroll",
+            text(&model),
+            text(&table),
+            "--out",
+            text(&catalogue),
+        ])
         .succeeded();
     let enrolled = Bundle::open(&boat.bundle()).unwrap();
     let entries = enrolled.catalogue.entries();
