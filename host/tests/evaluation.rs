@@ -96,7 +96,7 @@ fn the_boats_local_matching_ranks_the_same() {
     let described = photos.local().unwrap();
     for query in queries.iter().step_by(7) {
         let mut catalogue = Catalogue::new(DIMENSION);
-        let mut local = LocalPhotos::new(described.descriptors[0].layout());
+        let mut local = LocalPhotos::new(described.descriptors()[0].layout());
         let others = || (0..photos.len()).filter(|photo| *photo != query.photo);
         let embedding = |photo: usize| Embedding::normalised(photos.rows().row(photo).to_vec());
         for photo in others() {
@@ -106,7 +106,7 @@ fn the_boats_local_matching_ranks_the_same() {
                 source: String::new(),
                 ..Enrolled::default()
             };
-            local.push(&entry, &described.descriptors[photo]).unwrap();
+            local.push(&entry, &described.descriptors()[photo]).unwrap();
             catalogue.enrol(entry, &embedding(photo).unwrap()).unwrap();
         }
         let norms: Vec<f32> = others()
@@ -118,7 +118,7 @@ fn the_boats_local_matching_ranks_the_same() {
         local.set_norms(&norms);
         let photo = EmbeddedPhoto {
             embedding: embedding(query.photo).unwrap(),
-            local: Some(described.descriptors[query.photo].clone()),
+            local: Some(described.descriptors()[query.photo].clone()),
         };
         let local = LocalCatalogue {
             photos: &local,
