@@ -1,9 +1,11 @@
 //! The decision about an encounter: a known whale, a new one, or one for review.
 
 mod calibrator;
+mod fit;
 mod prior;
 
 pub use calibrator::{Calibrator, Curve, MAX_POINTS, RankingFeatures};
+pub use fit::{CalibrationCase, FittedProbability, fit_probability, prior_weights};
 pub use prior::{DEFAULT_EXPECTED, NewWhalePrior};
 
 use crate::catalogue::Match;
@@ -148,6 +150,16 @@ impl DecisionRule {
             prior.expected = fraction;
         }
         self
+    }
+
+    /// The same rule with a fitted probability, or without one.
+    pub fn with_probability(self, fitted: Option<FittedProbability>) -> Self {
+        let (calibrator, prior_new_whales) = fitted.map(|f| (f.calibrator, f.prior)).unzip();
+        Self {
+            calibrator,
+            prior_new_whales,
+            ..self
+        }
     }
 
     /// What a person should know of a valid rule before using it.

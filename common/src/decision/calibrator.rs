@@ -28,6 +28,16 @@ impl RankingFeatures {
     }
 }
 
+/// A ranking to fit on, and how much it counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WeightedCase {
+    pub(super) features: RankingFeatures,
+    /// Whether the first whale is right.
+    pub(super) correct: bool,
+    /// A weight above 0, on average 1.
+    pub(super) weight: f64,
+}
+
 /// A curve from features to the probability, in 0..=1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "curve", rename_all = "lowercase", deny_unknown_fields)]
@@ -61,6 +71,16 @@ impl Calibrator {
     /// Fits a curve to cases: the features, and whether the first whale was right. `None` without
     /// cases.
     pub fn fit(curve: Curve, cases: &[(RankingFeatures, bool)]) -> Option<Self> {
+        let weigh = |&(features, correct): &(RankingFeatures, bool)| WeightedCase {
+            features,
+            correct,
+            weight: 1.0,
+        };
+        Self::fit_weighted(curve, &cases.iter().map(weigh).collect::<Vec<_>>())
+    }
+
+    /// Like [`Calibrator::fit`], where a case counts by its weight.
+    pub(super) fn fit_weighted(curve: Curve, cases: &[WeightedCase]) -> Option<Self> {
         match curve {
             Curve::Logistic => logistic(cases),
             Curve::Isotonic => isotonic(cases),
@@ -128,7 +148,7 @@ const RIDGE: f64 = 1e-2;
 
 /// Maximises the penalised likelihood with weights of score and margin that are not negative: a
 /// whale that leads more is never believed less.
-fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
+fn logistic(cases: &[WeightedCase]) -> Option<Calibrator> {
     if cases.is_empty() {
         return None;
     }
@@ -145,14 +165,13 @@ fn logistic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
 }
 
 /// Log-likelihood minus the ridge penalty.
-fn objective(cases: &[(RankingFeatures, bool)], weights: &[f64; 3]) -> f64 {
+fn objective(cases: &[WeightedCase], weights: &[f64; 3]) -> f64 {
     let likelihood: f64 = cases
         .iter()
-        .map(|(features, right)| {
-            let p = sigmoid(weights, features);
-            (if *right { p } else { 1.0 - p })
-                .max(f64::MIN_POSITIVE)
-                .ln()
+        .map(|case| {
+            let p = sigmoid(weights, &case.features);
+            let likelihood = if case.correct { p } else { 1.0 - p };
+            case.weight * likelihood.max(f64::MIN_POSITIVE).ln()
         })
         .sum();
     likelihood - RIDGE / 2.0 * weights.iter().map(|w| w * w).sum::<f64>()
@@ -160,7 +179,7 @@ fn objective(cases: &[(RankingFeatures, bool)], weights: &[f64; 3]) -> f64 {
 
 /// Newton's method over the `free` weights, the others being 0, with a small ridge penalty, so that
 /// separable groups give a steep but finite curve.
-fn newton(cases: &[(RankingFeatures, bool)], free: [bool; 3]) -> Option<[f64; 3]> {
+fn newton(cases: &[WeightedCase], free: [bool; 3]) -> Option<[f64; 3]> {
     const ROUNDS: usize = 50;
     let mut weights = [0.0; 3];
     for _ in 0..ROUNDS {
@@ -169,12 +188,12 @@ fn newton(cases: &[(RankingFeatures, bool)], free: [bool; 3]) -> Option<[f64; 3]
         for (i, row) in hessian.iter_mut().enumerate() {
             row[i] = RIDGE;
         }
-        for (features, right) in cases {
-            let (x, p) = (inputs(features), sigmoid(&weights, features));
+        for case in cases {
+            let (x, p) = (inputs(&case.features), sigmoid(&weights, &case.features));
             for i in 0..3 {
-                gradient[i] += (f64::from(u8::from(*right)) - p) * x[i];
+                gradient[i] += case.weight * (f64::from(u8::from(case.correct)) - p) * x[i];
                 for j in 0..3 {
-                    hessian[i][j] += p * (1.0 - p) * x[i] * x[j];
+                    hessian[i][j] += case.weight * p * (1.0 - p) * x[i] * x[j];
                 }
             }
         }
@@ -225,33 +244,38 @@ fn solve(mut a: [[f64; 3]; 3], mut b: [f64; 3]) -> Option<[f64; 3]> {
 
 /// Consecutive cases of the same probability.
 struct Block {
+    /// The sums of weighted scores, of weights of right cases, and of all weights.
     scores: f64,
     right: f64,
+    weight: f64,
     cases: f64,
 }
 
 impl Block {
     fn share(&self) -> f64 {
-        self.right / self.cases
+        self.right / self.weight
     }
 }
 
 /// Pool adjacent violators (Ayer et al. 1955), each block at its mean score. Probabilities are
 /// limited by Laplace's rule of succession: n cases that are all right give (n + 1) / (n + 2), not
-/// 1.
-fn isotonic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
-    let mut sorted: Vec<(f32, bool)> = cases.iter().map(|(e, right)| (e.score, *right)).collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+/// 1, whatever their weights.
+fn isotonic(cases: &[WeightedCase]) -> Option<Calibrator> {
+    let mut sorted: Vec<&WeightedCase> = cases.iter().collect();
+    sorted.sort_by(|a, b| a.features.score.total_cmp(&b.features.score));
     let mut blocks: Vec<Block> = vec![];
-    for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+    for same in sorted.chunk_by(|a, b| a.features.score == b.features.score) {
+        let sum = |of: &dyn Fn(&WeightedCase) -> f64| same.iter().map(|case| of(case)).sum();
         let mut block = Block {
-            scores: same.iter().map(|(score, _)| f64::from(*score)).sum(),
-            right: same.iter().filter(|(_, right)| *right).count() as f64,
+            scores: sum(&|case| case.weight * f64::from(case.features.score)),
+            right: sum(&|case| if case.correct { case.weight } else { 0.0 }),
+            weight: sum(&|case| case.weight),
             cases: same.len() as f64,
         };
         while let Some(before) = blocks.pop_if(|before| before.share() >= block.share()) {
             block.scores += before.scores;
             block.right += before.right;
+            block.weight += before.weight;
             block.cases += before.cases;
         }
         blocks.push(block);
@@ -261,7 +285,7 @@ fn isotonic(cases: &[(RankingFeatures, bool)]) -> Option<Calibrator> {
         .map(|block| {
             let least = 1.0 / (block.cases + 2.0);
             let probability = block.share().clamp(least, 1.0 - least);
-            ((block.scores / block.cases) as f32, probability as f32)
+            ((block.scores / block.weight) as f32, probability as f32)
         })
         .collect();
     // The clamp of a small block may exceed the next block's fraction.
@@ -348,7 +372,13 @@ mod tests {
                 (features(score, if right { 0.05 } else { 0.15 }), right)
             })
             .collect();
-        assert!(newton(&cases, [true; 3]).unwrap()[2] < 0.0);
+        let weigh = |&(features, correct): &(RankingFeatures, bool)| WeightedCase {
+            features,
+            correct,
+            weight: 1.0,
+        };
+        let weighted: Vec<WeightedCase> = cases.iter().map(weigh).collect();
+        assert!(newton(&weighted, [true; 3]).unwrap()[2] < 0.0);
         let calibrator = Calibrator::fit(Curve::Logistic, &cases).unwrap();
         let Calibrator::Logistic { weights } = calibrator else {
             panic!("{calibrator:?}");
@@ -419,6 +449,39 @@ mod tests {
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
             let _ = bad.probability(&features(0.5, 0.5));
+        }
+    }
+
+    #[test]
+    fn a_weight_counts_like_so_many_cases() {
+        let case = |score: f32, correct: bool, weight: f64| WeightedCase {
+            features: features(score, score / 4.0),
+            correct,
+            weight,
+        };
+        let weighted = [
+            case(0.2, false, 3.0),
+            case(0.3, true, 1.0),
+            case(0.4, false, 2.0),
+            case(0.8, true, 4.0),
+        ];
+        let repeat = |case: &WeightedCase| {
+            let count = case.weight as usize;
+            vec![
+                WeightedCase {
+                    weight: 1.0,
+                    ..*case
+                };
+                count
+            ]
+        };
+        let repeated: Vec<WeightedCase> = weighted.iter().flat_map(repeat).collect();
+        // At the mean score of the two cases that the isotonic curve pools.
+        for curve in [Curve::Logistic, Curve::Isotonic] {
+            let [a, b] = [&weighted[..], &repeated[..]]
+                .map(|cases| Calibrator::fit_weighted(curve, cases).unwrap());
+            let at = |calibrator: &Calibrator| calibrator.probability(&features(1.1 / 3.0, 0.1));
+            assert!((at(&a) - at(&b)).abs() < 1e-6, "{a:?} {b:?}");
         }
     }
 

@@ -21,7 +21,8 @@ use crate::protocols::open_set::rule::{RuleMetrics, rule_metrics};
 use crate::protocols::open_set::trial::{self, Purposes, Query, Trial, TrialOptions};
 use flukewatch_common::catalogue::Catalogue;
 use flukewatch_common::decision::{
-    Calibrator, Curve, DecisionRule, ErrorLimits, MIN_SAMPLES, NewWhalePrior, RankingFeatures,
+    CalibrationCase, Curve, DecisionRule, ErrorLimits, MIN_SAMPLES, RankingFeatures,
+    fit_probability, prior_weights,
 };
 use flukewatch_common::local_matching::{Descriptors, EmbeddedPhoto, LocalCatalogue};
 use flukewatch_common::whale_score::WhaleScore;
@@ -143,10 +144,10 @@ pub fn calibrate(
         |score: WhaleScore| trial::run(&all.clone().scored_by(score), &queries, &trial_options);
     let whale_score = match options.whale_score {
         WhaleScoreChoice::Fixed(whale_score) => whale_score,
-        WhaleScoreChoice::Learned => learned(options.curve, |score| {
+        WhaleScoreChoice::Learned => learned(options, |score| {
             let trials = trials_scored_by(score);
-            let fit = QueriesFor::<Fit>::of(&trials).rankings();
-            (fit, QueriesFor::<Select>::of(&trials).rankings())
+            let fit = QueriesFor::<Fit>::of(&trials).cases();
+            (fit, QueriesFor::<Select>::of(&trials).cases())
         }),
     };
     let trials = trials_scored_by(whale_score);
@@ -242,7 +243,7 @@ fn fit<'q>(
     options: &CalibrationOptions,
     whale_score: WhaleScore,
 ) -> Option<DecisionRule> {
-    let (mut known, mut new, mut rankings) = (vec![], vec![], vec![]);
+    let (mut known, mut new, mut cases) = (vec![], vec![], vec![]);
     for query in queries.filter(|q| !q.top.is_empty()) {
         let side = if query.is_known() {
             &mut known
@@ -250,21 +251,17 @@ fn fit<'q>(
             &mut new
         };
         side.push(query.score());
-        rankings.extend(query.features().map(|f| (f, query.is_correct())));
+        cases.extend(query.case());
     }
-    let right = rankings.iter().filter(|(_, right)| *right).count();
     let rule = DecisionRule::fit(&known, &new, &options.limits, String::new())?;
-    Some(DecisionRule {
-        whale_score,
-        calibrator: Calibrator::fit(options.curve, &rankings),
-        prior_new_whales: NewWhalePrior::of(
-            known.len(),
-            right,
-            new.len(),
-            options.expected_new_whales,
-        ),
-        ..rule
-    })
+    let probability = fit_probability(options.curve, &cases, options.expected_new_whales);
+    Some(
+        DecisionRule {
+            whale_score,
+            ..rule
+        }
+        .with_probability(probability),
+    )
 }
 
 /// Evaluates a rule on the queries for reporting, with the reliability of its probabilities, or of
@@ -306,24 +303,35 @@ fn whale_scores() -> impl Iterator<Item = WhaleScore> {
     std::iter::once(WhaleScore::BEST).chain(blends)
 }
 
-/// Rankings: features, and whether the top-1 whale is right.
-type Rankings = Vec<(RankingFeatures, bool)>;
+/// Rankings of queries.
+type Cases = Vec<CalibrationCase>;
 
 /// The whale score whose calibrator, fitted on the first of two lists of rankings, has the lowest log
-/// loss on the second; the first of equals.
-fn learned(curve: Curve, rankings: impl Fn(WhaleScore) -> (Rankings, Rankings)) -> WhaleScore {
+/// loss on the second under the expected fraction of new whales; the first of equals.
+fn learned(
+    options: &CalibrationOptions,
+    cases: impl Fn(WhaleScore) -> (Cases, Cases),
+) -> WhaleScore {
     let log_loss = |whale_score: WhaleScore| {
-        let (fit, select) = rankings(whale_score);
-        let Some(calibrator) = Calibrator::fit(curve, &fit) else {
+        let (fit, select) = cases(whale_score);
+        let expected = options.expected_new_whales;
+        let Some(fitted) = fit_probability(options.curve, &fit, expected) else {
             return f64::INFINITY;
         };
         if select.is_empty() {
             return f64::INFINITY;
         }
-        let losses = select.iter().map(|(features, right)| {
-            let p = calibrator.probability(features).clamp(1e-6, 1.0 - 1e-6);
+        let weights = prior_weights(&select, expected);
+        let losses = select.iter().zip(weights).map(|(case, weight)| {
+            let p = fitted.calibrator.probability(&case.features);
+            let p = p.clamp(1e-6, 1.0 - 1e-6);
             // Only a right top-1 whale counts: another known whale is as wrong as a named new one.
-            if *right { -p.ln() } else { -(1.0 - p).ln() }
+            weight
+                * if case.correct {
+                    -p.ln()
+                } else {
+                    -(1.0 - p).ln()
+                }
         });
         losses.sum::<f64>() / select.len() as f64
     };

@@ -8,7 +8,7 @@ use crate::gallery::matching::with_local_of;
 use crate::protocols::leave_one_out::{CatalogueScores, scores_of};
 use flukewatch_common::bundle::{Bundle, View};
 use flukewatch_common::catalogue::{Catalogue, CatalogueError, Enrolled};
-use flukewatch_common::decision::{Calibrator, Curve, DecisionRule, ErrorLimits, NewWhalePrior};
+use flukewatch_common::decision::{Curve, DecisionRule, ErrorLimits, fit_probability};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::local_matching::{LocalCatalogue, LocalPhotos, LocalPhotosError};
 use flukewatch_common::prepare::Preparation;
@@ -193,7 +193,6 @@ fn fit_rule_to(
 ) -> Option<DecisionRule> {
     let CatalogueScores {
         known,
-        right,
         impostor,
         rankings,
     } = scores_of(&photos.scored_by(old.whale_score));
@@ -204,17 +203,14 @@ fn fit_rule_to(
         catalogue.whales()
     );
     let rule = DecisionRule::fit(&known, &impostor, &purpose.limits, fitted_on)?;
-    Some(DecisionRule {
-        whale_score: old.whale_score,
-        calibrator: Calibrator::fit(Curve::Logistic, &rankings),
-        prior_new_whales: NewWhalePrior::of(
-            known.len(),
-            right,
-            impostor.len(),
-            purpose.expected_new_whales,
-        ),
-        ..rule
-    })
+    let probability = fit_probability(Curve::Logistic, &rankings, purpose.expected_new_whales);
+    Some(
+        DecisionRule {
+            whale_score: old.whale_score,
+            ..rule
+        }
+        .with_probability(probability),
+    )
 }
 
 /// A catalogue of the named photos, with their encounters, dates and near-duplicates. `views` are

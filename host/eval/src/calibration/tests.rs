@@ -183,7 +183,7 @@ fn the_whale_score_is_learned_from_other_whales() {
         top_k: 3,
     };
     let rankings = |informative: bool| {
-        let cases = |count: usize| -> Rankings {
+        let cases = |count: usize| -> Cases {
             (0..count)
                 .map(|i| {
                     let right = i % 2 == 0;
@@ -193,16 +193,24 @@ fn the_whale_score_is_learned_from_other_whales() {
                         (true, false) => 0.1,
                     };
                     let top_margin = score;
-                    (RankingFeatures { score, top_margin }, right)
+                    CalibrationCase {
+                        features: RankingFeatures { score, top_margin },
+                        known: right,
+                        correct: right,
+                    }
                 })
                 .collect()
         };
         (cases(40), cases(40))
     };
     for curve in [Curve::Logistic, Curve::Isotonic] {
-        assert_eq!(learned(curve, |score| rankings(score == telling)), telling);
+        let options = CalibrationOptions { curve, ..options() };
+        assert_eq!(
+            learned(&options, |score| rankings(score == telling)),
+            telling
+        );
         // If all are equal, the simplest is chosen.
-        assert_eq!(learned(curve, |_| rankings(true)), WhaleScore::BEST);
+        assert_eq!(learned(&options, |_| rankings(true)), WhaleScore::BEST);
     }
 }
 
@@ -261,10 +269,11 @@ fn the_expected_fraction_of_new_whales_is_stored_and_used() {
     };
     let (few, many) = (with(0.1), with(0.9));
     assert_eq!(few.expected_new_whales(), 0.1);
-    assert_eq!(
-        (few.known_at, &few.calibrator),
-        (many.known_at, &many.calibrator)
-    );
+    assert_eq!(few.known_at, many.known_at);
+    // Each is fitted for the fraction it expects, so that nothing is left to correct.
+    for (rule, expected) in [(&few, 0.1), (&many, 0.9)] {
+        assert_eq!(rule.prior_new_whales.unwrap().fitted, expected);
+    }
     let features = RankingFeatures {
         score: few.known_at,
         top_margin: 0.1,

@@ -7,7 +7,7 @@ use crate::gallery::search::{ranking_features, score_encounters};
 use crate::metrics::rank::RankMetrics;
 use crate::protocols::retrieval::retrieve;
 use flukewatch_common::catalogue::Catalogue;
-use flukewatch_common::decision::RankingFeatures;
+use flukewatch_common::decision::CalibrationCase;
 use flukewatch_common::whale_score::WhaleScore;
 use serde::Serialize;
 
@@ -45,12 +45,10 @@ pub fn retrieval(catalogue: &Catalogue) -> Option<RetrievalSummary> {
 pub struct CatalogueScores {
     /// Best score of any whale, for each encounter whose whale is left in the gallery.
     pub known: Vec<f32>,
-    /// Number of these whose first whale is right.
-    pub right: usize,
     /// Best score of any other whale, for each encounter, with its own whale left out.
     pub impostor: Vec<f32>,
-    /// Rankings of both kinds: features, and whether the first whale is right.
-    pub rankings: Vec<(RankingFeatures, bool)>,
+    /// Rankings of both kinds.
+    pub rankings: Vec<CalibrationCase>,
 }
 
 /// Searches each encounter of a catalogue twice, see [`scores_of`].
@@ -84,12 +82,19 @@ pub fn scores_of(photos: &LabelledEmbeddings) -> CatalogueScores {
     for (known, impostor) in found {
         if let Some((features, right)) = known {
             scores.known.push(features.score);
-            scores.right += usize::from(right);
-            scores.rankings.push((features, right));
+            scores.rankings.push(CalibrationCase {
+                features,
+                known: true,
+                correct: right,
+            });
         }
         if let Some(features) = impostor {
             scores.impostor.push(features.score);
-            scores.rankings.push((features, false));
+            scores.rankings.push(CalibrationCase {
+                features,
+                known: false,
+                correct: false,
+            });
         }
     }
     scores
@@ -149,9 +154,9 @@ mod tests {
         );
         // The photo at 0 degrees finds its own whale, the one at 60 degrees finds B; no other whale
         // is ever right.
-        let right: Vec<bool> = s.rankings.iter().map(|(_, right)| *right).collect();
+        let right: Vec<bool> = s.rankings.iter().map(|case| case.correct).collect();
         assert_eq!(right, [true, false, false, false, false]);
-        assert!((s.rankings[0].0.top_margin - 0.5).abs() < 1e-6);
+        assert!((s.rankings[0].features.top_margin - 0.5).abs() < 1e-6);
     }
 
     #[test]

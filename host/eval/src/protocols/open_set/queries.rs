@@ -2,7 +2,7 @@
 
 use crate::protocols::open_set::purpose::Use;
 use crate::protocols::open_set::trial::{Query, Trial};
-use flukewatch_common::decision::RankingFeatures;
+use flukewatch_common::decision::{CalibrationCase, RankingFeatures};
 use std::marker::PhantomData;
 
 /// The queries of one or several trials for the purpose `U`.
@@ -33,6 +33,11 @@ impl<'a, U: Use> QueriesFor<'a, U> {
             .filter(|q| q.is_known() == known && !q.top.is_empty())
             .map(Query::score)
             .collect()
+    }
+
+    /// The rankings, to fit a probability on.
+    pub fn cases(&self) -> Vec<CalibrationCase> {
+        self.iter().filter_map(Query::case).collect()
     }
 
     /// Rankings: features, and whether the top-1 whale is right.

@@ -6,7 +6,7 @@ use crate::gallery::matching::norms;
 use crate::gallery::search::{Candidate, ranking_features, score_encounters};
 use crate::metrics::map_at_5::GUESSES;
 use crate::protocols::open_set::purpose::Purpose;
-use flukewatch_common::decision::{DecisionRule, ErrorLimits, RankingFeatures};
+use flukewatch_common::decision::{CalibrationCase, DecisionRule, ErrorLimits, RankingFeatures};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -45,6 +45,15 @@ impl Query {
     /// Features of the ranking, for a calibrator.
     pub fn features(&self) -> Option<RankingFeatures> {
         ranking_features(&self.top)
+    }
+
+    /// The ranking, to fit a probability on; `None` if it is empty.
+    pub fn case(&self) -> Option<CalibrationCase> {
+        Some(CalibrationCase {
+            features: self.features()?,
+            known: self.is_known(),
+            correct: self.is_correct(),
+        })
     }
 }
 
