@@ -9,6 +9,7 @@ const LAYOUT: Layout = Layout {
     height: 1,
     width: 4,
     dimension: 4,
+    fine: 0,
 };
 const WHOLE_PHOTO: InputArea = InputArea {
     width: 400,

@@ -9,7 +9,7 @@
 mod error;
 mod external;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 mod float_graph;
 mod fold_constants;
 mod fold_norms;
