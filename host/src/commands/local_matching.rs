@@ -14,7 +14,7 @@ use std::path::PathBuf;
 Examples:
   flukewatch local-matching my-model.flukebundle --data photos.csv --out my-model-local.flukebundle
   flukewatch local-matching my-model.flukebundle --data photos.csv --fine --out my-model-station.flukebundle
-      compare on a finer grid as well: more whales are found, but a search takes longer than a boat has, and a photo 20 kB
+      compare on a finer grid as well: more whales are found, but comparing takes ten times as long, and a photo 20 kB instead of 7
 
 The model gets a second output, descriptors of the locations of a photo; its embeddings do not change. The bundle must have no enrolled \
 whales: enrolling stores the descriptors of their photos. Pass the training table: the projection of the descriptors is fitted on some of \
