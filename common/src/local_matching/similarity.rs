@@ -57,12 +57,13 @@ pub fn agreement(one: &Descriptors, other: &Descriptors) -> (Agreement, Option<A
     let best = best_matches(kernel, one, other, REACH);
     let coarse = Agreement {
         best: mean_of(one, other, &best),
-        mutual: mutual(one, other, &best).map(|pair| pair.strength).sum(),
+        mutual: mutual(one, other, &best).map(|m| m.strength()).sum(),
         affine: 0.0,
     };
     let fine = one.fine().zip(other.fine()).map(|(one, other)| {
         let best = best_matches(kernel, one, other, FINE_REACH);
-        let pairs: Vec<Pair> = mutual(one, other, &best).collect();
+        let layout = one.layout();
+        let pairs: Vec<Pair> = mutual(one, other, &best).map(|m| m.pair(layout)).collect();
         Agreement {
             best: mean_of(one, other, &best),
             mutual: pairs.iter().map(|pair| pair.strength).sum(),
@@ -72,25 +73,44 @@ pub fn agreement(one: &Descriptors, other: &Descriptors) -> (Agreement, Option<A
     (coarse, fine)
 }
 
-/// The pairs of locations that are each other's best match, with their places.
+/// Two locations that are each other's most similar.
+struct Mutual {
+    one: usize,
+    other: usize,
+    cosine: f32,
+    /// The mean weight of both.
+    weight: f32,
+}
+
 fn mutual(
     one: &Descriptors,
     other: &Descriptors,
-    best: &[Vec<Best>; 2],
-) -> impl Iterator<Item = Pair> {
-    let layout = one.layout();
+    [of_one, of_other]: &[Vec<Best>; 2],
+) -> impl Iterator<Item = Mutual> {
     let (weights, other_weights) = (one.weights(), other.weights());
-    let [of_one, of_other] = best;
     let both = of_one.iter().enumerate();
     both.filter(|(at, best)| best.cosine > 0.0 && of_other[best.location].location == *at)
-        .map(move |(at, best)| {
-            let weight = (weights[at] + other_weights[best.location]) / 2.0;
-            Pair {
-                from: place(layout, at),
-                to: place(layout, best.location),
-                strength: best.cosine.powi(2) * weight,
-            }
+        .map(move |(at, best)| Mutual {
+            one: at,
+            other: best.location,
+            cosine: best.cosine,
+            weight: (weights[at] + other_weights[best.location]) / 2.0,
         })
+}
+
+impl Mutual {
+    /// The match with its places in photos of this layout.
+    fn pair(&self, layout: Layout) -> Pair {
+        Pair {
+            from: place(layout, self.one),
+            to: place(layout, self.other),
+            strength: self.strength(),
+        }
+    }
+
+    fn strength(&self) -> f32 {
+        self.cosine.powi(2) * self.weight
+    }
 }
 
 /// The middle of a location, `[x, y]` in heights of the crop.
@@ -117,16 +137,13 @@ pub struct RegionMatch {
 /// # Panics
 /// When the layouts differ.
 pub fn matching_regions(one: &Descriptors, other: &Descriptors, most: usize) -> Vec<RegionMatch> {
-    let [of_one, of_other] = best_matches(Kernel::best(), one, other, REACH);
-    let mut matches: Vec<RegionMatch> = of_one
-        .iter()
-        .enumerate()
-        .filter(|(at, best)| best.cosine > 0.0 && of_other[best.location].location == *at)
-        .map(|(at, best)| RegionMatch {
-            one: at,
-            other: best.location,
-            cosine: best.cosine,
-            contribution: best.cosine * (one.weights()[at] + other.weights()[best.location]) / 2.0,
+    let best = best_matches(Kernel::best(), one, other, REACH);
+    let mut matches: Vec<RegionMatch> = mutual(one, other, &best)
+        .map(|m| RegionMatch {
+            one: m.one,
+            other: m.other,
+            cosine: m.cosine,
+            contribution: m.cosine * m.weight,
         })
         .collect();
     matches.sort_by(|a, b| {
