@@ -5,3 +5,4 @@ pub(crate) mod adamw;
 pub(crate) mod allocator;
 pub(crate) mod depthwise;
 mod floats;
+mod lanes;

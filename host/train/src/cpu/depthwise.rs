@@ -1,18 +1,18 @@
 //! Kernel gradients of depthwise convolutions on the CPU.
 //!
 //! oneDNN has no fast kernel gradient for 5 x 5 kernels on small maps without AVX-512: it computes a
-//! matrix product for each channel, a sixth of a training step. Here the map is traversed once for
-//! each position of the kernel, sixteen channels at a time.
+//! matrix product for each channel, a sixth of a training step. Here the map is traversed once, sixteen
+//! channels at a time, for all positions of the kernel.
 
 use super::floats;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::x86::{Avx2, Avx512};
+use super::lanes::{LANES, Lanes, Sums};
 use crate::torch::operations::convolve;
 use flukewatch_network::Convolution;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use tch::{Device, Kind, Tensor};
-
-/// Channels that are summed at a time: as many floats as a cache line holds.
-const LANES: usize = 16;
 
 /// The activations that a forward pass saves for kernel gradients which are computed outside libtorch's
 /// autograd. Handed from the forward pass to the optimiser step.
@@ -105,6 +105,23 @@ fn channels_inside(t: &Tensor) -> Tensor {
     t.detach().permute([0, 2, 3, 1]).contiguous()
 }
 
+/// For each row and column of a kernel.
+type KernelSums<const K: usize> = [[Lanes; K]; K];
+
+#[inline(always)]
+fn lanes(values: &[f32], at: usize) -> &Lanes {
+    let values = values[at..].first_chunk();
+    values.expect("a pixel has as many channels as are summed")
+}
+
+fn write<const K: usize>(sums: &KernelSums<K>, gradient: &mut [f32]) {
+    for (place, lanes) in sums.as_flattened().iter().enumerate() {
+        for (lane, sum) in lanes.iter().enumerate() {
+            gradient[lane * K * K + place] = *sum;
+        }
+    }
+}
+
 /// The geometry of a depthwise convolution.
 struct Geometry {
     channels: usize,
@@ -122,43 +139,125 @@ impl Geometry {
     fn sum(&self, first: usize, input: &[f32], of_output: &[f32], gradient: &mut [f32]) {
         let places = self.kernel * self.kernel;
         let lanes = gradient.len() / places;
-        let [rows, columns] = self.map;
-        let [out_rows, out_columns] = self.out;
-        let c = self.channels;
-        for place in 0..places {
+        match self.kernel {
+            _ if lanes < LANES => self.sum_each(first, input, of_output, gradient),
+            3 => write(&self.sum_lanes::<3>(first, input, of_output), gradient),
+            5 => write(&self.sum_lanes::<5>(first, input, of_output), gradient),
+            _ => self.sum_each(first, input, of_output, gradient),
+        }
+    }
+
+    /// Of any kernel and number of channels.
+    fn sum_each(&self, first: usize, input: &[f32], of_output: &[f32], gradient: &mut [f32]) {
+        let places = self.kernel * self.kernel;
+        for (number, gradient) in gradient.iter_mut().enumerate() {
+            let (channel, place) = (first + number / places, number % places);
             let (y0, y1) = self.within(0, place / self.kernel);
             let (x0, x1) = self.within(1, place % self.kernel);
-            if x0 == x1 {
-                continue;
-            }
-            let mut sums = [0f32; LANES];
             for image in 0..self.images {
                 for y in y0..y1 {
                     let row = y * self.stride + place / self.kernel - self.before[0];
-                    let column = x0 * self.stride + place % self.kernel - self.before[1];
-                    let mut from = ((image * out_rows + y) * out_columns + x0) * c + first;
-                    let mut read = ((image * rows + row) * columns + column) * c + first;
-                    for _ in x0..x1 {
-                        if lanes == LANES {
-                            let (g, x) = (&of_output[from..][..LANES], &input[read..][..LANES]);
-                            for ((sum, g), x) in sums.iter_mut().zip(g).zip(x) {
-                                *sum += g * x;
-                            }
-                        } else {
-                            let (g, x) = (&of_output[from..][..lanes], &input[read..][..lanes]);
-                            for ((sum, g), x) in sums.iter_mut().zip(g).zip(x) {
-                                *sum += g * x;
+                    let mut sum = 0.0;
+                    for x in x0..x1 {
+                        let column = x * self.stride + place % self.kernel - self.before[1];
+                        let from = (image * self.out[0] + y) * self.out[1] + x;
+                        let read = (image * self.map[0] + row) * self.map[1] + column;
+                        sum += of_output[from * self.channels + channel]
+                            * input[read * self.channels + channel];
+                    }
+                    *gradient += sum;
+                }
+            }
+        }
+    }
+
+    /// The sums of [`LANES`] channels for each row and column of the kernel, with the widest vectors of
+    /// this processor.
+    #[allow(
+        unsafe_code,
+        reason = "a function compiled for a CPU feature may only be called where the processor has it"
+    )]
+    fn sum_lanes<const K: usize>(
+        &self,
+        first: usize,
+        input: &[f32],
+        of_output: &[f32],
+    ) -> KernelSums<K> {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if Avx512::available() {
+                // SAFETY: the processor has AVX-512 F, checked above; there is no other precondition.
+                return unsafe { self.sum_avx512(first, input, of_output) };
+            }
+            if Avx2::available() {
+                // SAFETY: the processor has AVX2 and FMA, checked above; there is no other precondition.
+                return unsafe { self.sum_avx2(first, input, of_output) };
+            }
+        }
+        self.sum_rows::<K, Lanes>(first, input, of_output)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    fn sum_avx512<const K: usize>(&self, first: usize, x: &[f32], g: &[f32]) -> KernelSums<K> {
+        self.sum_rows::<K, Avx512>(first, x, g)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    fn sum_avx2<const K: usize>(&self, first: usize, x: &[f32], g: &[f32]) -> KernelSums<K> {
+        self.sum_rows::<K, Avx2>(first, x, g)
+    }
+
+    /// All places of the kernel in one pass over the maps, which are larger than the caches.
+    #[inline(always)]
+    fn sum_rows<const K: usize, S: Sums>(
+        &self,
+        first: usize,
+        input: &[f32],
+        of_output: &[f32],
+    ) -> KernelSums<K> {
+        let c = self.channels;
+        let ranges: [_; K] = std::array::from_fn(|place| self.within(1, place));
+        // Where all columns of the kernel read the map.
+        let left = ranges.iter().map(|r| r.0).max().unwrap_or(0);
+        let right = ranges.iter().map(|r| r.1).min().unwrap_or(0).max(left);
+        let mut sums = [[[0f32; LANES]; K]; K];
+        for image in 0..self.images {
+            for y in 0..self.out[0] {
+                let of_row = (image * self.out[0] + y) * self.out[1] * c + first;
+                let of_row = &of_output[of_row..];
+                for (place, sums) in sums.iter_mut().enumerate() {
+                    let row = y * self.stride + place;
+                    if row < self.before[0] || row - self.before[0] >= self.map[0] {
+                        continue;
+                    }
+                    let row = (image * self.map[0] + row - self.before[0]) * self.map[1];
+                    let row = &input[row * c + first..];
+                    let mut line = [S::zero(); K];
+                    for x in (0..left).chain(right..self.out[1]) {
+                        let of_pixel = lanes(of_row, x * c);
+                        for (place, (sum, range)) in line.iter_mut().zip(&ranges).enumerate() {
+                            if (range.0..range.1).contains(&x) {
+                                let column = x * self.stride + place - self.before[1];
+                                *sum = sum.add_product(of_pixel, lanes(row, column * c));
                             }
                         }
-                        from += c;
-                        read += self.stride * c;
+                    }
+                    for x in left..right {
+                        let of_pixel = lanes(of_row, x * c);
+                        let from = (x * self.stride - self.before[1]) * c;
+                        for (place, sum) in line.iter_mut().enumerate() {
+                            *sum = sum.add_product(of_pixel, lanes(row, from + place * c));
+                        }
+                    }
+                    for (sum, line) in sums.iter_mut().zip(line) {
+                        line.add_to(sum);
                     }
                 }
             }
-            for (lane, sum) in sums[..lanes].iter().enumerate() {
-                gradient[lane * places + place] = *sum;
-            }
         }
+        sums
     }
 
     /// The range of the output, along an axis, for which a kernel position reads the map and not padding.
@@ -224,5 +323,9 @@ mod tests {
         check(8, 3, 2, Padding::Same, [7, 9]);
         check(8, 3, 2, Padding::Symmetric(1), [8, 9]);
         check(16, 5, 1, Padding::Symmetric(2), [2, 1]);
+        check(32, 5, 2, Padding::Same, [12, 24]);
+        check(16, 5, 2, Padding::Same, [3, 3]);
+        check(16, 3, 2, Padding::Symmetric(1), [8, 9]);
+        check(48, 7, 1, Padding::Symmetric(3), [5, 9]);
     }
 }
