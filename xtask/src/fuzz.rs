@@ -31,6 +31,7 @@ use std::time::Duration;
 Targets:
   bundle    a bundle in one file, with all its parts; also with corrected sizes and checksums
   config    the boat's configuration
+  vectors   NumPy arrays, CSV and safetensors with embeddings
   video     MJPEG, Y4M and AVI
   gpsd      reports of gpsd
   jpeg      JPEG frames of a camera, and photo files

@@ -69,6 +69,27 @@ fn every_format_gives_back_the_normalised_rows_by_photo_and_box() {
 }
 
 #[test]
+fn parquet_and_safetensors_keep_near_duplicates() {
+    let folder = tempfile::tempdir().unwrap();
+    let copies: NearDuplicates = [("c, d.jpg".to_owned(), "a.jpg".to_owned())].into();
+    for file in FORMATS {
+        let path = folder.path().join(file);
+        write_with_near_duplicates(&path, "B1", &photos(), 3, &VALUES, Some(&copies)).unwrap();
+        let found = read(&path).unwrap();
+        let first_copies = found.first_copies_of(&photos());
+        if matches!(file, "x.parquet" | "x.safetensors") {
+            let expected = vec![None, None, None, Some("a.jpg".to_owned())];
+            assert_eq!(first_copies, Some(expected), "{file}");
+        } else {
+            assert_eq!(first_copies, None, "{file}");
+        }
+        // None found differs from none looked for.
+        write_with_near_duplicates(&path, "B1", &photos(), 3, &VALUES, None).unwrap();
+        assert_eq!(read(&path).unwrap().near_duplicates, None, "{file}");
+    }
+}
+
+#[test]
 fn rows_that_are_no_embeddings_are_named() {
     let folder = tempfile::tempdir().unwrap();
     for (value, why) in [
