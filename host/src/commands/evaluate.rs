@@ -16,7 +16,7 @@ use flukewatch_dataset::{
 };
 use flukewatch_eval::audit::near_duplicates::first_copies_by_name;
 use flukewatch_eval::compare::compare;
-use flukewatch_eval::embed;
+use flukewatch_eval::embed::{self, EmbedError};
 use flukewatch_eval::embeddings_file::{self, EmbeddingsFile, Format};
 use flukewatch_eval::gallery::label::PhotoLabel;
 use flukewatch_eval::gallery::labelled::LabelledEmbeddings;
@@ -40,6 +40,8 @@ Examples:
       known and new whales: AUROC, OSCR, TPIR at 5 % FMR, the decision rule, calibration
   flukewatch evaluate models/humpback-lite0 my-whales.csv --protocol all --report report.html --run runs/first
       everything that the table allows, as a page with pictures and learning curves
+  flukewatch evaluate models/humpback-lite0 my-whales.csv --fluke-width 96
+      the same for whales so far away that their flukes are 96 pixels wide
   flukewatch evaluate models/humpback-lite0 my-whales.csv --compare float-bundle
       cost of int8: R@1 of both bundles, and the fraction of decisions that differ
   flukewatch evaluate --embeddings other-model.npy --data my-whales.csv
@@ -111,6 +113,9 @@ pub(crate) struct EvaluateArgs {
     /// Compare the decisions with those of another bundle, e.g. the same model in float
     #[arg(long, value_name = "BUNDLE")]
     compare: Option<PathBuf>,
+    /// Reduce every photo so that its fluke is at most this wide, in pixels, as that of a distant whale is
+    #[arg(long, value_name = "PX", conflicts_with = "embeddings", value_parser = clap::value_parser!(u32).range(8..))]
+    fluke_width: Option<u32>,
     /// Also report the NMI of whales and k-means clusters; slow on large data sets
     #[arg(long)]
     nmi: bool,
@@ -211,7 +216,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<()> {
         args.training.check(&other, &dataset.photos, table)?;
         let labels = (0..photos.len()).map(|photo| photos.label(photo).clone());
         let labels = labels.collect();
-        let rows = embed::all_embedded(&other, &dataset.photos, args.quiet || args.json)?;
+        let rows = embedded(&other, &dataset.photos, args)?;
         let dimension = other.manifest.dimension;
         let theirs = LabelledEmbeddings::new(labels, dimension, values(&rows))?;
         let other = matched(theirs.scored_by(whale_score), &other, rows, args);
@@ -352,7 +357,7 @@ fn of_bundle(bundle: &Bundle, args: &EvaluateArgs) -> anyhow::Result<Evaluated> 
         let first_copies = known_copies(&cache, photos);
         (cache.dimension, cache.rows_of(photos)?, first_copies)
     } else {
-        let rows = embed::all_embedded(bundle, photos, args.quiet || args.json)?;
+        let rows = embedded(bundle, photos, args)?;
         let dimension = bundle.manifest.dimension;
         let values = values(&rows);
         let embeddings: Vec<Embedding> = rows.iter().map(|row| row.embedding.clone()).collect();
@@ -382,6 +387,19 @@ fn of_bundle(bundle: &Bundle, args: &EvaluateArgs) -> anyhow::Result<Evaluated> 
         embeddings: matched(embeddings, bundle, described, args),
         training_overlap,
     })
+}
+
+/// Embeds photos, reduced if the command line says so.
+fn embedded(
+    bundle: &Bundle,
+    photos: &[LabelledPhoto],
+    args: &EvaluateArgs,
+) -> Result<Vec<EmbeddedPhoto>, EmbedError> {
+    let quiet = args.quiet || args.json;
+    match args.fluke_width {
+        None => embed::all_embedded(bundle, photos, quiet),
+        Some(width) => embed::all_reduced(bundle, photos, width, quiet),
+    }
 }
 
 /// The photos of a table and their embeddings from a file.
