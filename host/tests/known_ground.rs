@@ -10,9 +10,10 @@ use flukewatch_network::Network;
 use flukewatch_network::weights::Weights;
 use flukewatch_synth::characters::Characters;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
+use flukewatch_train::embedding::job::{Job, Provenance};
 use flukewatch_train::embedding::network::{EmbeddingPart, NetworkOptions, TorchNetwork};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, Provenance, run};
+use flukewatch_train::embedding::run::run;
 use flukewatch_train::embedding::{batches, validation};
 use flukewatch_train::trainer::device_choice::DeviceChoice;
 use ndarray::Array3;
@@ -136,7 +137,7 @@ fn reaches(name: &str, overrides: &[&str]) -> Found {
         stop: Box::new(|_| false),
         quiet: true,
         provenance: Provenance {
-            clock: Box::new(ManualClock::new(Timestamp(0))),
+            clock: std::sync::Arc::new(ManualClock::new(Timestamp(0))),
             revision: Some("a revision".into()),
         },
     })

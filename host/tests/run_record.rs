@@ -3,15 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::{Bundle, Precision};
-use flukewatch_common::clock::{Clock, ManualClock, Timestamp};
+use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::sha256::sha256_hex;
 use flukewatch_dataset::Dataset;
 use flukewatch_export::embedding::{ExportSettings, export};
 use flukewatch_synth::characters::Characters;
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
+use flukewatch_train::embedding::job::{Job, Outcome, Provenance};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
+use flukewatch_train::embedding::run::run;
 use flukewatch_train::embedding::run_record::{RunRecord, recipe_sha256};
 use flukewatch_train::embedding::split::{SplitError, SplitSource, join_splits};
 use flukewatch_train::trainer::device_choice::DeviceChoice;
@@ -25,15 +26,6 @@ use std::sync::Arc;
 struct Case {
     folder: tempfile::TempDir,
     clock: Arc<ManualClock>,
-}
-
-/// The clock of a case, which the test advances.
-struct Shared(Arc<ManualClock>);
-
-impl Clock for Shared {
-    fn now(&self) -> Timestamp {
-        self.0.now()
-    }
 }
 
 impl Case {
@@ -102,7 +94,7 @@ impl Case {
             stop: Box::new(|_| false),
             quiet: true,
             provenance: Provenance {
-                clock: Box::new(Shared(Arc::clone(&self.clock))),
+                clock: self.clock.clone(),
                 revision: Some("0123abcd".into()),
             },
         })
@@ -284,7 +276,7 @@ fn a_table_s_splits_are_used() {
         stop: Box::new(|_| false),
         quiet: true,
         provenance: Provenance {
-            clock: Box::new(Shared(Arc::clone(&case.clock))),
+            clock: case.clock.clone(),
             revision: None,
         },
     };

@@ -351,7 +351,7 @@ fn every_step_is_recorded() {
     let number = |step: &serde_json::Value, key: &str| step[key].as_f64().unwrap();
     let optimiser = &checkpoint.recipe.optimiser;
     for (i, step) in steps.iter().enumerate() {
-        let factor = optimiser.schedule(4).lr_factor(i as u64);
+        let factor = optimiser.schedule(1, 4).lr_factor(i as u64);
         for (key, peak) in [
             ("backbone_lr", optimiser.backbone_lr),
             ("head_lr", optimiser.head_lr),

@@ -27,8 +27,8 @@ every few minutes), crops (parts of the photos, which may be deleted), metrics.j
 events.out.tfevents.* (for tensorboard --logdir), clusters.jsonl (one line per clustering, of a \
 divided embedding) and, with patience set, best.safetensors. A run is resumed only with the table that it \
 was started with. Of a table with the column 'split', the lines 'train' train, the lines 'validation' validate \
-(without any, the recipe's validation_identities are drawn from the training lines), and the lines 'test' are not read. Presets: edge-lite0, kaggle-arcface, \
-paper-dnc, quick. Losses and their settings: flukewatch losses.
+(without any, the recipe's validation_identities are drawn from the training lines), and the lines 'test' are not read. Presets: dnc-bf16, edge-lite0, \
+kaggle-arcface, paper-dnc, quick. Losses and their settings: flukewatch losses.
 
 Exit codes: 0 done, 1 failure, 2 invalid arguments, 130 interrupted and saved.
 
@@ -105,7 +105,8 @@ fn data(args: &TrainArgs) -> anyhow::Result<(LabelledData, Option<BTreeSet<Strin
 fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
     use flukewatch_common::clock::SystemClock;
-    use flukewatch_train::embedding::run::{Job, Outcome, Provenance, run};
+    use flukewatch_train::embedding::job::{Job, Outcome, Provenance};
+    use flukewatch_train::embedding::run::run;
 
     let recipe = recipe(args)?;
     let (mut data, validation) = data(args)?;
@@ -122,7 +123,7 @@ fn train(args: &TrainArgs) -> anyhow::Result<ExitCode> {
         stop: interrupt::flag()?,
         quiet: args.quiet,
         provenance: Provenance {
-            clock: Box::new(SystemClock),
+            clock: std::sync::Arc::new(SystemClock),
             revision: option_env!("FLUKEWATCH_REVISION").map(str::to_owned),
         },
     })?;

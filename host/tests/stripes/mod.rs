@@ -2,8 +2,8 @@
 
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_dataset::{Dataset, LabelledPhoto};
+use flukewatch_train::embedding::job::{Job, Provenance};
 use flukewatch_train::embedding::recipe::Recipe;
-use flukewatch_train::embedding::run::{Job, Provenance};
 use flukewatch_train::trainer::device_choice::DeviceChoice;
 use image::{Rgb, RgbImage};
 use std::path::Path;
@@ -64,7 +64,7 @@ pub(crate) fn job(dataset: Dataset, folder: &Path, overrides: &[&str]) -> Job {
         stop: Box::new(|_| false),
         quiet: true,
         provenance: Provenance {
-            clock: Box::new(ManualClock::new(Timestamp(0))),
+            clock: std::sync::Arc::new(ManualClock::new(Timestamp(0))),
             revision: Some("a revision".into()),
         },
     }

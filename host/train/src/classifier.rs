@@ -8,8 +8,10 @@ use crate::cpu::depthwise::SavedActivations;
 use crate::loss::softmax::SoftmaxSettings;
 use crate::loss::{Classes, Loss, LossSettings};
 use crate::torch::tensors::{normalise, tensor};
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
-use crate::trainer::schedule::WarmUpCosine;
+use crate::trainer::optimiser::{
+    Optimiser, ParameterGroup, StepScope, UpdateScope, weight_decay_of,
+};
+use crate::trainer::schedule::{Decay, Schedule};
 use flukewatch_network::weights::{Values, Weights};
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use rand::{RngExt, SeedableRng};
@@ -74,7 +76,7 @@ pub fn train(
         cosine,
     });
     let layer = Layer::new(&loss, classes, examples, cosine);
-    let mut optimiser = AdamW::default();
+    let mut optimiser = Optimiser::default();
     for parameter in layer.loss.parameters() {
         let group = ParameterGroup {
             lr: settings.lr,
@@ -87,9 +89,9 @@ pub fn train(
     let validation = validation.map(|v| layer.inputs(v));
     let mut random = ChaCha8Rng::seed_from_u64(settings.seed);
     let mut order: Vec<i64> = (0..examples.classes.len() as i64).collect();
-    let schedule = WarmUpCosine {
+    let schedule = Schedule {
         warm_up_fraction: 0.0,
-        floor: 0.0,
+        decay: Decay::Cosine { floor: 0.0 },
         steps: (order.len().div_ceil(settings.batch_size) * settings.epochs) as u64,
     };
     let mut best = layer.trained(0, f64::INFINITY);

@@ -1,7 +1,7 @@
 //! The settings of a detector's training.
 
 use crate::trainer::average::AverageSettings;
-use crate::trainer::schedule::WarmUpCosine;
+use crate::trainer::schedule::{Decay, Schedule};
 use serde::{Deserialize, Serialize};
 
 /// All settings of a run, which is reproducible on a CPU from them and the photos.
@@ -76,10 +76,10 @@ impl DetectorRecipe {
     }
 
     /// The learning rate schedule.
-    pub fn schedule(&self) -> WarmUpCosine {
-        WarmUpCosine {
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
             warm_up_fraction: 0.03,
-            floor: 0.02,
+            decay: Decay::Cosine { floor: 0.02 },
             steps: self.steps(),
         }
     }

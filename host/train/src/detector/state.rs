@@ -10,7 +10,9 @@ use crate::torch::tensors::images;
 use crate::trainer::average::WeightAverage;
 use crate::trainer::checkpoint::{averaged, with_average_prefix};
 use crate::trainer::error::TrainError;
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
+use crate::trainer::optimiser::{
+    Optimiser, ParameterGroup, StepScope, UpdateScope, weight_decay_of,
+};
 use flukewatch_network::weights::Weights;
 use std::path::Path;
 use tch::Device;
@@ -19,7 +21,7 @@ pub(super) struct State {
     network: TorchDetector,
     averaged: TorchDetector,
     average: WeightAverage,
-    optimiser: AdamW,
+    optimiser: Optimiser,
     device: Device,
 }
 
@@ -40,7 +42,7 @@ impl State {
             None => network.weights(),
         };
         let averaged = TorchDetector::new(&average, recipe.seed, device, false);
-        let mut optimiser = AdamW::default();
+        let mut optimiser = Optimiser::default();
         for (parameter, tensor) in network.trained() {
             let group = ParameterGroup {
                 lr: recipe.lr,

@@ -27,7 +27,22 @@ impl Warp {
         let (sx, sy) = (1.0 + either(settings.scale), 1.0 + either(settings.scale));
         let (dx, dy) = (either(settings.shift) * 2.0, either(settings.shift) * 2.0);
         let (px, py) = (either(settings.perspective), either(settings.perspective));
-        Self::new(angle, shear, [sx, sy], aspect).moved([dx, dy], [px, py])
+        let ([width, height], [x, y]) = Self::part(settings, rng);
+        Self::new(angle, shear, [sx * width, sy * height], aspect).moved([dx + x, dy + y], [px, py])
+    }
+
+    /// The sides of a random part of the frame, as fractions of it, and its centre. Nothing is drawn if
+    /// views show the whole frame, so that other variations stay as they were.
+    fn part(settings: &Augmentation, rng: &mut impl Rng) -> ([f32; 2], [f32; 2]) {
+        if settings.crop_area >= 1.0 && settings.crop_aspect <= 1.0 {
+            return ([1.0; 2], [0.0; 2]);
+        }
+        let area = rng.random_range(settings.crop_area..=1.0);
+        let most = settings.crop_aspect.ln();
+        let stretch = rng.random_range(-most..=most).exp().sqrt();
+        let sides = [area.sqrt() * stretch, area.sqrt() / stretch].map(|side| side.min(1.0));
+        let centre = sides.map(|side| (1.0 - side) * rng.random_range(-1.0..=1.0));
+        (sides, centre)
     }
 
     /// Scales, shears and rotates. In pixels of the view, where a unit of x is `aspect` times one of y,
@@ -213,6 +228,10 @@ pub(super) fn disturb(
     width: usize,
     target: &mut [f32],
 ) {
+    let channels = target.len() / (height * width);
+    if settings.colour > 0.0 && channels == 3 {
+        tint(settings.colour, rng, target);
+    }
     if settings.contrast > 0.0 {
         let gain = 1.0 + rng.random_range(-settings.contrast..=settings.contrast);
         let offset = 128.0 * rng.random_range(-settings.contrast..=settings.contrast) * 0.5;
@@ -237,6 +256,20 @@ pub(super) fn disturb(
     }
     for v in target.iter_mut() {
         *v = v.clamp(0.0, 255.0);
+    }
+}
+
+/// Varies the brightness of each channel, and the saturation.
+fn tint(most: f32, rng: &mut impl Rng, target: &mut [f32]) {
+    let mut vary = || 1.0 + rng.random_range(-most..=most);
+    let (gains, saturation) = ([vary(), vary(), vary()], vary());
+    let (red, rest) = target.split_at_mut(target.len() / 3);
+    let (green, blue) = rest.split_at_mut(red.len());
+    for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
+        let grey = 0.299 * *r + 0.587 * *g + 0.114 * *b;
+        for (value, gain) in [r, g, b].into_iter().zip(gains) {
+            *value = (grey + (*value - grey) * saturation) * gain;
+        }
     }
 }
 
@@ -501,6 +534,59 @@ mod tests {
                 "{height} x {width}: {differing} pixels differ"
             );
         }
+    }
+
+    #[test]
+    fn parts_lie_within_the_frame() {
+        let settings = Augmentation {
+            rotation: 0.0,
+            shear: 0.0,
+            scale: 0.0,
+            shift: 0.0,
+            perspective: 0.0,
+            crop_area: 0.08,
+            crop_aspect: 4.0 / 3.0,
+            ..Recipe::default().augmentation
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let (mut small, mut large) = (0, 0);
+        for _ in 0..500 {
+            let warp = Warp::random(&settings, 2.0, &mut rng);
+            let [(x0, y0), (x1, y1)] = [warp.apply(-1.0, -1.0), warp.apply(1.0, 1.0)];
+            for edge in [x0, y0, x1, y1] {
+                assert!((-1.0001..=1.0001).contains(&edge), "{edge}");
+            }
+            let area = (x1 - x0) * (y1 - y0) / 4.0;
+            assert!((0.07..=1.0001).contains(&area), "{area}");
+            small += usize::from(area < 0.3);
+            large += usize::from(area > 0.8);
+        }
+        assert!(small > 60 && large > 60, "{small} {large}");
+        assert_eq!(Warp::reach(&settings, 2.0), [0.0; 2]);
+    }
+
+    #[test]
+    fn colours_vary_and_grey_photos_do_not() {
+        let settings = Augmentation {
+            colour: 0.4,
+            contrast: 0.0,
+            blur: 0.0,
+            noise: 0.0,
+            erasing: 0.0,
+            ..Recipe::default().augmentation
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut grey = vec![100.0; 32 * 64];
+        disturb(&settings, &mut rng, 32, 64, &mut grey);
+        assert!(grey.iter().all(|v| *v == 100.0));
+        let mut colour = vec![100.0; 3 * 32 * 64];
+        disturb(&settings, &mut rng, 32, 64, &mut colour);
+        let means = [0, 1, 2].map(|c| colour[c * 32 * 64]);
+        assert!(
+            means.iter().all(|m| (59.0..=141.0).contains(m)),
+            "{means:?}"
+        );
+        assert!(means[0] != means[1] && means[1] != means[2]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::augment::{self, Warp};
 use super::crops::{Crop, CropCache, at_size};
+use super::degrade::Degradation;
 use super::recipe::{Augmentation, Recipe, Stage};
 use super::sampler::{BatchPlan, Draw};
 use crate::trainer::error::TrainError;
@@ -9,7 +10,7 @@ use crate::trainer::prefetch::Prefetcher;
 use flukewatch_common::prepare::Preparation;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
 use ndarray::Array3;
-use rand::SeedableRng;
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -96,7 +97,15 @@ impl BatchBuilder {
             .zip(photos)
             .try_for_each(|(image, &photo)| {
                 let crop = self.crops.get(photo, stage)?;
-                view(&crop, &Warp::IDENTITY, mirrored, &preparation, image);
+                let warp = Warp::IDENTITY;
+                view(
+                    &crop,
+                    &warp,
+                    mirrored,
+                    Degradation::NONE,
+                    &preparation,
+                    image,
+                );
                 preparation.normalise_planes(image);
                 Ok::<_, TrainError>(())
             })?;
@@ -121,7 +130,17 @@ impl BatchBuilder {
             let crop = self.crops.get(draw.photo, stage)?;
             let aspect = crop.placement(&preparation).aspect();
             let warp = Warp::random(&self.augmentation, aspect, &mut rng);
-            view(&crop, &warp, draw.mirrored, &preparation, image);
+            let flip = self.augmentation.flip;
+            let flipped = flip > 0.0 && rng.random::<f32>() < flip;
+            let degradation = Degradation::random(&self.augmentation, w, &mut rng);
+            view(
+                &crop,
+                &warp,
+                draw.mirrored != flipped,
+                degradation,
+                &preparation,
+                image,
+            );
             augment::disturb(&self.augmentation, &mut rng, h, w, image);
             preparation.normalise_planes(image);
         }
@@ -154,7 +173,14 @@ fn image_size(preparation: &Preparation) -> usize {
 
 /// A view of a crop as levels `[C, H, W]`. A letterbox keeps its place, whatever the warp: what it leaves
 /// has the mean colour, as in evaluation.
-fn view(crop: &Crop, warp: &Warp, mirrored: bool, preparation: &Preparation, image: &mut [f32]) {
+fn view(
+    crop: &Crop,
+    warp: &Warp,
+    mirrored: bool,
+    degradation: Degradation,
+    preparation: &Preparation,
+    image: &mut [f32],
+) {
     let placement = crop.placement(preparation);
     if (placement.height, placement.width) != placement.image {
         let plane = image.len() / preparation.channels();
@@ -162,5 +188,5 @@ fn view(crop: &Crop, warp: &Warp, mirrored: bool, preparation: &Preparation, ima
             plane.fill(crop.mean(channel));
         }
     }
-    augment::sample(&crop.source(), warp, mirrored, &placement, image);
+    degradation.sample(&crop.source(), warp, mirrored, &placement, image);
 }

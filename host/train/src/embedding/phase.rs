@@ -91,7 +91,7 @@ pub fn ends_divided(recipe: &Recipe, epochs: usize) -> bool {
 /// The whole schedule as a table; `steps` is the number of steps per epoch.
 pub fn table(recipe: &Recipe, steps: usize) -> String {
     let total = (recipe.epochs() * steps) as u64;
-    let schedule = recipe.optimiser.schedule(total);
+    let schedule = recipe.optimiser.schedule(recipe.epochs(), steps);
     let mut text = format!(
         "{:>5}  {:>9}  {:>6}  {:>13}  {:<37}  before\n",
         "epoch", "size", "steps", "lr / peak", "trains"

@@ -17,7 +17,9 @@ pub use error::RecipeError;
 use crate::loss::LossSettings;
 use crate::loss::arcface::ArcFaceSettings;
 use crate::trainer::average::AverageSettings;
-use crate::trainer::schedule::WarmUpCosine;
+#[cfg(feature = "libtorch")]
+use crate::trainer::optimiser::UpdateRule;
+use crate::trainer::schedule::{Decay, Schedule};
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
 use flukewatch_network::{Backbone, head::Head};
 use serde::{Deserialize, Serialize};
@@ -106,6 +108,10 @@ fn ten() -> f64 {
     10.0
 }
 
+fn momentum() -> f64 {
+    0.9
+}
+
 /// Some epochs at one input size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,17 +149,57 @@ pub enum SamplerSettings {
     },
 }
 
-/// AdamW with linear warm-up and cosine decay.
+/// How a step follows from gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimiserRule {
+    /// Adam with decoupled weight decay.
+    #[default]
+    Adamw,
+    /// Adam with weight decay in the gradient (L2), as in the paper on dividing.
+    Adam,
+    /// Stochastic gradient descent with momentum, and weight decay in the gradient.
+    Sgd,
+}
+
+/// How learning rates change after the warm-up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum ScheduleSettings {
+    /// They fall to a hundredth along half a cosine.
+    #[default]
+    Cosine,
+    /// They stay.
+    Constant,
+    /// They are multiplied by a factor at intervals.
+    Step {
+        /// Epochs between two multiplications.
+        every_epochs: usize,
+        /// The factor.
+        factor: f64,
+    },
+}
+
+/// Update rule, learning rates and weight decay.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimiserSettings {
+    /// How a step follows from gradients.
+    #[serde(default)]
+    pub rule: OptimiserRule,
+    /// Of stochastic gradient descent.
+    #[serde(default = "momentum")]
+    pub momentum: f64,
+    /// How learning rates change after the warm-up.
+    #[serde(default)]
+    pub schedule: ScheduleSettings,
     /// Peak learning rate of the backbone.
     pub backbone_lr: f64,
     /// Peak learning rate of the head.
     pub head_lr: f64,
     /// Peak learning rate of the loss's own parameters (class centres, beta).
     pub loss_lr: f64,
-    /// Decoupled weight decay, not of biases and scales.
+    /// Weight decay, not of biases and scales.
     pub weight_decay: f64,
     /// Fraction of all steps that the warm-up takes.
     pub warm_up_fraction: f64,
@@ -163,12 +209,33 @@ pub struct OptimiserSettings {
 }
 
 impl OptimiserSettings {
-    /// The schedule of a run of `steps`.
-    pub fn schedule(&self, steps: u64) -> WarmUpCosine {
-        WarmUpCosine {
+    /// The schedule of a run of `epochs` with `steps` each.
+    pub fn schedule(&self, epochs: usize, steps: usize) -> Schedule {
+        Schedule {
             warm_up_fraction: self.warm_up_fraction,
-            floor: 0.01,
-            steps,
+            decay: match self.schedule {
+                ScheduleSettings::Cosine => Decay::Cosine { floor: 0.01 },
+                ScheduleSettings::Constant => Decay::Constant,
+                ScheduleSettings::Step {
+                    every_epochs,
+                    factor,
+                } => Decay::Step {
+                    every: (every_epochs * steps) as f64,
+                    factor,
+                },
+            },
+            steps: (epochs * steps) as u64,
+        }
+    }
+
+    #[cfg(feature = "libtorch")]
+    pub(super) fn update_rule(&self) -> UpdateRule {
+        match self.rule {
+            OptimiserRule::Adamw => UpdateRule::AdamW,
+            OptimiserRule::Adam => UpdateRule::Adam,
+            OptimiserRule::Sgd => UpdateRule::Sgd {
+                momentum: self.momentum,
+            },
         }
     }
 }
@@ -207,6 +274,9 @@ impl Default for Recipe {
             loss: LossSettings::Arcface(ArcFaceSettings::default()),
             divide: DivideSettings::default(),
             optimiser: OptimiserSettings {
+                rule: OptimiserRule::Adamw,
+                momentum: momentum(),
+                schedule: ScheduleSettings::Cosine,
                 backbone_lr: 6e-4,
                 head_lr: 1.5e-3,
                 loss_lr: 3e-3,
@@ -224,6 +294,13 @@ impl Default for Recipe {
                 blur: 0.15,
                 noise: 8.0,
                 erasing: 0.3,
+                flip: 0.0,
+                crop_area: 1.0,
+                crop_aspect: 1.0,
+                colour: 0.0,
+                reduction: 0.0,
+                reduced_width: 48,
+                jpeg: 0.0,
             },
             validation_identities: 0,
             patience: 0,

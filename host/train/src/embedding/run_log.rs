@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One JSON line per epoch.
 const EPOCHS: &str = "metrics.jsonl";
@@ -96,7 +97,7 @@ pub(super) struct RunLog {
     steps: MetricsSink,
     events: EventWriter<BufWriter<File>>,
     events_path: PathBuf,
-    clock: Box<dyn Clock>,
+    clock: Arc<dyn Clock>,
 }
 
 impl RunLog {
@@ -104,7 +105,7 @@ impl RunLog {
     pub(super) fn open(
         folder: &Path,
         (epochs, steps): (usize, u64),
-        clock: Box<dyn Clock>,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, TrainError> {
         let wall = seconds(&*clock);
         // Viewers read files in the order of their names.

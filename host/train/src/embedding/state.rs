@@ -11,7 +11,9 @@ use crate::loss::{Classes, Loss};
 use crate::torch::tensors::images;
 use crate::trainer::checkpoint::CLUSTERS;
 use crate::trainer::error::TrainError;
-use crate::trainer::optimiser::{AdamW, ParameterGroup, StepScope, UpdateScope, weight_decay_of};
+use crate::trainer::optimiser::{
+    Optimiser, ParameterGroup, StepScope, UpdateScope, weight_decay_of,
+};
 use flukewatch_network::weights::{self, Values, Weights};
 use flukewatch_network::{HEAD, Network, names};
 use rand_chacha::ChaCha8Rng;
@@ -51,7 +53,7 @@ pub(super) struct State {
     /// Whether the run starts from a trained embedding, so that class centres can be initialised with
     /// the means of their photos.
     pub(super) fine_tuning: bool,
-    optimiser: AdamW,
+    optimiser: Optimiser,
 }
 
 impl State {
@@ -118,7 +120,7 @@ impl State {
             division: None,
             progress: Progress::default(),
             fine_tuning,
-            optimiser: AdamW::default(),
+            optimiser: Optimiser::new(recipe.optimiser.update_rule()),
         };
         state.fill_optimiser(recipe);
         if let Some((path, saved)) = saved {

@@ -1,4 +1,5 @@
-//! AdamW (Loshchilov & Hutter, ICLR 2019) with its state accessible, so that a checkpoint can hold it.
+//! AdamW (Loshchilov & Hutter, ICLR 2019), Adam (Kingma & Ba, ICLR 2015) and stochastic gradient descent
+//! with momentum, with their state accessible, so that a checkpoint can hold it.
 //!
 //! Every tensor belongs to a [`ParameterGroup`] with a scope. A step updates the tensors in the scope
 //! of its batch and leaves the others alone: weights, moments and counters. With weight decay and
@@ -87,14 +88,37 @@ struct Slot {
     gradient: Option<Tensor>,
 }
 
-/// AdamW over named tensors.
-#[derive(Default)]
-pub(crate) struct AdamW {
-    slots: Vec<Slot>,
-    steps: u64,
+/// How a step follows from gradients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) enum UpdateRule {
+    /// Adam; the decay is decoupled, so that it does not depend on the gradients' size.
+    #[default]
+    AdamW,
+    /// Adam; the decay is part of the gradient (L2 regularisation), as in PyTorch's `Adam`.
+    Adam,
+    /// Stochastic gradient descent; the decay is part of the gradient.
+    Sgd {
+        /// Fraction of the last step that is repeated.
+        momentum: f64,
+    },
 }
 
-impl AdamW {
+/// An update rule over named tensors.
+#[derive(Default)]
+pub(crate) struct Optimiser {
+    slots: Vec<Slot>,
+    steps: u64,
+    rule: UpdateRule,
+}
+
+impl Optimiser {
+    pub(crate) fn new(rule: UpdateRule) -> Self {
+        Self {
+            rule,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn add(&mut self, name: String, parameter: Tensor, group: ParameterGroup) {
         let zeros = || parameter.zeros_like().detach();
         self.slots.push(Slot {
@@ -168,7 +192,8 @@ impl AdamW {
     /// One step along the accumulated gradients, with every learning rate times `lr_factor`.
     pub(crate) fn apply(&mut self, lr_factor: f64) {
         self.steps += 1;
-        let (mut updated, gradients): (Vec<&mut Slot>, Vec<Tensor>) = self
+        let rule = self.rule;
+        let (mut updated, mut gradients): (Vec<&mut Slot>, Vec<Tensor>) = self
             .slots
             .iter_mut()
             .filter_map(|slot| {
@@ -178,11 +203,21 @@ impl AdamW {
             .unzip();
         tch::no_grad(|| {
             let mut pass = SinglePass::default();
-            for (slot, gradient) in updated.iter_mut().zip(&gradients) {
+            for (slot, gradient) in updated.iter_mut().zip(&mut gradients) {
                 slot.steps += 1;
                 let lr = slot.group.lr * lr_factor;
+                let mut decoupled = slot.group.weight_decay;
+                if rule != UpdateRule::AdamW {
+                    let _ = gradient.g_add_(&(&slot.parameter * decoupled));
+                    decoupled = 0.0;
+                }
+                if let UpdateRule::Sgd { momentum } = rule {
+                    let _ = slot.first.g_mul_scalar_(momentum).g_add_(gradient);
+                    let _ = slot.parameter.g_sub_(&(&slot.first * lr));
+                    continue;
+                }
                 let coefficients = StepCoefficients {
-                    shrink: (1.0 - lr * slot.group.weight_decay) as f32,
+                    shrink: (1.0 - lr * decoupled) as f32,
                     lr: (lr / (1.0 - BETA1.powi(slot.steps))) as f32,
                     second_correction: (1.0 / (1.0 - BETA2.powi(slot.steps)).sqrt()) as f32,
                     new_first: (1.0 - BETA1) as f32,
@@ -305,8 +340,8 @@ mod tests {
     use super::*;
     use tch::Kind;
 
-    fn with(p: &Tensor, weight_decay: f64, scope: UpdateScope) -> AdamW {
-        let mut adam = AdamW::default();
+    fn with(p: &Tensor, weight_decay: f64, scope: UpdateScope) -> Optimiser {
+        let mut adam = Optimiser::default();
         let group = ParameterGroup {
             lr: 0.1,
             weight_decay,
@@ -316,7 +351,7 @@ mod tests {
         adam
     }
 
-    fn step(adam: &mut AdamW, loss: &Tensor, scope: StepScope) {
+    fn step(adam: &mut Optimiser, loss: &Tensor, scope: StepScope) {
         adam.step(loss, SavedActivations::default(), 1.0, scope);
     }
 
@@ -327,6 +362,35 @@ mod tests {
         let mut adam = with(&p, 0.5, UpdateScope::Shared);
         step(&mut adam, &p.square().sum(Kind::Float), StepScope::Whole);
         assert!((p.double_value(&[0]) - 1.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_decay_of_adam_and_sgd_is_part_of_the_gradient() {
+        let group = ParameterGroup {
+            lr: 0.1,
+            weight_decay: 0.5,
+            scope: UpdateScope::Shared,
+        };
+        let run = |rule, steps: usize| {
+            let p = Tensor::from_slice(&[2f32]).set_requires_grad(true);
+            let mut optimiser = Optimiser::new(rule);
+            optimiser.add("p".into(), p.shallow_clone(), group);
+            for _ in 0..steps {
+                step(
+                    &mut optimiser,
+                    &p.square().sum(Kind::Float),
+                    StepScope::Whole,
+                );
+            }
+            p.double_value(&[0])
+        };
+        // Adam's first step has length lr, whatever the gradient of 4 + 0.5 * 2.
+        assert!((run(UpdateRule::Adam, 1) - 1.9).abs() < 1e-6);
+        // SGD: 2 - 0.1 (4 + 1) = 1.5; then the velocity is 0.9 * 5 + (3 + 0.75) = 8.25: 0.675.
+        let sgd = UpdateRule::Sgd { momentum: 0.9 };
+        assert!((run(sgd, 1) - 1.5).abs() < 1e-6);
+        assert!((run(sgd, 2) - 0.675).abs() < 1e-6);
+        assert!((run(UpdateRule::Sgd { momentum: 0.0 }, 2) - 1.125).abs() < 1e-6);
     }
 
     #[test]
@@ -407,7 +471,7 @@ mod tests {
     #[test]
     fn a_step_trains_what_any_of_its_losses_trains() {
         let parameters = [0, 1, 2].map(|_| Tensor::from_slice(&[2f32]).set_requires_grad(true));
-        let mut adam = AdamW::default();
+        let mut adam = Optimiser::default();
         for (k, p) in parameters.iter().enumerate() {
             let group = ParameterGroup {
                 lr: 0.1,

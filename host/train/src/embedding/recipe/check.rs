@@ -1,6 +1,6 @@
 //! Checks of a recipe's values.
 
-use super::{DividedBatches, OptimiserSettings, Recipe, SamplerSettings, Stage};
+use super::{DividedBatches, OptimiserSettings, Recipe, SamplerSettings, ScheduleSettings, Stage};
 use crate::about::{InvalidSetting, require, require_that};
 
 impl Recipe {
@@ -30,6 +30,12 @@ impl Recipe {
         )?;
         self.optimiser.check()?;
         self.augmentation.check()?;
+        require_that(
+            self.augmentation.flip == 0.0 || !self.mirror_as_new_identity,
+            "augmentation.flip",
+            self.augmentation.flip,
+            "0, or mirror_as_new_identity = false: a mirrored fluke is either the same whale or another",
+        )?;
         self.divide.check(self.head.dimension, epochs)?;
         self.average.check(epochs)?;
         require_that(
@@ -116,6 +122,30 @@ impl OptimiserSettings {
             ("optimiser.loss_lr", self.loss_lr),
         ] {
             require(value >= 0.0, key, "0 or more", value)?;
+        }
+        require(
+            (0.0..1.0).contains(&self.momentum),
+            "optimiser.momentum",
+            "at least 0 and less than 1",
+            self.momentum,
+        )?;
+        if let ScheduleSettings::Step {
+            every_epochs,
+            factor,
+        } = self.schedule
+        {
+            require_that(
+                every_epochs > 0,
+                "optimiser.schedule.every_epochs",
+                every_epochs,
+                "1 or more",
+            )?;
+            require(
+                factor > 0.0 && factor <= 1.0,
+                "optimiser.schedule.factor",
+                "more than 0 and at most 1",
+                factor,
+            )?;
         }
         require(
             self.max_grad_norm >= 0.0,

@@ -10,7 +10,11 @@ pub struct Preset {
 }
 
 /// All presets.
-pub const ALL: [Preset; 4] = [
+pub const ALL: [Preset; 5] = [
+    Preset {
+        name: "dnc-bf16",
+        text: include_str!("../../../../recipes/dnc-bf16.toml"),
+    },
     Preset {
         name: "edge-lite0",
         text: include_str!("../../../../recipes/edge-lite0.toml"),

@@ -98,6 +98,23 @@ fn every_preset_is_valid_and_states_its_purpose() {
 }
 
 #[test]
+fn the_paper_is_followed_as_its_code_has_it() {
+    use crate::embedding::phase::{Phase, phase};
+    let recipe = Recipe::read(Some("paper-dnc"), None, &[]).unwrap();
+    let count = |of| (0..200).filter(|&e| phase(&recipe, e) == of).count();
+    // Slices before epoch 190 * 8 / 19, one loader from epoch 190 on.
+    let phases = [Phase::Divided, Phase::WholeByCluster, Phase::Whole];
+    assert_eq!(phases.map(count), [80, 110, 10]);
+    assert_eq!(recipe.optimiser.rule, OptimiserRule::Adam);
+    let schedule = recipe.optimiser.schedule(200, 50);
+    assert_eq!(
+        [0, 5000, 9999].map(|step| schedule.lr_factor(step)),
+        [1.0; 3]
+    );
+    assert_eq!(recipe.divide.cluster_by, ClusterBy::Features);
+}
+
+#[test]
 fn the_command_line_wins_over_the_file_and_the_file_over_the_preset() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("r.toml");
@@ -173,6 +190,10 @@ fn every_number_is_checked() {
         ("blur", "1.1"),
         ("noise", "256.0"),
         ("erasing", "1.1"),
+        ("flip", "1.1"),
+        ("colour", "1.1"),
+        ("reduction", "1.1"),
+        ("jpeg", "1.1"),
     ] {
         for value in ["-0.01", "nan", "inf", too_large] {
             invalid(&format!("augmentation.{key}"), value);
@@ -183,6 +204,27 @@ fn every_number_is_checked() {
             invalid(key, value);
         }
     }
+    for (key, value) in [
+        ("crop_area", "0.0"),
+        ("crop_area", "1.1"),
+        ("crop_aspect", "0.9"),
+        ("crop_aspect", "nan"),
+        ("reduced_width", "7"),
+        ("flip", "0.5"),
+    ] {
+        invalid(&format!("augmentation.{key}"), value);
+    }
+    invalid("optimiser.momentum", "1.0");
+    let step = |every: u32, factor: f32| {
+        format!("{{kind=\"step\",every_epochs={every},factor={factor:?}}}")
+    };
+    let refused = |value: String, key: &str| {
+        let error = Recipe::read(None, None, &[format!("optimiser.schedule={value}")]).unwrap_err();
+        assert!(error.to_string().contains(key), "{error}");
+    };
+    refused(step(0, 0.5), "optimiser.schedule.every_epochs");
+    refused(step(5, 0.0), "optimiser.schedule.factor");
+    refused(step(5, 1.5), "optimiser.schedule.factor");
     invalid("batch_size", "1");
     invalid("accumulate_steps", "0");
     invalid("head.dimension", "4");
