@@ -4,7 +4,7 @@
 use flukewatch_common::bundle::{Bundle, FORMAT};
 use flukewatch_eval::detector::images::{detect, scene};
 use flukewatch_eval::detector::metrics::{average_precision, recall};
-use flukewatch_inference::detector::Detector;
+use flukewatch_inference::detector::{Detector, MIN_WIDTH_FRACTION};
 use flukewatch_synth::sea::cast::Cast;
 use flukewatch_tests::boat::text;
 use flukewatch_tests::program::{Program, repository};
@@ -100,4 +100,44 @@ fn a_detector_is_evaluated() {
             .unwrap()
             >= 1
     );
+}
+
+#[test]
+fn detections_in_pictures_without_flukes_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = repository().join("models/humpback-lite0");
+    let bundle = Bundle::open(&shipped).unwrap();
+    let mut detector = Detector::open(&bundle).unwrap().unwrap();
+    let cast = Cast::drawn(77, 8);
+    let days = folder.path().join("seas/day-2");
+    std::fs::create_dir_all(&days).unwrap();
+    std::fs::write(folder.path().join("seas/notes.txt"), "words").unwrap();
+    // With flukes, so that something is detected; the command does not know.
+    let (mut with_detection, mut detections) = (0, 0);
+    for number in 0..8 {
+        let (image, flukes) = scene(&cast, 77, number, (640, 360)).unwrap();
+        image.save(days.join(format!("{number}.png"))).unwrap();
+        let mut found = detect(&mut detector, &image, flukes).unwrap().detections;
+        found.retain(|d| d.region.width() as f64 >= MIN_WIDTH_FRACTION * 640.0);
+        with_detection += usize::from(!found.is_empty());
+        detections += found.len();
+    }
+    assert!(with_detection > 0);
+    let seas = folder.path().join("seas");
+    let run = |more: &[&str]| {
+        let arguments = ["evaluate-detector", text(&shipped), "--negatives"];
+        Program::Host.run(&[&arguments[..], more].concat())
+    };
+    let result = run(&[text(&seas), "--json", "--quiet"]).succeeded();
+    assert!(result.stderr.contains("1 other file"), "{}", result.stderr);
+    let result = result.json();
+    assert_eq!(result["images"], 8);
+    assert_eq!(result["images_with_detection"], with_detection);
+    assert_eq!(result["detections"], detections);
+    let listed = result["with_detection"].as_array().unwrap();
+    assert_eq!(listed.len(), with_detection);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    run(&[text(&empty)]).failed(1, &["contains no photos"]);
+    run(&[text(&seas), "--hours", "1"]).failed(2, &["--hours"]);
 }

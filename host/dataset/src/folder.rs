@@ -31,6 +31,18 @@ pub(super) fn read(path: &Path) -> Result<Dataset, DatasetError> {
     Ok(dataset)
 }
 
+/// All photos of a folder and those in it, without labels.
+pub(super) fn read_unlabelled(path: &Path) -> Result<Dataset, DatasetError> {
+    let mut dataset = Dataset::default();
+    WhaleFolder {
+        whale: None,
+        photos: &mut dataset.photos,
+        skipped: &mut dataset.skipped,
+    }
+    .read(path, "", 0)?;
+    Ok(dataset)
+}
+
 /// The SHA-256 of the names and whales of photos, in their order.
 pub(super) fn sha256(photos: &[LabelledPhoto]) -> String {
     let lines = photos.iter().map(|photo| {
@@ -51,7 +63,10 @@ impl WhaleFolder<'_> {
     /// Reads a folder and those in it; `name` is its path from the folder of all whales.
     fn read(&mut self, folder: &Path, name: &str, depth: usize) -> Result<(), DatasetError> {
         for path in children(folder)? {
-            let name = format!("{name}/{}", name_of(&path));
+            let name = match name {
+                "" => name_of(&path),
+                name => format!("{name}/{}", name_of(&path)),
+            };
             if path.is_dir() {
                 if is_hidden(&path) {
                     self.skipped.add(SkipReason::Hidden, name);

@@ -128,7 +128,7 @@ pub enum DatasetError {
     #[error("{0} contains no photos")]
     Empty(PathBuf),
     /// The folder has files, but no photos.
-    #[error("{path} contains no photos in folders of whales: {skipped}")]
+    #[error("{path} contains no photos that can be used: {skipped}")]
     AllSkipped {
         /// The folder.
         path: PathBuf,
@@ -262,6 +262,27 @@ impl Dataset {
             sha256,
         };
         Ok((dataset, notes))
+    }
+
+    /// All photos of a folder and of the folders in it, without labels: pictures of open sea, for example.
+    ///
+    /// # Errors
+    /// If the folder cannot be read or has no photos.
+    pub fn unlabelled(folder: &Path) -> Result<Self, DatasetError> {
+        let mut found = folder::read_unlabelled(folder)?;
+        if found.photos.is_empty() {
+            let path = folder.to_owned();
+            return Err(if found.skipped.is_empty() {
+                DatasetError::Empty(path)
+            } else {
+                DatasetError::AllSkipped {
+                    path,
+                    skipped: found.skipped,
+                }
+            });
+        }
+        found.sha256 = folder::sha256(&found.photos);
+        Ok(found)
     }
 
     /// The SHA-256 of each photo, hexadecimal; of a JPEG without metadata, as programs change it.

@@ -4,5 +4,6 @@ pub mod alarms;
 pub mod evaluation;
 pub mod images;
 pub mod metrics;
+pub mod negatives;
 pub mod open;
 pub mod videos;

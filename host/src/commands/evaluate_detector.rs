@@ -7,6 +7,7 @@ use flukewatch_common::bundle::Bundle;
 use flukewatch_eval::detector::evaluation::{
     DetectorEvaluation, DetectorEvaluationOptions, ThresholdResult, evaluate,
 };
+use flukewatch_eval::detector::negatives::{self, NegativesEvaluation};
 use flukewatch_synth::arguments::frame_size;
 use std::path::PathBuf;
 
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 Examples:
   flukewatch evaluate-detector models/humpback-lite0 --data devtest.csv
   flukewatch evaluate-detector my.flukebundle --hours 4 --encounters 200 --json
+  flukewatch evaluate-detector my.flukebundle --negatives stills-without-flukes/ --json
 
 A detection is right if its intersection over union with the fluke's box is at least 0.5. Sizes are widths in frames 1,920 pixels \
 wide. Use photos and seeds that the detector was not trained on, and choose no threshold on photos that you report.")]
@@ -36,6 +38,9 @@ pub(crate) struct EvaluateDetectorArgs {
     photos: Option<PathBuf>,
     #[command(flatten)]
     table: TableArgs,
+    /// Count detections in photos of a folder that show no fluke, at the bundle's threshold, and do nothing else
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "hours", "encounters", "images"])]
+    negatives: Option<PathBuf>,
     /// Seed of seas, positions and drawn flukes
     #[arg(long, default_value_t = 1001, value_name = "N")]
     seed: u64,
@@ -80,6 +85,17 @@ fn frames_per_second(text: &str) -> Result<f32, String> {
 
 pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
     let bundle = Bundle::open(&args.bundle)?;
+    if let Some(folder) = &args.negatives {
+        let mut data = LabelledData::open_unlabelled(folder)?;
+        data.check(args.broken, args.quiet)?;
+        let result = negatives::evaluate(&bundle, &data.dataset.photos, args.quiet)?;
+        if args.json {
+            println!("{}", serde_json::to_string_pretty(&result)?);
+        } else {
+            print_negatives(&result);
+        }
+        return Ok(());
+    }
     let mut data = match &args.data {
         Some(table) => Some(LabelledData::open(
             &args.table,
@@ -108,6 +124,25 @@ pub(crate) fn run(args: &EvaluateDetectorArgs) -> anyhow::Result<()> {
         print(&result);
     }
     Ok(())
+}
+
+fn print_negatives(result: &NegativesEvaluation) {
+    println!(
+        "bundle {}, threshold {:.2}, boxes of at least {:.0} % of the width",
+        result.bundle,
+        result.threshold,
+        100.0 * result.minimum_width
+    );
+    println!(
+        "{} of {} images without flukes have a detection ({:.2} %); {} detections",
+        result.images_with_detection,
+        result.images,
+        100.0 * result.images_with_detection as f64 / result.images.max(1) as f64,
+        result.detections
+    );
+    for image in &result.with_detection {
+        println!("  {:<40} {:.2}", image.name, image.highest_score);
+    }
 }
 
 fn fraction(value: Option<f64>) -> String {

@@ -99,6 +99,12 @@ impl LabelledData {
         Ok(Self::of(path, dataset, notes))
     }
 
+    /// Opens all photos of a folder, without labels.
+    pub(super) fn open_unlabelled(folder: &Path) -> anyhow::Result<Self> {
+        let dataset = Dataset::unlabelled(folder)?;
+        Ok(Self::of(folder, dataset, ReadingNotes::default()))
+    }
+
     fn of(path: &Path, dataset: Dataset, notes: ReadingNotes) -> Self {
         Self {
             dataset,

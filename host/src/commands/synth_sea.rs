@@ -6,8 +6,9 @@ use anyhow::bail;
 use clap::Args;
 use flukewatch_progress::bar;
 use flukewatch_synth::arguments::{Between, frame_size};
-use flukewatch_synth::sea::cast::Cast;
+use flukewatch_synth::sea::cast::{Cast, Masks};
 use flukewatch_synth::sea::file;
+use flukewatch_synth::sea::still::RealSeas;
 use flukewatch_synth::sea::video::{Video, VideoSettings};
 use std::path::PathBuf;
 
@@ -26,7 +27,8 @@ Examples:
   flukewatch synth-sea --out sea.y4m --encounters 5
   flukewatch synth-sea --out sea.mjpeg --size 1920x1080 --fps 30 --fluke-pixels 24..700
   flukewatch synth-sea --out hour.mjpeg --encounters 0 --sea-seconds 3600      an hour of open sea
-  flukewatch synth-sea --out real.mjpeg --photos devtest.csv --encounters 20   flukes of photos")]
+  flukewatch synth-sea --out photos.mjpeg --photos devtest.csv --encounters 20   flukes of photos
+  flukewatch synth-sea --out real.mjpeg --photos devtest.csv --masks masks/ --seas stills/    on photos of seas")]
 pub(crate) struct SynthSeaArgs {
     /// Video to write: MJPEG if the name ends in .mjpeg, uncompressed if it ends in .y4m
     #[arg(long, value_name = "FILE")]
@@ -49,6 +51,13 @@ pub(crate) struct SynthSeaArgs {
     /// Take the flukes from these photos with boxes instead of drawing them
     #[arg(long, value_name = "CSV|DIR", conflicts_with = "whales")]
     photos: Option<PathBuf>,
+    /// Cut the flukes out of their photos by masks: files of the photos' names that end in .png, white where the
+    /// fluke is. Photos without one are left out
+    #[arg(long, value_name = "DIR", requires = "photos")]
+    masks: Option<PathBuf>,
+    /// Photos of real seas without flukes, moved, rippled, lit and blurred, instead of drawn seas
+    #[arg(long, value_name = "DIR")]
+    seas: Option<PathBuf>,
     /// Width of a fluke in pixels, from tip to tip: a number or a range
     #[arg(long, default_value = "60..400", value_name = "A..B")]
     fluke_pixels: Between<f32>,
@@ -104,13 +113,25 @@ pub(crate) fn run(args: &SynthSeaArgs) -> anyhow::Result<()> {
     file::check_format(&args.out)?;
     let cast = match &args.photos {
         Some(table) => {
-            let data = LabelledData::open(&TableArgs::default(), table, None)?;
-            Cast::photos(&data.dataset.photos)
+            let mut data = LabelledData::open(&TableArgs::default(), table, None)?;
+            let masks = args.masks.as_deref().map(Masks::new);
+            if let (Some(masks), Some(folder)) = (&masks, &args.masks) {
+                data.retain(|photo| masks.file(photo).is_some());
+                if data.dataset.photos.is_empty() {
+                    bail!(
+                        "{}: no mask of a photo of {}; expected files such as PHOTO.png",
+                        folder.display(),
+                        table.display()
+                    );
+                }
+            }
+            Cast::photos(&data.dataset.photos).with_masks(masks)
         }
         None if args.whales == 0 => bail!("--whales 0: expected 1 or more"),
         None => Cast::drawn(args.seed, args.whales),
     };
-    let video = Video::draw(&settings, &cast)?;
+    let seas = args.seas.as_deref().map(RealSeas::open).transpose()?;
+    let video = Video::on(&settings, &cast, seas.as_ref())?;
     let bar = bar(u64::from(video.len()), "drawing");
     let written = file::write(&video, &args.out, args.quality, || bar.inc(1))?;
     bar.finish_and_clear();
@@ -156,6 +177,55 @@ mod tests {
         write(folder.path(), "a.y4m", &few).unwrap();
         assert!(folder.path().join("a.y4m").is_file());
         assert!(folder.path().join("a.truth.jsonl").is_file());
+    }
+
+    #[test]
+    fn real_flukes_are_composed_on_real_seas() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["photos", "masks", "seas"] {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        let photo = image::RgbImage::from_fn(120, 60, |x, y| {
+            let within = (20..95).contains(&x) && (20..45).contains(&y);
+            image::Rgb(if within {
+                [250, 20, 20]
+            } else {
+                [90, 100, 110]
+            })
+        });
+        let mask = image::GrayImage::from_fn(120, 60, |x, y| {
+            let within = (20..100).contains(&x) && (20..45).contains(&y);
+            image::Luma([if within { 255 } else { 0 }])
+        });
+        photo.save(path("photos/a.png")).unwrap();
+        image::imageops::rotate180(&photo)
+            .save(path("photos/b.png"))
+            .unwrap();
+        mask.save(path("masks/a.png")).unwrap();
+        image::RgbImage::from_pixel(320, 180, image::Rgb([20, 150, 40]))
+            .save(path("seas/sea.png"))
+            .unwrap();
+        let table = "image,identity,x0,y0,x1,y1\na.png,A,20,20,100,45\nb.png,B,20,20,100,45\n";
+        std::fs::write(path("photos.csv"), table).unwrap();
+        let text = |name: &str| path(name).to_str().unwrap_or_default().to_owned();
+        let (photos, masks, seas) = (text("photos.csv"), text("masks"), text("seas"));
+        let composed = |masks: &str| {
+            let more = ["--photos", &photos, "--masks", masks, "--seas", &seas];
+            let more = [
+                &more[..],
+                &["--distractors-per-minute", "0", "--fluke-seconds", "2"],
+            ];
+            write(folder.path(), "a.y4m", &more.concat())
+        };
+        composed(&masks).unwrap();
+        let truth = std::fs::read_to_string(path("a.truth.jsonl")).unwrap();
+        assert!(
+            truth.contains("\"A\"") && !truth.contains("\"B\""),
+            "{truth}"
+        );
+        let error = composed(&text("seas")).unwrap_err().to_string();
+        assert!(error.contains("no mask of a photo"), "{error}");
     }
 
     #[test]

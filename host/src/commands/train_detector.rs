@@ -11,12 +11,13 @@ use std::process::ExitCode;
 ///
 /// It is trained on the photos as they are, on their flukes composed onto synthetic seas and other
 /// photos' water, on synthetic flukes, and on many distractors: waves, spray, birds, boats, dorsal fins,
-/// backs, blows, and patches of water composed in the same way.
+/// backs, blows, and patches of water composed in the same way; and on photos of real seas, if you have them.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   flukewatch train-detector --data photos.csv --run runs/detector
   flukewatch train-detector --data photos.csv --run runs/detector        (again: resumes)
+  flukewatch train-detector --data photos.csv --masks masks/ --seas stills/ --run runs/real
 
 Ctrl-C saves and ends. The run's folder holds detector.safetensors (replaced every two minutes) and \
 detector-metrics.jsonl (one line per hundred steps).
@@ -34,6 +35,13 @@ pub(crate) struct TrainDetectorArgs {
     photos: Option<PathBuf>,
     #[command(flatten)]
     table: TableArgs,
+    /// Photos of real seas without flukes: a third of the pictures shows them, most without a fluke
+    #[arg(long, value_name = "DIR")]
+    seas: Option<PathBuf>,
+    /// Masks of flukes, by which they are cut out of their photos: files of the photos' names that end in .png,
+    /// white where the fluke is. Other flukes are cut out by their boxes
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
     /// Folder of the run; a run with a checkpoint is resumed
     #[arg(long = "run", value_name = "DIR")]
     folder: PathBuf,
@@ -43,6 +51,9 @@ pub(crate) struct TrainDetectorArgs {
     /// Optimiser steps, of 16 pieces of frames each; in the last fifth, of 6 whole frames
     #[arg(long, default_value_t = 16000, value_name = "N", value_parser = clap::value_parser!(u64).range(10..=10_000_000))]
     steps: u64,
+    /// Peak learning rate [default: 0.003; with --init 0.001]
+    #[arg(long, value_name = "RATE", value_parser = learning_rate)]
+    lr: Option<f64>,
     /// Seed of everything random
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -61,18 +72,45 @@ pub(crate) struct TrainDetectorArgs {
     quiet: bool,
 }
 
+fn learning_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1.0 => Ok(rate),
+        _ => Err("expected a rate above 0 and at most 1".into()),
+    }
+}
+
 #[cfg(feature = "train")]
 pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
     use super::interrupt;
     use super::labelled_data::LabelledData;
-    use flukewatch_train::detector::recipe::DetectorRecipe;
+    use flukewatch_synth::sea::cast::Masks;
+    use flukewatch_synth::sea::still::RealSeas;
+    use flukewatch_train::detector::recipe::{DetectorRecipe, LEARNING_RATES};
     use flukewatch_train::detector::run::{DetectorJob, run};
+    use flukewatch_train::detector::samples::Ingredients;
 
     let mut data = LabelledData::open(&args.table, &args.data, args.photos.as_deref())?;
     data.check(args.broken, args.quiet)?;
+    let seas = match &args.seas {
+        None => None,
+        Some(folder) => {
+            let mut seas = LabelledData::open_unlabelled(folder)?;
+            seas.check(args.broken, args.quiet)?;
+            Some(RealSeas::of(seas.dataset.photos.clone()))
+        }
+    };
     let outcome = run(&DetectorJob {
-        recipe: DetectorRecipe::of_steps(args.seed, args.steps),
+        recipe: DetectorRecipe::of_steps(
+            args.seed,
+            args.steps,
+            args.lr
+                .unwrap_or(LEARNING_RATES[usize::from(args.init.is_some())]),
+        ),
         dataset: data.dataset.clone(),
+        ingredients: Ingredients {
+            seas,
+            masks: args.masks.as_deref().map(Masks::new),
+        },
         init: args.init.clone(),
         folder: args.folder.clone(),
         device: args.device.choice(),

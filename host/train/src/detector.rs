@@ -18,7 +18,7 @@ mod loss;
 #[cfg(feature = "libtorch")]
 pub mod run;
 #[cfg(feature = "libtorch")]
-mod samples;
+pub mod samples;
 #[cfg(feature = "libtorch")]
 mod state;
 #[cfg(feature = "libtorch")]

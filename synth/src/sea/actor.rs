@@ -2,7 +2,8 @@
 //! splashes.
 
 use super::canvas::{Colour, blob, line, polygon};
-use super::surface::{Level, Sea};
+use super::level::Level;
+use super::surface::Sea;
 use crate::noise::{Noise, mix};
 use crate::seed::Draw;
 use image::RgbImage;

@@ -1,7 +1,8 @@
 //! A single picture of the sea with distractors and flukes.
 
 use super::actor::{Actor, ActorKind};
-use super::surface::{Level, Sea};
+use super::level::Level;
+use super::surface::Sea;
 use super::surfacing::{Surfacing, VisibleFluke};
 use crate::seed::Draw;
 use image::RgbImage;
@@ -55,9 +56,12 @@ pub fn paint_into(
     for actor in actors {
         actor.paint(&level, time, picture);
     }
-    light(flukes, &level, time, picture);
+    // A real sea keeps its own light.
+    if !sea.is_real() {
+        light(flukes, &level, time, picture);
+    }
     seen.extend(flukes.iter().filter_map(|f| f.paint(&level, time, picture)));
-    sea.grain(moment, picture);
+    sea.finish(time, moment, picture);
 }
 
 /// Adjusts the picture to the light of the photos of those `flukes` that keep their colours.

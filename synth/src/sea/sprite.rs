@@ -4,8 +4,8 @@ use super::canvas::blend;
 use crate::noise::step;
 use crate::seed::Draw;
 use flukewatch_common::pixel_box::PixelBox;
-use image::RgbImage;
 use image::imageops::{self, FilterType};
+use image::{GrayImage, RgbImage};
 use rand_chacha::ChaCha8Rng;
 
 /// Maximum width of a cut-out, in pixels.
@@ -81,6 +81,36 @@ impl Sprite {
         Self::cut_by(photo, region, *WIDTHS_OF_MARGIN.end(), Style::Box, 0.0)
     }
 
+    /// Cuts the fluke out of a photo by a mask of the photo's size, 255 where the fluke is. `None` if no
+    /// pixel of the box is in the photo, or the mask has another size or no fluke in the box.
+    pub fn masked(photo: &RgbImage, region: PixelBox, mask: &GrayImage) -> Option<Self> {
+        if mask.dimensions() != photo.dimensions() {
+            return None;
+        }
+        let margin = *WIDTHS_OF_MARGIN.end();
+        let (outer, core) = outlined(photo, region, margin)?;
+        let cut = imageops::crop_imm(photo, outer.x0, outer.y0, outer.width(), outer.height());
+        let cut = cut.to_image();
+        let (surround, variation) = surroundings(&cut, core);
+        let cover = |x: u32, y: u32| mask.get_pixel(outer.x0 + x, outer.y0 + y).0[0];
+        let pixels: Vec<[u8; 4]> = cut
+            .enumerate_pixels()
+            .map(|(x, y, p)| [p.0[0], p.0[1], p.0[2], cover(x, y)])
+            .collect();
+        if pixels.iter().all(|p| p[3] < 128) {
+            return None;
+        }
+        let sprite = Self {
+            width: cut.width() as usize,
+            height: cut.height() as usize,
+            pixels,
+            core,
+            surround,
+            variation,
+        };
+        Some(sprite.at_most())
+    }
+
     fn cut_by(
         photo: &RgbImage,
         region: PixelBox,
@@ -88,25 +118,10 @@ impl Sprite {
         style: Style,
         inset: f32,
     ) -> Option<Self> {
-        let region = region.within(photo.width(), photo.height())?;
-        let by = |side: u32| (side as f32 * margin).ceil() as u32 + 1;
-        let (dx, dy) = (by(region.width()), by(region.height()));
-        let outer = PixelBox {
-            x0: region.x0.saturating_sub(dx),
-            y0: region.y0.saturating_sub(dy),
-            x1: region.x1 + dx,
-            y1: region.y1 + dy,
-        }
-        .within(photo.width(), photo.height())?;
+        let (outer, core) = outlined(photo, region, margin)?;
         let cut = imageops::crop_imm(photo, outer.x0, outer.y0, outer.width(), outer.height());
         let cut = cut.to_image();
         let (width, height) = (cut.width() as usize, cut.height() as usize);
-        let core = [
-            (region.x0 - outer.x0) as f32,
-            (region.y0 - outer.y0) as f32,
-            (region.x1 - outer.x0) as f32,
-            (region.y1 - outer.y0) as f32,
-        ];
         let (surround, variation) = surroundings(&cut, core);
         // A fluke with nearly the colours of the water would vanish with it: keep the box.
         let close = (style == Style::Close)
@@ -140,11 +155,16 @@ impl Sprite {
             surround,
             variation,
         };
-        Some(if sprite.width as u32 > MOST {
-            sprite.scaled(MOST as f32 / sprite.width as f32)
+        Some(sprite.at_most())
+    }
+
+    /// Reduced to the maximum width, if it is wider.
+    fn at_most(self) -> Self {
+        if self.width as u32 > MOST {
+            self.scaled(MOST as f32 / self.width as f32)
         } else {
-            sprite
-        })
+            self
+        }
     }
 
     /// Width of the fluke's box, in pixels.
@@ -295,6 +315,27 @@ impl Sprite {
             top * (1.0 - fy) + bottom * fy
         }))
     }
+}
+
+/// A box widened by a fraction of its sides, within the photo; and the box in pixels of that part.
+fn outlined(photo: &RgbImage, region: PixelBox, margin: f32) -> Option<(PixelBox, [f32; 4])> {
+    let region = region.within(photo.width(), photo.height())?;
+    let by = |side: u32| (side as f32 * margin).ceil() as u32 + 1;
+    let (dx, dy) = (by(region.width()), by(region.height()));
+    let outer = PixelBox {
+        x0: region.x0.saturating_sub(dx),
+        y0: region.y0.saturating_sub(dy),
+        x1: region.x1 + dx,
+        y1: region.y1 + dy,
+    }
+    .within(photo.width(), photo.height())?;
+    let core = [
+        (region.x0 - outer.x0) as f32,
+        (region.y0 - outer.y0) as f32,
+        (region.x1 - outer.x0) as f32,
+        (region.y1 - outer.y0) as f32,
+    ];
+    Some((outer, core))
 }
 
 /// 1 well within `from..to`, falling to 0 at the ends of `0..most`; where the photo ends with the
@@ -449,6 +490,36 @@ pub(super) mod tests {
             assert!(sea.get_pixel(100, 20).0[1].abs_diff(90) < 3);
             assert!(sea.get_pixel(67, 70).0[1].abs_diff(90) < 25);
         }
+    }
+
+    #[test]
+    fn a_mask_leaves_the_water_behind() {
+        let (photo, region) = photo(DARK, GREY);
+        let mask = GrayImage::from_fn(120, 70, |x, y| {
+            // The left half of the fluke only.
+            let within = (30..60).contains(&x) && (25..45).contains(&y);
+            image::Luma([if within { 255 } else { 0 }])
+        });
+        let sprite = Sprite::masked(&photo, region, &mask).unwrap();
+        let mut sea = RgbImage::from_pixel(200, 120, image::Rgb([60, 90, 100]));
+        let setting = Setting {
+            foot: [100.0, 80.0],
+            scale: [1.0; 2],
+            turn: 0.0,
+            water: 200.0,
+            slope: 0.0,
+            shift: [0.0; 3],
+            gain: 1.0,
+            cover: 1.0,
+        };
+        let (seen, _) = sprite.set(&setting, &mut sea).unwrap();
+        assert_eq!((seen.x0, seen.x1), (70, 130));
+        assert!(sea.get_pixel(80, 70).0[1] < 40);
+        for x in [67, 103, 120, 133] {
+            assert_eq!(sea.get_pixel(x, 70).0, [60, 90, 100], "{x}");
+        }
+        assert!(Sprite::masked(&photo, region, &GrayImage::new(120, 70)).is_none());
+        assert!(Sprite::masked(&photo, region, &GrayImage::new(60, 70)).is_none());
     }
 
     #[test]

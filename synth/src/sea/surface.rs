@@ -1,6 +1,8 @@
 //! A sea with its light and weather, painted for any point in time.
 
+use super::level::Level;
 use super::ripples::{self, Ripples};
+use super::still::Still;
 use crate::noise::{Noise, mix, step};
 use crate::seed::{Draw, Purpose, generator};
 use image::RgbImage;
@@ -41,6 +43,8 @@ pub struct Sea {
     offset: [f32; 2],
     /// Spatial frequencies of the second and the third field of waves relative to the first.
     finer: [f32; 2],
+    /// A photo of a real sea, which is painted instead of a drawn one.
+    still: Option<Still>,
 }
 
 /// Glitter under the sun.
@@ -64,22 +68,6 @@ struct Sway {
     /// Periods in seconds.
     periods: [f32; 2],
     phases: [f32; 2],
-}
-
-/// Where the water is in a picture at one point in time.
-#[derive(Clone, Copy, Debug)]
-pub struct Level {
-    /// The row of the horizon at the picture's centre.
-    pub horizon: f32,
-    /// Slope of the horizon: rows down per column to the right.
-    pub slope: f32,
-}
-
-impl Level {
-    /// The row of the horizon at a column; `middle` is the middle column.
-    pub fn at(&self, x: f32, middle: f32) -> f32 {
-        self.horizon + self.slope * (x - middle)
-    }
 }
 
 const WATERS: [[f32; 3]; 6] = [
@@ -152,6 +140,7 @@ impl Sea {
             grain: rng.low_within(&(0.6..=6.0), 1.6),
             offset: [rng.random(), rng.random()],
             finer: [3.1, 9.0],
+            still: None,
         };
         // Waves are visible down to a few pixels, however close the camera looks.
         let points =
@@ -159,6 +148,28 @@ impl Sea {
         let finest = (rng.within(&(0.2..=0.5)) / points.max(1e-6)).clamp(6.0, 90.0);
         sea.finer = [finest.sqrt().clamp(2.5, 8.0), finest];
         sea
+    }
+
+    /// A real sea for pictures of this size, from a photo without flukes. Where its water begins is not
+    /// known; flukes are placed in its lower part.
+    pub fn real(seed: u64, number: u32, size: (u32, u32), photo: &RgbImage) -> Self {
+        let rng = &mut generator(seed, Purpose::Sea, number, 1);
+        let drawn = Self::draw(seed, number, size);
+        Self {
+            horizon: rng.within(&(0.4..=0.55)),
+            sway: Sway {
+                roll: drawn.sway.roll.min(0.02),
+                ..drawn.sway
+            },
+            grain: rng.low_within(&(0.3..=3.0), 1.6),
+            still: Some(Still::draw(photo, size, rng)),
+            ..drawn
+        }
+    }
+
+    /// Whether it is a photo of a real sea.
+    pub fn is_real(&self) -> bool {
+        self.still.is_some()
     }
 
     /// Wave tiles per pixel this far below the horizon.
@@ -196,6 +207,13 @@ impl Sea {
     pub fn paint(&self, time: f64, picture: &mut RgbImage) {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let level = self.level(time);
+        if let Some(still) = &self.still {
+            let rest = Level {
+                horizon: self.horizon * height as f32,
+                slope: self.sway.lean,
+            };
+            return still.paint(time, &level, &rest, picture);
+        }
         let middle = width as f32 / 2.0;
         let tile = ripples::tile(self.tile);
         // Rows that the slope brings in from above and below the picture.
@@ -235,6 +253,15 @@ impl Sea {
                 x = end;
             }
         }
+    }
+
+    /// What camera and sensor add to a picture that is complete: of a real sea focus and exposure, and
+    /// the noise of `moment`.
+    pub fn finish(&self, time: f64, moment: u32, picture: &mut RgbImage) {
+        if let Some(still) = &self.still {
+            still.expose(time, picture);
+        }
+        self.grain(moment, picture);
     }
 
     /// Adds the sensor's noise; each `moment` has its own.
@@ -457,5 +484,48 @@ mod tests {
         sea.paint(7200.0, &mut a);
         sea.paint(7200.2, &mut b);
         assert_ne!(a, b);
+    }
+
+    fn photo() -> RgbImage {
+        RgbImage::from_fn(320, 180, |x, y| {
+            let level = 60 + (x * 7 + y * 13) % 90;
+            image::Rgb([level as u8, (level + 20) as u8, 140])
+        })
+    }
+
+    fn painted(number: u32, time: f64) -> RgbImage {
+        let sea = Sea::real(3, number, (160, 90), &photo());
+        let mut picture = RgbImage::new(160, 90);
+        sea.paint(time, &mut picture);
+        sea.finish(time, 1, &mut picture);
+        picture
+    }
+
+    #[test]
+    fn a_still_moves_and_keeps_its_colours() {
+        for number in 0..6 {
+            let (first, later) = (painted(number, 3.0), painted(number, 4.5));
+            assert_ne!(first, later);
+            assert_eq!(first, painted(number, 3.0));
+            for picture in [first, later] {
+                let mean = |channel: usize| {
+                    let sum: u32 = picture.pixels().map(|p| u32::from(p.0[channel])).sum();
+                    sum as f32 / (160.0 * 90.0)
+                };
+                assert!((mean(2) - 140.0).abs() < 20.0, "{}", mean(2));
+                assert!((mean(1) - mean(0) - 20.0).abs() < 6.0);
+            }
+        }
+    }
+
+    #[test]
+    fn photos_of_any_shape_fill_a_picture() {
+        for size in [(40, 400), (400, 40), (7, 5), (1600, 900)] {
+            let photo = RgbImage::from_pixel(size.0, size.1, image::Rgb([90, 100, 110]));
+            let sea = Sea::real(3, 1, (160, 90), &photo);
+            let mut picture = RgbImage::new(160, 90);
+            sea.paint(8.0, &mut picture);
+            assert!(picture.pixels().all(|p| p.0 == [90, 100, 110]), "{size:?}");
+        }
     }
 }

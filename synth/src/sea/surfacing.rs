@@ -1,8 +1,9 @@
 //! One appearance of a whale's fluke: it rises, stands and tilts, and sinks.
 
 use super::canvas::blob;
+use super::level::Level;
 use super::sprite::{Setting, Sprite};
-use super::surface::{Level, Sea};
+use super::surface::Sea;
 use crate::fluke::difficulty::FIELD;
 use crate::fluke::light::Light;
 use crate::fluke::photograph::reach;

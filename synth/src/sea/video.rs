@@ -4,6 +4,7 @@
 use super::actor::{Actor, ActorKind};
 use super::cast::Cast;
 use super::scene;
+use super::still::RealSeas;
 use super::surface::Sea;
 use super::surfacing::{DAWN, Position, Surfacing, VisibleFluke, place};
 use crate::SynthError;
@@ -11,6 +12,7 @@ use crate::seed::{Draw, Purpose, Span, generator};
 use flukewatch_dataset::DatasetError;
 use image::RgbImage;
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 /// Settings of a video.
@@ -159,11 +161,24 @@ pub struct Frame {
 }
 
 impl Video {
-    /// Draws the events of a video.
+    /// Draws the events of a video on drawn seas.
     ///
     /// # Errors
     /// If a photo of the cast cannot be read.
     pub fn draw(plan: &VideoSettings, cast: &Cast) -> Result<Self, DatasetError> {
+        Self::on(plan, cast, None)
+    }
+
+    /// The same on photos of real seas, if there are any: each of them once, in random order, before one
+    /// is used again.
+    ///
+    /// # Errors
+    /// If a photo of the cast or of a sea cannot be read.
+    pub fn on(
+        plan: &VideoSettings,
+        cast: &Cast,
+        real: Option<&RealSeas>,
+    ) -> Result<Self, DatasetError> {
         let rng = &mut generator(plan.seed, Purpose::SeaFilm, plan.number, 0);
         // First the times, then the seas, then the positions.
         let mut starts = vec![];
@@ -175,12 +190,26 @@ impl Video {
         }
         let mut seas = vec![];
         let mut start = 0.0;
+        let mut stills: Vec<usize> = (0..real.map_or(0, |r| r.photos().len())).collect();
+        stills.shuffle(&mut generator(
+            plan.seed,
+            Purpose::SeaFilm,
+            plan.number,
+            u32::MAX,
+        ));
         while start < time || seas.is_empty() {
             let number = plan
                 .number
                 .wrapping_mul(4099)
                 .wrapping_add(seas.len() as u32);
-            seas.push((start, Sea::draw(plan.seed, number, plan.size)));
+            let sea = match real {
+                None => Sea::draw(plan.seed, number, plan.size),
+                Some(real) => {
+                    let photo = real.picture(stills[seas.len() % stills.len()])?;
+                    Sea::real(plan.seed, number, plan.size, &photo)
+                }
+            };
+            seas.push((start, sea));
             start += plan.sea_change_seconds.max(1.0);
         }
         let mut video = Self {

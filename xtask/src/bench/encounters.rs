@@ -8,7 +8,7 @@ use super::{build_example, empty, measured};
 use crate::checkout::Checkout;
 use crate::steps::Steps;
 use anyhow::Context;
-use cast::Cast;
+use cast::{Cast, Real};
 use clap::Args;
 use report::Report;
 use std::fs;
@@ -23,11 +23,15 @@ use std::process::ExitCode;
 /// a JPEG and passes decoding, gate, detector, tracks, crops, embedding and decision into an
 /// outbox, as on a boat. Takes most of an hour on two cores, nearly all of it for drawing; existing
 /// videos are reused.
+///
+/// With `--masks` and `--seas`, the videos are composed of real ones instead: flukes of your photos,
+/// cut out by masks, on photos of real seas, which move, ripple, change their light and blur.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bench encounters
   cargo xtask bench encounters --data ../shared/flukes/devtest.csv
+  cargo xtask bench encounters --data photos.csv --masks masks/ --seas stills/
   cargo xtask bench encounters --encounters 20 --hours 0.1
 
 An encounter is found if a sighting's boxes overlap its fluke; a sighting that overlaps no fluke is false. A decision is right if it names a whale
@@ -42,6 +46,12 @@ pub(crate) struct BenchEncountersArgs {
     /// with its photos in the folder next to it
     #[arg(long, value_name = "CSV")]
     data: Option<PathBuf>,
+    /// Folder of masks of these photos: files of the photos' names that end in .png, white where the fluke is
+    #[arg(long, value_name = "DIR", requires = "data", requires = "seas")]
+    masks: Option<PathBuf>,
+    /// Folder of photos of real seas without flukes
+    #[arg(long, value_name = "DIR", requires = "masks")]
+    seas: Option<PathBuf>,
     /// Number of encounters of each kind
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10000))]
     encounters: u32,
@@ -73,9 +83,16 @@ pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Re
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let bundle =
         fs::canonicalize(&args.bundle).with_context(|| args.bundle.display().to_string())?;
-    let mut casts = vec![Cast::drawn(&folder, args.seed)];
+    let real = args.masks.as_deref().zip(args.seas.as_deref());
+    let real = real
+        .map(|(masks, seas)| Real::open(masks, seas))
+        .transpose()?;
+    let mut casts = vec![];
+    if real.is_none() {
+        casts.push(Cast::drawn(&folder, args.seed));
+    }
     if let Some(data) = &args.data {
-        casts.push(Cast::photos(&folder, data)?);
+        casts.push(Cast::photos(&folder, data, real.as_ref())?);
     }
     let mut report = vec![];
     for cast in &casts {
@@ -87,7 +104,7 @@ pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Re
         steps.required(
             &format!("{name}: draw a video of {} encounters", args.encounters),
             || {
-                let mut synth = draw(checkout, args, &film, 0);
+                let mut synth = draw(checkout, args, &film, 0, real.as_ref());
                 cast.show(&mut synth);
                 synth.arg("--encounters").arg(args.encounters.to_string());
                 synth.args([
@@ -119,15 +136,18 @@ pub(crate) fn run(args: &BenchEncountersArgs, checkout: &Checkout) -> anyhow::Re
         })?;
         report.push((name, seen));
     }
-    let open = film(&folder, args, "sea", &format!("-{}", args.hours));
+    let open = if real.is_some() { "real-sea" } else { "sea" };
+    let open = film(&folder, args, open, &format!("-{}", args.hours));
     let sea = steps.required("open sea", || {
-        let mut synth = draw(checkout, args, &open, 1);
+        let mut synth = draw(checkout, args, &open, 1, real.as_ref());
         let seconds = (args.hours * 3600.0).round();
+        // Many real seas are seen for a short time each: they are what differs.
+        let change = if real.is_some() { "10" } else { "120" };
         synth.args([
             "--encounters",
             "0",
             "--sea-change-seconds",
-            "120",
+            change,
             "--sea-seconds",
         ]);
         once(checkout, synth.arg(seconds.to_string()), &open)?;
@@ -155,6 +175,7 @@ fn draw(
     args: &BenchEncountersArgs,
     film: &Path,
     kind: usize,
+    real: Option<&Real>,
 ) -> std::process::Command {
     let mut synth = checkout.program(checkout.built("flukewatch"));
     synth
@@ -163,6 +184,10 @@ fn draw(
         .arg(film.with_extension("part.mjpeg"));
     synth.args(["--size", SIZES[kind], "--fps", RATES[kind], "--seed"]);
     synth.arg(args.seed.to_string());
+    if let Some(real) = real {
+        synth.arg("--seas").arg(&real.seas);
+        synth.args(["--distractors-per-minute", "0"]);
+    }
     synth
 }
 

@@ -34,10 +34,14 @@ pub struct DetectorStage {
     pub width: u32,
 }
 
+/// Peak learning rate of a training from random weights, and of one that continues from trained ones, which a
+/// higher rate would undo.
+pub const LEARNING_RATES: [f64; 2] = [3e-3, 1e-3];
+
 impl DetectorRecipe {
     /// A run of `steps` steps. Most use pieces of frames, at a quarter of the cost, since the network is
     /// translation-invariant; the last ones use whole frames, so that it sees flukes that fill them.
-    pub fn of_steps(seed: u64, steps: u64) -> Self {
+    pub fn of_steps(seed: u64, steps: u64, lr: f64) -> Self {
         let whole = steps / 5;
         Self {
             seed,
@@ -55,7 +59,7 @@ impl DetectorRecipe {
                     width: 640,
                 },
             ],
-            lr: 3e-3,
+            lr,
             weight_decay: 0.01,
             ema_decay: 0.995,
         }
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_step_has_its_stage_and_learning_rate() {
-        let recipe = DetectorRecipe::of_steps(1, 1000);
+        let recipe = DetectorRecipe::of_steps(1, 1000, 3e-3);
         assert_eq!(recipe.steps(), 1000);
         assert_eq!(recipe.stage(0).map(|s| s.0), Some(0));
         assert_eq!(recipe.stage(799).map(|s| s.0), Some(0));

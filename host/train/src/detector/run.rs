@@ -4,7 +4,7 @@ use super::batches;
 use super::checkpoint::{DetectorCheckpoint, DetectorTask};
 use super::network::DetectorNetwork;
 use super::recipe::DetectorRecipe;
-use super::samples::Samples;
+use super::samples::{Ingredients, Samples};
 use super::state::State;
 use crate::cpu::allocator::keep_memory_between_steps;
 use crate::trainer::checkpoint::{CheckpointError, Task};
@@ -32,6 +32,8 @@ pub struct DetectorJob {
     pub recipe: DetectorRecipe,
     /// Photos with boxes.
     pub dataset: Dataset,
+    /// Real seas and masks, if there are any.
+    pub ingredients: Ingredients,
     /// A trained detector whose weights are the initial ones: the folder or checkpoint of a run.
     pub init: Option<PathBuf>,
     /// The run's folder, for checkpoint and metrics.
@@ -120,7 +122,10 @@ pub fn run(job: &DetectorJob) -> Result<DetectorOutcome, TrainError> {
                 .into(),
         ));
     }
-    let trained_on = format!("{} photos with boxes and synthetic seas", photos.len());
+    let mut trained_on = format!("{} photos with boxes and synthetic seas", photos.len());
+    if let Some(seas) = &job.ingredients.seas {
+        trained_on += &format!(", {} photos of real seas", seas.photos().len());
+    }
     let path = job.folder.join(DetectorTask::FILE);
     let saved = saved(&path, &job.recipe)?;
     let initial = match (&saved, &job.init) {
@@ -130,7 +135,11 @@ pub fn run(job: &DetectorJob) -> Result<DetectorOutcome, TrainError> {
     let mut state = State::start(&job.recipe, saved.as_ref(), &initial, &path, chosen.device)?;
     let mut metrics = MetricsSink::open(&job.folder.join(METRICS))?;
     let mut progress = ProgressReporter::new(job.quiet, job.recipe.steps());
-    let samples = Arc::new(Samples::new(photos, job.recipe.seed));
+    let samples = Arc::new(Samples::new(
+        photos,
+        job.ingredients.clone(),
+        job.recipe.seed,
+    ));
     let batches = batches::prefetch(samples, &job.recipe, state.steps(), job.workers);
     let schedule = job.recipe.schedule();
     let save = |state: &State| state.checkpoint(&job.recipe, &trained_on).write(&path);
@@ -255,8 +264,9 @@ mod tests {
         DetectorJob {
             recipe: DetectorRecipe {
                 stages: vec![stage(2), stage(2)],
-                ..DetectorRecipe::of_steps(3, 10)
+                ..DetectorRecipe::of_steps(3, 10, 3e-3)
             },
+            ingredients: Ingredients::default(),
             dataset: Dataset {
                 photos: vec![photo],
                 ..Dataset::default()

@@ -1,14 +1,15 @@
-//! Training pictures for a detector: flukes of photos and synthetic ones on synthetic seas and on the
-//! real water of other photos, and photos as they are; with many distractors, among them patches of real
-//! water composed in the same way as flukes.
+//! Training pictures for a detector: flukes of photos and synthetic ones on synthetic seas, on photos of
+//! real seas and on the real water of other photos, and photos as they are; with many distractors, among
+//! them patches of real water composed in the same way as flukes.
 
 use super::targets::{Fluke, MIN_WIDTH};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
 use flukewatch_synth::sea::actor::Actor;
-use flukewatch_synth::sea::cast::{self, Cast};
+use flukewatch_synth::sea::cast::{self, Cast, Masks};
 use flukewatch_synth::sea::scene::{MIN_VISIBLE, distractors, light};
 use flukewatch_synth::sea::sprite::{Setting, Sprite};
+use flukewatch_synth::sea::still::RealSeas;
 use flukewatch_synth::sea::surface::Sea;
 use flukewatch_synth::sea::surfacing::{Appearance, Surfacing, Whale, place};
 use flukewatch_synth::seed::{Draw, Purpose, generator};
@@ -30,19 +31,54 @@ pub(super) struct Sample {
     pub(super) flukes: Vec<Fluke>,
 }
 
+/// What pictures are made of, besides photos with boxes.
+#[derive(Clone, Debug, Default)]
+pub struct Ingredients {
+    /// Photos of real seas without flukes.
+    pub seas: Option<RealSeas>,
+    /// Masks of flukes, by which they are cut out of their photos.
+    pub masks: Option<Masks>,
+}
+
+/// Fraction of pictures on photos of real seas, if there are any, and of those the fraction without a
+/// fluke.
+const ON_REAL_SEAS: f32 = 0.3;
+const WITHOUT_FLUKE: f32 = 0.6;
+/// Fraction of flukes that are cut out by masks, if there are any: clean edges must not give a fluke away
+/// either.
+const BY_MASK: f32 = 0.4;
+
+/// What flukes are placed on.
+enum Background {
+    Drawn,
+    /// Water of a photo.
+    Water(RgbImage),
+    /// A photo of a real sea, as it is.
+    RealSea(RgbImage),
+}
+
 /// Makes pictures from photos with boxes.
 #[derive(Debug)]
 pub(super) struct Samples {
     photos: Vec<LabelledPhoto>,
+    ingredients: Ingredients,
+    /// Positions of the photos with a mask.
+    masked: Vec<usize>,
     synthetic: Cast,
     seed: u64,
 }
 
 impl Samples {
     /// `photos` must not be empty.
-    pub(super) fn new(photos: Vec<LabelledPhoto>, seed: u64) -> Self {
+    pub(super) fn new(photos: Vec<LabelledPhoto>, ingredients: Ingredients, seed: u64) -> Self {
+        let masked = ingredients.masks.as_ref().map_or(vec![], |masks| {
+            let has_mask = |&at: &usize| masks.file(&photos[at]).is_some();
+            (0..photos.len()).filter(has_mask).collect()
+        });
         Self {
             photos,
+            ingredients,
+            masked,
             synthetic: Cast::drawn(seed, SYNTHETIC),
             seed,
         }
@@ -57,13 +93,21 @@ impl Samples {
         size: (u32, u32),
     ) -> Result<Sample, DatasetError> {
         let chance = &mut generator(self.seed, Purpose::SeaScene, stage, number);
-        let mut sample = match chance.random::<f32>() {
-            r if r < 0.62 => self.on_sea(size, None, chance)?,
-            r if r < 0.76 => {
-                let water = self.water(size, chance)?;
-                self.on_sea(size, water, chance)?
+        let real = self.ingredients.seas.as_ref();
+        let mut sample = match real.filter(|_| chance.chance(ON_REAL_SEAS)) {
+            Some(seas) => {
+                let sea = real_sea(seas, size, chance)?;
+                self.on_sea(size, Background::RealSea(sea), chance)?
             }
-            _ => self.photo_as_is(size, chance)?,
+            None => match chance.random::<f32>() {
+                r if r < 0.62 => self.on_sea(size, Background::Drawn, chance)?,
+                r if r < 0.76 => {
+                    let water = self.water(size, chance)?;
+                    let water = water.map_or(Background::Drawn, Background::Water);
+                    self.on_sea(size, water, chance)?
+                }
+                _ => self.photo_as_is(size, chance)?,
+            },
         };
         vary(&mut sample.picture, chance);
         Ok(sample)
@@ -73,40 +117,55 @@ impl Samples {
         &self.photos[chance.random_range(0..self.photos.len())]
     }
 
-    /// On a synthetic sea, or on a picture of real water.
+    /// A photo whose fluke is cut out, with a mask or without.
+    fn photo_to_cut(&self, chance: &mut ChaCha8Rng) -> &LabelledPhoto {
+        if self.masked.is_empty() || !chance.chance(BY_MASK) {
+            return self.photo(chance);
+        }
+        &self.photos[self.masked[chance.random_range(0..self.masked.len())]]
+    }
+
     fn on_sea(
         &self,
         size: (u32, u32),
-        water: Option<RgbImage>,
+        background: Background,
         chance: &mut ChaCha8Rng,
     ) -> Result<Sample, DatasetError> {
         let sea = Sea::draw(chance.random(), 0, size);
         let time = f64::from(chance.within(&(10.0..=9000.0)));
         let level = sea.level(time);
-        let real = water.is_some();
-        let mut picture = water.unwrap_or_else(|| {
-            let mut picture = RgbImage::new(size.0, size.1);
-            sea.paint(time, &mut picture);
-            picture
-        });
-        let actors: Vec<Actor> = distractors(&sea, time, chance);
-        for actor in &actors {
-            actor.paint(&level, time, &mut picture);
-        }
-        for _ in 0..chance.low_within(&(0.0..=3.9), 1.5) as usize {
-            if let Some(patch) = self.patch(chance)? {
-                set_patch(&patch, &mut picture, chance);
+        let drawn = matches!(background, Background::Drawn);
+        let as_it_is = matches!(background, Background::RealSea(_));
+        let mut picture = match background {
+            Background::Drawn => {
+                let mut picture = RgbImage::new(size.0, size.1);
+                sea.paint(time, &mut picture);
+                picture
+            }
+            Background::Water(picture) | Background::RealSea(picture) => picture,
+        };
+        if !as_it_is {
+            let actors: Vec<Actor> = distractors(&sea, time, chance);
+            for actor in &actors {
+                actor.paint(&level, time, &mut picture);
+            }
+            for _ in 0..chance.low_within(&(0.0..=3.9), 1.5) as usize {
+                if let Some(patch) = self.patch(chance)? {
+                    set_patch(&patch, &mut picture, chance);
+                }
             }
         }
+        let none = if as_it_is { WITHOUT_FLUKE } else { 0.25 };
         let many = match chance.random::<f32>() {
-            r if r < 0.25 => 0,
+            r if r < none => 0,
             r if r < 0.8 => 1,
             _ => 2,
         };
         let mut flukes: Vec<Fluke> = vec![];
         for _ in 0..many {
             let whale = if chance.chance(0.72) {
-                let sprite = cast::cut(self.photo(chance), chance)?;
+                let masks = self.ingredients.masks.as_ref();
+                let sprite = cast::cut(self.photo_to_cut(chance), masks, chance)?;
                 Whale {
                     name: String::new(),
                     appearance: Appearance::Photo(Arc::new(sprite)),
@@ -126,7 +185,9 @@ impl Samples {
             // In the sea's colours, or the sea in the photo's; flukes already on it would be recoloured.
             if flukes.is_empty() && chance.chance(0.5) {
                 surfacing = surfacing.as_photographed();
-                light(&[&surfacing], &level, time, &mut picture);
+                if !as_it_is {
+                    light(&[&surfacing], &level, time, &mut picture);
+                }
             }
             if let Some(seen) = surfacing.paint(&level, time, &mut picture) {
                 let fluke = fluke(seen.region, seen.visible >= MIN_VISIBLE);
@@ -139,7 +200,7 @@ impl Samples {
                 flukes.push(fluke);
             }
         }
-        if !real || chance.chance(0.5) {
+        if drawn || chance.chance(0.5) {
             sea.grain(chance.random(), &mut picture);
         }
         Ok(Sample { picture, flukes })
@@ -245,6 +306,34 @@ impl Samples {
             Sprite::cut(&photo, region, chance)
         }))
     }
+}
+
+/// A photo of a real sea as a camera's frame of 640 pixels shows it, or a little larger, cut to the size
+/// of a picture.
+fn real_sea(
+    seas: &RealSeas,
+    size: (u32, u32),
+    chance: &mut ChaCha8Rng,
+) -> Result<RgbImage, DatasetError> {
+    let photo = seas.picture(chance.random_range(0..seas.photos().len()))?;
+    let (w, h) = (photo.width() as f32, photo.height() as f32);
+    let frame = 640.0 * chance.within(&(-0.1..=0.5)).exp();
+    let covers = (size.0 as f32 / w).max(size.1 as f32 / h);
+    let scale = (frame / w).max(covers);
+    let side = |s: f32, least: u32| ((s * scale).round() as u32).max(least);
+    let resized = imageops::resize(
+        &photo,
+        side(w, size.0),
+        side(h, size.1),
+        FilterType::Triangle,
+    );
+    let x = chance.random_range(0..=resized.width() - size.0);
+    let y = chance.random_range(0..=resized.height() - size.1);
+    let mut sea = imageops::crop_imm(&resized, x, y, size.0, size.1).to_image();
+    if chance.chance(0.5) {
+        imageops::flip_horizontal_in_place(&mut sea);
+    }
+    Ok(sea)
 }
 
 /// A part of a photo next to its box: above, below, left or right, if large enough.
@@ -384,7 +473,45 @@ mod tests {
             date: None,
             encounter: None,
         };
-        Samples::new(vec![labelled], 7)
+        Samples::new(vec![labelled], Ingredients::default(), 7)
+    }
+
+    #[test]
+    fn real_seas_and_masks_are_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let photos = samples(folder.path()).photos;
+        let seas = folder.path().join("seas");
+        let masks = folder.path().join("masks");
+        std::fs::create_dir_all(&seas).unwrap();
+        std::fs::create_dir_all(&masks).unwrap();
+        // A sea of a colour that nothing else has.
+        RgbImage::from_pixel(400, 240, Rgb([20, 160, 40]))
+            .save(seas.join("sea.png"))
+            .unwrap();
+        image::GrayImage::from_pixel(160, 90, image::Luma([255]))
+            .save(masks.join("a.png"))
+            .unwrap();
+        let ingredients = Ingredients {
+            seas: Some(RealSeas::open(&seas).unwrap()),
+            masks: Some(Masks::new(&masks)),
+        };
+        let samples = Samples::new(photos, ingredients, 7);
+        assert_eq!(samples.masked, [0]);
+        let (mut on_seas, mut without) = (0, 0);
+        for number in 0..60 {
+            let sample = samples.make(0, number, (160, 96)).unwrap();
+            assert_eq!(sample.picture.dimensions(), (160, 96));
+            let green = |p: &&Rgb<u8>| {
+                let [r, g, b] = p.0.map(i32::from);
+                g > r + 40 && g > b + 40
+            };
+            if sample.picture.pixels().filter(green).count() > 160 * 96 / 3 {
+                on_seas += 1;
+                without += usize::from(sample.flukes.is_empty());
+            }
+        }
+        assert!((10..35).contains(&on_seas), "{on_seas}");
+        assert!((1..on_seas).contains(&without), "{without} of {on_seas}");
     }
 
     #[test]

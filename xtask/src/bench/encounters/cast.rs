@@ -11,6 +11,28 @@ use std::process::Command;
 /// Number of drawn whales; half are enrolled.
 const DRAWN: u32 = 120;
 
+/// What videos of real flukes on real seas are composed of.
+pub(super) struct Real {
+    /// Folder of masks.
+    masks: PathBuf,
+    /// Folder of photos of seas.
+    pub(super) seas: PathBuf,
+}
+
+impl Real {
+    /// These folders.
+    pub(super) fn open(masks: &Path, seas: &Path) -> anyhow::Result<Self> {
+        let open = |path: &Path| {
+            let real = fs::canonicalize(path);
+            real.with_context(|| path.display().to_string())
+        };
+        Ok(Self {
+            masks: open(masks)?,
+            seas: open(seas)?,
+        })
+    }
+}
+
 /// The whales of a film.
 pub(super) enum Cast {
     /// Drawn whales.
@@ -26,6 +48,8 @@ pub(super) enum Cast {
         folder: PathBuf,
         /// Folder of the photos.
         photos: PathBuf,
+        /// Folder of masks, by which they are cut out.
+        masks: Option<PathBuf>,
     },
 }
 
@@ -39,29 +63,39 @@ impl Cast {
     }
 
     /// The whales of a table of photos with boxes. Of whales with two photos or more, the last
-    /// photo appears in the video, and the other photos of every second whale are enrolled; of
-    /// whales with one photo every second one is enrolled, and none appears.
-    pub(super) fn photos(folder: &Path, table: &Path) -> anyhow::Result<Self> {
+    /// photo appears in the video (the last with a mask, if there are masks), and the other photos of every
+    /// second whale are enrolled; of the other whales every second one is enrolled, and none appears.
+    pub(super) fn photos(folder: &Path, table: &Path, real: Option<&Real>) -> anyhow::Result<Self> {
         let photos = table.with_extension("");
         let photos = fs::canonicalize(&photos).with_context(|| photos.display().to_string())?;
-        let folder = folder.join("photos");
+        let name = if real.is_some() { "real" } else { "photos" };
+        let folder = folder.join(name);
         empty(&folder)?;
         let text = fs::read_to_string(table).with_context(|| table.display().to_string())?;
+        let may_appear = |image: &str| {
+            let mask = Path::new(image).with_extension("png");
+            real.is_none_or(|real| real.masks.join(mask).is_file())
+        };
         let Split { catalogue, film } =
-            split(&text).with_context(|| table.display().to_string())?;
+            split(&text, may_appear).with_context(|| table.display().to_string())?;
         for (name, rows) in [("catalogue", catalogue), ("film", film)] {
             let path = folder.join(name).with_extension("csv");
             fs::write(&path, rows).with_context(|| path.display().to_string())?;
             std::os::unix::fs::symlink(&photos, folder.join(name))?;
         }
-        Ok(Self::Photos { folder, photos })
+        Ok(Self::Photos {
+            folder,
+            photos,
+            masks: real.map(|real| real.masks.clone()),
+        })
     }
 
     /// Name of this kind of whales.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Drawn { .. } => "drawn",
-            Self::Photos { .. } => "photos",
+            Self::Photos { masks: None, .. } => "photos",
+            Self::Photos { masks: Some(_), .. } => "real",
         }
     }
 
@@ -114,7 +148,12 @@ impl Cast {
     pub(super) fn show(&self, synth: &mut Command) {
         match self {
             Self::Drawn { .. } => synth.arg("--whales").arg(DRAWN.to_string()),
-            Self::Photos { folder, .. } => synth.arg("--photos").arg(folder.join("film.csv")),
+            Self::Photos { folder, masks, .. } => {
+                if let Some(masks) = masks {
+                    synth.arg("--masks").arg(masks);
+                }
+                synth.arg("--photos").arg(folder.join("film.csv"))
+            }
         };
     }
 }
@@ -125,14 +164,18 @@ struct Split {
     film: String,
 }
 
-fn split(table: &str) -> anyhow::Result<Split> {
+/// `may_appear` says of an image whether it can be shown in the video.
+fn split(table: &str, may_appear: impl Fn(&str) -> bool) -> anyhow::Result<Split> {
     let mut lines = table.lines();
     let head = lines.next().context("the table is empty")?;
     if table.contains('"') {
         bail!("quoted fields are not supported");
     }
-    let place = head.split(',').position(|name| name.trim() == "identity");
-    let place = place.context("the table has no column 'identity'")?;
+    let column = |wanted: &str| {
+        let place = head.split(',').position(|name| name.trim() == wanted);
+        place.with_context(|| format!("the table has no column '{wanted}'"))
+    };
+    let (place, image) = (column("identity")?, column("image")?);
     let mut whales: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in lines {
         if let Some(whale) = line.split(',').nth(place).filter(|w| !w.is_empty()) {
@@ -142,21 +185,22 @@ fn split(table: &str) -> anyhow::Result<Split> {
     let (mut catalogue, mut film) = (vec![head], vec![head]);
     let (mut once, mut often) = (0, 0);
     for rows in whales.values() {
-        let Some((last, others)) = rows.split_last() else {
-            continue;
-        };
-        let count = if others.is_empty() {
-            &mut once
-        } else {
+        let shown = rows
+            .iter()
+            .rposition(|row| row.split(',').nth(image).is_some_and(&may_appear))
+            .filter(|_| rows.len() > 1);
+        let count = if shown.is_some() {
             &mut often
+        } else {
+            &mut once
         };
         *count += 1;
-        let enrolled = *count % 2 == 1;
-        if others.is_empty() {
-            catalogue.extend(enrolled.then_some(last));
-        } else {
-            film.push(last);
-            catalogue.extend(others.iter().filter(|_| enrolled));
+        if let Some(at) = shown {
+            film.push(rows[at]);
+        }
+        if *count % 2 == 1 {
+            let others = rows.iter().enumerate().filter(|(at, _)| Some(*at) != shown);
+            catalogue.extend(others.map(|(_, row)| *row));
         }
     }
     ensure!(
@@ -177,9 +221,14 @@ mod tests {
     #[test]
     fn half_is_enrolled_and_no_enrolled_photo_appears_in_the_video() {
         let table = "image,identity\na1,a\na2,a\nb1,b\nb2,b\nc1,c\nd1,d\ne1,\na3,a\n";
-        let Split { catalogue, film } = split(table).unwrap();
+        let Split { catalogue, film } = split(table, |_| true).unwrap();
         assert_eq!(catalogue, "image,identity\na1,a\na2,a\nc1,c\n");
         assert_eq!(film, "image,identity\na3,a\nb2,b\n");
+        // With masks of some photos only.
+        let Split { catalogue, film } =
+            split(table, |image| ["a2", "b2"].contains(&image)).unwrap();
+        assert_eq!(catalogue, "image,identity\na1,a\na3,a\nc1,c\n");
+        assert_eq!(film, "image,identity\na2,a\nb2,b\n");
     }
 
     #[test]
@@ -190,7 +239,7 @@ mod tests {
             ("image,identity\na1,a\n", "two photos"),
             ("image,identity\n\"a\",a\n", "quoted"),
         ] {
-            let error = split(table).err().unwrap().to_string();
+            let error = split(table, |_| true).err().unwrap().to_string();
             assert!(error.contains(why), "{error}");
         }
     }
