@@ -145,6 +145,18 @@ pub enum DatasetError {
     },
 }
 
+impl DatasetError {
+    /// A table or folder without a photo, but perhaps with other files.
+    fn no_photos(path: &Path, skipped: SkippedFiles) -> Self {
+        let path = path.to_owned();
+        if skipped.is_empty() {
+            Self::Empty(path)
+        } else {
+            Self::AllSkipped { path, skipped }
+        }
+    }
+}
+
 /// Labelled photos, in the order of their table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Dataset {
@@ -245,12 +257,7 @@ impl Dataset {
         };
         let mut listed: Vec<Listed> = listed;
         if listed.is_empty() {
-            let path = path.to_owned();
-            return Err(if skipped.is_empty() {
-                DatasetError::Empty(path)
-            } else {
-                DatasetError::AllSkipped { path, skipped }
-            });
+            return Err(DatasetError::no_photos(path, skipped));
         }
         let photos = listed.iter_mut().map(|l| &mut l.photo);
         notes.unnamed = unnamed::unname(photos, &options.allowed_names);
@@ -271,15 +278,7 @@ impl Dataset {
     pub fn unlabelled(folder: &Path) -> Result<Self, DatasetError> {
         let mut found = folder::read_unlabelled(folder)?;
         if found.photos.is_empty() {
-            let path = folder.to_owned();
-            return Err(if found.skipped.is_empty() {
-                DatasetError::Empty(path)
-            } else {
-                DatasetError::AllSkipped {
-                    path,
-                    skipped: found.skipped,
-                }
-            });
+            return Err(DatasetError::no_photos(folder, found.skipped));
         }
         found.sha256 = folder::sha256(&found.photos);
         Ok(found)

@@ -35,7 +35,7 @@ pub(crate) struct TrainDetectorArgs {
     photos: Option<PathBuf>,
     #[command(flatten)]
     table: TableArgs,
-    /// Photos of real seas without flukes: a third of the pictures shows them, most without a fluke
+    /// Photos of real seas without flukes: three in ten pictures show them, most without a fluke
     #[arg(long, value_name = "DIR")]
     seas: Option<PathBuf>,
     /// Masks of flukes, by which they are cut out of their photos: files of the photos' names that end in .png,
@@ -85,7 +85,9 @@ pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
     use super::labelled_data::LabelledData;
     use flukewatch_synth::sea::cast::Masks;
     use flukewatch_synth::sea::still::RealSeas;
-    use flukewatch_train::detector::recipe::{DetectorRecipe, LEARNING_RATES};
+    use flukewatch_train::detector::recipe::{
+        CONTINUED_LEARNING_RATE, DetectorRecipe, LEARNING_RATE,
+    };
     use flukewatch_train::detector::run::{DetectorJob, run};
     use flukewatch_train::detector::samples::Ingredients;
 
@@ -103,8 +105,11 @@ pub(crate) fn run(args: &TrainDetectorArgs) -> anyhow::Result<ExitCode> {
         recipe: DetectorRecipe::of_steps(
             args.seed,
             args.steps,
-            args.lr
-                .unwrap_or(LEARNING_RATES[usize::from(args.init.is_some())]),
+            args.lr.unwrap_or(if args.init.is_some() {
+                CONTINUED_LEARNING_RATE
+            } else {
+                LEARNING_RATE
+            }),
         ),
         dataset: data.dataset.clone(),
         ingredients: Ingredients {

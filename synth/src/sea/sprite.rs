@@ -88,27 +88,12 @@ impl Sprite {
             return None;
         }
         let margin = *WIDTHS_OF_MARGIN.end();
-        let (outer, core) = outlined(photo, region, margin)?;
-        let cut = imageops::crop_imm(photo, outer.x0, outer.y0, outer.width(), outer.height());
-        let cut = cut.to_image();
-        let (surround, variation) = surroundings(&cut, core);
-        let cover = |x: u32, y: u32| mask.get_pixel(outer.x0 + x, outer.y0 + y).0[0];
-        let pixels: Vec<[u8; 4]> = cut
-            .enumerate_pixels()
-            .map(|(x, y, p)| [p.0[0], p.0[1], p.0[2], cover(x, y)])
-            .collect();
-        if pixels.iter().all(|p| p[3] < 128) {
-            return None;
-        }
-        let sprite = Self {
-            width: cut.width() as usize,
-            height: cut.height() as usize,
-            pixels,
-            core,
-            surround,
-            variation,
-        };
-        Some(sprite.at_most())
+        Self::cut_with(photo, region, margin, |part| {
+            let cover = |x, y| mask.get_pixel(part.from.0 + x, part.from.1 + y).0[0];
+            let pixels = part.picture.enumerate_pixels();
+            let covers: Vec<u8> = pixels.map(|(x, y, _)| cover(x, y)).collect();
+            covers.iter().any(|c| *c >= 128).then_some(covers)
+        })
     }
 
     fn cut_by(
@@ -118,55 +103,62 @@ impl Sprite {
         style: Style,
         inset: f32,
     ) -> Option<Self> {
-        let (outer, core) = outlined(photo, region, margin)?;
-        let cut = imageops::crop_imm(photo, outer.x0, outer.y0, outer.width(), outer.height());
-        let cut = cut.to_image();
-        let (width, height) = (cut.width() as usize, cut.height() as usize);
-        let (surround, variation) = surroundings(&cut, core);
-        // A fluke with nearly the colours of the water would vanish with it: keep the box.
-        let close = (style == Style::Close)
-            .then(|| difference(&cut, surround, variation))
-            .filter(|close| mean_within(close, width, core) > 0.5);
-        let pixels = cut
-            .pixels()
-            .enumerate()
-            .map(|(i, pixel)| {
+        Self::cut_with(photo, region, margin, |part| {
+            let width = part.picture.width() as usize;
+            let (core, size) = (part.core, [width as f32, part.picture.height() as f32]);
+            // A fluke with nearly the colours of the water would vanish with it: keep the box.
+            let close = (style == Style::Close)
+                .then(|| difference(&part.picture, part.surround, part.variation))
+                .filter(|close| mean_within(close, width, core) > 0.5);
+            let cover = |i: usize| {
                 let (x, y) = ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
-                let mut cover = ramp(x, core[0], core[2], width as f32, inset)
-                    * ramp(y, core[1], core[3], height as f32, inset);
+                let mut cover = ramp(x, core[0], core[2], size[0], inset)
+                    * ramp(y, core[1], core[3], size[1], inset);
                 if style == Style::Oval {
                     let (cx, cy) = ((core[0] + core[2]) / 2.0, (core[1] + core[3]) / 2.0);
-                    let away =
-                        ((x - cx) / (width as f32 * 0.5)).hypot((y - cy) / (height as f32 * 0.5));
+                    let away = ((x - cx) / (size[0] * 0.5)).hypot((y - cy) / (size[1] * 0.5));
                     cover *= step(1.12, 0.82, away);
                 }
                 if let Some(close) = &close {
                     cover *= close[i];
                 }
-                let [r, g, b] = pixel.0;
-                [r, g, b, (cover * 255.0) as u8]
-            })
-            .collect();
-        let sprite = Self {
-            width,
-            height,
-            pixels,
-            core,
-            surround,
-            variation,
+                (cover * 255.0) as u8
+            };
+            Some(
+                (0..width * part.picture.height() as usize)
+                    .map(cover)
+                    .collect(),
+            )
+        })
+    }
+
+    /// Cuts a widened box out of a photo, with the opacity of each of its pixels.
+    fn cut_with(
+        photo: &RgbImage,
+        region: PixelBox,
+        margin: f32,
+        covers: impl FnOnce(&WidenedBox) -> Option<Vec<u8>>,
+    ) -> Option<Self> {
+        let part = WidenedBox::of(photo, region, margin)?;
+        let covers = covers(&part)?;
+        let opaque = |(pixel, cover): (&image::Rgb<u8>, u8)| {
+            let [r, g, b] = pixel.0;
+            [r, g, b, cover]
         };
-        Some(sprite.at_most())
-    }
-
-    /// Reduced to the maximum width, if it is wider.
-    fn at_most(self) -> Self {
-        if self.width as u32 > MOST {
-            self.scaled(MOST as f32 / self.width as f32)
+        let sprite = Self {
+            width: part.picture.width() as usize,
+            height: part.picture.height() as usize,
+            pixels: part.picture.pixels().zip(covers).map(opaque).collect(),
+            core: part.core,
+            surround: part.surround,
+            variation: part.variation,
+        };
+        Some(if sprite.width as u32 > MOST {
+            sprite.scaled(MOST as f32 / sprite.width as f32)
         } else {
-            self
-        }
+            sprite
+        })
     }
-
     /// Width of the fluke's box, in pixels.
     pub fn core_width(&self) -> f32 {
         self.core[2] - self.core[0]
@@ -317,25 +309,47 @@ impl Sprite {
     }
 }
 
-/// A box widened by a fraction of its sides, within the photo; and the box in pixels of that part.
-fn outlined(photo: &RgbImage, region: PixelBox, margin: f32) -> Option<(PixelBox, [f32; 4])> {
-    let region = region.within(photo.width(), photo.height())?;
-    let by = |side: u32| (side as f32 * margin).ceil() as u32 + 1;
-    let (dx, dy) = (by(region.width()), by(region.height()));
-    let outer = PixelBox {
-        x0: region.x0.saturating_sub(dx),
-        y0: region.y0.saturating_sub(dy),
-        x1: region.x1 + dx,
-        y1: region.y1 + dy,
+/// A box of a photo, widened, and what surrounds the fluke in it.
+struct WidenedBox {
+    picture: RgbImage,
+    /// Its left and upper edge in the photo.
+    from: (u32, u32),
+    /// The box, in pixels of the part.
+    core: [f32; 4],
+    surround: [f32; 3],
+    variation: f32,
+}
+
+impl WidenedBox {
+    /// A box widened by a fraction of its sides, within the photo.
+    fn of(photo: &RgbImage, region: PixelBox, margin: f32) -> Option<Self> {
+        let region = region.within(photo.width(), photo.height())?;
+        let by = |side: u32| (side as f32 * margin).ceil() as u32 + 1;
+        let (dx, dy) = (by(region.width()), by(region.height()));
+        let outer = PixelBox {
+            x0: region.x0.saturating_sub(dx),
+            y0: region.y0.saturating_sub(dy),
+            x1: region.x1 + dx,
+            y1: region.y1 + dy,
+        }
+        .within(photo.width(), photo.height())?;
+        let cut = imageops::crop_imm(photo, outer.x0, outer.y0, outer.width(), outer.height());
+        let picture = cut.to_image();
+        let core = [
+            (region.x0 - outer.x0) as f32,
+            (region.y0 - outer.y0) as f32,
+            (region.x1 - outer.x0) as f32,
+            (region.y1 - outer.y0) as f32,
+        ];
+        let (surround, variation) = surroundings(&picture, core);
+        Some(Self {
+            picture,
+            from: (outer.x0, outer.y0),
+            core,
+            surround,
+            variation,
+        })
     }
-    .within(photo.width(), photo.height())?;
-    let core = [
-        (region.x0 - outer.x0) as f32,
-        (region.y0 - outer.y0) as f32,
-        (region.x1 - outer.x0) as f32,
-        (region.y1 - outer.y0) as f32,
-    ];
-    Some((outer, core))
 }
 
 /// 1 well within `from..to`, falling to 0 at the ends of `0..most`; where the photo ends with the
@@ -443,6 +457,18 @@ pub(super) mod tests {
     const DARK: [u8; 3] = [20, 20, 25];
     const GREY: [u8; 3] = [120, 125, 130];
 
+    /// Above the water, as large as in the photo, in its colours.
+    const SETTING: Setting = Setting {
+        foot: [100.0, 80.0],
+        scale: [1.0; 2],
+        turn: 0.0,
+        water: 200.0,
+        slope: 0.0,
+        shift: [0.0; 3],
+        gain: 1.0,
+        cover: 1.0,
+    };
+
     /// A fluke of 60 x 20 pixels on water, each of one colour.
     pub(in super::super) fn photo(fluke: [u8; 3], water: [u8; 3]) -> (RgbImage, PixelBox) {
         let region = PixelBox {
@@ -467,14 +493,9 @@ pub(super) mod tests {
             let mut sea = RgbImage::from_pixel(200, 120, image::Rgb([60, 90, 100]));
             let (shift, gain) = sprite.match_to(&sea, [50.0, 50.0, 150.0, 90.0]);
             let setting = Setting {
-                foot: [100.0, 80.0],
-                scale: [1.0; 2],
-                turn: 0.0,
-                water: 200.0,
-                slope: 0.0,
                 shift,
                 gain,
-                cover: 1.0,
+                ..SETTING
             };
             let (seen, share) = sprite.set(&setting, &mut sea).unwrap();
             let expected = PixelBox {
@@ -502,16 +523,7 @@ pub(super) mod tests {
         });
         let sprite = Sprite::masked(&photo, region, &mask).unwrap();
         let mut sea = RgbImage::from_pixel(200, 120, image::Rgb([60, 90, 100]));
-        let setting = Setting {
-            foot: [100.0, 80.0],
-            scale: [1.0; 2],
-            turn: 0.0,
-            water: 200.0,
-            slope: 0.0,
-            shift: [0.0; 3],
-            gain: 1.0,
-            cover: 1.0,
-        };
+        let setting = SETTING;
         let (seen, _) = sprite.set(&setting, &mut sea).unwrap();
         assert_eq!((seen.x0, seen.x1), (70, 130));
         assert!(sea.get_pixel(80, 70).0[1] < 40);
@@ -529,14 +541,8 @@ pub(super) mod tests {
         let sprite = Sprite::cut(&photo, region, rng).unwrap().scaled(0.5);
         let mut sea = RgbImage::new(200, 120);
         let setting = Setting {
-            foot: [100.0, 80.0],
-            scale: [1.0; 2],
-            turn: 0.0,
             water: 75.0,
-            slope: 0.0,
-            shift: [0.0; 3],
-            gain: 1.0,
-            cover: 1.0,
+            ..SETTING
         };
         let (seen, share) = sprite.set(&setting, &mut sea).unwrap();
         assert_eq!((seen.y1, seen.width()), (75, 30));

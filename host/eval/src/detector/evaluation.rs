@@ -12,7 +12,6 @@ use flukewatch_progress::bar_unless;
 use flukewatch_synth::sea::cast::Cast;
 use flukewatch_synth::sea::video::{Video, VideoSettings};
 use image::RgbImage;
-use rayon::prelude::*;
 use serde::Serialize;
 
 /// Detections below this score are ignored everywhere.
@@ -264,22 +263,8 @@ impl Run<'_> {
         image: impl Fn(usize) -> anyhow::Result<(RgbImage, Vec<PixelBox>)> + Sync,
     ) -> anyhow::Result<Vec<LabelledDetections>> {
         let bar = bar_unless(self.options.quiet, count as u64, label);
-        let numbers: Vec<usize> = (0..count).collect();
-        let parts: Vec<Vec<LabelledDetections>> = numbers
-            .par_chunks(32)
-            .map(|numbers| {
-                let mut detector = open(self.bundle)?.with_threshold(MIN_SCORE);
-                numbers
-                    .iter()
-                    .map(|&number| {
-                        let (image, flukes) = image(number)?;
-                        bar.inc(1);
-                        images::detect(&mut detector, &image, flukes)
-                    })
-                    .collect::<anyhow::Result<_>>()
-            })
-            .collect::<anyhow::Result<_>>()?;
+        let detected = images::detect_all(self.bundle, MIN_SCORE, count, || bar.inc(1), image)?;
         bar.finish_and_clear();
-        Ok(parts.into_iter().flatten().collect())
+        Ok(detected)
     }
 }

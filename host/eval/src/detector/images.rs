@@ -1,9 +1,12 @@
 //! Images with known boxes of flukes: drawn flukes or flukes of photos on drawn seas, and photos.
 
 use crate::detector::metrics::LabelledDetections;
+use crate::detector::open::open;
+use flukewatch_common::bundle::Bundle;
+use flukewatch_common::detection::Detection;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::{DatasetError, LabelledPhoto};
-use flukewatch_inference::detector::Detector;
+use flukewatch_inference::detector::{Detector, MIN_WIDTH_FRACTION};
 use flukewatch_synth::sea::actor::Actor;
 use flukewatch_synth::sea::cast::Cast;
 use flukewatch_synth::sea::scene::{MIN_VISIBLE, distractors, paint};
@@ -11,6 +14,7 @@ use flukewatch_synth::sea::surface::Sea;
 use flukewatch_synth::sea::surfacing::{Surfacing, place};
 use flukewatch_synth::seed::{Draw, Purpose, generator};
 use image::RgbImage;
+use rayon::prelude::*;
 
 /// Widths of flukes in images, in pixels of a frame 1,920 wide.
 const WIDTHS: (f32, f32) = (24.0, 700.0);
@@ -67,6 +71,42 @@ pub fn detect(
         detections,
         flukes,
     })
+}
+
+/// Runs the bundle's detector at this threshold on images 0 to `count`, on all cores; `on_image` is called for
+/// each.
+///
+/// # Errors
+/// If the detector cannot be loaded or fails, or an image cannot be made.
+pub(super) fn detect_all(
+    bundle: &Bundle,
+    threshold: f32,
+    count: usize,
+    on_image: impl Fn() + Sync,
+    image: impl Fn(usize) -> anyhow::Result<(RgbImage, Vec<PixelBox>)> + Sync,
+) -> anyhow::Result<Vec<LabelledDetections>> {
+    let numbers: Vec<usize> = (0..count).collect();
+    let parts: Vec<Vec<LabelledDetections>> = numbers
+        .par_chunks(32)
+        .map(|numbers| {
+            let mut detector = open(bundle)?.with_threshold(threshold);
+            numbers
+                .iter()
+                .map(|&number| {
+                    let (image, flukes) = image(number)?;
+                    on_image();
+                    detect(&mut detector, &image, flukes)
+                })
+                .collect::<anyhow::Result<_>>()
+        })
+        .collect::<anyhow::Result<_>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+/// Leaves out detections that are narrower than those that a boat reports.
+pub(super) fn keep_wide(detections: &mut Vec<Detection>, image_width: u32) {
+    let least = MIN_WIDTH_FRACTION as f32 * image_width as f32;
+    detections.retain(|d| d.region.width() as f32 >= least);
 }
 
 /// Decodes a photo and returns it with its box.

@@ -1,11 +1,11 @@
 //! False detections in photos that show no fluke, e.g. stills of a camera over a real sea.
 
+use super::images;
 use super::open::open;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_dataset::LabelledPhoto;
 use flukewatch_inference::detector::MIN_WIDTH_FRACTION;
 use flukewatch_progress::bar_unless;
-use rayon::prelude::*;
 use serde::Serialize;
 
 /// Detections in photos without flukes, at the bundle's threshold.
@@ -49,33 +49,24 @@ pub fn evaluate(
 ) -> anyhow::Result<NegativesEvaluation> {
     let threshold = open(bundle)?.threshold();
     let bar = bar_unless(quiet, photos.len() as u64, "negatives");
-    let parts: Vec<Vec<FalseDetections>> = photos
-        .par_chunks(32)
-        .map(|photos| {
-            let mut detector = open(bundle)?;
-            let mut detections = vec![];
-            let mut found = vec![];
-            for photo in photos {
-                let image = photo.decode()?;
-                detections.clear();
-                detector.detect(&image, &mut detections)?;
-                let least = MIN_WIDTH_FRACTION as f32 * image.width() as f32;
-                detections.retain(|d| d.region.width() as f32 >= least);
-                if !detections.is_empty() {
-                    found.push(FalseDetections {
-                        name: photo.name.clone(),
-                        detections: detections.len(),
-                        highest_score: detections.iter().map(|d| d.score).fold(0.0, f32::max),
-                    });
-                }
-                bar.inc(1);
-            }
-            Ok(found)
-        })
-        .collect::<anyhow::Result<_>>()?;
+    let on_image = || bar.inc(1);
+    let detected = images::detect_all(bundle, threshold, photos.len(), on_image, |number| {
+        Ok(images::photo(&photos[number])?)
+    })?;
     bar.finish_and_clear();
-    let mut with_detection: Vec<FalseDetections> = parts.into_iter().flatten().collect();
-    with_detection.sort_by(|a, b| b.highest_score.total_cmp(&a.highest_score));
+    let mut with_detection = vec![];
+    for (photo, mut image) in photos.iter().zip(detected) {
+        images::keep_wide(&mut image.detections, image.image_width);
+        let scores = image.detections.iter().map(|d| d.score);
+        if let Some(highest_score) = scores.reduce(f32::max) {
+            with_detection.push(FalseDetections {
+                name: photo.name.clone(),
+                detections: image.detections.len(),
+                highest_score,
+            });
+        }
+    }
+    with_detection.sort_by(|a: &FalseDetections, b| b.highest_score.total_cmp(&a.highest_score));
     Ok(NegativesEvaluation {
         bundle: bundle.id().to_owned(),
         threshold,

@@ -1,11 +1,11 @@
 //! Synthetic videos of the sea: how many encounters raise an alarm, and how many alarms are false.
 
 use crate::detector::alarms::AlarmTracker;
+use crate::detector::images::keep_wide;
 use crate::detector::open::open;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::detection::Detection;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_inference::detector::MIN_WIDTH_FRACTION;
 use flukewatch_synth::sea::video::Video;
 use image::RgbImage;
 use rayon::prelude::*;
@@ -57,8 +57,7 @@ pub fn detect(
                     let start = Instant::now();
                     detector.detect(&picture, &mut detections)?;
                     let elapsed = start.elapsed();
-                    let min_width = MIN_WIDTH_FRACTION as f32 * width as f32;
-                    detections.retain(|d| d.region.width() as f32 >= min_width);
+                    keep_wide(&mut detections, width);
                     let flukes = seen
                         .iter()
                         .filter_map(|s| {

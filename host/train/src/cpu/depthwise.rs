@@ -186,11 +186,11 @@ impl Geometry {
         #[cfg(target_arch = "x86_64")]
         {
             if Avx512::available() {
-                // SAFETY: the processor has AVX-512 F, checked above; there is no other precondition.
+                // SAFETY: the processor has AVX-512 F, checked above; it requires nothing else.
                 return unsafe { self.sum_avx512(first, input, of_output) };
             }
             if Avx2::available() {
-                // SAFETY: the processor has AVX2 and FMA, checked above; there is no other precondition.
+                // SAFETY: the processor has AVX2 and FMA, checked above; it requires nothing else.
                 return unsafe { self.sum_avx2(first, input, of_output) };
             }
         }

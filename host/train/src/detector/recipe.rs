@@ -34,9 +34,10 @@ pub struct DetectorStage {
     pub width: u32,
 }
 
-/// Peak learning rate of a training from random weights, and of one that continues from trained ones, which a
-/// higher rate would undo.
-pub const LEARNING_RATES: [f64; 2] = [3e-3, 1e-3];
+/// Peak learning rate of a training from random weights.
+pub const LEARNING_RATE: f64 = 3e-3;
+/// Peak learning rate of a training that continues from trained weights, which a higher one would undo.
+pub const CONTINUED_LEARNING_RATE: f64 = 1e-3;
 
 impl DetectorRecipe {
     /// A run of `steps` steps. Most use pieces of frames, at a quarter of the cost, since the network is
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn every_step_has_its_stage_and_learning_rate() {
-        let recipe = DetectorRecipe::of_steps(1, 1000, 3e-3);
+        let recipe = DetectorRecipe::of_steps(1, 1000, LEARNING_RATE);
         assert_eq!(recipe.steps(), 1000);
         assert_eq!(recipe.stage(0).map(|s| s.0), Some(0));
         assert_eq!(recipe.stage(799).map(|s| s.0), Some(0));

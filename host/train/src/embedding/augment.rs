@@ -126,6 +126,17 @@ pub(super) struct Placement {
 }
 
 impl Placement {
+    /// All of an image.
+    pub(super) fn whole(height: usize, width: usize) -> Self {
+        Self {
+            top: 0,
+            left: 0,
+            height,
+            width,
+            image: (height, width),
+        }
+    }
+
     /// The aspect of the view, for [`Warp::random`].
     pub(super) fn aspect(&self) -> f32 {
         self.width as f32 / self.height as f32
@@ -334,18 +345,14 @@ mod tests {
             smoothing: [0.0; 2],
         };
         let mut image = vec![0.0; height * width * channels];
-        sample(&source, warp, mirrored, &all_of(height, width), &mut image);
+        sample(
+            &source,
+            warp,
+            mirrored,
+            &Placement::whole(height, width),
+            &mut image,
+        );
         image
-    }
-
-    fn all_of(height: usize, width: usize) -> Placement {
-        Placement {
-            top: 0,
-            left: 0,
-            height,
-            width,
-            image: (height, width),
-        }
     }
 
     #[test]
@@ -377,7 +384,13 @@ mod tests {
                 smoothing: [0.0; 2],
             };
             let mut image = vec![0.0; height * width];
-            sample(&source, &warp, false, &all_of(height, width), &mut image);
+            sample(
+                &source,
+                &warp,
+                false,
+                &Placement::whole(height, width),
+                &mut image,
+            );
             let (row, last) = (height / 2 * width, width - 1);
             for value in &image[row + 1..row + last] {
                 assert!((value - 127.5).abs() < 45.0, "reduced by {ratio}: {value}");
@@ -417,7 +430,13 @@ mod tests {
         // A quarter of the width to the right: from column 30 instead of 20.
         let shifted = Warp::new(0.0, 0.0, [1.0; 2], 2.0).moved([0.5, 0.0], [0.0; 2]);
         let mut image = vec![0.0; 20 * 40];
-        sample(&source, &shifted, false, &all_of(20, 40), &mut image);
+        sample(
+            &source,
+            &shifted,
+            false,
+            &Placement::whole(20, 40),
+            &mut image,
+        );
         for (column, value) in image[..40].iter().enumerate() {
             let expected = 3.0 * (30 + column) as f32;
             assert!((value - expected).abs() < 0.1, "{column}: {value}");

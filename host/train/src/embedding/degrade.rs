@@ -52,15 +52,9 @@ impl Degradation {
         }
         let pixels = |side: usize| ((side as f32 * self.scale).round() as usize).max(1);
         let (height, width) = (pixels(into.height), pixels(into.width));
-        let all = Placement {
-            top: 0,
-            left: 0,
-            height,
-            width,
-            image: (height, width),
-        };
         let channels = image.len() / (into.image.0 * into.image.1);
         let mut reduced = vec![0f32; channels * height * width];
+        let all = Placement::whole(height, width);
         sample(source, warp, mirrored, &all, &mut reduced);
         if let Some(quality) = self.jpeg {
             compress(&mut reduced, (height, width), quality);
@@ -142,16 +136,6 @@ mod tests {
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
 
-    fn into(height: usize, width: usize) -> Placement {
-        Placement {
-            top: 0,
-            left: 0,
-            height,
-            width,
-            image: (height, width),
-        }
-    }
-
     fn sampled(degradation: Degradation, pixels: &Array3<u8>) -> Vec<f32> {
         let (height, width, channels) = pixels.dim();
         let source = Source {
@@ -164,7 +148,7 @@ mod tests {
             &source,
             &Warp::IDENTITY,
             false,
-            &into(height, width),
+            &Placement::whole(height, width),
             &mut image,
         );
         image

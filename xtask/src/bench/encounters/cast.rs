@@ -72,12 +72,15 @@ impl Cast {
         let folder = folder.join(name);
         empty(&folder)?;
         let text = fs::read_to_string(table).with_context(|| table.display().to_string())?;
-        let may_appear = |image: &str| {
-            let mask = Path::new(image).with_extension("png");
-            real.is_none_or(|real| real.masks.join(mask).is_file())
-        };
+        let masks = real.map(|real| real.masks.as_path());
+        let has_mask = masks.map(|masks| {
+            move |image: &str| {
+                let mask = Path::new(image).with_extension("png");
+                masks.join(mask).is_file()
+            }
+        });
         let Split { catalogue, film } =
-            split(&text, may_appear).with_context(|| table.display().to_string())?;
+            split(&text, has_mask).with_context(|| table.display().to_string())?;
         for (name, rows) in [("catalogue", catalogue), ("film", film)] {
             let path = folder.join(name).with_extension("csv");
             fs::write(&path, rows).with_context(|| path.display().to_string())?;
@@ -164,8 +167,8 @@ struct Split {
     film: String,
 }
 
-/// `may_appear` says of an image whether it can be shown in the video.
-fn split(table: &str, may_appear: impl Fn(&str) -> bool) -> anyhow::Result<Split> {
+/// Only images that have a mask appear in the video, if there are masks.
+fn split(table: &str, has_mask: Option<impl Fn(&str) -> bool>) -> anyhow::Result<Split> {
     let mut lines = table.lines();
     let head = lines.next().context("the table is empty")?;
     if table.contains('"') {
@@ -175,7 +178,13 @@ fn split(table: &str, may_appear: impl Fn(&str) -> bool) -> anyhow::Result<Split
         let place = head.split(',').position(|name| name.trim() == wanted);
         place.with_context(|| format!("the table has no column '{wanted}'"))
     };
-    let (place, image) = (column("identity")?, column("image")?);
+    let place = column("identity")?;
+    let has_mask = has_mask.map(|has| Ok::<_, anyhow::Error>((column("image")?, has)));
+    let has_mask = has_mask.transpose()?;
+    let may_appear = |row: &&str| match &has_mask {
+        None => true,
+        Some((image, has)) => row.split(',').nth(*image).is_some_and(has),
+    };
     let mut whales: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in lines {
         if let Some(whale) = line.split(',').nth(place).filter(|w| !w.is_empty()) {
@@ -185,10 +194,7 @@ fn split(table: &str, may_appear: impl Fn(&str) -> bool) -> anyhow::Result<Split
     let (mut catalogue, mut film) = (vec![head], vec![head]);
     let (mut once, mut often) = (0, 0);
     for rows in whales.values() {
-        let shown = rows
-            .iter()
-            .rposition(|row| row.split(',').nth(image).is_some_and(&may_appear))
-            .filter(|_| rows.len() > 1);
+        let shown = rows.iter().rposition(may_appear).filter(|_| rows.len() > 1);
         let count = if shown.is_some() {
             &mut often
         } else {
@@ -221,12 +227,12 @@ mod tests {
     #[test]
     fn half_is_enrolled_and_no_enrolled_photo_appears_in_the_video() {
         let table = "image,identity\na1,a\na2,a\nb1,b\nb2,b\nc1,c\nd1,d\ne1,\na3,a\n";
-        let Split { catalogue, film } = split(table, |_| true).unwrap();
+        let Split { catalogue, film } = split(table, None::<fn(&str) -> bool>).unwrap();
         assert_eq!(catalogue, "image,identity\na1,a\na2,a\nc1,c\n");
         assert_eq!(film, "image,identity\na3,a\nb2,b\n");
         // With masks of some photos only.
         let Split { catalogue, film } =
-            split(table, |image| ["a2", "b2"].contains(&image)).unwrap();
+            split(table, Some(|image: &str| ["a2", "b2"].contains(&image))).unwrap();
         assert_eq!(catalogue, "image,identity\na1,a\na3,a\nc1,c\n");
         assert_eq!(film, "image,identity\na2,a\nb2,b\n");
     }
@@ -239,7 +245,10 @@ mod tests {
             ("image,identity\na1,a\n", "two photos"),
             ("image,identity\n\"a\",a\n", "quoted"),
         ] {
-            let error = split(table, |_| true).err().unwrap().to_string();
+            let error = split(table, None::<fn(&str) -> bool>)
+                .err()
+                .unwrap()
+                .to_string();
             assert!(error.contains(why), "{error}");
         }
     }
