@@ -12,7 +12,21 @@ use crate::catalogue::Match;
 use crate::whale_score::{MAX_PHOTOS, WhaleScore};
 use serde::{Deserialize, Serialize};
 
-/// The decision about an encounter.
+/// The decision of a [`DecisionRule`] about an encounter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A whale of the catalogue.
+    Known {
+        /// The name of the whale in the catalogue.
+        whale: String,
+    },
+    /// A whale that the catalogue does not hold.
+    New,
+    /// Between the thresholds: a person should review it.
+    Review,
+}
+
+/// What a sighting says about its whale: a [`Decision`], or that there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// A whale of the catalogue.
@@ -24,6 +38,21 @@ pub enum Verdict {
     New,
     /// Between the thresholds: a person should review it.
     Review,
+    /// The encounter is recorded, and no model has identified it.
+    Unidentified {
+        /// Why not, in words.
+        reason: String,
+    },
+}
+
+impl From<Decision> for Verdict {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Known { whale } => Self::Known { whale },
+            Decision::New => Self::New,
+            Decision::Review => Self::Review,
+        }
+    }
 }
 
 /// The rule: the score of the best whale against two thresholds.
@@ -85,14 +114,14 @@ pub struct InvalidDecision(String);
 
 impl DecisionRule {
     /// The verdict on a ranking, best whale first. An empty ranking (nothing enrolled) is a new whale.
-    pub fn decide(&self, ranking: &[Match]) -> Verdict {
+    pub fn decide(&self, ranking: &[Match]) -> Decision {
         match ranking.first() {
-            None => Verdict::New,
-            Some(best) if best.score >= self.known_at => Verdict::Known {
+            None => Decision::New,
+            Some(best) if best.score >= self.known_at => Decision::Known {
                 whale: best.whale.clone(),
             },
-            Some(best) if best.score < self.new_below => Verdict::New,
-            Some(_) => Verdict::Review,
+            Some(best) if best.score < self.new_below => Decision::New,
+            Some(_) => Decision::Review,
         }
     }
 
@@ -262,13 +291,13 @@ mod tests {
         let rule = DecisionRule::thresholds(0.6, 0.4, "");
         assert_eq!(
             rule.decide(&ranking(0.6)),
-            Verdict::Known {
+            Decision::Known {
                 whale: "HW-1".into()
             }
         );
-        assert_eq!(rule.decide(&ranking(0.5)), Verdict::Review);
-        assert_eq!(rule.decide(&ranking(0.39)), Verdict::New);
-        assert_eq!(rule.decide(&[]), Verdict::New);
+        assert_eq!(rule.decide(&ranking(0.5)), Decision::Review);
+        assert_eq!(rule.decide(&ranking(0.39)), Decision::New);
+        assert_eq!(rule.decide(&[]), Decision::New);
     }
 
     #[test]

@@ -96,6 +96,12 @@ pub struct CompactEmbedding {
 }
 
 impl CompactEmbedding {
+    /// No numbers, of an encounter that is not identified.
+    pub const NONE: Self = Self {
+        scale: 0.0,
+        values: vec![],
+    };
+
     /// Back to floats, normalised.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! each a [`detection`].
 
 pub mod atomic_file;
+pub mod bounded_text;
 pub mod broker_url;
 pub mod bundle;
 pub mod catalogue;
@@ -20,6 +21,7 @@ pub mod input_area;
 pub mod jpeg;
 pub mod local_matching;
 pub mod matching_regions;
+pub mod message_digest;
 pub mod photo_files;
 mod photo_limits;
 pub mod pixel_box;
@@ -28,9 +30,11 @@ pub mod prepare;
 pub mod presence;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
+pub mod severity;
 pub mod sha256;
 pub mod sidecar;
 pub mod sighting;
+pub mod status_report;
 pub mod text;
 pub mod topic;
 pub mod whale_score;

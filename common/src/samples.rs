@@ -9,7 +9,9 @@ use crate::input_area::InputArea;
 use crate::matching_regions::{CandidateRegions, MatchingRegions, RegionPair};
 use crate::pixel_box::PixelBox;
 use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
+use crate::severity::Severity;
 use crate::sighting::{BoatId, Picture, PictureInfo, Sighting};
+use crate::status_report::{BoatCondition, ConnectionId, StatusReport};
 use image::codecs::jpeg::JpegEncoder;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -126,6 +128,29 @@ pub fn sighting() -> Sighting {
         epoch: Some(epoch()),
         revision: 0,
         regions: Some(regions()),
+    }
+}
+
+/// A status report of [`boat`]: every optional field is set.
+pub fn status_report() -> StatusReport {
+    StatusReport {
+        boat: boat(),
+        connection: ConnectionId {
+            instance: sighting().id,
+            number: 2,
+        },
+        condition: Some(BoatCondition {
+            at: Timestamp(1_795_450_800_000),
+            severity: Severity::Warning,
+            problems: "camera stern: no frames; restarting".into(),
+            version: "0.1.0".into(),
+            bundle: "0123456789ab".into(),
+            position: Some((38.5, -28.625)),
+            cameras: 2,
+            cameras_searched: 1,
+            pending: 7,
+            oldest_pending_seconds: Some(300),
+        }),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::footage::Footage;
 use crate::matching_regions::MatchingRegions;
+use crate::message_digest::MessageDigest;
 use crate::pixel_box::PixelBox;
 use crate::position::{Position, TimeBasis};
 use serde::{Deserialize, Serialize};
@@ -84,19 +85,20 @@ pub struct Sighting {
     pub ended: Timestamp,
     /// The number of frames with the fluke.
     pub frames: u32,
-    /// The verdict of the boat.
+    /// The verdict of the boat. [`Verdict::Unidentified`] since version 7 of the message.
     pub verdict: Verdict,
     /// The candidate whales, best first, each once; at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Match>,
-    /// The encounter's embedding, so that shore can match again against a larger catalogue.
+    /// The encounter's embedding, so that shore can match again against a larger catalogue; without
+    /// numbers where it is unidentified.
     pub embedding: CompactEmbedding,
     /// The best picture: the crop of the fluke.
     pub picture: PictureInfo,
     /// The box of the fluke in the frame that the picture was cropped from.
     pub region: PixelBox,
-    /// The id of the bundle that was used ([`crate::bundle::Bundle::id`]).
+    /// The id of the bundle that was used ([`crate::bundle::Bundle::id`]); empty where it is unidentified.
     pub bundle: String,
-    /// The engine that ran the model, e.g. `tract 0.23.9 f32`.
+    /// The engine that ran the model, e.g. `tract 0.23.9 f32`; empty where it is unidentified.
     pub engine: String,
     /// The probability that the first candidate is right, in 0..=1; `None` where the bundle has no
     /// calibrator. Since version 2 of the message.
@@ -141,6 +143,9 @@ impl Sighting {
 /// The most candidates of a sighting.
 pub const MAX_CANDIDATES: usize = 5;
 
+/// The limit of a reason in words, e.g. of [`Verdict::Unidentified`], in bytes.
+pub const MAX_REASON_BYTES: usize = 256;
+
 /// The announcement of the picture of a sighting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PictureInfo {
@@ -179,13 +184,16 @@ pub enum MessageKind {
 }
 
 /// An acknowledgement from shore that messages are stored durably; a boat deletes a message only
-/// after its ack.
+/// after its ack. The same message says which ones shore rejects; a boat keeps these, and stops sending
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// The boat that sent the messages.
     pub boat: BoatId,
     /// The stored messages.
     pub stored: Vec<Acknowledged>,
+    /// The rejected messages. Since version 3 of the message.
+    pub rejected: Vec<Rejected>,
 }
 
 /// A message that shore has stored.
@@ -197,6 +205,18 @@ pub struct Acknowledged {
     pub kind: MessageKind,
     /// The stored [`Sighting::revision`]; 0 for a picture. Since version 2 of the message.
     pub revision: u32,
+}
+
+/// A message that shore has rejected, and would reject again. Shore may not be able to decode it, so
+/// its bytes identify it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejected {
+    /// The kind of message that its topic says.
+    pub kind: MessageKind,
+    /// The digest of its bytes.
+    pub message: MessageDigest,
+    /// Why, in words; at most [`MAX_REASON_BYTES`].
+    pub reason: String,
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! `flukewatch/v1/<boat>/sighting` and `flukewatch/v1/<boat>/picture` go from boat to shore, `flukewatch/v1/<boat>/ack`
 //! back, all at QoS 1. `flukewatch/v1/<boat>/presence` goes from boat to shore and to boats of the same
-//! name, at QoS 0. None is retained.
+//! name, at QoS 0. `flukewatch/v1/<boat>/status` goes from boat to shore, at QoS 1, and is retained; the others are not.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -13,6 +13,9 @@ pub const ALL_PICTURES: &str = "flukewatch/v1/+/picture";
 
 /// The presence of all boats, for shore to subscribe to.
 pub const ALL_PRESENCES: &str = "flukewatch/v1/+/presence";
+
+/// The status of all boats, for shore to subscribe to.
+pub const ALL_STATUSES: &str = "flukewatch/v1/+/status";
 
 /// The topic on which `boat` publishes messages of kind `part`.
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
@@ -32,10 +35,21 @@ pub fn of_presence(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/presence")
 }
 
+/// The topic on which `boat` reports its status.
+pub fn of_status(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/status")
+}
+
 /// The boat that reports its presence on a topic; `None` for any other topic.
 pub fn parse_presence(topic: &str) -> Option<BoatId> {
     let boat = topic.strip_prefix("flukewatch/v1/")?;
     boat.strip_suffix("/presence")?.parse().ok()
+}
+
+/// The boat that reports its status on a topic; `None` for any other topic.
+pub fn parse_status(topic: &str) -> Option<BoatId> {
+    let boat = topic.strip_prefix("flukewatch/v1/")?;
+    boat.strip_suffix("/status")?.parse().ok()
 }
 
 /// The boat and the message kind that a topic names; `None` for any other topic.
@@ -62,7 +76,11 @@ mod tests {
         assert_eq!(parse(&of_acks(&boat)), None);
         assert_eq!(parse("flukewatch/v1/a/b/sighting"), None);
         assert_eq!(parse(&of_presence(&boat)), None);
-        assert_eq!(parse_presence(&of_presence(&boat)), Some(boat));
+        assert_eq!(parse_presence(&of_presence(&boat)), Some(boat.clone()));
+        assert_eq!(parse(&of_status(&boat)), None);
+        assert_eq!(parse_status(&of_status(&boat)), Some(boat.clone()));
+        assert_eq!(parse_status(&of_presence(&boat)), None);
+        assert_eq!(parse_status("flukewatch/v1/a/b/status"), None);
         assert_eq!(parse_presence("flukewatch/v1/a/b/presence"), None);
     }
 }

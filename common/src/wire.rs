@@ -3,22 +3,24 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence |
-//! | 2 | version of that kind's payload, little-endian; now 5 or 6 for a sighting, 2 for a picture and an ack, 1 for a presence |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status |
+//! | 2 | version of that kind's payload, little-endian; now 5, 6 or 7 for a sighting, 1 or 2 for a picture, 1 to 3 for an ack, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
 //! ```
 //! use flukewatch_common::sighting::Ack;
 //! use flukewatch_common::wire;
-//! let ack = Ack { boat: "balaena".parse().unwrap(), stored: vec![] };
+//! let ack = Ack { boat: "balaena".parse().unwrap(), stored: vec![], rejected: vec![] };
 //! let bytes = wire::encode(&ack)?;
 //! assert_eq!(wire::decode::<Ack>(&bytes)?, ack);
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::decision::Verdict;
 use crate::presence::Presence;
 use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Sighting};
+use crate::status_report::StatusReport;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
@@ -105,11 +107,18 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 6;
+    const VERSION: u16 = 7;
 
-    /// Version 5 has no matching regions. A station that knows none can read other sightings.
+    /// Version 5 has no matching regions, version 6 no unidentified encounters. A station that knows
+    /// neither can read other sightings.
     fn version(&self) -> u16 {
-        if self.regions.is_none() { 5 } else { 6 }
+        if matches!(self.verdict, Verdict::Unidentified { .. }) {
+            7
+        } else if self.regions.is_some() {
+            6
+        } else {
+            5
+        }
     }
 
     fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
@@ -172,38 +181,49 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 
-    /// Version 1 has no revisions. Boats that know no revisions get no other.
+    /// Version 1 has no revisions, version 2 no rejected messages. Boats that know neither can read
+    /// other acks.
     fn version(&self) -> u16 {
-        if self.stored.iter().all(|a| a.revision == 0) {
-            1
-        } else {
+        if !self.rejected.is_empty() {
+            3
+        } else if self.stored.iter().any(|a| a.revision > 0) {
             2
+        } else {
+            1
         }
     }
 
     fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
-        if self.version() > 1 {
-            return postcard::to_extend(self, bytes).ok();
+        match self.version() {
+            1 => {
+                let stored: FirstAcks = self.stored.iter().map(|a| (a.sighting, a.kind)).collect();
+                postcard::to_extend(&(&self.boat, stored), bytes).ok()
+            }
+            2 => postcard::to_extend(&(&self.boat, &self.stored), bytes).ok(),
+            _ => postcard::to_extend(self, bytes).ok(),
         }
-        let stored: FirstAcks = self.stored.iter().map(|a| (a.sighting, a.kind)).collect();
-        postcard::to_extend(&(&self.boat, stored), bytes).ok()
     }
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        if version > 1 {
-            return whole(payload);
-        }
-        let (boat, stored): (BoatId, FirstAcks) = whole(payload)?;
-        let stored = stored.into_iter().map(|(sighting, kind)| Acknowledged {
-            sighting,
-            kind,
-            revision: 0,
-        });
+        let (boat, stored) = match version {
+            1 => {
+                let (boat, stored): (BoatId, FirstAcks) = whole(payload)?;
+                let acknowledged = |(sighting, kind)| Acknowledged {
+                    sighting,
+                    kind,
+                    revision: 0,
+                };
+                (boat, stored.into_iter().map(acknowledged).collect())
+            }
+            2 => whole(payload)?,
+            _ => return whole(payload),
+        };
         Some(Self {
             boat,
-            stored: stored.collect(),
+            stored,
+            rejected: vec![],
         })
     }
 }
@@ -213,6 +233,13 @@ impl Message for Presence {
     const NAME: &'static str = "presence";
     const VERSION: u16 = 1;
 }
+
+impl Message for StatusReport {
+    const KIND: u8 = 5;
+    const NAME: &'static str = "status";
+    const VERSION: u16 = 1;
+}
+
 /// The messages of an ack in version 1.
 type FirstAcks = Vec<(Uuid, MessageKind)>;
 

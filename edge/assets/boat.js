@@ -76,13 +76,13 @@ function sightingItem(s, now) {
   find(".crop").href = picture;
   find("img").src = picture;
   find("img").alt = `fluke of sighting ${s.sequence}`;
-  put(find("strong"), s.whale ?? { new: "a new whale", review: "needs review" }[s.verdict] ?? s.verdict);
+  put(find("strong"), s.whale ?? { new: "a new whale", review: "needs review", unidentified: "not identified" }[s.verdict] ?? s.verdict);
   const verdict = find(".verdict");
   put(verdict, s.verdict);
   verdict.dataset.is = s.verdict;
   const probability = s.probability === null ? "" : `, probability ${Math.round(s.probability * 100)} %`;
   const candidates = s.candidates.slice(0, 3).map((c) => `${c.whale} ${c.score.toFixed(2)}`).join(", ");
-  put(find(".candidates"), candidates ? `nearest: ${candidates}${probability}` : "no candidates");
+  put(find(".candidates"), candidates ? `nearest: ${candidates}${probability}` : s.reason ?? "no candidates");
   const place = s.position ? `${s.position[0].toFixed(4)}, ${s.position[1].toFixed(4)}` : "no position";
   const seconds = (now - Date.parse(s.started_at)) / 1000;
   const date = s.started_at.replace("T", " ").replace(/\.\d+Z$/, " UTC");

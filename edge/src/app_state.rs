@@ -1,15 +1,17 @@
-//! What outlives a reload: counters, heartbeat, previews and the latest health document.
+//! What outlives a reload: counters, stages, recordings without an outbox, heartbeat, previews and the latest health document.
 
 use crate::health::{Counters, Health};
 use crate::heartbeat::Heartbeat;
 use crate::preview::Preview;
+use crate::recorder::NewRecording;
+use crate::stage::Stages;
 use crate::systemd::Systemd;
 use flukewatch_common::broker_url::BrokerEnvironment;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The latest health document and the outbox's folder, for the boat's page.
+/// The latest health document and the outbox's folder, for the boat's page and for shore.
 #[derive(Debug, Default)]
 pub struct StatusBoard(Mutex<Latest>);
 
@@ -39,6 +41,12 @@ impl StatusBoard {
         Some((health.clone(), published.elapsed()))
     }
 
+    /// The latest health document, to report it to shore.
+    pub fn to_report(&self) -> Option<Arc<Health>> {
+        let latest = self.lock();
+        latest.health.as_ref().map(|(health, _)| health.clone())
+    }
+
     /// Whether the document was requested within `time`.
     pub fn requested_within(&self, time: Duration) -> bool {
         self.lock().requested.is_some_and(|at| at.elapsed() <= time)
@@ -54,6 +62,26 @@ impl StatusBoard {
     }
 }
 
+/// Recordings that an outbox did not accept before its session ended, for the next session.
+#[derive(Clone, Debug, Default)]
+pub struct Unsaved(Arc<Mutex<Vec<NewRecording>>>);
+
+impl Unsaved {
+    /// Keeps recordings, oldest first.
+    pub fn put(&self, recordings: Vec<NewRecording>) {
+        self.lock().extend(recordings);
+    }
+
+    /// Takes all of them.
+    pub fn take(&self) -> Vec<NewRecording> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<NewRecording>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Shared by all sessions of one process; clones share it.
 #[derive(Clone, Debug)]
 pub struct AppState {
@@ -61,12 +89,18 @@ pub struct AppState {
     pub started: Instant,
     /// Events counted since the start.
     pub counters: Arc<Counters>,
-    /// The frame loop's heartbeat.
+    /// The stages of the pipeline.
+    pub stages: Stages,
+    /// Recordings that no outbox has accepted yet.
+    pub unsaved: Unsaved,
+    /// Perception's heartbeat.
     pub heartbeat: Arc<Heartbeat>,
     /// The latest frame of each camera, for the page.
     pub preview: Arc<Preview>,
     /// What the page shows.
     pub status: Arc<StatusBoard>,
+    /// A folder in memory for `health.json`; without one it is in the outbox's.
+    pub runtime_folder: Option<PathBuf>,
     /// Notifies the service manager.
     pub systemd: Systemd,
     /// User and password for the broker from the environment.
@@ -79,9 +113,12 @@ impl AppState {
         Self {
             started: Instant::now(),
             counters: Arc::default(),
+            stages: Stages::default(),
+            unsaved: Unsaved::default(),
             heartbeat: Arc::default(),
             preview: Arc::default(),
             status: Arc::default(),
+            runtime_folder: None,
             systemd,
             broker_environment,
         }

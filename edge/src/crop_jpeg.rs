@@ -40,8 +40,7 @@ pub fn encode_within(pixels: &RgbImage, limit: usize) -> Result<Jpeg, CropJpegEr
             &downscaled
         };
         for quality in QUALITIES {
-            let mut file = vec![];
-            JpegEncoder::new_with_quality(&mut file, quality).encode_image(image)?;
+            let file = encode(image, quality)?;
             if file.len() <= limit {
                 return Ok(Jpeg {
                     file,
@@ -55,6 +54,16 @@ pub fn encode_within(pixels: &RgbImage, limit: usize) -> Result<Jpeg, CropJpegEr
         }
         scale *= 0.75;
     }
+}
+
+/// Encodes `pixels` as a JPEG of the given quality, from 1 to 100, at their size.
+///
+/// # Errors
+/// When the image cannot be encoded.
+pub fn encode(pixels: &RgbImage, quality: u8) -> Result<Vec<u8>, CropJpegError> {
+    let mut file = vec![];
+    JpegEncoder::new_with_quality(&mut file, quality).encode_image(pixels)?;
+    Ok(file)
 }
 
 /// A crop that cannot be encoded.

@@ -1,12 +1,18 @@
 //! The boat: camera frames become sightings of whales, and sightings reach shore.
 //!
-//! The path of a frame: [`capture`], [`video`] and [`source`] provide frames, [`pixels`] decodes them, [`gate`]
-//! and [`detect`] find flukes in those without a sidecar, [`track`] follows them, [`encounter`] keeps each
-//! one's best crops, [`identify`] names the individual, [`recent_encounters`] recognises one that
-//! resurfaced, [`report`] makes the sighting with its time ([`time`]) and position ([`position`]).
-//! [`pipeline`] is the loop around it.
+//! A boat is a recorder that also recognises. The way of a frame:
 //!
-//! From there on: [`outbox`] stores sightings durably, [`uplink`] sends them to shore.
+//! 1. [`capture`], [`video`] and [`source`] provide frames, the latest of each camera;
+//! 2. [`perception`]: [`pixels`] decodes them, [`gate`] and [`detect`] find flukes in those without a
+//!    sidecar, [`detection_filter`] drops those in ignored areas, [`track`] follows them, [`encounter`] keeps each one's best crops;
+//! 3. [`recorder`]: each encounter that ends becomes a [`recording`] with its time ([`time`]) and position
+//!    ([`position`]), and is committed to the [`outbox`];
+//! 4. [`clip`]: the camera's own frames around encounters become videos;
+//! 5. [`identification`] names the individual, or recognises one that resurfaced: a revision of what is
+//!    recorded;
+//! 6. [`uplink`] sends it to shore.
+//!
+//! [`pipeline`] runs these stages, a [`stage`] says how each one is.
 //!
 //! Around it, from the bottom up: [`app_state`] outlives a reload, [`models`] opens a bundle,
 //! [`session`] runs the parts with one configuration, `page` serves health and previews,
@@ -19,33 +25,40 @@ pub mod buffers;
 pub mod cancellation;
 pub mod capture;
 pub mod check;
+pub mod clip;
 pub mod config;
 pub mod crop_jpeg;
 pub mod detect;
+pub mod detection_filter;
 pub mod encounter;
 pub mod frame;
 pub mod gate;
 pub mod health;
 pub mod heartbeat;
-pub mod identify;
+pub mod identification;
+pub mod ignored_areas;
+pub mod last_working;
 pub mod logging;
 pub mod machine;
 mod metrics;
 pub mod models;
 pub mod outbox;
 mod page;
+pub mod perception;
 pub mod pipeline;
 pub mod pixel_format;
 pub mod pixels;
 pub mod position;
 pub mod preview;
 pub mod quality;
-pub mod recent_encounters;
-pub mod report;
+pub mod recorder;
+pub mod recording;
+pub mod reprocess;
 pub mod selftest;
 pub mod service;
 pub mod session;
 pub mod source;
+pub mod stage;
 mod status;
 pub mod systemd;
 pub mod time;

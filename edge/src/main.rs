@@ -2,6 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use flukewatch_common::broker_url::BrokerEnvironment;
+use flukewatch_common::clock::Timestamp;
 use flukewatch_edge::app_state::AppState;
 use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture;
@@ -9,6 +10,7 @@ use flukewatch_edge::check::{self, CheckResult};
 use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
 use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
+use flukewatch_edge::reprocess::{ReprocessOptions, reprocess};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
 use flukewatch_edge::session::RunOptions;
@@ -22,8 +24,8 @@ use std::time::Duration;
 
 /// Identify humpback whales on board and report them to shore.
 ///
-/// Frames become encounters, encounters become sightings. Sightings are stored in an outbox on disk
-/// until shore has acknowledged them.
+/// Each encounter is recorded as it ends, and identified afterwards. Sightings are stored in an outbox on
+/// disk until shore has acknowledged them; recordings stay on board.
 #[derive(Parser)]
 #[command(
     name = "flukewatch-edge",
@@ -37,6 +39,7 @@ Examples:
   flukewatch-edge run --config edge.toml --until-delivered 60
   flukewatch-edge outbox --config edge.toml --json
   flukewatch-edge outbox --config edge.toml --resend
+  flukewatch-edge reprocess --config edge.toml --dry-run
 
 The broker's user and password may be in the environment: FLUKEWATCH_BROKER_USER and
 FLUKEWATCH_BROKER_PASSWORD.
@@ -63,16 +66,21 @@ enum Command {
     /// MP4, MOV, MKV, WebM, MPEG-TS, H.264 and H.265 where GStreamer is installed).
     ///
     /// Runs until Ctrl-C or SIGTERM, also after the last frame. On shutdown the open encounter is
-    /// reported and saved; messages that are not acknowledged stay in the outbox for the next run.
-    /// A second signal exits immediately. The health document is written to health.json in the
-    /// outbox's folder every 10 seconds, and printed to stdout at the end as one line of JSON.
+    /// recorded; what is not identified by then is at the next start. Messages that are not
+    /// acknowledged stay in the outbox for the next run. A second signal exits immediately. The health
+    /// document is written every 10 seconds to health.json in RUNTIME_DIRECTORY, as a service, else in
+    /// the outbox's folder, and printed to stdout at the end as one line of JSON.
     ///
-    /// SIGHUP reloads the configuration: the open encounter is reported and saved, then the new
+    /// SIGHUP reloads the configuration: the open encounter is recorded, then the new
     /// configuration is applied. An invalid one changes nothing.
+    ///
+    /// As a service, with a state folder in STATE_DIRECTORY, a copy of the last working configuration
+    /// is kept there. Where the configuration cannot be used, the boat starts with the copy, and the
+    /// log and health.json give the reason.
     #[command(after_help = "\
 Exit codes:
   0  shut down as requested
-  1  startup failed, or a sighting could not be saved
+  1  startup failed, or a recording could not be saved
   2  invalid command line
   3  --until-delivered: messages are still pending
   4  more than half of the frames of a replay, or all stills, could not be used, whether or not
@@ -143,6 +151,40 @@ Exit codes:
         #[arg(long)]
         json: bool,
     },
+    /// Identify recorded encounters again with the configuration's bundle.
+    ///
+    /// After a newer bundle is in place: each recorded encounter that is still on board is identified by its
+    /// recorded crops, oldest first, and where that changes what shore was sent, a revision of its sighting is
+    /// queued. Encounters that this bundle has identified are left out. Can be used while the boat works, which
+    /// then sends the revisions; it takes a core for about half a second an encounter.
+    #[command(after_help = "\
+Examples:
+  flukewatch-edge reprocess --config edge.toml --dry-run
+  flukewatch-edge reprocess --config edge.toml --since 2026-07-01T00:00:00Z
+
+Exit codes:
+  0  success, also where there is nothing to do
+  1  the configuration, the bundle or the outbox cannot be used
+  2  invalid command line")]
+    Reprocess {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Bundle to use [default: that of the configuration]
+        #[arg(long, value_name = "BUNDLE")]
+        bundle: Option<PathBuf>,
+        /// Only encounters that began at this time or later, RFC 3339
+        #[arg(long, value_name = "TIME", value_parser = timestamp)]
+        since: Option<Timestamp>,
+        /// Also those that this bundle has identified
+        #[arg(long)]
+        all: bool,
+        /// Show what would change, and queue nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print JSON: a list of {sighting, sequence, started, before, after, queued, error}
+        #[arg(long)]
+        json: bool,
+    },
     /// List pending messages, dead letters and what was set aside.
     ///
     /// Can be used while the boat works.
@@ -180,6 +222,11 @@ struct Subject {
     /// Bundle to use with default settings
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<PathBuf>,
+}
+
+fn timestamp(text: &str) -> Result<Timestamp, String> {
+    let time: jiff::Timestamp = text.parse().map_err(|e: jiff::Error| e.to_string())?;
+    Ok(Timestamp(time.as_millisecond()))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -227,6 +274,7 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 file: config.file,
                 engine,
                 options: RunOptions { until_delivered },
+                state_folder: service_folder("STATE_DIRECTORY"),
             },
             log,
         ),
@@ -291,6 +339,36 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 ExitCode::FAILURE
             })
         }
+        Command::Reprocess {
+            config,
+            bundle,
+            since,
+            all,
+            dry_run,
+            json,
+        } => {
+            let mut config = Config::load(&config.file)?;
+            config.bundle.path = bundle.unwrap_or(config.bundle.path);
+            let options = ReprocessOptions {
+                since,
+                all,
+                dry_run,
+            };
+            let mut found = vec![];
+            reprocess(&config, &options, |one| {
+                if !json {
+                    println!("{one}");
+                }
+                found.push(one);
+            })?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&found)?);
+            } else {
+                let changed = found.iter().filter(|one| one.is_changed()).count();
+                println!("{} encounters, {changed} changed", found.len());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Outbox {
             config,
             resend,
@@ -312,14 +390,22 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
     }
 }
 
+/// A folder of the service, from the variable that systemd sets for `StateDirectory=` or
+/// `RuntimeDirectory=`, to several divided by colons where several are configured.
+fn service_folder(variable: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os(variable)?;
+    std::env::split_paths(&folders).find(|folder| !folder.as_os_str().is_empty())
+}
+
 /// Runs the boat until a signal or its options end it.
 fn run(args: &RunArgs, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
-    let config = args.load()?;
-    let logs = Logs::start(log, &config.log)?;
-    let state = AppState::new(Systemd::from_environment(), BrokerEnvironment::read()?);
+    let first = args.first()?;
+    let logs = Logs::start(log, &first.config.log)?;
+    let mut state = AppState::new(Systemd::from_environment(), BrokerEnvironment::read()?);
+    state.runtime_folder = service_folder("RUNTIME_DIRECTORY");
     let (stop, reload) = (CancellationToken::default(), Reload::default());
     on_signals(stop.clone(), reload.clone(), state.systemd)?;
-    let finished = service::run(args, config, &stop, &reload, &logs, &state)?;
+    let finished = service::run(args, first, &stop, &reload, &logs, &state)?;
     println!("{}", serde_json::to_string(&finished.health)?);
     if finished.undelivered {
         let health = &finished.health;
@@ -410,7 +496,7 @@ fn on_signals(
                     if stop.is_cancelled() {
                         std::process::exit(130);
                     }
-                    tracing::info!("shutting down; saving the open encounter");
+                    tracing::info!("shutting down; recording the open encounter");
                     systemd.stopping();
                     stop.cancel();
                 }

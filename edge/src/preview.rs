@@ -4,6 +4,7 @@
 //! next frame; everything else is done by the page's threads. The pipeline never waits: it does not
 //! replace a preview that is being fetched at that moment.
 
+use crate::ignored_areas::IgnoredAreas;
 use crate::pixels::Pixels;
 use flukewatch_common::pixel_box::PixelBox;
 use image::RgbImage;
@@ -15,12 +16,14 @@ use tokio::sync::Notify;
 pub const MAX_CAMERAS: usize = 64;
 
 /// A frame with its flukes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PreviewFrame {
     /// Pixels at full size.
     pub image: RgbImage,
     /// The boxes of flukes.
     pub boxes: Vec<PixelBox>,
+    /// The areas that are not searched.
+    pub ignored: IgnoredAreas,
 }
 
 #[derive(Debug, Default)]
@@ -52,8 +55,15 @@ impl Preview {
         self.requested.load(Relaxed) & bit(camera) != 0
     }
 
-    /// Publishes a frame with its flukes. It is copied only where it was requested.
-    pub fn publish(&self, camera: usize, pixels: Pixels<'_>, boxes: &[PixelBox]) {
+    /// Publishes a frame with its flukes and its ignored areas. It is copied only where it was
+    /// requested.
+    pub fn publish(
+        &self,
+        camera: usize,
+        pixels: Pixels<'_>,
+        boxes: &[PixelBox],
+        ignored: &IgnoredAreas,
+    ) {
         if !self.is_requested(camera) {
             return;
         }
@@ -66,6 +76,7 @@ impl Preview {
         *frame = Some(PreviewFrame {
             image: pixels.crop(PixelBox::whole(pixels.width(), pixels.height()), vec![]),
             boxes: boxes.to_vec(),
+            ignored: ignored.clone(),
         });
         drop(frame);
         self.requested.fetch_and(!bit(camera), Relaxed);
@@ -113,8 +124,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_is_copied_only_when_requested() {
-        let preview = Arc::new(Preview::default());
-        preview.publish(1, Pixels::of(&image(1)), &[]);
+        let (preview, none) = (Arc::new(Preview::default()), IgnoredAreas::default());
+        preview.publish(1, Pixels::of(&image(1)), &[], &none);
         assert!(!preview.is_requested(1), "no viewer");
         let viewer = {
             let preview = preview.clone();
@@ -124,9 +135,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert!(!preview.is_requested(0), "the other camera has no viewer");
-        preview.publish(0, Pixels::of(&image(2)), &[]);
+        preview.publish(0, Pixels::of(&image(2)), &[], &none);
         let region = PixelBox::whole(2, 2);
-        preview.publish(1, Pixels::of(&image(3)), &[region]);
+        preview.publish(1, Pixels::of(&image(3)), &[region], &none);
         let frame = viewer.await.unwrap().unwrap();
         assert_eq!((frame.image, frame.boxes), (image(3), vec![region]));
         assert!(!preview.is_requested(1), "one request is one frame");
@@ -137,7 +148,12 @@ mod tests {
         let preview = Preview::default();
         assert_eq!(preview.next_frame(MAX_CAMERAS).await, None);
         assert_eq!(preview.next_frame(usize::MAX).await, None);
-        preview.publish(MAX_CAMERAS, Pixels::of(&image(1)), &[]);
+        preview.publish(
+            MAX_CAMERAS,
+            Pixels::of(&image(1)),
+            &[],
+            &IgnoredAreas::default(),
+        );
         assert!(!preview.is_requested(MAX_CAMERAS));
     }
 
@@ -146,7 +162,7 @@ mod tests {
         let preview = Arc::new(Preview::default());
         preview.requested.fetch_or(1, Relaxed);
         let held = preview.cameras[0].frame.lock().unwrap();
-        preview.publish(0, Pixels::of(&image(1)), &[]);
+        preview.publish(0, Pixels::of(&image(1)), &[], &IgnoredAreas::default());
         drop(held);
         assert!(preview.is_requested(0), "the next frame is published");
     }

@@ -2,17 +2,27 @@
 //!
 //! On a reload the new configuration is read and its models are loaded while the current session
 //! continues; if one of them is invalid, the session is kept. Then the session ends in order:
-//! the open encounter is reported and saved. The new session takes over the outbox; where it cannot
+//! the open encounter is recorded. The new session takes over the outbox, and what the outbox has not
+//! accepted; where it cannot
 //! start after all, the previous configuration is used again.
+//!
+//! The last configuration that worked is kept on disk. It is used where the file is invalid at the
+//! start, its models cannot be opened, or its session fails before it has worked.
 
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
+use crate::health::ConfigurationHealth;
+use crate::last_working::LastWorking;
 use crate::logging::Logs;
 use crate::models::Models;
 use crate::page::Page;
-use crate::session::{Finished, RunOptions, Session, SessionError};
+use crate::session::{Finished, RunOptions, Session, SessionError, save_unsaved};
+use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_common::footage::ConfigId;
 use flukewatch_inference::engine::choice::EngineChoice;
+use std::fmt;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +30,8 @@ use std::time::{Duration, Instant};
 
 /// How often a reload request is checked for.
 const POLL: Duration = Duration::from_millis(100);
+/// A session that lasts this long works, even without a frame.
+const PROVEN_AFTER: Duration = Duration::from_secs(60);
 /// The shortest time between two sessions that are replaced because the outbox is damaged: a failing
 /// disk damages each new one.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(600);
@@ -48,92 +60,294 @@ pub struct RunArgs {
     pub engine: Option<EngineChoice>,
     /// When to end the run.
     pub options: RunOptions,
+    /// The folder that keeps the last working configuration; without one none is kept, and an
+    /// invalid file ends the run.
+    pub state_folder: Option<PathBuf>,
 }
 
 impl RunArgs {
-    /// Reads the configuration's file.
+    /// The configuration to start with: that of the file, or the last working one where the file is
+    /// invalid.
     ///
     /// # Errors
-    /// When it is invalid; every fault is named with its line.
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(&self.file)?;
+    /// When there is none; every fault of the file is named with its line.
+    pub fn first(&self) -> Result<ChosenConfig, StartError> {
+        let invalid = match self.load() {
+            Ok(chosen) => return Ok(chosen),
+            Err(e) => e,
+        };
+        match self.last_working() {
+            Some(Ok(kept)) => Ok(kept.instead_of(&invalid)),
+            Some(Err(kept)) => Err(StartError::Both { invalid, kept }),
+            None => Err(invalid.into()),
+        }
+    }
+
+    /// Reads the configuration's file.
+    fn load(&self) -> Result<ChosenConfig, ConfigError> {
+        self.validate(Config::read(&self.file)?)
+    }
+
+    /// Relative paths in `text` are relative to the folder of the configuration's file.
+    fn validate(&self, text: String) -> Result<ChosenConfig, ConfigError> {
+        let mut config = Config::load_text(&text, &self.file)?;
         config.engine.backend = self.engine.unwrap_or(config.engine.backend);
-        Ok(config)
+        Ok(ChosenConfig {
+            config,
+            text,
+            fallback: None,
+        })
+    }
+
+    fn kept(&self) -> Option<LastWorking> {
+        let folder = self.state_folder.as_deref()?;
+        Some(LastWorking::new(&self.file, folder))
+    }
+
+    /// The last working configuration, or why it cannot be used; `None` where none was kept.
+    fn last_working(&self) -> Option<Result<ChosenConfig, KeptError>> {
+        let kept = self.kept()?;
+        let unusable = |reason: &dyn fmt::Display| KeptError {
+            copy: kept.path().to_owned(),
+            reason: reason.to_string(),
+        };
+        match kept.read() {
+            Ok(text) => Some(self.validate(text?).map_err(|e| unusable(&e))),
+            Err(e) => Some(Err(unusable(&e))),
+        }
+    }
+}
+
+/// Why the boat cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The file is invalid, and no earlier configuration was kept.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Neither the file nor the kept configuration can be used.
+    #[error("{invalid}\n{kept}")]
+    Both {
+        /// What is wrong with the file.
+        invalid: ConfigError,
+        /// What is wrong with the kept one.
+        kept: KeptError,
+    },
+}
+
+/// The kept copy of the last working configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the last working configuration {}: {reason}", .copy.display())]
+pub struct KeptError {
+    copy: PathBuf,
+    reason: String,
+}
+
+/// A valid configuration, and whether it is that of the file. Without `Debug`: its text may hold a
+/// password.
+#[derive(Clone)]
+pub struct ChosenConfig {
+    /// The configuration.
+    pub config: Config,
+    text: String,
+    /// Why it is not the file's.
+    fallback: Option<String>,
+}
+
+impl ChosenConfig {
+    /// This one, since `error` keeps the file's from being used.
+    fn instead_of(self, error: &dyn fmt::Display) -> Self {
+        Self {
+            fallback: Some(error.to_string()),
+            ..self
+        }
+    }
+
+    fn health(&self, args: &RunArgs) -> ConfigurationHealth {
+        ConfigurationHealth {
+            file: args.file.display().to_string(),
+            applied_at: SystemClock.now().to_string(),
+            fallback: self.fallback.clone(),
+        }
     }
 }
 
 /// A validated configuration with its models.
-type Loaded = (Config, Models);
+type Loaded = (ChosenConfig, Models);
 
 /// Runs sessions, the first with the configuration `first`, until `stop` is cancelled or the
-/// options end it. Each `reload` reads the file again.
+/// options end it. Each `reload` reads the file again. Where a configuration cannot be used, the
+/// previous one is used, or the last working one.
 ///
 /// # Errors
-/// When a session cannot start or fails.
+/// When no session can start, or one that worked fails.
 pub fn run(
     args: &RunArgs,
-    first: Config,
+    first: ChosenConfig,
     stop: &CancellationToken,
     reload: &Reload,
     logs: &Logs,
     state: &AppState,
 ) -> Result<Finished, SessionError> {
-    let mut config = first;
-    let mut models = Models::open(&config)?;
-    let mut previous: Option<Config> = None;
-    let mut page = Page::start(&config.page, state);
+    if let Some(reason) = &first.fallback {
+        log_fallback(reason);
+    }
+    let mut page = Page::start(&first.config.page, state);
+    let mut running = first;
+    let mut models: Option<Models> = None;
+    let mut fallbacks = Fallbacks::default();
+    let mut reloaded = false;
     let reopened = Reopened::default();
     loop {
-        let session = match Session::start(&config, models, stop, state) {
+        // Before the session, which counts its first frames at once.
+        let trial = Trial::new(state);
+        let opened = models
+            .take()
+            .map_or_else(|| Models::open(&running.config).map_err(Into::into), Ok);
+        let started = opened.and_then(|m| Session::start(&running.config, m, stop, state));
+        let session = match started {
             Ok(session) => session,
             Err(e) => {
-                let Some(old) = previous.take() else {
-                    return Err(e);
-                };
-                tracing::error!(error = %e, "cannot apply the new configuration; returning to the previous one");
-                config = old;
-                logs.set(&config.log);
-                models = Models::open(&config)?;
+                running = fallbacks.next(args, running, e)?;
+                logs.set(&running.config.log);
+                reloaded = false;
                 continue;
             }
         };
-        if previous.take().is_some() {
+        if std::mem::take(&mut reloaded) {
             state.counters.reloaded();
             tracing::info!("configuration applied");
         }
+        state.counters.set_configuration(running.health(args));
         state.systemd.ready();
-        page = page.reconfigured(&config.page, state);
-        let next = Mutex::new(None);
-        let over = AtomicBool::new(false);
-        let session_stop = session.stop();
-        let finished = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                if let Some(loaded) =
-                    await_reload(args, reload, &session_stop, &over, state, &reopened)
-                {
-                    *next.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
-                    session_stop.cancel();
-                }
-            });
+        page = page.reconfigured(&running.config.page, state);
+        let supervision = Supervision {
+            args,
+            reload,
+            session: session.stop(),
+            over: AtomicBool::new(false),
+            state,
+            reopened: &reopened,
+            running: &running,
+            trial,
+        };
+        let (next, finished) = std::thread::scope(|scope| {
+            let supervised = scope.spawn(|| supervision.supervise());
             let finished = session.wait(args.options);
-            over.store(true, Ordering::SeqCst);
-            finished
+            supervision.over.store(true, Ordering::SeqCst);
+            let next = supervised.join();
+            (next.unwrap_or_else(|panic| resume_unwind(panic)), finished)
         });
-        let next: Option<Loaded> = next.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match next {
-            Some((new, loaded)) if !stop.is_cancelled() => {
+        if finished.is_ok() {
+            supervision.keep_if_proven();
+        }
+        let proven = supervision.trial.is_passed();
+        if proven {
+            fallbacks = Fallbacks::default();
+        }
+        match (next, finished) {
+            (Some((new, loaded)), finished) if !stop.is_cancelled() => {
                 if let Err(e) = finished {
                     tracing::error!(error = %e, "session failed");
                 }
-                logs.set(&new.log);
-                previous = Some(std::mem::replace(&mut config, new));
-                models = loaded;
+                logs.set(&new.config.log);
+                let old = std::mem::replace(&mut running, new);
+                // Rather one that has worked than a newer one that has not.
+                fallbacks.previous.get_or_insert(old);
+                models = Some(loaded);
+                reloaded = true;
             }
-            _ => {
+            (_, Err(e)) if !proven && !stop.is_cancelled() => {
+                running = fallbacks.next(args, running, e)?;
+                logs.set(&running.config.log);
+            }
+            (_, finished) => {
                 page.stop();
+                save_unsaved(&running.config, state)?;
                 return finished;
             }
         }
+    }
+}
+
+fn log_fallback(reason: &str) {
+    for line in reason.lines() {
+        tracing::error!("{line}");
+    }
+    tracing::error!("configuration unusable; using the last working one");
+}
+
+/// Which configuration to use where one cannot be used.
+#[derive(Default)]
+struct Fallbacks {
+    /// The one before a reload, until the new one has worked.
+    previous: Option<ChosenConfig>,
+    /// Those that failed since one has worked.
+    failed: Vec<ConfigId>,
+}
+
+impl Fallbacks {
+    /// The configuration to use instead of `failed`.
+    ///
+    /// # Errors
+    /// `error` itself, where there is none left to try.
+    fn next(
+        &mut self,
+        args: &RunArgs,
+        failed: ChosenConfig,
+        error: SessionError,
+    ) -> Result<ChosenConfig, SessionError> {
+        self.failed.push(failed.config.identity);
+        // The first reason is that of the file.
+        let reason = failed.fallback.unwrap_or_else(|| error.to_string());
+        if let Some(previous) = self.previous.take() {
+            tracing::error!(%error, "cannot apply the new configuration; returning to the previous one");
+            return Ok(previous.instead_of(&reason));
+        }
+        let Some(kept) = self.untried(args) else {
+            return Err(error);
+        };
+        log_fallback(&error.to_string());
+        Ok(kept.instead_of(&reason))
+    }
+
+    fn untried(&self, args: &RunArgs) -> Option<ChosenConfig> {
+        match args.last_working()? {
+            Ok(kept) => Some(kept).filter(|k| !self.failed.contains(&k.config.identity)),
+            Err(e) => {
+                tracing::error!("{e}");
+                None
+            }
+        }
+    }
+}
+
+/// Whether a configuration has proved that it works.
+struct Trial {
+    since: Instant,
+    /// Usable frames before it.
+    frames: u64,
+    passed: AtomicBool,
+}
+
+impl Trial {
+    fn new(state: &AppState) -> Self {
+        Self {
+            since: Instant::now(),
+            frames: state.counters.usable_frames(),
+            passed: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it passes now for the first time: a frame was processed, or the session has lasted;
+    /// a camera may be unplugged in harbour.
+    fn passes(&self, state: &AppState) -> bool {
+        let works =
+            state.counters.usable_frames() > self.frames || self.since.elapsed() >= PROVEN_AFTER;
+        works && !self.passed.swap(true, Ordering::SeqCst)
+    }
+
+    fn is_passed(&self) -> bool {
+        self.passed.load(Ordering::SeqCst)
     }
 }
 
@@ -153,41 +367,88 @@ impl Reopened {
     }
 }
 
-/// Waits for a reload request with a valid configuration; `None` once the session is `over` or
-/// cancelled.
-fn await_reload(
-    args: &RunArgs,
-    reload: &Reload,
-    session: &CancellationToken,
-    over: &AtomicBool,
-    state: &AppState,
-    reopened: &Reopened,
-) -> Option<Loaded> {
-    while !over.load(Ordering::SeqCst) && !session.is_cancelled() {
-        if state.counters.take_outbox_replaced() && reopened.is_due() {
-            tracing::warn!("outbox damaged; starting a new session with a new outbox");
-        } else if !reload.take() {
-            std::thread::sleep(POLL);
-            continue;
-        }
-        tracing::info!(file = %args.file.display(), "reloading the configuration");
-        state.systemd.reloading();
-        match load(args) {
-            Ok(loaded) => return Some(loaded),
-            Err(why) => {
-                for line in why.lines() {
-                    tracing::error!("{line}");
-                }
-                tracing::error!("keeping the current configuration");
-                state.systemd.ready();
-            }
-        }
-    }
-    None
+/// Accompanies a session: keeps its configuration once it has proved itself, and waits for reload
+/// requests.
+struct Supervision<'a> {
+    args: &'a RunArgs,
+    reload: &'a Reload,
+    session: CancellationToken,
+    /// Whether the session has ended.
+    over: AtomicBool,
+    state: &'a AppState,
+    reopened: &'a Reopened,
+    running: &'a ChosenConfig,
+    trial: Trial,
 }
 
-fn load(args: &RunArgs) -> Result<Loaded, String> {
-    let config = args.load().map_err(|e| e.to_string())?;
-    let models = Models::open(&config).map_err(|e| e.to_string())?;
-    Ok((config, models))
+impl Supervision<'_> {
+    /// Waits for the configuration of the next session, and cancels this one; `None` once the
+    /// session is over or cancelled.
+    fn supervise(&self) -> Option<Loaded> {
+        while !self.over.load(Ordering::SeqCst) && !self.session.is_cancelled() {
+            self.keep_if_proven();
+            let loaded = if self.state.counters.take_outbox_replaced() && self.reopened.is_due() {
+                tracing::warn!("outbox damaged; starting a new session with a new outbox");
+                self.state.systemd.reloading();
+                // The file may have become invalid since.
+                self.reopen()
+            } else if self.reload.take() {
+                tracing::info!(file = %self.args.file.display(), "reloading the configuration");
+                self.state.systemd.reloading();
+                self.load()
+            } else {
+                std::thread::sleep(POLL);
+                continue;
+            };
+            match loaded {
+                Ok(loaded) => {
+                    self.session.cancel();
+                    return Some(loaded);
+                }
+                Err(why) => {
+                    for line in why.lines() {
+                        tracing::error!("{line}");
+                    }
+                    tracing::error!("keeping the current configuration");
+                    self.state.systemd.ready();
+                }
+            }
+        }
+        None
+    }
+
+    fn keep_if_proven(&self) {
+        if !self.trial.passes(self.state) {
+            return;
+        }
+        if let Some(kept) = self.args.kept()
+            && let Err(e) = kept.keep(&self.running.text)
+        {
+            let file = kept.path().display();
+            tracing::warn!(%file, error = %e, "cannot keep the working configuration");
+        }
+    }
+
+    /// The running configuration again.
+    fn reopen(&self) -> Result<Loaded, String> {
+        let models = Models::open(&self.running.config).map_err(|e| e.to_string())?;
+        Ok((self.running.clone(), models))
+    }
+
+    /// The file's configuration. Where it cannot be used, health says so.
+    fn load(&self) -> Result<Loaded, String> {
+        let loaded = self.args.load().map_err(|e| e.to_string());
+        let loaded = loaded.and_then(|chosen| match Models::open(&chosen.config) {
+            Ok(models) => Ok((chosen, models)),
+            Err(e) => Err(e.to_string()),
+        });
+        if let Err(why) = &loaded {
+            let counters = &self.state.counters;
+            counters.set_configuration(ConfigurationHealth {
+                fallback: Some(why.clone()),
+                ..counters.configuration()
+            });
+        }
+        loaded
+    }
 }

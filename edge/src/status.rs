@@ -2,6 +2,7 @@
 
 use crate::health::{Broker, Health};
 use crate::machine::{Severity, hottest};
+use crate::stage::StageHealth;
 use serde::Serialize;
 
 /// The status of one part of the boat.
@@ -26,6 +27,9 @@ fn item(severity: Severity, subject: impl Into<String>, message: impl Into<Strin
 /// The status of each part.
 pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     let mut items = cameras(health);
+    items.extend(configuration(health));
+    items.extend(stages(health));
+    items.extend(recordings(health));
     items.push(outbox(health));
     items.push(broker(health));
     items.push(position(health));
@@ -74,7 +78,26 @@ fn cameras(health: &Health) -> Vec<StatusItem> {
         let mode = camera.mode.as_deref().unwrap_or("streaming");
         let why = cause(camera.trouble.as_deref());
         match camera.state.as_str() {
-            "streaming" => item(Severity::Ok, subject, mode),
+            "streaming" if camera.is_searched() => match &camera.trouble {
+                None => item(Severity::Ok, subject, mode),
+                Some(trouble) => item(Severity::Warning, subject, format!("{mode}: {trouble}")),
+            },
+            // Before its first frame.
+            "streaming"
+                if camera.last_searched_milliseconds_ago.is_none()
+                    && health.uptime_seconds < 30 =>
+            {
+                item(Severity::Ok, subject, mode)
+            }
+            "streaming" => {
+                let ago = camera.last_searched_milliseconds_ago;
+                let since = ago.map_or("yet".into(), |ago| format!("for {}", span(ago / 1000)));
+                item(
+                    Severity::Critical,
+                    subject,
+                    format!("no frame searched {since}{why}"),
+                )
+            }
             "connecting" => item(Severity::Warning, subject, "not opened yet"),
             "stalled" => item(
                 Severity::Warning,
@@ -94,6 +117,63 @@ fn cameras(health: &Health) -> Vec<StatusItem> {
     });
     items.collect()
 }
+
+/// Whether the configuration in use is another one than that in the file.
+fn configuration(health: &Health) -> Option<StatusItem> {
+    let reason = health.configuration.fallback.as_ref()?;
+    let message = format!("running the last one that worked: {reason}");
+    Some(item(Severity::Critical, "configuration", message))
+}
+
+/// An item that a stage works on for this long is a problem, in milliseconds.
+const BUSY: u64 = 20_000;
+
+/// The stages that were restarted, or work on one item for long.
+fn stages(health: &Health) -> Vec<StatusItem> {
+    let problem = |stage: &StageHealth| {
+        let subject = format!("stage {}", stage.name);
+        let why = cause(stage.last_failure.as_deref());
+        match (stage.busy_milliseconds, stage.restarts) {
+            (Some(busy @ BUSY..), _) => {
+                let message = format!("busy with one item for {}{why}", span(busy / 1000));
+                Some(item(Severity::Critical, subject, message))
+            }
+            (_, 0) => None,
+            (_, restarts) => {
+                let times = match restarts {
+                    1 => "once".to_owned(),
+                    many => format!("{many} times"),
+                };
+                let message = format!("restarted {times}{why}");
+                Some(item(Severity::Warning, subject, message))
+            }
+        }
+    };
+    health.stages.iter().filter_map(problem).collect()
+}
+
+/// Encounters that are lost, or frames that clips lack.
+fn recordings(health: &Health) -> Vec<StatusItem> {
+    let mut items = vec![];
+    let lost = &health.unrecorded;
+    if lost.encounters > 0 {
+        let last = lost.started.last();
+        let last = last.map_or(String::new(), |at| format!(", the last at {at}"));
+        let message = format!("{} encounters seen and not recorded{last}", lost.encounters);
+        items.push(item(Severity::Critical, "recordings", message));
+    }
+    if health.missing_clip_frames > 0 {
+        let message = format!(
+            "{} frames are missing: the disk is slow",
+            health.missing_clip_frames
+        );
+        items.push(item(Severity::Warning, "clips", message));
+    }
+    items
+}
+
+/// Messages that wait for longer than this are a problem, in seconds: the link should have been back.
+const OLD: u64 = 14 * 86_400;
 
 fn outbox(health: &Health) -> StatusItem {
     let subject = "outbox";
@@ -124,8 +204,12 @@ fn outbox(health: &Health) -> StatusItem {
         return item(Severity::Warning, subject, message);
     }
     if health.dead_letters > 0 {
+        let rejected = match health.rejected {
+            0 => String::new(),
+            rejected => format!(", {rejected} rejected by shore since the start"),
+        };
         let message = format!(
-            "{} dead letters; list them with `flukewatch-edge outbox`",
+            "{} dead letters{rejected}; list them with `flukewatch-edge outbox`",
             health.dead_letters
         );
         return item(Severity::Warning, subject, message);
@@ -138,7 +222,9 @@ fn outbox(health: &Health) -> StatusItem {
                 .map(|s| format!(", the oldest for {}", span(s)))
                 .unwrap_or_default();
             let message = format!("{pending} messages pending{age}");
-            item(Severity::Ok, subject, message)
+            let old = outbox.oldest_pending_seconds.is_some_and(|s| s > OLD);
+            let severity = if old { Severity::Warning } else { Severity::Ok };
+            item(severity, subject, message)
         }
     }
 }
@@ -219,15 +305,29 @@ fn time(health: &Health) -> StatusItem {
     }
 }
 
+/// Recorded encounters that wait for their identification: more than a slow board has after a group.
+const BACKLOG: u64 = 50;
+
 fn engine(health: &Health) -> StatusItem {
-    match health.failed_encounters {
-        0 => item(Severity::Ok, "engine", &health.engine),
-        failed => item(
-            Severity::Warning,
-            "engine",
-            format!("{}; {failed} identifications failed", health.engine),
-        ),
+    let Health {
+        engine,
+        failed_encounters: failed,
+        unidentified: waiting,
+        ..
+    } = health;
+    let mut message = engine.clone();
+    if *failed > 0 {
+        message += &format!("; {failed} identifications failed");
     }
+    if *waiting > 0 {
+        message += &format!("; {waiting} encounters to identify");
+    }
+    let severity = if *failed > 0 || *waiting > BACKLOG {
+        Severity::Warning
+    } else {
+        Severity::Ok
+    };
+    item(severity, "engine", message)
 }
 
 fn machine(health: &Health) -> Vec<StatusItem> {
@@ -256,7 +356,7 @@ fn span(seconds: u64) -> String {
 mod tests {
     use super::*;
     use crate::capture::CameraHealth;
-    use crate::health::{Counters, InputHealth};
+    use crate::health::{Counters, InputHealth, UnrecordedHealth};
     use crate::machine::{MachineHealth, Temperature};
     use crate::outbox::SetAside;
 
@@ -267,6 +367,7 @@ mod tests {
             name: "bow".into(),
             state: "streaming".into(),
             mode: Some("1920 x 1080 MJPEG at 30 fps".into()),
+            last_searched_milliseconds_ago: Some(40),
             ..CameraHealth::default()
         };
         let inputs = InputHealth {
@@ -300,6 +401,68 @@ mod tests {
     }
 
     #[test]
+    fn a_camera_is_green_while_it_is_searched() {
+        let mut health = healthy();
+        health.cameras[0].trouble = Some("7 of 10 frames cannot be used".into());
+        assert_eq!(found(&health, "camera bow").0, Severity::Warning);
+        health.cameras[0].last_searched_milliseconds_ago = Some(45_000);
+        let message = "no frame searched for 45 seconds: 7 of 10 frames cannot be used";
+        let critical = (Severity::Critical, message.into());
+        assert_eq!(found(&health, "camera bow"), critical);
+        // A detector that never worked.
+        health.cameras[0].last_searched_milliseconds_ago = None;
+        assert_eq!(
+            found(&health, "camera bow").0,
+            Severity::Ok,
+            "it has just started"
+        );
+        health.uptime_seconds = 60;
+        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
+    }
+
+    #[test]
+    fn what_is_lost_slow_or_restarted_is_said() {
+        let mut health = healthy();
+        health.unrecorded = UnrecordedHealth {
+            encounters: 2,
+            started: vec!["2026-11-23T16:20:00.000Z".into()],
+        };
+        health.missing_clip_frames = 9;
+        health.unidentified = 3;
+        health.stages = vec![
+            StageHealth {
+                name: "identification".into(),
+                restarts: 1,
+                last_failure: Some("hung".into()),
+                ..StageHealth::default()
+            },
+            StageHealth {
+                name: "recorder".into(),
+                busy_milliseconds: Some(25_000),
+                ..StageHealth::default()
+            },
+        ];
+        let message = "2 encounters seen and not recorded, the last at 2026-11-23T16:20:00.000Z";
+        let critical = (Severity::Critical, message.into());
+        assert_eq!(found(&health, "recordings"), critical);
+        assert_eq!(found(&health, "clips").0, Severity::Warning);
+        let restarted = (Severity::Warning, "restarted once: hung".into());
+        assert_eq!(found(&health, "stage identification"), restarted);
+        let busy = (
+            Severity::Critical,
+            "busy with one item for 25 seconds".into(),
+        );
+        assert_eq!(found(&health, "stage recorder"), busy);
+        assert!(
+            found(&health, "engine")
+                .1
+                .ends_with("; 3 encounters to identify")
+        );
+        health.configuration.fallback = Some("line 3: no such key".into());
+        assert_eq!(found(&health, "configuration").0, Severity::Critical);
+    }
+
+    #[test]
     fn each_problem_has_its_message_and_severity() {
         let mut health = healthy();
         health.cameras[0].state = "disconnected".into();
@@ -316,8 +479,11 @@ mod tests {
         health.outbox.oldest_pending_seconds = Some(7200);
         let message = "3 messages pending, the oldest for 2 hours";
         assert_eq!(found(&health, "outbox"), (Severity::Ok, message.into()));
-        health.dead_letters = 1;
+        health.dead_letters = 2;
         assert_eq!(found(&health, "outbox").0, Severity::Warning);
+        health.rejected = 1;
+        let message = "2 dead letters, 1 rejected by shore since the start; list them with `flukewatch-edge outbox`";
+        assert_eq!(found(&health, "outbox").1, message);
         health.sightings_in_memory = 2;
         assert_eq!(found(&health, "outbox").0, Severity::Critical);
         health.dropped_sightings = 1;

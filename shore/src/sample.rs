@@ -1,5 +1,7 @@
 //! Numbered sightings for tests.
 
+use flukewatch_common::decision::Verdict;
+use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::samples;
 use flukewatch_common::sighting::{Picture, Sighting};
 use uuid::Uuid;
@@ -8,6 +10,22 @@ use uuid::Uuid;
 pub(crate) fn sighting(boat: &str, sequence: u64) -> (Sighting, Picture) {
     let jpeg = samples::jpeg(64, 32, sequence as u8);
     samples::with_picture(numbered(boat, sequence), jpeg, 64, 32)
+}
+
+/// The sighting [`sighting`] as it was before a model identified it.
+pub(crate) fn unidentified(boat: &str, sequence: u64) -> Sighting {
+    Sighting {
+        verdict: Verdict::Unidentified {
+            reason: "the model has not run yet".into(),
+        },
+        candidates: vec![],
+        embedding: CompactEmbedding::NONE,
+        bundle: String::new(),
+        engine: String::new(),
+        probability: None,
+        regions: None,
+        ..sighting(boat, sequence).0
+    }
 }
 
 /// The sample sighting with its own id and time, starting an encounter.

@@ -86,6 +86,28 @@ fn simultaneous_boats_do_not_interfere() {
     }
 }
 
+#[test]
+fn the_status_of_a_boat_is_on_shore_while_it_runs_and_offline_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let station = Station::start(&folder.path().join("shore"));
+    let boat = Boat::new(
+        &folder.path().join("boat"),
+        "balaena",
+        Camera::Stills(RATE),
+        station.mqtt().port(),
+    );
+    boat.set_stills(STILLS);
+    let status = || station.get("/api/v1/boats")[0]["status"].clone();
+    let running = boat.start(40);
+    until("shore has the status", || status()["contact"] == "online");
+    let online = status();
+    assert_eq!(online["cameras"], 1, "{online}");
+    assert_eq!(online["version"], env!("CARGO_PKG_VERSION"), "{online}");
+    running.finish().succeeded();
+    until("the boat is offline", || status()["contact"] == "offline");
+    boat.assert_delivered();
+}
+
 /// Shore and its broker are killed three times while a boat sends; the boat only sees lost
 /// connections.
 #[test]
@@ -143,7 +165,7 @@ fn nothing_is_lost_when_the_boat_is_killed() {
     let before = boat.accepted();
     let running = boat.start(40);
     until("the boat accepts", || {
-        running.stderr().matches("sequence=").count() >= 10
+        running.stderr().matches("encounter recorded").count() >= 10
     });
     logged_sightings_are_accepted(&boat, &running.kill());
     let waiting = boat.accepted();

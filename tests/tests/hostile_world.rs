@@ -43,6 +43,7 @@ fn hostile_messages_are_rejected_by_reason_and_valid_ones_stored() {
     let ack = wire::encode(&Ack {
         boat: "balaena".parse().unwrap(),
         stored: vec![],
+        rejected: vec![],
     })
     .unwrap();
     client.publish(SIGHTINGS, &ack).unwrap();
@@ -173,7 +174,7 @@ fn a_full_disk_delays_sightings_and_loses_none() {
     assert!(lifted.unwrap().success());
     let finished = running.finish().succeeded();
     assert!(
-        finished.stderr.contains("outbox accepts sightings again"),
+        finished.stderr.contains("outbox accepts recordings again"),
         "{}",
         finished.stderr
     );

@@ -136,12 +136,12 @@ fn a_delivered_sighting_is_corrected_when_gnss_time_is_acquired() {
         !all.is_empty() && all[0]["picture"] == "stored"
     });
     let first = station.sightings().remove(0);
-    assert_eq!(first["revision"], 0, "{first}");
+    assert_eq!(first["revision"], 1, "its verdict: {first}");
 
     receiver.acquire();
     running.wait_for_log("corrected sighting times sightings=1");
     until("shore has the revision", || {
-        station.sightings()[0]["revision"] == 1
+        station.sightings()[0]["revision"] == 2
     });
     let newest = station.has_all("balaena", 1).remove(0);
     assert_corrected_by(millis(&first["started"], &newest["started"]));
@@ -172,7 +172,7 @@ fn a_pending_sighting_is_corrected_before_it_is_sent() {
     let boat = boat(&folder.path().join("boat"), mqtt.port(), &receiver);
     let before = SystemClock.now();
     let mut running = Running::start(boat.command());
-    running.wait_for_log("sighting accepted");
+    running.wait_for_log("encounter identified");
     receiver.acquire();
     running.wait_for_log("corrected sighting times sightings=1");
     running.kill();
@@ -181,7 +181,7 @@ fn a_pending_sighting_is_corrected_before_it_is_sent() {
     boat.set_video(&[(None, 3)]);
     boat.run(40).succeeded();
     let sighting = station.has_all("balaena", 1).remove(0);
-    assert_eq!(sighting["revision"], 1, "{sighting}");
+    assert_eq!(sighting["revision"], 2, "verdict and time: {sighting}");
     let started = millis(&json!(before.to_string()), &sighting["started"]);
     assert!((started - BEHIND).abs() < 30_000, "{started} ms");
     let id = sighting["id"].as_str().unwrap();

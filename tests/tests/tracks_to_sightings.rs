@@ -13,13 +13,14 @@ use flukewatch_edge::detect::{Detect, DetectError};
 use flukewatch_edge::encounter::{Encounters, Grouping};
 use flukewatch_edge::frame::{Frame, FrameImage, FrameName};
 use flukewatch_edge::health::Counters;
-use flukewatch_edge::identify::Identifier;
+use flukewatch_edge::identification::{Identifier, Identify, RecentEncounters, WhaleIdentifier};
 use flukewatch_edge::outbox::{NewEpoch, Outbox};
-use flukewatch_edge::pipeline::{Pipeline, PipelineCamera, PipelineParts};
+use flukewatch_edge::perception::PerceptionCamera;
+use flukewatch_edge::pipeline::{Pipeline, PipelineParts};
 use flukewatch_edge::position::PositionHistory;
-use flukewatch_edge::recent_encounters::RecentEncounters;
-use flukewatch_edge::report::{Reporter, TimeAndPosition};
+use flukewatch_edge::recorder::{NewSightings, TimeAndPosition};
 use flukewatch_edge::source::{FrameSource, SourceError, SourceEvent};
+use flukewatch_edge::stage::Stages;
 use flukewatch_edge::time::{
     ManualMonotonicClock, MonotonicClock, MonotonicTimestamp, Timing, UtcClock,
 };
@@ -221,17 +222,14 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
         utc_clock: Arc::new(UtcClock::new(clock.clone(), steady.clone())),
         positions: Arc::new(PositionHistory::new(Duration::from_secs(60), false)),
     };
-    let embedder = Embedder::open(&bundle).unwrap();
-    let identifier = Identifier::new(bundle, embedder);
     let random = Box::new(StdRng::seed_from_u64(1));
-    let reporter = Reporter::new(
-        boat,
-        vec!["bow".into()],
-        identifier,
-        time_and_position,
-        random,
-    )
-    .with_recent_encounters(RecentEncounters::new(Duration::from_secs(600)));
+    let new_sightings = NewSightings::new(boat, vec!["bow".into()], time_and_position, random);
+    let identify = move || -> Box<dyn Identify> {
+        let embedder = Embedder::open(&bundle).unwrap();
+        let identifier = Identifier::new(bundle.clone(), embedder);
+        let recent = RecentEncounters::new(Duration::from_secs(600));
+        Box::new(WhaleIdentifier::new(identifier, recent))
+    };
     let last = script.iter().map(|s| s.to).fold(0.0, f64::max);
     let camera = Camera {
         script: script.to_vec(),
@@ -248,17 +246,23 @@ fn play(script: &[Surfacing]) -> Vec<Sighting> {
     let encounters = Encounters::new(grouping, 5, 0.1).for_model(160, 320);
     Pipeline::new(PipelineParts {
         source: Box::new(camera),
-        cameras: vec![PipelineCamera::new(encounters, true)],
+        cameras: vec![PerceptionCamera::new(encounters, true)],
         detector: Some(Box::new(Scripted {
             script: script.to_vec(),
             flukes,
             frame: 0,
         })),
-        reporter,
+        grey: false,
+        new_sightings,
+        unsaved: vec![],
+        clips: None,
+        identify: identify(),
+        open_identify: Box::new(move || Ok(identify())),
         outbox,
         clock,
         monotonic: steady,
         counters: Arc::new(Counters::default()),
+        stages: Stages::default(),
         accepted: Arc::new(Notify::new()),
         stop: CancellationToken::default(),
     })

@@ -82,6 +82,13 @@ fn typed_text_is_redacted() {
             "value 'mqtt://***@h:1' for",
         ),
         ("mqtt://u:S3@cret@", "mqtt://***@"),
+        ("'mqtt://u:S3 cret@h' for", "'mqtt://***@h' for"),
+        ("'mqtt://u:12 \"S3cret@h x'", "'mqtt://***@h x'"),
+        ("mqtt://u:S3cret@h\nme@here", "mqtt://***@h\nme@here"),
+        (
+            "see http://u:S3cret@h, me@here",
+            "see http://***@h, me@here",
+        ),
         ("mqtt://u:S3cret", "mqtt://***"),
         (
             "mqtt://h:1883 and http://a:x",

@@ -1,5 +1,8 @@
 use super::*;
+use crate::embedding::CompactEmbedding;
+use crate::message_digest::MessageDigest;
 use crate::samples::sighting;
+use crate::sighting::Rejected;
 use proptest::prelude::*;
 
 fn picture(bytes: usize) -> Picture {
@@ -22,6 +25,19 @@ fn ack() -> Ack {
                 revision: 0,
             })
             .to_vec(),
+        rejected: vec![],
+    }
+}
+
+/// An ack of two messages that rejects a third one.
+fn ack_with_rejection() -> Ack {
+    Ack {
+        rejected: vec![Rejected {
+            kind: MessageKind::Picture,
+            message: MessageDigest::of(b"abc"),
+            reason: "corrupt".into(),
+        }],
+        ..ack()
     }
 }
 
@@ -64,7 +80,7 @@ fn every_kind_round_trips() {
         decode::<Picture>(&encode(&reduced).unwrap()).unwrap(),
         reduced
     );
-    for ack in [ack(), ack_of_revision()] {
+    for ack in [ack(), ack_of_revision(), ack_with_rejection()] {
         assert_eq!(decode::<Ack>(&encode(&ack).unwrap()).unwrap(), ack);
     }
     let revised = Sighting {
@@ -217,6 +233,22 @@ fn an_older_version_of_a_sighting_has_no_newer_fields() {
 }
 
 #[test]
+fn an_unidentified_encounter_is_version_7() {
+    let unidentified = Sighting {
+        verdict: Verdict::Unidentified {
+            reason: "no model".into(),
+        },
+        candidates: vec![],
+        embedding: CompactEmbedding::NONE,
+        regions: None,
+        ..sighting()
+    };
+    let bytes = encode(&unidentified).unwrap();
+    assert_eq!(bytes[5..7], [7, 0]);
+    assert_eq!(decode::<Sighting>(&bytes).unwrap(), unidentified);
+}
+
+#[test]
 fn the_other_kinds_have_known_bytes() {
     assert_eq!(
         hex(&encode(&ack()).unwrap()),
@@ -233,9 +265,36 @@ fn the_other_kinds_have_known_bytes() {
         hex(&bytes),
         "464c4b570401009b9718bc0762616c61656e61100190000000007000800000000000000110e0e1e2e300004000800000000000000e"
     );
+    let report = crate::samples::status_report();
+    let last_will = StatusReport {
+        condition: None,
+        ..report.clone()
+    };
+    for (report, expected) in [
+        (
+            report,
+            "464c4b57050100123fc1cd0762616c61656e6110019000000000700080000000000000010201809ea893c168012363616d65726120737465726e3a206e6f206672616d65733b2072657374617274696e6705302e312e300c3031323334353637383961620100000000004043400000000000a03cc002010701ac02",
+        ),
+        (
+            last_will,
+            "464c4b57050100892294940762616c61656e6110019000000000700080000000000000010200",
+        ),
+    ] {
+        let bytes = encode(&report).unwrap();
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(decode::<StatusReport>(&bytes).unwrap(), report);
+    }
     assert_eq!(
         hex(&encode(&ack_of_revision()).unwrap()),
         "464c4b57030200f16373ea0762616c61656e61021001900000000070008000000000000001000110019000000000700080000000000000010100"
+    );
+    let rejection = Ack {
+        stored: vec![],
+        ..ack_with_rejection()
+    };
+    assert_eq!(
+        hex(&encode(&rejection).unwrap()),
+        "464c4b57030300ef55cd290762616c61656e61000101ba7816bf8f01cfea414140de5dae222307636f7272757074"
     );
     assert_eq!(
         hex(&encode(&picture(3)).unwrap()),
@@ -253,20 +312,20 @@ fn a_newer_version_is_named() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 6
+            known: 7
         }
     );
     assert_eq!(
         error.to_string(),
-        "sighting version 513 is newer than this program, which reads up to 6: update the program"
+        "sighting version 513 is newer than this program, which reads up to 7: update the program"
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
-        decode::<Ack>(&envelope(3, 3, b"\xff")),
+        decode::<Ack>(&envelope(3, 4, b"\xff")),
         Err(WireError::Newer {
             kind: "ack",
-            got: 3,
-            known: 2
+            got: 4,
+            known: 3
         })
     );
     assert_eq!(
@@ -332,7 +391,7 @@ fn bytes_after_the_message_are_rejected() {
 #[test]
 fn a_boat_with_an_invalid_name_is_rejected() {
     let payload = postcard::to_stdvec(&("a/b", 0u8)).unwrap();
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         assert_eq!(
             decode::<Ack>(&envelope(3, version, &payload)),
             Err(WireError::Payload("ack"))
@@ -358,7 +417,7 @@ fn a_false_length_allocates_no_memory() {
     // An ack that announces 2^63 entries.
     let mut payload = postcard::to_stdvec("balaena").unwrap();
     payload.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]);
-    for version in [1, 2] {
+    for version in [1, 2, 3] {
         assert_eq!(
             decode::<Ack>(&envelope(3, version, &payload)),
             Err(WireError::Payload("ack"))
@@ -374,11 +433,12 @@ proptest! {
 
     #[test]
     fn any_payload_is_decoded_or_rejected(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for version in 1..=6 {
+        for version in 1..=7 {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        for version in 1..=2 {
+        let _ = decode::<StatusReport>(&envelope(5, 1, &payload));
+        for version in 1..=3 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }
     }
@@ -388,6 +448,6 @@ proptest! {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;
-        let _ = decode::<Sighting>(&envelope(1, 6, &payload));
+        let _ = decode::<Sighting>(&envelope(1, 7, &payload));
     }
 }

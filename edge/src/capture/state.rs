@@ -30,9 +30,31 @@ pub struct CameraHealth {
     pub broken: u64,
     /// Reconnections, and restarts after a stall.
     pub restarts: u64,
+    /// Internal errors of the camera's thread, after each of which it was restarted.
+    #[serde(default)]
+    pub panics: u64,
     /// The age of its last frame, in milliseconds.
     pub last_frame_milliseconds_ago: Option<u64>,
+    /// The age of the last frame that was searched for flukes, in milliseconds.
+    #[serde(default)]
+    pub last_searched_milliseconds_ago: Option<u64>,
 }
+
+impl CameraHealth {
+    /// Whether its frames are searched now.
+    pub fn is_searched(&self) -> bool {
+        match self.state.as_str() {
+            "replaying" => true,
+            "streaming" => self
+                .last_searched_milliseconds_ago
+                .is_some_and(|ago| ago < BLIND_AFTER),
+            _ => false,
+        }
+    }
+}
+
+/// A camera without a frame that was searched for this long is blind, in milliseconds.
+const BLIND_AFTER: u64 = 10_000;
 
 /// Written by the camera's thread, read by the monitor.
 #[derive(Debug, Default)]
@@ -46,6 +68,8 @@ struct Held {
     health: CameraHealth,
     /// When its last frame was taken.
     last: Option<MonotonicTimestamp>,
+    /// When the last frame that was searched was taken.
+    searched: Option<MonotonicTimestamp>,
     all: Tally,
     /// Of the last frames.
     recent: Tally,
@@ -130,6 +154,11 @@ impl CameraState {
         held.last = Some(taken);
     }
 
+    /// Notes that the frame taken at `taken` was searched for flukes.
+    pub fn searched(&self, taken: MonotonicTimestamp) {
+        self.lock().searched = Some(taken);
+    }
+
     /// Counts a frame replaced by a newer one.
     pub fn count_dropped(&self) {
         self.lock().health.dropped += 1;
@@ -179,10 +208,17 @@ impl CameraState {
     /// The camera in the health document now.
     pub fn health(&self, clock: &dyn MonotonicClock) -> CameraHealth {
         let held = self.lock();
-        let Held { health, last, .. } = &*held;
-        let ago = last.map(|l| u64::try_from(clock.now().millis_since(l)).unwrap_or(0));
+        let Held {
+            health,
+            last,
+            searched,
+            ..
+        } = &*held;
+        let now = clock.now();
+        let ago = |at: &MonotonicTimestamp| u64::try_from(now.millis_since(*at)).unwrap_or(0);
         CameraHealth {
-            last_frame_milliseconds_ago: ago,
+            last_frame_milliseconds_ago: last.as_ref().map(ago),
+            last_searched_milliseconds_ago: searched.as_ref().map(ago),
             ..health.clone()
         }
     }

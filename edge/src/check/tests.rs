@@ -136,6 +136,14 @@ fn each_of_several_cameras_is_checked() {
     );
 }
 
+/// Changes the example's receiver.
+fn with(kind: &'static str, address: String) -> impl Fn(&str) -> String {
+    move |text: &str| {
+        text.replace("source = \"none\"", &format!("source = \"{kind}\""))
+            .replace("address = \"\"", &format!("address = \"{address}\""))
+    }
+}
+
 #[test]
 fn the_receiver_is_read() {
     use std::io::Write;
@@ -147,12 +155,6 @@ fn the_receiver_is_read() {
         caller.write_all(gga).unwrap();
         caller
     });
-    let with = |kind: &'static str, address: String| {
-        move |text: &str| {
-            text.replace("source = \"none\"", &format!("source = \"{kind}\""))
-                .replace("address = \"\"", &format!("address = \"{address}\""))
-        }
-    };
     let folder = tempfile::tempdir().unwrap();
     let said = messages(folder.path(), "position", with("nmea-tcp", address.clone()));
     let expected = format!("{address}: fix at 38.5000, -28.5000 (autonomous)");
@@ -162,6 +164,81 @@ fn the_receiver_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let said = messages(folder.path(), "position", with("gpsd", address.clone()));
     assert!(!said[0].0 && said[0].1.contains(&address), "{said:?}");
+}
+
+#[test]
+fn datagrams_are_received() {
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (sent_to, stopped) = (address.clone(), stop.clone());
+    let multiplexer = std::thread::spawn(move || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let sentences = b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n$GPGGA,162000.00,3830.0000,N,02830.0000,W,1,09,0.75,12.0,M,54.0,M,,*73\r\n";
+        while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
+            // Fails while nothing listens.
+            let _ = socket.send_to(sentences, &sent_to);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let said = messages(folder.path(), "position", with("nmea-udp", address.clone()));
+    let expected = format!("UDP {address}: fix at 38.5000, -28.5000 (autonomous)");
+    assert_eq!(said, [(true, expected)]);
+    let folder = tempfile::tempdir().unwrap();
+    let said = messages(folder.path(), "position", |text| {
+        with("nmea-udp", address.clone())(text).replace("sender = \"\"", "sender = \"192.0.2.1\"")
+    });
+    assert!(
+        !said[0].0 && said[0].1.contains("from 192.0.2.1"),
+        "{said:?}"
+    );
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    multiplexer.join().unwrap();
+}
+
+/// A stand-in for a Signal K server's TCP interface: it greets, and after the subscription to this
+/// boat's position sends what it remembers, then new positions.
+fn serve_signalk(listener: &std::net::TcpListener) {
+    use std::io::{BufRead, BufReader, Write};
+    let (mut client, _) = listener.accept().unwrap();
+    client
+        .write_all(b"{\"name\":\"stand-in\",\"version\":\"1.7.0\",\"self\":\"vessels.urn:mrn:signalk:uuid:1\"}\r\n")
+        .unwrap();
+    let mut request = String::new();
+    let mut reader = BufReader::new(client.try_clone().unwrap());
+    reader.read_line(&mut request).unwrap();
+    let request: serde_json::Value = serde_json::from_str(&request).unwrap();
+    let rows = request["subscribe"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["path"] == "navigation.position"));
+    for (latitude, second) in [(1.0, 0), (38.5, 1), (38.5, 2)] {
+        let delta = serde_json::json!({
+            "context": "vessels.urn:mrn:signalk:uuid:1",
+            "updates": [{
+                "$source": "nmea.GP",
+                "timestamp": format!("2026-11-23T16:20:{second:02}.000Z"),
+                "values": [{
+                    "path": "navigation.position",
+                    "value": {"latitude": latitude, "longitude": -28.5},
+                }],
+            }],
+        });
+        // The check closes the connection after the first fix.
+        let _ = client.write_all(format!("{delta}\r\n").as_bytes());
+    }
+}
+
+#[test]
+fn a_signalk_server_is_read() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || serve_signalk(&listener));
+    let folder = tempfile::tempdir().unwrap();
+    let said = messages(folder.path(), "position", with("signalk", address.clone()));
+    let expected = format!("{address}: fix at 38.5000, -28.5000 (autonomous)");
+    assert_eq!(said, [(true, expected)]);
+    server.join().unwrap();
 }
 
 #[test]

@@ -5,6 +5,8 @@ use crate::capture::CameraAddress;
 use crate::capture::device::Controls;
 use crate::capture::gstreamer::GstPipeline;
 use crate::capture::negotiate::RequestedMode;
+use crate::detection_filter::DetectionFilter;
+use crate::ignored_areas::IgnoredAreas;
 use crate::source::LiveSettings;
 use flukewatch_common::prepare::MAX_SIDE;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
@@ -81,6 +83,12 @@ pub struct CameraSection {
     /// A live camera without a frame for this long is restarted.
     #[serde(default = "default_stall")]
     pub stall_timeout_seconds: f64,
+    /// Areas of the frame that are not searched.
+    #[serde(default)]
+    pub ignore: IgnoredAreas,
+    /// Detections narrower than this many pixels are ignored.
+    #[serde(default)]
+    pub min_fluke_pixels: u32,
 }
 
 fn default_name() -> String {
@@ -139,6 +147,14 @@ impl CameraSection {
         }
     }
 
+    /// Which of its detections count.
+    pub fn detection_filter(&self) -> DetectionFilter {
+        DetectionFilter {
+            ignored: self.ignore.clone(),
+            min_width: self.min_fluke_pixels,
+        }
+    }
+
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
         if self.name.trim().is_empty() || self.name.chars().count() > 32 {
             checks.fault("name", "must be 1 to 32 characters");
@@ -172,6 +188,12 @@ impl CameraSection {
                 self.stall_timeout_seconds,
                 0.1,
                 60.0,
+            ),
+            (
+                "min_fluke_pixels",
+                f64::from(self.min_fluke_pixels),
+                0.0,
+                side,
             ),
         ] {
             checks.range(key, value, low, high);

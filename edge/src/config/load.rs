@@ -13,11 +13,26 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] with every fault's line and key.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+        Self::load_text(&Self::read(file)?, file)
+    }
+
+    /// The text of `file`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(file: &Path) -> Result<String, ConfigError> {
+        std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
             file: file.to_owned(),
             source,
-        })?;
-        let config = Self::parse(&text, file)?;
+        })
+    }
+
+    /// Validates `text`, the content of `file`, and checks that what it names exists.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every fault's line and key.
+    pub fn load_text(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let config = Self::parse(text, file)?;
         let mut faults = vec![];
         let bundle = ("bundle.path".to_owned(), &config.bundle.path);
         // A missing live camera may be plugged in later.
@@ -28,7 +43,7 @@ impl Config {
                 faults.push(Fault::of(&key, format!("{}: {e}", path.display())));
             }
         }
-        config.unless(faults, &text, file)
+        config.unless(faults, text, file)
     }
 
     /// Reads and validates `text`, the content of `file`, without touching the disk.

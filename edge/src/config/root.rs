@@ -3,6 +3,7 @@
 use super::archive::ArchiveSection;
 use super::camera::{CameraSection, one_or_several};
 use super::checks::Checks;
+use super::clip::ClipSection;
 use super::detector::DetectorSection;
 use super::encounter::EncounterSection;
 use super::engine::EngineSection;
@@ -12,6 +13,7 @@ use super::log::LogSection;
 use super::machine::MachineSection;
 use super::page::PageSection;
 use super::position::PositionSection;
+use super::recording::RecordingSection;
 use super::track::TrackSection;
 use super::uplink::UplinkSection;
 use flukewatch_common::footage::ConfigId;
@@ -49,6 +51,12 @@ pub struct Config {
     pub outbox: OutboxSection,
     /// The connection to shore.
     pub uplink: UplinkSection,
+    /// Recordings of encounters kept on board.
+    #[serde(default)]
+    pub recording: RecordingSection,
+    /// Videos of encounters.
+    #[serde(default)]
+    pub clip: ClipSection,
     /// Acknowledged sightings kept on board.
     #[serde(default)]
     pub archive: ArchiveSection,
@@ -86,7 +94,7 @@ pub struct BundleSection {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxSection {
-    /// The folder of the database, the pictures and `health.json`; created where it is missing.
+    /// The folder of the database, the pictures, the recordings and `health.json`; created where it is missing.
     pub path: PathBuf,
     /// Maximum size of pending messages, in megabytes of 1,000,000 bytes.
     #[serde(default = "default_megabytes")]
@@ -157,6 +165,9 @@ impl Config {
         self.position
             .check(&mut Checks::new("position", &mut faults));
         self.page.check(&mut Checks::new("page", &mut faults));
+        self.recording
+            .check(&mut Checks::new("recording", &mut faults));
+        self.clip.check(&mut Checks::new("clip", &mut faults));
         self.archive.check(&mut Checks::new("archive", &mut faults));
         self.machine.check(&mut Checks::new("machine", &mut faults));
         self.detector

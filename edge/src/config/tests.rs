@@ -1,5 +1,6 @@
 use super::*;
 use crate::capture::CameraAddress;
+use crate::detection_filter::DetectionFilter;
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::SHIM_FOLDER;
 use sha2::{Digest, Sha256};
@@ -110,7 +111,10 @@ fn the_example_holds_every_key() {
         "exposure_milliseconds",
         "exposure_dynamic_framerate",
         "stall_timeout_seconds",
+        "ignore",
+        "min_fluke_pixels",
         "address",
+        "sender",
         "baud",
         "timeout_seconds",
         "max_fix_age_seconds",
@@ -319,6 +323,41 @@ fn several_cameras_are_read_and_a_device_keeps_its_path() {
     assert_eq!(one, good);
 }
 
+#[test]
+fn ignored_areas_are_read_for_each_camera_and_a_fault_has_its_point_s_line() {
+    let with = |lines: &str| two().replace("width = 1280", lines);
+    let areas = "min_fluke_pixels = 40\nignore = [\n  [[0, 0.8], [1, 0.8], [1, 1], [0, 1]],\n  [\n    [0, 0],\n    [0.3, 0],\n    [0, 0.1],\n  ],\n]";
+    let config = Config::parse(&with(areas), Path::new("boat/edge.toml")).unwrap();
+    assert_eq!(
+        config.cameras[0].detection_filter(),
+        DetectionFilter::default()
+    );
+    let filter = config.cameras[1].detection_filter();
+    assert_eq!((filter.ignored.areas().len(), filter.min_width), (2, 40));
+    for (from, to, line, problem) in [
+        ("[0.3, 0]", "[1.3, 0]", 20, "0 to 1, not 1.3"),
+        ("[0.3, 0]", "[nan, 0]", 20, "0 to 1, not NaN"),
+        ("[0.3, 0]", "[0.3]", 20, "a point must be two numbers"),
+        ("[0.3, 0]", "0.3", 20, "a point [x, y]"),
+        (
+            "    [0.3, 0],\n",
+            "",
+            18,
+            "an area must have 3 to 32 points, not 2",
+        ),
+        ("= 40", "= 20000", 15, "must be 0 to 16384, not 20000"),
+    ] {
+        let said = fault(&with(&areas.replace(from, to)));
+        let key = if line == 15 {
+            "min_fluke_pixels"
+        } else {
+            "ignore"
+        };
+        let place = format!("boat/edge.toml:{line}: [camera[2]] {key}: ");
+        assert!(said.starts_with(&place) && said.contains(problem), "{said}");
+    }
+}
+
 /// A camera with a GStreamer pipeline.
 fn piped(pipeline: &str) -> String {
     let camera = format!("source = \"gstreamer\"\npipeline = {pipeline}");
@@ -475,6 +514,16 @@ fn the_position_is_checked() {
         (dial.to_string().as_str(), protocol),
         ("[::1]:2947", crate::position::Protocol::Gpsd)
     );
+    let (connector, protocol) = good("source = \"signalk\"\naddress = \"boat.local:8375\"")
+        .receiver()
+        .unwrap();
+    assert_eq!(
+        (connector.to_string().as_str(), protocol),
+        ("boat.local:8375", crate::position::Protocol::SignalK)
+    );
+    let udp = "source = \"nmea-udp\"\naddress = \"0.0.0.0:10110\"\nsender = \"10.0.0.7\"";
+    let (connector, _) = good(udp).receiver().unwrap();
+    assert_eq!(connector.to_string(), "UDP 0.0.0.0:10110 from 10.0.0.7");
     let serial = "source = \"nmea-serial\"\naddress = \"/dev/ttyUSB0\"\nbaud = 38400";
     let (dial, _) = good(serial).receiver().unwrap();
     assert_eq!(dial.to_string(), "/dev/ttyUSB0 at 38400 baud");
@@ -493,6 +542,31 @@ fn the_position_is_checked() {
             "source = \"nmea-serial\"\naddress = \"\"",
             18,
             "address: must be a serial device",
+        ),
+        (
+            "source = \"signalk\"\naddress = \"ws://boat:3000/signalk\"",
+            18,
+            "address: must be HOST:PORT",
+        ),
+        (
+            "source = \"nmea-udp\"\naddress = \"boat:10110\"",
+            18,
+            "address: must be the ADDRESS:PORT to listen on",
+        ),
+        (
+            "source = \"nmea-udp\"\naddress = \"0.0.0.0:0\"",
+            18,
+            "address: must be the ADDRESS:PORT to listen on",
+        ),
+        (
+            "source = \"nmea-udp\"\naddress = \"0.0.0.0:10110\"\nsender = \"plotter\"",
+            19,
+            "sender: must be an IP address",
+        ),
+        (
+            "sender = \"10.0.0.7\"",
+            17,
+            "sender: only allowed with source",
         ),
         ("source = \"usb\"", 17, "source: unknown value 'usb'"),
         ("baud = 12", 17, "baud: must be 300 to 4000000, not 12"),

@@ -207,6 +207,11 @@ impl Encounters {
         observed.complete()
     }
 
+    /// Whether a fluke is in view: an open encounter is confirmed.
+    pub fn is_active(&self) -> bool {
+        self.open.iter().any(|open| open.confirmed)
+    }
+
     /// Ends all open encounters and returns the confirmed ones.
     pub fn finish(&mut self) -> Vec<Encounter> {
         self.tracker.end_all();

@@ -1,6 +1,10 @@
 //! Counters shared by all parts of the boat.
 
+use super::configuration::ConfigurationHealth;
+use crate::time::MonotonicTimestamp;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What has happened since the process started.
 #[derive(Debug, Default)]
@@ -10,17 +14,34 @@ pub struct Counters {
     encounters: AtomicU64,
     failed_encounters: AtomicU64,
     accepted: AtomicU64,
+    identified: AtomicU64,
     in_memory: AtomicU64,
     dropped_sightings: AtomicU64,
+    unrecorded: Mutex<Unrecorded>,
     sent: AtomicU64,
     retried: AtomicU64,
     acknowledged: AtomicU64,
+    rejected: AtomicU64,
     in_flight: AtomicU64,
     reloads: AtomicU64,
     broker_connected: AtomicBool,
     twin: AtomicBool,
     outbox_replaced: AtomicBool,
+    missing_clip_frames: Arc<AtomicU64>,
+    configuration: Mutex<ConfigurationHealth>,
 }
+
+/// Encounters that were seen and could not be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unrecorded {
+    /// How many.
+    pub encounters: u64,
+    /// When the latest of them began, at most [`MAX_TIMES`], oldest first.
+    pub started: VecDeque<MonotonicTimestamp>,
+}
+
+/// The most times of encounters that were not recorded.
+const MAX_TIMES: usize = 20;
 
 /// A reading of [`Counters`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,12 +51,15 @@ pub(super) struct Counted {
     pub(super) encounters: u64,
     pub(super) failed_encounters: u64,
     pub(super) accepted: u64,
+    pub(super) identified: u64,
     pub(super) in_memory: u64,
     pub(super) dropped_sightings: u64,
     pub(super) sent: u64,
     pub(super) retried: u64,
     pub(super) acknowledged: u64,
+    pub(super) rejected: u64,
     pub(super) reloads: u64,
+    pub(super) missing_clip_frames: u64,
 }
 
 impl Counters {
@@ -57,6 +81,37 @@ impl Counters {
     /// Counts an encounter that could not be identified.
     pub fn failed_encounter(&self) {
         self.failed_encounters.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an encounter that was identified.
+    pub fn identified(&self) {
+        self.identified.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an encounter that could not be recorded; it began at `started`.
+    pub fn unrecorded(&self, started: MonotonicTimestamp) {
+        let mut unrecorded = self.lock_unrecorded();
+        unrecorded.encounters += 1;
+        if unrecorded.started.len() == MAX_TIMES {
+            unrecorded.started.pop_front();
+        }
+        unrecorded.started.push_back(started);
+    }
+
+    /// The encounters that could not be recorded.
+    pub fn unrecorded_encounters(&self) -> Unrecorded {
+        self.lock_unrecorded().clone()
+    }
+
+    /// Counts frames that are missing from clips.
+    pub fn missing_clip_frames(&self) -> Arc<AtomicU64> {
+        self.missing_clip_frames.clone()
+    }
+
+    fn lock_unrecorded(&self) -> MutexGuard<'_, Unrecorded> {
+        self.unrecorded
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a sighting that the outbox accepted.
@@ -89,6 +144,11 @@ impl Counters {
         self.acknowledged.fetch_add(messages, Relaxed);
     }
 
+    /// Counts messages that shore rejected.
+    pub fn rejected(&self, messages: u64) {
+        self.rejected.fetch_add(messages, Relaxed);
+    }
+
     /// Sets how many messages are in flight.
     pub fn set_in_flight(&self, messages: usize) {
         self.in_flight.store(messages as u64, Relaxed);
@@ -97,6 +157,26 @@ impl Counters {
     /// Counts a configuration that was applied by a reload.
     pub fn reloaded(&self) {
         self.reloads.fetch_add(1, Relaxed);
+    }
+
+    /// Frames that could be used.
+    pub fn usable_frames(&self) -> u64 {
+        let frames = self.frames.load(Relaxed);
+        frames.saturating_sub(self.broken_frames.load(Relaxed))
+    }
+
+    /// Sets the configuration in use.
+    pub fn set_configuration(&self, configuration: ConfigurationHealth) {
+        *self
+            .configuration
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = configuration;
+    }
+
+    /// The configuration in use.
+    pub fn configuration(&self) -> ConfigurationHealth {
+        let held = self.configuration.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Sets whether the broker is connected.
@@ -122,6 +202,11 @@ impl Counters {
     /// Whether a damaged outbox was replaced since the last call.
     pub fn take_outbox_replaced(&self) -> bool {
         self.outbox_replaced.swap(false, Relaxed)
+    }
+
+    /// Frames that were searched, valid or not.
+    pub fn frames(&self) -> u64 {
+        self.frames.load(Relaxed)
     }
 
     /// Sightings that the outbox accepted.
@@ -152,12 +237,15 @@ impl Counters {
             encounters: read(&self.encounters),
             failed_encounters: read(&self.failed_encounters),
             accepted: read(&self.accepted),
+            identified: read(&self.identified),
             in_memory: read(&self.in_memory),
             dropped_sightings: read(&self.dropped_sightings),
             sent: read(&self.sent),
             retried: read(&self.retried),
             acknowledged: read(&self.acknowledged),
+            rejected: read(&self.rejected),
             reloads: read(&self.reloads),
+            missing_clip_frames: read(&self.missing_clip_frames),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The health document.
 
+use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
 use crate::capture::CameraHealth;
 use crate::machine::MachineHealth;
 use crate::outbox::{Counts, SetAside};
 use crate::position::PositionHealth;
+use crate::stage::StageHealth;
 use crate::time::TimeStatus;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_inference::engine::status::EngineStatus;
@@ -41,6 +43,15 @@ pub struct OutboxHealth {
     pub set_aside: Vec<SetAside>,
 }
 
+/// Encounters that were seen and could not be recorded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnrecordedHealth {
+    /// How many since the process started.
+    pub encounters: u64,
+    /// When the latest of them began, RFC 3339 UTC, oldest first.
+    pub started: Vec<String>,
+}
+
 /// The state of cameras, receiver and clocks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct InputHealth {
@@ -75,6 +86,10 @@ pub struct HealthSources<'a> {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// The stages of the pipeline.
+    pub stages: Vec<StageHealth>,
+    /// What could not be recorded.
+    pub unrecorded: UnrecordedHealth,
 }
 
 /// The health document. Counts are since the process started, except for those of the outbox.
@@ -99,10 +114,22 @@ pub struct Health {
     pub dropped_frames: u64,
     /// Encounters that ended, identified or not.
     pub encounters: u64,
-    /// Encounters that could not be identified.
-    pub failed_encounters: u64,
-    /// Sightings that the outbox accepted.
+    /// Encounters that could not be recorded.
+    #[serde(default)]
+    pub unrecorded: UnrecordedHealth,
+    /// Sightings that the outbox accepted, which are the recorded encounters.
     pub accepted: u64,
+    /// Recorded encounters that were identified.
+    #[serde(default)]
+    pub identified: u64,
+    /// Recorded encounters that are still to be identified.
+    #[serde(default)]
+    pub unidentified: u64,
+    /// Recorded encounters that could not be identified.
+    pub failed_encounters: u64,
+    /// Frames that are missing from clips, since the disk is slow.
+    #[serde(default)]
+    pub missing_clip_frames: u64,
     /// Sightings that wait in memory because the outbox rejects them.
     pub sightings_in_memory: u64,
     /// Sightings that were lost because the outbox rejected them; the log has their ids.
@@ -113,11 +140,13 @@ pub struct Health {
     pub retried: u64,
     /// Messages that shore acknowledged.
     pub acknowledged: u64,
+    /// Messages that shore rejected; they are dead letters.
+    pub rejected: u64,
     /// Sightings that are not acknowledged yet.
     pub pending_sightings: u64,
     /// Pictures that are not acknowledged yet.
     pub pending_pictures: u64,
-    /// Messages that can never be sent.
+    /// Messages that can never be sent, or that shore rejected.
     pub dead_letters: u64,
     /// The connection to the broker.
     pub broker: Broker,
@@ -133,10 +162,16 @@ pub struct Health {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// The stages of the pipeline, in the order of the data.
+    #[serde(default)]
+    pub stages: Vec<StageHealth>,
     /// Time since the process started, in seconds.
     pub uptime_seconds: u64,
     /// Configurations that were applied by a reload.
     pub reloads: u64,
+    /// The configuration in use.
+    #[serde(default)]
+    pub configuration: ConfigurationHealth,
 }
 
 impl Health {
@@ -153,13 +188,18 @@ impl Health {
             broken_frames: counted.broken_frames,
             dropped_frames: sources.inputs.cameras.iter().map(|c| c.dropped).sum(),
             encounters: counted.encounters,
-            failed_encounters: counted.failed_encounters,
+            unrecorded: sources.unrecorded,
             accepted: counted.accepted,
+            identified: counted.identified,
+            unidentified: sources.pending.unidentified,
+            failed_encounters: counted.failed_encounters,
+            missing_clip_frames: counted.missing_clip_frames,
             sightings_in_memory: counted.in_memory,
             dropped_sightings: counted.dropped_sightings,
             sent: counted.sent,
             retried: counted.retried,
             acknowledged: counted.acknowledged,
+            rejected: counted.rejected,
             pending_sightings: sources.pending.sightings,
             pending_pictures: sources.pending.pictures,
             dead_letters: sources.pending.dead_letters,
@@ -174,8 +214,10 @@ impl Health {
             time: sources.inputs.time,
             machine: sources.machine,
             outbox: sources.outbox,
+            stages: sources.stages,
             uptime_seconds: sources.uptime.as_secs(),
             reloads: counted.reloads,
+            configuration: sources.counters.configuration(),
         }
     }
 }
@@ -195,6 +237,8 @@ impl Health {
             inputs,
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            stages: vec![],
+            unrecorded: UnrecordedHealth::default(),
         })
     }
 }
@@ -202,6 +246,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stage::Stages;
     use flukewatch_inference::engine::status::Accelerator;
 
     #[test]
@@ -211,6 +256,10 @@ mod tests {
         counters.broken_frame();
         counters.set_connected(true);
         counters.acknowledged(7);
+        counters.set_configuration(ConfigurationHealth {
+            fallback: Some("edge.toml:3: invalid".into()),
+            ..ConfigurationHealth::default()
+        });
         let camera = |name: &str, dropped| CameraHealth {
             name: name.into(),
             state: "streaming".into(),
@@ -227,6 +276,7 @@ mod tests {
                 pictures: 5,
                 dead_letters: 1,
                 accepted: 9,
+                unidentified: 4,
             },
             now: Timestamp(1_795_450_800_000),
             uptime: Duration::from_secs(5),
@@ -236,6 +286,8 @@ mod tests {
             },
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            stages: Stages::default().health(),
+            unrecorded: UnrecordedHealth::default(),
         });
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");
@@ -249,10 +301,12 @@ mod tests {
             ("acknowledged", 7),
             ("pending_pictures", 5),
             ("dead_letters", 1),
+            ("unidentified", 4),
             ("uptime_seconds", 5),
         ] {
             assert_eq!(read[key], value, "{key}");
         }
+        assert_eq!(read["configuration"]["fallback"], "edge.toml:3: invalid");
         assert_eq!(read["cameras"][1]["state"], "streaming");
         assert_eq!(
             (&read["engine"], &read["accelerator"]),

@@ -1,9 +1,11 @@
 //! The boat's health: counters that all parts write, and the document that people and programs
 //! read.
 
+mod configuration;
 mod counters;
 mod document;
 mod file;
 
-pub use counters::Counters;
-pub use document::{Broker, Health, HealthSources, InputHealth, OutboxHealth};
+pub use configuration::ConfigurationHealth;
+pub use counters::{Counters, Unrecorded};
+pub use document::{Broker, Health, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};

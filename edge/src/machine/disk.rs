@@ -1,6 +1,6 @@
 //! Free space on the disk.
 
-use super::severity::Severity;
+use flukewatch_common::severity::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

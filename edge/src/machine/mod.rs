@@ -1,11 +1,10 @@
 //! The computer: its temperatures and the free space on its disk.
 
 mod disk;
-mod severity;
 mod thermal;
 
 pub use disk::{DiskHealth, DiskLimits};
-pub use severity::Severity;
+pub use flukewatch_common::severity::Severity;
 pub use thermal::{Temperature, ThermalLimits};
 
 use serde::{Deserialize, Serialize};

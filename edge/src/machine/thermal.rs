@@ -1,6 +1,6 @@
 //! Temperatures from the kernel's thermal zones.
 
-use super::severity::Severity;
+use flukewatch_common::severity::Severity;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

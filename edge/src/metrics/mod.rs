@@ -130,14 +130,24 @@ impl Metrics {
             ),
             ("encounters", "Encounters that ended", h.encounters),
             (
-                "failed_encounters",
-                "Encounters that could not be identified",
-                h.failed_encounters,
+                "unrecorded_encounters",
+                "Encounters that could not be recorded",
+                h.unrecorded.encounters,
             ),
             (
                 "sightings_accepted",
-                "Sightings that the outbox accepted",
+                "Encounters that the outbox has recorded",
                 h.accepted,
+            ),
+            (
+                "identified_encounters",
+                "Recorded encounters that were identified",
+                h.identified,
+            ),
+            (
+                "failed_encounters",
+                "Recorded encounters that could not be identified",
+                h.failed_encounters,
             ),
             (
                 "sightings_dropped",
@@ -159,9 +169,21 @@ impl Metrics {
                 "Messages that shore acknowledged",
                 h.acknowledged,
             ),
+            (
+                "messages_rejected",
+                "Messages that shore rejected",
+                h.rejected,
+            ),
         ] {
             self.counter(name, help, value)?;
         }
+        let unidentified = h.unidentified as f64;
+        let help = "Recorded encounters that are still to be identified";
+        self.gauge("unidentified_encounters", help, unidentified)?;
+        let restarts = h.stages.iter();
+        let restarts = restarts.map(|stage| (vec![stage.name.as_str()], stage.restarts));
+        let help = "Restarts of a stage after a panic or a hang";
+        self.counters("stage_restarts", help, &["stage"], restarts)?;
         self.flag(
             "broker_connected",
             "Whether the broker is connected",
@@ -231,7 +253,7 @@ impl Metrics {
             ),
             (
                 "outbox_dead_letters",
-                "Messages that can never be sent",
+                "Messages that can never be sent, or that shore rejected",
                 h.dead_letters,
             ),
             (

@@ -1,6 +1,7 @@
 use super::*;
-use crate::health::{Counters, HealthSources, InputHealth, OutboxHealth};
+use crate::health::{Counters, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};
 use crate::machine::{DiskHealth, MachineHealth, Temperature};
+use crate::stage::Stages;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_inference::engine::status::EngineStatus;
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,6 +54,11 @@ fn health() -> Health {
         outbox: OutboxHealth {
             in_flight: 4,
             ..OutboxHealth::default()
+        },
+        stages: Stages::default().health(),
+        unrecorded: UnrecordedHealth {
+            encounters: 2,
+            started: vec![],
         },
     })
 }

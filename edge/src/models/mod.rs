@@ -8,4 +8,4 @@ mod open;
 
 pub use detector::{describe_detector, open_detector};
 pub use engine_log::engine_log;
-pub use open::{Models, ModelsError};
+pub use open::{Models, ModelsError, open_identifier};

@@ -4,7 +4,7 @@ use super::detector::open_detector;
 use super::engine_log::engine_log;
 use crate::config::Config;
 use crate::detect::Detect;
-use crate::identify::Identifier;
+use crate::identification::Identifier;
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_inference::detector::DetectorError;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
@@ -57,33 +57,56 @@ pub struct Models {
     pub input_size: (u32, u32),
 }
 
+/// Opens the bundle of `config` with its embedding network alone.
+///
+/// # Errors
+/// When one of them cannot be used.
+pub fn open_identifier(config: &Config) -> Result<Identifier, ModelsError> {
+    let bundle = open_bundle(config)?;
+    let (embedder, _) = open_embedder(config, &bundle)?;
+    Ok(Identifier::new(bundle, embedder))
+}
+
+fn open_bundle(config: &Config) -> Result<Bundle, ModelsError> {
+    let path = &config.bundle.path;
+    let bundle = Bundle::open(path)?;
+    if let Some(warning) = bundle.decision.warning() {
+        tracing::warn!(bundle = %path.display(), "decision rule: {warning}");
+    }
+    Ok(bundle)
+}
+
+fn open_embedder(
+    config: &Config,
+    bundle: &Bundle,
+) -> Result<(Embedder, Arc<EngineStatus>), ModelsError> {
+    let path = &config.bundle.path;
+    let OpenedEngine { engine, status } = choice::open(
+        bundle,
+        config.engine.backend,
+        config.engine.threads,
+        &config.engine.tensorrt(),
+        engine_log(),
+    )
+    .map_err(|source| ModelsError::Engine {
+        bundle: path.clone(),
+        source,
+    })?;
+    let embedder = Embedder::with_engine(bundle, engine).map_err(|source| ModelsError::Model {
+        bundle: path.clone(),
+        source,
+    })?;
+    Ok((embedder, status))
+}
+
 impl Models {
     /// Opens the bundle of `config` and loads its models.
     ///
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(config: &Config) -> Result<Self, ModelsError> {
-        let path = &config.bundle.path;
-        let bundle = Bundle::open(path)?;
-        if let Some(warning) = bundle.decision.warning() {
-            tracing::warn!(bundle = %path.display(), "decision rule: {warning}");
-        }
-        let OpenedEngine { engine, status } = choice::open(
-            &bundle,
-            config.engine.backend,
-            config.engine.threads,
-            &config.engine.tensorrt(),
-            engine_log(),
-        )
-        .map_err(|source| ModelsError::Engine {
-            bundle: path.clone(),
-            source,
-        })?;
-        let embedder =
-            Embedder::with_engine(&bundle, engine).map_err(|source| ModelsError::Model {
-                bundle: path.clone(),
-                source,
-            })?;
+        let bundle = open_bundle(config)?;
+        let (embedder, status) = open_embedder(config, &bundle)?;
         let detector = if config.detector.enabled {
             open_detector(&bundle, config.detector.threshold as f32)?
         } else {

@@ -2,21 +2,29 @@
 
 use super::epoch::NewEpoch;
 use super::error::OutboxError;
-use super::key::{Key, part_number};
+use super::key::Key;
+use super::new_row::{Content, dead_letter, enqueue};
 use super::pictures::Pictures;
 use super::queue::Queue;
+use super::recording_files::RecordingFiles;
+use super::recordings::{self, RecordingLimits, Recordings};
 use super::reserve::Reserve;
 use super::taken::Taken;
 use super::{recover, schema, set_aside};
+use crate::clip::ClipFolder;
+use crate::recording::Recording;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How much of the archive is deleted at once when the disk is full, in bytes: several sightings.
 const ARCHIVE_STEP: u64 = 2_000_000;
+/// The same of clips: about one of them.
+const CLIP_STEP: u64 = 20_000_000;
 
 /// The outbox, opened to accept sightings; by one process at a time.
 pub struct Outbox {
@@ -32,6 +40,7 @@ pub struct Outbox {
     opened: Timestamp,
     connection: Connection,
     pictures: Pictures,
+    recordings: RecordingFiles,
     reserve: Reserve,
     /// Held while the outbox is open; the operating system releases it when the process dies.
     _lock: File,
@@ -60,6 +69,9 @@ impl Outbox {
             TryLockError::Error(e) => OutboxError::disk(&lock_path)(e),
         })?;
         let connection = recover::open(folder, &pictures, &fresh)?;
+        // Now that those of a damaged outbox are set aside.
+        let recordings = RecordingFiles::of(folder);
+        recordings.create_folder()?;
         let mut outbox = Self {
             folder: folder.to_owned(),
             boat: boat.clone(),
@@ -70,11 +82,18 @@ impl Outbox {
             opened: Timestamp(0),
             connection,
             pictures,
+            recordings,
             reserve: Reserve::of(folder),
             _lock: lock,
         };
         outbox.reject_other_boats()?;
-        recover::tidy(folder, &outbox.pictures, &outbox.connection, &fresh)?;
+        recover::tidy(
+            folder,
+            &outbox.pictures,
+            &outbox.recordings,
+            &outbox.connection,
+            &fresh,
+        )?;
         outbox.epoch = outbox.current_epoch()?;
         outbox.opened = outbox.saved_time()?;
         // A full disk must not keep the boat from sending.
@@ -120,6 +139,7 @@ impl Outbox {
             Connection::open_in_memory().map_err(OutboxError::database(&self.folder))?;
         set_aside::everything(&self.folder, reason, date)?;
         self.pictures.create_folder()?;
+        self.recordings.create_folder()?;
         self.connection = schema::open_or_create(&self.folder, &self.fresh)?;
         self.epoch = self.current_epoch()?;
         Ok(())
@@ -139,6 +159,19 @@ impl Outbox {
         Queue::open(&self.folder, self.boat.clone())
     }
 
+    /// The folder of the outbox.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Another connection, to identify what was recorded.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub fn recordings(&self) -> Result<Recordings, OutboxError> {
+        Recordings::open(&self.folder)
+    }
+
     /// Stores a sighting and its picture, and returns the sequence number that it assigns (the one
     /// in `sighting` is ignored). Once this returns, both survive a power cut. A sighting that was
     /// accepted before keeps its number. `now` is by the outbox's clock.
@@ -151,7 +184,13 @@ impl Outbox {
         jpeg: &[u8],
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
-        self.accept_taken(sighting, jpeg, None, now)
+        let entry = Entry {
+            sighting,
+            jpeg,
+            recording: None,
+            taken: None,
+        };
+        self.accept_entry(&entry, now)
     }
 
     /// The same for a sighting whose times may be corrected later ([`Queue::correct_times`]).
@@ -165,6 +204,39 @@ impl Outbox {
         taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
+        let entry = Entry {
+            sighting,
+            jpeg,
+            recording: None,
+            taken,
+        };
+        self.accept_entry(&entry, now)
+    }
+
+    /// Stores an encounter with its recording before it is identified. Its messages are held until
+    /// [`Recordings::conclude`] or [`Queue::release_held`].
+    ///
+    /// # Errors
+    /// Those of [`Outbox::accept`].
+    pub fn record(
+        &mut self,
+        recording: &Recording,
+        jpeg: &[u8],
+        taken: Taken,
+        now: Timestamp,
+    ) -> Result<u64, OutboxError> {
+        let file = recording.to_file().map_err(OutboxError::Json)?;
+        let entry = Entry {
+            sighting: &recording.sighting,
+            jpeg,
+            recording: Some(&file),
+            taken: Some(taken),
+        };
+        self.accept_entry(&entry, now)
+    }
+
+    fn accept_entry(&mut self, entry: &Entry<'_>, now: Timestamp) -> Result<u64, OutboxError> {
+        let Entry { sighting, jpeg, .. } = *entry;
         if sighting.boat != self.boat {
             return Err(self.other_boat(sighting.boat.as_str()));
         }
@@ -178,50 +250,95 @@ impl Outbox {
             original: None,
         };
         let picture_error = too_large(wire::encode(&picture).map(drop))?;
-        self.check_space(jpeg.len() as u64)?;
+        self.check_space(entry.bytes())?;
         loop {
-            match self.store(sighting, jpeg, picture_error.as_deref(), taken, now) {
-                // Acknowledged pictures make room for new ones.
-                Err(OutboxError::Full { .. }) if self.pictures.free_archive(ARCHIVE_STEP) > 0 => {
-                    tracing::warn!("disk full; deleting archived pictures");
-                }
+            match self.store(entry, picture_error.as_deref(), now) {
+                // What shore has makes room for what it has not.
+                Err(OutboxError::Full { .. }) if self.free(now)? => {}
                 done => return done,
             }
         }
     }
 
-    /// Writes picture and transaction, on a disk that may be full.
+    /// Frees disk space of what shore knows: clips first, then archived pictures, then recordings.
+    /// Returns whether there was anything to delete.
+    fn free(&mut self, now: Timestamp) -> Result<bool, OutboxError> {
+        let unacknowledged = self.queue()?.backlog()?.oldest;
+        let clips = ClipFolder::of(&self.folder).free(CLIP_STEP, unacknowledged, now);
+        match clips {
+            Ok(0) => {}
+            Ok(deleted) => {
+                tracing::warn!(deleted, "disk full; deleted clips");
+                return Ok(true);
+            }
+            Err(error) => tracing::warn!(%error, "cannot delete clips"),
+        }
+        if self.pictures.free_archive(ARCHIVE_STEP) > 0 {
+            tracing::warn!("disk full; deleting archived pictures");
+            return Ok(true);
+        }
+        let nothing = RecordingLimits {
+            max_age: Duration::MAX,
+            max_bytes: 0,
+        };
+        let deleted = self.queue()?.prune_recordings(nothing, now);
+        let deleted = deleted.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot delete acknowledged recordings");
+            0
+        });
+        if deleted > 0 {
+            tracing::warn!(deleted, "disk full; deleted acknowledged recordings");
+        }
+        Ok(deleted > 0)
+    }
+
+    /// Writes files and transaction, on a disk that may be full.
     fn store(
         &mut self,
-        sighting: &Sighting,
-        jpeg: &[u8],
+        entry: &Entry<'_>,
         picture_error: Option<&str>,
-        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
+        let sighting = entry.sighting;
         self.reserve.keep()?;
-        let file = self.pictures.write(sighting.id, jpeg)?;
-        let accepted = self.insert(sighting, &file, jpeg, picture_error, taken, now);
+        let file = self.pictures.write(sighting.id, entry.jpeg)?;
+        let recorded = match entry.recording {
+            Some(recording) => self.recordings.write(sighting.id, recording),
+            None => Ok(()),
+        };
+        let accepted = recorded.and_then(|()| self.insert(entry, &file, picture_error, now));
         match &accepted {
-            Ok(_) => self.pictures.commit(&file),
-            // A failed commit may have happened all the same. An orphaned picture is removed when the
+            Ok(_) => {
+                self.pictures.commit(&file);
+                if entry.recording.is_some() {
+                    self.recordings.commit(sighting.id);
+                }
+            }
+            // A failed commit may have happened all the same. Orphaned files are removed when the
             // outbox is next opened.
-            Err(_) if matches!(self.sequence_of(sighting), Ok(None)) => self.pictures.remove(&file),
+            Err(_) if matches!(self.sequence_of(sighting), Ok(None)) => {
+                self.pictures.remove(&file);
+                self.recordings.remove(sighting.id);
+            }
             Err(_) => {}
         }
         accepted
     }
 
-    /// The one transaction: sighting, message and picture.
+    /// The one transaction: sighting, message, picture and recording.
     fn insert(
         &mut self,
-        sighting: &Sighting,
+        entry: &Entry<'_>,
         file: &str,
-        jpeg: &[u8],
         picture_error: Option<&str>,
-        taken: Option<Taken>,
         now: Timestamp,
     ) -> Result<u64, OutboxError> {
+        let Entry {
+            sighting,
+            jpeg,
+            recording,
+            taken,
+        } = *entry;
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self
@@ -260,7 +377,12 @@ impl Outbox {
                 &transaction,
                 key(MessageKind::Sighting),
                 Content::Message(&message),
-            ),
+                recording.is_some(),
+            )
+            .and_then(|_| match recording {
+                Some(file) => recordings::insert(&transaction, sighting.id, file.len(), &message),
+                None => Ok(0),
+            }),
             Err(e @ WireError::TooLarge(_)) => {
                 // It does not fit on the wire, and is kept in a readable form.
                 let json = serde_json::to_vec(&numbered).map_err(OutboxError::Json)?;
@@ -281,7 +403,13 @@ impl Outbox {
             sha256: sighting.picture.sha256,
         };
         match picture_error {
-            None => enqueue(&transaction, key(MessageKind::Picture), picture),
+            // Held too: on a slow link, it would delay the verdict.
+            None => enqueue(
+                &transaction,
+                key(MessageKind::Picture),
+                picture,
+                recording.is_some(),
+            ),
             Some(reason) => dead_letter(
                 &transaction,
                 key(MessageKind::Picture),
@@ -321,7 +449,10 @@ impl Outbox {
                 |r| r.get(0),
             )
             .map_err(OutboxError::database(&self.folder))?;
-        if pending.unsigned_abs() + more <= self.max_bytes {
+        let recorded = recordings::unacknowledged_bytes(&self.connection)
+            .map_err(OutboxError::database(&self.folder))?;
+        let pending = pending.unsigned_abs() + recorded;
+        if pending + more <= self.max_bytes {
             return Ok(());
         }
         let reason = format!(
@@ -373,92 +504,21 @@ fn other_boat(folder: &Path, ours: &BoatId, theirs: &str) -> OutboxError {
     }
 }
 
-/// The content of a row.
-#[derive(Clone, Copy)]
-enum Content<'a> {
-    Message(&'a [u8]),
-    Picture {
-        file: &'a str,
-        jpeg: &'a [u8],
-        sha256: [u8; 32],
-    },
+/// What is accepted together.
+struct Entry<'a> {
+    sighting: &'a Sighting,
+    /// The picture.
+    jpeg: &'a [u8],
+    /// The file of the recording of an encounter that is to be identified.
+    recording: Option<&'a [u8]>,
+    taken: Option<Taken>,
 }
 
-impl<'a> Content<'a> {
-    fn message(&self) -> Option<&'a [u8]> {
-        if let Self::Message(message) = self {
-            Some(message)
-        } else {
-            None
-        }
+impl Entry<'_> {
+    /// The size of its files.
+    fn bytes(&self) -> u64 {
+        (self.jpeg.len() + self.recording.map_or(0, <[u8]>::len)) as u64
     }
-
-    fn file(&self) -> Option<&'a str> {
-        if let Self::Picture { file, .. } = self {
-            Some(file)
-        } else {
-            None
-        }
-    }
-
-    fn sha256(&self) -> Option<&[u8]> {
-        if let Self::Picture { sha256, .. } = self {
-            Some(sha256)
-        } else {
-            None
-        }
-    }
-
-    fn bytes(&self) -> i64 {
-        match self {
-            Self::Message(message) => message.len() as i64,
-            Self::Picture { jpeg, .. } => jpeg.len() as i64,
-        }
-    }
-}
-
-fn enqueue(
-    transaction: &Transaction<'_>,
-    key: Key,
-    content: Content<'_>,
-) -> rusqlite::Result<usize> {
-    // Sightings first: a slow link carries them before any picture.
-    let priority = part_number(key.part);
-    transaction.execute(
-        "INSERT INTO pending (sighting, part, priority, bytes, message, picture, sha256) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        params![
-            key.sighting.as_bytes().as_slice(),
-            part_number(key.part),
-            priority,
-            content.bytes(),
-            content.message(),
-            content.file(),
-            content.sha256()
-        ],
-    )
-}
-
-fn dead_letter(
-    transaction: &Transaction<'_>,
-    key: Key,
-    content: Content<'_>,
-    reason: &str,
-    now: Timestamp,
-) -> rusqlite::Result<usize> {
-    tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message stored as dead letter");
-    transaction.execute(
-        "INSERT INTO dead_letter (sighting, part, bytes, message, picture, sha256, reason, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        params![
-            key.sighting.as_bytes().as_slice(),
-            part_number(key.part),
-            content.bytes(),
-            content.message(),
-            content.file(),
-            content.sha256(),
-            reason,
-            now.0
-        ],
-    )
 }
 
 /// The reason where a message is too large.

@@ -114,7 +114,7 @@ impl Wrong {
             sighting.time = Some(correction.basis);
         })?;
         let id = id.as_bytes().as_slice();
-        if !revised {
+        if revised.is_none() {
             transaction
                 .prepare_cached("UPDATE sighting SET boot = NULL, taken = NULL WHERE id = ?")?
                 .execute([id])?;

@@ -2,7 +2,6 @@
 
 use super::error::OutboxError;
 use super::key;
-use super::queue::{self, Counts};
 use super::schema;
 use super::set_aside::{SetAside, set_aside};
 use flukewatch_common::sighting::MessageKind;
@@ -22,7 +21,7 @@ pub struct Listed {
     pub part: &'static str,
     /// The size in bytes.
     pub bytes: u64,
-    /// Why it can never be sent; `None` where it is pending.
+    /// Why it is not sent any more; `None` where it is pending.
     pub reason: Option<String>,
 }
 
@@ -33,7 +32,7 @@ pub struct Listing {
     pub accepted: u64,
     /// Pending messages, in the order in which they are sent.
     pub pending: Vec<Listed>,
-    /// Messages that can never be sent.
+    /// Messages that can never be sent, or that shore rejected.
     pub dead_letters: Vec<Listed>,
     /// Earlier outboxes, or pictures of them, that were set aside.
     pub set_aside: Vec<SetAside>,
@@ -61,14 +60,15 @@ impl Listing {
     }
 
     fn from(connection: &Connection) -> rusqlite::Result<Self> {
-        let Counts { accepted, .. } = queue::count(connection)?;
+        let accepted: i64 =
+            connection.query_row("SELECT count(*) FROM sighting", [], |row| row.get(0))?;
         let pending = "SELECT o.sighting, s.sequence, o.part, o.bytes, NULL FROM pending o
                       JOIN sighting s ON s.id = o.sighting ORDER BY o.priority, o.number";
         let dead_letters =
             "SELECT d.sighting, s.sequence, d.part, d.bytes, d.reason FROM dead_letter d
                     JOIN sighting s ON s.id = d.sighting ORDER BY s.sequence, d.part";
         Ok(Self {
-            accepted,
+            accepted: accepted.unsigned_abs(),
             pending: list(connection, pending)?,
             dead_letters: list(connection, dead_letters)?,
             set_aside: vec![],

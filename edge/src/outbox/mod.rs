@@ -1,12 +1,12 @@
 //! The outbox: holds sightings on the boat until shore has acknowledged them, through power cuts
 //! and disconnections.
 //!
-//! A folder with the database `outbox.sqlite3` (WAL, `synchronous=FULL`), the folder `pictures` and
-//! a lock file. What [`Outbox::accept`] has returned from is durable. It leaves only when shore
-//! acknowledges it ([`Queue::acknowledge`]), or, where it can never be sent, for the table of dead
-//! letters, which `flukewatch-edge outbox` lists.
+//! A folder with the database `outbox.sqlite3` (WAL, `synchronous=FULL`), the folders `pictures` and
+//! `recordings` and a lock file. What [`Outbox::accept`] has returned from is durable. It leaves only when
+//! shore acknowledges it ([`Queue::acknowledge`]), or, where it can never be sent or shore rejects it
+//! ([`Queue::reject`]), for the table of dead letters, which `flukewatch-edge outbox` lists.
 //!
-//! Two connections, one thread each: [`Outbox`] writes, [`Queue`] sends and deletes. Half a
+//! Connections, a thread each: [`Outbox`] writes, [`Recordings`] adds verdicts, [`Queue`] sends and deletes. Half a
 //! megabyte of disk is reserved for deleting: on a full disk [`Outbox`] rejects sightings while
 //! [`Queue`] can still free space.
 //!
@@ -19,10 +19,15 @@
 //! ([`Queue::correct_times`]), which replaces its pending message. An acknowledgement names the
 //! revision, so that an older one deletes nothing.
 //!
+//! An encounter is accepted with its recording before it is identified ([`Outbox::record`]). Its verdict
+//! is a revision, too ([`Recordings::conclude`]). Recordings stay on board after shore has acknowledged
+//! their sightings, within limits.
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
 mod accept;
+mod accepted_files;
 mod archive;
 mod archive_row;
 mod clock;
@@ -32,12 +37,16 @@ mod error;
 mod folder;
 mod key;
 mod listing;
+mod new_row;
 mod park;
 mod pictures;
 mod queue;
 mod recent;
+mod recording_files;
+mod recordings;
 mod recover;
 mod rehearsal;
+mod reject;
 mod resend;
 mod reserve;
 mod revise;
@@ -55,6 +64,7 @@ pub use key::Key;
 pub use listing::{Listed, Listing};
 pub use queue::{Backlog, Counts, Load, Pending, Queue};
 pub use recent::{Recent, recent, recent_picture};
+pub use recordings::{OpenRecording, RecordingLimits, Recordings};
 pub use rehearsal::rehearse;
 pub use resend::resend;
 pub use set_aside::{SetAside, set_aside};

@@ -1,19 +1,16 @@
-//! The folder of pending pictures.
-//!
-//! A picture is complete and durable as `ID.jpg.part` before a row names it, and gets its name
-//! `ID.jpg` once that row is durable, too. So a picture with that name was accepted: where the
-//! database does not know it, the database is not the one that accepted it.
+//! The folders of pending and archived pictures.
 
+use super::accepted_files::{AcceptedFiles, Found, names};
 use super::error::OutboxError;
-use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
-const PART: &str = ".part";
+/// The end of a picture's name.
+const EXTENSION: &str = ".jpg";
 
 pub(super) struct Pictures {
-    folder: PathBuf,
+    files: AcceptedFiles,
     /// The archived pictures; created when it is first needed.
     archive: PathBuf,
 }
@@ -44,77 +41,44 @@ impl Pictures {
     /// The pictures of the outbox in `outbox`.
     pub(super) fn of(outbox: &Path) -> Self {
         Self {
-            folder: outbox.join("pictures"),
+            files: AcceptedFiles::of(outbox.join("pictures")),
             archive: outbox.join("archive"),
         }
     }
 
     /// Creates the folder where it is missing.
     pub(super) fn create_folder(&self) -> Result<(), OutboxError> {
-        super::folder::create(&self.folder).map(drop)
+        self.files.create_folder()
     }
 
     /// Writes the picture of `sighting` durably and returns its file name, under which
     /// [`Pictures::commit`] puts it. On an error no file is left.
     pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
-        let name = format!("{sighting}.jpg");
-        let part = self.part(&name);
-        let written = (|| {
-            let mut file = File::create(&part)?;
-            file.write_all(jpeg)?;
-            file.sync_all()?;
-            File::open(&self.folder)?.sync_all()
-        })();
-        written.map_err(|e| {
-            let _ = std::fs::remove_file(&part);
-            OutboxError::disk(&self.folder.join(&name))(e)
-        })?;
-        Ok(name)
+        let name = format!("{sighting}{EXTENSION}");
+        self.files.write(&name, jpeg).map(|()| name)
     }
 
-    /// Gives a picture its name, once its row is durable. Where that fails, [`Pictures::read`] finds
-    /// it all the same, and [`Pictures::tidy`] repeats it.
+    /// Gives a picture its name, once its row is durable.
     pub(super) fn commit(&self, name: &str) {
-        if let Err(error) = std::fs::rename(self.part(name), self.folder.join(name)) {
-            tracing::warn!(picture = name, %error, "cannot rename an accepted picture");
-        }
-    }
-
-    fn part(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}{PART}"))
+        self.files.commit(name);
     }
 
     /// Reads a picture; `None` where the file is missing.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, OutboxError> {
-        let path = self.folder.join(name);
-        // It may be renamed between two attempts.
-        for path in [&path, &self.part(name), &path] {
-            match std::fs::read(path) {
-                Ok(bytes) => return Ok(Some(bytes)),
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(OutboxError::disk(path)(e)),
-            }
-        }
-        Ok(None)
+        self.files.read(name)
     }
 
     /// Deletes a picture that no row names any more. A failure is left to [`Pictures::tidy`].
     pub(super) fn remove(&self, name: &str) {
-        for path in [self.part(name), self.folder.join(name)] {
-            if let Err(e) = std::fs::remove_file(path)
-                && e.kind() != ErrorKind::NotFound
-            {
-                tracing::warn!(picture = name, error = %e, "cannot delete an acknowledged picture");
-            }
-        }
+        self.files.remove(name);
     }
 
     /// Moves an acknowledged picture to the archive; one that cannot be moved is deleted.
     pub(super) fn archive(&self, name: &str) {
         let to = self.archive.join(name);
         let moved = std::fs::create_dir_all(&self.archive)
-            .and_then(|()| std::fs::rename(self.folder.join(name), &to))
-            .or_else(|_| std::fs::rename(self.part(name), &to));
+            .and_then(|()| std::fs::rename(self.files.path(name), &to))
+            .or_else(|_| std::fs::rename(self.files.part(name), &to));
         if let Err(e) = moved {
             if e.kind() != ErrorKind::NotFound {
                 tracing::warn!(picture = name, error = %e, "cannot archive a picture");
@@ -150,8 +114,8 @@ impl Pictures {
 
     /// Whether there is a picture that some database has accepted, pending or archived.
     pub(super) fn any_accepted(&self) -> Result<bool, OutboxError> {
-        for folder in [&self.folder, &self.archive] {
-            if names(folder)?.iter().any(|name| name.ends_with(".jpg")) {
+        for folder in [self.files.folder(), &self.archive] {
+            if names(folder)?.iter().any(|name| name.ends_with(EXTENSION)) {
                 return Ok(true);
             }
         }
@@ -165,19 +129,21 @@ impl Pictures {
     ) -> Result<Tidied, OutboxError> {
         let mut tidied = Tidied::default();
         let mut parts = vec![];
-        for file in names(&self.folder)? {
-            let name = file.strip_suffix(PART).unwrap_or(&file);
-            if !name.ends_with(".jpg") {
-                continue;
-            }
-            let is_part = name != file;
-            match row(name)? {
-                Row::Kept if is_part && self.folder.join(name).exists() => self.delete(&file)?,
-                Row::Kept if is_part => self.commit(name),
+        for found in self.files.list(EXTENSION)? {
+            let Found {
+                name,
+                is_part,
+                file,
+            } = found;
+            match row(&name)? {
+                Row::Kept if is_part && self.files.path(&name).exists() => {
+                    self.files.delete(&file)?;
+                }
+                Row::Kept if is_part => self.commit(&name),
                 Row::Kept => {}
-                Row::Archived => self.archive(name),
+                Row::Archived => self.archive(&name),
                 Row::Done => {
-                    self.delete(&file)?;
+                    self.files.delete(&file)?;
                     tidied.deleted += 1;
                 }
                 Row::Unknown if is_part => parts.push(file),
@@ -187,7 +153,7 @@ impl Pictures {
         if tidied.unknown.is_empty() {
             // Their transactions did not commit.
             for part in &parts {
-                self.delete(part)?;
+                self.files.delete(part)?;
             }
             tidied.deleted += parts.len();
         } else {
@@ -195,25 +161,4 @@ impl Pictures {
         }
         Ok(tidied)
     }
-
-    fn delete(&self, file: &str) -> Result<(), OutboxError> {
-        let path = self.folder.join(file);
-        std::fs::remove_file(&path).map_err(OutboxError::disk(&path))
-    }
-}
-
-/// The names of the files in `folder`; none where it is missing.
-fn names(folder: &Path) -> Result<Vec<String>, OutboxError> {
-    let failed = OutboxError::disk(folder);
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(vec![]),
-        Err(e) => return Err(failed(e)),
-    };
-    let mut names = vec![];
-    for entry in entries {
-        let entry = entry.map_err(&failed)?;
-        names.push(entry.file_name().to_string_lossy().into_owned());
-    }
-    Ok(names)
 }

@@ -42,10 +42,12 @@ pub struct Counts {
     pub sightings: u64,
     /// Pictures that are not acknowledged yet.
     pub pictures: u64,
-    /// Messages that can never be sent.
+    /// Messages that can never be sent, or that shore rejected.
     pub dead_letters: u64,
     /// Number of sightings ever accepted.
     pub accepted: u64,
+    /// Recorded encounters that are still to be identified.
+    pub unidentified: u64,
 }
 
 impl Counts {
@@ -62,7 +64,7 @@ pub struct Queue {
     epoch: Uuid,
     pub(super) connection: Connection,
     pub(super) pictures: Pictures,
-    reserve: Reserve,
+    pub(super) reserve: Reserve,
     archives: bool,
 }
 
@@ -147,15 +149,14 @@ impl Queue {
         self.epoch
     }
 
-    /// Up to `max` messages to send next that are not `in_flight`: sightings before pictures, older
+    /// Up to `max` messages to send next that are neither `in_flight` nor held: sightings before pictures, older
     /// before newer.
     ///
     /// # Errors
     /// When the database fails.
     pub fn next(&self, in_flight: &HashSet<Key>, max: usize) -> Result<Vec<Pending>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query =
-            "SELECT sighting, part, revision, bytes FROM pending ORDER BY priority, number LIMIT ?";
+        let query = "SELECT sighting, part, revision, bytes FROM pending WHERE NOT held ORDER BY priority, number LIMIT ?";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
         let rows = statement
@@ -175,6 +176,27 @@ impl Queue {
         pending.retain(|q| !in_flight.contains(&q.key));
         pending.truncate(max);
         Ok(pending)
+    }
+
+    /// Lets the messages be sent that are held and were accepted before `before`, by the outbox's clock:
+    /// shore should know of an encounter whose identification takes long. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn release_held(&mut self, before: Timestamp) -> Result<usize, OutboxError> {
+        let held = "UPDATE pending SET held = 0 WHERE held
+                    AND sighting IN (SELECT id FROM sighting WHERE accepted_at < ?)";
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM pending WHERE held)")
+            .and_then(|mut any| any.query_row([], |row| row.get(0)))
+            .and_then(|any: bool| {
+                if any {
+                    self.connection.prepare_cached(held)?.execute([before.0])
+                } else {
+                    Ok(0)
+                }
+            })
+            .map_err(OutboxError::database(&self.folder))
     }
 
     /// Loads the content of a message and verifies it.
@@ -343,17 +365,17 @@ impl Queue {
     }
 }
 
-/// Moves a pending message to the dead letters.
+/// Moves a pending message to the dead letters, in place of an earlier revision. Returns whether it
+/// was pending.
 pub(super) fn to_dead_letters(
     transaction: &Transaction<'_>,
     key: Key,
     reason: &str,
     now: Timestamp,
-) -> rusqlite::Result<()> {
-    tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message moved to dead letters");
+) -> rusqlite::Result<bool> {
     let (id, part) = (key.sighting.as_bytes().as_slice(), part_number(key.part));
-    transaction.execute(
-        "INSERT INTO dead_letter (sighting, part, revision, bytes, message, picture, sha256, reason, moved_at)
+    let moved = transaction.execute(
+        "INSERT OR REPLACE INTO dead_letter (sighting, part, revision, bytes, message, picture, sha256, reason, moved_at)
          SELECT sighting, part, revision, bytes, message, picture, sha256, ?, ? FROM pending
          WHERE sighting = ? AND part = ? AND revision = ?",
         params![reason, now.0, id, part, key.revision],
@@ -362,12 +384,16 @@ pub(super) fn to_dead_letters(
         "DELETE FROM pending WHERE sighting = ? AND part = ? AND revision = ?",
         params![id, part, key.revision],
     )?;
-    Ok(())
+    if moved > 0 {
+        tracing::error!(sighting = %key.sighting, part = ?key.part, reason, "message moved to dead letters");
+    }
+    Ok(moved > 0)
 }
 
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<Counts> {
     let query = "SELECT (SELECT count(*) FROM pending WHERE part = 0), (SELECT count(*) FROM pending WHERE part = 1),
-                 (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM sighting)";
+                 (SELECT count(*) FROM dead_letter), (SELECT count(*) FROM sighting),
+                 (SELECT count(*) FROM recording WHERE stage = 0)";
     connection.query_row(query, [], |row| {
         let number = |i| row.get::<_, i64>(i).map(i64::unsigned_abs);
         Ok(Counts {
@@ -375,6 +401,7 @@ pub(super) fn count(connection: &Connection) -> rusqlite::Result<Counts> {
             pictures: number(1)?,
             dead_letters: number(2)?,
             accepted: number(3)?,
+            unidentified: number(4)?,
         })
     })
 }

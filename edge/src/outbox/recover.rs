@@ -3,10 +3,11 @@
 use super::epoch::NewEpoch;
 use super::error::OutboxError;
 use super::pictures::{Pictures, Row, Tidied};
+use super::recording_files::RecordingFiles;
 use super::{schema, set_aside};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 /// The reason where a database without a sighting has pictures.
@@ -77,6 +78,7 @@ pub(super) fn sound(
 pub(super) fn tidy(
     folder: &Path,
     pictures: &Pictures,
+    recordings: &RecordingFiles,
     connection: &Connection,
     fresh: &NewEpoch,
 ) -> Result<(), OutboxError> {
@@ -96,10 +98,15 @@ pub(super) fn tidy(
             Row::Kept
         } else if archived.contains(name) {
             Row::Archived
-        } else if is_accepted(connection, name).map_err(OutboxError::database(folder))? {
-            Row::Done
         } else {
-            Row::Unknown
+            let accepted = sighting_of(name).map(|id| is_accepted(connection, id));
+            match accepted
+                .transpose()
+                .map_err(OutboxError::database(folder))?
+            {
+                Some(true) => Row::Done,
+                Some(false) | None => Row::Unknown,
+            }
         })
     })?;
     if deleted > 0 {
@@ -108,23 +115,49 @@ pub(super) fn tidy(
             "removed pictures that were never accepted, or are acknowledged"
         );
     }
-    if !unknown.is_empty() {
+    let mut lost: Vec<PathBuf> = unknown
+        .iter()
+        .map(|n| Path::new("pictures").join(n))
+        .collect();
+    let recordings = recordings.tidy(|id| {
+        let recorded = is_recorded(connection, id);
+        let done = is_accepted(connection, id);
+        let row = |recorded, done| match (recorded, done) {
+            (true, _) => Row::Kept,
+            (false, true) => Row::Done,
+            (false, false) => Row::Unknown,
+        };
+        recorded
+            .and_then(|recorded| done.map(|done| row(recorded, done)))
+            .map_err(OutboxError::database(folder))
+    })?;
+    lost.extend(recordings);
+    if !lost.is_empty() {
         let reason = format!(
-            "its database does not know {} accepted pictures: it is an older copy, or lost its last commits",
-            unknown.len()
+            "its database does not know {} accepted files: it is an older copy, or lost its last commits",
+            lost.len()
         );
-        set_aside::pictures(folder, &unknown, &reason, fresh.now)?;
+        set_aside::files(folder, &lost, &reason, fresh.now)?;
         let begun = schema::begin_epoch(connection, &fresh.following(fresh.now));
         begun.map_err(OutboxError::database(folder))?;
     }
     Ok(())
 }
 
-/// Whether the sighting of a picture was ever accepted.
-fn is_accepted(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    let Some(Ok(id)) = name.strip_suffix(".jpg").map(str::parse::<Uuid>) else {
-        return Ok(false);
-    };
+/// The sighting of a picture.
+fn sighting_of(picture: &str) -> Option<Uuid> {
+    picture.strip_suffix(".jpg")?.parse().ok()
+}
+
+/// Whether there is a recording of a sighting.
+fn is_recorded(connection: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM recording WHERE sighting = ?")?
+        .exists([id.as_bytes().as_slice()])
+}
+
+/// Whether a sighting was ever accepted.
+fn is_accepted(connection: &Connection, id: Uuid) -> rusqlite::Result<bool> {
     connection
         .query_row(
             "SELECT 1 FROM sighting WHERE id = ?",

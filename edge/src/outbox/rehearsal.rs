@@ -21,7 +21,7 @@ pub fn rehearse(folder: &Path, boat: &BoatId, fresh: NewEpoch) -> Result<(), Out
     let created = Created(folder::create(folder)?);
     let trial = Trial(folder.join(format!("check-{}", fresh.id)));
     Outbox::open(&trial.0, boat, u64::MAX, fresh)?.check_reserve()?;
-    for part in ["pictures", "archive"].map(|name| folder.join(name)) {
+    for part in ["pictures", "recordings", "archive"].map(|name| folder.join(name)) {
         match std::fs::metadata(&part) {
             Ok(found) if found.is_dir() => write_in(&part, fresh)?,
             Ok(_) => return Err(OutboxError::NotAFolder(part)),

@@ -215,7 +215,7 @@ fn an_older_copy_of_the_database_begins_an_epoch_and_deletes_nothing() {
     let aside = set_aside(&folder);
     assert_eq!(aside.len(), 1);
     assert_eq!(names(&aside[0].folder.join("pictures")).len(), 3);
-    assert!(aside[0].reason.contains("3 accepted pictures"), "{aside:?}");
+    assert!(aside[0].reason.contains("3 accepted files"), "{aside:?}");
     assert_eq!(
         accept(&mut outbox, 6),
         1,

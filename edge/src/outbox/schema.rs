@@ -11,7 +11,9 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Raised with every change of the tables or of the messages in them. Other versions are rejected.
-pub(super) const VERSION: i64 = 4;
+pub(super) const VERSION: i64 = 5;
+/// The version before recordings, which is upgraded when it is opened for writing.
+const WITHOUT_RECORDINGS: i64 = 4;
 
 /// Versions outside this range were never written by any program: the file is damaged.
 const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
@@ -21,7 +23,9 @@ const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
 /// Its `boot` and `taken` are null where its times cannot be corrected.
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
-/// name of a picture file. `clock` has one row: the outbox's clock ([`super::OutboxClock`]) when it
+/// name of a picture file. A pending message that is `held` is not sent yet: its encounter is still to be
+/// identified. `recording` has the encounters whose recordings are on board, with the newest message of
+/// each. `clock` has one row: the outbox's clock ([`super::OutboxClock`]) when it
 /// was last saved; `accepted_at` and `moved_at` are by that clock, `started_at` is a date.
 const TABLES: &str = "
 CREATE TABLE epoch (
@@ -52,6 +56,7 @@ CREATE TABLE pending (
     message  BLOB,
     picture  TEXT,
     sha256   BLOB,
+    held     INTEGER NOT NULL DEFAULT 0,
     UNIQUE (sighting, part),
     CHECK ((message IS NULL) <> (picture IS NULL))
 ) STRICT;
@@ -79,6 +84,32 @@ CREATE TABLE clock (
 ) STRICT;
 INSERT INTO clock VALUES (0);
 ";
+
+/// The table of recordings. `stage` is 0 where the encounter is to be identified, 1 where it is
+/// identified and 2 where that failed; `attempts` counts the times that it was tried.
+const RECORDINGS: &str = "
+CREATE TABLE recording (
+    sighting BLOB PRIMARY KEY NOT NULL REFERENCES sighting (id),
+    bytes    INTEGER NOT NULL,
+    message  BLOB NOT NULL,
+    stage    INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX recording_open ON recording (stage) WHERE stage = 0;
+";
+/// Upgrades [`WITHOUT_RECORDINGS`], together with [`RECORDINGS`].
+const ADD_HELD: &str = "ALTER TABLE pending ADD COLUMN held INTEGER NOT NULL DEFAULT 0;";
+
+/// What a database holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Nothing yet.
+    Nothing,
+    /// The tables of [`WITHOUT_RECORDINGS`].
+    WithoutRecordings,
+    /// The tables of [`VERSION`].
+    Current,
+}
 
 /// Saves the outbox's clock, which never runs backwards.
 pub(super) fn save_clock(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
@@ -138,6 +169,7 @@ pub(super) fn open_or_create(folder: &Path, fresh: &NewEpoch) -> Result<Connecti
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(&failed)?;
         transaction.execute_batch(TABLES).map_err(&failed)?;
+        transaction.execute_batch(RECORDINGS).map_err(&failed)?;
         begin_epoch(&transaction, fresh).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
@@ -150,11 +182,11 @@ pub(super) fn open_or_create(folder: &Path, fresh: &NewEpoch) -> Result<Connecti
 /// A connection, and whether the database is new.
 fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), OutboxError> {
     let failed = OutboxError::database(folder);
-    let connection = Connection::open_with_flags(database(folder), flags).map_err(&failed)?;
+    let mut connection = Connection::open_with_flags(database(folder), flags).map_err(&failed)?;
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    let is_new = check_version(&connection, folder)?.is_none();
+    let content = content(&connection, folder)?;
     for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
         connection
             .pragma_update(None, pragma, value)
@@ -167,7 +199,26 @@ fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), Outbox
     connection
         .pragma_update(None, "wal_autocheckpoint", 100)
         .map_err(&failed)?;
-    Ok((connection, is_new))
+    if content == Content::WithoutRecordings {
+        upgrade(&mut connection, folder)?;
+    }
+    Ok((connection, content == Content::Nothing))
+}
+
+/// Adds the tables of [`VERSION`], unless another connection has added them meanwhile.
+fn upgrade(connection: &mut Connection, folder: &Path) -> Result<(), OutboxError> {
+    let failed = OutboxError::database(folder);
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(&failed)?;
+    if content(&transaction, folder)? == Content::WithoutRecordings {
+        transaction.execute_batch(ADD_HELD).map_err(&failed)?;
+        transaction.execute_batch(RECORDINGS).map_err(&failed)?;
+        transaction
+            .pragma_update(None, "user_version", VERSION)
+            .map_err(&failed)?;
+    }
+    transaction.commit().map_err(&failed)
 }
 
 /// Begins an epoch: numbers start at 1 again.
@@ -200,7 +251,7 @@ pub(super) fn verify(connection: &Connection, folder: &Path) -> Result<(), Outbo
     if found != "ok" {
         return Err(damaged(found.replace('\n', " ")));
     }
-    let tables = "SELECT 1 FROM epoch, sighting, pending, dead_letter, archive LIMIT 0";
+    let tables = "SELECT 1 FROM epoch, sighting, pending, dead_letter, archive, recording LIMIT 0";
     match connection.prepare(tables).map(drop) {
         // Not an error of the disk: a table is missing.
         Err(e) if matches!(e.sqlite_error_code(), None | Some(ErrorCode::Unknown)) => {
@@ -237,11 +288,12 @@ pub(super) fn open_to_read(folder: &Path) -> Result<Option<Connection>, OutboxEr
     connection
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
-    Ok(check_version(&connection, folder)?.map(|()| connection))
+    let is_new = content(&connection, folder)? == Content::Nothing;
+    Ok((!is_new).then_some(connection))
 }
 
-/// Rejects foreign databases and other versions; `None` for an empty database.
-fn check_version(connection: &Connection, folder: &Path) -> Result<Option<()>, OutboxError> {
+/// What the database holds. Rejects foreign databases and other versions.
+fn content(connection: &Connection, folder: &Path) -> Result<Content, OutboxError> {
     let failed = OutboxError::database(folder);
     let version: i64 = connection
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -252,12 +304,13 @@ fn check_version(connection: &Connection, folder: &Path) -> Result<Option<()>, O
                 .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
                 .map_err(&failed)?;
             if tables == 0 {
-                Ok(None)
+                Ok(Content::Nothing)
             } else {
                 Err(OutboxError::Foreign(folder.to_owned()))
             }
         }
-        VERSION => Ok(Some(())),
+        VERSION => Ok(Content::Current),
+        WITHOUT_RECORDINGS => Ok(Content::WithoutRecordings),
         got if !PLAUSIBLE_VERSIONS.contains(&got) => Err(OutboxError::Damaged {
             path: folder.to_owned(),
             reason: format!("its format version is {got}"),

@@ -22,29 +22,27 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// Sets aside database, pictures and archive of the outbox in `folder`.
+/// Sets aside database, pictures, recordings and archive of the outbox in `folder`.
 pub(super) fn everything(
     folder: &Path,
     reason: &str,
     now: Timestamp,
 ) -> Result<PathBuf, OutboxError> {
-    let mut names: Vec<PathBuf> = ["pictures", "archive"].map(PathBuf::from).to_vec();
+    let mut names: Vec<PathBuf> = ["pictures", "recordings", "archive"]
+        .map(PathBuf::from)
+        .to_vec();
     names.extend(schema::files());
     move_away(folder, &names, reason, now)
 }
 
-/// Sets aside these picture files.
-pub(super) fn pictures(
+/// Sets aside these files, named relative to the outbox.
+pub(super) fn files(
     folder: &Path,
-    names: &[String],
+    names: &[PathBuf],
     reason: &str,
     now: Timestamp,
 ) -> Result<PathBuf, OutboxError> {
-    let names: Vec<PathBuf> = names
-        .iter()
-        .map(|n| Path::new("pictures").join(n))
-        .collect();
-    move_away(folder, &names, reason, now)
+    move_away(folder, names, reason, now)
 }
 
 /// What was set aside of the outbox in `folder` and is still there, oldest first.
@@ -149,7 +147,9 @@ fn move_to(folder: &Path, target: &Path, names: &[PathBuf]) -> std::io::Result<(
             Err(e) => {
                 // Left where nothing was moved: another place is tried.
                 let _ = std::fs::remove_file(target.join(REASON_FILE));
-                let _ = std::fs::remove_dir(target.join("pictures"));
+                for part in ["pictures", "recordings"] {
+                    let _ = std::fs::remove_dir(target.join(part));
+                }
                 let _ = std::fs::remove_dir(target);
                 return Err(e);
             }

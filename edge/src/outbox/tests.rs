@@ -71,7 +71,8 @@ fn sightings_go_before_pictures_and_old_before_new() {
             sightings: 3,
             pictures: 3,
             dead_letters: 0,
-            accepted: 3
+            accepted: 3,
+            unidentified: 0,
         }
     );
 }
@@ -174,7 +175,8 @@ fn a_crash_loses_nothing_and_the_numbers_continue() {
             sightings: 4,
             pictures: 4,
             dead_letters: 0,
-            accepted: 5
+            accepted: 5,
+            unidentified: 0,
         }
     );
     assert_eq!(
@@ -374,7 +376,8 @@ fn a_damaged_or_missing_picture_becomes_a_dead_letter() {
             sightings: 2,
             pictures: 0,
             dead_letters: 2,
-            accepted: 2
+            accepted: 2,
+            unidentified: 0,
         }
     );
 }
@@ -412,7 +415,7 @@ fn another_version_or_a_foreign_database_is_rejected() {
         assert!(
             matches!(
                 error,
-                OutboxError::Version { got, supported: 4, .. } if got == version
+                OutboxError::Version { got, supported: 5, .. } if got == version
             ),
             "{error}"
         );

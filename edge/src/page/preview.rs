@@ -1,5 +1,6 @@
 //! Previews and snapshots: encoded once for all clients, and at most once per [`INTERVAL`].
 
+use crate::ignored_areas::{FramePoint, IgnoredAreas};
 use crate::preview::{MAX_CAMERAS, Preview, PreviewFrame};
 use axum::body::Bytes;
 use flukewatch_common::pixel_box::PixelBox;
@@ -23,7 +24,7 @@ const BOX: Rgb<u8> = Rgb([255, 60, 0]);
 /// The kind of image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Downscaled, with boxes.
+    /// Downscaled, with boxes and ignored areas.
     Preview,
     /// At full size.
     Snapshot,
@@ -76,7 +77,7 @@ impl Previews {
 
 fn encode(view: PreviewFrame, kind: Kind) -> Option<Vec<u8>> {
     let (image, quality) = match kind {
-        Kind::Preview => (with_boxes(view), QUALITY.0),
+        Kind::Preview => (annotated(view), QUALITY.0),
         Kind::Snapshot => (view.image, QUALITY.1),
     };
     let mut file = vec![];
@@ -86,13 +87,18 @@ fn encode(view: PreviewFrame, kind: Kind) -> Option<Vec<u8>> {
     Some(file)
 }
 
-/// Downscaled for a phone, with boxes.
-fn with_boxes(PreviewFrame { image, boxes }: PreviewFrame) -> RgbImage {
+/// Downscaled for a phone, with boxes, and ignored areas darkened.
+fn annotated(frame: PreviewFrame) -> RgbImage {
+    let PreviewFrame {
+        image,
+        boxes,
+        ignored,
+    } = frame;
     let (width, height) = image.dimensions();
     let scale = f64::from(PREVIEW_SIDE) / f64::from(width.max(height).max(1));
     let scaled = |length: u32| (f64::from(length) * scale).round() as u32;
     if scale >= 1.0 {
-        return draw_boxes(image, &boxes);
+        return draw_boxes(darken(image, &ignored), &boxes);
     }
     let small = imageops::thumbnail(&image, scaled(width).max(1), scaled(height).max(1));
     let boxes: Vec<PixelBox> = boxes
@@ -104,7 +110,25 @@ fn with_boxes(PreviewFrame { image, boxes }: PreviewFrame) -> RgbImage {
             y1: scaled(b.y1),
         })
         .collect();
-    draw_boxes(small, &boxes)
+    draw_boxes(darken(small, &ignored), &boxes)
+}
+
+/// Halves the brightness of the ignored areas.
+fn darken(mut image: RgbImage, ignored: &IgnoredAreas) -> RgbImage {
+    if ignored.areas().is_empty() {
+        return image;
+    }
+    let (width, height) = (f64::from(image.width()), f64::from(image.height()));
+    for (x, y, pixel) in image.enumerate_pixels_mut() {
+        let point = FramePoint {
+            x: (f64::from(x) + 0.5) / width,
+            y: (f64::from(y) + 0.5) / height,
+        };
+        if ignored.contain(point) {
+            pixel.0 = pixel.0.map(|channel| channel / 2);
+        }
+    }
+    image
 }
 
 /// Draws each box, three pixels wide.
@@ -160,6 +184,7 @@ mod tests {
                     y1: 9,
                 },
             ],
+            ignored: IgnoredAreas::default(),
         };
         let shown = decoded(view, Kind::Preview);
         assert_eq!(shown.dimensions(), (960, 540));
@@ -177,10 +202,28 @@ mod tests {
         let view = PreviewFrame {
             image: sea(1280, 720),
             boxes: vec![REGION],
+            ignored: rail(),
         };
         let shown = decoded(view, Kind::Snapshot);
         assert_eq!(shown.dimensions(), (1280, 720));
-        assert!(shown.pixels().all(|p| p[0] < 90));
+        assert!(shown.pixels().all(|p| p[0] < 90 && p[2] > 100));
+    }
+
+    /// The lower half.
+    fn rail() -> IgnoredAreas {
+        serde_json::from_str("[[[0, 0.5], [1, 0.5], [1, 1], [0, 1]]]").unwrap()
+    }
+
+    #[test]
+    fn a_preview_darkens_ignored_areas() {
+        let view = PreviewFrame {
+            image: sea(1280, 720),
+            boxes: vec![],
+            ignored: rail(),
+        };
+        let shown = decoded(view, Kind::Preview);
+        let blue = |y| shown.get_pixel(400, y)[2];
+        assert!(blue(200) > 110 && blue(350) < 70, "{}", blue(350));
     }
 
     #[test]
@@ -188,6 +231,7 @@ mod tests {
         let view = PreviewFrame {
             image: sea(64, 48),
             boxes: vec![PixelBox::whole(64, 48)],
+            ignored: IgnoredAreas::default(),
         };
         assert_eq!(decoded(view, Kind::Preview).dimensions(), (64, 48));
     }
@@ -205,7 +249,7 @@ mod tests {
         while !finder.is_requested(0) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        finder.publish(0, Pixels::of(&sea(64, 48)), &[]);
+        finder.publish(0, Pixels::of(&sea(64, 48)), &[], &IgnoredAreas::default());
         for one in all {
             assert!(one.await.unwrap().is_some());
         }

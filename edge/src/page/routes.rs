@@ -224,6 +224,8 @@ struct ListedSighting {
     frames: u32,
     verdict: &'static str,
     whale: Option<String>,
+    /// Why the encounter is not identified.
+    reason: Option<String>,
     probability: Option<f32>,
     candidates: Vec<Candidate>,
     position: Option<[f64; 2]>,
@@ -243,10 +245,11 @@ fn listed(recent: Recent) -> ListedSighting {
         acknowledged,
         picture_acknowledged,
     } = recent;
-    let (verdict, whale) = match s.verdict {
-        Verdict::Known { whale } => ("known", Some(whale)),
-        Verdict::New => ("new", None),
-        Verdict::Review => ("review", None),
+    let (verdict, whale, reason) = match s.verdict {
+        Verdict::Known { whale } => ("known", Some(whale), None),
+        Verdict::New => ("new", None, None),
+        Verdict::Review => ("review", None, None),
+        Verdict::Unidentified { reason } => ("unidentified", None, Some(reason)),
     };
     ListedSighting {
         id: s.id,
@@ -257,6 +260,7 @@ fn listed(recent: Recent) -> ListedSighting {
         frames: s.frames,
         verdict,
         whale,
+        reason,
         probability: s.probability,
         candidates: s
             .candidates

@@ -1,15 +1,16 @@
 use super::*;
 use crate::detect::DetectError;
 use crate::encounter::{Encounters, Grouping};
+use crate::frame::Frame;
 use crate::frame::{FrameImage, FrameName};
 use crate::health::{Health, InputHealth};
-use crate::identify::Identifier;
+use crate::identification::{Identifier, RecentEncounters, WhaleIdentifier};
 use crate::outbox::{Key, Load, Queue};
 use crate::position::PositionHistory;
-use crate::recent_encounters::RecentEncounters;
-use crate::report::TimeAndPosition;
+use crate::recorder::{MAX_IN_MEMORY, TimeAndPosition};
 use crate::sample;
-use crate::time::{ManualMonotonicClock, MonotonicTimestamp, UtcClock};
+use crate::source::SourceEvent;
+use crate::time::{ManualMonotonicClock, MonotonicTimestamp, Timing, UtcClock};
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::detection::Detection;
@@ -24,21 +25,21 @@ use rand::rngs::StdRng;
 use std::collections::{HashSet, VecDeque};
 use std::io::Cursor;
 
-const VIDEO: Grouping = Grouping::Video {
+pub(super) const VIDEO: Grouping = Grouping::Video {
     gap: 1000,
     longest: 60_000,
 };
-const ROOM: u64 = 1 << 30;
+pub(super) const ROOM: u64 = 1 << 30;
 
 /// A source that plays a script, 100 ms per step, and advances the clocks.
-struct Script {
+pub(super) struct Script {
     steps: VecDeque<Step>,
     clock: Arc<ManualClock>,
     monotonic: Arc<ManualMonotonicClock>,
     stop: CancellationToken,
 }
 
-enum Step {
+pub(super) enum Step {
     Frame(FrameImage, Option<Vec<PixelBox>>),
     Do(Box<dyn FnMut() + Send>),
     InvalidFrame,
@@ -84,14 +85,14 @@ impl FrameSource for Script {
     }
 }
 
-fn fluke(number: u32) -> Step {
+pub(super) fn fluke(number: u32) -> Step {
     Step::Frame(
         FrameImage::Pixels(sample::frame(number)),
         Some(vec![sample::FLUKE]),
     )
 }
 
-fn sea(frames: usize) -> impl Iterator<Item = Step> {
+pub(super) fn sea(frames: usize) -> impl Iterator<Item = Step> {
     // Open sea is not decoded; its bytes do not matter.
     (0..frames).map(|_| Step::Frame(FrameImage::Encoded(vec![]), Some(vec![])))
 }
@@ -104,21 +105,35 @@ fn encoded(photo: &RgbImage) -> Vec<u8> {
     file
 }
 
-struct Boat {
-    _folder: tempfile::TempDir,
-    queue: Queue,
-    counters: Arc<Counters>,
+pub(super) struct Boat {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) queue: Queue,
+    pub(super) counters: Arc<Counters>,
     utc_clock: Arc<UtcClock>,
     clock: Arc<ManualClock>,
-    monotonic: Arc<ManualMonotonicClock>,
-    parts: PipelineParts,
+    pub(super) monotonic: Arc<ManualMonotonicClock>,
+    pub(super) parts: PipelineParts,
 }
 
-fn health(counters: &Counters) -> Health {
+pub(super) fn health(counters: &Counters) -> Health {
     Health::of(counters, InputHealth::default())
 }
 
-fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>) -> Boat {
+pub(super) fn boat(
+    grouping: Grouping,
+    room: u64,
+    script: impl FnOnce(&Outbox) -> Vec<Step>,
+) -> Boat {
+    seeded(5, grouping, room, script)
+}
+
+/// The same with other random ids.
+pub(super) fn seeded(
+    seed: u64,
+    grouping: Grouping,
+    room: u64,
+    script: impl FnOnce(&Outbox) -> Vec<Step>,
+) -> Boat {
     let folder = tempfile::tempdir().unwrap();
     let outbox = Outbox::open(folder.path(), &sample::boat(), room, sample::epoch()).unwrap();
     let clock = Arc::new(ManualClock::new(Timestamp(1_795_450_800_000)));
@@ -134,38 +149,41 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
         monotonic: monotonic.clone(),
         stop: stop.clone(),
     };
-    let bundle = sample::bundle(3);
-    let embedder = Embedder::open(&bundle).unwrap();
-    let random = Box::new(StdRng::seed_from_u64(5));
-    let reporter = Reporter::new(
+    let random = Box::new(StdRng::seed_from_u64(seed));
+    let time_and_position = TimeAndPosition {
+        utc_clock: utc_clock.clone(),
+        positions,
+    };
+    let new_sightings = NewSightings::new(
         sample::boat(),
         vec!["bow".into()],
-        Identifier::new(bundle, embedder),
-        TimeAndPosition {
-            utc_clock: utc_clock.clone(),
-            positions,
-        },
+        time_and_position,
         random,
     )
-    .with_recent_encounters(RecentEncounters::new(Duration::from_secs(600)))
     .with_config(ConfigId([7; 8]));
     let (counters, accepted) = (Arc::new(Counters::default()), Arc::new(Notify::new()));
     let queue = outbox.queue().unwrap();
     let encounters = Encounters::new(grouping, 3, 0.1).for_model(8, 16);
     let parts = PipelineParts {
         source: Box::new(source),
-        cameras: vec![PipelineCamera::new(encounters, true)],
+        cameras: vec![PerceptionCamera::new(encounters, true)],
         detector: None,
-        reporter,
+        grey: false,
+        new_sightings,
+        unsaved: vec![],
+        clips: None,
+        identify: identify(),
+        open_identify: Box::new(|| Ok(identify())),
         outbox,
         clock: clock.clone(),
         monotonic: monotonic.clone(),
         counters: counters.clone(),
+        stages: Stages::default(),
         accepted,
         stop,
     };
     Boat {
-        _folder: folder,
+        folder,
         queue,
         counters,
         utc_clock,
@@ -175,7 +193,29 @@ fn boat(grouping: Grouping, room: u64, script: impl FnOnce(&Outbox) -> Vec<Step>
     }
 }
 
-fn sightings(queue: &Queue) -> Vec<Sighting> {
+/// Identifies with the sample bundle.
+pub(super) fn identify() -> Box<dyn Identify> {
+    let bundle = sample::bundle(3);
+    let embedder = Embedder::open(&bundle).unwrap();
+    let recent = RecentEncounters::new(Duration::from_secs(600));
+    Box::new(WhaleIdentifier::new(
+        Identifier::new(bundle, embedder),
+        recent,
+    ))
+}
+
+/// Waits for what another stage does.
+pub(super) fn eventually(what: impl Fn() -> bool) {
+    for _ in 0..10_000 {
+        if what() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    panic!("timed out");
+}
+
+pub(super) fn sightings(queue: &Queue) -> Vec<Sighting> {
     let keys = queue.next(&HashSet::new(), 1000).unwrap();
     keys.into_iter()
         .filter(|q| q.key.part == MessageKind::Sighting)
@@ -303,17 +343,15 @@ fn a_source_that_fails_is_an_error_and_its_last_encounter_is_saved() {
     assert_eq!(sightings(&boat.queue).len(), 1);
 }
 
-/// Room for one picture of [`fluke`], but not for two.
+/// Room for one encounter of [`fluke`], but not for two.
 fn room_for_one() -> u64 {
     let boat = boat(VIDEO, ROOM, |_| vec![fluke(1)]);
     Pipeline::new(boat.parts).run().unwrap();
-    let bytes: u64 = boat
-        .queue
-        .next(&HashSet::new(), 9)
-        .unwrap()
-        .iter()
-        .map(|q| q.bytes)
-        .sum();
+    let pending = boat.queue.next(&HashSet::new(), 9).unwrap();
+    let recordings = boat.folder.path().join("recordings");
+    let recordings = std::fs::read_dir(recordings).unwrap();
+    let recorded = recordings.map(|entry| entry.unwrap().metadata().unwrap().len());
+    let bytes: u64 = pending.iter().map(|q| q.bytes).chain(recorded).sum();
     bytes * 3 / 2
 }
 
@@ -322,6 +360,8 @@ fn sightings_wait_for_a_full_outbox_and_keep_their_order() {
     let boat = boat(Grouping::Stills, room_for_one(), |outbox| {
         let mut queue = outbox.queue().unwrap();
         let empty = move || {
+            // Identified.
+            eventually(|| queue.next(&HashSet::new(), 9).unwrap().len() == 2);
             let keys: Vec<Key> = queue
                 .next(&HashSet::new(), 9)
                 .unwrap()
@@ -352,11 +392,13 @@ fn sightings_wait_for_a_full_outbox_and_keep_their_order() {
 
 #[test]
 fn memory_is_bounded_and_dropped_sightings_are_counted() {
-    let boat = boat(Grouping::Stills, room_for_one(), |_| {
+    let mut boat = boat(Grouping::Stills, room_for_one(), |_| {
         let mut steps: Vec<Step> = (0..MAX_IN_MEMORY as u32 + 7).map(|_| fluke(1)).collect();
         steps.push(Step::Stop);
         steps
     });
+    // It waits for the recorder.
+    boat.parts.cameras[0].live = false;
     let ended = Pipeline::new(boat.parts).run();
     assert!(
         matches!(ended, Err(PipelineError::Unsaved(MAX_IN_MEMORY))),
@@ -381,9 +423,9 @@ fn a_camera_that_stops_during_an_encounter_loses_no_sighting() {
         let mut steps = vec![fluke(1), fluke(1)];
         // A gap of 1 s ends an encounter.
         steps.extend((0..11).map(|_| Step::Idle));
-        let reported =
-            move || assert_eq!(sightings(&queue)[0].frames, 2, "while the camera is gone");
-        steps.push(Step::Do(Box::new(reported)));
+        let while_the_camera_is_gone =
+            move || eventually(|| sightings(&queue).first().is_some_and(|s| s.frames == 2));
+        steps.push(Step::Do(Box::new(while_the_camera_is_gone)));
         steps.extend([fluke(2), fluke(2), fluke(2)]);
         steps
     });
@@ -447,7 +489,7 @@ fn garbage_from_a_live_camera_loses_no_sighting() {
 fn the_last_encounter_of_an_ended_camera_is_reported_at_once() {
     let boat = boat(VIDEO, ROOM, |outbox| {
         let queue = outbox.queue().unwrap();
-        let reported = move || assert_eq!(sightings(&queue).len(), 1);
+        let reported = move || eventually(|| sightings(&queue).len() == 1);
         vec![fluke(1), Step::CameraEnded, Step::Do(Box::new(reported))]
     });
     Pipeline::new(boat.parts).run().unwrap();

@@ -7,6 +7,7 @@ use super::transport::{Connector, Received, Transport};
 use crate::backoff::Backoff;
 use crate::cancellation::CancellationToken;
 use crate::time::MonotonicClock;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +50,7 @@ impl GnssClient {
     pub fn run(mut self) {
         let mut logged = None;
         loop {
-            match self.connect_and_read() {
+            match self.connect_and_read_guarded() {
                 ConnectionEnd::Cancelled => return,
                 ConnectionEnd::Failed { connected, error } => {
                     let error = format!("{}: {error}", self.connector);
@@ -75,6 +76,23 @@ impl GnssClient {
             left -= nap;
         }
         !self.stop.is_cancelled()
+    }
+
+    /// Reads foreign bytes. Where that panics, the boat must not be without position and time until
+    /// somebody restarts it: the panic ends the connection alone.
+    fn connect_and_read_guarded(&mut self) -> ConnectionEnd {
+        // What a panic may leave behind is the last values, each complete.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.connect_and_read()));
+        ended.unwrap_or_else(|_| {
+            let panics = self.positions.count_panic();
+            tracing::error!(panics, "GNSS client panicked; reconnecting");
+            ConnectionEnd::Failed {
+                connected: false,
+                error:
+                    "internal error: reading the receiver panicked; please report it with the log"
+                        .into(),
+            }
+        })
     }
 
     fn connect_and_read(&mut self) -> ConnectionEnd {
@@ -136,10 +154,18 @@ impl GnssClient {
 /// What is wrong with a connection without a valid sentence, and what to check.
 fn problem(received: Contents, protocol: Protocol) -> (&'static str, &'static str) {
     match (received, protocol) {
+        (Contents { bytes: 0, .. }, Protocol::SignalK) => (
+            "no data",
+            "; check in the Signal K server that it has a position",
+        ),
         (Contents { bytes: 0, .. }, _) => ("no data", ""),
         (_, Protocol::Gpsd) => (
             "bytes but no line of gpsd",
             "; check that gpsd runs at this address",
+        ),
+        (_, Protocol::SignalK) => (
+            "bytes but no delta of Signal K",
+            "; check that the port is that of the server's TCP stream, usually 8375",
         ),
         (
             Contents {

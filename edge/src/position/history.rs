@@ -58,13 +58,13 @@ pub struct PositionHealth {
     pub fix_milliseconds_ago: Option<u64>,
     /// Fixes since the start: sentences with a position that was used.
     pub fixes: u64,
-    /// Sentences with a valid checksum since the start, or valid lines of gpsd.
+    /// Sentences with a valid checksum since the start, or valid lines of gpsd or Signal K.
     pub sentences: u64,
     /// Those of `sentences` that are of a kind that is not read.
     pub ignored: u64,
     /// Those of `sentences` whose content is invalid.
     pub malformed: u64,
-    /// Sentences that are cut or have a wrong checksum; invalid lines of gpsd.
+    /// Sentences that are cut or have a wrong checksum; invalid lines of gpsd or Signal K.
     pub damaged: u64,
     /// Sentences that were rejected because they have no checksum.
     pub without_checksum: u64,
@@ -72,6 +72,9 @@ pub struct PositionHealth {
     pub skipped_bytes: u64,
     /// Connections made since the start.
     pub connections: u64,
+    /// Internal errors of the reader, after each of which it was restarted.
+    #[serde(default)]
+    pub panics: u64,
     /// Each source of positions with its last report. Where one has a fix, `state` is `fix`.
     pub sources: Vec<SourceHealth>,
 }
@@ -93,6 +96,7 @@ struct Inner {
     without_checksum: u64,
     skipped_bytes: u64,
     connections: u64,
+    panics: u64,
 }
 
 /// Recent fixes and the state of the receiver. Written by the GNSS client.
@@ -176,6 +180,13 @@ impl PositionHistory {
         inner.connections += 1;
     }
 
+    /// Returns how many there were.
+    pub(super) fn count_panic(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.panics += 1;
+        inner.panics
+    }
+
     pub(super) fn count_sentence(&self, ignored: bool) {
         let mut inner = self.lock();
         inner.sentences += 1;
@@ -246,6 +257,7 @@ impl PositionHistory {
             without_checksum: inner.without_checksum,
             skipped_bytes: inner.skipped_bytes,
             connections: inner.connections,
+            panics: inner.panics,
             sources: inner.sources.health(now),
         }
     }

@@ -7,6 +7,7 @@ use super::history::{PositionHistory, WITHOUT_CHECKSUM};
 use super::lines::Lines;
 use super::nav_update::Source;
 use super::sentence;
+use super::signalk;
 use crate::time::MonotonicTimestamp;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub enum Protocol {
     Nmea,
     /// JSON lines of gpsd.
     Gpsd,
+    /// JSON lines of a Signal K server's delta stream.
+    SignalK,
 }
 
 /// What some bytes contained.
@@ -24,7 +27,7 @@ pub enum Protocol {
 pub struct Contents {
     /// Intact sentences or lines, whatever their content.
     pub valid: u64,
-    /// Sentences that are cut or have a wrong checksum; invalid lines of gpsd.
+    /// Sentences that are cut or have a wrong checksum; invalid lines of gpsd or Signal K.
     pub damaged: u64,
     /// Sentences without a checksum.
     pub without_checksum: u64,
@@ -45,6 +48,7 @@ impl Contents {
 enum Messages {
     Nmea(SentenceFramer),
     Gpsd(Lines),
+    SignalK(Lines, signalk::Stream),
 }
 
 /// Reads one connection to a receiver.
@@ -65,6 +69,9 @@ impl<'a> Reader<'a> {
             messages: match protocol {
                 Protocol::Nmea => Messages::Nmea(SentenceFramer::default()),
                 Protocol::Gpsd => Messages::Gpsd(Lines::default()),
+                Protocol::SignalK => {
+                    Messages::SignalK(Lines::default(), signalk::Stream::default())
+                }
             },
             fix_assembler,
             positions,
@@ -87,6 +94,9 @@ impl<'a> Reader<'a> {
             }
             Messages::Gpsd(lines) => lines.push(bytes, |line| {
                 read_line(line, assembler, positions, now, &mut contents);
+            }),
+            Messages::SignalK(lines, stream) => lines.push(bytes, |line| {
+                read_delta(line, stream, assembler, positions, now, &mut contents);
             }),
         }
         contents
@@ -158,6 +168,39 @@ fn read_line(
             contents.damaged += 1;
             positions.count_damaged();
             tracing::debug!(%error, "ignoring line of gpsd");
+        }
+    }
+}
+
+fn read_delta(
+    line: &[u8],
+    stream: &mut signalk::Stream,
+    assembler: &mut FixAssembler,
+    positions: &PositionHistory,
+    now: MonotonicTimestamp,
+    contents: &mut Contents,
+) {
+    match stream.read(line, now) {
+        Ok(delta) => {
+            contents.valid += 1;
+            if delta.malformed {
+                positions.count_malformed();
+                tracing::debug!("ignoring invalid value of Signal K");
+            } else {
+                positions.count_sentence(!delta.is_read);
+            }
+            for signalk::Report { source, update } in delta.reports {
+                let source = Source {
+                    device: &source,
+                    sentence: "",
+                };
+                assembler.push(source, &update, now);
+            }
+        }
+        Err(error) => {
+            contents.damaged += 1;
+            positions.count_damaged();
+            tracing::debug!(%error, "ignoring line of Signal K");
         }
     }
 }

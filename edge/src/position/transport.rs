@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The timeout of a read.
-const READ_TIMEOUT: Duration = Duration::from_millis(300);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_millis(300);
 /// The timeout of a connection attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

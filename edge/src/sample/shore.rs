@@ -1,6 +1,7 @@
 //! A minimal shore.
 
-use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Sighting};
+use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::{topic, wire};
 use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
 use sha2::{Digest, Sha256};
@@ -27,9 +28,14 @@ pub(crate) struct Shore {
 impl Shore {
     /// Subscribes to the broker at `port` until the test ends.
     pub(crate) fn start(port: u16) -> Self {
+        Self::rejecting(port, |_| false)
+    }
+
+    /// The same; it rejects the sightings that `rejects` returns true for.
+    pub(crate) fn rejecting(port: u16, rejects: fn(&Sighting) -> bool) -> Self {
         let stored = Arc::new(Mutex::new(Stored::default()));
         let theirs = stored.clone();
-        std::thread::spawn(move || listen(port, &theirs));
+        std::thread::spawn(move || listen(port, &theirs, rejects));
         Self { stored }
     }
 
@@ -39,7 +45,7 @@ impl Shore {
     }
 }
 
-fn listen(port: u16, stored: &Mutex<Stored>) {
+fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
     let mut options = MqttOptions::new("test-shore", "127.0.0.1", port);
     options.set_max_packet_size(wire::MAX_MESSAGE + 4096, wire::MAX_MESSAGE + 4096);
     let (client, mut connection) = Client::new(options, 1000);
@@ -56,6 +62,21 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
                 let (id, revision) = match part {
                     MessageKind::Sighting => {
                         let sighting: Sighting = wire::decode(&message.payload).unwrap();
+                        if rejects(&sighting) {
+                            let rejection = Ack {
+                                boat: boat.clone(),
+                                stored: vec![],
+                                rejected: vec![Rejected {
+                                    kind: part,
+                                    message: MessageDigest::of(&message.payload),
+                                    reason: "invalid: a test".into(),
+                                }],
+                            };
+                            let rejection = wire::encode(&rejection).unwrap();
+                            let topic = topic::of_acks(&boat);
+                            let _ = client.try_publish(topic, QoS::AtLeastOnce, false, rejection);
+                            continue;
+                        }
                         let (id, revision) = (sighting.id, sighting.revision);
                         stored.sightings.insert(id, sighting);
                         (id, revision)
@@ -77,6 +98,7 @@ fn listen(port: u16, stored: &Mutex<Stored>) {
                             kind: part,
                             revision,
                         }],
+                        rejected: vec![],
                     };
                     let ack = wire::encode(&ack).unwrap();
                     let _ = client.try_publish(topic::of_acks(&boat), QoS::AtLeastOnce, false, ack);

@@ -1,28 +1,34 @@
-//! Builds the pipeline of a configuration: tracks, gates, reporter and detector.
+//! Builds the pipeline of a configuration: tracks, gates, detector, recorder and identification.
 
 use super::error::SessionError;
 use super::random::random;
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
 use crate::capture::CameraState;
+use crate::clip::{ClipFolder, ClipTap, ClipWriter};
 use crate::config::{CameraSection, Config, SourceKind};
 use crate::encounter::{Encounters, Grouping};
 use crate::gate::{Gate, GateSettings};
-use crate::models::Models;
+use crate::identification::{Identify, RecentEncounters, WhaleIdentifier};
+use crate::models::{self, Models};
 use crate::outbox::Outbox;
-use crate::pipeline::{Pipeline, PipelineCamera, PipelineParts};
-use crate::recent_encounters::RecentEncounters;
-use crate::report::{Reporter, TimeAndPosition};
+use crate::perception::PerceptionCamera;
+use crate::pipeline::{Pipeline, PipelineParts};
+use crate::recorder::{NewSightings, TimeAndPosition};
 use crate::source::FrameSource;
 use crate::time::MonotonicClock;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::BoatId;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Padding around a fluke in its picture, as a fraction of the box's sides.
 pub const PICTURE_PADDING: f32 = 0.1;
+
+/// The most frames that wait to be written into clips: two seconds of two cameras.
+const MAX_CLIP_EVENTS: usize = 120;
 
 /// What a pipeline works with besides its models.
 pub(super) struct PipelineInputs {
@@ -48,11 +54,36 @@ pub(super) fn pipeline(
 ) -> Result<Pipeline, SessionError> {
     let names = config.cameras.iter().map(|c| c.name.clone()).collect();
     let padding = models.crop_padding.max(PICTURE_PADDING);
+    let new_sightings = NewSightings::new(
+        inputs.boat,
+        names,
+        inputs.time_and_position.clone(),
+        random()?,
+    )
+    .with_config(config.identity);
+    let (events, take_events) = sync_channel(MAX_CLIP_EVENTS);
+    let tap = |index| {
+        let missing = state.counters.missing_clip_frames();
+        let tap = || ClipTap::new(index, config.clip.settings(), events.clone(), missing);
+        config.clip.enabled.then(tap)
+    };
+    let clips = config.clip.enabled.then(|| {
+        let writer = ClipWriter::new(
+            ClipFolder::of(&config.outbox.path),
+            config.cameras.iter().map(|c| c.name.clone()).collect(),
+            new_sightings.session(),
+            inputs.time_and_position.utc_clock.clone(),
+            inputs.outbox_clock.clone(),
+            state.stages.clips.clone(),
+        );
+        (writer, take_events)
+    });
     let cameras = config
         .cameras
         .iter()
+        .enumerate()
         .zip(inputs.states)
-        .map(|(camera, state)| {
+        .map(|((index, camera), camera_state)| {
             let encounters = Encounters::new(
                 grouping(config, camera),
                 config.encounter.best_crops,
@@ -61,33 +92,43 @@ pub(super) fn pipeline(
             .with_tracks(config.track.rules(models.detection_threshold))
             .for_model(models.input_size.0, models.input_size.1);
             let video = camera.source != SourceKind::Stills;
-            PipelineCamera::new(encounters, camera.is_live())
+            PerceptionCamera::new(encounters, camera.is_live())
                 .with_gate(video.then(|| gate(config)))
-                .with_state(state)
+                .with_filter(camera.detection_filter())
+                .with_clip(tap(index).filter(|_| video))
+                .with_state(camera_state)
         })
         .collect();
-    let reporter = Reporter::new(
-        inputs.boat,
-        names,
-        models.identifier,
-        inputs.time_and_position,
-        random()?,
-    )
-    .with_recent_encounters(recent_encounters(config))
-    .with_config(config.identity);
+    let reopened = config.clone();
     let parts = PipelineParts {
         source: inputs.source,
         cameras,
         detector: models.detector,
-        reporter,
+        grey: models.identifier.is_grey(),
+        new_sightings,
+        unsaved: state.unsaved.take(),
+        clips,
+        identify: Box::new(WhaleIdentifier::new(
+            models.identifier,
+            recent_encounters(config),
+        )),
+        open_identify: Box::new(move || open_identify(&reopened)),
         outbox: inputs.outbox,
         clock: inputs.outbox_clock,
         monotonic: inputs.monotonic,
         counters: state.counters.clone(),
+        stages: state.stages.clone(),
         accepted: inputs.accepted,
         stop: inputs.stop,
     };
     Ok(Pipeline::new(parts).observed_by(state.heartbeat.clone(), state.preview.clone()))
+}
+
+/// Opens the bundle again, after the identification panicked or hung.
+fn open_identify(config: &Config) -> Result<Box<dyn Identify>, String> {
+    let identifier = models::open_identifier(config).map_err(|e| e.to_string())?;
+    let recent = recent_encounters(config);
+    Ok(Box::new(WhaleIdentifier::new(identifier, recent)))
 }
 
 fn grouping(config: &Config, camera: &CameraSection) -> Grouping {

@@ -19,7 +19,7 @@ pub enum SessionError {
     /// The outbox cannot be used.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
-    /// The frame loop failed.
+    /// A stage of the pipeline failed.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// The boat's name is invalid; the configuration's check rejects it earlier.
@@ -36,11 +36,6 @@ pub enum SessionError {
         /// The error of the operating system.
         why: String,
     },
-    /// The frame loop's thread panicked.
-    #[error(
-        "internal error: the frame loop panicked; the outbox is intact. Please report it with the log"
-    )]
-    Panicked,
 }
 
 impl SessionError {

@@ -9,17 +9,22 @@ use crate::config::{CameraSection, Config, Playback, SourceKind};
 use crate::health::InputHealth;
 use crate::position::{FixAssembler, GnssClient, PositionHistory};
 use crate::source::{
-    CameraFeed, Cameras, FrameSource, Pacer, RealTime, Replay, ReplaySettings, SourceError, Unpaced,
+    CameraFeed, Cameras, FeedSource, FrameSource, Pacer, RealTime, Replay, ReplaySettings,
+    SourceError, Unpaced,
 };
 use crate::source::{LiveCamera, LiveDependencies};
 use crate::time::{MonotonicClock, SystemMonotonicClock, UtcClock};
 use flukewatch_common::clock::Clock;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest backoff between two attempts to open a camera: short, since a camera that is back
 /// should be used soon.
 const MAX_CAMERA_BACKOFF: Duration = Duration::from_secs(5);
+/// The longest backoff before a camera's thread that panicked is started again.
+const MAX_PANIC_BACKOFF: Duration = Duration::from_secs(60);
 /// The longest backoff between two attempts to connect to a GNSS receiver.
 const MAX_RECEIVER_BACKOFF: Duration = Duration::from_secs(15);
 
@@ -88,17 +93,19 @@ impl Inputs {
                 self.live(camera, state, stop)?
             } else {
                 state.update(|h| "replaying".clone_into(&mut h.state));
-                self.replay(camera, stop)?
+                FeedSource::Replay(self.replay(camera, stop)?)
             };
             feeds.push(CameraFeed {
                 name: camera.name.clone(),
                 source,
-                live: camera.is_live(),
                 state: state.clone(),
             });
         }
         match feeds.pop() {
-            Some(only) if feeds.is_empty() && !only.live => Ok(only.source),
+            Some(CameraFeed {
+                source: FeedSource::Replay(only),
+                ..
+            }) if feeds.is_empty() => Ok(only),
             last => {
                 feeds.extend(last);
                 let cameras = Cameras::start(feeds).map_err(|e| SessionError::thread(&e))?;
@@ -112,17 +119,26 @@ impl Inputs {
         camera: &CameraSection,
         state: &Arc<CameraState>,
         stop: &CancellationToken,
-    ) -> Result<Box<dyn FrameSource>, SessionError> {
-        let (clock, ends) = (self.monotonic.clone(), stop.clone());
-        let tools = LiveDependencies {
-            open: Box::new(move |place| capture::open(place, &clock, &ends)),
-            backoff: Backoff::new(MAX_CAMERA_BACKOFF, random()?),
-            clock: self.monotonic.clone(),
-            sleep: Box::new(std::thread::sleep),
-            state: state.clone(),
-            stop: stop.clone(),
+    ) -> Result<FeedSource, SessionError> {
+        let (clock, state, stop) = (self.monotonic.clone(), state.clone(), stop.clone());
+        let settings = camera.live();
+        let mut seeds = random()?;
+        let start = move || -> Box<dyn FrameSource> {
+            let (opening, ends) = (clock.clone(), stop.clone());
+            let tools = LiveDependencies {
+                open: Box::new(move |place| capture::open(place, &opening, &ends)),
+                backoff: Backoff::new(MAX_CAMERA_BACKOFF, Box::new(StdRng::from_rng(&mut seeds))),
+                clock: clock.clone(),
+                sleep: Box::new(std::thread::sleep),
+                state: state.clone(),
+                stop: stop.clone(),
+            };
+            Box::new(LiveCamera::new(settings.clone(), tools))
         };
-        Ok(Box::new(LiveCamera::new(camera.live(), tools)))
+        Ok(FeedSource::Live {
+            start: Box::new(start),
+            backoff: Backoff::new(MAX_PANIC_BACKOFF, random()?),
+        })
     }
 
     fn replay(

@@ -17,7 +17,7 @@ mod watchdog;
 pub use assembly::PICTURE_PADDING;
 pub use error::SessionError;
 pub(crate) use random::random_id;
-pub use session::{Finished, RunOptions, Session, run};
+pub use session::{Finished, RunOptions, Session, run, save_unsaved};
 
 #[cfg(test)]
 mod tests;

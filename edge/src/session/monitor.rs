@@ -6,12 +6,14 @@ use super::inputs::Inputs;
 use super::time_correction::TimeCorrection;
 use super::watchdog::{FrameLoopSteps, Liveness, Vitals, Watchdog, WriteProbe};
 use crate::app_state::AppState;
+use crate::clip::{ClipFolder, ClipLimits};
 use crate::config::Config;
-use crate::health::{Health, HealthSources, OutboxHealth};
+use crate::health::{Health, HealthSources, OutboxHealth, UnrecordedHealth};
 use crate::machine::{MachineMonitor, Severity};
-use crate::outbox::{self, ArchiveLimits, OutboxError, Queue};
+use crate::outbox::{self, ArchiveLimits, OutboxError, Queue, RecordingLimits};
 use crate::status;
-use flukewatch_common::clock::Clock;
+use crate::time::{MonotonicTimestamp, Timing};
+use flukewatch_common::clock::{Clock, Timestamp};
 use flukewatch_inference::engine::status::EngineStatus;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,7 +27,9 @@ const PAGE_INTERVAL: Duration = Duration::from_secs(2);
 const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest time between two write probes of the outbox.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
-/// How often the archive is pruned.
+/// Shore learns of an encounter that is not identified this long after it was recorded, in milliseconds.
+const MAX_HELD: i64 = 60_000;
+/// How often archive and recordings are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
 
 /// The parts of a session that are monitored.
@@ -44,11 +48,15 @@ pub(super) struct Monitor {
     file: PathBuf,
     machine: MachineMonitor,
     archive: Option<ArchiveLimits>,
+    recordings: RecordingLimits,
+    clips: (ClipFolder, ClipLimits),
     time_correction: TimeCorrection,
     state: AppState,
     watchdog: Watchdog,
     probe: WriteProbe,
     outbox_error: Option<String>,
+    /// Sightings that the outbox had accepted at the last probe.
+    accepted: u64,
     /// Why the watchdog is not pinged.
     unhealthy: Option<String>,
     schedule: Schedule,
@@ -80,7 +88,11 @@ impl Monitor {
         Self {
             watchdog: Watchdog::new(subject.inputs.monotonic.clone()),
             subject,
-            file: config.outbox.path.join("health.json"),
+            file: state
+                .runtime_folder
+                .as_ref()
+                .unwrap_or(&config.outbox.path)
+                .join("health.json"),
             machine: MachineMonitor::new(
                 section.sensors.clone(),
                 config.outbox.path.clone(),
@@ -88,10 +100,13 @@ impl Monitor {
                 section.disk(),
             ),
             archive: config.archive.limits(),
+            recordings: config.recording.limits(),
+            clips: (ClipFolder::of(&config.outbox.path), config.clip.limits()),
             time_correction: TimeCorrection::default(),
             state,
             probe: WriteProbe::Committed,
             outbox_error: None,
+            accepted: 0,
             unhealthy: None,
             schedule: Schedule::default(),
         }
@@ -132,6 +147,11 @@ impl Monitor {
         let pending = queue.counts()?;
         let backlog = queue.backlog()?;
         let at = outbox_clock.now();
+        let unrecorded = self.state.counters.unrecorded_encounters();
+        let utc = |started: &MonotonicTimestamp| {
+            let utc = inputs.utc_clock.to_utc(*started, Timing::Driver);
+            utc.time.to_string()
+        };
         let age = |oldest| u64::try_from(at.millis_since(oldest) / 1000).unwrap_or(0);
         Ok(Health::collect(HealthSources {
             boat: queue.boat().as_str(),
@@ -152,6 +172,11 @@ impl Monitor {
                 error: self.outbox_error.clone(),
                 set_aside: outbox::set_aside(queue.folder()),
             },
+            stages: self.state.stages.health(),
+            unrecorded: UnrecordedHealth {
+                encounters: unrecorded.encounters,
+                started: unrecorded.started.iter().map(utc).collect(),
+            },
         }))
     }
 
@@ -162,6 +187,7 @@ impl Monitor {
         self.ping_when_due();
         if due(&mut self.schedule.saved, SAVE_INTERVAL) {
             self.schedule.published = Some(Instant::now());
+            self.release_held();
             match self.health() {
                 Ok(health) => {
                     self.save(&health);
@@ -176,6 +202,20 @@ impl Monitor {
             && let Ok(health) = self.health()
         {
             self.state.status.publish(health);
+        }
+    }
+
+    /// Sends what takes long to identify without a verdict.
+    fn release_held(&mut self) {
+        let before = self.subject.outbox_clock.now().plus_millis(-MAX_HELD);
+        match self.subject.queue.release_held(before) {
+            Ok(0) => {}
+            Ok(sightings) => {
+                tracing::warn!(sightings, "sending encounters that are not identified yet")
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot release encounters that are not identified yet")
+            }
         }
     }
 
@@ -255,6 +295,13 @@ impl Monitor {
     }
 
     fn probe_outbox(&mut self) {
+        let accepted = self.state.counters.accepted_sightings();
+        let committed = std::mem::replace(&mut self.accepted, accepted) != accepted;
+        if committed && self.outbox_error.is_none() {
+            // Since the last probe; one write more would only wear out a card.
+            self.probe = WriteProbe::Committed;
+            return;
+        }
         let now = self.subject.outbox_clock.now();
         let (probe, error) = match self.subject.queue.save_clock(now) {
             Ok(()) => (WriteProbe::Committed, None),
@@ -294,6 +341,30 @@ impl Monitor {
             Ok(0) => {}
             Ok(sightings) => tracing::info!(sightings, "pruned the archive"),
             Err(e) => tracing::warn!(error = %e, "cannot prune the archive"),
+        }
+        match self.subject.queue.prune_recordings(self.recordings, now) {
+            Ok(0) => {}
+            Ok(recordings) => tracing::info!(recordings, "deleted old recordings"),
+            Err(e) => tracing::warn!(error = %e, "cannot delete old recordings"),
+        }
+        self.prune_clips(full, now);
+    }
+
+    /// Deletes old clips, and on a full disk all that shore knows of.
+    fn prune_clips(&mut self, full: bool, now: Timestamp) {
+        let (folder, limits) = &self.clips;
+        let limits = ClipLimits {
+            max_bytes: if full { 0 } else { limits.max_bytes },
+            ..*limits
+        };
+        let pruned = match self.subject.queue.backlog() {
+            Ok(backlog) => folder.prune(limits, backlog.oldest, now),
+            Err(e) => return tracing::warn!(error = %e, "cannot read the outbox"),
+        };
+        match pruned {
+            Ok(0) => {}
+            Ok(clips) => tracing::info!(clips, "deleted old clips"),
+            Err(e) => tracing::warn!(error = %e, "cannot delete old clips"),
         }
     }
 }

@@ -13,18 +13,20 @@ use crate::config::Config;
 use crate::health::{Counters, Health};
 use crate::models::Models;
 use crate::outbox::{NewEpoch, Outbox, Queue};
-use crate::pipeline::PipelineError;
-use crate::report::TimeAndPosition;
+use crate::pipeline::{Ended, PipelineError, RunningPipeline};
+use crate::recorder::{NewRecording, TimeAndPosition, log_dropped};
+use crate::time::SystemMonotonicClock;
 use crate::uplink::{MqttUplink, Uploader, UploaderParts, UploaderSettings};
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::sighting::BoatId;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+/// So many seconds a full disk is retried at the end of the process: systemd waits for a minute.
+const LAST_ATTEMPTS: u32 = 20;
 /// How often the end is checked for.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -48,7 +50,7 @@ pub struct Finished {
 }
 
 /// Runs one session of `config`, without a service manager. Blocks; when `stop` is cancelled, the
-/// open encounter is reported and saved first.
+/// open encounter is recorded first. What is not identified by then is in the next session.
 ///
 /// # Errors
 /// When a part cannot be set up, the source fails, or a sighting could not be saved.
@@ -58,12 +60,60 @@ pub fn run(
     stop: &CancellationToken,
 ) -> Result<Finished, SessionError> {
     let models = Models::open(config)?;
-    Session::start(config, models, stop, &AppState::default())?.wait(options)
+    let state = AppState::default();
+    let finished = Session::start(config, models, stop, &state)?.wait(options);
+    save_unsaved(config, &state)?;
+    finished
+}
+
+/// Stores the recordings that the last session's outbox of `config` has not accepted, at the end of the
+/// process: a full disk is retried for [`LAST_ATTEMPTS`] seconds, then they are dropped.
+///
+/// # Errors
+/// When some are dropped.
+pub fn save_unsaved(config: &Config, state: &AppState) -> Result<(), SessionError> {
+    let mut unsaved = state.unsaved.take();
+    for attempt in 0..LAST_ATTEMPTS {
+        if unsaved.is_empty() {
+            return Ok(());
+        }
+        if attempt > 0 {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        if let Err(error) = try_to_save(config, &mut unsaved) {
+            tracing::warn!(%error, recordings = unsaved.len(), "cannot save recordings yet");
+        }
+    }
+    for new in &unsaved {
+        state.counters.dropped(1);
+        log_dropped(new);
+    }
+    match unsaved.len() {
+        0 => Ok(()),
+        lost => Err(PipelineError::Unsaved(lost).into()),
+    }
+}
+
+fn try_to_save(config: &Config, unsaved: &mut Vec<NewRecording>) -> Result<(), SessionError> {
+    let boat: BoatId = config.boat.name.parse()?;
+    let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
+    let fresh = NewEpoch {
+        id: random_id()?,
+        now: SystemClock.now(),
+    };
+    let mut outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
+    let now = outbox.clock(Arc::new(SystemMonotonicClock))?.now();
+    while let Some(new) = unsaved.first() {
+        outbox.record(&new.recording, &new.jpeg, new.taken, now)?;
+        unsaved.remove(0);
+    }
+    Ok(())
 }
 
 /// A boat at work with one configuration.
 pub struct Session {
-    pipeline_thread: JoinHandle<Result<(), PipelineError>>,
+    pipeline: RunningPipeline,
+    state: AppState,
     monitor: Monitor,
     runtime: Runtime,
     uploader: tokio::task::JoinHandle<()>,
@@ -122,15 +172,13 @@ impl Session {
 
         let runtime = runtime()?;
         let counters = state.counters.clone();
-        let uploader = uploader(config, broker, to_send, outbox_clock, counters, accepted)?;
+        let uploader = uploader(config, broker, to_send, outbox_clock, counters, accepted)?
+            .reporting(state.status.clone());
         let uploader = runtime.spawn(uploader.run());
-        let pipeline = pipeline(config, models, pipeline_inputs, state)?;
-        let pipeline_thread = std::thread::Builder::new()
-            .name("pipeline".into())
-            .spawn(move || pipeline.run())
-            .map_err(|e| SessionError::thread(&e))?;
+        let pipeline = pipeline(config, models, pipeline_inputs, state)?.start()?;
         Ok(Self {
-            pipeline_thread,
+            pipeline,
+            state: state.clone(),
             monitor,
             runtime,
             uploader,
@@ -149,27 +197,29 @@ impl Session {
     /// When the source failed, or a sighting could not be saved.
     pub fn wait(self, options: RunOptions) -> Result<Finished, SessionError> {
         let Self {
-            pipeline_thread,
+            mut pipeline,
+            state,
             mut monitor,
             runtime,
             uploader,
             stop,
         } = self;
-        while !pipeline_thread.is_finished() {
+        while !pipeline.is_recorded() {
+            pipeline.supervise();
             monitor.poll();
             std::thread::sleep(POLL);
         }
-        let ended = pipeline_thread.join().map_err(|_| SessionError::Panicked)?;
-        if ended.is_ok() {
-            tracing::info!("source ended; sending pending messages");
-            wait_for_delivery(&mut monitor, options, &stop);
-        }
+        tracing::info!("source ended; sending pending messages");
+        wait_for_delivery(&mut pipeline, &mut monitor, options, &stop);
+        let ended = pipeline.stop();
         uploader.abort();
         runtime.shutdown_timeout(Duration::from_secs(5));
         let health = monitor.health()?;
         monitor.save(&health);
         monitor.save_outbox_clock();
-        ended?;
+        let Ended { source, unsaved } = ended?;
+        state.unsaved.put(unsaved);
+        source?;
         let pending = health.pending_sightings + health.pending_pictures;
         Ok(Finished {
             undelivered: options.until_delivered.is_some() && pending > 0,
@@ -179,7 +229,12 @@ impl Session {
     }
 }
 
-fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &CancellationToken) {
+fn wait_for_delivery(
+    pipeline: &mut RunningPipeline,
+    monitor: &mut Monitor,
+    options: RunOptions,
+    stop: &CancellationToken,
+) {
     let started = Instant::now();
     while !stop.is_cancelled() {
         if let Some(limit) = options.until_delivered
@@ -187,6 +242,7 @@ fn wait_for_delivery(monitor: &mut Monitor, options: RunOptions, stop: &Cancella
         {
             return;
         }
+        pipeline.supervise();
         monitor.poll();
         std::thread::sleep(POLL);
     }

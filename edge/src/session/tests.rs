@@ -111,6 +111,30 @@ fn a_broker_that_dies_and_comes_back_loses_nothing() {
 }
 
 #[test]
+fn what_shore_rejects_is_a_dead_letter_and_holds_nothing_up() {
+    let Some(broker) = Mosquitto::start("") else {
+        return;
+    };
+    let shore = Shore::rejecting(broker.port(), |sighting| sighting.sequence <= 60);
+    let folder = tempfile::tempdir().unwrap();
+    let whales = (0..70).map(|i| i % 5);
+    let config = boat(folder.path(), whales, &broker.url(), "fast");
+    let finished = run(&config, until(120), &CancellationToken::default()).unwrap();
+    assert!(!finished.undelivered, "{:?}", finished.health);
+    assert_eq!(
+        (finished.health.accepted, finished.health.dead_letters),
+        (70, 60)
+    );
+    assert_eq!(shore.counts(), (10, 70));
+    let listing = Listing::read(&config.outbox.path).unwrap();
+    let reason = listing.dead_letters[0].reason.as_deref().unwrap();
+    assert!(
+        reason.starts_with("shore rejected it: invalid: a test."),
+        "{reason}"
+    );
+}
+
+#[test]
 fn messages_pending_without_a_broker_are_sent_by_the_next_run() {
     let folder = tempfile::tempdir().unwrap();
     // Nothing listens there: the port was free a moment ago.

@@ -9,7 +9,7 @@ mod pacer;
 mod replay;
 mod video_file;
 
-pub use cameras::{CameraFeed, Cameras};
+pub use cameras::{CameraFeed, Cameras, FeedSource, StartSource};
 pub use frame_source::{FrameSource, SourceError, SourceEvent};
 pub use image_files::ImageFiles;
 pub use live::{LiveCamera, LiveDependencies, LiveSettings};

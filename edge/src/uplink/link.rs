@@ -10,6 +10,8 @@ pub const MAX_WINDOW: usize = 50;
 pub enum UplinkEvent {
     /// The broker has accepted this message; shore may not have it yet.
     BrokerAccepted(Key),
+    /// The broker has accepted a status report.
+    StatusAccepted,
     /// A message on this boat's acknowledgement topic, not validated yet.
     Ack(Vec<u8>),
     /// A message on this boat's presence topic, its own or another's, not validated yet.
@@ -39,8 +41,12 @@ impl LinkError {
 /// A connection to a broker that delivers messages to the broker at least once.
 pub trait Uplink: Send {
     /// Drops the current connection with everything queued in it, and makes a new one that is
-    /// subscribed to acknowledgements.
-    fn connect(&mut self) -> impl Future<Output = Result<(), LinkError>> + Send;
+    /// subscribed to acknowledgements. When it ends, the broker publishes `last_will` as a retained
+    /// status report.
+    fn connect(
+        &mut self,
+        last_will: Option<Vec<u8>>,
+    ) -> impl Future<Output = Result<(), LinkError>> + Send;
 
     /// Queues a message. `false`: the queue is full; try again after the next event.
     ///
@@ -53,6 +59,12 @@ pub trait Uplink: Send {
     /// # Errors
     /// When there is no connection.
     fn announce(&mut self, message: Vec<u8>) -> Result<(), LinkError>;
+
+    /// Queues a retained report of this boat's status. `false`: the queue is full; try again later.
+    ///
+    /// # Errors
+    /// When there is no connection.
+    fn report_status(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
 
     /// Waits for the next event. Cancel-safe: nothing is lost when the caller stops waiting.
     fn event(&mut self) -> impl Future<Output = Result<UplinkEvent, LinkError>> + Send;

@@ -7,6 +7,7 @@
 mod broker_login;
 mod link;
 mod mqtt;
+mod status_reporter;
 mod suspects;
 mod twins;
 mod uploader;

@@ -12,8 +12,8 @@ use flukewatch_common::topic;
 use flukewatch_common::wire::MAX_MESSAGE;
 use rumqttc::mqttbytes::Error as CodecError;
 use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Outgoing,
-    Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions,
+    Outgoing, Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -43,10 +43,17 @@ struct Connection {
     client: AsyncClient,
     events: mpsc::Receiver<Result<Event, LinkError>>,
     /// Queued and not written yet, in order.
-    unwritten: VecDeque<Key>,
+    unwritten: VecDeque<Published>,
     /// Written and not yet acknowledged, by packet id.
-    unacknowledged: HashMap<u16, Key>,
+    unacknowledged: HashMap<u16, Published>,
     event_loop: JoinHandle<()>,
+}
+
+/// What a message at QoS 1 carries.
+#[derive(Clone, Copy, Debug)]
+enum Published {
+    Message(Key),
+    Status,
 }
 
 impl Drop for Connection {
@@ -68,7 +75,7 @@ impl MqttUplink {
         }
     }
 
-    fn options(&self) -> MqttOptions {
+    fn options(&self, last_will: Option<Vec<u8>>) -> MqttOptions {
         let mut options = MqttOptions::new(
             self.client_id.clone(),
             self.broker.host.clone(),
@@ -78,6 +85,10 @@ impl MqttUplink {
         options.set_keep_alive(KEEP_ALIVE);
         options.set_max_packet_size(MAX_PACKET, MAX_PACKET);
         options.set_inflight(2 * MAX_WINDOW as u16);
+        if let Some(will) = last_will {
+            let topic = topic::of_status(&self.boat);
+            options.set_last_will(LastWill::new(topic, will, QoS::AtLeastOnce, true));
+        }
         if let Some(login) = &self.broker.credentials {
             options.set_credentials(&login.user, &login.password);
         }
@@ -92,9 +103,9 @@ impl MqttUplink {
 }
 
 impl Uplink for MqttUplink {
-    async fn connect(&mut self) -> Result<(), LinkError> {
+    async fn connect(&mut self, last_will: Option<Vec<u8>>) -> Result<(), LinkError> {
         self.connection = None;
-        let (client, mut event_loop) = AsyncClient::new(self.options(), 2 * MAX_WINDOW);
+        let (client, mut event_loop) = AsyncClient::new(self.options(last_will), 2 * MAX_WINDOW);
         event_loop
             .network_options
             .set_connection_timeout(WRITE_TIMEOUT);
@@ -130,7 +141,7 @@ impl Uplink for MqttUplink {
             .try_publish(topic, QoS::AtLeastOnce, false, message)
             .is_ok();
         if room {
-            connection.unwritten.push_back(key);
+            connection.unwritten.push_back(Published::Message(key));
         }
         Ok(room)
     }
@@ -145,6 +156,19 @@ impl Uplink for MqttUplink {
         Ok(())
     }
 
+    fn report_status(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        let connection = self.connection.as_mut().ok_or_else(not_connected)?;
+        let topic = topic::of_status(&self.boat);
+        let room = connection
+            .client
+            .try_publish(topic, QoS::AtLeastOnce, true, message)
+            .is_ok();
+        if room {
+            connection.unwritten.push_back(Published::Status);
+        }
+        Ok(room)
+    }
+
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
         let acks = topic::of_acks(&self.boat);
         let presence = topic::of_presence(&self.boat);
@@ -153,13 +177,17 @@ impl Uplink for MqttUplink {
             match connection.next().await? {
                 // Id 0 is a message at QoS 0.
                 Event::Outgoing(Outgoing::Publish(id)) if id > 0 => {
-                    if let Some(key) = connection.unwritten.pop_front() {
-                        connection.unacknowledged.insert(id, key);
+                    if let Some(published) = connection.unwritten.pop_front() {
+                        connection.unacknowledged.insert(id, published);
                     }
                 }
                 Event::Incoming(Packet::PubAck(ack)) => {
-                    if let Some(key) = connection.unacknowledged.remove(&ack.pkid) {
-                        return Ok(UplinkEvent::BrokerAccepted(key));
+                    match connection.unacknowledged.remove(&ack.pkid) {
+                        Some(Published::Message(key)) => {
+                            return Ok(UplinkEvent::BrokerAccepted(key));
+                        }
+                        Some(Published::Status) => return Ok(UplinkEvent::StatusAccepted),
+                        None => {}
                     }
                 }
                 Event::Incoming(Packet::Publish(message)) if message.topic == acks => {

@@ -1,13 +1,17 @@
 //! Sends the outbox's messages to shore.
 
 use super::link::{LinkError, Uplink, UplinkEvent};
+use super::status_reporter::StatusReporter;
 use super::suspects::Suspects;
 use super::twins::TwinWatch;
+use crate::app_state::StatusBoard;
 use crate::backoff::Backoff;
 use crate::health::Counters;
 use crate::outbox::{Key, Load, OutboxError, Pending, Queue};
+use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::clock::Clock;
-use flukewatch_common::sighting::Ack;
+use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MAX_REASON_BYTES, Rejected};
 use flukewatch_common::{topic, wire};
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -60,11 +64,14 @@ pub struct UploaderParts<U> {
     pub instance: Uuid,
 }
 
-/// Sends pending messages and deletes them once shore acknowledges them. Dropping it at any time
-/// loses nothing.
+/// Sends pending messages, deletes them once shore acknowledges them, and moves those that shore rejects
+/// to the dead letters. Dropping it at any time loses nothing.
 pub struct Uploader<U> {
     uplink: U,
     broker: String,
+    boat: BoatId,
+    instance: Uuid,
+    reporter: Option<StatusReporter>,
     /// `None` only while a blocking thread works with it.
     queue: Option<Queue>,
     settings: UploaderSettings,
@@ -82,12 +89,13 @@ pub struct Uploader<U> {
     connected_at: Instant,
     /// Whether this connection has passed a message.
     proved: bool,
-    /// When the latest message was accepted or sent that shore has acknowledged.
+    /// When the latest message was accepted or sent that shore has answered.
     latest_acked: Option<Instant>,
 }
 
 struct InFlight {
     bytes: u64,
+    digest: MessageDigest,
     /// Nothing else is sent until the broker has accepted it.
     alone: bool,
     /// When the broker accepted it; until then the connection itself is responsible for it.
@@ -120,7 +128,10 @@ impl<U: Uplink> Uploader<U> {
         let (boat, epoch) = (parts.queue.boat().clone(), parts.queue.epoch());
         Self {
             suspects: Suspects::default(),
-            twins: TwinWatch::new(boat, parts.instance, epoch),
+            twins: TwinWatch::new(boat.clone(), parts.instance, epoch),
+            boat,
+            instance: parts.instance,
+            reporter: None,
             connected_at: Instant::now(),
             proved: false,
             latest_acked: None,
@@ -140,6 +151,13 @@ impl<U: Uplink> Uploader<U> {
         }
     }
 
+    /// Reports the boat's status from `board` to shore, too.
+    pub fn reporting(mut self, board: Arc<StatusBoard>) -> Self {
+        let reporter = StatusReporter::new(self.boat.clone(), self.instance, board);
+        self.reporter = Some(reporter);
+        self
+    }
+
     /// Runs until it is dropped. The first of several failures in a row is a warning, the others
     /// are logged at level debug.
     pub async fn run(mut self) {
@@ -149,6 +167,11 @@ impl<U: Uplink> Uploader<U> {
                 Err(error) => error,
                 Ok(never) => match never {},
             };
+            if let UploadError::Link { source, .. } = &error
+                && let Some(reporter) = &mut self.reporter
+            {
+                reporter.connection_ended(source.closed_by_broker);
+            }
             self.blame(&error).await;
             let error = error.to_string();
             if self.counters.is_connected() {
@@ -207,8 +230,12 @@ impl<U: Uplink> Uploader<U> {
         self.timeout_factor = 1;
         self.proved = false;
         self.latest_acked = None;
+        let last_will = self
+            .reporter
+            .as_mut()
+            .and_then(StatusReporter::begin_connection);
         self.uplink
-            .connect()
+            .connect(last_will)
             .await
             .map_err(|e| self.disconnected(e))?;
         tracing::info!(broker = self.broker, "broker connected");
@@ -230,10 +257,15 @@ impl<U: Uplink> Uploader<U> {
                             self.tolerate_outbox(sent)?;
                         }
                     }
+                    UplinkEvent::StatusAccepted => {
+                        if let Some(reporter) = &mut self.reporter {
+                            reporter.accepted();
+                        }
+                    }
                     UplinkEvent::Presence(message) => self.proved |= self.twins.received(&message),
                     UplinkEvent::Ack(bytes) => {
-                        let stored = self.acknowledge(&bytes).await;
-                        self.tolerate_outbox(stored)?;
+                        let answered = self.receive_ack(&bytes).await;
+                        self.tolerate_outbox(answered)?;
                         let sent = self.fill_window().await;
                         self.tolerate_outbox(sent)?;
                     }
@@ -244,6 +276,7 @@ impl<U: Uplink> Uploader<U> {
                 }
                 _ = tick.tick() => {
                     self.announce()?;
+                    self.report_status()?;
                     for (key, reason) in self.expire()? {
                         let parked = self.park(key, reason).await;
                         self.tolerate_outbox(parked)?;
@@ -297,6 +330,22 @@ impl<U: Uplink> Uploader<U> {
         Ok(())
     }
 
+    /// Reports the boat's status when that is due.
+    fn report_status(&mut self) -> Result<(), UploadError> {
+        let Some(reporter) = &mut self.reporter else {
+            return Ok(());
+        };
+        let Some(report) = reporter.due() else {
+            return Ok(());
+        };
+        match self.uplink.report_status(report.message.clone()) {
+            Ok(true) => reporter.sent(&report),
+            Ok(false) => {}
+            Err(e) => return Err(self.disconnected(e)),
+        }
+        Ok(())
+    }
+
     fn broker_accepted(&mut self, key: Key) {
         let now = Instant::now();
         self.last_progress = now;
@@ -307,16 +356,33 @@ impl<U: Uplink> Uploader<U> {
         }
     }
 
-    async fn acknowledge(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+    async fn receive_ack(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
         let ack = match wire::decode::<Ack>(bytes) {
-            Ok(ack) => ack,
+            Ok(ack) if ack.boat == self.boat => ack,
+            Ok(ack) => {
+                tracing::warn!(boat = %ack.boat, "ignoring acknowledgement for another boat");
+                return Ok(());
+            }
             Err(e) => {
                 tracing::warn!(error = %e, "ignoring malformed acknowledgement");
                 return Ok(());
             }
         };
-        let keys: Vec<Key> = ack
-            .stored
+        if ack.stored.is_empty() && ack.rejected.is_empty() {
+            // An answer to the boat's presence.
+            self.latest_acked = self.latest_acked.max(self.twins.last_report());
+            return Ok(());
+        }
+        self.acknowledge(ack.stored).await?;
+        self.reject(ack.rejected).await
+    }
+
+    /// Deletes messages that shore has stored.
+    async fn acknowledge(&mut self, stored: Vec<Acknowledged>) -> Result<(), UploadError> {
+        if stored.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = stored
             .into_iter()
             .map(|acked| Key {
                 sighting: acked.sighting,
@@ -324,47 +390,78 @@ impl<U: Uplink> Uploader<U> {
                 revision: acked.revision,
             })
             .collect();
-        let (ours, keys, deleted) = self
+        let (keys, deleted) = self
             .with_queue(move |queue| {
-                let ours = ack.boat == *queue.boat();
-                if !ours {
-                    tracing::warn!(boat = %ack.boat, "ignoring acknowledgement for another boat");
-                    return Ok((ours, keys, 0));
-                }
                 let deleted = queue.acknowledge(&keys)?;
                 for key in &keys {
                     tracing::debug!(sighting = %key.sighting, part = ?key.part, "acknowledged");
                 }
-                Ok((ours, keys, deleted))
+                Ok((keys, deleted))
             })
             .await?;
-        if !ours {
-            return Ok(());
-        }
-        if keys.is_empty() {
-            self.latest_acked = self.latest_acked.max(self.twins.last_report());
-            return Ok(());
-        }
-        let now = Instant::now();
         for key in &keys {
-            let message = self.in_flight.remove(key);
-            if let Some(message) = &message {
-                let accepted = message.accepted.unwrap_or(now);
-                self.latest_acked = self.latest_acked.max(Some(accepted));
-            }
-            self.suspects.acknowledged(*key, message.map(|m| m.bytes));
+            let bytes = self.answered(key);
+            self.suspects.acknowledged(*key, bytes);
         }
+        self.answers_arrive(deleted);
+        self.counters.acknowledged(deleted as u64);
+        Ok(())
+    }
+
+    /// Moves messages that shore rejects to the dead letters. Only a message in flight with the very
+    /// bytes that were rejected is moved: anything else is a late or forged answer.
+    async fn reject(&mut self, rejected: Vec<Rejected>) -> Result<(), UploadError> {
+        let mut ours = vec![];
+        for Rejected {
+            kind,
+            message,
+            reason,
+        } in rejected
+        {
+            let same = |(key, m): &(&Key, &InFlight)| key.part == kind && m.digest == message;
+            match self.in_flight.iter().find(same) {
+                Some((key, _)) => ours.push((*key, reason_of_rejection(&reason))),
+                None => tracing::debug!(%message, "ignoring rejection of a message not in flight"),
+            }
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let (ours, moved) = self
+            .with_queue(move |queue| {
+                let moved = queue.reject(&ours, now)?;
+                Ok((ours, moved))
+            })
+            .await?;
+        for (key, _) in &ours {
+            self.answered(key);
+            self.suspects.forget(key);
+        }
+        self.answers_arrive(moved);
+        self.counters.rejected(moved as u64);
+        Ok(())
+    }
+
+    /// Shore has answered a message. Returns its size, where it was in flight.
+    fn answered(&mut self, key: &Key) -> Option<u64> {
+        let message = self.in_flight.remove(key)?;
+        let accepted = message.accepted.unwrap_or_else(Instant::now);
+        self.latest_acked = self.latest_acked.max(Some(accepted));
+        Some(message.bytes)
+    }
+
+    /// Shore answers; `settled` messages are not pending any more.
+    fn answers_arrive(&mut self, settled: usize) {
         self.timeout_factor = 1;
         self.acked_since_timeout = true;
-        self.last_progress = now;
+        self.last_progress = Instant::now();
         self.proved = true;
-        if deleted > 0 {
+        if settled > 0 {
             // Messages really pass; a connection alone does not say so.
             self.backoff.reset();
         }
-        self.counters.acknowledged(deleted as u64);
         self.outbox_failing = false;
-        Ok(())
     }
 
     /// Removes messages that timed out from those in flight, so that they are sent again. Returns those
@@ -485,6 +582,7 @@ impl<U: Uplink> Uploader<U> {
         if self.all_accepted() {
             self.last_progress = Instant::now();
         }
+        let digest = MessageDigest::of(&message);
         let sent = self.uplink.send(key, &topic, message);
         if !sent.map_err(|e| self.disconnected(e))? {
             return Ok(Sent::Full);
@@ -494,6 +592,7 @@ impl<U: Uplink> Uploader<U> {
             key,
             InFlight {
                 bytes,
+                digest,
                 alone,
                 accepted: None,
             },
@@ -542,6 +641,14 @@ impl<U: Uplink> Uploader<U> {
         self.queue = Some(queue);
         Ok(result?)
     }
+}
+
+/// What the dead letter says.
+fn reason_of_rejection(reason: &str) -> String {
+    let reason = one_line(reason, MAX_REASON_BYTES);
+    format!(
+        "shore rejected it: {reason}. Once the cause is removed, run `flukewatch-edge outbox --resend`"
+    )
 }
 
 #[cfg(test)]

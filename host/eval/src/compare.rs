@@ -6,7 +6,7 @@ use crate::metrics::rank::RankMetrics;
 use crate::protocols::open_set::rule::verdict;
 use crate::protocols::open_set::trial::{self, Purposes, TrialOptions};
 use crate::protocols::retrieval::retrieve;
-use flukewatch_common::decision::Verdict;
+use flukewatch_common::decision::Decision;
 use serde::Serialize;
 
 /// Differences between two bundles.
@@ -70,7 +70,7 @@ pub fn compare(
             disagreements += usize::from(ours != theirs);
             let both_name = matches!(
                 (&ours, &theirs),
-                (Verdict::Known { .. }, Verdict::Known { .. })
+                (Decision::Known { .. }, Decision::Known { .. })
             );
             switches += usize::from(both_name && ours != theirs);
         }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::catalogue::{Catalogue, Enrolled};
-use flukewatch_common::decision::{DecisionRule, Verdict};
+use flukewatch_common::decision::{Decision, DecisionRule};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_eval::enrol::fit_rule;
 use flukewatch_eval::protocols::leave_one_out::scores;
@@ -69,7 +69,7 @@ fn called_new_and_named(
     known: &[Vec<Embedding>],
     new: &[Vec<Embedding>],
 ) -> (f64, f64) {
-    let fraction = |encounters: &[Vec<Embedding>], verdict: fn(&Verdict) -> bool| {
+    let fraction = |encounters: &[Vec<Embedding>], verdict: fn(&Decision) -> bool| {
         let count = encounters.iter().filter(|crops| {
             let ranking = catalogue
                 .search_encounter(crops, rule.whale_score, 5)
@@ -79,8 +79,8 @@ fn called_new_and_named(
         count.count() as f64 / encounters.len() as f64
     };
     (
-        fraction(known, |v| matches!(v, Verdict::New)),
-        fraction(new, |v| matches!(v, Verdict::Known { .. })),
+        fraction(known, |v| matches!(v, Decision::New)),
+        fraction(new, |v| matches!(v, Decision::Known { .. })),
     )
 }
 

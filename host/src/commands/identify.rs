@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::catalogue::Match;
-use flukewatch_common::decision::Verdict;
+use flukewatch_common::decision::Decision;
 use flukewatch_common::local_matching::search_encounter;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::LabelledPhoto;
@@ -102,9 +102,9 @@ pub(crate) fn run(args: &IdentifyArgs) -> anyhow::Result<()> {
                 let probability = bundle.decision.probability(&candidates);
                 candidates.truncate(args.top.max(1));
                 let (verdict, whale) = match bundle.decision.decide(&candidates) {
-                    Verdict::Known { whale } => ("known", Some(whale)),
-                    Verdict::New => ("new", None),
-                    Verdict::Review => ("review", None),
+                    Decision::Known { whale } => ("known", Some(whale)),
+                    Decision::New => ("new", None),
+                    Decision::Review => ("review", None),
                 };
                 Answer {
                     photo: photo.name.clone(),

@@ -2,9 +2,10 @@
 
 use super::error::ApiResult;
 use crate::request::AppState;
-use crate::store::{BoatStatus, Gap};
+use crate::store::{BoatStatus, Gap, LastReport};
 use axum::Json;
 use axum::extract::State;
+use flukewatch_common::clock::Timestamp;
 use serde::Serialize;
 
 /// A range of sequence numbers, both ends inclusive.
@@ -16,7 +17,7 @@ pub struct GapJson {
     pub last: u64,
 }
 
-/// A boat, its last contact and what is missing from it.
+/// A boat, its last contact, its status and what is missing from it.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct BoatJson {
     /// The boat's unique name.
@@ -45,10 +46,68 @@ pub struct BoatJson {
     pub pictures_missing: u64,
     /// Pictures whose sighting has not been received.
     pub pictures_without_sighting: u64,
+    /// The last status report; null from boats of an older version.
+    pub status: Option<StatusJson>,
 }
 
-impl From<&BoatStatus> for BoatJson {
-    fn from(b: &BoatStatus) -> Self {
+/// The last status report of a boat.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct StatusJson {
+    /// `online`, `timed_out` (no report for three minutes) or `offline` (its connection ended).
+    pub contact: &'static str,
+    /// When the connection ended; null if it did not.
+    pub offline_since: Option<String>,
+    /// When the report was received.
+    pub received: String,
+    /// When it was made, by the boat's clock.
+    pub at: String,
+    /// `ok`, `warning` or `critical`.
+    pub severity: &'static str,
+    /// The problems in words, the worst first; empty if there are none.
+    pub problems: String,
+    /// The version of the boat's program.
+    pub version: String,
+    /// The first characters of the id of the boat's bundle.
+    pub bundle: String,
+    /// Degrees north (WGS 84); null if unknown.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+    /// Number of cameras.
+    pub cameras: u16,
+    /// Number of cameras whose frames are searched for flukes.
+    pub cameras_searched: u16,
+    /// Messages that shore has not acknowledged.
+    pub pending_messages: u64,
+    /// The age of the oldest of them; null if there is none.
+    pub oldest_pending_seconds: Option<u64>,
+}
+
+impl StatusJson {
+    fn new(report: &LastReport, now: Timestamp) -> Self {
+        let condition = &report.condition;
+        Self {
+            contact: report.contact(now).as_str(),
+            offline_since: report.offline_since.map(|at| at.to_string()),
+            received: report.received.to_string(),
+            at: condition.at.to_string(),
+            severity: condition.severity.as_str(),
+            problems: condition.problems.clone(),
+            version: condition.version.clone(),
+            bundle: condition.bundle.clone(),
+            latitude: condition.position.map(|p| p.0),
+            longitude: condition.position.map(|p| p.1),
+            cameras: condition.cameras,
+            cameras_searched: condition.cameras_searched,
+            pending_messages: condition.pending,
+            oldest_pending_seconds: condition.oldest_pending_seconds,
+        }
+    }
+}
+
+impl BoatJson {
+    /// `b` at `now`.
+    pub fn new(b: &BoatStatus, now: Timestamp) -> Self {
         let gap = |&Gap { first, last }: &Gap| GapJson { first, last };
         Self {
             boat: b.boat.to_string(),
@@ -64,11 +123,13 @@ impl From<&BoatStatus> for BoatJson {
             repeated: b.repeated.iter().map(gap).collect(),
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
+            status: b.last_report.as_ref().map(|r| StatusJson::new(r, now)),
         }
     }
 }
 
 pub(super) async fn list(State(state): State<AppState>) -> ApiResult<Json<Vec<BoatJson>>> {
     let boats = state.with_store(|s| s.boats()).await?;
-    Ok(Json(boats.iter().map(BoatJson::from).collect()))
+    let now = state.clock.now();
+    Ok(Json(boats.iter().map(|b| BoatJson::new(b, now)).collect()))
 }

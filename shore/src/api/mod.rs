@@ -19,7 +19,7 @@ mod health;
 mod rejected;
 mod sightings;
 
-pub use boats::{BoatJson, GapJson};
+pub use boats::{BoatJson, GapJson, StatusJson};
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
     TimeJson,

@@ -37,11 +37,13 @@ pub struct SightingJson {
     pub ended: String,
     /// Frames with the fluke.
     pub frames: u32,
-    /// `known`, `new` or `review`.
+    /// `known`, `new`, `review` or `unidentified`.
     pub verdict: &'static str,
     /// The whale, if the verdict is `known`.
     pub whale: Option<String>,
-    /// The best candidate's score.
+    /// Why no model has identified the whale, if the verdict is `unidentified`.
+    pub reason: Option<String>,
+    /// The best candidate's score; null without candidates.
     pub score: Option<f32>,
     /// The probability that the best candidate is the whale, 0 to 1; null if the boat's bundle has
     /// no calibrator.
@@ -58,9 +60,9 @@ pub struct SightingJson {
     pub quality_percent: Option<u8>,
     /// The detections and crops behind the sighting; null from boats of an older version.
     pub footage: Option<FootageJson>,
-    /// The id of the bundle that identified the whale.
+    /// The id of the bundle that identified the whale; empty if the verdict is `unidentified`.
     pub bundle: String,
-    /// Name of the boat's inference engine.
+    /// Name of the boat's inference engine; empty if the verdict is `unidentified`.
     pub engine: String,
     /// Whether the picture was received as announced.
     pub picture_stored: bool,
@@ -210,7 +212,11 @@ impl From<&StoredSighting> for SightingJson {
             verdict: VerdictKind::of(&s.verdict).as_str(),
             whale: match &s.verdict {
                 Verdict::Known { whale } => Some(whale.clone()),
-                Verdict::New | Verdict::Review => None,
+                Verdict::New | Verdict::Review | Verdict::Unidentified { .. } => None,
+            },
+            reason: match &s.verdict {
+                Verdict::Unidentified { reason } => Some(reason.clone()),
+                Verdict::Known { .. } | Verdict::New | Verdict::Review => None,
             },
             score: s.candidates.first().map(|c| c.score),
             probability: s.probability,
@@ -344,7 +350,9 @@ impl ListParams {
         Ok(Query {
             boat: boat.map_err(|_| RequestError::BadRequest("'boat' must be a boat name"))?,
             verdict: verdict.transpose().map_err(|()| {
-                RequestError::BadRequest("'verdict' must be 'known', 'new' or 'review'")
+                RequestError::BadRequest(
+                    "'verdict' must be 'known', 'new', 'review' or 'unidentified'",
+                )
             })?,
             encounter: encounter
                 .map_err(|_| RequestError::BadRequest("'encounter' must be a UUID"))?,

@@ -1,13 +1,14 @@
 //! One client's connection: a loop that reads packets and a loop that writes them.
 
+use super::delivery::Delivery;
 use super::filter;
 use super::limits::Limits;
-use super::sessions::{Delivery, Session, Sessions};
+use super::sessions::{Session, Sessions};
 use bytes::{Bytes, BytesMut};
 use rumqttc::mqttbytes::{Error, Protocol};
 use rumqttc::{
-    ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
-    UnsubAck,
+    ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, QoS, SubAck,
+    SubscribeReasonCode, UnsubAck,
 };
 use std::collections::HashSet;
 use std::io;
@@ -105,6 +106,7 @@ impl Connection {
                 "the first packet is not CONNECT".into(),
             ));
         };
+        let last_will = connect.last_will.as_ref().map(will_delivery).transpose()?;
         let rejection = rejection_code(&connect);
         let code = rejection.unwrap_or(ConnectReturnCode::Success);
         writer
@@ -136,6 +138,11 @@ impl Connection {
             reason = writer.write_loop(responses, deliveries, &in_flight) => reason,
             () = evict.notified() => Err(DisconnectReason::Evicted),
         };
+        if let Some(last_will) = last_will
+            && !matches!(outcome, Err(DisconnectReason::ClientDisconnect))
+        {
+            self.sessions.route(&last_will).await;
+        }
         outcome.inspect_err(|reason| self.report_oversized(reason, client_id, &reader))
     }
 
@@ -166,7 +173,7 @@ impl Connection {
                 }
                 Packet::Subscribe(request) => {
                     let filters = request.filters.into_iter().map(|f| (f.path, f.qos));
-                    let granted = session.subscribe(filters.collect(), self.limits.max_filters);
+                    let granted = session.subscribe(filters.collect());
                     let codes = granted.into_iter().map(|qos| {
                         qos.map_or(SubscribeReasonCode::Failure, SubscribeReasonCode::Success)
                     });
@@ -192,25 +199,39 @@ impl Connection {
     }
 
     async fn handle_publish(&self, publish: Publish) -> Result<Option<Packet>, DisconnectReason> {
-        if publish.qos == QoS::ExactlyOnce {
-            return Err(DisconnectReason::ProtocolError(
-                "QoS 2 is not supported".into(),
-            ));
-        }
-        if !filter::is_valid_topic(&publish.topic) {
-            return Err(DisconnectReason::ProtocolError("invalid topic".into()));
-        }
+        validate(publish.qos, &publish.topic)?;
         let message = Delivery {
             topic: publish.topic.into(),
             // A copy, so that a small message does not keep the whole read buffer alive.
             payload: Bytes::copy_from_slice(&publish.payload),
             qos: publish.qos,
+            retain: publish.retain,
         };
-        self.sessions
-            .route(&message, self.limits.write_timeout)
-            .await;
+        self.sessions.route(&message).await;
         Ok((publish.qos == QoS::AtLeastOnce).then(|| Packet::PubAck(PubAck::new(publish.pkid))))
     }
+}
+
+fn validate(qos: QoS, topic: &str) -> Result<(), DisconnectReason> {
+    let protocol_error = |what: &str| Err(DisconnectReason::ProtocolError(what.into()));
+    if qos == QoS::ExactlyOnce {
+        protocol_error("QoS 2 is not supported")
+    } else if !filter::is_valid_topic(topic) {
+        protocol_error("invalid topic")
+    } else {
+        Ok(())
+    }
+}
+
+/// The message to deliver if the connection ends without DISCONNECT.
+fn will_delivery(last_will: &LastWill) -> Result<Delivery, DisconnectReason> {
+    validate(last_will.qos, &last_will.topic)?;
+    Ok(Delivery {
+        topic: last_will.topic.as_str().into(),
+        payload: Bytes::copy_from_slice(&last_will.message),
+        qos: last_will.qos,
+        retain: last_will.retain,
+    })
 }
 
 fn rejection_code(connect: &Connect) -> Option<ConnectReturnCode> {
@@ -322,6 +343,7 @@ impl Writer {
                 Some((permit, delivery)) = next => {
                     let mut publish =
                         Publish::from_bytes(&*delivery.topic, delivery.qos, delivery.payload);
+                    publish.retain = delivery.retain;
                     if delivery.qos == QoS::AtLeastOnce {
                         last_id = in_flight.allocate(last_id);
                         publish.pkid = last_id;

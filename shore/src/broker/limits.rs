@@ -16,6 +16,10 @@ pub struct Limits {
     pub max_in_flight: usize,
     /// Filters of one subscriber.
     pub max_filters: usize,
+    /// Topics with a retained message; a message on a further one is delivered and not retained.
+    pub max_retained_messages: usize,
+    /// Bytes of a retained message; a larger one is delivered and not retained.
+    pub max_retained_bytes: usize,
     /// Time from the connection to the CONNECT packet.
     pub connect_timeout: Duration,
     /// Time in which a subscriber must make room in its queue or read a byte; otherwise it is
@@ -32,6 +36,8 @@ impl Default for Limits {
             max_queued_messages: 256,
             max_in_flight: 64,
             max_filters: 64,
+            max_retained_messages: 1000,
+            max_retained_bytes: 4096,
             connect_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
         }

@@ -1,17 +1,20 @@
 //! A small MQTT 3.1.1 broker, so that a station on shore is one program.
 //!
-//! It supports what boats and shore use (QoS 0 and 1, clean sessions, wildcards, keep-alive) and
-//! bounds everything that a client can ask for. It stores nothing: there are no retained messages,
-//! wills or persistent sessions, and QoS 2 closes the connection. Nothing is lost by that, since a
-//! boat deletes a message only when shore has acknowledged it. There is no authentication and no
-//! encryption: bind it to a loopback or a trusted network's address, or use an external broker.
+//! It supports what boats and shore use (QoS 0 and 1, clean sessions, wildcards, keep-alive, retained
+//! messages, last wills) and bounds everything that a client can ask for. It stores nothing on disk:
+//! retained messages are in memory only, there are no persistent sessions, and QoS 2 closes the
+//! connection. Nothing is lost by that, since a boat deletes a message only when shore has
+//! acknowledged it. There is no authentication and no encryption: bind it to a loopback or a trusted
+//! network's address, or use an external broker.
 //!
 //! Packets are read and written by `rumqttc`'s codec. Each connection is a task, so that a failing
 //! one does not affect the others.
 
 mod connection;
+mod delivery;
 mod filter;
 mod limits;
+mod retained;
 mod server;
 mod sessions;
 

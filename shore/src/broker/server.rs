@@ -84,7 +84,7 @@ async fn accept(
     oversized: mpsc::Sender<OversizedPacket>,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let sessions = Arc::new(Sessions::default());
+    let sessions = Arc::new(Sessions::new(Arc::clone(&limits)));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {

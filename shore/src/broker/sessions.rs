@@ -1,20 +1,13 @@
 //! The connected clients and their subscriptions.
 
+use super::delivery::Delivery;
 use super::filter;
-use bytes::Bytes;
+use super::limits::Limits;
+use super::retained::{Retained, RetainedLimits};
 use rumqttc::QoS;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-
-/// A message on its way to one subscriber.
-#[derive(Clone, Debug)]
-pub(super) struct Delivery {
-    pub(super) topic: Arc<str>,
-    pub(super) payload: Bytes,
-    pub(super) qos: QoS,
-}
 
 /// A client, as the others see it.
 #[derive(Clone)]
@@ -26,10 +19,17 @@ struct Client {
     evict: Arc<Notify>,
 }
 
-#[derive(Default)]
 pub(super) struct Sessions {
     next_number: AtomicU64,
-    clients: Mutex<Vec<Client>>,
+    limits: Arc<Limits>,
+    shared: Mutex<Shared>,
+}
+
+/// Under one lock, so that a client that subscribes while a message is retained gets it once.
+#[derive(Default)]
+struct Shared {
+    clients: Vec<Client>,
+    retained: Retained,
 }
 
 /// The session of one connection; removed when dropped.
@@ -42,10 +42,19 @@ pub(super) struct Session {
 }
 
 impl Sessions {
-    fn lock(&self) -> MutexGuard<'_, Vec<Client>> {
+    /// No clients yet.
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self {
+            next_number: AtomicU64::default(),
+            limits,
+            shared: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
         // No holder of the lock can panic half-way through a change, so that a poisoned list is
         // still consistent.
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Registers a client. An older session of the same client id is evicted, as MQTT demands.
@@ -56,7 +65,7 @@ impl Sessions {
     ) -> Session {
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
         let evict = Arc::new(Notify::new());
-        let mut clients = self.lock();
+        let clients = &mut self.lock().clients;
         for older in clients.iter().filter(|c| c.client_id == client_id) {
             older.evict.notify_one();
         }
@@ -74,34 +83,19 @@ impl Sessions {
         }
     }
 
-    /// Delivers a message to all subscribers of its topic. Waits for those with a full queue, and
-    /// evicts one if its queue stays full for `write_timeout`; a QoS 0 message is dropped instead.
-    pub(super) async fn route(&self, message: &Delivery, write_timeout: Duration) {
-        let subscribers: Vec<(Client, QoS)> = self
-            .lock()
-            .iter()
-            .filter_map(|client| {
-                let matching = client
-                    .filters
-                    .iter()
-                    .filter(|(filter, _)| filter::matches(filter, &message.topic));
-                let granted = matching.map(|(_, qos)| *qos).max_by_key(|qos| *qos as u8)?;
-                let qos = if granted < message.qos {
-                    granted
-                } else {
-                    message.qos
-                };
-                Some((client.clone(), qos))
-            })
-            .collect();
-        for (client, qos) in subscribers {
+    /// Delivers a message to all subscribers of its topic, and retains it for later ones where it says
+    /// so. Waits for subscribers with a full queue, and evicts one if its queue stays full for the
+    /// write timeout; a QoS 0 message is dropped instead.
+    pub(super) async fn route(&self, message: &Delivery) {
+        for (client, qos) in self.subscribers(message) {
             let delivery = Delivery {
                 qos,
+                retain: false,
                 ..message.clone()
             };
             if qos == QoS::AtMostOnce {
                 let _ = client.queue.try_send(delivery);
-            } else if tokio::time::timeout(write_timeout, client.queue.send(delivery))
+            } else if tokio::time::timeout(self.limits.write_timeout, client.queue.send(delivery))
                 .await
                 .is_err()
             {
@@ -113,16 +107,41 @@ impl Sessions {
             }
         }
     }
+
+    /// Retains `message` where it says so. Returns its subscribers with the QoS of their delivery.
+    fn subscribers(&self, message: &Delivery) -> Vec<(Client, QoS)> {
+        let mut shared = self.lock();
+        let limits = RetainedLimits {
+            messages: self.limits.max_retained_messages,
+            bytes: self.limits.max_retained_bytes,
+        };
+        if message.retain && !shared.retained.keep(message, limits) {
+            tracing::warn!(
+                topic = &*message.topic,
+                "message not retained: limit reached"
+            );
+        }
+        let clients = shared.clients.iter();
+        clients
+            .filter_map(|client| {
+                let matching = client
+                    .filters
+                    .iter()
+                    .filter(|(filter, _)| filter::matches(filter, &message.topic));
+                let granted = matching.map(|(_, qos)| *qos).max_by_key(|qos| *qos as u8)?;
+                Some((client.clone(), lower(granted, message.qos)))
+            })
+            .collect()
+    }
 }
 
 impl Session {
-    /// Adds filters. Returns for each the granted QoS, or `None` where it was rejected.
-    pub(super) fn subscribe(
-        &self,
-        filters: Vec<(String, QoS)>,
-        max_filters: usize,
-    ) -> Vec<Option<QoS>> {
-        let mut clients = self.sessions.lock();
+    /// Adds filters, and queues the retained messages that match them, as far as there is room. Returns
+    /// for each the granted QoS, or `None` where it was rejected.
+    pub(super) fn subscribe(&self, filters: Vec<(String, QoS)>) -> Vec<Option<QoS>> {
+        let max_filters = self.sessions.limits.max_filters;
+        let mut shared = self.sessions.lock();
+        let Shared { clients, retained } = &mut *shared;
         let Some(client) = clients.iter_mut().find(|c| c.number == self.number) else {
             return vec![None; filters.len()];
         };
@@ -138,6 +157,15 @@ impl Session {
                 } else {
                     QoS::AtLeastOnce
                 };
+                for message in retained.iter() {
+                    if filter::matches(&filter, &message.topic) {
+                        let delivery = Delivery {
+                            qos: lower(granted, message.qos),
+                            ..message.clone()
+                        };
+                        let _ = client.queue.try_send(delivery);
+                    }
+                }
                 client.filters.push((filter, granted));
                 Some(granted)
             })
@@ -145,7 +173,7 @@ impl Session {
     }
 
     pub(super) fn unsubscribe(&self, filters: &[String]) {
-        let mut clients = self.sessions.lock();
+        let clients = &mut self.sessions.lock().clients;
         if let Some(client) = clients.iter_mut().find(|c| c.number == self.number) {
             client.filters.retain(|(f, _)| !filters.contains(f));
         }
@@ -154,6 +182,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.sessions.lock().retain(|c| c.number != self.number);
+        let number = self.number;
+        self.sessions.lock().clients.retain(|c| c.number != number);
     }
+}
+
+fn lower(a: QoS, b: QoS) -> QoS {
+    if a < b { a } else { b }
 }

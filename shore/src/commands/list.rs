@@ -35,7 +35,7 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CommandError> {
     }
     writeln!(
         out,
-        "{:24}  {:16}  {:>8}  {:7}  {:20}  {:>5}  picture",
+        "{:24}  {:16}  {:>8}  {:12}  {:20}  {:>5}  picture",
         "started (UTC)", "boat", "sequence", "verdict", "whale", "score"
     )?;
     for s in &sightings {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ListArgs) -> Result<ExitCode, CommandError> {
             .map_or_else(|| "-".to_owned(), |score| format!("{score:.2}"));
         writeln!(
             out,
-            "{:24}  {:16}  {:>8}  {:7}  {:20}  {:>5}  {}",
+            "{:24}  {:16}  {:>8}  {:12}  {:20}  {:>5}  {}",
             s.started, s.boat, s.sequence, s.verdict, whale, score, s.picture
         )?;
     }

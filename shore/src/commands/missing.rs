@@ -2,6 +2,7 @@
 
 use super::error::CommandError;
 use clap::Args;
+use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_shore::api::BoatJson;
 use flukewatch_shore::store::{BoatStatus, Gap, SqliteStore, Store};
 use std::io::{self, Write};
@@ -25,7 +26,8 @@ pub(crate) fn run(args: &MissingArgs) -> Result<ExitCode, CommandError> {
     let boats = SqliteStore::open_read_only(&args.data)?.boats()?;
     let mut out = io::stdout().lock();
     if args.json {
-        let boats: Vec<BoatJson> = boats.iter().map(BoatJson::from).collect();
+        let now = SystemClock.now();
+        let boats: Vec<BoatJson> = boats.iter().map(|b| BoatJson::new(b, now)).collect();
         serde_json::to_writer_pretty(&mut out, &boats)?;
         writeln!(out)?;
     } else if boats.is_empty() {

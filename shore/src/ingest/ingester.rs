@@ -1,5 +1,6 @@
 //! The loop that moves messages from the broker into the store.
 
+use super::answers::answers;
 use super::mqtt;
 use super::validate::{reject_too_large, validate};
 use crate::broker::OversizedPacket;
@@ -8,13 +9,12 @@ use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::presence::Presence;
-use flukewatch_common::sighting::{Ack, Acknowledged, BoatId};
+use flukewatch_common::sighting::Ack;
 use flukewatch_common::{topic, wire};
 use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS,
     SubscribeFilter, SubscribeReasonCode,
 };
-use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -145,6 +145,7 @@ impl Ingester {
             (topic::ALL_SIGHTINGS, QoS::AtLeastOnce),
             (topic::ALL_PICTURES, QoS::AtLeastOnce),
             (topic::ALL_PRESENCES, QoS::AtMostOnce),
+            (topic::ALL_STATUSES, QoS::AtLeastOnce),
         ];
         let filters = filters.map(|(f, qos)| SubscribeFilter::new(f.to_owned(), qos));
         client.subscribe_many(filters).await.map_err(Box::new)?;
@@ -167,17 +168,23 @@ impl Ingester {
             };
             match event {
                 Event::Incoming(Packet::SubAck(ack)) => {
-                    let (required, presence) = ack
-                        .return_codes
-                        .split_at_checked(2)
-                        .unwrap_or((&ack.return_codes, &[]));
-                    if required.contains(&SubscribeReasonCode::Failure) {
+                    let rejected = |filter: usize| {
+                        let code = ack.return_codes.get(filter);
+                        code.is_none_or(|code| *code == SubscribeReasonCode::Failure)
+                    };
+                    if rejected(0) || rejected(1) {
                         return Err(SessionError::SubscriptionRejected(self.broker.clone()));
                     }
-                    if presence.contains(&SubscribeReasonCode::Failure) {
+                    if rejected(2) {
                         tracing::warn!(
                             topic = topic::ALL_PRESENCES,
                             "subscription rejected: two computers of one boat are not recognised"
+                        );
+                    }
+                    if rejected(3) {
+                        tracing::warn!(
+                            topic = topic::ALL_STATUSES,
+                            "subscription rejected: the status of boats is unknown"
                         );
                     }
                     tracing::info!(broker = %self.broker, "subscribed");
@@ -230,8 +237,11 @@ impl Ingester {
                 return None;
             }
         };
-        let stored = vec![];
-        (!self.health.store_fails()).then_some(Ack { boat, stored })
+        (!self.health.store_fails()).then_some(Ack {
+            boat,
+            stored: vec![],
+            rejected: vec![],
+        })
     }
 
     /// The storing half of a session. Apart from the receiving half, so that a slow disk does not
@@ -249,13 +259,17 @@ impl Ingester {
             let (publishes, messages) = tokio::task::spawn_blocking(move || {
                 let messages = publishes
                     .iter()
-                    .map(|p| validate(&p.topic, &p.payload))
+                    .map(|p| {
+                        let mut message = validate(&p.topic, &p.payload);
+                        message.meta.retained = p.retain;
+                        message
+                    })
                     .collect::<Vec<_>>();
                 (publishes, messages)
             })
             .await?;
             let results = self.store(messages).await?;
-            for ack in acks(results) {
+            for ack in answers(&publishes, results) {
                 let topic = topic::of_acks(&ack.boat);
                 let payload = wire::encode(&ack)?;
                 let sent = client.publish(topic, QoS::AtLeastOnce, false, payload);
@@ -294,6 +308,7 @@ impl Ingester {
                 } => {
                     tracing::info!(%boat, %id, ?kind, revision, duplicate, "message stored");
                 }
+                IngestResult::StatusStored => tracing::debug!("status report stored"),
                 IngestResult::Rejected(rejection) => tracing::warn!(
                     reason = %rejection.reason,
                     detail = rejection.detail,
@@ -313,29 +328,4 @@ impl Ingester {
             }
         }
     }
-}
-
-/// One acknowledgement per boat for all messages of it that were stored.
-fn acks(results: Vec<IngestResult>) -> Vec<Ack> {
-    let mut by_boat: BTreeMap<BoatId, Vec<Acknowledged>> = BTreeMap::new();
-    for result in results {
-        if let IngestResult::Stored {
-            boat,
-            id,
-            kind,
-            revision,
-            ..
-        } = result
-        {
-            by_boat.entry(boat).or_default().push(Acknowledged {
-                sighting: id,
-                kind,
-                revision,
-            });
-        }
-    }
-    by_boat
-        .into_iter()
-        .map(|(boat, stored)| Ack { boat, stored })
-        .collect()
 }

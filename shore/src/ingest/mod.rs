@@ -1,10 +1,11 @@
-//! From the broker into the store: receive, validate, store, acknowledge to the boat, acknowledge
-//! to the broker, in that order.
+//! From the broker into the store: receive, validate, store, acknowledge or reject to the boat,
+//! acknowledge to the broker, in that order.
 //!
 //! A message is acknowledged only after the transaction that holds it is on disk, so that any
 //! failure in between costs a repeated delivery and nothing else. A lost connection is followed by
 //! an entirely new session: `rumqttc` would otherwise drop queued requests silently.
 
+mod answers;
 mod ingester;
 mod mqtt;
 mod validate;

@@ -6,9 +6,13 @@ use crate::store::{
 };
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::footage::Footage;
 use flukewatch_common::prepare;
-use flukewatch_common::sighting::{BoatId, MAX_CANDIDATES, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{
+    BoatId, MAX_CANDIDATES, MAX_REASON_BYTES, MessageKind, Picture, Sighting,
+};
+use flukewatch_common::status_report::{BoatCondition, StatusReport};
 use flukewatch_common::topic;
 use flukewatch_common::wire::{self, WireError};
 use image::{ImageFormat, ImageReader};
@@ -32,6 +36,7 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         bytes: payload.len() as u64,
         head: payload.iter().take(MAX_HEAD_BYTES).copied().collect(),
         digest: Sha256::digest(payload).into(),
+        retained: false,
     };
     let content = match topic::parse(topic) {
         Some((boat, MessageKind::Sighting)) => wire::decode(payload)
@@ -40,13 +45,18 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         Some((boat, MessageKind::Picture)) => wire::decode(payload)
             .map_err(map_wire_error)
             .and_then(|picture| validate_picture(&boat, picture)),
-        None => Err(rejection(
-            RejectReason::UnknownTopic,
-            format!(
-                "topic '{}' does not name a boat and a message kind",
-                meta.topic
-            ),
-        )),
+        None => match topic::parse_status(topic) {
+            Some(boat) => wire::decode(payload)
+                .map_err(map_wire_error)
+                .and_then(|report| validate_status(&boat, report)),
+            None => Err(rejection(
+                RejectReason::UnknownTopic,
+                format!(
+                    "topic '{}' does not name a boat and a message kind",
+                    meta.topic
+                ),
+            )),
+        },
     };
     IncomingMessage { meta, content }
 }
@@ -64,6 +74,7 @@ pub fn reject_too_large(client_id: &str, bytes: usize, head: Vec<u8>) -> Incomin
             bytes: bytes as u64,
             head,
             digest,
+            retained: false,
         },
         content: Err(rejection(RejectReason::TooLarge, detail)),
     }
@@ -114,7 +125,7 @@ fn invalid_value(s: &Sighting) -> Option<String> {
     let representable = |t: Timestamp| jiff::Timestamp::from_millisecond(t.0).is_ok();
     let whale = match &s.verdict {
         Verdict::Known { whale } => whale.as_str(),
-        Verdict::New | Verdict::Review => "",
+        Verdict::New | Verdict::Review | Verdict::Unidentified { .. } => "",
     };
     let candidates = s.candidates.iter();
     let mut names = [whale, &s.camera, &s.bundle, &s.engine]
@@ -147,8 +158,34 @@ fn invalid_value(s: &Sighting) -> Option<String> {
         Some(format!("name longer than {MAX_NAME_BYTES} bytes"))
     } else if matches!(s.verdict, Verdict::Known { .. }) && whale.trim().is_empty() {
         Some("verdict 'known' without the name of a whale".into())
+    } else if let Verdict::Unidentified { reason } = &s.verdict {
+        invalid_unidentified(s, reason).map(str::to_owned)
     } else {
         s.embedding.expand().err().map(|error| error.to_string())
+    }
+}
+
+/// What an unidentified sighting has that only an identification can give, or lacks.
+fn invalid_unidentified(s: &Sighting, reason: &str) -> Option<&'static str> {
+    const _: () = assert!(MAX_REASON_BYTES == 256, "the text below says so");
+    if reason.trim().is_empty() {
+        Some("verdict 'unidentified' without a reason")
+    } else if reason.len() > MAX_REASON_BYTES {
+        Some("reason of verdict 'unidentified' longer than 256 bytes")
+    } else if !s.candidates.is_empty() || s.probability.is_some() || s.regions.is_some() {
+        Some("verdict 'unidentified' with candidates, a match probability or matching regions")
+    } else if s.embedding != CompactEmbedding::NONE {
+        Some("verdict 'unidentified' with an embedding")
+    } else {
+        None
+    }
+}
+
+fn validate_status(boat: &BoatId, report: StatusReport) -> Result<Content, Rejection> {
+    require_same_boat(boat, &report.boat)?;
+    match report.condition.as_ref().map(BoatCondition::validate) {
+        Some(Err(invalid)) => Err(rejection(RejectReason::Invalid, invalid.to_string())),
+        Some(Ok(())) | None => Ok(Content::Status(Box::new(report))),
     }
 }
 
@@ -278,6 +315,64 @@ mod tests {
             change(&mut s);
             assert_eq!(reason_of(&s), Some(RejectReason::Invalid), "change {i}");
         }
+    }
+
+    #[test]
+    fn an_unidentified_sighting_has_a_reason_and_nothing_of_an_identification() {
+        let valid = sample::unidentified("balaena", 1);
+        assert_eq!(reason_of(&valid), None);
+        let identified = sample::sighting("balaena", 1).0;
+        let because = |reason: String| Verdict::Unidentified { reason };
+        let changes: [&dyn Fn(&mut Sighting); 8] = [
+            &|s| s.verdict = because(String::new()),
+            &|s| s.verdict = because(" \n".into()),
+            &|s| s.verdict = because("x".repeat(MAX_REASON_BYTES + 1)),
+            &|s| s.candidates = identified.candidates.clone(),
+            &|s| s.probability = Some(0.5),
+            &|s| s.regions = identified.regions.clone(),
+            &|s| s.embedding = identified.embedding.clone(),
+            &|s| s.embedding.scale = f32::NAN,
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut s = valid.clone();
+            change(&mut s);
+            assert_eq!(reason_of(&s), Some(RejectReason::Invalid), "change {i}");
+        }
+        let longest = Sighting {
+            verdict: because("x".repeat(MAX_REASON_BYTES)),
+            ..valid
+        };
+        assert_eq!(reason_of(&longest), None);
+        for verdict in [Verdict::New, Verdict::Review] {
+            let without_embedding = Sighting {
+                verdict,
+                embedding: CompactEmbedding::NONE,
+                ..identified.clone()
+            };
+            assert_eq!(reason_of(&without_embedding), Some(RejectReason::Invalid));
+        }
+    }
+
+    #[test]
+    fn status_reports_are_validated() {
+        let report = flukewatch_common::samples::status_report();
+        let topic = topic::of_status(&report.boat);
+        let reason_of = |report: &StatusReport| reason(&topic, &wire::encode(report).unwrap());
+        assert_eq!(reason_of(&report), None);
+        let mut invalid = report.clone();
+        invalid.condition.as_mut().unwrap().cameras_searched = 9;
+        assert_eq!(reason_of(&invalid), Some(RejectReason::Invalid));
+        let mut other = report.clone();
+        other.boat = "megaptera".parse().unwrap();
+        assert_eq!(reason_of(&other), Some(RejectReason::WrongBoat));
+        let last_will = StatusReport {
+            condition: None,
+            ..report
+        };
+        assert_eq!(reason_of(&last_will), None);
+        assert_eq!(reason(&topic, b"noise"), Some(RejectReason::UnknownFormat));
+        let sighting = wire::encode(&sample::sighting("balaena", 1).0).unwrap();
+        assert_eq!(reason(&topic, &sighting), Some(RejectReason::WrongKind));
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! The page of boats: last contact and missing sightings.
+//! The page of boats: status, last contact and missing sightings.
 
 use super::error::{PageResult, render};
 use super::format;
 use crate::request::AppState;
-use crate::store::{BoatStatus, Gap, MAX_GAPS};
+use crate::store::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
 use askama::Template;
 use axum::extract::State;
 use flukewatch_common::clock::Timestamp;
@@ -25,6 +25,63 @@ struct Boat {
     has_twin: bool,
     pictures_missing: u64,
     pictures_without_sighting: u64,
+    status: Option<Status>,
+}
+
+/// The last status report.
+struct Status {
+    /// The class of the badge.
+    class: &'static str,
+    /// The text of the badge.
+    headline: String,
+    /// The problems in words; empty if there are none.
+    problems: String,
+    details: Vec<String>,
+}
+
+impl Status {
+    fn new(report: &LastReport, now: Timestamp) -> Self {
+        let condition = &report.condition;
+        let (class, headline) = match report.contact(now) {
+            Contact::Online => {
+                let severity = condition.severity.as_str();
+                (severity, severity.to_owned())
+            }
+            Contact::TimedOut => ("offline", "timed out".to_owned()),
+            Contact::Offline => {
+                let since = report.offline_since.unwrap_or(report.received);
+                ("offline", format!("offline since {}", format::time(since)))
+            }
+        };
+        let reported = format::relative_time(report.received, now);
+        let mut details = vec![format!("reported {reported}")];
+        if let Some((latitude, longitude)) = condition.position {
+            details.push(format::coordinates(latitude, longitude));
+        }
+        details.push(format!(
+            "{} of {} cameras searched",
+            condition.cameras_searched, condition.cameras
+        ));
+        details.push(match condition.oldest_pending_seconds {
+            Some(age) => format!(
+                "{} messages pending, the oldest for {}",
+                condition.pending,
+                format::span(age)
+            ),
+            None => format!("{} messages pending", condition.pending),
+        });
+        details.push(format!(
+            "version {}, bundle {}",
+            condition.version,
+            format::name_or_none(&condition.bundle)
+        ));
+        Self {
+            class,
+            headline,
+            problems: condition.problems.clone(),
+            details,
+        }
+    }
 }
 
 impl Boat {
@@ -45,6 +102,7 @@ impl Boat {
             has_twin: twins.contains(&b.boat),
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
+            status: b.last_report.as_ref().map(|r| Status::new(r, now)),
         }
     }
 }

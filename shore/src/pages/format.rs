@@ -17,15 +17,33 @@ pub(super) fn time(t: Timestamp) -> String {
 
 /// E.g. `4 minutes ago`.
 pub(super) fn relative_time(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.millis_since(then) / 1000;
-    let count = |n: i64, unit: &str| format!("{n} {unit}{} ago", if n == 1 { "" } else { "s" });
+    match u64::try_from(now.millis_since(then) / 1000) {
+        Ok(seconds @ 10..) => format!("{} ago", span(seconds)),
+        _ => "just now".into(),
+    }
+}
+
+/// A time span in words, e.g. `4 minutes`.
+pub(super) fn span(seconds: u64) -> String {
+    let count = |n: u64, unit: &str| format!("{n} {unit}{}", if n == 1 { "" } else { "s" });
     match seconds {
-        ..10 => "just now".into(),
-        10..60 => count(seconds, "second"),
+        ..60 => count(seconds, "second"),
         60..3600 => count(seconds / 60, "minute"),
         3600..172_800 => count(seconds / 3600, "hour"),
         _ => count(seconds / 86_400, "day"),
     }
+}
+
+/// E.g. `38.51230° N, 28.62500° W`.
+pub(super) fn coordinates(latitude: f64, longitude: f64) -> String {
+    let side = |angle: f64, positive, negative| if angle < 0.0 { negative } else { positive };
+    format!(
+        "{:.5}° {}, {:.5}° {}",
+        latitude.abs(),
+        side(latitude, "N", "S"),
+        longitude.abs(),
+        side(longitude, "E", "W")
+    )
 }
 
 /// A duration in seconds, e.g. `3.0 s`.
@@ -52,7 +70,6 @@ pub(super) fn position(position: Option<Position>) -> String {
     let Some(p) = position else {
         return "Unknown".into();
     };
-    let side = |angle: f64, positive, negative| if angle < 0.0 { negative } else { positive };
     let quality = match p.quality {
         FixQuality::Autonomous => "GNSS",
         FixQuality::Differential => "differential GNSS",
@@ -66,11 +83,8 @@ pub(super) fn position(position: Option<Position>) -> String {
         .satellites
         .map_or_else(String::new, |n| format!(", {n} satellites"));
     let fix = format!(
-        "{:.5}° {}, {:.5}° {}; {quality}{satellites}, fix age {:.1} s",
-        p.latitude.abs(),
-        side(p.latitude, "N", "S"),
-        p.longitude.abs(),
-        side(p.longitude, "E", "W"),
+        "{}; {quality}{satellites}, fix age {:.1} s",
+        coordinates(p.latitude, p.longitude),
         f64::from(p.age) / 1000.0
     );
     let motion = [
@@ -155,16 +169,32 @@ pub(super) fn headline(verdict: &Verdict) -> String {
         Verdict::Known { whale } => whale.clone(),
         Verdict::New => "New whale".into(),
         Verdict::Review => "To review".into(),
+        Verdict::Unidentified { .. } => "Not identified".into(),
     }
 }
 
-/// The best candidate, unless the headline names it already.
-pub(super) fn best_match(sighting: &Sighting) -> String {
+/// The verdict in one line, e.g. `Not identified: the model has not run yet`.
+pub(super) fn verdict(verdict: &Verdict) -> String {
+    let headline = headline(verdict);
+    match verdict {
+        Verdict::Unidentified { reason } => format!("{headline}: {reason}"),
+        Verdict::Known { .. } | Verdict::New | Verdict::Review => headline,
+    }
+}
+
+/// The best candidate, unless the headline names it already; of an unidentified sighting the reason.
+pub(super) fn remark(sighting: &Sighting) -> String {
     match (&sighting.verdict, sighting.candidates.first()) {
+        (Verdict::Unidentified { reason }, _) => reason.clone(),
         (_, None) => "No candidates".into(),
         (Verdict::Known { whale }, Some(best)) if *whale == best.whale => String::new(),
         (_, Some(best)) => format!("Best candidate: {}", best.whale),
     }
+}
+
+/// A name that a boat sent, or that it sent none.
+pub(super) fn name_or_none(name: &str) -> String {
+    if name.is_empty() { "None" } else { name }.to_owned()
 }
 
 /// Why there is no picture to show; `None` if there is one.
@@ -226,6 +256,20 @@ mod tests {
         );
         assert_eq!(detector(f.detector), "0.75");
         assert_eq!(detector(None), "No detector");
+    }
+
+    #[test]
+    fn an_unidentified_sighting_says_why() {
+        let s = crate::sample::unidentified("balaena", 1);
+        assert_eq!(headline(&s.verdict), "Not identified");
+        assert_eq!(
+            verdict(&s.verdict),
+            "Not identified: the model has not run yet"
+        );
+        assert_eq!(remark(&s), "the model has not run yet");
+        let (identified, _) = crate::sample::sighting("balaena", 1);
+        assert_eq!(verdict(&identified.verdict), "HW-0042");
+        assert_eq!(remark(&identified), "");
     }
 
     #[test]

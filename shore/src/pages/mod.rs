@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/` | sightings, newest first; `?boat=&verdict=&page=` |
 //! | `/sightings/{id}` | one sighting beside its candidates |
-//! | `/boats` | boats: last contact and missing sightings |
+//! | `/boats` | boats: status, last contact and missing sightings |
 //! | `/rejected` | rejected messages |
 //! | `/pictures/{id}.jpg` | the picture of a sighting |
 //! | `/photos/{name}` | a photo of the catalogue, if shore was started with one |

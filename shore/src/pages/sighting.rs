@@ -40,7 +40,7 @@ struct EarlierRevision {
     received: String,
     started: String,
     time_source: String,
-    headline: String,
+    verdict: String,
 }
 
 #[derive(Template)]
@@ -49,7 +49,8 @@ struct SightingPage<'a> {
     id: String,
     verdict: &'static str,
     headline: String,
-    best_match: String,
+    /// The best candidate, or why there is none.
+    remark: String,
     /// The probability that the best candidate is right.
     probability: Option<String>,
     started: String,
@@ -95,7 +96,7 @@ pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) 
         id: s.id.to_string(),
         verdict: VerdictKind::of(&s.verdict).as_str(),
         headline: format::headline(&s.verdict),
-        best_match: format::best_match(s),
+        remark: format::remark(s),
         probability: s.probability.map(format::probability),
         started: format::time(s.started),
         boat: s.boat.to_string(),
@@ -132,7 +133,7 @@ impl From<&StoredSighting> for EarlierRevision {
             received: format::time(stored.received),
             started: format::time(s.started),
             time_source: format::time_basis(s.time),
-            headline: format::headline(&s.verdict),
+            verdict: format::verdict(&s.verdict),
         }
     }
 }
@@ -201,8 +202,8 @@ fn details(stored: &StoredSighting) -> Vec<Detail> {
                 r.y0
             ),
         ),
-        detail("Bundle", s.bundle.clone()),
-        detail("Engine", s.engine.clone()),
+        detail("Bundle", format::name_or_none(&s.bundle)),
+        detail("Engine", format::name_or_none(&s.engine)),
         detail("Sighting ID", s.id.to_string()),
     ];
     if let Some(footage) = &s.footage {

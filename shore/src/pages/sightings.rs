@@ -41,7 +41,7 @@ impl ListParams {
         let verdict = match self.verdict.as_str() {
             "" => None,
             word => Some(VerdictKind::parse(word).ok_or(RequestError::BadRequest(
-                "'verdict' must be 'known', 'new' or 'review'",
+                "'verdict' must be 'known', 'new', 'review' or 'unidentified'",
             ))?),
         };
         Ok(Filter {
@@ -82,11 +82,12 @@ impl Filter {
         boats.iter().map(option).collect()
     }
 
-    fn verdict_options(&self) -> [SelectOption; 3] {
+    fn verdict_options(&self) -> [SelectOption; 4] {
         [
             (VerdictKind::Known, "Known whales"),
             (VerdictKind::New, "New whales"),
             (VerdictKind::Review, "To review"),
+            (VerdictKind::Unidentified, "Not identified"),
         ]
         .map(|(verdict, label)| SelectOption {
             value: verdict.as_str().into(),
@@ -106,7 +107,8 @@ struct Card {
     id: String,
     verdict: &'static str,
     headline: String,
-    best_match: String,
+    /// The best candidate, or why there is none.
+    remark: String,
     score: String,
     bar_percent: u32,
     started: String,
@@ -125,7 +127,7 @@ impl From<&StoredSighting> for Card {
             id: s.id.to_string(),
             verdict: VerdictKind::of(&s.verdict).as_str(),
             headline: format::headline(&s.verdict),
-            best_match: format::best_match(s),
+            remark: format::remark(s),
             score: best.map_or_else(String::new, |b| format::score(b.score)),
             bar_percent: best.map_or(0, |b| format::bar_percent(b.score)),
             started: format::time(s.started),
@@ -143,7 +145,7 @@ struct SightingsPage {
     cards: Vec<Card>,
     total: u64,
     boats: Vec<SelectOption>,
-    verdicts: [SelectOption; 3],
+    verdicts: [SelectOption; 4],
     filtered: bool,
     page: u64,
     pages: u64,

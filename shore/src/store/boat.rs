@@ -2,6 +2,7 @@
 
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::BoatId;
+use flukewatch_common::status_report::{self, BoatCondition};
 
 /// A range of a boat's sequence numbers, e.g. of sightings that it made and shore has not received.
 /// Both ends are inclusive.
@@ -47,4 +48,53 @@ pub struct BoatStatus {
     pub pictures_missing: u64,
     /// Pictures whose sighting has not been received.
     pub pictures_without_sighting: u64,
+    /// The last status report; `None` from boats of an older version.
+    pub last_report: Option<LastReport>,
+}
+
+/// The last status report of a boat.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LastReport {
+    /// When it was received; of one that the broker retained, when the boat sent it.
+    pub received: Timestamp,
+    /// When the connection that it was sent over ended, if it did.
+    pub offline_since: Option<Timestamp>,
+    /// How the boat was.
+    pub condition: BoatCondition,
+}
+
+/// Whether a boat is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contact {
+    /// It reports.
+    Online,
+    /// It has not reported for [`status_report::TIMEOUT`], and no broker has noticed.
+    TimedOut,
+    /// Its connection has ended.
+    Offline,
+}
+
+impl Contact {
+    /// The name in the API.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::TimedOut => "timed_out",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl LastReport {
+    /// Whether the boat is connected at `now`.
+    pub fn contact(&self, now: Timestamp) -> Contact {
+        let timeout = i64::try_from(status_report::TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+        if self.offline_since.is_some() {
+            Contact::Offline
+        } else if now.millis_since(self.received) > timeout {
+            Contact::TimedOut
+        } else {
+            Contact::Online
+        }
+    }
 }

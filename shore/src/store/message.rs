@@ -1,6 +1,7 @@
 //! Incoming messages and the result of storing them.
 
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
+use flukewatch_common::status_report::StatusReport;
 use std::fmt;
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ pub struct MessageMeta {
     /// SHA-256 of the message (of the head, if the rest was never read), to recognise a repeated
     /// one.
     pub digest: [u8; 32],
+    /// Whether the broker had retained it: it was sent earlier, perhaps long ago.
+    pub retained: bool,
 }
 
 /// The content of a valid message.
@@ -35,10 +38,12 @@ pub enum Content {
         /// Whether it decodes to a permitted size.
         readable: bool,
     },
+    /// A status report within all limits.
+    Status(Box<StatusReport>),
 }
 
-/// Why a message is rejected. A rejected message is never acknowledged, so that a boat never
-/// deletes anything by mistake.
+/// Why a message is rejected. The boat is answered so, and keeps the message: it deletes only what is
+/// acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectReason {
     /// Over the size limit.
@@ -121,6 +126,8 @@ pub enum IngestResult {
         /// Whether it had been stored before.
         duplicate: bool,
     },
-    /// Recorded among the rejected messages: never acknowledged.
+    /// A status report is on disk. It is not acknowledged: the next one replaces it.
+    StatusStored,
+    /// Recorded among the rejected messages: to be answered with the reason, never acknowledged.
     Rejected(Rejection),
 }

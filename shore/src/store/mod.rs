@@ -1,5 +1,5 @@
 //! What shore keeps: sightings with their earlier revisions, pictures, when each boat was last
-//! seen, and rejected messages.
+//! seen and its last status report, and rejected messages.
 //!
 //! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3` and pictures as
 //! files in `DIR/pictures/`. Pictures are files and not blobs because they are what people copy,
@@ -18,9 +18,12 @@ mod schema;
 mod sighting;
 mod sighting_rows;
 mod sqlite;
+mod status_reports;
+mod tables;
+mod upgrade;
 mod write;
 
-pub use boat::{BoatStatus, Gap, MAX_GAPS};
+pub use boat::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
 pub use error::StoreError;
 pub use interface::Store;
 pub use message::{

@@ -51,6 +51,8 @@ pub enum VerdictKind {
     New,
     /// Undecided: a person has to look at it.
     Review,
+    /// Recorded, and not identified by any model.
+    Unidentified,
 }
 
 impl VerdictKind {
@@ -60,21 +62,23 @@ impl VerdictKind {
             Verdict::Known { .. } => Self::Known,
             Verdict::New => Self::New,
             Verdict::Review => Self::Review,
+            Verdict::Unidentified { .. } => Self::Unidentified,
         }
     }
 
-    /// `known`, `new` or `review`.
+    /// `known`, `new`, `review` or `unidentified`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Known => "known",
             Self::New => "new",
             Self::Review => "review",
+            Self::Unidentified => "unidentified",
         }
     }
 
     /// The reverse of [`VerdictKind::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Known, Self::New, Self::Review]
+        [Self::Known, Self::New, Self::Review, Self::Unidentified]
             .into_iter()
             .find(|v| v.as_str() == text)
     }

@@ -14,13 +14,13 @@ use flukewatch_common::sighting::{PictureInfo, Sighting};
 use rusqlite::{Connection, Params, Row, named_params, params};
 use uuid::Uuid;
 
-const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started, ended, frames, verdict, whale, probability, \
+const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started, ended, frames, verdict, whale, reason, probability, \
      embedding_scale, embedding, picture_sha256, picture_bytes, picture_width, picture_height, \
      x0, y0, x1, y1, bundle, engine, \
      latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
      time_source, time_uncertainty_ms, \
      encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, regions, received) \
-     VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :probability, \
+     VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :reason, :probability, \
      :embedding_scale, :embedding, :picture_sha256, :picture_bytes, :picture_width, :picture_height, \
      :x0, :y0, :x1, :y1, :bundle, :engine, \
      :latitude, :longitude, :fix_quality, :fix_age_ms, :satellites, :hdop, :speed_knots, :course, :heading, \
@@ -33,9 +33,10 @@ const SELECT: &str = "SELECT s.*, p.sighting IS NOT NULL AS picture_received, \
 
 /// Inserts a sighting and its candidates. The id must be new.
 pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<(), StoreError> {
-    let whale = match &s.verdict {
-        Verdict::Known { whale } => Some(whale),
-        Verdict::New | Verdict::Review => None,
+    let (whale, reason) = match &s.verdict {
+        Verdict::Known { whale } => (Some(whale), None),
+        Verdict::New | Verdict::Review => (None, None),
+        Verdict::Unidentified { reason } => (None, Some(reason)),
     };
     let embedding: Vec<u8> = s
         .embedding
@@ -55,6 +56,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":frames": s.frames,
         ":verdict": VerdictKind::of(&s.verdict).as_str(),
         ":whale": whale,
+        ":reason": reason,
         ":probability": s.probability.map(f64::from),
         ":embedding_scale": f64::from(s.embedding.scale),
         ":embedding": embedding,
@@ -206,12 +208,15 @@ fn regions(row: &Row<'_>) -> Result<Option<MatchingRegions>, StoreError> {
 fn verdict(row: &Row<'_>) -> Result<Verdict, StoreError> {
     let kind: String = row.get("verdict")?;
     let whale: Option<String> = row.get("whale")?;
-    match (VerdictKind::parse(&kind), whale) {
-        (Some(VerdictKind::Known), Some(whale)) => Ok(Verdict::Known { whale }),
-        (Some(VerdictKind::New), _) => Ok(Verdict::New),
-        (Some(VerdictKind::Review), _) => Ok(Verdict::Review),
-        (Some(VerdictKind::Known), None) | (None, _) => Err(StoreError::invalid("verdict", kind)),
-    }
+    let reason: Option<String> = row.get("reason")?;
+    let verdict = match VerdictKind::parse(&kind) {
+        Some(VerdictKind::Known) => whale.map(|whale| Verdict::Known { whale }),
+        Some(VerdictKind::New) => Some(Verdict::New),
+        Some(VerdictKind::Review) => Some(Verdict::Review),
+        Some(VerdictKind::Unidentified) => reason.map(|reason| Verdict::Unidentified { reason }),
+        None => None,
+    };
+    verdict.ok_or_else(|| StoreError::invalid("verdict", kind))
 }
 
 fn candidates(db: &Connection, sighting: &str) -> Result<Vec<Match>, StoreError> {

@@ -8,7 +8,7 @@ use super::pictures::Pictures;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
-use super::{earlier_revisions, schema, sighting_rows};
+use super::{earlier_revisions, schema, sighting_rows, status_reports};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -250,6 +250,7 @@ impl Store for SqliteStore {
                 repeated: repeated(&db, &name)?,
                 pictures_missing: count("pictures_missing")?,
                 pictures_without_sighting: count("pictures_without_sighting")?,
+                last_report: status_reports::get(&db, &name)?,
             });
         }
         Ok(boats)

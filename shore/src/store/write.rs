@@ -7,9 +7,10 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::{earlier_revisions, sighting_rows};
+use super::{earlier_revisions, sighting_rows, status_reports};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
+use flukewatch_common::status_report::StatusReport;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::cmp::Ordering;
 
@@ -29,10 +30,12 @@ impl Writer<'_> {
                 sha256,
                 readable,
             }) => self.store_picture(picture, sha256, *readable)?,
+            Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
             Err(rejection) => IngestResult::Rejected(rejection.clone()),
         };
         match &result {
-            IngestResult::Stored { boat, .. } => self.touch_boat(boat)?,
+            IngestResult::Stored { boat, .. } => self.touch_boat(boat, self.now)?,
+            IngestResult::StatusStored => {}
             IngestResult::Rejected(rejection) => self.record_rejection(&message.meta, rejection)?,
         }
         Ok(result)
@@ -171,12 +174,32 @@ impl Writer<'_> {
         Ok(stored(false))
     }
 
-    fn touch_boat(&self, boat: &BoatId) -> Result<(), StoreError> {
+    fn store_status(
+        &self,
+        report: &StatusReport,
+        retained: bool,
+    ) -> Result<IngestResult, StoreError> {
+        match &report.condition {
+            Some(condition) => {
+                // The clock of the boat may be wrong, but cannot be right about the future.
+                let sent = condition.at.min(self.now);
+                let received = if retained { sent } else { self.now };
+                status_reports::put(self.tx, report, condition, retained, received)?;
+                self.touch_boat(&report.boat, received)?;
+            }
+            None => status_reports::end_connection(self.tx, report, retained, self.now)?,
+        }
+        Ok(IngestResult::StatusStored)
+    }
+
+    /// Notes a message of `boat` that was received at `at`.
+    fn touch_boat(&self, boat: &BoatId, at: Timestamp) -> Result<(), StoreError> {
         self.tx
             .prepare_cached(
-                "INSERT INTO boats VALUES (?1, ?2, ?2) ON CONFLICT DO UPDATE SET last_seen = ?2",
+                "INSERT INTO boats VALUES (?1, ?2, ?2) \
+                 ON CONFLICT DO UPDATE SET last_seen = max(last_seen, ?2)",
             )?
-            .execute(params![boat.as_str(), self.now.0])?;
+            .execute(params![boat.as_str(), at.0])?;
         Ok(())
     }
 

@@ -1,7 +1,9 @@
 //! The embedded broker against slow, misbehaving or broken clients.
 
 use flukewatch_shore::broker::{Broker, Limits, OversizedPacket};
-use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, Publish, QoS, SubscribeFilter};
+use rumqttc::{
+    AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS, SubscribeFilter,
+};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -179,6 +181,92 @@ async fn a_newer_connection_takes_over_the_session_of_its_client_id() {
     let mut pong = [0; 2];
     newer.read_exact(&mut pong).await.unwrap();
     assert_eq!(pong, [0xd0, 0]);
+    broker.shutdown().await;
+}
+
+/// Publishes a retained message and waits until the broker has it.
+async fn retain(client: &AsyncClient, events: &mut EventLoop, topic: &str, payload: &str) {
+    client
+        .publish(topic, QoS::AtLeastOnce, true, payload)
+        .await
+        .unwrap();
+    while !matches!(
+        timeout(TIMEOUT, events.poll()).await.unwrap().unwrap(),
+        Event::Incoming(Packet::PubAck(_))
+    ) {}
+}
+
+#[tokio::test]
+async fn a_later_subscriber_gets_the_last_retained_message() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
+    let (boat, mut leaving) = client(broker.address(), "boat");
+    for (topic, payload) in [("a/1", "old"), ("a/1", "new"), ("b/1", "-"), ("a/2", "x")] {
+        retain(&boat, &mut leaving, topic, payload).await;
+    }
+    retain(&boat, &mut leaving, "a/2", "").await;
+
+    let (shore, mut arriving) = client(broker.address(), "shore");
+    shore.subscribe("a/+", QoS::AtLeastOnce).await.unwrap();
+    let got = message(&mut arriving).await;
+    assert_eq!(
+        (got.topic.as_str(), &got.payload[..], got.retain, got.qos),
+        ("a/1", &b"new"[..], true, QoS::AtLeastOnce)
+    );
+    // As it is published, it is not marked.
+    retain(&boat, &mut leaving, "a/1", "newest").await;
+    let got = message(&mut arriving).await;
+    assert_eq!((&got.payload[..], got.retain), (&b"newest"[..], false));
+    assert!(
+        timeout(Duration::from_millis(300), message(&mut arriving))
+            .await
+            .is_err(),
+        "the deleted message, or one of another topic, was delivered"
+    );
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_last_will_is_published_unless_the_client_disconnects() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
+    let (shore, mut arriving) = client(broker.address(), "shore");
+    subscribe(&shore, &mut arriving, &["will/+"]).await;
+    let with_will = |name: &str| {
+        let mut options = MqttOptions::new(name, "127.0.0.1", broker.address().port());
+        let topic = format!("will/{name}");
+        options.set_last_will(LastWill::new(topic, name, QoS::AtLeastOnce, true));
+        AsyncClient::new(options, 10)
+    };
+    for name in ["polite", "abrupt", "taken-over"] {
+        let (client, mut events) = with_will(name);
+        while !matches!(
+            timeout(TIMEOUT, events.poll()).await.unwrap().unwrap(),
+            Event::Incoming(Packet::ConnAck(_))
+        ) {}
+        match name {
+            "polite" => {
+                client.disconnect().await.unwrap();
+                while timeout(TIMEOUT, events.poll()).await.unwrap().is_ok() {}
+            }
+            "abrupt" => drop(events),
+            _ => {
+                // Another client with the same id.
+                let (_newer, mut newer) = self::client(broker.address(), name);
+                let connected = timeout(TIMEOUT, newer.poll()).await.unwrap();
+                assert!(connected.is_ok());
+                while timeout(TIMEOUT, events.poll()).await.unwrap().is_ok() {}
+            }
+        }
+    }
+    for expected in ["will/abrupt", "will/taken-over"] {
+        assert_eq!(message(&mut arriving).await.topic, expected);
+    }
+    // It is retained.
+    let (late, mut arriving) = client(broker.address(), "late");
+    late.subscribe("will/abrupt", QoS::AtLeastOnce)
+        .await
+        .unwrap();
+    let got = message(&mut arriving).await;
+    assert_eq!((&got.payload[..], got.retain), (&b"abrupt"[..], true));
     broker.shutdown().await;
 }
 

@@ -89,18 +89,24 @@ async fn list_and_missing_read_the_data_folder() {
     let station = start_station(folder.path()).await;
     let mut boat = Boat::connect_to(&station, "balaena").await;
     boat.send_sighting(&sample::sighting("balaena", 1).0).await;
-    boat.expect_acks(1).await;
+    boat.send_sighting(&sample::unidentified("balaena", 2))
+        .await;
+    boat.expect_acks(2).await;
     station.shutdown().await;
 
     let list = run(&["list"], folder.path());
     let text = String::from_utf8_lossy(&list.stdout).into_owned();
     assert!(
-        list.status.success() && text.contains("HW-0042") && text.contains("1 of 1 sightings"),
+        list.status.success()
+            && text.contains("HW-0042")
+            && text.contains("unidentified")
+            && text.contains("2 of 2 sightings"),
         "{text}"
     );
     let list: serde_json::Value =
         serde_json::from_slice(&run(&["list", "--json"], folder.path()).stdout).unwrap();
-    assert_eq!(list[0]["whale"], "HW-0042");
+    assert_eq!(list[0]["reason"], "the model has not run yet");
+    assert_eq!(list[1]["whale"], "HW-0042");
     let missing = run(&["missing", "--json"], folder.path());
     assert_eq!(missing.status.code(), Some(0));
     assert_eq!(

@@ -2,7 +2,9 @@
 
 pub(crate) use crate::sample;
 
-use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{
+    Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting,
+};
 use flukewatch_common::{topic, wire};
 use flukewatch_shore::station::{BrokerConfig, Station, StationConfig};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
@@ -33,6 +35,8 @@ pub(crate) struct Boat {
     pub(crate) name: BoatId,
     client: AsyncClient,
     acks: mpsc::UnboundedReceiver<Ack>,
+    /// Rejections that were received and not expected yet.
+    rejected: Vec<Rejected>,
     polling: JoinHandle<()>,
 }
 
@@ -79,6 +83,7 @@ impl Boat {
             name,
             client,
             acks,
+            rejected: vec![],
             polling,
         }
     }
@@ -126,14 +131,30 @@ impl Boat {
                 .unwrap();
             assert_eq!(ack.boat, self.name);
             messages.extend(ack.stored);
+            self.rejected.extend(ack.rejected);
         }
         messages
     }
 
+    /// Waits until `count` messages have been rejected.
+    pub(crate) async fn expect_rejected(&mut self, count: usize) -> Vec<Rejected> {
+        while self.rejected.len() < count {
+            let ack = tokio::time::timeout(TIMEOUT, self.acks.recv())
+                .await
+                .expect("rejection missing")
+                .unwrap();
+            assert_eq!((ack.boat, ack.stored), (self.name.clone(), vec![]));
+            self.rejected.extend(ack.rejected);
+        }
+        std::mem::take(&mut self.rejected)
+    }
+
     /// Asserts that nothing is acknowledged.
     pub(crate) async fn expect_no_ack(&mut self) {
-        if let Ok(ack) = tokio::time::timeout(QUIET_PERIOD, self.acks.recv()).await {
-            panic!("unexpected acknowledgement: {ack:?}");
+        while let Ok(ack) = tokio::time::timeout(QUIET_PERIOD, self.acks.recv()).await {
+            let ack = ack.unwrap();
+            assert_eq!(ack.stored, [], "unexpected acknowledgement");
+            self.rejected.extend(ack.rejected);
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use crate::fixtures::{Boat, TIMEOUT, sample, start_station, wait_until};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::presence::Presence;
 use flukewatch_common::samples;
-use flukewatch_common::sighting::{MessageKind, Picture};
+use flukewatch_common::sighting::{MAX_REASON_BYTES, MessageKind, Picture};
 use flukewatch_common::{topic, wire};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::{
@@ -256,6 +257,70 @@ async fn conflicting_content_under_one_id_is_rejected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_boat_is_answered_what_is_rejected_and_why() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let mut boat = Boat::connect_to(&station, "balaena").await;
+    let mut other = Boat::connect_to(&station, "megaptera").await;
+    let (s, p) = sample::sighting("balaena", 1);
+    let valid = wire::encode(&s).unwrap();
+    let mut newer = valid.clone();
+    newer[5] = 99;
+    let mut invalid = sample::sighting("balaena", 2).0;
+    invalid.probability = Some(7.0);
+    let invalid = wire::encode(&invalid).unwrap();
+    let mut long = sample::sighting("balaena", 3).0;
+    long.boat = "x".repeat(32).parse().unwrap();
+    let long = wire::encode(&long).unwrap();
+    let [sightings, pictures] =
+        [MessageKind::Sighting, MessageKind::Picture].map(|k| topic::of_message(&boat.name, k));
+    let messages = [
+        (MessageKind::Sighting, &sightings, b"noise".to_vec()),
+        (MessageKind::Sighting, &sightings, newer),
+        (MessageKind::Sighting, &sightings, invalid),
+        (MessageKind::Sighting, &sightings, long),
+        (MessageKind::Picture, &pictures, valid.clone()),
+    ];
+    for (_, topic, message) in &messages {
+        boat.send(topic, message.clone()).await;
+    }
+    // Interleaved with valid ones, which are acknowledged as ever.
+    boat.send_sighting(&s).await;
+    boat.send_picture(&p).await;
+    let mut acked = boat.expect_acks(2).await;
+    acked.sort();
+    assert_eq!(
+        acked,
+        [(s.id, MessageKind::Sighting), (s.id, MessageKind::Picture)]
+    );
+    let rejected = boat.expect_rejected(messages.len()).await;
+    for (kind, _, message) in &messages {
+        let digest = MessageDigest::of(message);
+        let of_message = rejected.iter().filter(|r| r.message == digest);
+        let of_message: Vec<_> = of_message.collect();
+        assert_eq!((of_message.len(), of_message[0].kind), (1, *kind));
+        assert!(of_message[0].reason.len() <= MAX_REASON_BYTES);
+    }
+    let reason = |message: &[u8]| {
+        let digest = MessageDigest::of(message);
+        &rejected
+            .iter()
+            .find(|r| r.message == digest)
+            .unwrap()
+            .reason
+    };
+    assert_eq!(
+        *reason(&messages[2].2),
+        "invalid: match probability outside [0, 1]"
+    );
+    assert!(reason(&messages[1].2).contains("update the program"));
+    assert!(reason(&messages[3].2).starts_with("wrong_boat: "));
+    other.expect_no_ack().await;
+    assert_eq!(other.expect_rejected(0).await, []);
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sequence_gaps_are_reported_until_filled() {
     let data = tempfile::tempdir().unwrap();
     let station = start_station(data.path()).await;
@@ -378,7 +443,7 @@ async fn invalid_messages_are_rejected_and_do_not_disturb_ingest() {
         boat.send(topic, bytes.collect()).await;
     }
     let mut newer = valid.clone();
-    newer[5] = 7;
+    newer[5] = 99;
     boat.send(topic, newer).await;
     boat.send("flukewatch/v1/megaptera/sighting", valid.clone())
         .await;
@@ -414,7 +479,7 @@ async fn invalid_messages_are_rejected_and_do_not_disturb_ingest() {
     }
     let newest = store.rejected_messages(100).unwrap();
     assert!(newest.iter().all(|m| m.head.len() <= 512));
-    assert!(newest.iter().any(|m| m.detail.contains("version 7")));
+    assert!(newest.iter().any(|m| m.detail.contains("version 99")));
 
     // Ingest continues.
     boat.send_sighting(&s).await;

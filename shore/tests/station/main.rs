@@ -14,4 +14,5 @@ mod pages;
 mod photos;
 #[path = "../../src/sample.rs"]
 mod sample;
+mod status;
 mod store;

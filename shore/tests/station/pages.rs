@@ -140,6 +140,7 @@ async fn the_api_returns_the_documented_fields() {
         "frames",
         "verdict",
         "whale",
+        "reason",
         "score",
         "candidates",
         "bundle",
@@ -278,6 +279,63 @@ async fn a_revision_is_shown_with_the_earlier_ones() {
     let text = page.text();
     assert!(text.contains("Earlier revisions"), "{text}");
     assert!(text.contains("1970-01-01"), "{text}");
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unidentified_encounter_is_shown_until_its_verdict_arrives() {
+    let data = tempfile::tempdir().unwrap();
+    let station = start_station(data.path()).await;
+    let recorded = sample::unidentified("balaena", 1);
+    send(std::slice::from_ref(&recorded), &station).await;
+    let http = station.http_address();
+    let path = format!("/api/v1/sightings/{}", recorded.id);
+    let one = get(http, &path).await.json();
+    assert_eq!(
+        (
+            &one["verdict"],
+            &one["reason"],
+            &one["score"],
+            &one["whale"]
+        ),
+        (
+            &"unidentified".into(),
+            &"the model has not run yet".into(),
+            &serde_json::Value::Null,
+            &serde_json::Value::Null
+        )
+    );
+    let filtered = "/api/v1/sightings?verdict=unidentified";
+    let found = get(http, filtered).await.json();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    for page in ["/?verdict=unidentified", &path["/api/v1".len()..]] {
+        let text = get(http, page).await.text();
+        assert!(text.contains("Not identified"), "{text}");
+        assert!(text.contains("the model has not run yet"), "{text}");
+    }
+
+    let (identified, _) = sample::sighting("balaena", 1);
+    let identified = Sighting {
+        revision: 1,
+        ..identified
+    };
+    send(&[identified], &station).await;
+    let one = get(http, &path).await.json();
+    assert_eq!(
+        (&one["verdict"], &one["whale"], &one["reason"]),
+        (&"known".into(), &"HW-0042".into(), &serde_json::Value::Null)
+    );
+    let earlier = &one["earlier_revisions"][0];
+    assert_eq!(
+        (&earlier["verdict"], &earlier["reason"]),
+        (&"unidentified".into(), &"the model has not run yet".into())
+    );
+    assert_eq!(get(http, filtered).await.json(), serde_json::json!([]));
+    let text = get(http, &path["/api/v1".len()..]).await.text();
+    assert!(
+        text.contains("Not identified: the model has not run yet</li>"),
+        "{text}"
+    );
     station.shutdown().await;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::sample;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
 use flukewatch_common::wire;
 use flukewatch_shore::ingest::validate;
@@ -40,6 +41,31 @@ fn the_latest_rejected_messages_are_kept_and_all_are_counted() {
 }
 
 #[test]
+fn an_unidentified_sighting_is_replaced_by_its_identification() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(data.path()).unwrap();
+    let recorded = sample::unidentified("balaena", 3);
+    let identified = Sighting {
+        revision: 1,
+        ..sample::sighting("balaena", 3).0
+    };
+    let batch = [message(&recorded), message(&identified)];
+    assert_eq!(
+        duplicates(&store, &batch[..1]),
+        [Some(false)],
+        "stored without a whale"
+    );
+    let stored = || store.sighting(recorded.id).unwrap().unwrap().sighting;
+    assert_eq!(stored(), recorded);
+    assert_eq!(duplicates(&store, &batch), [Some(true), Some(false)]);
+    assert_eq!(stored(), identified);
+    assert_eq!(
+        store.earlier_revisions(recorded.id).unwrap()[0].sighting,
+        recorded
+    );
+}
+
+#[test]
 fn a_sighting_survives_the_round_trip() {
     let data = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(data.path()).unwrap();
@@ -74,6 +100,7 @@ fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool
     let results = store.accept(batch, Timestamp(7)).unwrap();
     let duplicate = |result: IngestResult| match result {
         IngestResult::Stored { duplicate, .. } => Some(duplicate),
+        IngestResult::StatusStored => panic!("no status report was sent"),
         IngestResult::Rejected(rejection) => {
             assert_eq!(rejection.reason, RejectReason::Conflict);
             None
@@ -234,45 +261,119 @@ fn database_of_version(data: &Path, version: i64) {
 #[test]
 fn a_newer_database_is_rejected() {
     let data = tempfile::tempdir().unwrap();
-    database_of_version(data.path(), 9);
+    database_of_version(data.path(), 99);
     for error in [
         SqliteStore::open(data.path()).unwrap_err(),
         SqliteStore::open_read_only(data.path()).unwrap_err(),
     ] {
         assert!(
-            matches!(error, StoreError::Newer { found: 9, .. }),
+            matches!(error, StoreError::Newer { found: 99, .. }),
             "{error}"
         );
     }
 }
 
-#[test]
-fn a_database_without_matching_regions_is_upgraded() {
-    let data = tempfile::tempdir().unwrap();
-    let (s, _) = sample::sighting("balaena", 1);
-    let old = Sighting { regions: None, ..s };
-    {
-        let store = SqliteStore::open(data.path()).unwrap();
-        store.accept(&[message(&old)], Timestamp(5)).unwrap();
+/// The tables of version 7.
+const TABLES_OF_7: &str = include_str!("store/version_7.sql");
+
+/// Turns the database of `data` into one of version 6, 7 or 8 with the same content.
+fn downgrade(data: &Path, version: i64) {
+    let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
+    db.execute_batch("DROP TABLE status_reports").unwrap();
+    db.pragma_update(None, "user_version", version).unwrap();
+    if version == 8 {
+        return;
     }
-    let file = data.path().join("shore.sqlite3");
-    let db = rusqlite::Connection::open(&file).unwrap();
-    db.execute_batch("ALTER TABLE sightings DROP COLUMN regions")
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF; \
+         CREATE TEMP TABLE kept AS SELECT * FROM sightings; \
+         ALTER TABLE kept DROP COLUMN reason; \
+         CREATE TEMP TABLE kept_candidates AS SELECT * FROM candidates; \
+         DROP TABLE candidates; DROP TABLE sightings;",
+    )
+    .unwrap();
+    db.execute_batch(TABLES_OF_7).unwrap();
+    db.execute_batch(
+        "INSERT INTO sightings SELECT * FROM kept; \
+         INSERT INTO candidates SELECT * FROM kept_candidates;",
+    )
+    .unwrap();
+    if version == 6 {
+        db.execute_batch("ALTER TABLE sightings DROP COLUMN regions")
+            .unwrap();
+    }
+}
+
+#[test]
+fn a_database_of_version_6_7_or_8_is_upgraded() {
+    for version in [6, 7, 8] {
+        let data = tempfile::tempdir().unwrap();
+        let old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
+            .into_iter()
+            .map(|(sequence, verdict)| {
+                let (s, _) = sample::sighting("balaena", sequence);
+                let regions = s.regions.clone().filter(|_| version > 6);
+                Sighting {
+                    verdict,
+                    regions,
+                    ..s
+                }
+            })
+            .collect();
+        {
+            let store = SqliteStore::open(data.path()).unwrap();
+            let batch: Vec<_> = old.iter().map(message).collect();
+            store.accept(&batch, Timestamp(5)).unwrap();
+        }
+        downgrade(data.path(), version);
+        let error = SqliteStore::open_read_only(data.path()).unwrap_err();
+        assert!(
+            matches!(error, StoreError::NotUpgraded { found, .. } if found == version),
+            "{error}"
+        );
+        let store = SqliteStore::open(data.path()).unwrap();
+        for sighting in &old {
+            let stored = store.sighting(sighting.id).unwrap().unwrap();
+            assert_eq!(
+                (&stored.sighting, stored.received),
+                (sighting, Timestamp(5))
+            );
+        }
+        // An identified sighting, one that is not, and a revision of an old one.
+        let (new, _) = sample::sighting("balaena", 3);
+        let unidentified = sample::unidentified("balaena", 4);
+        let revision = Sighting {
+            revision: 1,
+            verdict: Verdict::New,
+            ..old[1].clone()
+        };
+        let added = [new, unidentified, revision];
+        let batch: Vec<_> = added.iter().map(message).collect();
+        store.accept(&batch, Timestamp(6)).unwrap();
+        for sighting in &added {
+            let stored = store.sighting(sighting.id).unwrap().unwrap();
+            assert_eq!(stored.sighting, *sighting);
+        }
+        drop(store);
+        // Each table, index and reference is as in a new database.
+        let fresh = tempfile::tempdir().unwrap();
+        drop(SqliteStore::open(fresh.path()).unwrap());
+        assert_eq!(schema(data.path()), schema(fresh.path()));
+        let db = rusqlite::Connection::open(data.path().join("shore.sqlite3")).unwrap();
+        let mut check = db.prepare("PRAGMA foreign_key_check").unwrap();
+        assert!(check.query([]).unwrap().next().unwrap().is_none());
+        SqliteStore::open_read_only(data.path()).unwrap();
+    }
+}
+
+/// What the database of `data` consists of, by name.
+fn schema(data: &Path) -> Vec<(String, Option<String>)> {
+    let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
+    let mut statement = db
+        .prepare("SELECT name, sql FROM sqlite_schema ORDER BY name")
         .unwrap();
-    db.pragma_update(None, "user_version", 6).unwrap();
-    drop(db);
-    let error = SqliteStore::open_read_only(data.path()).unwrap_err();
-    assert!(
-        matches!(error, StoreError::NotUpgraded { found: 6, .. }),
-        "{error}"
-    );
-    let store = SqliteStore::open(data.path()).unwrap();
-    assert_eq!(store.sighting(old.id).unwrap().unwrap().sighting, old);
-    let (new, _) = sample::sighting("balaena", 2);
-    assert!(new.regions.is_some());
-    store.accept(&[message(&new)], Timestamp(6)).unwrap();
-    assert_eq!(store.sighting(new.id).unwrap().unwrap().sighting, new);
-    SqliteStore::open_read_only(data.path()).unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
 }
 
 #[test]

@@ -17,7 +17,7 @@ use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
 use flukewatch_edge::cancellation::CancellationToken;
-use flukewatch_edge::identify::Identifier;
+use flukewatch_edge::identification::Identifier;
 use flukewatch_edge::source::{Unpaced, VideoFile};
 use flukewatch_inference::embedder::Embedder;
 use flukewatch_tests::at_sea::{self, BEGIN, START};
@@ -55,7 +55,7 @@ fn main() {
     let right = |whale: &str, verdict: &Verdict| match verdict {
         Verdict::Known { whale: named } => named == whale && enrolled.contains(whale),
         Verdict::New => !enrolled.contains(whale),
-        Verdict::Review => false,
+        Verdict::Review | Verdict::Unidentified { .. } => false,
     };
     let began = |s: &Sighting| s.started.millis_since(START) as f64 / 1000.0;
     let shown: Vec<Option<usize>> = sightings

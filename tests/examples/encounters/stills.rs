@@ -4,7 +4,7 @@ use flukewatch_common::decision::Verdict;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_edge::encounter::{Encounters, FlukeBoxes, Grouping};
-use flukewatch_edge::identify::Identifier;
+use flukewatch_edge::identification::{CropImage, Identifier};
 use flukewatch_edge::time::MonotonicTimestamp;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -64,8 +64,13 @@ impl Stills {
             FlukeBoxes::Given(&[region]),
             MonotonicTimestamp::default(),
         );
-        let embedded = self.identifier.embed(&over[0].crops).unwrap();
-        let identity = self.identifier.identify(&embedded.embedded).unwrap();
-        identity.verdict
+        let crops = over[0].crops.iter().map(|crop| CropImage {
+            pixels: crop.pixels.clone(),
+            region: crop.region,
+        });
+        let crops: Vec<CropImage> = crops.collect();
+        let embedded = self.identifier.embed(&crops).unwrap();
+        let found = self.identifier.identify(&embedded.embedded).unwrap();
+        found.decision.into()
     }
 }

@@ -44,8 +44,8 @@ const SECONDS_TARGET: f64 = 1.5;
 const MEMORY_TARGET: f64 = 200e6;
 /// Maximum duration of a run before the measurement fails.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The boat's log event for a sighting in the outbox.
-const SIGHTING: &str = "sighting accepted";
+/// The boat's log event for a verdict in the outbox.
+const SIGHTING: &str = "encounter identified";
 
 /// Runs the measurement in `target/bench/boat`, which is emptied first.
 pub(crate) fn run(args: &BenchBoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {

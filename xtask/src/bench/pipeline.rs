@@ -148,10 +148,10 @@ pub(crate) fn run(args: &BenchPipelineArgs, checkout: &Checkout) -> anyhow::Resu
     Ok(ExitCode::SUCCESS)
 }
 
-/// Milliseconds from flukes' last frames to the outbox, from the boat's log.
+/// Milliseconds from flukes' last frames to their verdicts in the outbox, from the boat's log.
 fn delays(log: &str) -> Vec<u64> {
     let after = |line: &str| {
-        line.split_once("sighting accepted")?
+        line.split_once("encounter identified")?
             .1
             .split_once("delay_ms=")
             .map(|(_, rest)| rest.to_owned())
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn delays_are_read_from_the_log() {
-        let log = "INFO sighting accepted sequence=1 delay_ms=812\nINFO other delay_ms=5\nINFO sighting accepted x=1 delay_ms=93 y=2\n";
+        let log = "INFO encounter identified sequence=1 delay_ms=812\nINFO other delay_ms=5\nINFO encounter identified x=1 delay_ms=93 y=2\n";
         assert_eq!(delays(log), [812, 93]);
     }
 

@@ -143,7 +143,7 @@ fn is_true(sighting: &Sighting, encounter: &Encounter) -> bool {
             encounter.enrolled && sighting.whale.as_deref() == Some(encounter.whale.as_str())
         }
         Verdict::New => !encounter.enrolled,
-        Verdict::Review => false,
+        Verdict::Review | Verdict::Unidentified => false,
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Sighting {
     pub(crate) verdict: Verdict,
     /// The whale, if the verdict is `known`.
     pub(crate) whale: Option<String>,
+    /// Why there is none, if the verdict is `unidentified`.
+    pub(crate) reason: Option<String>,
     pub(crate) candidates: Vec<Candidate>,
     /// `stored` once the picture has arrived and is readable.
     pub(crate) picture: String,
@@ -27,6 +29,7 @@ pub(crate) enum Verdict {
     Known,
     New,
     Review,
+    Unidentified,
 }
 
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -52,6 +55,10 @@ impl fmt::Display for Sighting {
             }
             Verdict::New => write!(f, "new (closest {name}{score})"),
             Verdict::Review => write!(f, "review (closest {name}{score})"),
+            Verdict::Unidentified => {
+                let reason = self.reason.as_deref().unwrap_or("?");
+                write!(f, "unidentified ({reason})")
+            }
         }
     }
 }

@@ -15,10 +15,11 @@ enum Event {
     /// Nothing for the given seconds.
     Silence(u64),
     Closed,
+    Panic,
     /// The test is over.
     Stop,
 }
-use Event::{Bytes, Closed, Connected, Refused, Silence};
+use Event::{Bytes, Closed, Connected, Panic, Refused, Silence};
 
 #[derive(Clone)]
 struct Script {
@@ -68,6 +69,7 @@ impl Transport for Script {
                 Ok(Received::Nothing)
             }
             Closed => Ok(Received::Closed),
+            Panic => panic!("on purpose"),
             _ => {
                 self.stop.cancel();
                 Ok(Received::Nothing)
@@ -316,4 +318,72 @@ fn gpsd_is_read() {
     );
     let health = positions.health(&*clock);
     assert_eq!((health.state.as_str(), health.satellites), ("fix", Some(8)));
+}
+
+#[test]
+fn a_panic_is_counted_and_ends_only_its_connection() {
+    let (positions, clock) = played(
+        Protocol::Nmea,
+        vec![Connected, Bytes(GGA), Panic, Connected],
+    );
+    let health = positions.health(&*clock);
+    assert_eq!((health.panics, health.state.as_str()), (1, "connecting"));
+    assert!(health.trouble.unwrap().contains("internal error"));
+    let script = vec![Connected, Panic, Connected, Panic, Connected, Bytes(GGA)];
+    let (positions, clock) = played(Protocol::Nmea, script);
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.panics, health.state.as_str(), health.trouble),
+        (2, "fix", None)
+    );
+}
+
+const HELLO: &[u8] = b"{\"name\":\"signalk-server\",\"version\":\"2.19.1\",\"self\":\"vessels.urn:mrn:imo:mmsi:263403470\"}\r\n";
+
+#[test]
+fn signal_k_is_read_and_its_problems_are_reported() {
+    let position = |second: u32| {
+        let line = format!(
+            "{{\"context\":\"vessels.urn:mrn:imo:mmsi:263403470\",\"updates\":[{{\"$source\":\"n2k.43\",\"timestamp\":\"2026-11-23T16:20:{second:02}Z\",\"values\":[{{\"path\":\"navigation.position\",\"value\":{{\"latitude\":38.5,\"longitude\":-28.5}}}}]}}]}}\r\n"
+        );
+        let line: &'static [u8] = line.into_bytes().leak();
+        Bytes(line)
+    };
+    let other = b"{\"context\":\"vessels.urn:mrn:imo:mmsi:230029970\",\"updates\":[]}\r\n";
+    let script = vec![
+        Connected,
+        Bytes(HELLO),
+        position(1),
+        position(2),
+        Bytes(other),
+    ];
+    let (positions, clock) = played(Protocol::SignalK, script);
+    let health = positions.health(&*clock);
+    assert_eq!(
+        (health.state.as_str(), health.sentences, health.ignored),
+        ("fix", 4, 2)
+    );
+    assert_eq!(
+        (health.fixes, health.sources[0].name.as_str()),
+        (1, "n2k.43")
+    );
+    // The server still remembers the position after a reconnection.
+    let script = vec![
+        Connected,
+        Bytes(HELLO),
+        position(1),
+        Closed,
+        Connected,
+        Bytes(HELLO),
+        position(1),
+    ];
+    let (positions, clock) = played(Protocol::SignalK, script);
+    assert_eq!(positions.health(&*clock).fixes, 0);
+
+    let http = trouble(Protocol::SignalK, b"HTTP/1.1 400 Bad Request\r\n");
+    assert!(http.contains("8375"), "{http}");
+    let script = vec![Connected, Bytes(HELLO), Silence(12), Connected];
+    let (positions, clock) = played(Protocol::SignalK, script);
+    let quiet = positions.health(&*clock).trouble.unwrap();
+    assert!(quiet.contains("no data within 10 s; check in"), "{quiet}");
 }

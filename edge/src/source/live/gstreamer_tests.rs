@@ -6,7 +6,7 @@ use crate::capture::gstreamer::stand_in::{STAND_IN, TIMEOUT, options};
 use crate::capture::gstreamer::{self, PipelineOptions};
 use crate::frame::RawFormat;
 use crate::pixels::Decoder;
-use crate::source::{CameraFeed, Cameras};
+use crate::source::{CameraFeed, Cameras, FeedSource, FrameSource};
 use crate::time::ManualMonotonicClock;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -179,10 +179,14 @@ fn a_changed_size_is_followed() {
 #[test]
 fn the_newest_frame_is_used_and_the_others_are_counted() {
     let bench = Bench::new();
+    let mut camera = Some(bench.camera("head:8x4 frames:40 frame:235 hang"));
+    let start = move || -> Box<dyn FrameSource> { Box::new(camera.take().expect("started once")) };
     let feed = CameraFeed {
         name: "bow".into(),
-        source: Box::new(bench.camera("head:8x4 frames:40 frame:235 hang")),
-        live: true,
+        source: FeedSource::Live {
+            start: Box::new(start),
+            backoff: Backoff::new(TIMEOUT, Box::new(StdRng::seed_from_u64(0))),
+        },
         state: bench.state.clone(),
     };
     let mut cameras = Cameras::start(vec![feed]).unwrap();

@@ -1,9 +1,11 @@
 use super::*;
 use crate::health::{Health, InputHealth};
+use crate::machine::Severity;
 use crate::outbox::{Counts, Outbox};
 use crate::sample;
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::sighting::{Acknowledged, MessageKind};
+use flukewatch_common::status_report::StatusReport;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Mutex;
@@ -22,6 +24,8 @@ struct Shore {
     accepts: bool,
     /// Whether a message is acknowledged, by how often it has arrived.
     acks: fn(usize) -> bool,
+    /// Which messages are rejected.
+    rejects: fn(Key) -> bool,
     /// The connection fails after this many messages.
     breaks_after: Option<usize>,
     /// The broker closes the connection on a larger message.
@@ -30,6 +34,12 @@ struct Shore {
     drops_above: usize,
     /// The link fails on a larger message.
     fails_above: usize,
+    /// The broker closes the connection on a status report.
+    closes_on_status: bool,
+    /// The last will of each connection.
+    last_wills: Vec<Option<Vec<u8>>>,
+    /// The status reports, with the number of their connection and the time.
+    reports: Vec<(u32, StatusReport, Instant)>,
     to_boat: Option<UnboundedSender<Events>>,
 }
 
@@ -39,13 +49,14 @@ struct FakeUplink {
 }
 
 impl Uplink for FakeUplink {
-    async fn connect(&mut self) -> Result<(), LinkError> {
+    async fn connect(&mut self, last_will: Option<Vec<u8>>) -> Result<(), LinkError> {
         let mut shore = self.shore.lock().unwrap();
         if shore.failures > 0 {
             shore.failures -= 1;
             return Err(LinkError::new("connection failed"));
         }
         shore.connections += 1;
+        shore.last_wills.push(last_will);
         let (sender, receiver) = unbounded_channel();
         shore.to_boat = Some(sender);
         self.events = Some(receiver);
@@ -73,6 +84,11 @@ impl Uplink for FakeUplink {
         if shore.accepts {
             to_boat.send(Ok(UplinkEvent::BrokerAccepted(key))).unwrap();
         }
+        if (shore.rejects)(key) {
+            let rejection = rejection("balaena", key.part, &message);
+            to_boat.send(Ok(UplinkEvent::Ack(rejection))).unwrap();
+            return Ok(true);
+        }
         let times = shore.sent.iter().filter(|(_, k, _)| *k == key).count();
         if (shore.acks)(times) && message.len() <= shore.drops_above {
             to_boat
@@ -90,10 +106,28 @@ impl Uplink for FakeUplink {
             let alive = wire::encode(&Ack {
                 boat: sample::boat(),
                 stored: vec![],
+                rejected: vec![],
             });
             let _ = to_boat.send(Ok(UplinkEvent::Ack(alive.unwrap())));
         }
         Ok(())
+    }
+
+    fn report_status(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        let mut shore = self.shore.lock().unwrap();
+        let report = wire::decode(&message).unwrap();
+        let connection = shore.connections;
+        shore.reports.push((connection, report, Instant::now()));
+        let answer = if shore.closes_on_status {
+            Err(LinkError {
+                message: "closed".into(),
+                closed_by_broker: true,
+            })
+        } else {
+            Ok(UplinkEvent::StatusAccepted)
+        };
+        shore.to_boat.clone().unwrap().send(answer).unwrap();
+        Ok(true)
     }
 
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
@@ -109,6 +143,20 @@ fn ack(boat: &str, key: Key) -> Vec<u8> {
             kind: key.part,
             revision: key.revision,
         }],
+        rejected: vec![],
+    })
+    .unwrap()
+}
+
+fn rejection(boat: &str, kind: MessageKind, message: &[u8]) -> Vec<u8> {
+    wire::encode(&Ack {
+        boat: boat.parse().unwrap(),
+        stored: vec![],
+        rejected: vec![Rejected {
+            kind,
+            message: MessageDigest::of(message),
+            reason: "invalid:\n no whale".into(),
+        }],
     })
     .unwrap()
 }
@@ -119,6 +167,7 @@ struct Boat {
     counts: Queue,
     shore: Arc<Mutex<Shore>>,
     counters: Arc<Counters>,
+    board: Arc<StatusBoard>,
     uploader: JoinHandle<()>,
 }
 
@@ -141,10 +190,14 @@ impl Boat {
             failures: 0,
             accepts: true,
             acks: |_| true,
+            rejects: |_| false,
             breaks_after: None,
             closes_above: usize::MAX,
             drops_above: usize::MAX,
             fails_above: usize::MAX,
+            closes_on_status: false,
+            last_wills: vec![],
+            reports: vec![],
             to_boat: None,
         };
         change(&mut shore);
@@ -168,12 +221,15 @@ impl Boat {
             instance: uuid::Uuid::from_u128(1),
         });
         let counts = outbox.queue().unwrap();
+        let board = Arc::new(StatusBoard::default());
+        let uploader = uploader.reporting(board.clone());
         Self {
             folder,
             outbox,
             counts,
             shore,
             counters,
+            board,
             uploader: tokio::spawn(uploader.run()),
         }
     }
@@ -233,7 +289,8 @@ async fn without_acks_the_window_fills_and_nothing_is_deleted() {
             sightings: 60,
             pictures: 60,
             dead_letters: 0,
-            accepted: 60
+            accepted: 60,
+            unidentified: 0,
         }
     );
 }
@@ -342,6 +399,83 @@ async fn foreign_and_malformed_acks_change_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rejected_messages_become_dead_letters_and_block_nothing() {
+    // More than one window at the head, and some pictures.
+    let boat = Boat::new(130, 100, 50, |shore| {
+        shore.rejects = |key| {
+            let number = key.sighting.as_u128();
+            match key.part {
+                MessageKind::Sighting => number <= 110,
+                MessageKind::Picture => number <= 5,
+            }
+        };
+    });
+    boat.delivered().await;
+    assert_eq!(boat.sent().len(), 260, "each once");
+    assert_eq!(boat.counts.counts().unwrap().dead_letters, 115);
+    let health = Health::of(&boat.counters, InputHealth::default());
+    assert_eq!((health.rejected, health.acknowledged), (115, 145));
+    let listing = crate::outbox::Listing::read(boat.folder.path()).unwrap();
+    assert_eq!(
+        listing.dead_letters[0].reason.as_deref(),
+        Some(
+            "shore rejected it: invalid: no whale. Once the cause is removed, run `flukewatch-edge outbox --resend`"
+        )
+    );
+
+    boat.shore.lock().unwrap().rejects = |_| false;
+    assert_eq!(crate::outbox::resend(boat.folder.path()).unwrap(), 115);
+    boat.delivered().await;
+    assert_eq!(boat.counts.counts().unwrap().dead_letters, 0);
+    assert_eq!(
+        boat.shore.lock().unwrap().connections,
+        1,
+        "the connection stays"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forged_or_late_rejection_deletes_nothing() {
+    let boat = Boat::new(2, 100, 50, |shore| shore.acks = |_| false);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let key = boat.sent()[0];
+    let Load::Message(message) = boat.counts.load(key).unwrap() else {
+        panic!("{key:?} is not pending");
+    };
+    let receive = |bytes: Vec<u8>| {
+        let to_boat = boat.shore.lock().unwrap().to_boat.clone().unwrap();
+        to_boat.send(Ok(UplinkEvent::Ack(bytes))).unwrap();
+        tokio::time::sleep(Duration::from_secs(1))
+    };
+    let counts = || {
+        let counts = boat.counts.counts().unwrap();
+        (counts.pending(), counts.dead_letters)
+    };
+    let mut damaged = rejection("balaena", key.part, &message);
+    *damaged.last_mut().unwrap() ^= 1;
+    for bytes in [
+        rejection("balaena", key.part, b"another message"),
+        rejection("balaena", MessageKind::Picture, &message),
+        rejection("mysticeta", key.part, &message),
+        damaged,
+    ] {
+        receive(bytes).await;
+        assert_eq!(counts(), (4, 0));
+    }
+    let real = rejection("balaena", key.part, &message);
+    receive(real.clone()).await;
+    assert_eq!(counts(), (3, 1), "kept as a dead letter");
+    receive(real.clone()).await;
+    assert_eq!(counts(), (3, 1));
+    // Late: the message was resent and is acknowledged.
+    crate::outbox::resend(boat.folder.path()).unwrap();
+    tokio::time::sleep(TIMEOUT * 3).await;
+    receive(ack("balaena", key)).await;
+    receive(real).await;
+    assert_eq!(counts(), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn unsendable_messages_do_not_block_the_rest() {
     let boat = Boat::new(3, 100, 50, |shore| shore.failures = 1);
     let first = boat
@@ -356,7 +490,8 @@ async fn unsendable_messages_do_not_block_the_rest() {
             sightings: 0,
             pictures: 0,
             dead_letters: 1,
-            accepted: 3
+            accepted: 3,
+            unidentified: 0,
         }
     );
     assert_eq!(boat.sent().len(), 5);
@@ -465,6 +600,67 @@ async fn dropped_messages_do_not_fill_the_window() {
         revision: 0,
     };
     assert!(sent.contains(&small), "the small picture is sent");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_is_reported_each_minute_and_when_its_severity_changes() {
+    let boat = Boat::new(1, 100, 50, |shore| shore.breaks_after = Some(0));
+    let reports = || boat.shore.lock().unwrap().reports.clone();
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(reports().len(), 0, "there is no health document yet");
+    let mut health = Health::of(&boat.counters, InputHealth::default());
+    boat.board.publish(health.clone());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(reports().len(), 1);
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert_eq!(reports().len(), 1, "nothing has changed");
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(reports().len(), 2);
+    health.dead_letters = 1;
+    boat.board.publish(health.clone());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let all = reports();
+    let severities: Vec<_> = all
+        .iter()
+        .map(|(_, r, _)| r.condition.as_ref().unwrap().severity)
+        .collect();
+    assert_eq!(severities, [Severity::Ok, Severity::Ok, Severity::Warning]);
+    // The last will is of the same connection, the second one.
+    let shore = boat.shore.lock().unwrap();
+    assert_eq!(shore.last_wills.len(), 2);
+    for (number, last_will) in (1..).zip(&shore.last_wills) {
+        let last_will: StatusReport = wire::decode(last_will.as_ref().unwrap()).unwrap();
+        assert_eq!(
+            (last_will.condition, last_will.connection.number),
+            (None, number)
+        );
+    }
+    assert!(
+        all.iter()
+            .all(|(connection, report, _)| { *connection == 2 && report.connection.number == 2 })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_permits_no_status_still_takes_messages() {
+    let boat = Boat::new(0, 100, 50, |shore| shore.closes_on_status = true);
+    let health = Health::of(&boat.counters, InputHealth::default());
+    boat.board.publish(health);
+    tokio::time::sleep(TIMEOUT * 5).await;
+    {
+        let shore = boat.shore.lock().unwrap();
+        let with_will: Vec<bool> = shore.last_wills.iter().map(Option::is_some).collect();
+        assert_eq!(with_will, [true, true, true, false]);
+        assert_eq!(shore.reports.len(), 3);
+    }
+    // A later connection tries again.
+    let to_boat = boat.shore.lock().unwrap().to_boat.clone().unwrap();
+    boat.shore.lock().unwrap().closes_on_status = false;
+    to_boat.send(Err(LinkError::new("cut"))).unwrap();
+    tokio::time::sleep(TIMEOUT * 2).await;
+    let shore = boat.shore.lock().unwrap();
+    assert!(shore.last_wills[4].is_some());
+    assert!(shore.reports.len() >= 4);
 }
 
 #[tokio::test(start_paused = true)]

@@ -39,6 +39,7 @@ fn sighting(first: i64, last: i64, verdict: Verdict, whale: &str) -> Sighting {
         ended: time(last),
         verdict,
         whale: (verdict == Verdict::Known).then(|| whale.to_owned()),
+        reason: None,
         candidates: vec![Candidate {
             whale: whale.to_owned(),
             score: 0.5,

@@ -5,7 +5,7 @@ use crate::protocols::open_set::purpose::Report;
 use crate::protocols::open_set::queries::QueriesFor;
 use crate::protocols::open_set::trial::{Query, Trial};
 use flukewatch_common::catalogue::Match;
-use flukewatch_common::decision::{DecisionRule, Verdict};
+use flukewatch_common::decision::{Decision, DecisionRule};
 use serde::Serialize;
 
 /// The verdicts of a rule in one trial.
@@ -23,7 +23,7 @@ pub(super) struct TrialVerdicts {
 }
 
 /// The verdict of a rule on a query. The name of a known whale is its number.
-pub(crate) fn verdict(query: &Query, rule: &DecisionRule) -> Verdict {
+pub(crate) fn verdict(query: &Query, rule: &DecisionRule) -> Decision {
     let ranking: Vec<Match> = query
         .top
         .iter()
@@ -59,27 +59,27 @@ fn decide<'q>(
     let mut is_known = vec![false; identities];
     for query in queries {
         let correct = match (query.is_known(), verdict(query, rule)) {
-            (true, Verdict::Known { .. }) => {
+            (true, Decision::Known { .. }) => {
                 known[usize::from(!query.is_correct())] += 1;
                 query.is_correct()
             }
-            (true, Verdict::Review) => {
+            (true, Decision::Review) => {
                 known[2] += 1;
                 false
             }
-            (true, Verdict::New) => {
+            (true, Decision::New) => {
                 known[3] += 1;
                 false
             }
-            (false, Verdict::Known { .. }) => {
+            (false, Decision::Known { .. }) => {
                 new[0] += 1;
                 false
             }
-            (false, Verdict::Review) => {
+            (false, Decision::Review) => {
                 new[1] += 1;
                 false
             }
-            (false, Verdict::New) => {
+            (false, Decision::New) => {
                 new[2] += 1;
                 true
             }

@@ -1,12 +1,11 @@
 //! Whales that dive and resurface: which recent encounter a new one continues.
 //!
-//! Reports do not wait for a return. Each part of an encounter is reported as soon as it ends; only its
-//! identity is remembered here, so that a later part can refer to it. It is forgotten when the program
+//! Nothing waits for a return. Each part of an encounter is identified by itself; its identity is
+//! remembered here, so that a later part can refer to it. It is forgotten when the program
 //! ends, and a whale that resurfaces after that starts another encounter.
 
-use crate::encounter::Encounter;
-use crate::time::MonotonicTimestamp;
-use flukewatch_common::decision::{DecisionRule, Verdict};
+use crate::recording::Track;
+use flukewatch_common::decision::{Decision, DecisionRule};
 use flukewatch_common::footage::MAX_CROPS;
 use flukewatch_common::local_matching::{EmbeddedPhoto, LocalScore};
 use flukewatch_common::whale_score::TopScores;
@@ -24,10 +23,8 @@ pub struct RecentEncounter {
     pub encounter: Uuid,
     /// Its crops as the model sees them, newest last, at most [`MAX_CROPS`].
     pub embedded: Vec<EmbeddedPhoto>,
-    verdict: Verdict,
-    camera: usize,
-    track: u64,
-    ended: MonotonicTimestamp,
+    decision: Decision,
+    track: Track,
 }
 
 /// The encounters of the last minutes.
@@ -47,8 +44,8 @@ impl RecentEncounters {
         }
     }
 
-    /// The encounter that `encounter` of a camera continues; `verdict` is that of `rule` on its
-    /// `embedded` crops, `local` the score of the bundle's local matching.
+    /// The encounter that the one on `track` continues; `decision` is that of `rule` on its `embedded`
+    /// crops, `local` the score of the bundle's local matching.
     ///
     /// A part of one that got too long continues that one. Otherwise it must have started after the other
     /// ended, since a whale cannot be in two places. Two known individuals decide by their names. Where
@@ -58,25 +55,30 @@ impl RecentEncounters {
     /// and 0.0007 (the shipped model, held-out individuals).
     pub fn find_continued(
         &self,
-        camera: usize,
-        encounter: &Encounter,
+        track: &Track,
         embedded: &[EmbeddedPhoto],
-        verdict: &Verdict,
+        decision: &Decision,
         rule: &DecisionRule,
         local: Option<&LocalScore>,
     ) -> Option<&RecentEncounter> {
-        let part = |e: &&RecentEncounter| e.camera == camera && e.track == encounter.track;
-        if let Some(same) = self.recent.iter().rev().find(part) {
+        let same_run = || {
+            self.recent
+                .iter()
+                .filter(|e| e.track.session == track.session)
+        };
+        let part =
+            |e: &&RecentEncounter| e.track.camera == track.camera && e.track.number == track.number;
+        if let Some(same) = same_run().rev().find(part) {
             return Some(same);
         }
-        let in_time = self.recent.iter().filter(|e| {
-            let gap = encounter.started.micros_since(e.ended);
-            gap > 0 && encounter.started.since(e.ended) <= self.within
+        let in_time = same_run().filter(|e| {
+            let gap = track.started.micros_since(e.track.ended);
+            gap > 0 && track.started.since(e.track.ended) <= self.within
         });
         let alike = in_time.filter_map(|e| {
             let score = similarity(embedded, &e.embedded, rule, local);
-            let same = match (verdict, &e.verdict) {
-                (Verdict::Known { whale }, Verdict::Known { whale: theirs }) => whale == theirs,
+            let same = match (decision, &e.decision) {
+                (Decision::Known { whale }, Decision::Known { whale: theirs }) => whale == theirs,
                 _ => score >= rule.known_at,
             };
             same.then_some((score, e))
@@ -84,14 +86,13 @@ impl RecentEncounters {
         alike.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, e)| e)
     }
 
-    /// Remembers a reported part of the encounter `id`, with the verdict on the whole.
+    /// Remembers an identified part of the encounter `id`, with the decision on the whole.
     pub fn remember(
         &mut self,
         id: Uuid,
-        camera: usize,
-        encounter: &Encounter,
+        track: Track,
         embedded: Vec<EmbeddedPhoto>,
-        verdict: Verdict,
+        decision: Decision,
     ) {
         let earlier = self.recent.iter().position(|e| e.encounter == id);
         let earlier = earlier.and_then(|at| self.recent.remove(at));
@@ -104,10 +105,8 @@ impl RecentEncounters {
         self.recent.push_back(RecentEncounter {
             encounter: id,
             embedded: all,
-            verdict,
-            camera,
-            track: encounter.track,
-            ended: encounter.ended,
+            decision,
+            track,
         });
     }
 }
@@ -149,22 +148,19 @@ fn photo_score(one: &EmbeddedPhoto, other: &EmbeddedPhoto, local: Option<&LocalS
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::MonotonicTimestamp;
     use flukewatch_common::embedding::Embedding;
-    use flukewatch_common::footage::FrameSize;
     use flukewatch_common::local_matching::{Descriptors, Layout};
 
     const MINUTE: i64 = 60_000;
 
-    fn encounter(track: u64, started: i64, ended: i64) -> Encounter {
-        Encounter {
-            track,
+    fn track(number: u64, started: i64, ended: i64) -> Track {
+        Track {
+            session: Uuid::from_u128(9),
+            camera: 0,
+            number,
             started: MonotonicTimestamp::from_millis(started),
             ended: MonotonicTimestamp::from_millis(ended),
-            frames: 9,
-            crops: vec![],
-            boxes: vec![],
-            frame: FrameSize::default(),
-            detector: None,
         }
     }
 
@@ -184,35 +180,36 @@ mod tests {
         DecisionRule::thresholds(0.9, 0.6, "")
     }
 
-    fn known(whale: &str) -> Verdict {
-        Verdict::Known {
+    fn known(whale: &str) -> Decision {
+        Decision::Known {
             whale: whale.into(),
         }
     }
 
-    /// Recent encounters with encounter 1, from 0 to 3 s, of a whale at 0 degrees with this verdict.
-    fn after(verdict: Verdict) -> RecentEncounters {
+    /// Recent encounters with encounter 1, from 0 to 3 s, of a whale at 0 degrees with this decision.
+    fn after(decision: Decision) -> RecentEncounters {
         let mut recent = RecentEncounters::new(Duration::from_secs(600));
-        let first = encounter(4, 0, 3000);
-        recent.remember(Uuid::from_u128(1), 0, &first, whale(0.0), verdict);
+        let first = track(4, 0, 3000);
+        recent.remember(Uuid::from_u128(1), first, whale(0.0), decision);
         recent
     }
 
-    fn same(recent: &RecentEncounters, next: &Encounter, angle: f32, verdict: Verdict) -> bool {
-        let found = recent.find_continued(1, next, &whale(angle), &verdict, &rule(), None);
+    fn same(recent: &RecentEncounters, next: &Track, angle: f32, decision: Decision) -> bool {
+        let next = Track { camera: 1, ..*next };
+        let found = recent.find_continued(&next, &whale(angle), &decision, &rule(), None);
         found.is_some_and(|e| e.encounter == Uuid::from_u128(1))
     }
 
     #[test]
-    fn a_whale_that_resurfaces_within_minutes_continues_its_encounter() {
-        let recent = after(Verdict::New);
-        let next = |started| encounter(5, started, started + 2000);
-        assert!(same(&recent, &next(5 * MINUTE), 10.0, Verdict::New));
+    fn a_whale_that_resurfaces_within_minutes_continues_its_track() {
+        let recent = after(Decision::New);
+        let next = |started| track(5, started, started + 2000);
+        assert!(same(&recent, &next(5 * MINUTE), 10.0, Decision::New));
         assert!(same(&recent, &next(5 * MINUTE), 10.0, known("W1")));
-        assert!(!same(&recent, &next(5 * MINUTE), 40.0, Verdict::New));
-        assert!(!same(&recent, &next(11 * MINUTE), 10.0, Verdict::New));
+        assert!(!same(&recent, &next(5 * MINUTE), 40.0, Decision::New));
+        assert!(!same(&recent, &next(11 * MINUTE), 10.0, Decision::New));
         assert!(
-            !same(&recent, &next(2000), 10.0, Verdict::New),
+            !same(&recent, &next(2000), 10.0, Decision::New),
             "both at once"
         );
     }
@@ -220,7 +217,7 @@ mod tests {
     #[test]
     fn two_known_individuals_decide() {
         let recent = after(known("W1"));
-        let next = encounter(5, MINUTE, MINUTE + 2000);
+        let next = track(5, MINUTE, MINUTE + 2000);
         assert!(same(&recent, &next, 80.0, known("W1")));
         assert!(!same(&recent, &next, 0.0, known("W2")));
     }
@@ -229,48 +226,56 @@ mod tests {
     fn a_part_continues_its_track_at_any_similarity() {
         let mut recent = RecentEncounters::new(Duration::ZERO);
         let id = Uuid::from_u128(1);
-        recent.remember(id, 0, &encounter(4, 0, 3000), whale(0.0), known("W1"));
-        let next = encounter(4, 3100, 5000);
+        recent.remember(id, track(4, 0, 3000), whale(0.0), known("W1"));
+        let next = track(4, 3100, 5000);
         let found = |camera| {
-            let new = Verdict::New;
-            let found = recent.find_continued(camera, &next, &whale(90.0), &new, &rule(), None);
+            let new = Decision::New;
+            let next = Track { camera, ..next };
+            let found = recent.find_continued(&next, &whale(90.0), &new, &rule(), None);
             found.map(|e| e.encounter)
         };
         assert_eq!((found(0), found(1)), (Some(id), None));
     }
 
     #[test]
+    fn tracks_of_another_run_are_unrelated() {
+        let recent = after(Decision::New);
+        for number in [4, 5] {
+            let next = Track {
+                session: Uuid::from_u128(10),
+                ..track(number, MINUTE, MINUTE + 1)
+            };
+            let new = Decision::New;
+            let found = recent.find_continued(&next, &whale(0.0), &new, &rule(), None);
+            assert!(found.is_none());
+        }
+    }
+
+    #[test]
     fn the_most_similar_is_continued_and_time_counts_from_the_last_part() {
-        let mut recent = after(Verdict::New);
+        let mut recent = after(Decision::New);
         let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        recent.remember(
-            other,
-            0,
-            &encounter(5, 4000, 6000),
-            whale(20.0),
-            Verdict::New,
-        );
-        let next = encounter(6, MINUTE, MINUTE + 1000);
-        let of = |recent: &RecentEncounters, next: &Encounter, angle| {
-            let new = Verdict::New;
-            let found = recent.find_continued(0, next, &whale(angle), &new, &rule(), None);
+        recent.remember(other, track(5, 4000, 6000), whale(20.0), Decision::New);
+        let next = track(6, MINUTE, MINUTE + 1000);
+        let of = |recent: &RecentEncounters, next: &Track, angle| {
+            let new = Decision::New;
+            let found = recent.find_continued(next, &whale(angle), &new, &rule(), None);
             found.map(|e| e.encounter)
         };
         assert_eq!(of(&recent, &next, 2.0), Some(one));
         assert_eq!(of(&recent, &next, 17.0), Some(other));
         recent.remember(
             one,
-            0,
-            &encounter(7, 9 * MINUTE, 9 * MINUTE + 1),
+            track(7, 9 * MINUTE, 9 * MINUTE + 1),
             whale(0.0),
-            Verdict::New,
+            Decision::New,
         );
         assert_eq!(
-            of(&recent, &encounter(8, 18 * MINUTE, 18 * MINUTE + 1), 0.0),
+            of(&recent, &track(8, 18 * MINUTE, 18 * MINUTE + 1), 0.0),
             Some(one)
         );
         assert_eq!(
-            of(&recent, &encounter(8, 18 * MINUTE, 18 * MINUTE + 1), 30.0),
+            of(&recent, &track(8, 18 * MINUTE, 18 * MINUTE + 1), 30.0),
             None
         );
     }
@@ -315,23 +320,21 @@ mod tests {
     fn memory_is_bounded() {
         let mut recent = RecentEncounters::new(Duration::from_secs(600));
         for i in 0..100 {
-            let e = encounter(i, 0, 1);
+            let track = track(i, 0, 1);
             recent.remember(
                 Uuid::from_u128(u128::from(i / 2)),
-                0,
-                &e,
+                track,
                 whale(0.0),
-                Verdict::New,
+                Decision::New,
             );
         }
         assert_eq!(recent.recent.len(), MAX_RECENT);
         for _ in 0..20 {
             recent.remember(
                 Uuid::from_u128(49),
-                0,
-                &encounter(9, 0, 1),
+                track(9, 0, 1),
                 whale(0.0),
-                Verdict::New,
+                Decision::New,
             );
         }
         assert_eq!(recent.recent.len(), MAX_RECENT);

@@ -8,18 +8,19 @@
 //! the vector, normalising lengthens it again). The decision rule's thresholds are fitted on the same means,
 //! of encounters of 1 to 5 photos.
 
-use crate::encounter::Crop;
 use flukewatch_common::bundle::{Bundle, LocalInfo};
 use flukewatch_common::catalogue::{Catalogue, Match};
-use flukewatch_common::decision::{DecisionRule, Verdict};
+use flukewatch_common::decision::{Decision, DecisionRule};
 use flukewatch_common::embedding::{Embedding, EmbeddingError};
 use flukewatch_common::local_matching::{
     EmbeddedPhoto, LocalCatalogue, LocalPhotos, LocalScore, SearchError, search_encounter,
 };
 use flukewatch_common::matching_regions::{DescribedPicture, MatchingRegions};
-use flukewatch_common::prepare::{Colour, Preparation};
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::prepare::{Colour, Preparation, PrepareError};
 use flukewatch_common::sighting::MAX_CANDIDATES;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
+use image::RgbImage;
 
 /// An encounter that cannot be identified.
 #[derive(Debug, thiserror::Error)]
@@ -36,13 +37,25 @@ pub enum IdentifyError {
     /// An encounter without a crop.
     #[error("the encounter has no crop")]
     NoCrop,
+    /// A recorded crop cannot be decoded.
+    #[error("cannot decode any crop of the recording: {0}")]
+    Decode(#[from] PrepareError),
 }
 
-/// The identity of an encounter.
+/// A crop as a model takes it.
+#[derive(Clone, Debug)]
+pub struct CropImage {
+    /// The fluke with padding.
+    pub pixels: RgbImage,
+    /// The fluke in [`CropImage::pixels`].
+    pub region: PixelBox,
+}
+
+/// How an encounter matches the catalogue.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
+pub struct EncounterMatch {
     /// Known, new or review.
-    pub verdict: Verdict,
+    pub decision: Decision,
     /// The candidates, best first, at most [`MAX_CANDIDATES`].
     pub candidates: Vec<Match>,
     /// The probability that the first candidate is right, where the bundle is calibrated.
@@ -51,12 +64,12 @@ pub struct Identity {
     pub embedding: Embedding,
 }
 
-/// Crops and their embeddings, in the same order.
+/// Crops that could be embedded.
 #[derive(Debug, Default)]
-pub struct EmbeddedCrops<'c> {
-    /// The crops that could be embedded.
-    pub crops: Vec<&'c Crop>,
-    /// One per crop.
+pub struct EmbeddedCrops {
+    /// The indices of the crops, ascending.
+    pub crops: Vec<usize>,
+    /// One per index.
     pub embedded: Vec<EmbeddedPhoto>,
 }
 
@@ -115,16 +128,16 @@ impl Identifier {
     ///
     /// # Errors
     /// When no crop can be embedded.
-    pub fn embed<'c>(&mut self, crops: &'c [Crop]) -> Result<EmbeddedCrops<'c>, IdentifyError> {
+    pub fn embed(&mut self, crops: &[CropImage]) -> Result<EmbeddedCrops, IdentifyError> {
         let mut embedded = EmbeddedCrops::default();
         let mut failed = None;
-        for crop in crops {
+        for (index, crop) in crops.iter().enumerate() {
             let photo = self
                 .embedder
                 .embed_with_local(&crop.pixels, Some(crop.region));
             match photo {
                 Ok(photo) => {
-                    embedded.crops.push(crop);
+                    embedded.crops.push(index);
                     embedded.embedded.push(photo);
                 }
                 Err(e) => {
@@ -143,7 +156,7 @@ impl Identifier {
     ///
     /// # Errors
     /// When there are none, or they are of another model.
-    pub fn identify(&self, photos: &[EmbeddedPhoto]) -> Result<Identity, IdentifyError> {
+    pub fn identify(&self, photos: &[EmbeddedPhoto]) -> Result<EncounterMatch, IdentifyError> {
         if photos.is_empty() {
             return Err(IdentifyError::NoCrop);
         }
@@ -159,8 +172,8 @@ impl Identifier {
             MAX_CANDIDATES,
         )?;
         let probability = self.decision.probability(&candidates).map(|c| c as f32);
-        Ok(Identity {
-            verdict: self.decision.decide(&candidates),
+        Ok(EncounterMatch {
+            decision: self.decision.decide(&candidates),
             candidates,
             probability,
             embedding: mean(photos)?,
@@ -171,7 +184,7 @@ impl Identifier {
     /// local matching or there are no candidates.
     pub fn matching_regions(
         &self,
-        crop: &Crop,
+        crop: &CropImage,
         photo: &EmbeddedPhoto,
         candidates: &[Match],
     ) -> Option<MatchingRegions> {

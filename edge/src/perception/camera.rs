@@ -1,22 +1,26 @@
-//! A camera of the pipeline.
+//! A camera and its encounters.
 
 use crate::capture::CameraState;
+use crate::clip::ClipTap;
+use crate::detection_filter::DetectionFilter;
 use crate::encounter::Encounters;
 use crate::gate::Gate;
 use crate::time::Timing;
 use std::sync::Arc;
 
-/// The state that the pipeline keeps for a camera.
-pub struct PipelineCamera {
+/// What perception keeps for a camera.
+pub struct PerceptionCamera {
     pub(super) encounters: Encounters,
-    pub(super) live: bool,
+    pub(crate) live: bool,
     /// The timing of its last frame.
     pub(super) timing: Timing,
     pub(super) gate: Option<Gate>,
+    pub(super) clip: Option<ClipTap>,
+    pub(super) filter: Arc<DetectionFilter>,
     pub(super) state: Arc<CameraState>,
 }
 
-impl PipelineCamera {
+impl PerceptionCamera {
     /// Groups its frames by `encounters`. The encounters of a `live` camera end after a gap even while
     /// it sends nothing.
     pub fn new(encounters: Encounters, live: bool) -> Self {
@@ -25,6 +29,8 @@ impl PipelineCamera {
             live,
             timing: Timing::default(),
             gate: None,
+            clip: None,
+            filter: Arc::default(),
             state: Arc::default(),
         }
     }
@@ -33,6 +39,21 @@ impl PipelineCamera {
     #[must_use]
     pub fn with_gate(self, gate: Option<Gate>) -> Self {
         Self { gate, ..self }
+    }
+
+    /// Sends its frames to `clip`, if any, while a fluke is in view.
+    #[must_use]
+    pub fn with_clip(self, clip: Option<ClipTap>) -> Self {
+        Self { clip, ..self }
+    }
+
+    /// Drops those of its detections that `filter` does not pass.
+    #[must_use]
+    pub fn with_filter(self, filter: DetectionFilter) -> Self {
+        Self {
+            filter: Arc::new(filter),
+            ..self
+        }
     }
 
     /// Counts broken frames in `state`.

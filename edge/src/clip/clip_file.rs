@@ -1,0 +1,78 @@
+//! The files of a clip: a video `NAME.avi`, and its description `NAME.json`.
+
+use crate::time::MonotonicTimestamp;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+/// What is known of a clip besides its frames.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClipDescription {
+    /// The camera's name.
+    pub camera: String,
+    /// Random: timestamps of different runs of the program are unrelated.
+    pub session: Uuid,
+    /// When the first frame was taken, RFC 3339 UTC, by the best clock at that time.
+    pub started: String,
+    /// The same by the monotonic clock, as in the recordings of its encounters.
+    pub first_frame: MonotonicTimestamp,
+    /// When each frame was taken, in milliseconds after the first. The video itself plays them at their mean rate.
+    pub frames: Vec<u32>,
+    /// The size of the frames.
+    pub width: u32,
+    /// The size of the frames.
+    pub height: u32,
+    /// The outbox's clock when the clip was written, in milliseconds; it ages by that.
+    pub written: i64,
+}
+
+impl ClipDescription {
+    /// Whether the clip shows the camera at any time from `started` to `ended` of the same run.
+    pub fn covers(
+        &self,
+        session: Uuid,
+        camera: &str,
+        started: MonotonicTimestamp,
+        ended: MonotonicTimestamp,
+    ) -> bool {
+        let length = i64::from(self.frames.last().copied().unwrap_or(0));
+        let last = MonotonicTimestamp(self.first_frame.0.saturating_add(length * 1000));
+        self.session == session
+            && self.camera == camera
+            && self.first_frame <= ended
+            && started <= last
+    }
+}
+
+/// A clip that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ClipError {
+    /// A file cannot be read or written.
+    #[error("cannot use the clip {}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
+    /// A frame is not a JPEG image.
+    #[error("a frame of the clip {} is not a JPEG image", .0.display())]
+    Frame(PathBuf),
+    /// The description is damaged.
+    #[error("the description {} is invalid: {source}", .path.display())]
+    Description {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+}
+
+impl ClipError {
+    pub(super) fn file(path: &std::path::Path) -> impl Fn(std::io::Error) -> Self + '_ {
+        move |source| Self::File {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}

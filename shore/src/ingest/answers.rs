@@ -1,0 +1,58 @@
+//! What shore answers to the messages of a batch.
+
+use crate::store::{IngestResult, Rejection};
+use flukewatch_common::bounded_text::one_line;
+use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MAX_REASON_BYTES, Rejected};
+use flukewatch_common::topic;
+use rumqttc::Publish;
+use std::collections::BTreeMap;
+
+/// For each boat an acknowledgement of its messages that were stored, and another one with those that
+/// were rejected: a boat of an older version can read the former alone. A message that does not say
+/// by its topic which boat sent it has no answer.
+pub(super) fn answers(publishes: &[Publish], results: Vec<IngestResult>) -> Vec<Ack> {
+    let mut stored: BTreeMap<BoatId, Vec<Acknowledged>> = BTreeMap::new();
+    let mut rejected: BTreeMap<BoatId, Vec<Rejected>> = BTreeMap::new();
+    for (publish, result) in publishes.iter().zip(results) {
+        match result {
+            IngestResult::Stored {
+                boat,
+                id,
+                kind,
+                revision,
+                ..
+            } => stored.entry(boat).or_default().push(Acknowledged {
+                sighting: id,
+                kind,
+                revision,
+            }),
+            IngestResult::StatusStored => {}
+            IngestResult::Rejected(rejection) => {
+                if let Some((boat, kind)) = topic::parse(&publish.topic) {
+                    rejected.entry(boat).or_default().push(Rejected {
+                        kind,
+                        message: MessageDigest::of(&publish.payload),
+                        reason: reason(&rejection),
+                    });
+                }
+            }
+        }
+    }
+    let stored = stored.into_iter().map(|(boat, stored)| Ack {
+        boat,
+        stored,
+        rejected: vec![],
+    });
+    let rejected = rejected.into_iter().map(|(boat, rejected)| Ack {
+        boat,
+        stored: vec![],
+        rejected,
+    });
+    stored.chain(rejected).collect()
+}
+
+fn reason(rejection: &Rejection) -> String {
+    let Rejection { reason, detail } = rejection;
+    one_line(&format!("{reason}: {detail}"), MAX_REASON_BYTES)
+}

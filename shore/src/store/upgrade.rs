@@ -1,0 +1,49 @@
+//! Upgrades the tables of an older database in place.
+
+use super::error::StoreError;
+use super::tables::{SIGHTINGS, STATUS_REPORTS};
+use rusqlite::Transaction;
+
+/// The oldest version that is upgraded: the one before matching regions.
+pub(super) const OLDEST: i64 = 6;
+
+/// Adds matching regions.
+const FROM_6: &str = "ALTER TABLE sightings ADD COLUMN regions TEXT";
+
+/// The columns of `sightings` in version 7.
+const COLUMNS_OF_7: &str = "id, boat, sequence, camera, started, ended, frames, verdict, whale, probability, \
+     embedding_scale, embedding, picture_sha256, picture_bytes, picture_width, picture_height, \
+     x0, y0, x1, y1, bundle, engine, \
+     latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
+     time_source, time_uncertainty_ms, \
+     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, \
+     epoch, revision, regions, received";
+
+/// Brings the tables from version `found`, at least [`OLDEST`], to the current one. Foreign keys must
+/// be off.
+pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
+    tracing::info!(version = found, "upgrading database");
+    if found < 7 {
+        tx.execute_batch(FROM_6)?;
+    }
+    if found < 8 {
+        add_unidentified(tx)?;
+    }
+    if found < 9 {
+        tx.execute_batch(STATUS_REPORTS)?;
+    }
+    Ok(())
+}
+
+/// Adds unidentified sightings. SQLite cannot change the CHECK of a column, so the table is built
+/// again; renaming the old one instead would make `candidates` refer to it.
+fn add_unidentified(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    tx.execute_batch(&format!(
+        "CREATE TABLE sightings_of_7 AS SELECT {COLUMNS_OF_7} FROM sightings; \
+         DROP TABLE sightings; \
+         {SIGHTINGS} \
+         INSERT INTO sightings ({COLUMNS_OF_7}) SELECT {COLUMNS_OF_7} FROM sightings_of_7; \
+         DROP TABLE sightings_of_7;"
+    ))?;
+    Ok(())
+}
