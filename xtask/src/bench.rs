@@ -5,6 +5,7 @@ mod cores;
 mod day;
 mod edge_config;
 mod encounters;
+mod group;
 mod infer;
 mod measured;
 mod memory;
@@ -37,6 +38,7 @@ enum Bench {
     Boat(boat::BenchBoatArgs),
     Pipeline(pipeline::BenchPipelineArgs),
     Encounters(encounters::BenchEncountersArgs),
+    Group(group::BenchGroupArgs),
     Day(day::BenchDayArgs),
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn run(args: &BenchArgs, checkout: &Checkout) -> anyhow::Result<ExitC
         Bench::Boat(args) => boat::run(args, checkout),
         Bench::Pipeline(args) => pipeline::run(args, checkout),
         Bench::Encounters(args) => encounters::run(args, checkout),
+        Bench::Group(args) => group::run(args, checkout),
         Bench::Day(args) => day::run(args, checkout),
     }
 }
