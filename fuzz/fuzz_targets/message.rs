@@ -2,9 +2,15 @@
 //! valid checksum.
 #![no_main]
 
+use flukewatch_common::decision::Verdict;
+use flukewatch_common::embedding::CompactEmbedding;
+use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
-use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{
+    Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting,
+};
+use flukewatch_common::status_report::StatusReport;
 use flukewatch_common::wire;
 use flukewatch_fuzz::{repair, seeds};
 use flukewatch_shore::ingest::validate;
@@ -23,6 +29,9 @@ fn take(bytes: &[u8]) {
         assert_eq!(wire::encode(&again), Ok(sent));
     }
     let _ = wire::decode::<Ack>(bytes);
+    if let Ok(report) = wire::decode::<StatusReport>(bytes) {
+        let _ = report.condition.map(|condition| condition.validate());
+    }
 }
 
 fn sample() -> Option<Sighting> {
@@ -34,7 +43,7 @@ fn sample() -> Option<Sighting> {
     Some(sighting)
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 4]> {
+fn make_seeds() -> Option<[Vec<u8>; 6]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -64,9 +73,25 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
             kind: MessageKind::Sighting,
             revision: 1,
         }],
+        rejected: vec![Rejected {
+            kind: MessageKind::Picture,
+            message: MessageDigest::of(JPEG),
+            reason: "invalid".into(),
+        }],
     };
+    let unidentified = Sighting {
+        verdict: Verdict::Unidentified {
+            reason: "not identified yet".into(),
+        },
+        candidates: vec![],
+        embedding: CompactEmbedding::NONE,
+        probability: None,
+        regions: None,
+        ..sighting.clone()
+    };
+    let unidentified = wire::encode(&unidentified).ok()?;
     let sighting = wire::encode(&sighting).ok()?;
-    for seed in [&old, &sighting] {
+    for seed in [&old, &sighting, &unidentified] {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
     }
     Some([
@@ -74,6 +99,8 @@ fn make_seeds() -> Option<[Vec<u8>; 4]> {
         old,
         wire::encode(&picture).ok()?,
         wire::encode(&ack).ok()?,
+        unidentified,
+        wire::encode(&samples::status_report()).ok()?,
     ])
 }
 

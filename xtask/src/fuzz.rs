@@ -40,6 +40,8 @@ Targets:
   photo     photo files: JPEG, PNG, TIFF and WebP
   pixels    uncompressed frames of a camera
   sidecar   boxes of flukes beside an image
+  recording recordings of encounters on a boat
+  signalk   deltas of a Signal K server
   table     tables of photos
 
 Examples:
