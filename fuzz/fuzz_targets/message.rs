@@ -7,9 +7,7 @@ use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
-use flukewatch_common::sighting::{
-    Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting,
-};
+use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use flukewatch_common::wire;
 use flukewatch_fuzz::{repair, seeds};

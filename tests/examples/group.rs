@@ -223,7 +223,8 @@ fn found(sightings: &[Sighting], began: i64) -> Found {
     for sighting in sightings {
         let camera = CAMERAS.iter().position(|c| *c == sighting.camera).unwrap();
         let seconds = (sighting.started.0 - began) as f64 / 1000.0;
-        let group = (seconds * RATE as f64 / (SURFACE + SEA) as f64).max(0.0) as u64;
+        // Rounded: an encounter begins up to half a second after its group, by clocks of milliseconds.
+        let group = ((seconds * RATE as f64 + 10.0) / (SURFACE + SEA) as f64) as u64;
         let place = (sighting.region.x0.saturating_sub(20) / 250) as usize;
         let one = (sighting.frames, sighting.verdict.clone());
         found.entry((camera, group, place)).or_default().push(one);
