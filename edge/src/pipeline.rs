@@ -26,7 +26,6 @@ use crate::source::{FrameSource, SourceError};
 use crate::stage::Stages;
 use crate::time::MonotonicClock;
 use flukewatch_common::clock::Clock;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
@@ -148,11 +147,11 @@ impl Pipeline {
         } = self.parts;
         let (closed, take_closed) = sync_channel::<ClosedEncounter>(MAX_CLOSED);
         let recorded = Arc::new(Wake::default());
-        let folder = outbox.folder().to_owned();
+        let recordings = outbox.recordings()?;
         let identification = Supervisor::new(SupervisorParts {
             first: identify,
             open: open_identify,
-            outbox: folder.clone(),
+            outbox: outbox.folder().to_owned(),
             stage: stages.identification.clone(),
             counters: counters.clone(),
             accepted: accepted.clone(),
@@ -196,7 +195,7 @@ impl Pipeline {
                 .transpose()?,
             perception: spawn("perception", move || perception.run())?,
             identification,
-            outbox: folder,
+            recordings,
             counters,
         })
     }
@@ -241,7 +240,7 @@ pub struct RunningPipeline {
     recorder: JoinHandle<Vec<NewRecording>>,
     clips: Option<JoinHandle<()>>,
     identification: Supervisor,
-    outbox: PathBuf,
+    recordings: Recordings,
     counters: Arc<Counters>,
 }
 
@@ -266,7 +265,7 @@ impl RunningPipeline {
     /// # Errors
     /// When the outbox cannot be read.
     pub fn is_identified(&self) -> Result<bool, OutboxError> {
-        Ok(Recordings::open(&self.outbox)?.next()?.is_none())
+        Ok(self.recordings.next()?.is_none())
     }
 
     /// Restarts the identification where it panicked or hangs. To be called several times a second.

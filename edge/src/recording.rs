@@ -126,7 +126,7 @@ pub enum RecordingError {
     /// Its file is damaged.
     #[error("the recording is damaged: {0}")]
     Damaged(String),
-    /// The file is no recording of this version.
+    /// The file is not a recording of this version.
     #[error("the recording's {ENCOUNTER_FILE} is invalid: {0}")]
     Description(#[from] serde_json::Error),
 }

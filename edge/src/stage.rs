@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The longest description of a failure, in characters.
 const MAX_REASON: usize = 300;
 
-/// The stages of a boat, from the frame to shore.
+/// The stages of a boat that are supervised, from the frame to its verdict.
 #[derive(Clone)]
 pub struct Stages {
     /// Decodes frames, detects flukes and tracks them.
@@ -24,8 +24,6 @@ pub struct Stages {
     pub clips: Arc<Stage>,
     /// Identifies recorded encounters.
     pub identification: Arc<Stage>,
-    /// Sends messages to shore.
-    pub uplink: Arc<Stage>,
 }
 
 impl Stages {
@@ -37,7 +35,6 @@ impl Stages {
             recorder: stage("recorder"),
             clips: stage("clips"),
             identification: stage("identification"),
-            uplink: stage("uplink"),
         }
     }
 
@@ -48,9 +45,8 @@ impl Stages {
             recorder,
             clips,
             identification,
-            uplink,
         } = self;
-        [perception, recorder, clips, identification, uplink]
+        [perception, recorder, clips, identification]
             .map(|stage| stage.health())
             .to_vec()
     }

@@ -26,24 +26,6 @@ pub struct ClipDescription {
     pub written: i64,
 }
 
-impl ClipDescription {
-    /// Whether the clip shows the camera at any time from `started` to `ended` of the same run.
-    pub fn covers(
-        &self,
-        session: Uuid,
-        camera: &str,
-        started: MonotonicTimestamp,
-        ended: MonotonicTimestamp,
-    ) -> bool {
-        let length = i64::from(self.frames.last().copied().unwrap_or(0));
-        let last = MonotonicTimestamp(self.first_frame.0.saturating_add(length * 1000));
-        self.session == session
-            && self.camera == camera
-            && self.first_frame <= ended
-            && started <= last
-    }
-}
-
 /// A clip that cannot be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ClipError {

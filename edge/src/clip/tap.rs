@@ -113,7 +113,7 @@ impl ClipTap {
     pub fn end(&mut self) {
         if self.open.take().is_some() {
             let camera = self.camera;
-            // Where there is no room, the writer ends it when the next one begins.
+            // If the channel is full, the writer appends the next one.
             let _ = self.events.try_send(ClipEvent::End { camera });
         }
     }

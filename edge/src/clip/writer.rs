@@ -91,7 +91,7 @@ impl ClipWriter {
         }
     }
 
-    /// Removes what a power cut left: without their times, nobody can tell what the frames belong to.
+    /// Removes what a power cut left: the times of the frames are lost.
     fn remove_parts(&self) {
         let entries = std::fs::read_dir(self.folder.path());
         for entry in entries.into_iter().flatten().flatten() {

@@ -25,9 +25,7 @@ pub struct Identity {
     pub continues: Option<Uuid>,
     /// The crops of that encounter's earlier sightings that the decision also uses.
     pub earlier_crops: u8,
-    /// The indices of the recorded crops that could be embedded.
-    pub crops: Vec<usize>,
-    /// Their embeddings.
+    /// The embeddings of the recorded crops, without those that could not be embedded.
     pub embedded: Vec<EmbeddedPhoto>,
     /// The id of the bundle.
     pub bundle: String,

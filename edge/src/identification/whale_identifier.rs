@@ -54,12 +54,9 @@ impl Identify for WhaleIdentifier {
             earlier_crops = earlier.embedded.len();
         }
         let continues = earlier.map(|earlier| earlier.encounter);
-        let recorded: Vec<usize> = crops
-            .iter()
-            .filter_map(|crop| indices.get(*crop).copied())
-            .collect();
+        let first = crops.first().and_then(|crop| indices.get(*crop));
         // The picture is the best recorded crop.
-        let regions = match (recorded.first(), images.first(), embedded.first()) {
+        let regions = match (first, images.first(), embedded.first()) {
             (Some(0), Some(image), Some(embedded)) => {
                 let candidates = &found.candidates;
                 self.identifier
@@ -75,7 +72,6 @@ impl Identify for WhaleIdentifier {
             regions,
             continues,
             earlier_crops: earlier_crops as u8,
-            crops: recorded,
             embedded,
             bundle: self.identifier.bundle().to_owned(),
             engine: self.identifier.engine().to_owned(),

@@ -69,7 +69,7 @@ impl Recordings {
     /// Opens the recordings of the outbox in `folder`.
     ///
     /// # Errors
-    /// When there is no outbox, or its database cannot be opened.
+    /// When the outbox is missing, or its database cannot be opened.
     pub fn open(folder: &Path) -> Result<Self, OutboxError> {
         let connection = schema::open(folder)?.ok_or_else(|| OutboxError::Lost {
             path: folder.to_owned(),

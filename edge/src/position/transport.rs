@@ -79,17 +79,18 @@ impl Transport for TcpStream {
         match self.read(into) {
             Ok(0) => Ok(Received::Closed),
             Ok(bytes) => Ok(Received::Bytes(bytes)),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(Received::Nothing)
-            }
+            Err(e) if is_timeout(&e) => Ok(Received::Nothing),
             Err(e) => Err(e),
         }
     }
+}
+
+/// Whether an error says that nothing arrived in time.
+pub(super) fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
 }
 
 /// A receiver on a serial line.

@@ -1,7 +1,7 @@
 //! NMEA 0183 in UDP datagrams, as multiplexers broadcast it: several sentences in a datagram, usually
 //! to port 10110.
 
-use super::transport::{Connector, READ_TIMEOUT, Received, Transport};
+use super::transport::{Connector, READ_TIMEOUT, Received, Transport, is_timeout};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -88,14 +88,7 @@ impl Transport for Listening {
                 Ok(Received::Bytes(bytes + 1))
             }
             Ok(_) => Ok(Received::Nothing),
-            Err(e)
-                if matches!(
-                    e.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
-            {
-                Ok(Received::Nothing)
-            }
+            Err(e) if is_timeout(&e) => Ok(Received::Nothing),
             Err(e) => Err(e),
         }
     }

@@ -95,19 +95,25 @@ pub fn save_unsaved(config: &Config, state: &AppState) -> Result<(), SessionErro
 }
 
 fn try_to_save(config: &Config, unsaved: &mut Vec<NewRecording>) -> Result<(), SessionError> {
-    let boat: BoatId = config.boat.name.parse()?;
-    let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
-    let fresh = NewEpoch {
-        id: random_id()?,
-        now: SystemClock.now(),
-    };
-    let mut outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
+    let mut outbox = open_outbox(config)?;
     let now = outbox.clock(Arc::new(SystemMonotonicClock))?.now();
     while let Some(new) = unsaved.first() {
         outbox.record(&new.recording, &new.jpeg, new.taken, now)?;
         unsaved.remove(0);
     }
     Ok(())
+}
+
+/// The outbox of `config`, whose times can be corrected during this run of the clock.
+fn open_outbox(config: &Config) -> Result<Outbox, SessionError> {
+    let boat: BoatId = config.boat.name.parse()?;
+    let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
+    let fresh = NewEpoch {
+        id: random_id()?,
+        now: SystemClock.now(),
+    };
+    let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
+    Ok(outbox.during(clock_run()))
 }
 
 /// A boat at work with one configuration.
@@ -135,14 +141,8 @@ impl Session {
         let boat: BoatId = config.boat.name.parse()?;
         let accepted = Arc::new(Notify::new());
 
-        let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
         let broker = config.uplink.broker(&state.broker_environment)?;
-        let fresh = NewEpoch {
-            id: random_id()?,
-            now: SystemClock.now(),
-        };
-        let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
-        let outbox = outbox.during(clock_run());
+        let outbox = open_outbox(config)?;
         let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
         let inputs = Inputs::start(config, Arc::new(SystemClock))?;
         let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);

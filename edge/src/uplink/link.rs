@@ -63,7 +63,7 @@ pub trait Uplink: Send {
     /// Queues a retained report of this boat's status. `false`: the queue is full; try again later.
     ///
     /// # Errors
-    /// When there is no connection.
+    /// When not connected.
     fn report_status(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
 
     /// Waits for the next event. Cancel-safe: nothing is lost when the caller stops waiting.

@@ -2,7 +2,7 @@
 //!
 //! It supports what boats and shore use (QoS 0 and 1, clean sessions, wildcards, keep-alive, retained
 //! messages, last wills) and bounds everything that a client can ask for. It stores nothing on disk:
-//! retained messages are in memory only, there are no persistent sessions, and QoS 2 closes the
+//! retained messages are in memory only, sessions are not persistent, and QoS 2 closes the
 //! connection. Nothing is lost by that, since a boat deletes a message only when shore has
 //! acknowledged it. There is no authentication and no encryption: bind it to a loopback or a trusted
 //! network's address, or use an external broker.

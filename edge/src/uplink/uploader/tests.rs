@@ -607,7 +607,7 @@ async fn the_status_is_reported_each_minute_and_when_its_severity_changes() {
     let boat = Boat::new(1, 100, 50, |shore| shore.breaks_after = Some(0));
     let reports = || boat.shore.lock().unwrap().reports.clone();
     tokio::time::sleep(TIMEOUT).await;
-    assert_eq!(reports().len(), 0, "there is no health document yet");
+    assert_eq!(reports().len(), 0, "no health document yet");
     let mut health = Health::of(&boat.counters, InputHealth::default());
     boat.board.publish(health.clone());
     tokio::time::sleep(Duration::from_secs(2)).await;
