@@ -316,9 +316,12 @@ impl Outbox {
             }
             // A failed commit may have happened all the same. Orphaned files are removed when the
             // outbox is next opened.
-            Err(_) if matches!(self.sequence_of(sighting), Ok(None)) => {
+            Err(error) if matches!(self.sequence_of(sighting), Ok(None)) => {
                 self.pictures.remove(&file);
                 self.recordings.remove(sighting.id);
+                if error.is_of_disk() {
+                    schema::restart_log(&self.connection);
+                }
             }
             Err(_) => {}
         }

@@ -93,6 +93,17 @@ pub enum OutboxError {
 }
 
 impl OutboxError {
+    /// Whether the disk is full or failed, so that another attempt may succeed.
+    pub(super) fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Database { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn database(path: &std::path::Path) -> impl Fn(rusqlite::Error) -> Self + '_ {
         move |source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::Full {

@@ -35,6 +35,7 @@ mod correct_times;
 mod epoch;
 mod error;
 mod folder;
+mod full_disk;
 mod key;
 mod listing;
 mod new_row;

@@ -5,7 +5,7 @@ use super::error::OutboxError;
 use super::key::{Key, part, part_number, uuid};
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::{recover, schema};
+use super::{full_disk, recover, schema};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
@@ -64,7 +64,7 @@ pub struct Queue {
     epoch: Uuid,
     pub(super) connection: Connection,
     pub(super) pictures: Pictures,
-    pub(super) reserve: Reserve,
+    reserve: Reserve,
     archives: bool,
 }
 
@@ -268,20 +268,16 @@ impl Queue {
     /// # Errors
     /// When the database fails; then all of them are still pending.
     pub fn acknowledge(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
-        match self.delete(keys, self.archives) {
-            Err(OutboxError::Full { .. }) if self.archives => self.acknowledge_on_full_disk(keys),
-            // The reserve is for this. [`Outbox`](super::Outbox) restores it.
-            Err(OutboxError::Full { .. }) if self.reserve.release() => self.delete(keys, false),
-            done => done,
-        }
+        // On a full disk they are not archived.
+        let mut archive = self.archives;
+        full_disk::commit(self, Self::storage, |queue| {
+            queue.delete(keys, std::mem::take(&mut archive))
+        })
     }
 
-    /// Deletes acknowledged messages without archiving them.
-    fn acknowledge_on_full_disk(&mut self, keys: &[Key]) -> Result<usize, OutboxError> {
-        match self.delete(keys, false) {
-            Err(OutboxError::Full { .. }) if self.reserve.release() => self.delete(keys, false),
-            done => done,
-        }
+    /// What [`full_disk::commit`] needs.
+    pub(super) fn storage(&self) -> (&Connection, &Reserve) {
+        (&self.connection, &self.reserve)
     }
 
     fn delete(&mut self, keys: &[Key], archive: bool) -> Result<usize, OutboxError> {

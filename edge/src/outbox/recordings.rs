@@ -1,9 +1,11 @@
 //! The recordings: encounters as they were seen, kept on board with or without an identity.
 
 use super::error::OutboxError;
+use super::full_disk;
 use super::key;
 use super::queue::Queue;
 use super::recording_files::RecordingFiles;
+use super::reserve::Reserve;
 use super::revise::revise;
 use super::schema;
 use crate::recording::{Recording, RecordingError};
@@ -63,6 +65,7 @@ pub struct Recordings {
     folder: PathBuf,
     connection: Connection,
     files: RecordingFiles,
+    reserve: Reserve,
 }
 
 impl Recordings {
@@ -79,6 +82,7 @@ impl Recordings {
             folder: folder.to_owned(),
             connection,
             files: RecordingFiles::of(folder),
+            reserve: Reserve::of(folder),
         })
     }
 
@@ -152,7 +156,13 @@ impl Recordings {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn begin(&self, sighting: Uuid) -> Result<(), OutboxError> {
+    pub fn begin(&mut self, sighting: Uuid) -> Result<(), OutboxError> {
+        full_disk::commit(self, Self::storage, |recordings| {
+            recordings.count_attempt(sighting)
+        })
+    }
+
+    fn count_attempt(&self, sighting: Uuid) -> Result<(), OutboxError> {
         let failed = OutboxError::database(&self.folder);
         let durable = |value: &str| {
             self.connection
@@ -178,7 +188,18 @@ impl Recordings {
         &mut self,
         sighting: Uuid,
         again: bool,
-        identity: impl FnOnce(&mut Sighting),
+        identity: impl Fn(&mut Sighting),
+    ) -> Result<Option<Sighting>, OutboxError> {
+        full_disk::commit(self, Self::storage, |recordings| {
+            recordings.try_conclude(sighting, again, &identity)
+        })
+    }
+
+    fn try_conclude(
+        &mut self,
+        sighting: Uuid,
+        again: bool,
+        identity: impl Fn(&mut Sighting),
     ) -> Result<Option<Sighting>, OutboxError> {
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
@@ -189,6 +210,11 @@ impl Recordings {
         let concluded = conclude(&transaction, sighting, again, identity).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
         Ok(concluded)
+    }
+
+    /// What [`full_disk::commit`] needs.
+    fn storage(&self) -> (&Connection, &Reserve) {
+        (&self.connection, &self.reserve)
     }
 }
 

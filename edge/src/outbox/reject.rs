@@ -1,6 +1,7 @@
 //! Takes messages that shore rejected out of the way.
 
 use super::error::OutboxError;
+use super::full_disk;
 use super::key::{Key, part_number};
 use super::queue::{Queue, to_dead_letters};
 use flukewatch_common::clock::Timestamp;
@@ -19,13 +20,10 @@ impl Queue {
         rejected: &[(Key, String)],
         now: Timestamp,
     ) -> Result<usize, OutboxError> {
-        match self.move_rejected(rejected, now) {
-            // On a full disk they would block the messages whose acknowledgement frees space.
-            Err(OutboxError::Full { .. }) if self.reserve.release() => {
-                self.move_rejected(rejected, now)
-            }
-            done => done,
-        }
+        // Pending, they would block the messages whose acknowledgement frees space.
+        full_disk::commit(self, Self::storage, |queue| {
+            queue.move_rejected(rejected, now)
+        })
     }
 
     fn move_rejected(

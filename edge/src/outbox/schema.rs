@@ -221,6 +221,15 @@ fn upgrade(connection: &mut Connection, folder: &Path) -> Result<(), OutboxError
     transaction.commit().map_err(&failed)
 }
 
+/// Moves the log into the database after a write that failed: on a full disk the log has no room for another
+/// transaction, and starts over without growing. Nothing is lost where that fails as well.
+pub(super) fn restart_log(connection: &Connection) {
+    let restarted = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
+    if let Err(error) = restarted {
+        tracing::debug!(%error, "cannot restart the log of the outbox");
+    }
+}
+
 /// Begins an epoch: numbers start at 1 again.
 pub(super) fn begin_epoch(connection: &Connection, fresh: &NewEpoch) -> rusqlite::Result<usize> {
     connection.execute(
