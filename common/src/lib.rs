@@ -22,6 +22,7 @@ pub mod jpeg;
 pub mod local_matching;
 pub mod matching_regions;
 pub mod message_digest;
+pub mod password_file;
 pub mod photo_files;
 mod photo_limits;
 pub mod pixel_box;

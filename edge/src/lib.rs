@@ -40,6 +40,7 @@ pub mod ignored_areas;
 pub mod last_working;
 pub mod logging;
 pub mod machine;
+mod matroska;
 mod metrics;
 pub mod models;
 pub mod outbox;

@@ -4,7 +4,7 @@ use crate::config::{LogFormat, LogSection};
 use std::fmt;
 use std::io::IsTerminal;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
@@ -18,7 +18,7 @@ const OTHERS: &str = "rumqttc=error,tract=error,hyper=warn";
 /// The command line's options for the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogArgs {
-    /// A level, or a filter in the syntax of `RUST_LOG`.
+    /// A level, or levels by crate in the syntax of `RUST_LOG`, e.g. `warn,flukewatch_edge=debug`.
     pub filter: Option<String>,
     /// The format of lines.
     pub format: Option<LogFormat>,
@@ -26,7 +26,7 @@ pub struct LogArgs {
 
 /// The running log, for changing its level.
 pub struct Logs {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
     /// Whether command line or environment set the filter, which the configuration then does not.
     fixed: bool,
 }
@@ -40,7 +40,7 @@ impl Logs {
         let given = args
             .filter
             .clone()
-            .or_else(|| std::env::var(EnvFilter::DEFAULT_ENV).ok())
+            .or_else(|| std::env::var("RUST_LOG").ok())
             .filter(|f| !f.is_empty());
         let fixed = given.is_some();
         let filter = filter(given.as_deref().unwrap_or(section.level.as_str()))?;
@@ -72,14 +72,16 @@ impl Logs {
     }
 }
 
-fn filter(text: &str) -> Result<EnvFilter, String> {
+/// By level and crate. Spans and fields would need regular expressions, for which the program has no room.
+fn filter(text: &str) -> Result<Targets, String> {
     let plain = !text.contains(['=', ',']);
     let full = if plain {
         format!("{text},{OTHERS}")
     } else {
         text.to_owned()
     };
-    EnvFilter::try_new(&full).map_err(|e| format!("invalid log filter '{text}': {e}"))
+    full.parse()
+        .map_err(|e| format!("invalid log filter '{text}': {e}"))
 }
 
 fn lines<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>

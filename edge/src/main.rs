@@ -47,7 +47,7 @@ FLUKEWATCH_BROKER_PASSWORD.
 Logs go to stderr. Set their level with --log or RUST_LOG."
 )]
 struct Cli {
-    /// Log level (error, warn, info, debug, trace) or filter in the syntax of RUST_LOG [default:
+    /// Log level (error, warn, info, debug, trace) or levels by crate, e.g. warn,flukewatch_edge=debug [default:
     /// from the configuration]
     #[arg(long, value_name = "LEVEL", global = true)]
     log: Option<String>,
@@ -289,6 +289,7 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 print!("{}", capture::text(&cameras));
                 let version = capture::gstreamer::version();
                 print!("{}", capture::pipelines(&version));
+                print!("{}", capture::gstreamer::decoders());
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -1,17 +1,15 @@
 //! User and password for a broker: from the URL, options, a file or the environment.
 
 use super::BrokerUrl;
+use crate::password_file::{PasswordFileError, read_password};
 use std::env::VarError;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The environment variable with the broker's user.
 pub const USER_VARIABLE: &str = "FLUKEWATCH_BROKER_USER";
 /// The environment variable with the broker's password.
 pub const PASSWORD_VARIABLE: &str = "FLUKEWATCH_BROKER_PASSWORD";
-
-/// The largest password file that is read.
-const MAX_PASSWORD_BYTES: u64 = 64 * 1024;
 
 /// A user and a password. The password is empty until it is found.
 #[derive(Clone, PartialEq, Eq)]
@@ -79,17 +77,9 @@ pub struct LoginSources<'a> {
 /// Why user and password cannot be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum LoginError {
-    /// The password file cannot be read.
-    #[error("cannot read the broker's password file {}: {source}", .file.display())]
-    Unreadable {
-        /// Path of the password file.
-        file: PathBuf,
-        /// The error of the operating system.
-        source: std::io::Error,
-    },
-    /// The password file is empty, too large or not text.
-    #[error("the broker's password file {} does not begin with a line of text: write the password there", .0.display())]
-    NoPassword(PathBuf),
+    /// The file with the broker's password gives none.
+    #[error("the broker's login: {0}")]
+    PasswordFile(#[from] PasswordFileError),
     /// There is a password, and no user.
     #[error("there is a password for the broker, but no user; set {0}, or {USER_VARIABLE}")]
     NoUser(&'static str),
@@ -134,22 +124,4 @@ impl BrokerUrl {
             ..self
         })
     }
-}
-
-fn read_password(file: &Path) -> Result<String, LoginError> {
-    let unreadable = |source| LoginError::Unreadable {
-        file: file.to_owned(),
-        source,
-    };
-    let empty = || LoginError::NoPassword(file.to_owned());
-    let metadata = std::fs::metadata(file).map_err(unreadable)?;
-    if metadata.is_file() && metadata.len() > MAX_PASSWORD_BYTES {
-        return Err(empty());
-    }
-    let bytes = std::fs::read(file).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| empty())?;
-    let line = text.trim_start_matches('\u{feff}').lines().next();
-    line.filter(|l| !l.is_empty())
-        .map(str::to_owned)
-        .ok_or_else(empty)
 }

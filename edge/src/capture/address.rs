@@ -1,6 +1,7 @@
 //! The address of a live camera.
 
 use super::gstreamer::GstPipeline;
+use super::rtsp::RtspAddress;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,6 +12,8 @@ pub enum CameraAddress {
     Device(PathBuf),
     /// A GStreamer pipeline that starts at the camera.
     Pipeline(GstPipeline),
+    /// An IP camera.
+    Rtsp(RtspAddress),
 }
 
 impl fmt::Display for CameraAddress {
@@ -18,6 +21,7 @@ impl fmt::Display for CameraAddress {
         match self {
             Self::Device(path) => write!(f, "{}", path.display()),
             Self::Pipeline(pipeline) => write!(f, "{pipeline}"),
+            Self::Rtsp(address) => write!(f, "{address}"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Access to live cameras.
 //!
 //! [`device`] is the interface: what a camera supports, and frames as bytes. Only [`v4l2`] talks to the
-//! kernel and only [`gstreamer`] starts a program; everything above them is tested with fake cameras
+//! kernel, only [`gstreamer`] starts a program and only [`rtsp`] uses the network; everything above them is tested with fake cameras
 //! that can be unplugged at any time.
 
 mod address;
@@ -9,6 +9,7 @@ pub mod device;
 pub mod gstreamer;
 mod listing;
 pub mod negotiate;
+pub mod rtsp;
 mod state;
 #[cfg(target_os = "linux")]
 pub mod v4l2;
@@ -46,6 +47,10 @@ pub fn open(
         CameraAddress::Pipeline(pipeline) => {
             let options = gstreamer::PipelineOptions::new(clock.clone(), stop.clone());
             Ok(gstreamer::open(pipeline, options))
+        }
+        CameraAddress::Rtsp(address) => {
+            let options = gstreamer::PipelineOptions::new(clock.clone(), stop.clone());
+            Ok(rtsp::open(address, options))
         }
     }
 }

@@ -51,9 +51,11 @@ fn live(camera: &CameraSection) -> Result<String, DeviceError> {
             "none of its formats is supported; `flukewatch-edge cameras` lists them".into(),
         )
     })?;
-    // A pipeline's format is unknown until it runs.
+    // What these send is unknown until they run.
     let mode = match settings.address {
-        CameraAddress::Pipeline(_) => device.start(&mode, &settings.controls)?.mode,
+        CameraAddress::Pipeline(_) | CameraAddress::Rtsp(_) => {
+            device.start(&mode, &settings.controls)?.mode
+        }
         CameraAddress::Device(_) => mode,
     };
     Ok(format!("{}: {}, {mode}", settings.address, device.name()))

@@ -5,6 +5,7 @@ use crate::capture::CameraAddress;
 use crate::capture::device::Controls;
 use crate::capture::gstreamer::GstPipeline;
 use crate::capture::negotiate::RequestedMode;
+use crate::capture::rtsp::{PasswordSource, RtspAddress, RtspUrl};
 use crate::detection_filter::DetectionFilter;
 use crate::ignored_areas::IgnoredAreas;
 use crate::source::LiveSettings;
@@ -24,6 +25,8 @@ pub enum SourceKind {
     V4l2,
     /// A live camera through a GStreamer pipeline.
     Gstreamer,
+    /// An IP camera: H.264 or H.265 over RTSP.
+    Rtsp,
     /// A folder of frames in the order of their names, or a video.
     Replay,
     /// Unrelated images, an encounter each: a folder, or a text file with a path a line.
@@ -33,7 +36,7 @@ pub enum SourceKind {
 impl SourceKind {
     /// Whether it is a live camera rather than a replay.
     pub(crate) fn is_live(self) -> bool {
-        matches!(self, Self::V4l2 | Self::Gstreamer)
+        matches!(self, Self::V4l2 | Self::Gstreamer | Self::Rtsp)
     }
 }
 
@@ -56,12 +59,24 @@ pub struct CameraSection {
     pub name: String,
     /// The kind of source.
     pub source: SourceKind,
-    /// The camera's device, or the folder, video or list; empty for a pipeline.
+    /// The camera's device, or the folder, video or list; empty for a pipeline or an IP camera.
     #[serde(default)]
     pub path: PathBuf,
     /// The pipeline's elements up to raw video; only for `gstreamer`.
     #[serde(default, deserialize_with = "pipeline")]
     pub pipeline: Option<GstPipeline>,
+    /// The address of the stream, `rtsp://host[:port]/path`; only for `rtsp`, like the next three.
+    #[serde(default, deserialize_with = "rtsp_url")]
+    pub url: Option<RtspUrl>,
+    /// The camera's user; empty where it asks for none.
+    #[serde(default)]
+    pub user: String,
+    /// A file with the user's password in its first line.
+    #[serde(default)]
+    pub password_file: PathBuf,
+    /// The environment variable with the user's password.
+    #[serde(default)]
+    pub password_environment: String,
     /// Frame rate in frames per second.
     #[serde(default = "default_rate")]
     pub frames_per_second: f64,
@@ -123,10 +138,24 @@ impl CameraSection {
 
     /// Where the camera is.
     pub fn place(&self) -> CameraAddress {
-        match &self.pipeline {
-            Some(pipeline) => CameraAddress::Pipeline(pipeline.clone()),
-            None => CameraAddress::Device(self.path.clone()),
+        match (&self.pipeline, &self.url) {
+            (Some(pipeline), _) => CameraAddress::Pipeline(pipeline.clone()),
+            (None, Some(url)) => CameraAddress::Rtsp(RtspAddress {
+                url: url.clone(),
+                login: self.login(),
+            }),
+            (None, None) => CameraAddress::Device(self.path.clone()),
         }
+    }
+
+    /// The user of an IP camera, and where its password is.
+    fn login(&self) -> Option<(String, PasswordSource)> {
+        let password = if self.password_file.as_os_str().is_empty() {
+            PasswordSource::Environment(self.password_environment.clone())
+        } else {
+            PasswordSource::File(self.password_file.clone())
+        };
+        (!self.user.is_empty()).then(|| (self.user.clone(), password))
     }
 
     /// The settings of a live camera.
@@ -159,19 +188,7 @@ impl CameraSection {
         if self.name.trim().is_empty() || self.name.chars().count() > 32 {
             checks.fault("name", "must be 1 to 32 characters");
         }
-        let (has_path, has_pipeline) = (!self.path.as_os_str().is_empty(), self.pipeline.is_some());
-        if self.source == SourceKind::Gstreamer {
-            if has_path {
-                let problem = "not allowed with source \"gstreamer\": set it in the pipeline";
-                checks.fault("path", problem);
-            }
-            if self.exposure_milliseconds != 0.0 {
-                let problem = "not allowed with source \"gstreamer\": set it in the pipeline";
-                checks.fault("exposure_milliseconds", problem);
-            }
-        } else if has_pipeline {
-            checks.fault("pipeline", "only allowed with source \"gstreamer\"");
-        }
+        self.check_address(checks);
         let side = f64::from(MAX_SIDE);
         for (key, value, low, high) in [
             ("frames_per_second", self.frames_per_second, 0.01, 240.0),
@@ -198,18 +215,81 @@ impl CameraSection {
         ] {
             checks.range(key, value, low, high);
         }
-        if self.source == SourceKind::Gstreamer && !has_pipeline {
-            checks.section_fault(
-                "source \"gstreamer\" needs 'pipeline', e.g. \"nvarguscamerasrc ! nvvidconv\"",
+    }
+
+    /// Checks the keys that say where the camera is.
+    fn check_address(&self, checks: &mut Checks<'_>) {
+        let elsewhere = match self.source {
+            SourceKind::Gstreamer => {
+                Some("not allowed with source \"gstreamer\": set it in the pipeline")
+            }
+            SourceKind::Rtsp => Some("not allowed with source \"rtsp\": set it in the camera"),
+            SourceKind::V4l2 | SourceKind::Replay | SourceKind::Stills => None,
+        };
+        let has_path = !self.path.as_os_str().is_empty();
+        let is_set = [
+            ("path", has_path),
+            ("exposure_milliseconds", self.exposure_milliseconds != 0.0),
+        ];
+        for (key, problem) in is_set
+            .into_iter()
+            .filter_map(|(key, set)| elsewhere.filter(|_| set).map(|problem| (key, problem)))
+        {
+            checks.fault(key, problem);
+        }
+        let is_rtsp = self.source == SourceKind::Rtsp;
+        let has_file = !self.password_file.as_os_str().is_empty();
+        let has_variable = !self.password_environment.is_empty();
+        for (key, set) in [
+            ("url", self.url.is_some()),
+            ("user", !self.user.is_empty()),
+            ("password_file", has_file),
+            ("password_environment", has_variable),
+        ] {
+            if set && !is_rtsp {
+                checks.fault(key, "only allowed with source \"rtsp\"");
+            }
+        }
+        if self.pipeline.is_some() && self.source != SourceKind::Gstreamer {
+            checks.fault("pipeline", "only allowed with source \"gstreamer\"");
+        }
+        if has_file && has_variable {
+            checks.fault(
+                "password_environment",
+                "not allowed together with 'password_file'",
             );
-        } else if self.source != SourceKind::Gstreamer && !has_path {
-            checks.section_fault("missing key 'path'");
+        }
+        let (has_user, has_password) = (!self.user.is_empty(), has_file || has_variable);
+        if is_rtsp && has_user && !has_password {
+            checks.fault("user", "needs 'password_file' or 'password_environment'");
+        } else if is_rtsp && has_password && !has_user {
+            checks.section_fault("a password needs 'user'");
+        }
+        match self.source {
+            SourceKind::Gstreamer if self.pipeline.is_none() => checks.section_fault(
+                "source \"gstreamer\" needs 'pipeline', e.g. \"nvarguscamerasrc ! nvvidconv\"",
+            ),
+            SourceKind::Rtsp if self.url.is_none() => checks
+                .section_fault("source \"rtsp\" needs 'url', e.g. \"rtsp://192.168.1.64/stream1\""),
+            SourceKind::V4l2 | SourceKind::Replay | SourceKind::Stills if !has_path => {
+                checks.section_fault("missing key 'path'");
+            }
+            _ => {}
         }
     }
 }
 
 /// Parses a pipeline; empty for none.
 fn pipeline<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GstPipeline>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(D::Error::custom)
+}
+
+/// Parses an address; empty for none.
+fn rtsp_url<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RtspUrl>, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() {
         return Ok(None);

@@ -131,7 +131,11 @@ impl Config {
             &mut self.uplink.password_file,
         ]
         .into_iter()
-        .chain(self.cameras.iter_mut().map(|c| &mut c.path))
+        .chain(
+            self.cameras
+                .iter_mut()
+                .flat_map(|c| [&mut c.path, &mut c.password_file]),
+        )
         .filter(|path| !path.as_os_str().is_empty())
         {
             *path = folder.join(&*path);

@@ -1,5 +1,6 @@
 use super::*;
 use crate::capture::CameraAddress;
+use crate::capture::rtsp::PasswordSource;
 use crate::detection_filter::DetectionFilter;
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::SHIM_FOLDER;
@@ -178,7 +179,7 @@ fn a_value_of_the_wrong_type_is_named_with_its_line() {
     assert_eq!(
         said,
         "boat/edge.toml:8: [camera] source: unknown value 'webcam'; \
-         expected \"v4l2\", \"gstreamer\", \"replay\", \"stills\""
+         expected \"v4l2\", \"gstreamer\", \"rtsp\", \"replay\", \"stills\""
     );
 }
 
@@ -382,6 +383,73 @@ fn a_pipeline_is_a_live_camera() {
     );
     let same = Config::parse(&over_lines, Path::new("boat/edge.toml")).unwrap();
     assert_eq!(&same.cameras[0], camera);
+}
+
+/// A camera with these lines.
+fn camera_with(lines: &str) -> String {
+    GOOD.replace("source = \"replay\"\npath = \"frames\"", lines)
+}
+
+#[test]
+fn an_ip_camera_has_its_address_and_login() {
+    let url = "source = \"rtsp\"\nurl = \"rtsp://10.0.0.9:554/one\"";
+    let address = |login: &str| {
+        let text = camera_with(&format!("{url}\n{login}"));
+        let config = Config::parse(&text, Path::new("boat/edge.toml")).unwrap();
+        assert!(config.cameras[0].is_live());
+        match config.cameras[0].live().address {
+            CameraAddress::Rtsp(address) => address,
+            other => panic!("{other:?}"),
+        }
+    };
+    let open = address("");
+    assert_eq!(open.to_string(), "rtsp://10.0.0.9:554/one");
+    assert_eq!(open.login, None);
+    let file = PasswordSource::File("boat/bow.password".into());
+    let with_file = address("user = \"u\"\npassword_file = \"bow.password\"");
+    assert_eq!(with_file.login, Some(("u".into(), file)));
+    let variable = PasswordSource::Environment("BOW".into());
+    let with_variable = address("user = \"u\"\npassword_environment = \"BOW\"");
+    assert_eq!(with_variable.login, Some(("u".into(), variable)));
+}
+
+#[test]
+fn an_invalid_ip_camera_is_named_with_its_line() {
+    let url = "source = \"rtsp\"\nurl = \"rtsp://camera/one\"";
+    for (lines, said) in [
+        (
+            "source = \"rtsp\"".to_owned(),
+            "7: [camera]: source \"rtsp\" needs 'url'",
+        ),
+        (
+            "source = \"rtsp\"\nurl = \"rtsp://boat:S3cret@camera/one\"".to_owned(),
+            "9: [camera] url: must not have a user or password",
+        ),
+        (
+            format!("{url}\npath = \"x\""),
+            "10: [camera] path: not allowed with source \"rtsp\"",
+        ),
+        (
+            format!("{url}\nuser = \"u\""),
+            "10: [camera] user: needs 'password_file'",
+        ),
+        (
+            format!("{url}\npassword_file = \"x\""),
+            "7: [camera]: a password needs 'user'",
+        ),
+        (
+            format!("{url}\nuser = \"u\"\npassword_file = \"x\"\npassword_environment = \"X\""),
+            "12: [camera] password_environment: not allowed together",
+        ),
+        (
+            "source = \"replay\"\npath = \"frames\"\nurl = \"rtsp://camera/one\"".to_owned(),
+            "10: [camera] url: only allowed with source \"rtsp\"",
+        ),
+    ] {
+        let found = fault(&camera_with(&lines));
+        assert!(found.contains(said), "{found}");
+        assert!(!found.contains("S3cret"), "{found}");
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub enum DemuxError {
 }
 
 impl DemuxError {
-    pub(super) fn truncated() -> Self {
+    pub(crate) fn truncated() -> Self {
         Self::InvalidFrame("the video ends in the middle of a frame".into())
     }
 }
@@ -55,7 +55,7 @@ pub trait Demuxer: Send {
 }
 
 /// Appends at most `length` bytes of `video` to `into`; returns how many there were.
-pub(super) fn read_up_to(
+pub(crate) fn read_up_to(
     video: &mut impl Read,
     length: usize,
     into: &mut Vec<u8>,

@@ -11,6 +11,7 @@ mod open;
 mod y4m;
 
 pub use demuxer::{DemuxError, Demuxer, Sample};
+pub(crate) use demuxer::{MAX_FRAME, read_up_to};
 pub use foreign::ForeignFormat;
 pub use open::{FileKind, kind_of, open};
 pub(crate) use y4m::Y4m;

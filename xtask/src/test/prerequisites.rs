@@ -3,10 +3,14 @@
 
 use crate::checkout::Checkout;
 use crate::setup::{debian, mosquitto, onnx_runtime::ONNX_RUNTIME, tensorrt_rtx::TENSORRT_RTX};
+use std::path::Path;
 
 /// Prints and returns a line for each thing that is missing.
 pub(super) fn missing(checkout: &Checkout, trainer: bool) -> Vec<String> {
     let flukes = checkout.path("../shared/flukes/devtest.csv");
+    let arch = std::env::consts::ARCH;
+    let rtsp_server =
+        format!("/usr/lib/{arch}-linux-gnu/girepository-1.0/GstRtspServer-1.0.typelib");
     let weights = checkout.path("../shared/weights/efficientnet_lite0.safetensors");
     let wants = [
         (
@@ -28,6 +32,10 @@ pub(super) fn missing(checkout: &Checkout, trainer: bool) -> Vec<String> {
         (
             debian::find("gst-launch-1.0").is_some(),
             "gst-launch-1.0 (gstreamer1.0-tools, -plugins-base and -plugins-good): a camera through GStreamer",
+        ),
+        (
+            Path::new(&rtsp_server).is_file(),
+            "GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly, -plugins-bad, -libav): an IP camera",
         ),
         (
             flukes.is_file(),

@@ -5,6 +5,7 @@
 //! GStreamer's libraries, and a plug-in that crashes ends its stream only. Recorded videos of formats that
 //! are not read here are decoded the same way.
 
+mod decoder;
 mod output_log;
 mod pipeline;
 mod process;
@@ -12,7 +13,10 @@ mod recorded;
 #[cfg(test)]
 pub(crate) mod stand_in;
 
+pub(super) use decoder::DECODER_PACKAGES;
+pub use decoder::{GstDecoder, decoders};
 pub use pipeline::{GstPipeline, GstPipelineError};
+pub(super) use process::{ChildOutput, ExitReport, Process};
 pub(crate) use recorded::{GstVideoError, VIDEO_PACKAGES, VideoOptions, open_video};
 
 use super::device::{
@@ -25,7 +29,6 @@ use crate::pixel_format::{ColourRange, PixelLayout};
 use crate::time::{MonotonicClock, Timing};
 use crate::video::{DemuxError, Demuxer, Sample, Y4m};
 use flukewatch_common::prepare::MAX_SIDE;
-use process::{ChildOutput, ExitReport, Process};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
@@ -191,37 +194,52 @@ impl GstCamera {
         };
         DeviceError::Ended(format!("the pipeline ended {when} ({report}{hint})"))
     }
+}
 
-    /// The format of a pipeline from the `format` and `rate` of its stream.
-    fn negotiated(format: RawFormat, rate: f64) -> Result<NegotiatedFormat, DeviceError> {
-        let RawFormat::Uncompressed {
-            layout: PixelLayout::Planar420,
-            shape,
-            range,
-        } = format
-        else {
-            return Err(DeviceError::Ended("the pipeline does not send I420".into()));
-        };
-        let (width, height) = (shape.width, shape.height);
-        let (across, down) = aligned((width, height));
-        if (width, height) != (across, down) {
-            return Err(DeviceError::Ended(format!(
-                "unsupported image size {width}x{height}; expected a width that is a multiple of {} and an even height: append \
-                 ! videoscale ! video/x-raw,width={across},height={down} to the pipeline",
-                ALIGNED.0
-            )));
-        }
-        Ok(NegotiatedFormat {
-            mode: Mode {
-                encoding: Encoding::I420,
-                width,
-                height,
-                rate,
-            },
-            stride: shape.stride,
-            range,
-        })
+/// The format of a pipeline from the `format` and `rate` of its stream.
+pub(super) fn negotiated(format: RawFormat, rate: f64) -> Result<NegotiatedFormat, DeviceError> {
+    let RawFormat::Uncompressed {
+        layout: PixelLayout::Planar420,
+        shape,
+        range,
+    } = format
+    else {
+        return Err(DeviceError::Ended("the pipeline does not send I420".into()));
+    };
+    let (width, height) = (shape.width, shape.height);
+    let (across, down) = aligned((width, height));
+    if (width, height) != (across, down) {
+        return Err(DeviceError::Ended(format!(
+            "unsupported image size {width}x{height}; expected a width that is a multiple of {} and an even height: append \
+             ! videoscale ! video/x-raw,width={across},height={down} to the pipeline",
+            ALIGNED.0
+        )));
     }
+    Ok(NegotiatedFormat {
+        mode: Mode {
+            encoding: Encoding::I420,
+            width,
+            height,
+            rate,
+        },
+        stride: shape.stride,
+        range,
+    })
+}
+
+/// Any size: a pipeline states what it sends once it runs.
+pub(super) fn any_size() -> Vec<SupportedFormat> {
+    let any = SizeRange {
+        min: 1,
+        max: MAX_SIDE,
+        step: 1,
+    };
+    vec![SupportedFormat {
+        encoding: Encoding::I420,
+        width: any,
+        height: any,
+        rates: vec![],
+    }]
 }
 
 impl Camera for GstCamera {
@@ -229,19 +247,8 @@ impl Camera for GstCamera {
         "GStreamer".into()
     }
 
-    /// Any size: the pipeline states what it sends once it runs.
     fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError> {
-        let any = SizeRange {
-            min: 1,
-            max: MAX_SIDE,
-            step: 1,
-        };
-        Ok(vec![SupportedFormat {
-            encoding: Encoding::I420,
-            width: any,
-            height: any,
-            rates: vec![],
-        }])
+        Ok(any_size())
     }
 
     /// Starts the pipeline and waits for its first frame.
@@ -265,7 +272,7 @@ impl Camera for GstCamera {
         let mut demuxer = Y4m::new(BufReader::new(output));
         let header = demuxer.begin();
         let rate = demuxer.rate().unwrap_or(mode.rate);
-        let format = header.map(|format| Self::negotiated(format, rate));
+        let format = header.map(|format| negotiated(format, rate));
         self.running = Some(Running {
             process,
             demuxer,
@@ -318,7 +325,7 @@ impl Camera for GstCamera {
         let mut changed = None;
         if format != before.raw_format() {
             let rate = running.demuxer.rate().unwrap_or(before.mode.rate);
-            match Self::negotiated(format, rate) {
+            match negotiated(format, rate) {
                 Ok(format) => changed = Some(format),
                 Err(e) => {
                     self.end(true);

@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(5);
 
 /// The output of a child: its frames, which are read from it, and its log.
-pub(super) struct ChildOutput {
+pub(in crate::capture) struct ChildOutput {
     frames: UnixStream,
     messages: UnixStream,
     log: OutputLog,
@@ -38,13 +38,23 @@ pub(super) struct ChildOutput {
 
 impl ChildOutput {
     /// Lets reads time out `timeout` from now.
-    pub(super) fn set_timeout(&mut self, timeout: Duration) {
+    pub(in crate::capture) fn set_timeout(&mut self, timeout: Duration) {
         self.deadline = Instant::now() + timeout;
         self.read_messages();
     }
 
+    /// The other direction of its frames, for a child that reads there. Writes fail after `timeout`.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be copied.
+    pub(in crate::capture) fn input(&self, timeout: Duration) -> io::Result<UnixStream> {
+        let input = self.frames.try_clone()?;
+        input.set_write_timeout(Some(timeout))?;
+        Ok(input)
+    }
+
     /// Whether all frames are read and the other end is closed.
-    pub(super) fn ended(&self) -> bool {
+    pub(in crate::capture) fn ended(&self) -> bool {
         self.frames_ended
     }
 
@@ -84,6 +94,11 @@ impl Read for ChildOutput {
                     self.read_messages();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                // It ended without reading all of its input.
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => {
+                    self.frames_ended = true;
+                    return Ok(0);
+                }
                 Ok(0) => {
                     self.frames_ended = !into.is_empty();
                     return Ok(0);
@@ -95,7 +110,7 @@ impl Read for ChildOutput {
 }
 
 /// How a child ended, e.g. `exit status: 1: no such camera`.
-pub(super) struct ExitReport {
+pub(in crate::capture) struct ExitReport {
     /// Its exit code or signal; `None` where not even a kill ends it.
     status: Option<ExitStatus>,
     reason: Option<String>,
@@ -103,12 +118,12 @@ pub(super) struct ExitReport {
 
 impl ExitReport {
     /// Whether it ended by itself and without an error.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(in crate::capture) fn succeeded(&self) -> bool {
         self.status.is_some_and(|status| status.success())
     }
 
     /// The most telling line of its output.
-    pub(super) fn reason(&self) -> Option<&str> {
+    pub(in crate::capture) fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 }
@@ -127,14 +142,14 @@ impl fmt::Display for ExitReport {
 }
 
 /// A running child, with all processes that it starts. It must be ended with [`Process::end`].
-pub(super) struct Process(Child);
+pub(in crate::capture) struct Process(Child);
 
 impl Process {
     /// Starts `program` in a new process group.
     ///
     /// # Errors
     /// When it does not exist, or may not be started.
-    pub(super) fn start(
+    pub(in crate::capture) fn start(
         program: &OsStr,
         arguments: &[&str],
         stop: CancellationToken,
@@ -167,7 +182,11 @@ impl Process {
 
     /// Waits until it has ended by itself, or, with `interrupt`, after SIGINT; then kills it and
     /// the processes that it started, if they are still running.
-    pub(super) fn end(mut self, output: &mut ChildOutput, interrupt: bool) -> ExitReport {
+    pub(in crate::capture) fn end(
+        mut self,
+        output: &mut ChildOutput,
+        interrupt: bool,
+    ) -> ExitReport {
         if interrupt {
             signal_group(&self.0, Signal::INT);
         }
