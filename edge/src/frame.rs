@@ -1,6 +1,7 @@
 //! A frame: one image of a camera, with its time and the boxes of the flukes in it.
 
 use crate::buffers::PooledBuffer;
+use crate::encoded_frame::EncodedFrame;
 use crate::pixel_format::{ColourRange, PixelLayout, Shape};
 use crate::time::{MonotonicTimestamp, Timing};
 use flukewatch_common::pixel_box::PixelBox;
@@ -23,6 +24,8 @@ pub struct Frame {
     pub image: FrameImage,
     /// The flukes in it, where the source knows them; `None` where a detector has to look.
     pub boxes: Option<Vec<PixelBox>>,
+    /// What its camera sent since the last frame, where the image was decoded from that.
+    pub encoded: Vec<EncodedFrame>,
 }
 
 /// What logs call a frame.

@@ -9,7 +9,7 @@ use image::imageops::{FilterType, grayscale, resize};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 const PASSWORD: &str = "S3cret-of-the-bow";
@@ -163,6 +163,37 @@ fn whales_are_recorded_from_a_stream_that_ends_again_and_again() {
     let camera = &health["cameras"][0];
     assert!(camera["restarts"].as_u64() >= Some(1), "{camera}");
     assert!(!health.to_string().contains(PASSWORD));
+    let clips = clips(&boat.outbox().join("clips"));
+    assert!(!clips.is_empty());
+    for (video, frames) in clips {
+        assert_eq!(decoded(&video), frames, "{}", video.display());
+    }
+}
+
+/// The videos in `folder`, each with the number of its frames.
+fn clips(folder: &Path) -> Vec<(PathBuf, usize)> {
+    let files = fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let videos = files.filter(|f| f.extension().is_some_and(|e| e == "mkv"));
+    videos
+        .map(|video| {
+            let description = fs::read(video.with_extension("json")).unwrap();
+            let description: Value = serde_json::from_slice(&description).unwrap();
+            (video, description["frames"].as_array().unwrap().len())
+        })
+        .collect()
+}
+
+/// How many frames of `video` GStreamer decodes.
+fn decoded(video: &Path) -> usize {
+    let location = format!("location={}", video.display());
+    let pipeline = "! matroskademux ! h264parse ! avdec_h264 ! videoconvert ! y4menc ! fdsink";
+    let output = Command::new("gst-launch-1.0")
+        .args(["-q", "filesrc", &location])
+        .args(pipeline.split(' '))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout.windows(6).filter(|w| w == b"FRAME\n").count()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The interface of a camera.
 
+use crate::encoded_frame::EncodedFrame;
 use crate::frame::RawFormat;
 use crate::pixel_format::{ColourRange, PixelLayout, Shape};
 use crate::time::{MonotonicTimestamp, Timing};
@@ -201,7 +202,7 @@ impl NegotiatedFormat {
 }
 
 /// What a camera reports with a frame.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FrameMetadata {
     /// When it was taken, where the camera reports it on the monotonic clock.
     pub taken: Option<MonotonicTimestamp>,
@@ -213,6 +214,8 @@ pub struct FrameMetadata {
     pub damaged: bool,
     /// The format from this frame on, where it changed.
     pub changed: Option<NegotiatedFormat>,
+    /// What the camera sent since the last frame, where the image was decoded from that.
+    pub encoded: Vec<EncodedFrame>,
 }
 
 /// An error of a camera.

@@ -77,6 +77,7 @@ pub(crate) fn frame(bytes: Vec<u8>, taken: Option<MonotonicTimestamp>, sequence:
         sequence,
         damaged: false,
         changed: None,
+        encoded: vec![],
     };
     ReadEvent::Frame(bytes, metadata)
 }

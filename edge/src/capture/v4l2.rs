@@ -335,6 +335,7 @@ impl Camera for V4l2Camera {
                 sequence: meta.sequence,
                 damaged: meta.flags.contains(Flags::ERROR),
                 changed: None,
+                encoded: vec![],
             })
         }));
         match next {

@@ -1,4 +1,4 @@
-//! The files of a clip: a video `NAME.avi`, and its description `NAME.json`.
+//! The files of a clip: a video `NAME.avi`, or `NAME.mkv` of a stream, and its description `NAME.json`.
 
 use crate::time::MonotonicTimestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct ClipDescription {
     pub started: String,
     /// The same by the monotonic clock, as in the recordings of its encounters.
     pub first_frame: MonotonicTimestamp,
-    /// When each frame was taken, in milliseconds after the first. The video itself plays them at their mean rate.
+    /// When each frame was taken, in milliseconds after the first. An AVI plays them at their mean rate.
     pub frames: Vec<u32>,
     /// The size of the frames.
     pub width: u32,
@@ -40,6 +40,9 @@ pub enum ClipError {
     /// A frame is not a JPEG image.
     #[error("a frame of the clip {} is not a JPEG image", .0.display())]
     Frame(PathBuf),
+    /// There is a description without a video.
+    #[error("the video of {} is missing", .0.display())]
+    NoVideo(PathBuf),
     /// The description is damaged.
     #[error("the description {} is invalid: {source}", .path.display())]
     Description {

@@ -1,6 +1,7 @@
 //! The folder of clips, within limits.
 
 use super::clip_file::{ClipDescription, ClipError};
+use super::clip_video::EXTENSIONS;
 use flukewatch_common::clock::Timestamp;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -135,7 +136,10 @@ fn read(path: &Path) -> Result<Clip, ClipError> {
         path: path.to_owned(),
         source,
     })?;
-    let video = path.with_extension("avi");
+    let videos = EXTENSIONS.map(|extension| path.with_extension(extension));
+    let missing = || ClipError::NoVideo(path.to_owned());
+    let video = videos.into_iter().find(|video| video.exists());
+    let video = video.ok_or_else(missing)?;
     let size = std::fs::metadata(&video).map_err(ClipError::file(&video))?;
     Ok(Clip {
         bytes: size.len() + text.len() as u64,

@@ -4,10 +4,12 @@
 //! and hands them to the [`ClipWriter`] while a fluke is in view. The writer makes a video that players
 //! open, with a description beside it. Encounters at the same time share a clip.
 //!
-//! Cameras and videos that send JPEG images have clips; pixels of others would have to be encoded first.
+//! Cameras and videos that send JPEG images have clips, as AVI, and IP cameras, as Matroska; pixels of others
+//! would have to be encoded first.
 
 mod avi_writer;
 mod clip_file;
+mod clip_video;
 mod folder;
 mod ring;
 mod tap;

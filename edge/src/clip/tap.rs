@@ -2,6 +2,7 @@
 
 use super::ring::Ring;
 use super::writer::ClipEvent;
+use crate::encoded_frame::EncodedFrame;
 use crate::frame::{FrameImage, RawFormat, RawImage};
 use crate::time::MonotonicTimestamp;
 use std::sync::Arc;
@@ -60,8 +61,19 @@ impl ClipTap {
         }
     }
 
-    /// Takes a frame before it is analysed.
-    pub fn frame(&mut self, taken: MonotonicTimestamp, image: &FrameImage) {
+    /// Takes a frame before it is analysed: `encoded`, what its camera sent since the last one, or else the
+    /// image where that is a JPEG.
+    pub fn frame(
+        &mut self,
+        taken: MonotonicTimestamp,
+        image: &FrameImage,
+        encoded: Vec<EncodedFrame>,
+    ) {
+        // Also while a clip is written: the next one may begin right after it.
+        if !encoded.is_empty() {
+            encoded.into_iter().for_each(|frame| self.ring.push(frame));
+            return;
+        }
         let jpeg: &[u8] = match image {
             FrameImage::Raw(RawImage {
                 bytes,
@@ -70,32 +82,45 @@ impl ClipTap {
             FrameImage::Encoded(bytes) if bytes.starts_with(&[0xff, 0xd8]) => bytes,
             FrameImage::Encoded(_) | FrameImage::Raw(_) | FrameImage::Pixels(_) => return,
         };
-        // Also while a clip is written: the next one may begin right after it.
-        self.ring.push(taken, jpeg);
+        self.ring.push_jpeg(taken, jpeg);
     }
 
     /// Says whether a fluke is in view, after the frame taken at `taken` was analysed.
     pub fn analysed(&mut self, taken: MonotonicTimestamp, active: bool) {
-        let camera = self.camera;
-        let over = match &mut self.open {
-            None if active => {
-                self.open = Some(Open {
-                    began: taken,
-                    active: taken,
-                });
-                false
-            }
-            None => return,
-            Some(open) => {
-                if active {
-                    open.active = taken;
-                }
-                taken.since(open.active) > self.settings.after
-                    || taken.since(open.began) > self.settings.longest
-            }
+        let open = match &mut self.open {
+            None if !active => return,
+            None => self.open.insert(Open {
+                began: taken,
+                active: taken,
+            }),
+            Some(open) => open,
         };
-        let frames = self.ring.drain();
+        if active {
+            open.active = taken;
+        }
+        let over = taken.since(open.active) > self.settings.after;
+        let long = taken.since(open.began) > self.settings.longest;
+        let mut frames = self.ring.drain();
+        // The next clip begins with a frame that needs no other.
+        if long
+            && !over
+            && let Some(key) = frames.iter().position(EncodedFrame::is_key)
+        {
+            open.began = taken;
+            let later = frames.split_off(key);
+            self.send(frames);
+            self.send_end();
+            frames = later;
+        }
+        self.send(frames);
+        if over {
+            self.end();
+        }
+    }
+
+    fn send(&mut self, frames: Vec<EncodedFrame>) {
         let many = frames.len() as u64;
+        let camera = self.camera;
         if many > 0
             && self
                 .events
@@ -103,18 +128,22 @@ impl ClipTap {
                 .is_err()
         {
             self.missing.fetch_add(many, Relaxed);
+            self.ring.await_key();
         }
-        if over {
-            self.end();
-        }
+    }
+
+    fn send_end(&self) {
+        let camera = self.camera;
+        // If the channel is full, the writer appends the next clip.
+        let _ = self.events.try_send(ClipEvent::End { camera });
     }
 
     /// Ends the clip, e.g. because the camera has ended.
     pub fn end(&mut self) {
         if self.open.take().is_some() {
-            let camera = self.camera;
-            // If the channel is full, the writer appends the next one.
-            let _ = self.events.try_send(ClipEvent::End { camera });
+            self.send_end();
+            // The next clip may begin within what was needed by this one.
+            self.ring.await_key();
         }
     }
 }
@@ -149,7 +178,7 @@ mod tests {
         for i in frames {
             let taken = MonotonicTimestamp::from_millis(i * 100);
             let image = FrameImage::Encoded(vec![0xff, 0xd8, i as u8]);
-            tap.frame(taken, &image);
+            tap.frame(taken, &image, vec![]);
             tap.analysed(taken, active.contains(&i));
         }
     }
@@ -162,7 +191,7 @@ mod tests {
                 ClipEvent::Frames { camera, frames } => {
                     assert_eq!(camera, 1);
                     let last = clips.last_mut().unwrap();
-                    last.extend(frames.iter().map(|f| f.jpeg[2]));
+                    last.extend(frames.iter().map(|f| f.bytes[2]));
                 }
                 ClipEvent::End { .. } => clips.push(vec![]),
             }
@@ -210,7 +239,7 @@ mod tests {
         let (mut tap, receive, _) = tap(9);
         let png = FrameImage::Encoded(b"\x89PNG".to_vec());
         for image in [png, FrameImage::Pixels(image::RgbImage::new(2, 2))] {
-            tap.frame(MonotonicTimestamp(0), &image);
+            tap.frame(MonotonicTimestamp(0), &image, vec![]);
             tap.analysed(MonotonicTimestamp(0), true);
         }
         drop(tap);

@@ -1,17 +1,14 @@
 //! Writes clips.
 
-use super::avi_writer::AviWriter;
 use super::clip_file::{ClipDescription, ClipError};
+use super::clip_video::{self, ClipVideo};
 use super::folder::ClipFolder;
-use super::ring::EncodedFrame;
+use crate::encoded_frame::EncodedFrame;
 use crate::stage::Stage;
 use crate::time::{MonotonicTimestamp, Timing, UtcClock};
 use flukewatch_common::atomic_file::write_atomically;
 use flukewatch_common::clock::Clock;
-use image::{ImageFormat, ImageReader};
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Cursor};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -47,11 +44,9 @@ pub struct ClipWriter {
 }
 
 struct OpenClip {
-    /// The video while it is written.
-    part: PathBuf,
-    video: PathBuf,
-    writer: AviWriter<BufWriter<File>>,
-    size: (u32, u32),
+    video: ClipVideo,
+    /// Where it will be once it is complete.
+    path: PathBuf,
     first: MonotonicTimestamp,
     frames: Vec<u32>,
 }
@@ -113,7 +108,7 @@ impl ClipWriter {
             Err(panicked) => panicked.to_string(),
         };
         if let Some(clip) = self.open.remove(&camera) {
-            let _ = std::fs::remove_file(clip.part);
+            let _ = std::fs::remove_file(clip.video.path());
         }
         self.stage.failed(&failure);
         // The first of many: each frame fails while the disk is full.
@@ -132,6 +127,10 @@ impl ClipWriter {
     }
 
     fn frame(&mut self, camera: usize, frame: &EncodedFrame) -> Result<(), ClipError> {
+        let open = self.open.get(&camera);
+        if open.is_some_and(|clip| !clip.video.accepts(frame)) {
+            self.end(camera)?;
+        }
         if !self.open.contains_key(&camera) {
             let clip = self.begin(camera, frame)?;
             self.open.insert(camera, clip);
@@ -140,8 +139,8 @@ impl ClipWriter {
             return Ok(());
         };
         let after = frame.taken.millis_since(clip.first).max(0);
-        let room = clip.writer.frame(&frame.jpeg);
-        if room.map_err(ClipError::file(&clip.part))? {
+        let room = clip.video.frame(after, frame);
+        if room.map_err(ClipError::file(clip.video.path()))? {
             clip.frames.push(u32::try_from(after).unwrap_or(u32::MAX));
         }
         Ok(())
@@ -153,27 +152,18 @@ impl ClipWriter {
         let utc = self.utc_clock.to_utc(first.taken, Timing::Driver).time;
         let name = self.cameras.get(camera).map_or("camera", String::as_str);
         let time = utc.to_string().replace(':', "-");
-        let video = (0..100)
+        let extension = clip_video::extension(first);
+        let path = (0..100)
             .map(|number| match number {
-                0 => folder.join(format!("{name}-{time}.avi")),
-                _ => folder.join(format!("{name}-{time}-{number}.avi")),
+                0 => folder.join(format!("{name}-{time}.{extension}")),
+                _ => folder.join(format!("{name}-{time}-{number}.{extension}")),
             })
             .find(|path| !path.exists())
-            .unwrap_or_else(|| folder.join(format!("{name}-{}.avi", self.session)));
-        let part = video.with_extension("avi.part");
-        let size = dimensions(&first.jpeg).ok_or_else(|| ClipError::Frame(video.clone()))?;
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(&part)
-            .map_err(ClipError::file(&part))?;
-        let writer = AviWriter::new(BufWriter::new(file), size.0, size.1);
+            .unwrap_or_else(|| folder.join(format!("{name}-{}.{extension}", self.session)));
+        let part = path.with_extension(format!("{extension}.part"));
         Ok(OpenClip {
-            writer: writer.map_err(ClipError::file(&part))?,
-            part,
-            video,
-            size,
+            video: ClipVideo::begin(part, first)?,
+            path,
             first: first.taken,
             frames: vec![],
         })
@@ -184,13 +174,12 @@ impl ClipWriter {
             return Ok(());
         };
         let OpenClip {
-            part,
             video,
-            writer,
-            size: (width, height),
+            path: video_path,
             first,
             frames,
         } = clip;
+        let (width, height) = video.size;
         let seconds = f64::from(frames.last().copied().unwrap_or(0)) / 1000.0;
         let intervals = frames.len().saturating_sub(1) as f64;
         let rate = if seconds > 0.0 {
@@ -198,11 +187,9 @@ impl ClipWriter {
         } else {
             30.0
         };
-        let failed = ClipError::file(&part);
-        let file = writer.finish(rate).map_err(&failed)?;
-        let file = file.into_inner().map_err(|e| failed(e.into_error()))?;
-        file.sync_all().map_err(&failed)?;
-        std::fs::rename(&part, &video).map_err(ClipError::file(&video))?;
+        let part = video.path().to_owned();
+        video.finish(rate).map_err(ClipError::file(&part))?;
+        std::fs::rename(&part, &video_path).map_err(ClipError::file(&video_path))?;
         let description = ClipDescription {
             camera: self.cameras.get(camera).cloned().unwrap_or_default(),
             session: self.session,
@@ -217,22 +204,16 @@ impl ClipWriter {
             height,
             written: self.outbox_clock.now().0,
         };
-        let path = video.with_extension("json");
+        let path = video_path.with_extension("json");
         let text = serde_json::to_vec(&description).map_err(|source| ClipError::Description {
             path: path.clone(),
             source,
         })?;
         write_atomically(&path, &text).map_err(ClipError::file(&path))?;
         let frames = description.frames.len();
-        tracing::info!(clip = %video.display(), frames, seconds, "clip written");
+        tracing::info!(clip = %video_path.display(), frames, seconds, "clip written");
         Ok(())
     }
-}
-
-/// Width and height of a JPEG image, by its header.
-fn dimensions(jpeg: &[u8]) -> Option<(u32, u32)> {
-    let reader = ImageReader::with_format(Cursor::new(jpeg), ImageFormat::Jpeg);
-    reader.into_dimensions().ok()
 }
 
 #[cfg(test)]

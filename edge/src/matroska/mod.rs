@@ -8,7 +8,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::{Block, Reader};
-pub(crate) use writer::{Codec, Track, Writer};
+pub(crate) use writer::Writer;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 use super::element::{UNKNOWN_SIZE, id, put, put_id, put_number};
 use super::*;
+use crate::encoded_frame::{Codec, StreamFormat};
 use crate::frame::RawFormat;
 use crate::pixel_format::{ColourRange, PixelLayout, Shape};
 use crate::video::DemuxError;
@@ -8,8 +9,8 @@ use std::io::Cursor;
 
 const HEAD: usize = 4 + 8;
 
-fn track() -> Track {
-    Track {
+fn format() -> StreamFormat {
+    StreamFormat {
         codec: Codec::H265,
         configuration: b"hvcC".to_vec(),
         width: 1920,
@@ -22,8 +23,11 @@ fn position(bytes: &[u8], part: &[u8]) -> usize {
     found.unwrap_or_else(|| panic!("{part:x?} is missing"))
 }
 
-/// The clusters of a stream, each with its time and its blocks: relative time, flags and frame.
-fn clusters(stream: &[u8]) -> Vec<(u64, Vec<(i16, u8, Vec<u8>)>)> {
+/// Relative time, flags and frame.
+type Frame = (i16, u8, Vec<u8>);
+
+/// The clusters of a stream, each with its time and its frames.
+fn clusters(stream: &[u8]) -> Vec<(u64, Vec<Frame>)> {
     let number = |at: usize| u64::from_be_bytes(stream[at..at + 8].try_into().unwrap());
     let mut at = position(stream, &[0x1f, 0x43, 0xb6, 0x75]);
     let mut clusters = vec![];
@@ -49,7 +53,7 @@ fn clusters(stream: &[u8]) -> Vec<(u64, Vec<(i16, u8, Vec<u8>)>)> {
 #[test]
 fn each_key_frame_begins_a_cluster() {
     let mut stream = vec![];
-    let mut writer = Writer::new(&mut stream, &track()).unwrap();
+    let mut writer = Writer::new(&mut stream, &format()).unwrap();
     for (millis, is_key, frame) in [
         (0, true, "key"),
         (33, false, "a"),

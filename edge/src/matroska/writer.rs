@@ -1,38 +1,15 @@
 //! Writes a stream of one video track.
 
 use super::element::{SCALE, UNKNOWN_SIZE, id, put, put_id, put_number};
+use crate::encoded_frame::{Codec, StreamFormat};
 use std::io::{self, Write};
 
-/// How frames are encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
-    /// H.264, frames as NAL units after their lengths of four bytes.
-    H264,
-    /// H.265, the same.
-    H265,
-}
-
-impl Codec {
-    /// Its name in Matroska.
-    fn id(self) -> &'static [u8] {
-        match self {
-            Self::H264 => b"V_MPEG4/ISO/AVC",
-            Self::H265 => b"V_MPEGH/ISO/HEVC",
-        }
+/// The name of `codec` in Matroska.
+fn codec_id(codec: Codec) -> &'static [u8] {
+    match codec {
+        Codec::H264 => b"V_MPEG4/ISO/AVC",
+        Codec::H265 => b"V_MPEGH/ISO/HEVC",
     }
-}
-
-/// What a decoder has to know before the first frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Track {
-    /// How frames are encoded.
-    pub(crate) codec: Codec,
-    /// The decoder configuration record of ISO/IEC 14496-15 (`avcC`, `hvcC`).
-    pub(crate) configuration: Vec<u8>,
-    /// Width in pixels.
-    pub(crate) width: u32,
-    /// Height in pixels.
-    pub(crate) height: u32,
 }
 
 /// A stream being written. It can be read at any time, up to the last frame.
@@ -49,7 +26,7 @@ impl<W: Write> Writer<W> {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn new(mut stream: W, track: &Track) -> io::Result<Self> {
+    pub(crate) fn new(mut stream: W, format: &StreamFormat) -> io::Result<Self> {
         let mut head = vec![];
         let mut ebml = vec![];
         put_number(&mut ebml, id::EBML_VERSION, 1);
@@ -68,15 +45,15 @@ impl<W: Write> Writer<W> {
         put(&mut info, id::WRITING_APP, b"Flukewatch");
         put(&mut head, id::INFO, &info);
         let mut video = vec![];
-        put_number(&mut video, id::PIXEL_WIDTH, track.width.into());
-        put_number(&mut video, id::PIXEL_HEIGHT, track.height.into());
+        put_number(&mut video, id::PIXEL_WIDTH, format.width.into());
+        put_number(&mut video, id::PIXEL_HEIGHT, format.height.into());
         let mut entry = vec![];
         put_number(&mut entry, id::TRACK_NUMBER, 1);
         put_number(&mut entry, id::TRACK_UID, 1);
         put_number(&mut entry, id::TRACK_TYPE, 1);
         put_number(&mut entry, id::FLAG_LACING, 0);
-        put(&mut entry, id::CODEC_ID, track.codec.id());
-        put(&mut entry, id::CODEC_PRIVATE, &track.configuration);
+        put(&mut entry, id::CODEC_ID, codec_id(format.codec));
+        put(&mut entry, id::CODEC_PRIVATE, &format.configuration);
         put(&mut entry, id::VIDEO, &video);
         let mut tracks = vec![];
         put(&mut tracks, id::TRACK_ENTRY, &entry);
@@ -121,5 +98,10 @@ impl<W: Write> Writer<W> {
     /// The stream below.
     pub(crate) fn stream(&self) -> &W {
         &self.stream
+    }
+
+    /// The stream below, at its end.
+    pub(crate) fn into_stream(self) -> W {
+        self.stream
     }
 }

@@ -147,6 +147,7 @@ impl Perception {
             timing,
             image,
             boxes,
+            encoded,
         } = frame;
         let Some(camera) = self.cameras.get_mut(index) else {
             return self.skip_invalid(index, &name, "unknown camera index");
@@ -155,7 +156,7 @@ impl Perception {
         // Before decoding, so that a camera that sends damaged frames ends its encounters too.
         let expired = camera.encounters.expire(taken);
         if let Some(clip) = &mut camera.clip {
-            clip.frame(taken, &image);
+            clip.frame(taken, &image, encoded);
         }
         let input = AnalyserInput {
             camera: index,

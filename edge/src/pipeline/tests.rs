@@ -63,6 +63,7 @@ impl FrameSource for Script {
                     timing: Timing::Driver,
                     image,
                     boxes,
+                    encoded: vec![],
                 })),
                 Some(Step::Idle) => Ok(SourceEvent::Idle),
                 Some(Step::CameraEnded) => Ok(SourceEvent::CameraEnded(0)),

@@ -21,6 +21,9 @@ const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// A source that ran for this long was not started in vain: the next delay is short again.
 const STABLE_AFTER: Duration = Duration::from_secs(600);
 
+/// The most encoded frames that wait with an image: twenty seconds. Beyond, older ones are lost to clips.
+const MAX_ENCODED: usize = 600;
+
 /// Starts the source of a live camera.
 pub type StartSource = Box<dyn FnMut() -> Box<dyn FrameSource> + Send>;
 
@@ -61,6 +64,20 @@ struct Slot {
 impl Slot {
     fn is_free(&self) -> bool {
         self.frame.is_none() && self.invalid.is_none()
+    }
+
+    /// Returns whether an older frame was there. What its camera sent with it is kept for clips.
+    fn replace(&mut self, mut frame: Frame) -> bool {
+        let Some(mut older) = self.frame.take() else {
+            self.frame = Some(frame);
+            return false;
+        };
+        if older.encoded.len() < MAX_ENCODED {
+            older.encoded.append(&mut frame.encoded);
+            frame.encoded = older.encoded;
+        }
+        self.frame = Some(frame);
+        true
     }
 
     fn take(&mut self) -> Option<Result<Frame, SourceError>> {
@@ -209,7 +226,7 @@ impl Outlet<'_> {
             match source.next() {
                 Ok(SourceEvent::Frame(mut frame)) => {
                     frame.camera = self.number;
-                    self.put(|slot| slot.frame.replace(frame).is_some());
+                    self.put(|slot| slot.replace(frame));
                 }
                 Err(SourceError::InvalidFrame { frame, reason, .. }) => {
                     let invalid = SourceError::InvalidFrame {
@@ -379,6 +396,7 @@ mod tests {
             timing: Timing::Arrival,
             image: FrameImage::Encoded(vec![]),
             boxes: None,
+            encoded: vec![],
         }))
     }
 

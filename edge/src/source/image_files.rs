@@ -135,6 +135,7 @@ impl FrameSource for ImageFiles {
                 timing: Timing::Replay,
                 boxes: boxes.map(|boxes| in_decoded_pixels(boxes, &image)),
                 image: FrameImage::Encoded(image),
+                encoded: vec![],
             })),
             Err(reason) => Err(SourceError::InvalidFrame {
                 camera: 0,

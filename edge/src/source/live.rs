@@ -248,6 +248,7 @@ impl LiveCamera {
                 format: running.format.raw_format(),
             }),
             boxes: None,
+            encoded: metadata.encoded,
         }))
     }
 }

@@ -140,6 +140,7 @@ impl FrameSource for VideoFile {
                 timing: Timing::Replay,
                 image: FrameImage::Raw(RawImage { bytes, format }),
                 boxes: None,
+                encoded: vec![],
             })),
             Ok(Sample::Empty | Sample::End) => Ok(SourceEvent::Idle),
             Err(DemuxError::InvalidFrame(reason)) => Err(SourceError::InvalidFrame {

@@ -1,7 +1,7 @@
 //! Decoders of H.264 and H.265: hardware where its plug-in is installed, else software.
 
 use super::aligned;
-use crate::matroska::{Codec, Track};
+use crate::encoded_frame::{Codec, StreamFormat};
 use std::ffi::OsStr;
 use std::process::{Command, Stdio};
 
@@ -80,17 +80,17 @@ impl GstDecoder {
             .collect()
     }
 
-    /// The arguments of a pipeline that reads `track` as Matroska from descriptor 0, and writes images
+    /// The arguments of a pipeline that reads `format` as Matroska from descriptor 0, and writes images
     /// there, as Matroska as well. Its queue drops the oldest image for a third one.
-    pub(crate) fn arguments(self, track: &Track) -> Vec<String> {
+    pub(crate) fn arguments(self, format: &StreamFormat) -> Vec<String> {
         let Self {
             element, download, ..
         } = self;
-        let parser = match track.codec {
+        let parser = match format.codec {
             Codec::H264 => "h264parse",
             Codec::H265 => "h265parse",
         };
-        let size = (track.width, track.height);
+        let size = (format.width, format.height);
         let (width, height) = aligned(size);
         let scale = if (width, height) == size {
             String::new()
@@ -135,8 +135,8 @@ fn is_installed(program: &OsStr, element: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn track(codec: Codec, width: u32, height: u32) -> Track {
-        Track {
+    fn format(codec: Codec, width: u32, height: u32) -> StreamFormat {
+        StreamFormat {
             codec,
             configuration: vec![1],
             width,
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_pipeline_decodes_what_it_reads() {
-        let text = NVIDIA.arguments(&track(Codec::H265, 1920, 1080)).join(" ");
+        let text = NVIDIA.arguments(&format(Codec::H265, 1920, 1080)).join(" ");
         assert!(
             text.starts_with("-q --no-fault fdsrc fd=0 ! matroskademux ! h265parse ! nvv4l2decoder ! nvvidconv ! queue "),
             "{text}"
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_size_that_would_be_padded_is_scaled() {
-        let text = H264[3].arguments(&track(Codec::H264, 1001, 563)).join(" ");
+        let text = H264[3].arguments(&format(Codec::H264, 1001, 563)).join(" ");
         let scaled = "! avdec_h264 ! queue";
         assert!(text.contains(scaled), "{text}");
         assert!(

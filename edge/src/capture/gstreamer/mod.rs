@@ -343,6 +343,7 @@ impl Camera for GstCamera {
             sequence: self.frames,
             damaged: false,
             changed,
+            encoded: vec![],
         })
     }
 }

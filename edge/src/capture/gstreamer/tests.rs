@@ -65,6 +65,7 @@ fn frames_have_their_size_and_arrival_time() {
             sequence,
             damaged: false,
             changed: None,
+            encoded: vec![],
         };
         assert_eq!(metadata, expected);
     }

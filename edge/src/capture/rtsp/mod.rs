@@ -19,7 +19,8 @@ use super::gstreamer::{
     ChildOutput, DECODER_PACKAGES as PACKAGES, ExitReport, GstDecoder, PipelineOptions, Process,
     any_size, negotiated,
 };
-use crate::matroska::{Block, Codec, Reader};
+use crate::encoded_frame::Codec;
+use crate::matroska::{Block, Reader};
 use crate::time::Timing;
 use crate::video::DemuxError;
 use std::io::{BufReader, ErrorKind};
@@ -298,6 +299,7 @@ impl Camera for RtspCamera {
             sequence: self.frames,
             damaged: false,
             changed: None,
+            encoded: running.shared.take_encoded(),
         })
     }
 }

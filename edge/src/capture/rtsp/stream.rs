@@ -5,7 +5,8 @@ use super::sent_units::{SentUnit, SentUnits};
 use super::stream_clock::StreamClock;
 use crate::cancellation::CancellationToken;
 use crate::capture::gstreamer::{ChildOutput, GstDecoder, Process};
-use crate::matroska::{Codec, Track, Writer};
+use crate::encoded_frame::{Codec, EncodedFrame, FrameEncoding, StreamFormat};
+use crate::matroska::Writer;
 use crate::time::MonotonicClock;
 use retina::client::{
     Credentials, Demuxed, Described, PlayOptions, Session, SessionGroup, SessionOptions,
@@ -22,6 +23,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
+/// The most encoded frames that wait for an image: twenty seconds.
+const MAX_ENCODED: usize = 600;
 /// How often the thread checks for cancellation.
 const CHECK: Duration = Duration::from_millis(100);
 /// How long each answer of the camera may take.
@@ -65,6 +68,7 @@ pub(super) enum StreamEnd {
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     sent: Mutex<SentUnits>,
+    encoded: Mutex<Vec<EncodedFrame>>,
     end: Mutex<Option<StreamEnd>>,
 }
 
@@ -72,6 +76,19 @@ impl Shared {
     /// The encoded frames in the decoder.
     pub(super) fn sent(&self) -> std::sync::MutexGuard<'_, SentUnits> {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the camera sent since the last call, in the order of decoding.
+    pub(super) fn take_encoded(&self) -> Vec<EncodedFrame> {
+        std::mem::take(&mut *self.encoded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep(&self, frame: EncodedFrame) {
+        let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beyond, a clip has a gap; frames after it are kept from a key frame on.
+        if encoded.len() < MAX_ENCODED {
+            encoded.push(frame);
+        }
     }
 
     /// Why the stream has ended, once it has.
@@ -263,9 +280,11 @@ struct Feed<'a> {
 /// A decoder that is fed.
 struct Decoding {
     input: Writer<UnixStream>,
-    track: Track,
+    format: Arc<StreamFormat>,
     /// The time of its first frame in the stream, in microseconds.
     begins: i64,
+    /// Frames sent so far.
+    number: u64,
 }
 
 impl Feed<'_> {
@@ -290,7 +309,7 @@ impl Feed<'_> {
                 return StreamEnd::Camera("the camera ended the stream".into());
             };
             let rate = stream.framerate().map(f64::from);
-            if let Err(end) = self.frame(&frame, track(stream), rate) {
+            if let Err(end) = self.frame(&frame, format(stream), rate) {
                 return end;
             }
         }
@@ -299,7 +318,7 @@ impl Feed<'_> {
     fn frame(
         &mut self,
         frame: &VideoFrame,
-        track: Option<Track>,
+        format: Option<StreamFormat>,
         rate: Option<f64>,
     ) -> Result<(), StreamEnd> {
         // Packets that were lost are at least one frame.
@@ -308,18 +327,18 @@ impl Feed<'_> {
         let ticks = i128::from(stamp.elapsed()) * 1_000_000 / i128::from(stamp.clock_rate().get());
         let micros = i64::try_from(ticks).unwrap_or(i64::MAX);
         let taken = self.clock.date(micros, self.parts.clock.now());
-        if let (Some(decoding), Some(track)) = (&self.decoder, &track)
-            && decoding.track != *track
+        if let (Some(decoding), Some(format)) = (&self.decoder, &format)
+            && *decoding.format != *format
         {
-            let Track { width, height, .. } = track;
+            let StreamFormat { width, height, .. } = format;
             return Err(StreamEnd::Camera(format!(
                 "the camera changed its stream, to {width}x{height} pixels"
             )));
         }
         if self.decoder.is_none() {
-            match track {
-                Some(track) if frame.is_random_access_point() => {
-                    let decoding = self.start(track, micros, rate);
+            match format {
+                Some(format) if frame.is_random_access_point() => {
+                    let decoding = self.start(format, micros, rate);
                     self.decoder = Some(decoding.map_err(StreamEnd::Decoder)?);
                 }
                 // It cannot be decoded without an earlier one.
@@ -335,9 +354,20 @@ impl Feed<'_> {
             taken,
             lost: std::mem::take(&mut self.lost),
         });
+        let is_key = frame.is_random_access_point();
+        self.parts.shared.keep(EncodedFrame {
+            taken,
+            encoding: FrameEncoding::Stream {
+                format: decoding.format.clone(),
+                number: decoding.number,
+                is_key,
+            },
+            bytes: frame.data().to_vec(),
+        });
+        decoding.number += 1;
         decoding
             .input
-            .frame(millis, frame.is_random_access_point(), frame.data())
+            .frame(millis, is_key, frame.data())
             .map_err(|e| {
                 StreamEnd::Decoder(match e.kind() {
                     ErrorKind::WouldBlock | ErrorKind::TimedOut => {
@@ -349,19 +379,24 @@ impl Feed<'_> {
             })
     }
 
-    /// Starts a decoder of `track`.
-    fn start(&self, track: Track, begins: i64, rate: Option<f64>) -> Result<Decoding, String> {
-        let decoders = (self.parts.decoders)(track.codec);
+    /// Starts a decoder of `format`.
+    fn start(
+        &self,
+        format: StreamFormat,
+        begins: i64,
+        rate: Option<f64>,
+    ) -> Result<Decoding, String> {
+        let decoders = (self.parts.decoders)(format.codec);
         let decoder = *decoders
             .get(self.parts.skip % decoders.len().max(1))
             .ok_or_else(|| {
                 format!(
                     "no decoder of {:?} is installed; run: sudo apt install {}",
-                    track.codec,
+                    format.codec,
                     super::PACKAGES
                 )
             })?;
-        let arguments = decoder.arguments(&track);
+        let arguments = decoder.arguments(&format);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let program = &self.parts.program;
         let (process, output) = Process::start(program, &arguments, self.parts.stop.clone())
@@ -376,22 +411,23 @@ impl Feed<'_> {
         if self.started.send(Ok(started)).is_err() {
             return Err("the camera was closed".into());
         }
-        let input = Writer::new(input, &track).map_err(|e| format!("the decoder ended: {e}"))?;
+        let input = Writer::new(input, &format).map_err(|e| format!("the decoder ended: {e}"))?;
         Ok(Decoding {
             input,
-            track,
+            format: Arc::new(format),
             begins,
+            number: 0,
         })
     }
 }
 
 /// What a decoder of `stream` has to know; `None` until the camera has sent it.
-fn track(stream: &retina::client::Stream) -> Option<Track> {
+fn format(stream: &retina::client::Stream) -> Option<StreamFormat> {
     let Some(ParametersRef::Video(parameters)) = stream.parameters() else {
         return None;
     };
     let (width, height) = parameters.pixel_dimensions();
-    Some(Track {
+    Some(StreamFormat {
         codec: match stream.encoding_name() {
             "h265" => Codec::H265,
             _ => Codec::H264,

@@ -222,6 +222,7 @@ fn a_damaged_or_empty_frame_is_invalid() {
         sequence: 1,
         damaged: true,
         changed: None,
+        encoded: vec![],
     };
     bench.yuyv(1, 0);
     bench.frame_after(1);
