@@ -1,8 +1,8 @@
-//! The frame loop's heartbeat, read by the watchdog.
+//! The heartbeat of perception, read by the watchdog.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-/// Advanced by the frame loop with every step.
+/// Advanced by perception with every step.
 #[derive(Debug, Default)]
 pub struct Heartbeat {
     steps: AtomicU64,
@@ -11,14 +11,14 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// The frame loop waits for its source's next frame.
+    /// Perception waits for its source's next frame.
     pub fn waiting(&self) {
         self.finished.store(false, Relaxed);
         self.waiting.store(true, Relaxed);
         self.steps.fetch_add(1, Relaxed);
     }
 
-    /// The frame loop works on what its source gave.
+    /// Perception works on what its source gave.
     pub fn processing(&self) {
         self.waiting.store(false, Relaxed);
         self.steps.fetch_add(1, Relaxed);
@@ -34,7 +34,7 @@ impl Heartbeat {
         self.steps.load(Relaxed)
     }
 
-    /// Whether the frame loop waits for its source.
+    /// Whether perception waits for its source.
     pub fn is_waiting(&self) -> bool {
         self.waiting.load(Relaxed)
     }

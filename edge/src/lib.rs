@@ -32,6 +32,7 @@ pub mod detect;
 pub mod detection_filter;
 pub mod encoded_frame;
 pub mod encounter;
+pub mod failed_starts;
 pub mod frame;
 pub mod gate;
 pub mod health;

@@ -7,11 +7,13 @@
 //! start after all, the previous configuration is used again.
 //!
 //! The last configuration that worked is kept on disk. It is used where the file is invalid at the
-//! start, its models cannot be opened, or its session fails before it has worked.
+//! start, its models cannot be opened, its session fails before it has worked, or it brings the program down
+//! at several starts in a row.
 
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
+use crate::failed_starts::FailedStarts;
 use crate::health::ConfigurationHealth;
 use crate::last_working::LastWorking;
 use crate::logging::Logs;
@@ -30,6 +32,8 @@ use std::time::{Duration, Instant};
 
 /// How often a reload request is checked for.
 const POLL: Duration = Duration::from_millis(100);
+/// So often a new configuration may bring the program down before the last working one is used.
+const MAX_FAILED_STARTS: u32 = 3;
 /// A session that lasts this long works, even without a frame.
 const PROVEN_AFTER: Duration = Duration::from_secs(60);
 /// The shortest time between two sessions that are replaced because the outbox is damaged: a failing
@@ -73,13 +77,56 @@ impl RunArgs {
     /// When there is none; every fault of the file is named with its line.
     pub fn first(&self) -> Result<ChosenConfig, StartError> {
         let invalid = match self.load() {
-            Ok(chosen) => return Ok(chosen),
+            Ok(chosen) => return Ok(self.unless_it_brings_the_program_down(chosen)),
             Err(e) => e,
         };
         match self.last_working() {
             Some(Ok(kept)) => Ok(kept.instead_of(&invalid)),
             Some(Err(kept)) => Err(StartError::Both { invalid, kept }),
             None => Err(invalid.into()),
+        }
+    }
+
+    /// `chosen`, or the last working configuration where `chosen` never got as far as to work at its last
+    /// starts.
+    fn unless_it_brings_the_program_down(&self, chosen: ChosenConfig) -> ChosenConfig {
+        let Some(Ok(kept)) = self.last_working() else {
+            return chosen;
+        };
+        let is_new = kept.config.identity != chosen.config.identity;
+        let Some(starts) = self.failed_starts().filter(|_| is_new) else {
+            return chosen;
+        };
+        match starts.begin(chosen.config.identity) {
+            Ok(earlier) if earlier >= MAX_FAILED_STARTS => {
+                let reason = format!(
+                    "the program ended at each of {earlier} starts with {} before a frame was searched; change it, or restart again to \
+                     try it once more",
+                    self.file.display()
+                );
+                // So that it gets another chance, e.g. after power cuts.
+                self.note_worked(chosen.config.identity);
+                kept.instead_of(&reason)
+            }
+            Ok(_) => chosen,
+            Err(error) => {
+                tracing::warn!(%error, "cannot count the starts of the configuration");
+                chosen
+            }
+        }
+    }
+
+    fn failed_starts(&self) -> Option<FailedStarts> {
+        let folder = self.state_folder.as_deref()?;
+        Some(FailedStarts::new(&self.file, folder))
+    }
+
+    /// Notes that `config` has worked, or has ended in order.
+    fn note_worked(&self, config: ConfigId) {
+        if let Some(starts) = self.failed_starts()
+            && let Err(error) = starts.worked(config)
+        {
+            tracing::warn!(%error, "cannot reset the count of the configuration's starts");
         }
     }
 
@@ -239,6 +286,7 @@ pub fn run(
         });
         if finished.is_ok() {
             supervision.keep_if_proven();
+            args.note_worked(running.config.identity);
         }
         let proven = supervision.trial.is_passed();
         if proven {
@@ -427,6 +475,7 @@ impl Supervision<'_> {
             let file = kept.path().display();
             tracing::warn!(%file, error = %e, "cannot keep the working configuration");
         }
+        self.args.note_worked(self.running.config.identity);
     }
 
     /// The running configuration again.

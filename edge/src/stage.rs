@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The longest description of a failure, in characters.
 const MAX_REASON: usize = 300;
 
-/// The stages of a boat that are supervised, from the frame to its verdict.
+/// The stages of a boat that are supervised, from the frame to shore.
 #[derive(Clone)]
 pub struct Stages {
     /// Decodes frames, detects flukes and tracks them.
@@ -24,6 +24,8 @@ pub struct Stages {
     pub clips: Arc<Stage>,
     /// Identifies recorded encounters.
     pub identification: Arc<Stage>,
+    /// Sends messages to shore.
+    pub uplink: Arc<Stage>,
 }
 
 impl Stages {
@@ -35,6 +37,7 @@ impl Stages {
             recorder: stage("recorder"),
             clips: stage("clips"),
             identification: stage("identification"),
+            uplink: stage("uplink"),
         }
     }
 
@@ -45,8 +48,9 @@ impl Stages {
             recorder,
             clips,
             identification,
+            uplink,
         } = self;
-        [perception, recorder, clips, identification]
+        [perception, recorder, clips, identification, uplink]
             .map(|stage| stage.health())
             .to_vec()
     }

@@ -217,6 +217,35 @@ fn a_configuration_that_is_valid_and_cannot_run_falls_back_too() {
 }
 
 #[test]
+fn a_configuration_that_brings_the_program_down_at_each_start_falls_back() {
+    let boat = Boat::new();
+    boat.work();
+    fs::create_dir(boat.path("broken")).unwrap();
+    (0..9).for_each(|i| fs::write(boat.path(&format!("broken/{i}.jpg")), "no image").unwrap());
+    // It has no frame to work on for a while.
+    let new = GOOD.replace("path = \"frames\"", "path = \"broken\"");
+    boat.write(&new.replace("frames_per_second = 20.0", "frames_per_second = 0.05"));
+    for _ in 0..3 {
+        let running = boat.start();
+        running.wait_for_log("session started");
+        // Killed, as by a fault of a driver.
+        drop(running);
+    }
+    let running = boat.start();
+    running.wait_for_log("ended at each of 3 starts");
+    running.wait_for_log("using the last working one");
+    running.wait_for_log("session started");
+    running.stop();
+    let health = boat.configuration_health();
+    assert!(health["fallback"].as_str().unwrap().contains("3 starts"));
+    // It has another chance.
+    let running = boat.start();
+    running.wait_for_log("session started");
+    assert!(!running.log().contains("last working"), "{}", running.log());
+    running.stop();
+}
+
+#[test]
 fn a_failed_reload_is_reported_and_survives_a_restart() {
     let boat = Boat::new();
     let running = boat.start();

@@ -63,7 +63,7 @@ pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
-pub use queue::{Backlog, Counts, Load, Pending, Queue};
+pub use queue::{Backlog, Counts, Load, Pending, Queue, QueueOpener};
 pub use recent::{Recent, recent, recent_picture};
 pub use recordings::{OpenRecording, RecordingLimits, Recordings};
 pub use rehearsal::rehearse;

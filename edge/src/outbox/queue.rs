@@ -81,6 +81,38 @@ pub struct Backlog {
     pub archived_bytes: u64,
 }
 
+/// Opens the queue of an outbox as often as needed, e.g. after the thread that had it panicked.
+#[derive(Clone, Debug)]
+pub struct QueueOpener {
+    folder: PathBuf,
+    boat: BoatId,
+    archives: bool,
+}
+
+impl QueueOpener {
+    /// That of `boat` in `folder`, which [`Queue::archives`] if `archives` is set.
+    pub fn new(folder: &Path, boat: BoatId, archives: bool) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            boat,
+            archives,
+        }
+    }
+
+    /// Opens the queue.
+    ///
+    /// # Errors
+    /// When the database cannot be opened.
+    pub fn open(&self) -> Result<Queue, OutboxError> {
+        let queue = Queue::open(&self.folder, self.boat.clone())?;
+        Ok(if self.archives {
+            queue.archives()
+        } else {
+            queue
+        })
+    }
+}
+
 impl Queue {
     pub(super) fn open(folder: &Path, boat: BoatId) -> Result<Self, OutboxError> {
         let connection = schema::open(folder)?.ok_or_else(|| OutboxError::Lost {

@@ -1,4 +1,4 @@
-//! A boat at work with one configuration: frame loop, uploader and monitor, from start to end.
+//! A boat at work with one configuration: perception, uploader and monitor, from start to end.
 //!
 //! [`Session::start`] wires the parts together, [`Session::wait`] runs them until the source ends
 //! or the session is cancelled.
@@ -12,6 +12,7 @@ mod random;
 #[expect(clippy::module_inception, reason = "the folder's one public type")]
 mod session;
 mod time_correction;
+mod uplink;
 mod watchdog;
 
 pub use assembly::PICTURE_PADDING;

@@ -4,7 +4,7 @@
 use super::clock_run::clock_run;
 use super::inputs::Inputs;
 use super::time_correction::TimeCorrection;
-use super::watchdog::{FrameLoopSteps, Liveness, Vitals, Watchdog, WriteProbe};
+use super::watchdog::{Liveness, PerceptionSteps, Vitals, Watchdog, WriteProbe};
 use crate::app_state::AppState;
 use crate::clip::{ClipFolder, ClipLimits};
 use crate::config::Config;
@@ -29,8 +29,10 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 /// Shore learns of an encounter that is not identified this long after it was recorded, in milliseconds.
 const MAX_HELD: i64 = 60_000;
-/// How often archive and recordings are pruned.
+/// How often archive, recordings and clips are pruned.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(600);
+/// The same while the disk is nearly full.
+const PRUNE_INTERVAL_ON_FULL_DISK: Duration = Duration::from_secs(30);
 
 /// The parts of a session that are monitored.
 pub(super) struct Subject {
@@ -264,7 +266,7 @@ impl Monitor {
         }
         let heartbeat = &self.state.heartbeat;
         let vitals = Vitals {
-            frame_loop: FrameLoopSteps {
+            perception: PerceptionSteps {
                 steps: heartbeat.steps(),
                 waiting: heartbeat.is_waiting(),
                 finished: heartbeat.is_finished(),
@@ -327,8 +329,12 @@ impl Monitor {
             .machine
             .disk
             .is_some_and(|d| d.severity == Severity::Critical);
-        let due = due(&mut self.schedule.pruned, PRUNE_INTERVAL);
-        if !due && (!full || health.outbox.archived_sightings == 0) {
+        let interval = if full {
+            PRUNE_INTERVAL_ON_FULL_DISK
+        } else {
+            PRUNE_INTERVAL
+        };
+        if !due(&mut self.schedule.pruned, interval) {
             return;
         }
         let nothing = ArchiveLimits {

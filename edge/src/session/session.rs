@@ -5,19 +5,17 @@ use super::clock_run::clock_run;
 use super::error::SessionError;
 use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
-use super::random::{random, random_id};
+use super::random::random_id;
+use super::uplink::{UplinkInputs, uplink};
 use crate::app_state::AppState;
-use crate::backoff::Backoff;
 use crate::cancellation::CancellationToken;
 use crate::config::Config;
-use crate::health::{Counters, Health};
+use crate::health::Health;
 use crate::models::Models;
-use crate::outbox::{NewEpoch, Outbox, Queue};
+use crate::outbox::{NewEpoch, Outbox};
 use crate::pipeline::{Ended, PipelineError, RunningPipeline};
 use crate::recorder::{NewRecording, TimeAndPosition, log_dropped};
 use crate::time::SystemMonotonicClock;
-use crate::uplink::{MqttUplink, Uploader, UploaderParts, UploaderSettings};
-use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::sighting::BoatId;
 use std::sync::Arc;
@@ -143,9 +141,15 @@ impl Session {
 
         let broker = config.uplink.broker(&state.broker_environment)?;
         let outbox = open_outbox(config)?;
-        let (to_send, to_monitor) = (outbox.queue()?, outbox.queue()?);
+        let to_monitor = outbox.queue()?;
         let inputs = Inputs::start(config, Arc::new(SystemClock))?;
         let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);
+        let uplink_inputs = UplinkInputs {
+            boat: boat.clone(),
+            broker,
+            outbox_clock: outbox_clock.clone(),
+            accepted: accepted.clone(),
+        };
         let pipeline_inputs = PipelineInputs {
             boat,
             source: inputs.frames(config, &stop)?,
@@ -157,12 +161,12 @@ impl Session {
             },
             outbox_clock: outbox_clock.clone(),
             monotonic: inputs.monotonic.clone(),
-            accepted: accepted.clone(),
+            accepted,
             stop: stop.clone(),
         };
         let subject = Subject {
             queue: to_monitor,
-            outbox_clock: outbox_clock.clone(),
+            outbox_clock,
             inputs,
             bundle: models.identifier.bundle().to_owned(),
             engine: models.engine.clone(),
@@ -171,10 +175,7 @@ impl Session {
         monitor.log_start(config);
 
         let runtime = runtime()?;
-        let counters = state.counters.clone();
-        let uploader = uploader(config, broker, to_send, outbox_clock, counters, accepted)?
-            .reporting(state.status.clone());
-        let uploader = runtime.spawn(uploader.run());
+        let uploader = runtime.spawn(uplink(config, uplink_inputs, state)?);
         let pipeline = pipeline(config, models, pipeline_inputs, state)?.start()?;
         Ok(Self {
             pipeline,
@@ -254,34 +255,4 @@ fn runtime() -> Result<Runtime, SessionError> {
         .enable_all()
         .build()
         .map_err(|e| SessionError::thread(&e))
-}
-
-fn uploader(
-    config: &Config,
-    broker: BrokerUrl,
-    queue: Queue,
-    outbox_clock: Arc<dyn Clock>,
-    counters: Arc<Counters>,
-    accepted: Arc<Notify>,
-) -> Result<Uploader<MqttUplink>, SessionError> {
-    let instance = random_id()?;
-    let queue = if config.archive.limits().is_some() {
-        queue.archives()
-    } else {
-        queue
-    };
-    Ok(Uploader::new(UploaderParts {
-        uplink: MqttUplink::new(broker.clone(), queue.boat().clone(), instance),
-        broker: broker.to_string(),
-        queue,
-        settings: UploaderSettings {
-            window: config.uplink.window,
-            ack_timeout: config.uplink.ack_timeout(),
-        },
-        backoff: Backoff::new(config.uplink.max_backoff(), random()?),
-        clock: outbox_clock,
-        counters,
-        accepted,
-        instance,
-    }))
 }

@@ -5,7 +5,7 @@
 //! anyway, nor a full disk; and it loses the sightings that are only in memory. So the watchdog is
 //! pinged unless
 //!
-//! - the frame loop has made no step for [`FRAME_LOOP_TIMEOUT`], though it has a frame to work on
+//! - perception has made no step for [`PERCEPTION_TIMEOUT`], though it has a frame to work on
 //!   or live cameras to read from;
 //! - no live camera's thread has made a step for [`CAMERA_TIMEOUT`]: a driver that does not return.
 //!   A disconnected camera that is being reopened makes steps, and one of several working cameras
@@ -17,9 +17,9 @@ use crate::time::{MonotonicClock, MonotonicTimestamp};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the frame loop may take for one step: many times what identifying an encounter takes on
+/// How long perception may take for one step: many times what identifying an encounter takes on
 /// a slow machine.
-const FRAME_LOOP_TIMEOUT: Duration = Duration::from_secs(60);
+const PERCEPTION_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the threads of all live cameras may make no step. The configuration allows a camera to
 /// wait up to 60 s for a frame.
 const CAMERA_TIMEOUT: Duration = Duration::from_secs(90);
@@ -34,9 +34,9 @@ pub(super) enum WriteProbe {
     Failed,
 }
 
-/// The frame loop's heartbeat at one time.
+/// The heartbeat of perception at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FrameLoopSteps {
+pub(super) struct PerceptionSteps {
     pub(super) steps: u64,
     /// Waits for its source, which may be a slow replay.
     pub(super) waiting: bool,
@@ -47,7 +47,7 @@ pub(super) struct FrameLoopSteps {
 /// The inputs of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Vitals {
-    pub(super) frame_loop: FrameLoopSteps,
+    pub(super) perception: PerceptionSteps,
     /// The step counter of each live camera that has not ended.
     pub(super) cameras: Vec<u64>,
     pub(super) probe: WriteProbe,
@@ -80,7 +80,7 @@ impl Unchanged {
 /// Follows the vitals over time.
 pub(super) struct Watchdog {
     clock: Arc<dyn MonotonicClock>,
-    frame_loop: Unchanged,
+    perception: Unchanged,
     cameras: Vec<Unchanged>,
     failing_since: Option<MonotonicTimestamp>,
 }
@@ -90,7 +90,7 @@ impl Watchdog {
         let since = clock.now();
         Self {
             clock,
-            frame_loop: Unchanged { steps: 0, since },
+            perception: Unchanged { steps: 0, since },
             cameras: vec![],
             failing_since: None,
         }
@@ -99,7 +99,7 @@ impl Watchdog {
     /// Decides from `vitals` and the earlier ones.
     pub(super) fn evaluate(&mut self, vitals: &Vitals) -> Liveness {
         let now = self.clock.now();
-        self.frame_loop.update(vitals.frame_loop.steps, now);
+        self.perception.update(vitals.perception.steps, now);
         let fresh = Unchanged {
             steps: 0,
             since: now,
@@ -108,11 +108,11 @@ impl Watchdog {
         for (camera, &steps) in self.cameras.iter_mut().zip(&vitals.cameras) {
             camera.update(steps, now);
         }
-        let stuck = now.since(self.frame_loop.since);
+        let stuck = now.since(self.perception.since);
         let idle =
-            vitals.frame_loop.finished || vitals.frame_loop.waiting && vitals.cameras.is_empty();
-        if !idle && stuck > FRAME_LOOP_TIMEOUT {
-            return Liveness::Unhealthy(format!("frame loop blocked for {} s", stuck.as_secs()));
+            vitals.perception.finished || vitals.perception.waiting && vitals.cameras.is_empty();
+        if !idle && stuck > PERCEPTION_TIMEOUT {
+            return Liveness::Unhealthy(format!("perception blocked for {} s", stuck.as_secs()));
         }
         let unresponsive = self.cameras.iter().map(|c| now.since(c.since)).min();
         if let Some(time) = unresponsive.filter(|time| *time > CAMERA_TIMEOUT) {
@@ -153,7 +153,7 @@ mod tests {
             watchdog: Watchdog::new(clock.clone()),
             clock,
             vitals: Vitals {
-                frame_loop: FrameLoopSteps {
+                perception: PerceptionSteps {
                     steps: 1,
                     waiting: true,
                     finished: false,
@@ -181,7 +181,7 @@ mod tests {
     }
 
     fn steps(vitals: &mut Vitals) {
-        vitals.frame_loop.steps += 7;
+        vitals.perception.steps += 7;
     }
 
     #[test]
@@ -196,19 +196,19 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_frame_loop_is_unhealthy() {
+    fn blocked_perception_is_unhealthy() {
         let hung = dog(1).after(|s| s.cameras[0] += 1);
         let (second, why) = hung.unwrap();
         assert!((60..=63).contains(&second), "{second}");
-        assert!(why.starts_with("frame loop blocked for 6"), "{why}");
+        assert!(why.starts_with("perception blocked for 6"), "{why}");
     }
 
     #[test]
-    fn a_frame_loop_blocked_on_a_replay_s_frame_is_unhealthy_but_one_that_waits_for_it_is_not() {
+    fn perception_blocked_on_a_replay_s_frame_is_unhealthy_but_one_that_waits_for_it_is_not() {
         assert_eq!(dog(0).after(|_| {}), None);
-        assert!(dog(0).after(|s| s.frame_loop.waiting = false).is_some());
+        assert!(dog(0).after(|s| s.perception.waiting = false).is_some());
         let finished =
-            |s: &mut Vitals| (s.frame_loop.waiting, s.frame_loop.finished) = (false, true);
+            |s: &mut Vitals| (s.perception.waiting, s.perception.finished) = (false, true);
         assert_eq!(dog(0).after(finished), None);
     }
 
@@ -269,7 +269,7 @@ mod tests {
         let mut dog = dog(0);
         let now_and_then = |s: &mut Vitals| {
             steps(s);
-            s.probe = if (s.frame_loop.steps - 1).is_multiple_of(70) {
+            s.probe = if (s.perception.steps - 1).is_multiple_of(70) {
                 WriteProbe::Committed
             } else {
                 WriteProbe::Failed

@@ -580,7 +580,7 @@ mod tests {
     fn a_broken_frame_does_not_replace_a_good_one() {
         let (feed, send, state) = feed("bow", true);
         let mut cameras = Cameras::start(vec![feed]).unwrap();
-        // A camera of which every second frame is damaged, while the frame loop is busy.
+        // A camera of which every second frame is damaged, while perception is busy.
         for number in 0..20 {
             send.send(frame(2 * number)).unwrap();
             send.send(invalid(2 * number + 1)).unwrap();

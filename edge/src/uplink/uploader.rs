@@ -1,5 +1,8 @@
 //! Sends the outbox's messages to shore.
 
+mod answers;
+mod window;
+
 use super::link::{LinkError, Uplink, UplinkEvent};
 use super::status_reporter::StatusReporter;
 use super::suspects::Suspects;
@@ -7,12 +10,10 @@ use super::twins::TwinWatch;
 use crate::app_state::StatusBoard;
 use crate::backoff::Backoff;
 use crate::health::Counters;
-use crate::outbox::{Key, Load, OutboxError, Pending, Queue};
-use flukewatch_common::bounded_text::one_line;
+use crate::outbox::{Key, OutboxError, Queue};
 use flukewatch_common::clock::Clock;
 use flukewatch_common::message_digest::MessageDigest;
-use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MAX_REASON_BYTES, Rejected};
-use flukewatch_common::{topic, wire};
+use flukewatch_common::sighting::BoatId;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,17 +21,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
-
-/// The maximum size of the messages in flight, unless one message alone is larger. On a slow link,
-/// pictures would otherwise delay the next sighting for minutes.
-const MAX_BYTES_IN_FLIGHT: u64 = 1 << 20;
-/// While shore acknowledges nothing at all, the timeout doubles up to this many times
-/// `ack_timeout`.
-const MAX_TIMEOUT_FACTOR: u32 = 16;
-/// The uploader reconnects when the broker has accepted nothing for this many times `ack_timeout`.
-const STALLED_TIMEOUTS: u32 = 10;
-/// A message that a connection ended on is sent once another one has passed, or after this time.
-const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Window and timeout of an [`Uploader`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +83,7 @@ pub struct Uploader<U> {
     latest_acked: Option<Instant>,
 }
 
+/// A message that was sent.
 struct InFlight {
     bytes: u64,
     digest: MessageDigest,
@@ -100,15 +91,6 @@ struct InFlight {
     alone: bool,
     /// When the broker accepted it; until then the connection itself is responsible for it.
     accepted: Option<Instant>,
-}
-
-/// The result of an attempt to send.
-enum Sent {
-    Yes,
-    /// It is not pending any more.
-    Gone,
-    /// The link's queue is full.
-    Full,
 }
 
 /// Why the uploader has to reconnect.
@@ -158,10 +140,13 @@ impl<U: Uplink> Uploader<U> {
         self
     }
 
-    /// Runs until it is dropped. The first of several failures in a row is a warning, the others
-    /// are logged at level debug.
+    /// Runs until it is dropped, or until a thread of the outbox panics. The first of several failures in
+    /// a row is a warning, the others are logged at level debug.
     pub async fn run(mut self) {
         let mut warned = false;
+        // An earlier uploader may have ended in the middle of a connection.
+        self.counters.set_connected(false);
+        self.counters.set_in_flight(0);
         loop {
             let error = match self.upload().await {
                 Err(error) => error,
@@ -188,7 +173,6 @@ impl<U: Uplink> Uploader<U> {
                 warned = true;
             }
             if self.queue.is_none() {
-                tracing::error!("uploader stopped; restart flukewatch-edge. The outbox is intact");
                 return;
             }
             tokio::time::sleep(wait).await;
@@ -346,279 +330,6 @@ impl<U: Uplink> Uploader<U> {
         Ok(())
     }
 
-    fn broker_accepted(&mut self, key: Key) {
-        let now = Instant::now();
-        self.last_progress = now;
-        self.proved = true;
-        if let Some(message) = self.in_flight.get_mut(&key) {
-            message.accepted = Some(now);
-            self.suspects.accepted(key, message.bytes);
-        }
-    }
-
-    async fn receive_ack(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
-        let ack = match wire::decode::<Ack>(bytes) {
-            Ok(ack) if ack.boat == self.boat => ack,
-            Ok(ack) => {
-                tracing::warn!(boat = %ack.boat, "ignoring acknowledgement for another boat");
-                return Ok(());
-            }
-            Err(e) => {
-                tracing::warn!(error = %e, "ignoring malformed acknowledgement");
-                return Ok(());
-            }
-        };
-        if ack.stored.is_empty() && ack.rejected.is_empty() {
-            // An answer to the boat's presence.
-            self.latest_acked = self.latest_acked.max(self.twins.last_report());
-            return Ok(());
-        }
-        self.acknowledge(ack.stored).await?;
-        self.reject(ack.rejected).await
-    }
-
-    /// Deletes messages that shore has stored.
-    async fn acknowledge(&mut self, stored: Vec<Acknowledged>) -> Result<(), UploadError> {
-        if stored.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<Key> = stored
-            .into_iter()
-            .map(|acked| Key {
-                sighting: acked.sighting,
-                part: acked.kind,
-                revision: acked.revision,
-            })
-            .collect();
-        let (keys, deleted) = self
-            .with_queue(move |queue| {
-                let deleted = queue.acknowledge(&keys)?;
-                for key in &keys {
-                    tracing::debug!(sighting = %key.sighting, part = ?key.part, "acknowledged");
-                }
-                Ok((keys, deleted))
-            })
-            .await?;
-        for key in &keys {
-            let bytes = self.answered(key);
-            self.suspects.acknowledged(*key, bytes);
-        }
-        self.answers_arrive(deleted);
-        self.counters.acknowledged(deleted as u64);
-        Ok(())
-    }
-
-    /// Moves messages that shore rejects to the dead letters. Only a message in flight with the very
-    /// bytes that were rejected is moved: anything else is a late or forged answer.
-    async fn reject(&mut self, rejected: Vec<Rejected>) -> Result<(), UploadError> {
-        let mut ours = vec![];
-        for Rejected {
-            kind,
-            message,
-            reason,
-        } in rejected
-        {
-            let same = |(key, m): &(&Key, &InFlight)| key.part == kind && m.digest == message;
-            match self.in_flight.iter().find(same) {
-                Some((key, _)) => ours.push((*key, reason_of_rejection(&reason))),
-                None => tracing::debug!(%message, "ignoring rejection of a message not in flight"),
-            }
-        }
-        if ours.is_empty() {
-            return Ok(());
-        }
-        let now = self.clock.now();
-        let (ours, moved) = self
-            .with_queue(move |queue| {
-                let moved = queue.reject(&ours, now)?;
-                Ok((ours, moved))
-            })
-            .await?;
-        for (key, _) in &ours {
-            self.answered(key);
-            self.suspects.forget(key);
-        }
-        self.answers_arrive(moved);
-        self.counters.rejected(moved as u64);
-        Ok(())
-    }
-
-    /// Shore has answered a message. Returns its size, where it was in flight.
-    fn answered(&mut self, key: &Key) -> Option<u64> {
-        let message = self.in_flight.remove(key)?;
-        let accepted = message.accepted.unwrap_or_else(Instant::now);
-        self.latest_acked = self.latest_acked.max(Some(accepted));
-        Some(message.bytes)
-    }
-
-    /// Shore answers; `settled` messages are not pending any more.
-    fn answers_arrive(&mut self, settled: usize) {
-        self.timeout_factor = 1;
-        self.acked_since_timeout = true;
-        self.last_progress = Instant::now();
-        self.proved = true;
-        if settled > 0 {
-            // Messages really pass; a connection alone does not say so.
-            self.backoff.reset();
-        }
-        self.outbox_failing = false;
-    }
-
-    /// Removes messages that timed out from those in flight, so that they are sent again. Returns those
-    /// that can never be sent, with the reason.
-    fn expire(&mut self) -> Result<Vec<(Key, String)>, UploadError> {
-        let now = Instant::now();
-        let timeout = self.settings.ack_timeout * self.timeout_factor;
-        let timed_out = |m: &InFlight| m.accepted.is_some_and(|t| now - t >= timeout);
-        let expired: Vec<(Key, InFlight)> =
-            self.in_flight.extract_if(|_, m| timed_out(m)).collect();
-        let mut unsendable = vec![];
-        if !expired.is_empty() {
-            tracing::debug!(
-                messages = expired.len(),
-                "acknowledgements timed out; retrying"
-            );
-            self.counters.retried(expired.len() as u64);
-            self.timeout_factor = if self.acked_since_timeout {
-                1
-            } else {
-                (self.timeout_factor * 2).min(MAX_TIMEOUT_FACTOR)
-            };
-            self.acked_since_timeout = false;
-            self.last_progress = now;
-        }
-        for (key, message) in expired {
-            if self.latest_acked > message.accepted
-                && let Some(reason) = self.suspects.unanswered(key, message.bytes)
-            {
-                unsendable.push((key, reason));
-            }
-        }
-        let waiting = self.in_flight.values().any(|m| m.accepted.is_none());
-        let stalled = self.settings.ack_timeout * STALLED_TIMEOUTS;
-        if waiting && now - self.last_progress >= stalled {
-            let why = format!("it accepted nothing for {} s", stalled.as_secs());
-            return Err(self.disconnected(LinkError::new(why)));
-        }
-        Ok(unsendable)
-    }
-
-    /// Sends as many messages as the window allows: suspected ones singly, then the others, then those
-    /// that shore did not acknowledge, then those that a connection ended on.
-    async fn fill_window(&mut self) -> Result<(), UploadError> {
-        if self
-            .in_flight
-            .values()
-            .any(|m| m.alone && m.accepted.is_none())
-        {
-            return Ok(());
-        }
-        while self.suspects.any_unexamined() {
-            let next = self.suspects.next_unexamined();
-            let next = next.filter(|_| self.all_accepted());
-            let Some((key, bytes)) = next else {
-                return Ok(());
-            };
-            if let Sent::Full = self.send(key, bytes, true).await? {
-                return Ok(());
-            }
-        }
-        let room = self.settings.window.saturating_sub(self.in_flight.len());
-        if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
-            return Ok(());
-        }
-        let excluded = self.suspects.with(self.in_flight.keys().copied());
-        let pending = self
-            .with_queue(move |queue| queue.next(&excluded, room))
-            .await?;
-        for Pending { key, bytes } in pending {
-            if !self.has_room(bytes) {
-                break;
-            }
-            if let Sent::Full = self.send(key, bytes, false).await? {
-                return Ok(());
-            }
-        }
-        let none_unanswered = !self
-            .in_flight
-            .keys()
-            .any(|k| self.suspects.is_unanswered(k));
-        if none_unanswered
-            && let Some((key, bytes)) = self.suspects.next_unanswered()
-            && self.has_room(bytes)
-        {
-            self.send(key, bytes, false).await?;
-        }
-        let proved = self.proved || self.connected_at.elapsed() >= PROOF_TIMEOUT;
-        if proved
-            && self.all_accepted()
-            && let Some((key, bytes)) = self.suspects.next_held()
-        {
-            self.send(key, bytes, true).await?;
-        }
-        Ok(())
-    }
-
-    fn all_accepted(&self) -> bool {
-        self.in_flight.values().all(|m| m.accepted.is_some())
-    }
-
-    fn bytes_in_flight(&self) -> u64 {
-        self.in_flight.values().map(|m| m.bytes).sum()
-    }
-
-    /// Whether a message of this size may be sent, too.
-    fn has_room(&self, bytes: u64) -> bool {
-        let in_flight = self.bytes_in_flight();
-        let fits = in_flight == 0 || in_flight + bytes <= MAX_BYTES_IN_FLIGHT;
-        fits && self.in_flight.len() < self.settings.window
-    }
-
-    async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
-        let Some((topic, message)) = self.load(key).await? else {
-            self.suspects.forget(&key);
-            return Ok(Sent::Gone);
-        };
-        if self.all_accepted() {
-            self.last_progress = Instant::now();
-        }
-        let digest = MessageDigest::of(&message);
-        let sent = self.uplink.send(key, &topic, message);
-        if !sent.map_err(|e| self.disconnected(e))? {
-            return Ok(Sent::Full);
-        }
-        self.counters.sent(1);
-        self.in_flight.insert(
-            key,
-            InFlight {
-                bytes,
-                digest,
-                alone,
-                accepted: None,
-            },
-        );
-        Ok(Sent::Yes)
-    }
-
-    /// Topic and content of a message; `None` where it is acknowledged already, or has become a
-    /// dead letter.
-    async fn load(&mut self, key: Key) -> Result<Option<(String, Vec<u8>)>, UploadError> {
-        let now = self.clock.now();
-        self.with_queue(move |queue| {
-            Ok(match queue.load(key)? {
-                Load::Message(message) => {
-                    Some((topic::of_message(queue.boat(), key.part), message))
-                }
-                Load::AlreadyAcknowledged => None,
-                Load::Unsendable(reason) => {
-                    queue.move_to_dead_letters(key, &reason, now)?;
-                    None
-                }
-            })
-        })
-        .await
-    }
-
     fn disconnected(&self, source: LinkError) -> UploadError {
         UploadError::Link {
             broker: self.broker.clone(),
@@ -641,14 +352,6 @@ impl<U: Uplink> Uploader<U> {
         self.queue = Some(queue);
         Ok(result?)
     }
-}
-
-/// What the dead letter says.
-fn reason_of_rejection(reason: &str) -> String {
-    let reason = one_line(reason, MAX_REASON_BYTES);
-    format!(
-        "shore rejected it: {reason}. Once the cause is removed, run `flukewatch-edge outbox --resend`"
-    )
 }
 
 #[cfg(test)]

@@ -1,11 +1,15 @@
 use super::*;
 use crate::health::{Health, InputHealth};
 use crate::machine::Severity;
-use crate::outbox::{Counts, Outbox};
+use crate::outbox::{Counts, Load, Outbox, QueueOpener};
 use crate::sample;
+use crate::stage::{Stage, Stages};
+use crate::uplink::supervise;
 use flukewatch_common::clock::{ManualClock, Timestamp};
-use flukewatch_common::sighting::{Acknowledged, MessageKind};
+use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Rejected};
 use flukewatch_common::status_report::StatusReport;
+use flukewatch_common::wire;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::sync::Mutex;
@@ -36,6 +40,8 @@ struct Shore {
     fails_above: usize,
     /// The broker closes the connection on a status report.
     closes_on_status: bool,
+    /// The link panics after this many messages, once.
+    panics_after: Option<usize>,
     /// The last will of each connection.
     last_wills: Vec<Option<Vec<u8>>>,
     /// The status reports, with the number of their connection and the time.
@@ -65,6 +71,11 @@ impl Uplink for FakeUplink {
 
     fn send(&mut self, key: Key, _topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {
         let mut shore = self.shore.lock().unwrap();
+        if shore.panics_after.is_some_and(|n| shore.sent.len() >= n) {
+            shore.panics_after = None;
+            drop(shore);
+            panic!("the link is broken");
+        }
         let connection = shore.connections;
         shore.sent.push((connection, key, Instant::now()));
         let to_boat = shore.to_boat.clone().unwrap();
@@ -168,6 +179,7 @@ struct Boat {
     shore: Arc<Mutex<Shore>>,
     counters: Arc<Counters>,
     board: Arc<StatusBoard>,
+    stage: Arc<Stage>,
     uploader: JoinHandle<()>,
 }
 
@@ -196,6 +208,7 @@ impl Boat {
             drops_above: usize::MAX,
             fails_above: usize::MAX,
             closes_on_status: false,
+            panics_after: None,
             last_wills: vec![],
             reports: vec![],
             to_boat: None,
@@ -203,26 +216,36 @@ impl Boat {
         change(&mut shore);
         let shore = Arc::new(Mutex::new(shore));
         let counters = Arc::new(Counters::default());
-        let uploader = Uploader::new(UploaderParts {
-            uplink: FakeUplink {
-                shore: shore.clone(),
-                events: None,
-            },
-            broker: "memory".into(),
-            queue: outbox.queue().unwrap(),
-            settings: UploaderSettings {
-                window,
-                ack_timeout: TIMEOUT,
-            },
-            backoff: Backoff::new(Duration::from_secs(30), Box::new(StdRng::seed_from_u64(7))),
-            clock: Arc::new(ManualClock::new(Timestamp(0))),
-            counters: counters.clone(),
-            accepted: Arc::new(Notify::new()),
-            instance: uuid::Uuid::from_u128(1),
-        });
-        let counts = outbox.queue().unwrap();
+        let queue = QueueOpener::new(folder.path(), sample::boat(), false);
+        let counts = queue.open().unwrap();
         let board = Arc::new(StatusBoard::default());
-        let uploader = uploader.reporting(board.clone());
+        let stage = Stages::default().uplink;
+        let start = {
+            let (shore, counters, board) = (shore.clone(), counters.clone(), board.clone());
+            move || {
+                let parts = UploaderParts {
+                    uplink: FakeUplink {
+                        shore: shore.clone(),
+                        events: None,
+                    },
+                    broker: "memory".into(),
+                    queue: queue.open().unwrap(),
+                    settings: UploaderSettings {
+                        window,
+                        ack_timeout: TIMEOUT,
+                    },
+                    backoff: Backoff::new(
+                        Duration::from_secs(30),
+                        Box::new(StdRng::seed_from_u64(7)),
+                    ),
+                    clock: Arc::new(ManualClock::new(Timestamp(0))),
+                    counters: counters.clone(),
+                    accepted: Arc::new(Notify::new()),
+                    instance: uuid::Uuid::from_u128(1),
+                };
+                Ok(Uploader::new(parts).reporting(board.clone()))
+            }
+        };
         Self {
             folder,
             outbox,
@@ -230,7 +253,8 @@ impl Boat {
             shore,
             counters,
             board,
-            uploader: tokio::spawn(uploader.run()),
+            uploader: tokio::spawn(supervise(start, stage.clone())),
+            stage,
         }
     }
 
@@ -260,6 +284,18 @@ impl Drop for Boat {
     fn drop(&mut self) {
         self.uploader.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_uploader_that_panics_is_replaced_and_loses_nothing() {
+    let boat = Boat::new(5, 100, 3, |shore| shore.panics_after = Some(4));
+    boat.delivered().await;
+    let health = boat.stage.health();
+    let failure = health.last_failure.unwrap();
+    assert_eq!(health.restarts, 1);
+    assert!(failure.contains("the link is broken"), "{failure}");
+    assert_eq!(boat.shore.lock().unwrap().connections, 2);
+    assert!(boat.counters.is_connected());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,65 @@
+//! A session's way to shore.
+
+use super::error::SessionError;
+use super::random::{random, random_id};
+use crate::app_state::AppState;
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::outbox::QueueOpener;
+use crate::uplink::{MqttUplink, Uploader, UploaderParts, UploaderSettings, supervise};
+use flukewatch_common::broker_url::BrokerUrl;
+use flukewatch_common::clock::Clock;
+use flukewatch_common::sighting::BoatId;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// What the way to shore works with.
+pub(super) struct UplinkInputs {
+    pub(super) boat: BoatId,
+    pub(super) broker: BrokerUrl,
+    pub(super) outbox_clock: Arc<dyn Clock>,
+    /// Notified of new messages.
+    pub(super) accepted: Arc<Notify>,
+}
+
+/// Sends the outbox's messages and the boat's status to shore, until it is dropped.
+///
+/// # Errors
+/// When the system provides no random numbers.
+pub(super) fn uplink(
+    config: &Config,
+    inputs: UplinkInputs,
+    state: &AppState,
+) -> Result<impl Future<Output = ()> + Send + use<>, SessionError> {
+    let UplinkInputs {
+        boat,
+        broker,
+        outbox_clock,
+        accepted,
+    } = inputs;
+    let instance = random_id()?;
+    let archives = config.archive.limits().is_some();
+    let queue = QueueOpener::new(&config.outbox.path, boat.clone(), archives);
+    let settings = UploaderSettings {
+        window: config.uplink.window,
+        ack_timeout: config.uplink.ack_timeout(),
+    };
+    let max_backoff = config.uplink.max_backoff();
+    let (counters, board) = (state.counters.clone(), state.status.clone());
+    let start = move || {
+        let random = random().map_err(|e| e.to_string())?;
+        let parts = UploaderParts {
+            uplink: MqttUplink::new(broker.clone(), boat.clone(), instance),
+            broker: broker.to_string(),
+            queue: queue.open().map_err(|e| e.to_string())?,
+            settings,
+            backoff: Backoff::new(max_backoff, random),
+            clock: outbox_clock.clone(),
+            counters: counters.clone(),
+            accepted: accepted.clone(),
+            instance,
+        };
+        Ok(Uploader::new(parts).reporting(board.clone()))
+    };
+    Ok(supervise(start, state.stages.uplink.clone()))
+}

@@ -1,0 +1,184 @@
+//! What shore answers, and what it does not.
+
+use super::{InFlight, UploadError, Uploader};
+use crate::outbox::Key;
+use crate::uplink::link::{LinkError, Uplink};
+use flukewatch_common::bounded_text::one_line;
+use flukewatch_common::sighting::{Ack, Acknowledged, MAX_REASON_BYTES, Rejected};
+use flukewatch_common::wire;
+use tokio::time::Instant;
+
+/// While shore acknowledges nothing at all, the timeout doubles up to this many times
+/// `ack_timeout`.
+const MAX_TIMEOUT_FACTOR: u32 = 16;
+/// The uploader reconnects when the broker has accepted nothing for this many times `ack_timeout`.
+const STALLED_TIMEOUTS: u32 = 10;
+
+impl<U: Uplink> Uploader<U> {
+    /// Notes that the broker has a message.
+    pub(super) fn broker_accepted(&mut self, key: Key) {
+        let now = Instant::now();
+        self.last_progress = now;
+        self.proved = true;
+        if let Some(message) = self.in_flight.get_mut(&key) {
+            message.accepted = Some(now);
+            self.suspects.accepted(key, message.bytes);
+        }
+    }
+
+    /// Settles what an acknowledgement is about.
+    pub(super) async fn receive_ack(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
+        let ack = match wire::decode::<Ack>(bytes) {
+            Ok(ack) if ack.boat == self.boat => ack,
+            Ok(ack) => {
+                tracing::warn!(boat = %ack.boat, "ignoring acknowledgement for another boat");
+                return Ok(());
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "ignoring malformed acknowledgement");
+                return Ok(());
+            }
+        };
+        if ack.stored.is_empty() && ack.rejected.is_empty() {
+            // An answer to the boat's presence.
+            self.latest_acked = self.latest_acked.max(self.twins.last_report());
+            return Ok(());
+        }
+        self.acknowledge(ack.stored).await?;
+        self.reject(ack.rejected).await
+    }
+
+    /// Deletes messages that shore has stored.
+    async fn acknowledge(&mut self, stored: Vec<Acknowledged>) -> Result<(), UploadError> {
+        if stored.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = stored
+            .into_iter()
+            .map(|acked| Key {
+                sighting: acked.sighting,
+                part: acked.kind,
+                revision: acked.revision,
+            })
+            .collect();
+        let (keys, deleted) = self
+            .with_queue(move |queue| {
+                let deleted = queue.acknowledge(&keys)?;
+                for key in &keys {
+                    tracing::debug!(sighting = %key.sighting, part = ?key.part, "acknowledged");
+                }
+                Ok((keys, deleted))
+            })
+            .await?;
+        for key in &keys {
+            let bytes = self.answered(key);
+            self.suspects.acknowledged(*key, bytes);
+        }
+        self.answers_arrive(deleted);
+        self.counters.acknowledged(deleted as u64);
+        Ok(())
+    }
+
+    /// Moves messages that shore rejects to the dead letters. Only a message in flight with the very
+    /// bytes that were rejected is moved: anything else is a late or forged answer.
+    async fn reject(&mut self, rejected: Vec<Rejected>) -> Result<(), UploadError> {
+        let mut ours = vec![];
+        for Rejected {
+            kind,
+            message,
+            reason,
+        } in rejected
+        {
+            let same = |(key, m): &(&Key, &InFlight)| key.part == kind && m.digest == message;
+            match self.in_flight.iter().find(same) {
+                Some((key, _)) => ours.push((*key, reason_of_rejection(&reason))),
+                None => tracing::debug!(%message, "ignoring rejection of a message not in flight"),
+            }
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let (ours, moved) = self
+            .with_queue(move |queue| {
+                let moved = queue.reject(&ours, now)?;
+                Ok((ours, moved))
+            })
+            .await?;
+        for (key, _) in &ours {
+            self.answered(key);
+            self.suspects.forget(key);
+        }
+        self.answers_arrive(moved);
+        self.counters.rejected(moved as u64);
+        Ok(())
+    }
+
+    /// Shore has answered a message. Returns its size, where it was in flight.
+    fn answered(&mut self, key: &Key) -> Option<u64> {
+        let message = self.in_flight.remove(key)?;
+        let accepted = message.accepted.unwrap_or_else(Instant::now);
+        self.latest_acked = self.latest_acked.max(Some(accepted));
+        Some(message.bytes)
+    }
+
+    /// Shore answers; `settled` messages are not pending any more.
+    fn answers_arrive(&mut self, settled: usize) {
+        self.timeout_factor = 1;
+        self.acked_since_timeout = true;
+        self.last_progress = Instant::now();
+        self.proved = true;
+        if settled > 0 {
+            // Messages really pass; a connection alone does not say so.
+            self.backoff.reset();
+        }
+        self.outbox_failing = false;
+    }
+
+    /// Removes messages that timed out from those in flight, so that they are sent again. Returns those
+    /// that can never be sent, with the reason.
+    pub(super) fn expire(&mut self) -> Result<Vec<(Key, String)>, UploadError> {
+        let now = Instant::now();
+        let timeout = self.settings.ack_timeout * self.timeout_factor;
+        let timed_out = |m: &InFlight| m.accepted.is_some_and(|t| now - t >= timeout);
+        let expired: Vec<(Key, InFlight)> =
+            self.in_flight.extract_if(|_, m| timed_out(m)).collect();
+        let mut unsendable = vec![];
+        if !expired.is_empty() {
+            tracing::debug!(
+                messages = expired.len(),
+                "acknowledgements timed out; retrying"
+            );
+            self.counters.retried(expired.len() as u64);
+            self.timeout_factor = if self.acked_since_timeout {
+                1
+            } else {
+                (self.timeout_factor * 2).min(MAX_TIMEOUT_FACTOR)
+            };
+            self.acked_since_timeout = false;
+            self.last_progress = now;
+        }
+        for (key, message) in expired {
+            if self.latest_acked > message.accepted
+                && let Some(reason) = self.suspects.unanswered(key, message.bytes)
+            {
+                unsendable.push((key, reason));
+            }
+        }
+        let waiting = self.in_flight.values().any(|m| m.accepted.is_none());
+        let stalled = self.settings.ack_timeout * STALLED_TIMEOUTS;
+        if waiting && now - self.last_progress >= stalled {
+            let why = format!("it accepted nothing for {} s", stalled.as_secs());
+            return Err(self.disconnected(LinkError::new(why)));
+        }
+        Ok(unsendable)
+    }
+}
+
+/// What the dead letter says.
+fn reason_of_rejection(reason: &str) -> String {
+    let reason = one_line(reason, MAX_REASON_BYTES);
+    format!(
+        "shore rejected it: {reason}. Once the cause is removed, run `flukewatch-edge outbox --resend`"
+    )
+}

@@ -1,0 +1,142 @@
+//! What is sent next, within the window.
+
+use super::{InFlight, UploadError, Uploader};
+use crate::outbox::{Key, Load, Pending};
+use crate::uplink::link::Uplink;
+use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::topic;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The maximum size of the messages in flight, unless one message alone is larger. On a slow link,
+/// pictures would otherwise delay the next sighting for minutes.
+const MAX_BYTES_IN_FLIGHT: u64 = 1 << 20;
+/// A message that a connection ended on is sent once another one has passed, or after this time.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The result of an attempt to send.
+enum Sent {
+    Yes,
+    /// It is not pending any more.
+    Gone,
+    /// The link's queue is full.
+    Full,
+}
+
+impl<U: Uplink> Uploader<U> {
+    /// Sends as many messages as the window allows: suspected ones singly, then the others, then those
+    /// that shore did not acknowledge, then those that a connection ended on.
+    pub(super) async fn fill_window(&mut self) -> Result<(), UploadError> {
+        if self
+            .in_flight
+            .values()
+            .any(|m| m.alone && m.accepted.is_none())
+        {
+            return Ok(());
+        }
+        while self.suspects.any_unexamined() {
+            let next = self.suspects.next_unexamined();
+            let next = next.filter(|_| self.all_accepted());
+            let Some((key, bytes)) = next else {
+                return Ok(());
+            };
+            if let Sent::Full = self.send(key, bytes, true).await? {
+                return Ok(());
+            }
+        }
+        let room = self.settings.window.saturating_sub(self.in_flight.len());
+        if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
+            return Ok(());
+        }
+        let excluded = self.suspects.with(self.in_flight.keys().copied());
+        let pending = self
+            .with_queue(move |queue| queue.next(&excluded, room))
+            .await?;
+        for Pending { key, bytes } in pending {
+            if !self.has_room(bytes) {
+                break;
+            }
+            if let Sent::Full = self.send(key, bytes, false).await? {
+                return Ok(());
+            }
+        }
+        let none_unanswered = !self
+            .in_flight
+            .keys()
+            .any(|k| self.suspects.is_unanswered(k));
+        if none_unanswered
+            && let Some((key, bytes)) = self.suspects.next_unanswered()
+            && self.has_room(bytes)
+        {
+            self.send(key, bytes, false).await?;
+        }
+        let proved = self.proved || self.connected_at.elapsed() >= PROOF_TIMEOUT;
+        if proved
+            && self.all_accepted()
+            && let Some((key, bytes)) = self.suspects.next_held()
+        {
+            self.send(key, bytes, true).await?;
+        }
+        Ok(())
+    }
+
+    fn all_accepted(&self) -> bool {
+        self.in_flight.values().all(|m| m.accepted.is_some())
+    }
+
+    fn bytes_in_flight(&self) -> u64 {
+        self.in_flight.values().map(|m| m.bytes).sum()
+    }
+
+    /// Whether a message of this size may be sent, too.
+    fn has_room(&self, bytes: u64) -> bool {
+        let in_flight = self.bytes_in_flight();
+        let fits = in_flight == 0 || in_flight + bytes <= MAX_BYTES_IN_FLIGHT;
+        fits && self.in_flight.len() < self.settings.window
+    }
+
+    async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
+        let Some((topic, message)) = self.load(key).await? else {
+            self.suspects.forget(&key);
+            return Ok(Sent::Gone);
+        };
+        if self.all_accepted() {
+            self.last_progress = Instant::now();
+        }
+        let digest = MessageDigest::of(&message);
+        let sent = self.uplink.send(key, &topic, message);
+        if !sent.map_err(|e| self.disconnected(e))? {
+            return Ok(Sent::Full);
+        }
+        self.counters.sent(1);
+        self.in_flight.insert(
+            key,
+            InFlight {
+                bytes,
+                digest,
+                alone,
+                accepted: None,
+            },
+        );
+        Ok(Sent::Yes)
+    }
+
+    /// Topic and content of a message; `None` where it is acknowledged already, or has become a
+    /// dead letter.
+    async fn load(&mut self, key: Key) -> Result<Option<(String, Vec<u8>)>, UploadError> {
+        let now = self.clock.now();
+        self.with_queue(move |queue| {
+            Ok(match queue.load(key)? {
+                Load::Message(message) => {
+                    Some((topic::of_message(queue.boat(), key.part), message))
+                }
+                Load::AlreadyAcknowledged => None,
+                Load::Unsendable(reason) => {
+                    queue.move_to_dead_letters(key, &reason, now)?;
+                    None
+                }
+            })
+        })
+        .await
+    }
+}
