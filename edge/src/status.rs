@@ -1,7 +1,9 @@
 //! The health document in plain words: for the page, `/healthz` and systemd's status line.
 
+use crate::capture::CameraHealth;
 use crate::health::{Broker, Health};
 use crate::machine::{Severity, hottest};
+use crate::picture::PictureFault;
 use crate::stage::StageHealth;
 use serde::Serialize;
 
@@ -78,10 +80,17 @@ fn cameras(health: &Health) -> Vec<StatusItem> {
         let mode = camera.mode.as_deref().unwrap_or("streaming");
         let why = cause(camera.trouble.as_deref());
         match camera.state.as_str() {
-            "streaming" if camera.is_searched() => match &camera.trouble {
-                None => item(Severity::Ok, subject, mode),
-                Some(trouble) => item(Severity::Warning, subject, format!("{mode}: {trouble}")),
-            },
+            "streaming" if camera.picture == Some(PictureFault::Frozen) => item(
+                Severity::Critical,
+                subject,
+                picture(camera).unwrap_or_default(),
+            ),
+            "streaming" if camera.is_searched(&health.levels) => {
+                match camera.trouble.clone().or_else(|| picture(camera)) {
+                    None => item(Severity::Ok, subject, mode),
+                    Some(trouble) => item(Severity::Warning, subject, format!("{mode}: {trouble}")),
+                }
+            }
             // Before its first frame.
             "streaming"
                 if camera.last_searched_milliseconds_ago.is_none()
@@ -118,6 +127,13 @@ fn cameras(health: &Health) -> Vec<StatusItem> {
     items.collect()
 }
 
+/// What is wrong with a camera's pictures.
+fn picture(camera: &CameraHealth) -> Option<String> {
+    let fault = camera.picture?;
+    let since = span(camera.picture_seconds.unwrap_or(0));
+    Some(format!("pictures for {since} {fault}"))
+}
+
 /// Whether the configuration in use is another one than that in the file.
 fn configuration(health: &Health) -> Option<StatusItem> {
     let reason = health.configuration.fallback.as_ref()?;
@@ -125,16 +141,13 @@ fn configuration(health: &Health) -> Option<StatusItem> {
     Some(item(Severity::Critical, "configuration", message))
 }
 
-/// An item that a stage works on for this long is a problem, in milliseconds.
-const BUSY: u64 = 20_000;
-
 /// The stages that were restarted, or work on one item for long.
 fn stages(health: &Health) -> Vec<StatusItem> {
     let problem = |stage: &StageHealth| {
         let subject = format!("stage {}", stage.name);
         let why = cause(stage.last_failure.as_deref());
         match (stage.busy_milliseconds, stage.restarts) {
-            (Some(busy @ BUSY..), _) => {
+            (Some(busy), _) if health.levels.is_stuck(busy) => {
                 let message = format!("busy with one item for {}{why}", span(busy / 1000));
                 Some(item(Severity::Critical, subject, message))
             }
@@ -171,9 +184,6 @@ fn recordings(health: &Health) -> Vec<StatusItem> {
     }
     items
 }
-
-/// Messages that wait for longer than this are a problem, in seconds: the link should have been back.
-const OLD: u64 = 14 * 86_400;
 
 fn outbox(health: &Health) -> StatusItem {
     let subject = "outbox";
@@ -222,8 +232,12 @@ fn outbox(health: &Health) -> StatusItem {
                 .map(|s| format!(", the oldest for {}", span(s)))
                 .unwrap_or_default();
             let message = format!("{pending} messages pending{age}");
-            let old = outbox.oldest_pending_seconds.is_some_and(|s| s > OLD);
-            let severity = if old { Severity::Warning } else { Severity::Ok };
+            let late = |seconds| health.levels.is_late(seconds);
+            let severity = if outbox.oldest_pending_seconds.is_some_and(late) {
+                Severity::Warning
+            } else {
+                Severity::Ok
+            };
             item(severity, subject, message)
         }
     }
@@ -305,9 +319,6 @@ fn time(health: &Health) -> StatusItem {
     }
 }
 
-/// Recorded encounters that wait for their identification: more than a slow board has after a group.
-const BACKLOG: u64 = 50;
-
 fn engine(health: &Health) -> StatusItem {
     let Health {
         engine,
@@ -322,7 +333,7 @@ fn engine(health: &Health) -> StatusItem {
     if *waiting > 0 {
         message += &format!("; {waiting} encounters to identify");
     }
-    let severity = if *failed > 0 || *waiting > BACKLOG {
+    let severity = if *failed > 0 || *waiting > health.levels.unidentified {
         Severity::Warning
     } else {
         Severity::Ok
@@ -355,7 +366,6 @@ fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::capture::CameraHealth;
     use crate::health::{Counters, InputHealth, UnrecordedHealth};
     use crate::machine::{MachineHealth, Temperature};
     use crate::outbox::SetAside;
@@ -417,6 +427,36 @@ mod tests {
             "it has just started"
         );
         health.uptime_seconds = 60;
+        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
+    }
+
+    #[test]
+    fn pictures_without_a_view_are_said() {
+        let mut health = healthy();
+        health.cameras[0].picture = Some(PictureFault::Blurred);
+        health.cameras[0].picture_seconds = Some(400);
+        let (severity, message) = found(&health, "camera bow");
+        assert_eq!(severity, Severity::Warning);
+        let expected = "pictures for 6 minutes blurred: clean the lens";
+        assert!(message.ends_with(expected), "{message}");
+        health.cameras[0].picture = Some(PictureFault::Frozen);
+        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
+        assert!(!health.cameras[0].is_searched(&health.levels));
+    }
+
+    #[test]
+    fn the_levels_decide() {
+        let mut health = healthy();
+        health.unidentified = 40;
+        health.pending_sightings = 1;
+        health.outbox.oldest_pending_seconds = Some(10 * 86_400);
+        health.cameras[0].last_searched_milliseconds_ago = Some(5_000);
+        assert_eq!(worst(&items(&health)), Severity::Ok);
+        health.levels.unidentified = 30;
+        assert_eq!(found(&health, "engine").0, Severity::Warning);
+        health.levels.pending_days = 9.0;
+        assert_eq!(found(&health, "outbox").0, Severity::Warning);
+        health.levels.blind_seconds = 4.0;
         assert_eq!(found(&health, "camera bow").0, Severity::Critical);
     }
 

@@ -1,5 +1,7 @@
 //! The state of a camera, for health.
 
+use crate::levels::Levels;
+use crate::picture::PictureFault;
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,23 +40,29 @@ pub struct CameraHealth {
     /// The age of the last frame that was searched for flukes, in milliseconds.
     #[serde(default)]
     pub last_searched_milliseconds_ago: Option<u64>,
+    /// What is wrong with its pictures.
+    #[serde(default)]
+    pub picture: Option<PictureFault>,
+    /// For how long that has been so, in seconds.
+    #[serde(default)]
+    pub picture_seconds: Option<u64>,
 }
 
 impl CameraHealth {
-    /// Whether its frames are searched now.
-    pub fn is_searched(&self) -> bool {
+    /// Whether its frames are searched now, by `levels`, and are new ones.
+    pub fn is_searched(&self, levels: &Levels) -> bool {
         match self.state.as_str() {
             "replaying" => true,
-            "streaming" => self
-                .last_searched_milliseconds_ago
-                .is_some_and(|ago| ago < BLIND_AFTER),
+            "streaming" => {
+                self.picture != Some(PictureFault::Frozen)
+                    && self
+                        .last_searched_milliseconds_ago
+                        .is_some_and(|ago| !levels.is_blind(ago))
+            }
             _ => false,
         }
     }
 }
-
-/// A camera without a frame that was searched for this long is blind, in milliseconds.
-const BLIND_AFTER: u64 = 10_000;
 
 /// Written by the camera's thread, read by the monitor.
 #[derive(Debug, Default)]
@@ -70,6 +78,8 @@ struct Held {
     last: Option<MonotonicTimestamp>,
     /// When the last frame that was searched was taken.
     searched: Option<MonotonicTimestamp>,
+    /// What is wrong with its pictures, and since when.
+    picture: Option<(PictureFault, MonotonicTimestamp)>,
     all: Tally,
     /// Of the last frames.
     recent: Tally,
@@ -159,6 +169,20 @@ impl CameraState {
         self.lock().searched = Some(taken);
     }
 
+    /// Notes what is wrong with its pictures, and since when.
+    pub fn set_picture(&self, found: Option<(PictureFault, MonotonicTimestamp)>) {
+        let mut held = self.lock();
+        let fault = |found: Option<(PictureFault, _)>| found.map(|(fault, _)| fault);
+        if fault(held.picture) != fault(found) {
+            let camera = &held.health.name;
+            match found {
+                Some((fault, _)) => tracing::warn!(camera, %fault, "pictures cannot show a fluke"),
+                None => tracing::info!(camera, "pictures can show flukes again"),
+            }
+        }
+        held.picture = found;
+    }
+
     /// Counts a frame replaced by a newer one.
     pub fn count_dropped(&self) {
         self.lock().health.dropped += 1;
@@ -212,6 +236,7 @@ impl CameraState {
             health,
             last,
             searched,
+            picture,
             ..
         } = &*held;
         let now = clock.now();
@@ -219,6 +244,8 @@ impl CameraState {
         CameraHealth {
             last_frame_milliseconds_ago: last.as_ref().map(ago),
             last_searched_milliseconds_ago: searched.as_ref().map(ago),
+            picture: picture.map(|(fault, _)| fault),
+            picture_seconds: picture.map(|(_, since)| ago(&since) / 1000),
             ..health.clone()
         }
     }

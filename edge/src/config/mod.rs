@@ -11,6 +11,7 @@ mod detector;
 mod encounter;
 mod engine;
 mod fault;
+mod levels;
 mod load;
 mod locate;
 mod log;

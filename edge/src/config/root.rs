@@ -8,6 +8,7 @@ use super::detector::DetectorSection;
 use super::encounter::EncounterSection;
 use super::engine::EngineSection;
 use super::fault::Fault;
+use super::levels;
 use super::locate::element;
 use super::log::LogSection;
 use super::machine::MachineSection;
@@ -16,6 +17,7 @@ use super::position::PositionSection;
 use super::recording::RecordingSection;
 use super::track::TrackSection;
 use super::uplink::UplinkSection;
+use crate::levels::Levels;
 use flukewatch_common::footage::ConfigId;
 use flukewatch_common::sighting::BoatId;
 use serde::Deserialize;
@@ -66,6 +68,9 @@ pub struct Config {
     /// The computer's temperature and disk.
     #[serde(default)]
     pub machine: MachineSection,
+    /// From when on something is a problem.
+    #[serde(default)]
+    pub levels: Levels,
     /// Level and format of the log.
     #[serde(default)]
     pub log: LogSection,
@@ -156,6 +161,7 @@ impl Config {
             1e6,
         );
         self.uplink.check(&mut Checks::new("uplink", &mut faults));
+        levels::check(&self.levels, &mut Checks::new("levels", &mut faults));
         let mut names = vec![];
         for (section, camera) in self.numbered_cameras() {
             let mut checks = Checks::new(&section, &mut faults);

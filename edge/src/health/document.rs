@@ -3,6 +3,7 @@
 use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
 use crate::capture::CameraHealth;
+use crate::levels::Levels;
 use crate::machine::MachineHealth;
 use crate::outbox::{Counts, SetAside};
 use crate::position::PositionHealth;
@@ -90,6 +91,8 @@ pub struct HealthSources<'a> {
     pub stages: Vec<StageHealth>,
     /// What could not be recorded.
     pub unrecorded: UnrecordedHealth,
+    /// From when on something is a problem.
+    pub levels: Levels,
 }
 
 /// The health document. Counts are since the process started, except for those of the outbox.
@@ -165,6 +168,9 @@ pub struct Health {
     /// The stages of the pipeline, in the order of the data.
     #[serde(default)]
     pub stages: Vec<StageHealth>,
+    /// From when on something is a problem.
+    #[serde(default)]
+    pub levels: Levels,
     /// Time since the process started, in seconds.
     pub uptime_seconds: u64,
     /// Configurations that were applied by a reload.
@@ -215,6 +221,7 @@ impl Health {
             machine: sources.machine,
             outbox: sources.outbox,
             stages: sources.stages,
+            levels: sources.levels,
             uptime_seconds: sources.uptime.as_secs(),
             reloads: counted.reloads,
             configuration: sources.counters.configuration(),
@@ -239,6 +246,7 @@ impl Health {
             outbox: OutboxHealth::default(),
             stages: vec![],
             unrecorded: UnrecordedHealth::default(),
+            levels: Levels::default(),
         })
     }
 }
@@ -288,6 +296,7 @@ mod tests {
             outbox: OutboxHealth::default(),
             stages: Stages::default().health(),
             unrecorded: UnrecordedHealth::default(),
+            levels: Levels::default(),
         });
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("health.json");

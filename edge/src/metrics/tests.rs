@@ -55,6 +55,7 @@ fn health() -> Health {
             in_flight: 4,
             ..OutboxHealth::default()
         },
+        levels: crate::levels::Levels::default(),
         stages: Stages::default().health(),
         unrecorded: UnrecordedHealth {
             encounters: 2,

@@ -1,11 +1,13 @@
 //! Decodes a frame, detects its flukes, and adds it to the encounters of its camera.
 
 use super::camera::PerceptionCamera;
+use crate::capture::CameraState;
 use crate::detect::{Detect, DetectError, DownscaledFrame};
 use crate::detection_filter::DetectionFilter;
 use crate::encounter::{Encounter, FlukeBoxes, ObservedFrame};
 use crate::frame::{FrameImage, RawImage};
 use crate::gate::Gate;
+use crate::picture::PictureMonitor;
 use crate::pixels::{DecodedFrame, DecodedImage, Decoder};
 use crate::preview::Preview;
 use crate::time::MonotonicTimestamp;
@@ -136,6 +138,8 @@ impl Analyser {
             encounters,
             gate,
             filter,
+            picture,
+            state,
             ..
         } = camera;
         let flukes = match (boxes, &self.detector) {
@@ -146,8 +150,14 @@ impl Analyser {
                 FlukeBoxes::Given(boxes)
             }
             (None, Some(_)) => {
-                self.detect(image, taken, gate.as_mut(), filter)
-                    .map_err(|e| e.to_string())?;
+                self.detect(
+                    image,
+                    taken,
+                    gate.as_mut(),
+                    filter,
+                    picture.as_mut().zip(Some(&**state)),
+                )
+                .map_err(|e| e.to_string())?;
                 FlukeBoxes::Detected(&self.detections)
             }
             (None, None) => FlukeBoxes::WholeFrame,
@@ -161,13 +171,14 @@ impl Analyser {
     }
 
     /// Detects flukes in a frame that `gate` lets through, in the frame's pixels; those that `filter`
-    /// does not pass are dropped.
+    /// does not pass are dropped. `picture` watches the frames.
     fn detect(
         &mut self,
         image: &DecodedImage,
         taken: MonotonicTimestamp,
         mut gate: Option<&mut Gate>,
         filter: &DetectionFilter,
+        picture: Option<(&mut PictureMonitor, &CameraState)>,
     ) -> Result<(), DetectError> {
         let Self {
             detector,
@@ -179,6 +190,11 @@ impl Analyser {
             return Ok(());
         };
         let frame = downscaled.downscale(image);
+        if let Some((monitor, state)) = picture
+            && let Some(found) = monitor.observe(frame, taken)
+        {
+            state.set_picture(found);
+        }
         let at = taken.since(MonotonicTimestamp::default());
         if let Some(gate) = &mut gate
             && !gate.check(frame, at).opens()

@@ -5,6 +5,7 @@ use crate::clip::ClipTap;
 use crate::detection_filter::DetectionFilter;
 use crate::encounter::Encounters;
 use crate::gate::Gate;
+use crate::picture::PictureMonitor;
 use crate::time::Timing;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ pub struct PerceptionCamera {
     pub(super) timing: Timing,
     pub(super) gate: Option<Gate>,
     pub(super) clip: Option<ClipTap>,
+    pub(super) picture: Option<PictureMonitor>,
     pub(super) filter: Arc<DetectionFilter>,
     pub(super) state: Arc<CameraState>,
 }
@@ -30,6 +32,7 @@ impl PerceptionCamera {
             timing: Timing::default(),
             gate: None,
             clip: None,
+            picture: None,
             filter: Arc::default(),
             state: Arc::default(),
         }
@@ -45,6 +48,12 @@ impl PerceptionCamera {
     #[must_use]
     pub fn with_clip(self, clip: Option<ClipTap>) -> Self {
         Self { clip, ..self }
+    }
+
+    /// Watches its pictures with `picture`, if any.
+    #[must_use]
+    pub fn with_picture(self, picture: Option<PictureMonitor>) -> Self {
+        Self { picture, ..self }
     }
 
     /// Drops those of its detections that `filter` does not pass.

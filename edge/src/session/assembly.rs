@@ -13,6 +13,7 @@ use crate::identification::{Identify, RecentEncounters, WhaleIdentifier};
 use crate::models::{self, Models};
 use crate::outbox::Outbox;
 use crate::perception::PerceptionCamera;
+use crate::picture::PictureMonitor;
 use crate::pipeline::{Pipeline, PipelineParts};
 use crate::recorder::{NewSightings, TimeAndPosition};
 use crate::source::FrameSource;
@@ -95,6 +96,7 @@ pub(super) fn pipeline(
             PerceptionCamera::new(encounters, camera.is_live())
                 .with_gate(video.then(|| gate(config)))
                 .with_filter(camera.detection_filter())
+                .with_picture(camera.is_live().then(|| PictureMonitor::new(config.levels)))
                 .with_clip(tap(index).filter(|_| video))
                 .with_state(camera_state)
         })

@@ -9,6 +9,7 @@ use crate::app_state::AppState;
 use crate::clip::{ClipFolder, ClipLimits};
 use crate::config::Config;
 use crate::health::{Health, HealthSources, OutboxHealth, UnrecordedHealth};
+use crate::levels::Levels;
 use crate::machine::{MachineMonitor, Severity};
 use crate::outbox::{self, ArchiveLimits, OutboxError, Queue, RecordingLimits};
 use crate::status;
@@ -52,6 +53,7 @@ pub(super) struct Monitor {
     archive: Option<ArchiveLimits>,
     recordings: RecordingLimits,
     clips: (ClipFolder, ClipLimits),
+    levels: Levels,
     time_correction: TimeCorrection,
     state: AppState,
     watchdog: Watchdog,
@@ -104,6 +106,7 @@ impl Monitor {
             archive: config.archive.limits(),
             recordings: config.recording.limits(),
             clips: (ClipFolder::of(&config.outbox.path), config.clip.limits()),
+            levels: config.levels,
             time_correction: TimeCorrection::default(),
             state,
             probe: WriteProbe::Committed,
@@ -179,6 +182,7 @@ impl Monitor {
                 encounters: unrecorded.encounters,
                 started: unrecorded.started.iter().map(utc).collect(),
             },
+            levels: self.levels,
         }))
     }
 

@@ -157,7 +157,7 @@ fn condition(health: &Health) -> BoatCondition {
         bundle: health.bundle.chars().take(BUNDLE_CHARS).collect(),
         position: fix.flatten(),
         cameras: count(health.cameras.len()),
-        cameras_searched: count(cameras.filter(|c| c.is_searched()).count()),
+        cameras_searched: count(cameras.filter(|c| c.is_searched(&health.levels)).count()),
         pending: health.pending_sightings + health.pending_pictures,
         oldest_pending_seconds: health.outbox.oldest_pending_seconds,
     }
