@@ -242,7 +242,6 @@ fn a_configuration_that_brings_the_program_down_at_each_start_falls_back() {
     let running = boat.start();
     running.wait_for_log("session started");
     assert!(!running.log().contains("last working"), "{}", running.log());
-    running.stop();
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn frame(video: &Video, camera: usize, number: usize, taken: MonotonicTimestamp)
             format: RawFormat::Jpeg,
         }),
         boxes: Some(boxes.clone()),
+        encoded: vec![],
     }
 }
 

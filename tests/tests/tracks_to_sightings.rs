@@ -136,6 +136,7 @@ impl FrameSource for Camera {
             timing: Timing::Driver,
             image: FrameImage::Pixels(picture),
             boxes: None,
+            encoded: vec![],
         }))
     }
 }
