@@ -12,6 +12,7 @@ pub use error::PrepareError;
 use crate::input_area::InputArea;
 use crate::pixel_box::PixelBox;
 use fast_image_resize as fr;
+use fr::images::{TypedImage, TypedImageRef};
 use image::{GrayImage, RgbImage};
 use ndarray::Array3;
 use serde::{Deserialize, Serialize};
@@ -174,18 +175,21 @@ impl Preparation {
         let crop =
             image::imageops::crop_imm(photo, region.x0, region.y0, region.width(), region.height())
                 .to_image();
-        let (pixel_type, bytes) = match self.colour {
-            Colour::Rgb => (fr::PixelType::U8x3, crop.into_raw()),
-            Colour::Grey => (fr::PixelType::U8, luma(&crop).into_raw()),
+        let bytes = match self.colour {
+            Colour::Rgb => crop.into_raw(),
+            Colour::Grey => luma(&crop).into_raw(),
         };
         let channels = self.channels();
         let (inner_w, inner_h) = self.fitted_size(region.width(), region.height());
         let mean = mean_colour(&bytes, channels);
+        let resize = match self.colour {
+            Colour::Rgb => resize::<fr::pixels::U8x3>,
+            Colour::Grey => resize::<fr::pixels::U8>,
+        };
         let resized = resize(
-            bytes,
+            &bytes,
             (region.width(), region.height()),
             (inner_w, inner_h),
-            pixel_type,
         )?;
         let (h, w) = (self.height as usize, self.width as usize);
         let (ih, iw) = (inner_h as usize, inner_w as usize);
@@ -250,22 +254,22 @@ fn mean_colour(bytes: &[u8], channels: usize) -> Vec<u8> {
         .collect()
 }
 
-fn resize(
-    bytes: Vec<u8>,
+/// Generic, since code for the pixels of all types would be a tenth of a boat's program.
+fn resize<P: fr::PixelTrait>(
+    bytes: &[u8],
     from: (u32, u32),
     to: (u32, u32),
-    pixel_type: fr::PixelType,
 ) -> Result<Vec<u8>, PrepareError> {
     let bad = |e: &dyn std::fmt::Display| PrepareError::InvalidPreparation(e.to_string());
-    let source =
-        fr::images::Image::from_vec_u8(from.0, from.1, bytes, pixel_type).map_err(|e| bad(&e))?;
-    let mut target = fr::images::Image::new(to.0, to.1, pixel_type);
+    let source = TypedImageRef::<P>::from_buffer(from.0, from.1, bytes).map_err(|e| bad(&e))?;
+    let mut resized = vec![0; to.0 as usize * to.1 as usize * P::size()];
+    let mut target = TypedImage::<P>::from_buffer(to.0, to.1, &mut resized).map_err(|e| bad(&e))?;
     let options =
         fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(fr::FilterType::Bilinear));
     fr::Resizer::new()
-        .resize(&source, &mut target, &options)
+        .resize_typed(&source, &mut target, &options)
         .map_err(|e| bad(&e))?;
-    Ok(target.into_vec())
+    Ok(resized)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use fast_image_resize as fr;
 use flukewatch_common::prepare::{Colour, Fit, Preparation, PrepareError};
-use fr::images::{Image, ImageRef};
+use fr::images::{TypedImage, TypedImageRef};
+use fr::pixels::U8x3;
 use image::RgbImage;
 use ndarray::{Array3, ArrayView3};
 
@@ -25,7 +26,8 @@ pub struct DetectorInput {
     mean: f32,
     deviation: f32,
     resizer: fr::Resizer,
-    small: Image<'static>,
+    /// The reduced frame, as RGB.
+    small: Vec<u8>,
     numbers: Array3<f32>,
 }
 
@@ -49,7 +51,7 @@ impl DetectorInput {
             mean: preparation.mean.first().copied().unwrap_or(0.0),
             deviation: preparation.std.first().copied().unwrap_or(1.0),
             resizer: fr::Resizer::new(),
-            small: Image::new(1, 1, fr::PixelType::U8x3),
+            small: vec![],
             numbers: Array3::zeros((1, height as usize, width as usize)),
         })
     }
@@ -70,17 +72,17 @@ impl DetectorInput {
         let grey: &[u8] = if (w, h) == (width, height) {
             frame
         } else {
-            if (self.small.width(), self.small.height()) != (w, h) {
-                self.small = Image::new(w, h, fr::PixelType::U8x3);
-            }
+            self.small.resize(w as usize * h as usize * 3, 0);
+            let mut small =
+                TypedImage::<U8x3>::from_buffer(w, h, &mut self.small).map_err(|e| bad(&e))?;
             let whole =
-                ImageRef::new(width, height, frame, fr::PixelType::U8x3).map_err(|e| bad(&e))?;
+                TypedImageRef::<U8x3>::from_buffer(width, height, frame).map_err(|e| bad(&e))?;
             let filter = fr::ResizeAlg::Convolution(fr::FilterType::Bilinear);
             let options = fr::ResizeOptions::new().resize_alg(filter);
             self.resizer
-                .resize(&whole, &mut self.small, &options)
+                .resize_typed(&whole, &mut small, &options)
                 .map_err(|e| bad(&e))?;
-            self.small.buffer()
+            &self.small
         };
         let (left, top) = ((self.width - w) / 2, (self.height - h) / 2);
         let mut sum = 0u64;
