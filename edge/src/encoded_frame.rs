@@ -3,6 +3,9 @@
 use crate::time::MonotonicTimestamp;
 use std::sync::Arc;
 
+/// The most encoded frames that wait with an image, for clips: twenty seconds.
+pub(crate) const MAX_WAITING: usize = 600;
+
 /// A frame as its camera encoded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedFrame {

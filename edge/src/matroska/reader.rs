@@ -55,7 +55,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// [`DemuxError::InvalidFrame`] where the stream ends within an element, [`DemuxError::Unsupported`]
-    /// where it is no Matroska with I420 images.
+    /// where it is anything but Matroska with I420 images.
     pub(crate) fn next(&mut self, into: &mut Vec<u8>) -> Result<Option<Block>, DemuxError> {
         loop {
             if self.stream.fill_buf()?.is_empty() {

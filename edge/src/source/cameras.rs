@@ -10,6 +10,7 @@ use super::frame_source::{FrameSource, SourceError, SourceEvent};
 use crate::backoff::Backoff;
 use crate::cancellation::CancellationToken;
 use crate::capture::CameraState;
+use crate::encoded_frame::MAX_WAITING;
 use crate::frame::Frame;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -20,9 +21,6 @@ use std::time::{Duration, Instant};
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 /// A source that ran for this long was not started in vain: the next delay is short again.
 const STABLE_AFTER: Duration = Duration::from_secs(600);
-
-/// The most encoded frames that wait with an image: twenty seconds. Beyond, older ones are lost to clips.
-const MAX_ENCODED: usize = 600;
 
 /// Starts the source of a live camera.
 pub type StartSource = Box<dyn FnMut() -> Box<dyn FrameSource> + Send>;
@@ -66,13 +64,14 @@ impl Slot {
         self.frame.is_none() && self.invalid.is_none()
     }
 
-    /// Returns whether an older frame was there. What its camera sent with it is kept for clips.
+    /// Returns whether an older frame was there. What its camera sent with it is kept for
+    /// clips, up to a limit beyond which they have a gap.
     fn replace(&mut self, mut frame: Frame) -> bool {
         let Some(mut older) = self.frame.take() else {
             self.frame = Some(frame);
             return false;
         };
-        if older.encoded.len() < MAX_ENCODED {
+        if older.encoded.len() < MAX_WAITING {
             older.encoded.append(&mut frame.encoded);
             frame.encoded = older.encoded;
         }

@@ -156,7 +156,7 @@ impl RtspCamera {
         }
     }
 
-    /// The error where there are no more images, and whether that is the decoder's fault.
+    /// The error at the end of the images, and whether that is the decoder's fault.
     fn images_ended(&mut self) -> (DeviceError, bool) {
         let (end, report) = self.end(false);
         match end {

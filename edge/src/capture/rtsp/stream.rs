@@ -5,7 +5,7 @@ use super::sent_units::{SentUnit, SentUnits};
 use super::stream_clock::StreamClock;
 use crate::cancellation::CancellationToken;
 use crate::capture::gstreamer::{ChildOutput, GstDecoder, Process};
-use crate::encoded_frame::{Codec, EncodedFrame, FrameEncoding, StreamFormat};
+use crate::encoded_frame::{Codec, EncodedFrame, FrameEncoding, MAX_WAITING, StreamFormat};
 use crate::matroska::Writer;
 use crate::time::MonotonicClock;
 use retina::client::{
@@ -23,8 +23,6 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_stream::StreamExt;
 
-/// The most encoded frames that wait for an image: twenty seconds.
-const MAX_ENCODED: usize = 600;
 /// How often the thread checks for cancellation.
 const CHECK: Duration = Duration::from_millis(100);
 /// How long each answer of the camera may take.
@@ -86,7 +84,7 @@ impl Shared {
     fn keep(&self, frame: EncodedFrame) {
         let mut encoded = self.encoded.lock().unwrap_or_else(PoisonError::into_inner);
         // Beyond, a clip has a gap; frames after it are kept from a key frame on.
-        if encoded.len() < MAX_ENCODED {
+        if encoded.len() < MAX_WAITING {
             encoded.push(frame);
         }
     }
