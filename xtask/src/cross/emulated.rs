@@ -29,7 +29,7 @@ const SKIPPED: [&str; 8] = [
     "selftest::tests::a_wrong_engine_fails",
     "selftest::tests::golden_embeddings_are_compared",
     "a_serial_device_is_configured_and_read_until_it_is_unplugged",
-    "a_missing_program_is_named_with_its_packages",
+    "a_missing_program_is_named",
     "a_video_that_cannot_be_decoded_has_a_reason",
 ];
 
