@@ -78,6 +78,15 @@ struct Files {
     parts: BTreeMap<String, Part>,
 }
 
+/// Reads the files of a bundle, a folder or a `.flukebundle` file.
+fn read_files(path: &Path) -> Result<Files, BundleError> {
+    if path.is_dir() {
+        folder::read(path)
+    } else {
+        archive::read(path)
+    }
+}
+
 /// The parts of a new bundle; golden embeddings, a detector and the training set are added with
 /// [`Bundle::with_golden`], [`Bundle::with_detector`] and [`Bundle::with_training_set`].
 #[derive(Clone, Debug)]
@@ -276,16 +285,38 @@ impl Bundle {
     ///
     /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]):
     /// while the bundle is in use, nothing may write to that file. [`Bundle::save`] is safe: it
-    /// writes a new file and renames it.
+    /// writes a new file and renames it. [`Bundle::open_copied`] maps copies instead.
     ///
     /// # Errors
     /// When a part is missing, damaged or invalid; the error names the bundle and the part.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        let files = if path.is_dir() {
-            folder::read(path)?
-        } else {
-            archive::read(path)?
-        };
+        Self::from_files(path, read_files(path)?)
+    }
+
+    /// Opens a bundle like [`Bundle::open`], for a program that runs for weeks: what would be mapped is copied first, into files without
+    /// a name in `folder`, so that the bundle may be modified in place while it is in use.
+    ///
+    /// # Errors
+    /// As [`Bundle::open`]; [`BundleError::Copy`] when a part cannot be copied, e.g. for want of space.
+    pub fn open_copied(path: &Path, folder: &Path) -> Result<Self, BundleError> {
+        let mut files = read_files(path)?;
+        files.parts = std::mem::take(&mut files.parts)
+            .into_iter()
+            .map(|(name, part)| match part.copied_into(folder) {
+                Ok(part) => Ok((name, part)),
+                Err(source) => Err(BundleError::Copy {
+                    path: path.into(),
+                    part: name,
+                    folder: folder.into(),
+                    source,
+                }),
+            })
+            .collect::<Result<_, _>>()?;
+        Self::from_files(path, files)
+    }
+
+    /// The bundle with these files, after a check of every part; `path` is for errors.
+    fn from_files(path: &Path, files: Files) -> Result<Self, BundleError> {
         let Files {
             manifest_bytes,
             manifest,

@@ -62,7 +62,12 @@ mod trial {
                 good = false;
             }
         };
-        for encoding in [Encoding::Grey, Encoding::Nv12, Encoding::Yuyv] {
+        for encoding in [
+            Encoding::Grey,
+            Encoding::Nv12,
+            Encoding::Yuyv,
+            Encoding::Uyvy,
+        ] {
             report(&format!("frames of {encoding}"), frames(path, encoding));
         }
         report("a size between the driver's steps", odd_size(path));

@@ -99,7 +99,7 @@ Exit codes:
     },
     /// List live cameras with their formats.
     ///
-    /// Lists sizes and rates of each supported format (GREY, NV12, YUYV, MJPEG), and why a camera
+    /// Lists sizes and rates of each supported format (GREY, NV12, YUYV, UYVY, MJPEG), and why a camera
     /// cannot be used. Cameras that only GStreamer reaches are not listed; whether GStreamer is
     /// installed is. Can be used while the boat works.
     #[command(after_help = "\

@@ -7,6 +7,8 @@ pub enum PixelLayout {
     Grey,
     /// `Y0 U Y1 V` for every two pixels of a row (`YUYV`).
     Yuyv,
+    /// `U Y0 V Y1` for every two pixels of a row (`UYVY`).
+    Uyvy,
     /// A plane of Y, then one of interleaved U and V for every 2x2 pixels (`NV12`).
     Nv12,
     /// Three planes; U and V for every 2x2 pixels.
@@ -43,7 +45,7 @@ impl PixelLayout {
     pub fn row(self, width: u32) -> usize {
         let width = width as usize;
         match self {
-            Self::Yuyv => width.div_ceil(2) * 4,
+            Self::Yuyv | Self::Uyvy => width.div_ceil(2) * 4,
             Self::Nv12 => width.next_multiple_of(2),
             _ => width,
         }
@@ -74,6 +76,11 @@ impl PixelLayout {
                 plane(0, stride, 2, 0, 0),
                 plane(1, stride, 4, 1, 0),
                 plane(3, stride, 4, 1, 0),
+            ],
+            Self::Uyvy => [
+                plane(1, stride, 2, 0, 0),
+                plane(0, stride, 4, 1, 0),
+                plane(2, stride, 4, 1, 0),
             ],
             Self::Nv12 => [
                 plane(0, stride, 1, 0, 0),

@@ -5,9 +5,10 @@ use flukewatch_edge::pixel_format::{ColourRange, PixelLayout, Shape};
 use flukewatch_edge::pixels::convert::{to_grey, to_rgb};
 use flukewatch_fuzz::seeds;
 
-const LAYOUTS: [PixelLayout; 6] = [
+const LAYOUTS: [PixelLayout; 7] = [
     PixelLayout::Grey,
     PixelLayout::Yuyv,
+    PixelLayout::Uyvy,
     PixelLayout::Nv12,
     PixelLayout::Planar420,
     PixelLayout::Planar422,

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 /// The read buffer in bytes.
 const STEP: usize = 256 * 1024;
@@ -66,6 +67,25 @@ impl Part {
     /// checksum in their index. Reading them all would make opening a large bundle slow.
     pub(super) fn is_verified_later(&self, part: &str) -> bool {
         part == super::manifest::LOCAL && matches!(self, Self::OnDisk(_))
+    }
+
+    /// The part in a file without a name in `folder`, if it is on disk: other programs cannot modify it, and it is deleted with
+    /// the last use.
+    pub(super) fn copied_into(self, folder: &Path) -> io::Result<Self> {
+        let Self::OnDisk(mut range) = self else {
+            return Ok(self);
+        };
+        let mut copy = tempfile::tempfile_in(folder)?;
+        range.file.seek(SeekFrom::Start(range.offset))?;
+        let copied = io::copy(&mut range.file.take(range.bytes), &mut copy)?;
+        if copied != range.bytes {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(Self::OnDisk(FileRange {
+            file: copy,
+            offset: 0,
+            bytes: copied,
+        }))
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -15,6 +15,18 @@ pub enum BundleError {
         /// The I/O error.
         source: io::Error,
     },
+    /// A part cannot be copied before it is mapped.
+    #[error("the {part} of bundle {} cannot be copied to {}: {source}", .path.display(), .folder.display())]
+    Copy {
+        /// The path of the bundle.
+        path: PathBuf,
+        /// The name of the part.
+        part: String,
+        /// The folder of the copies.
+        folder: PathBuf,
+        /// The I/O error.
+        source: io::Error,
+    },
     /// The folder or file is not a bundle.
     #[error("{} is not a bundle: {why}", .path.display())]
     NotABundle {

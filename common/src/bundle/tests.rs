@@ -391,6 +391,33 @@ fn a_large_catalogue_is_mapped_from_folder_and_file() {
 }
 
 #[test]
+fn a_copied_bundle_may_be_modified_in_place() {
+    let large = large();
+    let dir = TempDir::new().unwrap();
+    let copies = TempDir::new().unwrap();
+    for name in ["b", "b.flukebundle"] {
+        let path = dir.path().join(name);
+        large.save(&path).unwrap();
+        let opened = Bundle::open_copied(&path, copies.path()).unwrap();
+        assert!(opened.catalogue.is_mapped() && opened == large, "{name}");
+        let file = match path.is_dir() {
+            true => path.join("catalogue.bin"),
+            false => path,
+        };
+        fs::write(file, b"short").unwrap();
+        assert!(opened == large, "{name}");
+    }
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 0);
+    let path = dir.path().join("c");
+    large.save(&path).unwrap();
+    let error = Bundle::open_copied(&path, &dir.path().join("missing")).unwrap_err();
+    assert!(
+        matches!(&error, BundleError::Copy { part, .. } if part == "catalogue"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_large_catalogue_is_validated_like_a_small_one() {
     let large = large();
     let dir = TempDir::new().unwrap();

@@ -18,6 +18,8 @@ pub enum Encoding {
     Nv12,
     /// Interleaved luma and chroma, chroma for every two pixels.
     Yuyv,
+    /// The same with chroma first.
+    Uyvy,
     /// One JPEG per frame.
     Mjpeg,
     /// A plane of luma and two of chroma for every 2x2 pixels: what GStreamer pipelines send.
@@ -26,7 +28,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// Those that a Video4Linux2 driver is asked for, cheapest to decode first.
-    pub const ALL: [Self; 4] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Mjpeg];
+    pub const ALL: [Self; 5] = [Self::Grey, Self::Nv12, Self::Yuyv, Self::Uyvy, Self::Mjpeg];
 
     /// Its V4L2 pixel format code, e.g. `YUYV`.
     pub fn fourcc(self) -> [u8; 4] {
@@ -34,6 +36,7 @@ impl Encoding {
             Self::Grey => b"GREY",
             Self::Nv12 => b"NV12",
             Self::Yuyv => b"YUYV",
+            Self::Uyvy => b"UYVY",
             Self::Mjpeg => b"MJPG",
             Self::I420 => b"YU12",
         }
@@ -50,7 +53,7 @@ impl Encoding {
 }
 
 /// The names of [`Encoding::ALL`], for messages.
-pub(crate) const SUPPORTED_ENCODINGS: &str = "GREY, NV12, YUYV or MJPEG";
+pub(crate) const SUPPORTED_ENCODINGS: &str = "GREY, NV12, YUYV, UYVY or MJPEG";
 
 impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,6 +61,7 @@ impl fmt::Display for Encoding {
             Self::Grey => "GREY",
             Self::Nv12 => "NV12",
             Self::Yuyv => "YUYV",
+            Self::Uyvy => "UYVY",
             Self::Mjpeg => "MJPEG",
             Self::I420 => "I420",
         })
@@ -175,6 +179,7 @@ impl NegotiatedFormat {
             Encoding::Grey => PixelLayout::Grey,
             Encoding::Nv12 => PixelLayout::Nv12,
             Encoding::Yuyv => PixelLayout::Yuyv,
+            Encoding::Uyvy => PixelLayout::Uyvy,
             Encoding::I420 => PixelLayout::Planar420,
         };
         let Mode { width, height, .. } = self.mode;
@@ -230,6 +235,9 @@ pub enum DeviceError {
     /// It cannot be used.
     #[error("{0}")]
     Unusable(String),
+    /// Its frames have several planes, each in a buffer of its own, which GStreamer reads.
+    #[error("the frames of '{0}' have several planes")]
+    SeveralPlanes(String),
     /// The stream ended, for the given reason.
     #[error("{0}")]
     Ended(String),

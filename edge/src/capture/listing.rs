@@ -130,7 +130,7 @@ mod tests {
             text,
             "/dev/video0  Fake Camera\n  YUYV   8x4  30, 15 fps\n  MJPEG  32x16  30 fps\n\
              /dev/video1  Other\n  error: Permission denied\n\
-             /dev/video2  Fake Camera\n  error: no supported format; expected GREY, NV12, YUYV or MJPEG\n"
+             /dev/video2  Fake Camera\n  error: no supported format; expected GREY, NV12, YUYV, UYVY or MJPEG\n"
         );
         let json = serde_json::to_value(good).unwrap();
         assert_eq!(json["formats"][0]["encoding"], "YUYV");

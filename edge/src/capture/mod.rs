@@ -19,16 +19,24 @@ pub use listing::{ListedCamera, pipelines, text};
 pub use state::{CameraHealth, CameraState};
 
 use crate::cancellation::CancellationToken;
-use crate::time::MonotonicClock;
+use crate::time::{MonotonicClock, SystemMonotonicClock};
 use device::{Camera, DeviceError};
+use gstreamer::PipelineOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The cameras of this machine, for `flukewatch-edge cameras`.
 pub fn list() -> Vec<ListedCamera> {
+    let clock: Arc<dyn MonotonicClock> = Arc::new(SystemMonotonicClock);
+    let open = |path: &Path| {
+        device(
+            path,
+            PipelineOptions::new(clock.clone(), Default::default()),
+        )
+    };
     paths()
         .into_iter()
-        .map(|(path, name)| listing::list(path, name, device))
+        .map(|(path, name)| listing::list(path, name, open))
         .collect()
 }
 
@@ -42,26 +50,25 @@ pub fn open(
     clock: &Arc<dyn MonotonicClock>,
     stop: &CancellationToken,
 ) -> Result<Box<dyn Camera>, DeviceError> {
+    let options = PipelineOptions::new(clock.clone(), stop.clone());
     match address {
-        CameraAddress::Device(path) => device(path),
-        CameraAddress::Pipeline(pipeline) => {
-            let options = gstreamer::PipelineOptions::new(clock.clone(), stop.clone());
-            Ok(gstreamer::open(pipeline, options))
-        }
-        CameraAddress::Rtsp(address) => {
-            let options = gstreamer::PipelineOptions::new(clock.clone(), stop.clone());
-            Ok(rtsp::open(address, options))
-        }
+        CameraAddress::Device(path) => device(path, options),
+        CameraAddress::Pipeline(pipeline) => Ok(gstreamer::open(pipeline, options)),
+        CameraAddress::Rtsp(address) => Ok(rtsp::open(address, options)),
     }
 }
 
+/// The camera of a device, whose frames GStreamer reads if they have several planes.
 #[cfg(target_os = "linux")]
-fn device(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
-    v4l2::open(path)
+fn device(path: &Path, options: PipelineOptions) -> Result<Box<dyn Camera>, DeviceError> {
+    match v4l2::open(path) {
+        Err(DeviceError::SeveralPlanes(name)) => Ok(gstreamer::open_device(path, name, options)),
+        opened => opened,
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn device(_path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
+fn device(_path: &Path, _options: PipelineOptions) -> Result<Box<dyn Camera>, DeviceError> {
     Err(DeviceError::Unusable("Video4Linux2 requires Linux".into()))
 }
 

@@ -71,26 +71,36 @@ pub fn open(path: &Path) -> Result<Box<dyn Camera>, DeviceError> {
         let capabilities = device.query_caps()?;
         Ok((device, capabilities))
     });
-    let (device, capabilities) = opened.map_err(|e| match e {
+    let usable = opened.and_then(|(device, found)| {
+        expect_frames(found.capabilities, &found.card)?;
+        Ok((device, found.card))
+    });
+    let (device, name) = usable.map_err(|e| match e {
         DeviceError::Unusable(why) => DeviceError::Unusable(format!("{}: {why}", path.display())),
         DeviceError::Disconnected(why) => {
             DeviceError::Disconnected(format!("{}: {why}", path.display()))
         }
         other => other,
     })?;
-    let needed = capability::Flags::VIDEO_CAPTURE | capability::Flags::STREAMING;
-    if !capabilities.capabilities.contains(needed) {
-        return Err(DeviceError::Unusable(format!(
-            "{}: this node of '{}' provides no video frames; try another node of the camera",
-            path.display(),
-            capabilities.card
-        )));
-    }
     Ok(Box::new(V4l2Camera {
-        name: capabilities.card,
+        name,
         device: Some(device),
         stream: None,
     }))
+}
+
+/// Checks that a node with these flags gives frames of one plane.
+fn expect_frames(flags: capability::Flags, card: &str) -> Result<(), DeviceError> {
+    let captures = |flag| flags.contains(flag | capability::Flags::STREAMING);
+    if captures(capability::Flags::VIDEO_CAPTURE) {
+        Ok(())
+    } else if captures(capability::Flags::VIDEO_CAPTURE_MPLANE) {
+        Err(DeviceError::SeveralPlanes(card.to_owned()))
+    } else {
+        Err(DeviceError::Unusable(format!(
+            "this node of '{card}' provides no video frames; try another node of the camera"
+        )))
+    }
 }
 
 struct V4l2Camera {
@@ -389,6 +399,26 @@ mod tests {
         set_close_on_exec(file.as_fd()).unwrap();
         let flags = rustix::io::fcntl_getfd(&file).unwrap();
         assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+
+    #[test]
+    fn a_node_gives_frames_of_one_plane_of_several_or_none() {
+        use capability::Flags;
+        let of = |flags| expect_frames(flags, "ISP");
+        let streaming = Flags::STREAMING;
+        assert_eq!(of(Flags::VIDEO_CAPTURE | streaming), Ok(()));
+        let several = of(Flags::VIDEO_CAPTURE_MPLANE | streaming);
+        assert_eq!(several, Err(DeviceError::SeveralPlanes("ISP".into())));
+        for flags in [
+            Flags::VIDEO_CAPTURE,
+            Flags::VIDEO_CAPTURE_MPLANE,
+            Flags::VIDEO_OUTPUT_MPLANE | streaming,
+        ] {
+            let Err(DeviceError::Unusable(why)) = of(flags) else {
+                panic!("{flags:?} gives frames");
+            };
+            assert!(why.contains("this node of 'ISP'"), "{why}");
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use flukewatch_inference::detector::DetectorError;
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 use flukewatch_inference::engine::choice::{self, OpenError, OpenedEngine};
 use flukewatch_inference::engine::status::EngineStatus;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Why a bundle's models cannot be used.
@@ -69,11 +69,28 @@ pub fn open_identifier(config: &Config) -> Result<Identifier, ModelsError> {
 
 fn open_bundle(config: &Config) -> Result<Bundle, ModelsError> {
     let path = &config.bundle.path;
-    let bundle = Bundle::open(path)?;
+    let bundle = open_copied(path, &config.outbox.path)?;
     if let Some(warning) = bundle.decision.warning() {
         tracing::warn!(bundle = %path.display(), "decision rule: {warning}");
     }
     Ok(bundle)
+}
+
+/// The bundle at `path`, with copies of its large parts near `outbox`, so that whoever replaces it in place does not break the
+/// searches of a running boat.
+fn open_copied(path: &Path, outbox: &Path) -> Result<Bundle, BundleError> {
+    // The outbox is created after the models are loaded.
+    let folder = outbox.ancestors().find(|f| f.is_dir());
+    match Bundle::open_copied(path, folder.unwrap_or(Path::new("."))) {
+        Err(error @ BundleError::Copy { .. }) => {
+            tracing::warn!(
+                bundle = %path.display(),
+                "mapping the bundle itself; do not modify it in place: {error}"
+            );
+            Bundle::open(path)
+        }
+        opened => opened,
+    }
 }
 
 fn open_embedder(

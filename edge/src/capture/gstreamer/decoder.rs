@@ -15,8 +15,8 @@ pub struct GstDecoder {
     pub element: &'static str,
     /// Whether it uses hardware.
     pub hardware: bool,
-    /// What brings its images into the main memory.
-    download: &'static str,
+    /// What brings its images into the main memory, between others in a pipeline.
+    pub(super) download: &'static str,
 }
 
 const fn hardware(element: &'static str) -> GstDecoder {
@@ -80,6 +80,14 @@ impl GstDecoder {
             .collect()
     }
 
+    /// The installed decoders that use hardware, of any codec.
+    pub(super) fn installed_hardware() -> Vec<Self> {
+        let mut all = [Codec::H264, Codec::H265].map(Self::installed).concat();
+        all.retain(|decoder| decoder.hardware);
+        all.dedup();
+        all
+    }
+
     /// The arguments of a pipeline that reads `format` as Matroska from descriptor 0, and writes images
     /// there, as Matroska as well. Its queue drops the oldest image for a third one.
     pub(crate) fn arguments(self, format: &StreamFormat) -> Vec<String> {
@@ -106,7 +114,7 @@ impl GstDecoder {
     }
 }
 
-/// What decodes IP cameras' streams here, for `flukewatch-edge cameras`.
+/// What decodes the streams of IP cameras and videos here, for `flukewatch-edge cameras`.
 pub fn decoders() -> String {
     let of = |name: &str, codec| match GstDecoder::installed(codec).first() {
         Some(GstDecoder {
@@ -118,7 +126,7 @@ pub fn decoders() -> String {
         None => format!("no {name} (run: sudo apt install {DECODER_PACKAGES})"),
     };
     let (h264, h265) = (of("H.264", Codec::H264), of("H.265", Codec::H265));
-    format!("IP cameras need source = \"rtsp\": {h264}, {h265}\n")
+    format!("IP cameras need source = \"rtsp\"; they and videos are decoded so: {h264}, {h265}\n")
 }
 
 fn is_installed(program: &OsStr, element: &str) -> bool {

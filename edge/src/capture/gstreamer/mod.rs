@@ -31,6 +31,7 @@ use crate::video::{DemuxError, Demuxer, Sample, Y4m};
 use flukewatch_common::prepare::MAX_SIDE;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +85,20 @@ fn aligned((width, height): (u32, u32)) -> (u32, u32) {
 /// The camera of `pipeline`, which is not started yet.
 pub fn open(pipeline: &GstPipeline, options: PipelineOptions) -> Box<dyn Camera> {
     Box::new(GstCamera {
-        pipeline: pipeline.clone(),
+        name: "GStreamer".into(),
+        source: GstSource::Pipeline(pipeline.clone()),
+        options,
+        running: None,
+        frames: 0,
+    })
+}
+
+/// The Video4Linux2 camera at `path`, called `name`: GStreamer reads frames of several planes, which are not read here. It sends the
+/// largest size that is not larger than the one asked for; controls are ignored.
+pub fn open_device(path: &Path, name: String, options: PipelineOptions) -> Box<dyn Camera> {
+    Box::new(GstCamera {
+        name,
+        source: GstSource::Device(path.to_owned()),
         options,
         running: None,
         frames: 0,
@@ -122,8 +136,27 @@ fn cannot_start(program: &OsStr, error: &io::Error) -> DeviceError {
     })
 }
 
+/// Where a camera's frames come from.
+enum GstSource {
+    /// A configured pipeline, which states its size and rate.
+    Pipeline(GstPipeline),
+    /// A Video4Linux2 device.
+    Device(PathBuf),
+}
+
+impl GstSource {
+    /// The arguments of the program.
+    fn arguments(&self, mode: &Mode) -> Vec<String> {
+        match self {
+            Self::Pipeline(pipeline) => pipeline.arguments(),
+            Self::Device(path) => pipeline::of_device(path, (mode.width, mode.height)),
+        }
+    }
+}
+
 struct GstCamera {
-    pipeline: GstPipeline,
+    name: String,
+    source: GstSource,
     options: PipelineOptions,
     running: Option<Running>,
     frames: u32,
@@ -244,7 +277,7 @@ pub(super) fn any_size() -> Vec<SupportedFormat> {
 
 impl Camera for GstCamera {
     fn name(&self) -> String {
-        "GStreamer".into()
+        self.name.clone()
     }
 
     fn formats(&mut self) -> Result<Vec<SupportedFormat>, DeviceError> {
@@ -265,8 +298,8 @@ impl Camera for GstCamera {
             ..
         } = &self.options;
         let timeout = *start_timeout;
-        let arguments = self.pipeline.arguments();
-        let started = Process::start(program, &arguments, stop.clone());
+        let arguments = self.source.arguments(mode);
+        let started = Process::start(program, &arguments, &[], stop.clone());
         let (process, mut output) = started.map_err(|e| cannot_start(program, &e))?;
         output.set_timeout(timeout);
         let mut demuxer = Y4m::new(BufReader::new(output));

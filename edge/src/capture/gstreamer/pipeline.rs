@@ -1,6 +1,7 @@
 //! A configured pipeline: the arguments of `gst-launch-1.0` without a sink.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// Appended to a pipeline. The queue drops its oldest frame for a third one, so that a camera never
@@ -43,15 +44,27 @@ pub enum GstPipelineError {
 
 impl GstPipeline {
     /// The arguments of `gst-launch-1.0`.
-    pub(super) fn arguments(&self) -> Vec<&str> {
-        let words = self.words.iter().map(String::as_str);
-        // Without its fault handler, which waits for a debugger when a plug-in crashes.
-        ["-q", "--no-fault"]
-            .into_iter()
-            .chain(words)
-            .chain(SUFFIX.split_whitespace())
-            .collect()
+    pub(super) fn arguments(&self) -> Vec<String> {
+        arguments(self.words.iter().cloned())
     }
+}
+
+/// The arguments for the images of the Video4Linux2 device at `path`, in the largest size up to `width` and `height`.
+pub(super) fn of_device(path: &Path, (width, height): (u32, u32)) -> Vec<String> {
+    let source = [
+        "v4l2src".into(),
+        format!("device={}", path.display()),
+        "!".into(),
+        format!("video/x-raw,width=[1,{width}],height=[1,{height}]"),
+    ];
+    arguments(source)
+}
+
+fn arguments(words: impl IntoIterator<Item = String>) -> Vec<String> {
+    // Without its fault handler, which waits for a debugger when a plug-in crashes.
+    let start = ["-q", "--no-fault"].map(str::to_owned);
+    let end = SUFFIX.split_whitespace().map(str::to_owned);
+    start.into_iter().chain(words).chain(end).collect()
 }
 
 impl FromStr for GstPipeline {
@@ -124,6 +137,13 @@ mod tests {
         );
         assert_eq!(arguments[9..11], ["!", "queue"]);
         assert_eq!(arguments[arguments.len() - 2..], ["fdsink", "fd=0"]);
+    }
+
+    #[test]
+    fn a_device_sends_at_most_the_size_that_is_asked_for() {
+        let arguments = of_device(Path::new("/dev/video2"), (1920, 1080)).join(" ");
+        let source = "-q --no-fault v4l2src device=/dev/video2 ! video/x-raw,width=[1,1920],height=[1,1080] ! queue ";
+        assert!(arguments.starts_with(source), "{arguments}");
     }
 
     #[test]

@@ -145,13 +145,14 @@ impl fmt::Display for ExitReport {
 pub(in crate::capture) struct Process(Child);
 
 impl Process {
-    /// Starts `program` in a new process group.
+    /// Starts `program` in a new process group, with these variables in addition to this process's.
     ///
     /// # Errors
     /// When it does not exist, or may not be started.
     pub(in crate::capture) fn start(
         program: &OsStr,
-        arguments: &[&str],
+        arguments: &[String],
+        environment: &[(&str, String)],
         stop: CancellationToken,
     ) -> io::Result<(Self, ChildOutput)> {
         let (frames, child_frames) = UnixStream::pair()?;
@@ -167,6 +168,7 @@ impl Process {
             .process_group(0)
             .env("LC_ALL", "C")
             .env("GST_DEBUG_NO_COLOR", "1")
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .spawn()?;
         let output = ChildOutput {
             frames,

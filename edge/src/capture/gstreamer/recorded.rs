@@ -3,7 +3,7 @@
 //! It is read as fast as its frames are taken and none is dropped: the socket holds the pipeline back.
 
 use super::process::{ChildOutput, ExitReport, Process};
-use super::{PROGRAM, aligned};
+use super::{GstDecoder, PROGRAM, aligned};
 use crate::cancellation::CancellationToken;
 use crate::frame::RawFormat;
 use crate::video::{DemuxError, Demuxer, Sample, Y4m};
@@ -21,8 +21,10 @@ pub(crate) const VIDEO_PACKAGES: &str = "gstreamer1.0-tools gstreamer1.0-plugins
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Frames per second of a video whose frames have times but no rate.
 const EVEN_RATE: u32 = 30;
-/// Behind the file: decodes its first video stream and turns it upright as its metadata say.
-const DECODE: &str = "! decodebin ! videoconvert ! videoflip video-direction=auto";
+/// Turns images upright as the file's metadata say.
+const UPRIGHT: &str = "! videoconvert ! videoflip video-direction=auto";
+/// GStreamer's variable for the ranks by which `decodebin` chooses.
+const RANKS: &str = "GST_PLUGIN_FEATURE_RANK";
 /// The frames, of which some may wait so that decoding and reading overlap.
 const SEND: &str = "! queue max-size-buffers=3 max-size-bytes=0 max-size-time=0 ! videoconvert \
      ! video/x-raw,format=I420 ! y4menc ! fdsink fd=0 sync=false";
@@ -35,6 +37,8 @@ pub(crate) struct VideoOptions {
     pub(crate) timeout: Duration,
     /// Whether frames have times, from which a missing rate can be made.
     pub(crate) timed: bool,
+    /// The installed decoders that use hardware.
+    pub(crate) hardware: Vec<GstDecoder>,
     /// Cancels every wait.
     pub(crate) stop: CancellationToken,
 }
@@ -46,7 +50,45 @@ impl VideoOptions {
             program: PROGRAM.into(),
             timeout: TIMEOUT,
             timed,
+            hardware: GstDecoder::installed_hardware(),
             stop,
+        }
+    }
+}
+
+/// What `decodebin` may choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decoding<'a> {
+    /// All decoders: it prefers these, which use hardware.
+    Hardware(&'a [GstDecoder]),
+    /// All but these.
+    Software(&'a [GstDecoder]),
+}
+
+impl Decoding<'_> {
+    /// What brings images into the main memory.
+    fn download(self) -> &'static str {
+        match self {
+            Self::Hardware(decoders) => {
+                let mut all = decoders.iter().map(|decoder| decoder.download);
+                all.find(|download| !download.is_empty())
+                    .unwrap_or_default()
+            }
+            Self::Software(_) => "",
+        }
+    }
+
+    /// The variables of GStreamer.
+    fn environment(self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Hardware(_) | Self::Software([]) => vec![],
+            Self::Software(decoders) => {
+                let ranks: Vec<_> = decoders
+                    .iter()
+                    .map(|decoder| format!("{}:NONE", decoder.element))
+                    .collect();
+                vec![(RANKS, ranks.join(","))]
+            }
         }
     }
 }
@@ -84,16 +126,43 @@ pub(crate) enum GstVideoError {
     Stream(DemuxError),
 }
 
-/// Opens the video at `path`, and waits for its first frame.
+impl GstVideoError {
+    /// Whether the pipeline ran and another one may succeed.
+    fn is_of_pipeline(&self) -> bool {
+        matches!(
+            self,
+            Self::Ended(_) | Self::TimedOut { .. } | Self::Stream(_)
+        )
+    }
+}
+
+/// Opens the video at `path`, and waits for its first frame. Hardware that does not give one is replaced by software.
 pub(crate) fn open_video(
     path: &Path,
     options: VideoOptions,
 ) -> Result<Box<dyn Demuxer>, GstVideoError> {
-    let mut video = DecodedVideo::start(path, &Filters::default(), &options)?;
+    let hardware = options.hardware.as_slice();
+    if !hardware.is_empty() {
+        match open_decoded(path, &options, Decoding::Hardware(hardware)) {
+            Err(error) if error.is_of_pipeline() && !options.stop.is_cancelled() => {
+                tracing::warn!(path = %path.display(), "decoding video in software: {error}");
+            }
+            opened => return opened,
+        }
+    }
+    open_decoded(path, &options, Decoding::Software(hardware))
+}
+
+fn open_decoded(
+    path: &Path,
+    options: &VideoOptions,
+    decoding: Decoding<'_>,
+) -> Result<Box<dyn Demuxer>, GstVideoError> {
+    let mut video = DecodedVideo::start(path, &Filters::default(), options, decoding)?;
     let filters = Filters::needed(video.size, video.rate, options.timed);
     if filters != Filters::default() {
         drop(video);
-        video = DecodedVideo::start(path, &filters, &options)?;
+        video = DecodedVideo::start(path, &filters, options, decoding)?;
     }
     Ok(Box::new(video))
 }
@@ -115,8 +184,8 @@ impl Filters {
         }
     }
 
-    /// The arguments of the pipeline that reads the file `input`.
-    fn arguments(self, input: &str) -> Vec<String> {
+    /// The arguments of the pipeline that reads the file `input` and decodes its first video stream.
+    fn arguments(self, input: &str, decoding: Decoding<'_>) -> Vec<String> {
         let words = |text: &str| {
             text.split_whitespace()
                 .map(str::to_owned)
@@ -124,7 +193,9 @@ impl Filters {
         };
         let mut all = words("-q --no-fault filesrc");
         all.push(format!("location={input}"));
-        all.extend(words(DECODE));
+        all.extend(words("! decodebin"));
+        all.extend(words(decoding.download()));
+        all.extend(words(UPRIGHT));
         if let Some(rate) = self.rate {
             let even = format!("! videorate ! video/x-raw,framerate={rate}/1");
             all.extend(words(&even));
@@ -153,22 +224,23 @@ impl DecodedVideo {
         path: &Path,
         filters: &Filters,
         options: &VideoOptions,
+        decoding: Decoding<'_>,
     ) -> Result<Self, GstVideoError> {
         let file = File::open(path).map_err(GstVideoError::File)?;
         // By its descriptor, which the child inherits: GStreamer's syntax gives some characters of paths a meaning.
         rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty())
             .map_err(|e| GstVideoError::File(e.into()))?;
-        let arguments = filters.arguments(&format!("/dev/fd/{}", file.as_raw_fd()));
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let program = &options.program;
-        let (process, mut output) = Process::start(program, &arguments, options.stop.clone())
-            .map_err(|error| match error.kind() {
-                ErrorKind::NotFound => GstVideoError::NotInstalled(program.into()),
-                _ => GstVideoError::NotStarted {
-                    program: program.into(),
-                    error,
-                },
-            })?;
+        let input = format!("/dev/fd/{}", file.as_raw_fd());
+        let arguments = filters.arguments(&input, decoding);
+        let (program, stop) = (&options.program, options.stop.clone());
+        let started = Process::start(program, &arguments, &decoding.environment(), stop);
+        let (process, mut output) = started.map_err(|error| match error.kind() {
+            ErrorKind::NotFound => GstVideoError::NotInstalled(program.into()),
+            _ => GstVideoError::NotStarted {
+                program: program.into(),
+                error,
+            },
+        })?;
         output.set_timeout(options.timeout);
         let mut video = Self {
             process: Some(process),

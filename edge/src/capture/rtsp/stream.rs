@@ -395,9 +395,8 @@ impl Feed<'_> {
                 )
             })?;
         let arguments = decoder.arguments(&format);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let program = &self.parts.program;
-        let (process, output) = Process::start(program, &arguments, self.parts.stop.clone())
+        let (process, output) = Process::start(program, &arguments, &[], self.parts.stop.clone())
             .map_err(|e| format!("cannot start {}: {e}", program.display()))?;
         let input = output.input(DECODER).map_err(|e| e.to_string())?;
         let started = Started {

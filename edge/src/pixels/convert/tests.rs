@@ -50,6 +50,21 @@ fn yuyv_by_hand() {
 }
 
 #[test]
+fn uyvy_by_hand() {
+    let bytes = [128, 16, 128, 235, 90, 81, 240, 81];
+    for (grey, red) in [(false, RED), (true, [76; 3])] {
+        let got = converted(
+            PixelLayout::Uyvy,
+            &bytes,
+            shape(2, 2, 4),
+            ColourRange::Limited,
+            grey,
+        );
+        assert_eq!(got, [BLACK, WHITE, red, red]);
+    }
+}
+
+#[test]
 fn full_range_does_not_change_brightness() {
     // d = -28, e = 72: R = (25600 + 128 + 25848) / 256 = 201, G = (25728 + 2464 - 13176) / 256 = 58, B = (25728 - 12712) / 256 = 50.
     let bytes = [100, 100, 7, 200];
@@ -101,7 +116,12 @@ fn nv12_shares_colours_among_four_pixels_and_honours_the_stride() {
 
 #[test]
 fn a_wider_stride_gives_the_same_image() {
-    for layout in [PixelLayout::Grey, PixelLayout::Yuyv, PixelLayout::Nv12] {
+    for layout in [
+        PixelLayout::Grey,
+        PixelLayout::Yuyv,
+        PixelLayout::Uyvy,
+        PixelLayout::Nv12,
+    ] {
         let tight = shape(6, 4, layout.row(6) as u32);
         let bytes: Vec<u8> = (0..layout.size(tight) as u32)
             .map(|i| (i * 37) as u8)
@@ -207,7 +227,7 @@ proptest! {
     fn any_bytes_of_any_shape_are_converted_or_rejected(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         width in 0u32..30, height in 0u32..30, stride in 0u32..70,
-        layout in prop_oneof![Just(PixelLayout::Grey), Just(PixelLayout::Yuyv), Just(PixelLayout::Nv12),
+        layout in prop_oneof![Just(PixelLayout::Grey), Just(PixelLayout::Yuyv), Just(PixelLayout::Uyvy), Just(PixelLayout::Nv12),
             Just(PixelLayout::Planar420), Just(PixelLayout::Planar422), Just(PixelLayout::Planar444)],
         grey in any::<bool>(),
     ) {
@@ -235,6 +255,7 @@ fn luma_alone_matches_grey_pixels() {
     for (layout, stride) in [
         (PixelLayout::Grey, 7),
         (PixelLayout::Yuyv, 12),
+        (PixelLayout::Uyvy, 12),
         (PixelLayout::Nv12, 8),
         (PixelLayout::Planar420, 6),
     ] {

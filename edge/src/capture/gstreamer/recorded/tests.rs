@@ -1,11 +1,13 @@
 use super::super::stand_in::{STAND_IN, TIMEOUT};
 use super::*;
+use crate::encoded_frame::Codec;
 
 fn options(program: &str) -> VideoOptions {
     VideoOptions {
         program: program.into(),
         timeout: TIMEOUT,
         timed: true,
+        hardware: vec![],
         stop: CancellationToken::default(),
     }
 }
@@ -68,6 +70,51 @@ fn a_size_that_gstreamer_pads_is_scaled() {
     let (frames, end) = played(&mut *video);
     assert_eq!(frames, [(96, 1)]);
     assert_eq!(end.unwrap_err(), "its size changes to 20 x 4 pixels");
+}
+
+#[test]
+fn hardware_is_chosen_first_and_its_images_are_downloaded() {
+    let nvidia = GstDecoder::all(Codec::H264)[0];
+    let video4linux = GstDecoder::all(Codec::H264)[1];
+    let both = [video4linux, nvidia];
+    let arguments = |decoding| {
+        Filters::default()
+            .arguments("/dev/fd/3", decoding)
+            .join(" ")
+    };
+    let hardware = arguments(Decoding::Hardware(&both));
+    let software = arguments(Decoding::Software(&both));
+    assert!(
+        hardware.contains("! decodebin ! nvvidconv ! videoconvert ! "),
+        "{hardware}"
+    );
+    assert_eq!(hardware.replace("! nvvidconv ", ""), software);
+    assert_eq!(
+        arguments(Decoding::Hardware(&[video4linux])),
+        software,
+        "its images are in the main memory"
+    );
+    assert_eq!(Decoding::Hardware(&both).environment(), []);
+    assert_eq!(
+        Decoding::Software(&both).environment(),
+        [(RANKS, "v4l2h264dec:NONE,nvv4l2decoder:NONE".to_owned())]
+    );
+}
+
+#[test]
+fn hardware_that_fails_is_replaced_by_software() {
+    let with_hardware = |words: &str| {
+        let options = VideoOptions {
+            hardware: vec![GstDecoder::all(Codec::H264)[0]],
+            ..options(STAND_IN)
+        };
+        open_video(&Recorded::new(words).path(), options)
+    };
+    let words = "without-rank:nvv4l2decoder head:8x4 frame:1";
+    let mut video = with_hardware(words).unwrap();
+    assert_eq!(played(&mut *video).0.len(), 1);
+    let error = with_hardware("exit:1").err().unwrap();
+    assert!(matches!(error, GstVideoError::Ended(_)), "{error}");
 }
 
 #[test]
