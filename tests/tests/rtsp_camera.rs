@@ -129,13 +129,29 @@ fn boat(folder: &Path) -> Boat {
 
 #[test]
 fn whales_are_recorded_from_a_stream_that_ends_again_and_again() {
+    records_whales(
+        "x264enc tune=zerolatency bitrate=4000 key-int-max=10 ! rtph264pay",
+        "h264parse ! avdec_h264",
+    );
+}
+
+#[test]
+fn whales_are_recorded_from_a_stream_of_h265() {
+    records_whales(
+        "x265enc speed-preset=ultrafast tune=zerolatency bitrate=4000 key-int-max=10 ! rtph265pay",
+        "h265parse ! avdec_h265",
+    );
+}
+
+/// A boat records whales from a stream that `encode` makes; `decode` decodes its clips.
+fn records_whales(encode: &str, decode: &str) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("whale.y4m");
     fs::write(&file, video(2)).unwrap();
     let path = file.display();
     let pipeline = format!(
         "filesrc location={path} ! y4mdec ! videoconvert ! video/x-raw,format=I420 \
-         ! x264enc tune=zerolatency bitrate=4000 key-int-max=10 ! rtph264pay name=pay0 config-interval=1"
+         ! {encode} name=pay0 config-interval=1"
     );
     let Some(server) = Server::start(&pipeline) else {
         return;
@@ -166,7 +182,7 @@ fn whales_are_recorded_from_a_stream_that_ends_again_and_again() {
     let clips = clips(&boat.outbox().join("clips"));
     assert!(!clips.is_empty());
     for (video, frames) in clips {
-        assert_eq!(decoded(&video), frames, "{}", video.display());
+        assert_eq!(decoded(&video, decode), frames, "{}", video.display());
     }
 }
 
@@ -183,10 +199,10 @@ fn clips(folder: &Path) -> Vec<(PathBuf, usize)> {
         .collect()
 }
 
-/// How many frames of `video` GStreamer decodes.
-fn decoded(video: &Path) -> usize {
+/// How many frames of `video` GStreamer decodes with the elements `decode`.
+fn decoded(video: &Path, decode: &str) -> usize {
     let location = format!("location={}", video.display());
-    let pipeline = "! matroskademux ! h264parse ! avdec_h264 ! videoconvert ! y4menc ! fdsink";
+    let pipeline = format!("! matroskademux ! {decode} ! videoconvert ! y4menc ! fdsink");
     let output = Command::new("gst-launch-1.0")
         .args(["-q", "filesrc", &location])
         .args(pipeline.split(' '))

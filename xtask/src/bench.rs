@@ -11,6 +11,7 @@ mod measured;
 mod memory;
 mod pipeline;
 mod recipes;
+mod rtsp;
 mod search;
 mod train;
 
@@ -40,6 +41,7 @@ enum Bench {
     Encounters(encounters::BenchEncountersArgs),
     Group(group::BenchGroupArgs),
     Day(day::BenchDayArgs),
+    Rtsp(rtsp::BenchRtspArgs),
 }
 
 /// Runs the selected measurement.
@@ -54,6 +56,7 @@ pub(crate) fn run(args: &BenchArgs, checkout: &Checkout) -> anyhow::Result<ExitC
         Bench::Encounters(args) => encounters::run(args, checkout),
         Bench::Group(args) => group::run(args, checkout),
         Bench::Day(args) => day::run(args, checkout),
+        Bench::Rtsp(args) => rtsp::run(args, checkout),
     }
 }
 
