@@ -455,8 +455,16 @@ fn show(listing: &Listing) {
             println!("{state:<7}  {sequence:>6}  {part:<8}  {bytes:>7} bytes  {sighting}{why}");
         }
     }
-    for SetAside { folder, reason } in set_aside {
-        println!("set aside  {}: {reason}", folder.display());
+    for SetAside {
+        folder,
+        reason,
+        salvaged,
+    } in set_aside
+    {
+        let salvaged = salvaged
+            .map(|salvaged| format!("; {} messages brought back", salvaged.messages))
+            .unwrap_or_default();
+        println!("set aside  {}: {reason}{salvaged}", folder.display());
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::capture::CameraHealth;
 use crate::health::{Broker, Health};
 use crate::machine::{Severity, hottest};
+use crate::outbox::Salvaged;
 use crate::picture::PictureFault;
 use crate::stage::StageHealth;
 use serde::Serialize;
@@ -206,8 +207,20 @@ fn outbox(health: &Health) -> StatusItem {
         return item(Severity::Critical, subject, error);
     }
     if let Some(last) = outbox.set_aside.last() {
+        let salvaged = match last.salvaged {
+            None => "not all of its sightings may have reached shore. Keep the folder".to_owned(),
+            Some(Salvaged {
+                messages,
+                complete: true,
+            }) => format!(
+                "its {messages} messages are sent. Move the folder away once they have reached shore"
+            ),
+            Some(Salvaged { messages, .. }) => format!(
+                "{messages} messages could be read and are sent, others are lost. Keep the folder, and move it away once they are saved"
+            ),
+        };
         let message = format!(
-            "set aside in {}: {}; not all of its sightings may have reached shore. Keep the folder, and move it away once they are saved",
+            "set aside in {}: {}; {salvaged}",
             last.folder.display(),
             last.reason
         );
@@ -533,6 +546,7 @@ mod tests {
         health.outbox.set_aside = vec![SetAside {
             folder: "/boat/outbox-set-aside-2026".into(),
             reason: "its database is missing".into(),
+            salvaged: None,
         }];
         let (severity, message) = found(&health, "outbox");
         assert_eq!(severity, Severity::Warning);

@@ -11,7 +11,8 @@
 //! [`Queue`] can still free space.
 //!
 //! A database that is damaged, missing or new while there are accepted pictures is replaced: what is
-//! there is set aside, and a new epoch of sequence numbers begins.
+//! there is set aside, and a new epoch of sequence numbers begins. The messages that can still be read are
+//! added to the new one ([`salvage()`]).
 //!
 //! Messages age by the outbox's own clock, which no other clock affects ([`OutboxClock`]).
 //!
@@ -51,6 +52,7 @@ mod reject;
 mod resend;
 mod reserve;
 mod revise;
+mod salvage;
 mod schema;
 mod set_aside;
 mod taken;
@@ -68,7 +70,8 @@ pub use recent::{Recent, recent, recent_picture};
 pub use recordings::{OpenRecording, RecordingLimits, Recordings};
 pub use rehearsal::rehearse;
 pub use resend::resend;
-pub use set_aside::{SetAside, set_aside};
+pub use salvage::salvage;
+pub use set_aside::{Salvaged, SetAside, set_aside};
 pub use taken::Taken;
 
 #[cfg(test)]

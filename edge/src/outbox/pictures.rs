@@ -54,7 +54,7 @@ impl Pictures {
     /// Writes the picture of `sighting` durably and returns its file name, under which
     /// [`Pictures::commit`] puts it. On an error no file is left.
     pub(super) fn write(&self, sighting: Uuid, jpeg: &[u8]) -> Result<String, OutboxError> {
-        let name = format!("{sighting}{EXTENSION}");
+        let name = name(sighting);
         self.files.write(&name, jpeg).map(|()| name)
     }
 
@@ -161,4 +161,9 @@ impl Pictures {
         }
         Ok(tidied)
     }
+}
+
+/// The name of the picture of a sighting.
+pub(super) fn name(sighting: Uuid) -> String {
+    format!("{sighting}{EXTENSION}")
 }

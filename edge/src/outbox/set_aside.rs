@@ -10,6 +10,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 const REASON_FILE: &str = "reason.txt";
+/// The file that says what was brought back, once that is done.
+const SALVAGED_FILE: &str = "salvaged.json";
 /// How often a name that is taken is followed by another: a clock may show the same second again.
 const MAX_NAMES: u32 = 10_000;
 
@@ -20,6 +22,25 @@ pub struct SetAside {
     pub folder: PathBuf,
     /// Why it was set aside.
     pub reason: String,
+    /// What was brought back; `None` until that is done.
+    #[serde(default)]
+    pub salvaged: Option<Salvaged>,
+}
+
+/// What was brought back from an outbox that was set aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Salvaged {
+    /// Messages that are in the new outbox.
+    pub messages: u64,
+    /// Whether all of the database could be read.
+    pub complete: bool,
+}
+
+/// Notes in the folder `aside` what was brought back from it.
+pub(super) fn note_salvaged(aside: &Path, salvaged: &Salvaged) -> Result<(), OutboxError> {
+    let note = aside.join(SALVAGED_FILE);
+    let text = serde_json::to_vec(salvaged).map_err(OutboxError::Json)?;
+    std::fs::write(&note, text).map_err(OutboxError::disk(&note))
 }
 
 /// Sets aside database, pictures, recordings and archive of the outbox in `folder`.
@@ -54,7 +75,9 @@ pub fn set_aside(folder: &Path) -> Vec<SetAside> {
             if name.starts_with(&prefix) && entry.path().is_dir() {
                 let reason = std::fs::read_to_string(entry.path().join(REASON_FILE));
                 let reason = reason.unwrap_or_default();
+                let salvaged = std::fs::read(entry.path().join(SALVAGED_FILE)).ok();
                 found.push(SetAside {
+                    salvaged: salvaged.and_then(|text| serde_json::from_slice(&text).ok()),
                     folder: entry.path(),
                     reason: reason.lines().next().unwrap_or_default().to_owned(),
                 });
@@ -94,7 +117,7 @@ fn move_away(
                 tracing::error!(
                     reason,
                     folder = %target.display(),
-                    "outbox set aside; its unacknowledged sightings are not sent any more"
+                    "outbox set aside; what can be read of it is sent in the background"
                 );
                 return Ok(target);
             }

@@ -10,9 +10,15 @@ pub(crate) use shore::Shore;
 
 pub(crate) use flukewatch_common::samples::boat;
 
-use crate::outbox::NewEpoch;
+use crate::crop_jpeg;
+use crate::outbox::{NewEpoch, Taken};
+use crate::recording::{RecordedCrop, Recording, Track};
+use crate::time::{MonotonicTimestamp, Timing};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
+use flukewatch_common::footage::CropQuality;
+use flukewatch_common::pixel_box::PixelBox;
+use flukewatch_common::position::TimeSource;
 use flukewatch_common::samples;
 use flukewatch_common::sighting::Sighting;
 use uuid::Uuid;
@@ -50,4 +56,49 @@ pub(crate) fn sighting_with(number: u64, jpeg: Vec<u8>) -> Sighting {
         ..samples::sighting()
     };
     samples::with_picture(sighting, jpeg, 40, 20).0
+}
+
+/// An encounter that is not identified yet, and its picture.
+pub(crate) fn recording(number: u64) -> (Recording, Vec<u8>) {
+    let (sighting, jpeg) = sighting(number, 3000);
+    let sighting = Sighting {
+        verdict: Verdict::Unidentified {
+            reason: "not identified yet".into(),
+        },
+        ..sighting
+    };
+    let crop = RecordedCrop {
+        jpeg: crop_jpeg::encode(&fluke(1), 90).unwrap(),
+        region: PixelBox::whole(30, 20),
+        frame_region: PixelBox::whole(60, 40),
+        quality: CropQuality {
+            after: 0,
+            sharpness: 50,
+            size: 60,
+            angle: 70,
+            exposure: 80,
+        },
+    };
+    let track = Track {
+        session: Uuid::from_u128(99),
+        camera: 0,
+        number,
+        started: MonotonicTimestamp(0),
+        ended: MonotonicTimestamp(1),
+    };
+    let recording = Recording {
+        sighting,
+        track,
+        crops: vec![crop],
+    };
+    (recording, jpeg)
+}
+
+/// Times by GNSS, from the start of the monotonic clock.
+pub(crate) fn taken() -> Taken {
+    Taken {
+        started: MonotonicTimestamp(0),
+        timing: Timing::Driver,
+        clock: TimeSource::Gnss,
+    }
 }

@@ -9,6 +9,7 @@ mod error;
 mod inputs;
 mod monitor;
 mod random;
+mod salvaging;
 #[expect(clippy::module_inception, reason = "the folder's one public type")]
 mod session;
 mod time_correction;

@@ -6,6 +6,7 @@ use super::error::SessionError;
 use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
 use super::random::random_id;
+use super::salvaging::Salvaging;
 use super::uplink::{UplinkInputs, uplink};
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
@@ -121,6 +122,8 @@ pub struct Session {
     monitor: Monitor,
     runtime: Runtime,
     uploader: tokio::task::JoinHandle<()>,
+    /// The thread that brings back what was set aside.
+    salvaging: std::thread::JoinHandle<()>,
     stop: CancellationToken,
 }
 
@@ -144,6 +147,13 @@ impl Session {
         let to_monitor = outbox.queue()?;
         let inputs = Inputs::start(config, Arc::new(SystemClock))?;
         let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);
+        let salvaging = Salvaging {
+            outbox: config.outbox.path.clone(),
+            boat: boat.clone(),
+            outbox_clock: outbox_clock.clone(),
+            accepted: accepted.clone(),
+            stop: stop.clone(),
+        };
         let uplink_inputs = UplinkInputs {
             boat: boat.clone(),
             broker,
@@ -176,9 +186,11 @@ impl Session {
 
         let runtime = runtime()?;
         let uploader = runtime.spawn(uplink(config, uplink_inputs, state)?);
+        let salvaging = salvaging.start()?;
         let pipeline = pipeline(config, models, pipeline_inputs, state)?.start()?;
         Ok(Self {
             pipeline,
+            salvaging,
             state: state.clone(),
             monitor,
             runtime,
@@ -203,6 +215,7 @@ impl Session {
             mut monitor,
             runtime,
             uploader,
+            salvaging,
             stop,
         } = self;
         while !pipeline.is_recorded() {
@@ -212,7 +225,11 @@ impl Session {
         }
         tracing::info!("source ended; sending pending messages");
         wait_for_delivery(&mut pipeline, &mut monitor, options, &stop);
+        stop.cancel();
         let ended = pipeline.stop();
+        if salvaging.join().is_err() {
+            tracing::error!("internal error while messages were brought back");
+        }
         uploader.abort();
         runtime.shutdown_timeout(Duration::from_secs(5));
         let health = monitor.health()?;

@@ -1,13 +1,7 @@
 use super::*;
-use crate::crop_jpeg;
 use crate::outbox::recording_files::name;
-use crate::outbox::{Key, Load, NewEpoch, Outbox, OutboxError, Taken};
-use crate::recording::{RecordedCrop, Track};
+use crate::outbox::{Key, Load, NewEpoch, Outbox, OutboxError};
 use crate::sample;
-use crate::time::{MonotonicTimestamp, Timing};
-use flukewatch_common::footage::CropQuality;
-use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_common::position::TimeSource;
 use flukewatch_common::sighting::MessageKind;
 use rusqlite::Connection;
 use std::collections::HashSet;
@@ -24,52 +18,9 @@ fn open(folder: &Path, room: u64) -> Outbox {
     Outbox::open(folder, &sample::boat(), room, sample::epoch()).unwrap()
 }
 
-fn recording(number: u64) -> (Recording, Vec<u8>) {
-    let (sighting, jpeg) = sample::sighting(number, 3000);
-    let sighting = Sighting {
-        verdict: Verdict::Unidentified {
-            reason: "not identified yet".into(),
-        },
-        ..sighting
-    };
-    let crop = RecordedCrop {
-        jpeg: crop_jpeg::encode(&sample::fluke(1), 90).unwrap(),
-        region: PixelBox::whole(30, 20),
-        frame_region: PixelBox::whole(60, 40),
-        quality: CropQuality {
-            after: 0,
-            sharpness: 50,
-            size: 60,
-            angle: 70,
-            exposure: 80,
-        },
-    };
-    let track = Track {
-        session: id(99),
-        camera: 0,
-        number,
-        started: MonotonicTimestamp(0),
-        ended: MonotonicTimestamp(1),
-    };
-    let recording = Recording {
-        sighting,
-        track,
-        crops: vec![crop],
-    };
-    (recording, jpeg)
-}
-
-fn taken() -> Taken {
-    Taken {
-        started: MonotonicTimestamp(0),
-        timing: Timing::Driver,
-        clock: TimeSource::Gnss,
-    }
-}
-
 fn record(outbox: &mut Outbox, number: u64, at: Timestamp) -> Result<u64, OutboxError> {
-    let (recording, jpeg) = recording(number);
-    outbox.record(&recording, &jpeg, taken(), at)
+    let (recording, jpeg) = sample::recording(number);
+    outbox.record(&recording, &jpeg, sample::taken(), at)
 }
 
 /// The pending sightings.
@@ -109,7 +60,7 @@ fn a_verdict_is_a_revision_of_what_was_recorded() {
     let open = recordings.next().unwrap().unwrap();
     assert_eq!((open.sighting, open.attempts), (id(1), 0));
     let loaded = recordings.load(id(1)).unwrap().unwrap();
-    assert_eq!(loaded, recording(1).0);
+    assert_eq!(loaded, sample::recording(1).0);
 
     recordings.begin(id(1)).unwrap();
     let next = recordings.next().unwrap().unwrap();
@@ -210,7 +161,7 @@ fn recordings_are_pruned_once_shore_has_them() {
 #[test]
 fn recordings_count_until_shore_has_them() {
     let folder = tempfile::tempdir().unwrap();
-    let size = recording(1).0.to_file().unwrap().len() as u64 + 3000;
+    let size = sample::recording(1).0.to_file().unwrap().len() as u64 + 3000;
     let mut outbox = open(folder.path(), size * 5 / 2);
     let mut queue = outbox.queue().unwrap();
     let mut recordings = outbox.recordings().unwrap();
@@ -236,7 +187,10 @@ fn a_power_cut_leaves_no_recording_without_its_sighting() {
     std::fs::write(part(2), b"half").unwrap();
     let outbox = open(folder.path(), ROOM);
     let recordings = outbox.recordings().unwrap();
-    assert_eq!(recordings.load(id(1)).unwrap().unwrap(), recording(1).0);
+    assert_eq!(
+        recordings.load(id(1)).unwrap().unwrap(),
+        sample::recording(1).0
+    );
     assert!(!part(1).exists() && !part(2).exists());
 }
 
