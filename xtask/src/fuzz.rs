@@ -35,6 +35,7 @@ Targets:
   video     MJPEG, Y4M and AVI
   gpsd      reports of gpsd
   jpeg      JPEG frames of a camera, and photo files
+  matroska  images of the decoder of an IP camera's stream
   message   messages to shore, and the boat's acks
   nmea      sentences on a receiver's serial line
   photo     photo files: JPEG, PNG, TIFF and WebP

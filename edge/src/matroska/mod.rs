@@ -7,7 +7,7 @@ mod element;
 mod reader;
 mod writer;
 
-pub(crate) use reader::{Block, Reader};
+pub use reader::{Block, Reader};
 pub(crate) use writer::Writer;
 
 #[cfg(test)]

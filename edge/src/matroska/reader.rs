@@ -12,15 +12,15 @@ const MAX_ELEMENT: u64 = 1 << 20;
 
 /// An image and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Block {
+pub struct Block {
     /// When it is shown, in milliseconds of the stream.
-    pub(crate) millis: i64,
+    pub millis: i64,
     /// How to read its bytes.
-    pub(crate) format: RawFormat,
+    pub format: RawFormat,
 }
 
 /// A stream being read.
-pub(crate) struct Reader<R> {
+pub struct Reader<R> {
     stream: R,
     width: u32,
     height: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     /// A reader of a stream that has not begun yet.
-    pub(crate) fn new(stream: R) -> Self {
+    pub fn new(stream: R) -> Self {
         Self {
             stream,
             width: 0,
@@ -56,7 +56,7 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// [`DemuxError::InvalidFrame`] where the stream ends within an element, [`DemuxError::Unsupported`]
     /// where it is anything but Matroska with I420 images.
-    pub(crate) fn next(&mut self, into: &mut Vec<u8>) -> Result<Option<Block>, DemuxError> {
+    pub fn next(&mut self, into: &mut Vec<u8>) -> Result<Option<Block>, DemuxError> {
         loop {
             if self.stream.fill_buf()?.is_empty() {
                 return Ok(None);

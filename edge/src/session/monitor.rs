@@ -240,9 +240,13 @@ impl Monitor {
         }
     }
 
-    /// Whether everything is acknowledged, and no time is left to be corrected.
+    /// Whether everything is acknowledged, no time is left to be corrected, and what was set aside is brought back.
     pub(super) fn delivered(&mut self) -> bool {
-        self.correct_times() && self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
+        let queue = &self.subject.queue;
+        let set_aside = outbox::set_aside(queue.folder());
+        set_aside.iter().all(|aside| aside.salvaged.is_some())
+            && self.correct_times()
+            && self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
     }
 
     /// Returns whether the times of all sightings are right as far as is known.
