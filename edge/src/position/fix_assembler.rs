@@ -26,6 +26,7 @@ pub struct FixAssembler {
     speed: Timed<f32>,
     course: Timed<f32>,
     heading: Timed<f32>,
+    compass_heading: Timed<f32>,
 }
 
 fn remember<T>(timed: &mut Timed<T>, value: Option<T>, at: MonotonicTimestamp) {
@@ -52,6 +53,7 @@ impl FixAssembler {
             speed: None,
             course: None,
             heading: None,
+            compass_heading: None,
         }
     }
 
@@ -65,6 +67,7 @@ impl FixAssembler {
         remember(&mut self.speed, update.speed, at);
         remember(&mut self.course, update.course, at);
         remember(&mut self.heading, update.heading, at);
+        remember(&mut self.compass_heading, update.compass_heading, at);
         if update.position != Some(ReportedPosition::NoFix) {
             // A receiver without a fix must not lend its satellites to another.
             remember(&mut self.satellites, update.satellites, at);
@@ -113,7 +116,7 @@ impl FixAssembler {
             hdop: recent(self.hdop, at),
             speed: recent(self.speed, at),
             course: recent(self.course, at),
-            heading: recent(self.heading, at),
+            heading: recent(self.heading, at).or(recent(self.compass_heading, at)),
         });
     }
 }
@@ -188,6 +191,22 @@ mod tests {
             (fix.speed, fix.course, fix.heading),
             (Some(5.5), Some(54.7), Some(123.4))
         );
+    }
+
+    #[test]
+    fn a_magnetic_compass_counts_where_no_other_heading_is_known() {
+        let mut boat = boat();
+        let heading = |boat: &mut Boat| {
+            boat.receive(RMC);
+            boat.positions.last().unwrap().heading
+        };
+        boat.receive("HCHDG,100.0,,,10.0,W");
+        assert_eq!(heading(&mut boat), Some(90.0));
+        boat.receive("HEHDT,123.4,T");
+        boat.receive("HCHDG,100.0,,,10.0,W");
+        assert_eq!(heading(&mut boat), Some(123.4));
+        boat.clock.advance(Duration::from_secs(6));
+        assert_eq!(heading(&mut boat), None);
     }
 
     #[test]

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Fixes to keep: twenty minutes of one per second.
 const MAX_FIXES: usize = 1200;
 
+/// The longest time between an image and its heading: a boat turns within seconds.
+const MAX_HEADING_AGE: Duration = Duration::from_secs(5);
+
 /// The problem of a receiver that sends no checksums, and what to do.
 pub(super) const WITHOUT_CHECKSUM: &str =
     "sentences without a checksum were ignored; switch on checksums in the receiver's settings";
@@ -135,6 +138,16 @@ impl PositionHistory {
             course: fix.course,
             heading: fix.heading,
         })
+    }
+
+    /// The true heading at `at` in degrees, from the fix nearest in time that has one; `None` where none
+    /// is within five seconds, or within the age limit of fixes.
+    pub fn heading_near(&self, at: MonotonicTimestamp) -> Option<f32> {
+        let inner = self.lock();
+        let with_heading = inner.recent.iter().filter(|fix| fix.heading.is_some());
+        let fix = with_heading.min_by_key(|fix| fix.at.abs_diff(at))?;
+        let max_age = self.max_age.min(MAX_HEADING_AGE);
+        fix.heading.filter(|_| fix.at.abs_diff(at) <= max_age)
     }
 
     /// The most recent fix, whatever its age.
@@ -315,6 +328,25 @@ mod tests {
         assert_eq!(
             (health.state.as_str(), health.fix_milliseconds_ago),
             ("stale_fix", Some(60_001))
+        );
+    }
+
+    #[test]
+    fn a_heading_holds_for_seconds() {
+        let positions = PositionHistory::new(Duration::from_secs(60), true);
+        let near =
+            |seconds: i64| positions.heading_near(MonotonicTimestamp::from_millis(seconds * 1000));
+        assert_eq!(near(10), None);
+        for (seconds, heading) in [(10, Some(80.0)), (12, Some(90.0)), (14, None)] {
+            positions.add(Fix {
+                heading,
+                ..fix(seconds, 1.0)
+            });
+        }
+        assert_eq!([near(4), near(5), near(10)], [None, Some(80.0), Some(80.0)]);
+        assert_eq!(
+            [near(14), near(17), near(18)],
+            [Some(90.0), Some(90.0), None]
         );
     }
 

@@ -72,6 +72,9 @@ pub(super) struct NavUpdate {
     pub(super) course: Option<f32>,
     /// True heading, in degrees.
     pub(super) heading: Option<f32>,
+    /// True heading of a magnetic compass, corrected by the variation, in degrees: used where no other is
+    /// known.
+    pub(super) compass_heading: Option<f32>,
 }
 
 /// `value`, if it lies between 0 and `max`.

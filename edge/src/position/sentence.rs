@@ -1,7 +1,7 @@
 //! The content of NMEA 0183 sentences: `$GPRMC,162000.00,A,3830.7380,N,02837.5000,W,6.5,270.0,231126,,,A`.
 //!
-//! GGA, GLL, GNS, HDT, RMC, VTG and ZDA of any talker are read; others are ignored. Fields that do
-//! not matter here, e.g. the magnetic variation, may hold anything.
+//! GGA, GLL, GNS, HDG, HDT, RMC, THS, VTG and ZDA of any talker are read; others are ignored. Fields that
+//! do not matter here, e.g. the height, may hold anything.
 
 use super::fields::{Fields, InvalidField, StatedTime};
 use super::nav_update::{MAX_HDOP, MAX_SPEED, NavUpdate, ReportedPosition, ReportedTime, in_range};
@@ -46,6 +46,15 @@ pub(super) fn parse(
         }),
         "HDT" => Ok(NavUpdate {
             heading: in_range(fields.number(1), 360.0),
+            ..NavUpdate::default()
+        }),
+        "THS" => Ok(NavUpdate {
+            // V: not valid.
+            heading: in_range(fields.number(1), 360.0).filter(|_| fields.text(2) != "V"),
+            ..NavUpdate::default()
+        }),
+        "HDG" => Ok(NavUpdate {
+            compass_heading: compass_heading(&fields),
             ..NavUpdate::default()
         }),
         _ => return Ok(None),
@@ -138,6 +147,26 @@ fn parse_vtg(fields: &Fields<'_>) -> NavUpdate {
         course: in_range(fields.number(1), 360.0).filter(|_| has_fix && unit(2, "T")),
         ..NavUpdate::default()
     }
+}
+
+/// The true heading of a magnetic compass; `None` where the variation is not stated. Deviation and
+/// variation are positive eastwards.
+fn compass_heading(fields: &Fields<'_>) -> Option<f32> {
+    let eastwards = |number: usize| {
+        let angle = in_range(fields.number(number), 180.0)?;
+        match fields.text(number + 1) {
+            "E" => Some(angle),
+            "W" => Some(-angle),
+            _ => None,
+        }
+    };
+    let sensor = in_range(fields.number(1), 360.0)?;
+    let deviation = if fields.text(2).is_empty() {
+        0.0
+    } else {
+        eastwards(2)?
+    };
+    Some((sensor + deviation + eastwards(4)?).rem_euclid(360.0))
 }
 
 /// Whether status and mode, which older versions lack, state a fix.

@@ -123,6 +123,34 @@ fn vtg_hdt_and_zda_are_parsed() {
 }
 
 #[test]
+fn headings_are_true_ones() {
+    let heading = |content: &str| {
+        let update = update(content);
+        (update.heading, update.compass_heading)
+    };
+    assert_eq!(heading("GPTHS,123.4,A"), (Some(123.4), None));
+    assert_eq!(heading("GPTHS,123.4,V"), (None, None), "not valid");
+    assert_eq!(heading("GPTHS,,V"), (None, None));
+    // Sensor, deviation, variation.
+    for (content, expected) in [
+        ("HCHDG,101.0,2.0,E,8.5,W", Some(94.5)),
+        ("HCHDG,101.0,,,8.5,E", Some(109.5)),
+        ("HCHDG,358.0,1.0,W,5.0,E", Some(2.0)),
+        ("HCHDG,3.0,,,5.0,W", Some(358.0)),
+        // Without a variation it is magnetic north.
+        ("HCHDG,101.0,2.0,E,,", None),
+        ("HCHDG,101.0,,,,", None),
+        ("HCHDG,101.0", None),
+        ("HCHDG,,,,8.5,W", None),
+        ("HCHDG,101.0,2.0,,8.5,W", None),
+        ("HCHDG,101.0,,,8.5,X", None),
+        ("HCHDG,361.0,,,8.5,W", None),
+    ] {
+        assert_eq!(heading(content), (None, expected), "{content}");
+    }
+}
+
+#[test]
 fn gll_and_gns_have_positions() {
     let gll = update("GPGLL,3830.7380,N,02837.5000,W,162000.00,A,D");
     assert_eq!(
@@ -266,7 +294,7 @@ fn numbers_out_of_range_are_omitted() {
 /// Letters that occur in sentences, and some that do not.
 fn content() -> impl Strategy<Value = String> {
     let kinds = prop::sample::select(vec![
-        "GPRMC", "GNGGA", "GPGLL", "GNGNS", "GPVTG", "GPZDA", "HEHDT",
+        "GPRMC", "GNGGA", "GPGLL", "GNGNS", "GPVTG", "GPZDA", "HEHDT", "GPTHS", "HCHDG",
     ]);
     (kinds, "[0-9A-Z,.eE+-]{0,80}").prop_map(|(kind, rest)| format!("{kind},{rest}"))
 }
@@ -283,7 +311,7 @@ proptest! {
             if let Some(ReportedPosition::At { latitude, longitude, .. }) = s.position {
                 prop_assert!((-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude));
             }
-            for angle in [s.course, s.heading].into_iter().flatten() {
+            for angle in [s.course, s.heading, s.compass_heading].into_iter().flatten() {
                 prop_assert!((0.0..=360.0).contains(&angle));
             }
         }
