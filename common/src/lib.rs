@@ -2,7 +2,7 @@
 //!
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
 //! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
-//! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`footage`], [`matching_regions`]) in a versioned
+//! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`relative_position`], [`footage`], [`matching_regions`]) in a versioned
 //! envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
 //! each a [`detection`].
 
@@ -29,6 +29,7 @@ pub mod pixel_box;
 pub mod position;
 pub mod prepare;
 pub mod presence;
+pub mod relative_position;
 #[cfg(any(test, feature = "samples"))]
 pub mod samples;
 pub mod severity;

@@ -9,6 +9,7 @@ use crate::input_area::InputArea;
 use crate::matching_regions::{CandidateRegions, MatchingRegions, RegionPair};
 use crate::pixel_box::PixelBox;
 use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
+use crate::relative_position::RelativePosition;
 use crate::severity::Severity;
 use crate::sighting::{BoatId, Picture, PictureInfo, Sighting};
 use crate::status_report::{BoatCondition, ConnectionId, StatusReport};
@@ -128,6 +129,11 @@ pub fn sighting() -> Sighting {
         epoch: Some(epoch()),
         revision: 0,
         regions: Some(regions()),
+        relative_position: Some(RelativePosition {
+            bearing_from_bow: Some(13.5),
+            bearing: Some(283.5),
+            range: Some(350.0),
+        }),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::matching_regions::MatchingRegions;
 use crate::message_digest::MessageDigest;
 use crate::pixel_box::PixelBox;
 use crate::position::{Position, TimeBasis};
+use crate::relative_position::RelativePosition;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -119,6 +120,9 @@ pub struct Sighting {
     /// Which regions of the picture match the candidates' photos; `None` where the bundle has no local
     /// matching. Since version 6 of the message.
     pub regions: Option<MatchingRegions>,
+    /// Where the whale was relative to the boat when the picture was taken; `None` where the camera's
+    /// mount is unknown. Since version 8 of the message.
+    pub relative_position: Option<RelativePosition>,
 }
 
 impl Sighting {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | 4 | `FLKW` |
 //! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status |
-//! | 2 | version of that kind's payload, little-endian; now 5, 6 or 7 for a sighting, 1 or 2 for a picture, 1 to 3 for an ack, 1 for the others |
+//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 3 for an ack, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -107,12 +107,14 @@ fn whole<M: DeserializeOwned>(payload: &[u8]) -> Option<M> {
 impl Message for Sighting {
     const KIND: u8 = 1;
     const NAME: &'static str = "sighting";
-    const VERSION: u16 = 7;
+    const VERSION: u16 = 8;
 
-    /// Version 5 has no matching regions, version 6 no unidentified encounters. A station that knows
-    /// neither can read other sightings.
+    /// Version 5 has no matching regions, version 6 no unidentified encounters, version 7 no position
+    /// of the whale relative to the boat. A station that knows none of them can read other sightings.
     fn version(&self) -> u16 {
-        if matches!(self.verdict, Verdict::Unidentified { .. }) {
+        if self.relative_position.is_some() {
+            8
+        } else if matches!(self.verdict, Verdict::Unidentified { .. }) {
             7
         } else if self.regions.is_some() {
             6
@@ -123,24 +125,28 @@ impl Message for Sighting {
 
     fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
         let mut bytes = postcard::to_extend(self, bytes).ok()?;
-        if self.version() < 6 {
-            // The absent regions are the last byte.
-            bytes.pop();
-        }
+        // An absent field is one byte: the relative position the last one, the regions the one before.
+        let absent = match self.version() {
+            ..6 => 2,
+            6 | 7 => 1,
+            8.. => 0,
+        };
+        bytes.truncate(bytes.len() - absent);
         Some(bytes)
     }
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
         // Version 1 ends before the probability, version 2 before position and time, version 3
         // before the footage, version 4 before epoch and revision, version 5 before the matching
-        // regions. An absent field is one byte, 0, and so is the revision 0: with these appended, an
-        // old payload is a new one.
+        // regions, versions 6 and 7 before the relative position. An absent field is one byte, 0, and so
+        // is the revision 0: with these appended, an old payload is a new one.
         let absent: &[u8] = match version {
-            1 => &[0; 7],
-            2 => &[0; 6],
-            3 => &[0; 4],
-            4 => &[0; 3],
-            5 => &[0],
+            1 => &[0; 8],
+            2 => &[0; 7],
+            3 => &[0; 5],
+            4 => &[0; 4],
+            5 => &[0; 2],
+            6 | 7 => &[0],
             _ => return whole(payload),
         };
         whole(&[payload, absent].concat())

@@ -5,8 +5,8 @@
 //! 1. [`capture`], [`video`] and [`source`] provide frames, the latest of each camera;
 //! 2. [`perception`]: [`pixels`] decodes them, [`gate`] and [`detect`] find flukes in those without a
 //!    sidecar, [`detection_filter`] drops those in ignored areas, [`track`] follows them, [`encounter`] keeps each one's best crops;
-//! 3. [`recorder`]: each encounter that ends becomes a [`recording`] with its time ([`time`]) and position
-//!    ([`position`]), and is committed to the [`outbox`];
+//! 3. [`recorder`]: each encounter that ends becomes a [`recording`] with its time ([`time`]), position
+//!    ([`position`]) and, by the camera's [`mount`], the whale's bearing and range, and is committed to the [`outbox`];
 //! 4. [`clip`]: the camera's own frames around encounters become videos;
 //! 5. [`identification`] names the individual, or recognises one that resurfaced: a revision of what is
 //!    recorded;
@@ -46,6 +46,7 @@ pub mod machine;
 pub mod matroska;
 mod metrics;
 pub mod models;
+pub mod mount;
 pub mod outbox;
 mod page;
 pub mod perception;

@@ -51,6 +51,7 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
         footage: None,
         epoch: None,
         regions: None,
+        relative_position: None,
         ..sighting.clone()
     };
     // Version 1 ends before the fields that are absent here.

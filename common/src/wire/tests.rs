@@ -91,14 +91,17 @@ fn every_kind_round_trips() {
         decode::<Sighting>(&encode(&revised).unwrap()).unwrap(),
         revised
     );
-    let without_regions = Sighting {
-        regions: None,
+    let without_place = Sighting {
+        relative_position: None,
         ..revised
     };
-    assert_eq!(
-        decode::<Sighting>(&encode(&without_regions).unwrap()).unwrap(),
-        without_regions
-    );
+    let without_regions = Sighting {
+        regions: None,
+        ..without_place.clone()
+    };
+    for older in [without_place, without_regions] {
+        assert_eq!(decode::<Sighting>(&encode(&older).unwrap()).unwrap(), older);
+    }
 }
 
 /// Deployed boats use this format: if this test fails, the version must be raised.
@@ -164,12 +167,19 @@ fn a_known_sighting_has_known_bytes() {
         "01",                     // one region
         "0d02ac02",               // cells 13 and 2: 300 thousandths
     );
+    // The seventh differs in the verdict alone.
+    let eighth = concat!(
+        "01",         // relative position
+        "0100005841", // 13.5 degrees from the bow
+        "0100c08d43", // bearing 283.5
+        "010000af43", // 350 m
+    );
     let bytes = encode(&sighting()).unwrap();
     assert_eq!(
         hex(&bytes[HEADER..]),
-        [payload, second, third, fourth, fifth, sixth].concat()
+        [payload, second, third, fourth, fifth, sixth, eighth].concat()
     );
-    assert_eq!(hex(&bytes[..HEADER]), "464c4b5701060037f54e96");
+    assert_eq!(hex(&bytes[..HEADER]), "464c4b57010800df7acd91");
 
     let older = |head: &str, payload: &str| {
         let text = [head, payload].concat();
@@ -179,9 +189,18 @@ fn a_known_sighting_has_known_bytes() {
             .collect();
         decode::<Sighting>(&bytes).unwrap()
     };
+    let as_sixth = Sighting {
+        relative_position: None,
+        ..sighting()
+    };
+    let with_regions = [payload, second, third, fourth, fifth, sixth].concat();
+    assert_eq!(older(SIXTH_VERSION_HEAD, &with_regions), as_sixth);
+    // Still written like this, for stations that know no relative position.
+    let written = hex(&encode(&as_sixth).unwrap());
+    assert_eq!(written, [SIXTH_VERSION_HEAD, &with_regions].concat());
     let as_fifth = Sighting {
         regions: None,
-        ..sighting()
+        ..as_sixth
     };
     let with_epoch = [payload, second, third, fourth, fifth].concat();
     assert_eq!(older(FIFTH_VERSION_HEAD, &with_epoch), as_fifth);
@@ -214,17 +233,18 @@ fn a_known_sighting_has_known_bytes() {
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
-/// The envelopes of the same sighting in versions 1 to 5, as boats sent them.
+/// The envelopes of the same sighting in versions 1 to 6, as boats sent them.
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
 const FOURTH_VERSION_HEAD: &str = "464c4b5701040081d1682b";
 const FIFTH_VERSION_HEAD: &str = "464c4b570105009c616f98";
+const SIXTH_VERSION_HEAD: &str = "464c4b5701060037f54e96";
 
 #[test]
 fn an_older_version_of_a_sighting_has_no_newer_fields() {
     let new = postcard::to_stdvec(&sighting()).unwrap();
-    for version in [1, 2, 3, 4, 5] {
+    for version in 1..=7 {
         assert_eq!(
             decode::<Sighting>(&envelope(1, version, &new)),
             Err(WireError::Payload("sighting"))
@@ -241,11 +261,22 @@ fn an_unidentified_encounter_is_version_7() {
         candidates: vec![],
         embedding: CompactEmbedding::NONE,
         regions: None,
+        relative_position: None,
         ..sighting()
     };
     let bytes = encode(&unidentified).unwrap();
     assert_eq!(bytes[5..7], [7, 0]);
     assert_eq!(decode::<Sighting>(&bytes).unwrap(), unidentified);
+    // What a boat stored before an update is read, and written again as it was.
+    let stored = envelope(1, 7, &bytes[HEADER..]);
+    assert_eq!(encode(&decode::<Sighting>(&stored).unwrap()), Ok(stored));
+    let with_position = Sighting {
+        relative_position: sighting().relative_position,
+        ..unidentified
+    };
+    let bytes = encode(&with_position).unwrap();
+    assert_eq!(bytes[5..7], [8, 0]);
+    assert_eq!(decode::<Sighting>(&bytes).unwrap(), with_position);
 }
 
 #[test]
@@ -312,12 +343,12 @@ fn a_newer_version_is_named() {
         WireError::Newer {
             kind: "sighting",
             got: 513,
-            known: 7
+            known: 8
         }
     );
     assert_eq!(
         error.to_string(),
-        "sighting version 513 is newer than this program, which reads up to 7: update the program"
+        "sighting version 513 is newer than this program, which reads up to 8: update the program"
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
@@ -433,7 +464,7 @@ proptest! {
 
     #[test]
     fn any_payload_is_decoded_or_rejected(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
-        for version in 1..=7 {
+        for version in 1..=8 {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
@@ -448,6 +479,6 @@ proptest! {
         let mut payload = encode(&sighting()).unwrap().split_off(HEADER);
         let at = at.index(payload.len());
         payload[at] = value;
-        let _ = decode::<Sighting>(&envelope(1, 7, &payload));
+        let _ = decode::<Sighting>(&envelope(1, 8, &payload));
     }
 }

@@ -1,6 +1,7 @@
 //! `[camera]`, or several `[[camera]]`.
 
 use super::checks::Checks;
+use super::mount::MountSection;
 use crate::capture::CameraAddress;
 use crate::capture::device::Controls;
 use crate::capture::gstreamer::GstPipeline;
@@ -104,6 +105,9 @@ pub struct CameraSection {
     /// Detections narrower than this many pixels are ignored.
     #[serde(default)]
     pub min_fluke_pixels: u32,
+    /// How it is mounted.
+    #[serde(default)]
+    pub mount: MountSection,
 }
 
 fn default_name() -> String {
@@ -189,6 +193,7 @@ impl CameraSection {
             checks.fault("name", "must be 1 to 32 characters");
         }
         self.check_address(checks);
+        self.mount.check(checks);
         let side = f64::from(MAX_SIDE);
         for (key, value, low, high) in [
             ("frames_per_second", self.frames_per_second, 0.01, 240.0),

@@ -2,6 +2,7 @@ use super::*;
 use crate::capture::CameraAddress;
 use crate::capture::rtsp::PasswordSource;
 use crate::detection_filter::DetectionFilter;
+use crate::mount::{Horizon, Mount};
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::SHIM_FOLDER;
 use sha2::{Digest, Sha256};
@@ -113,6 +114,7 @@ fn the_example_holds_every_key() {
         "exposure_dynamic_framerate",
         "stall_timeout_seconds",
         "ignore",
+        "mount",
         "min_fluke_pixels",
         "address",
         "sender",
@@ -363,6 +365,83 @@ fn ignored_areas_are_read_for_each_camera_and_a_fault_has_its_point_s_line() {
 fn piped(pipeline: &str) -> String {
     let camera = format!("source = \"gstreamer\"\npipeline = {pipeline}");
     GOOD.replace("source = \"replay\"\npath = \"frames\"", &camera)
+}
+
+/// A replay with these lines from line 10 on.
+fn replay_with(lines: &str) -> String {
+    GOOD.replace("\n\n[outbox]", &format!("\n{lines}\n\n[outbox]"))
+}
+
+#[test]
+fn the_mount_of_each_camera_is_read() {
+    let bow = "mount = { bearing_degrees = 0.0, field_of_view_degrees = 60 }";
+    let text = replay_with(bow);
+    let second = "[[camera]]\nname = \"port\"\nsource = \"replay\"\npath = \"p\"\n[camera.mount]\n\
+                  field_of_view_degrees = 80.0\nheight_metres = 3.5\nhorizon_row_fraction = 0.4\n[outbox]";
+    let text = text
+        .replace("[camera]", "[[camera]]")
+        .replace("[outbox]", second);
+    let config = Config::parse(&text, Path::new("edge.toml")).unwrap();
+    let mounts: Vec<Option<Mount>> = config.cameras.iter().map(|c| c.mount.mount()).collect();
+    let bow = Mount {
+        field_of_view: 60.0,
+        bearing: Some(0.0),
+        horizon: None,
+    };
+    let port = Mount {
+        field_of_view: 80.0,
+        bearing: None,
+        horizon: Some(Horizon {
+            height: 3.5,
+            row_fraction: 0.4,
+        }),
+    };
+    assert_eq!(mounts, [Some(bow), Some(port)]);
+    let without = Config::parse(GOOD, Path::new("edge.toml")).unwrap();
+    assert_eq!(without.cameras[0].mount.mount(), None);
+}
+
+#[test]
+fn an_incomplete_mount_is_named_with_its_line() {
+    for (lines, problem) in [
+        (
+            "mount.bearing_degrees = 10.0",
+            "10: [camera] mount.bearing_degrees: needs 'mount.field_of_view_degrees'",
+        ),
+        (
+            "mount.field_of_view_degrees = 60.0\nmount.height_metres = 3.0",
+            "11: [camera] mount.height_metres: needs 'mount.horizon_row_fraction'",
+        ),
+        (
+            "mount.field_of_view_degrees = 60.0\nmount.horizon_row_fraction = 0.4",
+            "11: [camera] mount.horizon_row_fraction: needs 'mount.height_metres'",
+        ),
+        (
+            "mount.field_of_view_degrees = 60.0",
+            "10: [camera] mount.field_of_view_degrees: needs 'mount.bearing_degrees' or 'mount.height_metres'",
+        ),
+        (
+            "mount = { bearing_degrees = 361.0, field_of_view_degrees = 60.0 }",
+            "10: [camera] mount.bearing_degrees: must be 0 to 360, not 361",
+        ),
+        (
+            "mount = { bearing_degrees = 0.0, field_of_view_degrees = 180.0 }",
+            "10: [camera] mount.field_of_view_degrees: must be 1 to 150, not 180",
+        ),
+        (
+            "mount = { field_of_view_degrees = 60.0, height_metres = nan, horizon_row_fraction = 0.5 }",
+            "10: [camera] mount.height_metres: must be 0.5 to 100, not NaN",
+        ),
+        (
+            "mount = { bearing = 0.0 }",
+            "10: [camera] mount.bearing: unknown key; expected bearing_degrees, ",
+        ),
+    ] {
+        let said = fault(&replay_with(lines));
+        let expected = format!("boat/edge.toml:{problem}");
+        assert!(said.starts_with(&expected), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]

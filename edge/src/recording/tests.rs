@@ -45,6 +45,17 @@ fn a_file_holds_the_encounter_and_its_crops() {
 }
 
 #[test]
+fn a_recording_of_before_an_update_is_read() {
+    let mut recording = recording();
+    let mut file = recording.to_file().unwrap();
+    let key = b"\"relative_position\"";
+    let at = file.windows(key.len()).position(|bytes| bytes == key);
+    file[at.unwrap() + 1] = b'R';
+    recording.sighting.relative_position = None;
+    assert_eq!(Recording::from_file(&file).unwrap(), recording);
+}
+
+#[test]
 fn a_damaged_file_is_an_error() {
     let file = recording().to_file().unwrap();
     assert!(matches!(

@@ -53,6 +53,7 @@ pub(crate) fn sighting_with(number: u64, jpeg: Vec<u8>) -> Sighting {
         footage: None,
         epoch: None,
         regions: None,
+        relative_position: None,
         ..samples::sighting()
     };
     samples::with_picture(sighting, jpeg, 40, 20).0

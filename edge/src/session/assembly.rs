@@ -61,7 +61,8 @@ pub(super) fn pipeline(
         inputs.time_and_position.clone(),
         random()?,
     )
-    .with_config(config.identity);
+    .with_config(config.identity)
+    .with_mounts(config.cameras.iter().map(|c| c.mount.mount()).collect());
     let (events, take_events) = sync_channel(MAX_CLIP_EVENTS);
     let tap = |index| {
         let missing = state.counters.missing_clip_frames();

@@ -13,6 +13,7 @@ use flukewatch_common::input_area::{InputArea, PhotoRect};
 use flukewatch_common::matching_regions::{MatchingRegions, RegionOutlines};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::position::{Position, TimeBasis};
+use flukewatch_common::relative_position::RelativePosition;
 use flukewatch_common::sighting::{BoatId, Sighting};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -52,6 +53,9 @@ pub struct SightingJson {
     pub candidates: Vec<CandidateJson>,
     /// The boat's position when the sighting started; null if unknown.
     pub position: Option<PositionJson>,
+    /// Where the whale was relative to the boat when the picture was taken; null if the camera's mount is
+    /// unknown.
+    pub relative_position: Option<RelativePositionJson>,
     /// The time source of `started` and `ended`; null from boats of an older version.
     pub time: Option<TimeJson>,
     /// The encounter: the id of its first sighting; null from boats of an older version.
@@ -145,6 +149,17 @@ pub struct PositionJson {
     pub heading: Option<f32>,
 }
 
+/// Where a whale was relative to its boat: a rough estimate.
+#[derive(Clone, Debug, Serialize, PartialEq)]
+pub struct RelativePositionJson {
+    /// True bearing, 0 to 360; null if the boat's heading was unknown.
+    pub bearing_degrees: Option<f32>,
+    /// Bearing clockwise from the bow, 0 to 360; null if the camera's bearing is unknown.
+    pub bearing_from_bow_degrees: Option<f32>,
+    /// Range, up to 3,000; null if it cannot be estimated.
+    pub range_metres: Option<f32>,
+}
+
 /// How far a sighting's times can be trusted.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct TimeJson {
@@ -222,6 +237,7 @@ impl From<&StoredSighting> for SightingJson {
             probability: s.probability,
             candidates: candidates(s),
             position: s.position.as_ref().map(PositionJson::from),
+            relative_position: s.relative_position.map(RelativePositionJson::from),
             time: s.time.as_ref().map(TimeJson::from),
             encounter: footage.map(|f| f.encounter.to_string()),
             quality_percent: footage.and_then(|f| Some(f.crops.first()?.total())),
@@ -285,6 +301,16 @@ impl From<&Position> for PositionJson {
             speed_knots: p.speed,
             course: p.course,
             heading: p.heading,
+        }
+    }
+}
+
+impl From<RelativePosition> for RelativePositionJson {
+    fn from(r: RelativePosition) -> Self {
+        Self {
+            bearing_degrees: r.bearing,
+            bearing_from_bow_degrees: r.bearing_from_bow,
+            range_metres: r.range,
         }
     }
 }

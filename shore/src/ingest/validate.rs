@@ -150,6 +150,8 @@ fn invalid_value(s: &Sighting) -> Option<String> {
         Some("match probability outside [0, 1]".into())
     } else if s.position.is_some_and(|p| !p.is_valid()) {
         Some("position out of range".into())
+    } else if s.relative_position.is_some_and(|r| !r.is_valid()) {
+        Some("relative position out of range, or without bearing and range".into())
     } else if let Some(Err(invalid)) = s.footage.as_ref().map(Footage::validate) {
         Some(invalid.to_string())
     } else if let Some(Err(invalid)) = s.regions.as_ref().map(|r| r.validate(s.candidates.len())) {
@@ -218,6 +220,7 @@ fn is_readable(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::sample;
+    use flukewatch_common::relative_position::RelativePosition;
 
     fn reason(topic: &str, payload: &[u8]) -> Option<RejectReason> {
         validate(topic, payload).content.err().map(|r| r.reason)
@@ -291,7 +294,7 @@ mod tests {
     #[test]
     fn out_of_range_values_are_invalid() {
         type Change = fn(&mut Sighting);
-        let changes: [Change; 17] = [
+        let changes: [Change; 20] = [
             |s| s.sequence = 0,
             |s| s.sequence = u64::MAX,
             |s| s.started = Timestamp(i64::MAX),
@@ -301,6 +304,15 @@ mod tests {
             |s| s.probability = Some(1.5),
             |s| s.position.as_mut().unwrap().latitude = 91.0,
             |s| s.position.as_mut().unwrap().speed = Some(f32::NAN),
+            |s| s.relative_position.as_mut().unwrap().bearing = Some(361.0),
+            |s| s.relative_position.as_mut().unwrap().range = Some(-1.0),
+            |s| {
+                s.relative_position = Some(RelativePosition {
+                    bearing_from_bow: None,
+                    bearing: None,
+                    range: None,
+                })
+            },
             |s| s.candidates = vec![s.candidates[0].clone(); MAX_CANDIDATES + 1],
             |s| s.camera = "x".repeat(MAX_NAME_BYTES + 1),
             |s| s.verdict = Verdict::Known { whale: " ".into() },

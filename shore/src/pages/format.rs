@@ -5,6 +5,7 @@ use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::footage::Footage;
 use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
+use flukewatch_common::relative_position::RelativePosition;
 use flukewatch_common::sighting::Sighting;
 
 /// E.g. `2026-11-23 16:20:05`; the pages say that it is UTC.
@@ -98,6 +99,36 @@ pub(super) fn position(position: Option<Position>) -> String {
     } else {
         format!("{fix}; {}", motion.join(", "))
     }
+}
+
+/// E.g. `bearing 283°, 014° from the bow, about 350 m away`.
+pub(super) fn relative_position(relative: RelativePosition) -> String {
+    let parts = [
+        relative.bearing.map(|b| format!("bearing {}", angle(b))),
+        relative
+            .bearing_from_bow
+            .map(|b| format!("{} from the bow", angle(b))),
+        relative
+            .range
+            .map(|range| format!("about {} m away", rough(range))),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    parts.join(", ")
+}
+
+/// Whole degrees, three digits as on a compass, 0 to 359.
+fn angle(degrees: f32) -> String {
+    format!("{:03}°", degrees.round() as u32 % 360)
+}
+
+/// Metres to two digits: more would promise what the estimate does not have.
+fn rough(metres: f32) -> u32 {
+    let step = match metres {
+        ..100.0 => 1.0,
+        100.0..1000.0 => 10.0,
+        _ => 100.0,
+    };
+    ((metres / step).round() * step) as u32
 }
 
 /// E.g. `GNSS, within 0.5 s`.
@@ -241,6 +272,24 @@ mod tests {
             uncertainty: None,
         };
         assert_eq!(time_basis(Some(unverified)), "System clock, unverified");
+    }
+
+    #[test]
+    fn relative_positions_are_formatted_as_rough_as_they_are() {
+        let of = |bearing, bearing_from_bow, range| {
+            relative_position(RelativePosition {
+                bearing_from_bow,
+                bearing,
+                range,
+            })
+        };
+        assert_eq!(
+            of(Some(283.4), Some(13.5), Some(346.0)),
+            "bearing 283°, 014° from the bow, about 350 m away"
+        );
+        assert_eq!(of(None, Some(359.7), None), "000° from the bow");
+        assert_eq!(of(None, None, Some(1349.0)), "about 1300 m away");
+        assert_eq!(of(None, None, Some(87.6)), "about 88 m away");
     }
 
     #[test]

@@ -29,6 +29,7 @@ struct Detail {
 struct Related {
     id: String,
     started: String,
+    camera: String,
     headline: String,
     /// Whether it is the sighting of this page.
     current: bool,
@@ -159,6 +160,7 @@ async fn encounter_sightings(
     let related = |StoredSighting { sighting, .. }: &StoredSighting| Related {
         id: sighting.id.to_string(),
         started: format::time(sighting.started),
+        camera: sighting.camera.clone(),
         headline: format::headline(&sighting.verdict),
         current: sighting.id == id,
     };
@@ -206,6 +208,12 @@ fn details(stored: &StoredSighting) -> Vec<Detail> {
         detail("Engine", format::name_or_none(&s.engine)),
         detail("Sighting ID", s.id.to_string()),
     ];
+    if let Some(relative) = s.relative_position {
+        details.push(detail(
+            "Whale from the boat",
+            format::relative_position(relative),
+        ));
+    }
     if let Some(footage) = &s.footage {
         details.extend([
             detail("Encounter ID", footage.encounter.to_string()),

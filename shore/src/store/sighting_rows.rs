@@ -10,6 +10,7 @@ use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::matching_regions::MatchingRegions;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::position::{FixQuality, Position, TimeBasis, TimeSource};
+use flukewatch_common::relative_position::RelativePosition;
 use flukewatch_common::sighting::{PictureInfo, Sighting};
 use rusqlite::{Connection, Params, Row, named_params, params};
 use uuid::Uuid;
@@ -19,13 +20,15 @@ const INSERT: &str = "INSERT INTO sightings (id, boat, sequence, camera, started
      x0, y0, x1, y1, bundle, engine, \
      latitude, longitude, fix_quality, fix_age_ms, satellites, hdop, speed_knots, course, heading, \
      time_source, time_uncertainty_ms, \
-     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, regions, received) \
+     encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, epoch, revision, regions, \
+     bearing_from_bow, bearing, range_metres, received) \
      VALUES (:id, :boat, :sequence, :camera, :started, :ended, :frames, :verdict, :whale, :reason, :probability, \
      :embedding_scale, :embedding, :picture_sha256, :picture_bytes, :picture_width, :picture_height, \
      :x0, :y0, :x1, :y1, :bundle, :engine, \
      :latitude, :longitude, :fix_quality, :fix_age_ms, :satellites, :hdop, :speed_knots, :course, :heading, \
      :time_source, :time_uncertainty_ms, \
-     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :revision, :regions, :received)";
+     :encounter, :frame_width, :frame_height, :boxes, :crops, :earlier_crops, :detector_confidence, :config_id, :epoch, :revision, :regions, \
+     :bearing_from_bow, :bearing, :range_metres, :received)";
 
 const SELECT: &str = "SELECT s.*, p.sighting IS NOT NULL AS picture_received, \
      p.sha256 = s.picture_sha256 AND p.boat = s.boat AS picture_matches, p.readable AS picture_readable \
@@ -46,6 +49,7 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         .collect();
     let position = s.position.as_ref();
     let footage = s.footage.as_ref();
+    let relative = s.relative_position;
     db.prepare_cached(INSERT)?.execute(named_params! {
         ":id": s.id.to_string(),
         ":boat": s.boat.as_str(),
@@ -92,6 +96,9 @@ pub(super) fn insert(db: &Connection, s: &Sighting, now: Timestamp) -> Result<()
         ":epoch": s.epoch.map(|e| e.to_string()),
         ":revision": s.revision,
         ":regions": s.regions.as_ref().map(regions_to_json).transpose()?,
+        ":bearing_from_bow": relative.and_then(|r| r.bearing_from_bow),
+        ":bearing": relative.and_then(|r| r.bearing),
+        ":range_metres": relative.and_then(|r| r.range),
         ":received": now.0,
     })?;
     let mut candidate = db.prepare_cached("INSERT INTO candidates VALUES (?1, ?2, ?3, ?4, ?5)")?;
@@ -177,6 +184,7 @@ fn read(db: &Connection, row: &Row<'_>) -> Result<StoredSighting, StoreError> {
         epoch: epoch(row)?,
         revision: row.get("revision")?,
         regions: regions(row)?,
+        relative_position: relative_position(row)?,
     };
     Ok(StoredSighting {
         sighting,
@@ -271,6 +279,17 @@ fn position(row: &Row<'_>) -> Result<Option<Position>, StoreError> {
         course: row.get("course")?,
         heading: row.get("heading")?,
     }))
+}
+
+/// Where the whale was relative to the boat; `None` for a row with neither bearing nor range.
+fn relative_position(row: &Row<'_>) -> Result<Option<RelativePosition>, StoreError> {
+    let relative = RelativePosition {
+        bearing_from_bow: row.get("bearing_from_bow")?,
+        bearing: row.get("bearing")?,
+        range: row.get("range_metres")?,
+    };
+    let is_known = relative.bearing_from_bow.is_some() || relative.range.is_some();
+    Ok(is_known.then_some(relative))
 }
 
 fn time_basis(row: &Row<'_>) -> Result<Option<TimeBasis>, StoreError> {

@@ -49,6 +49,9 @@ CREATE TABLE sightings (
     epoch TEXT,
     revision INTEGER NOT NULL,
     regions TEXT,
+    bearing_from_bow REAL,
+    bearing REAL,
+    range_metres REAL,
     received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX sightings_by_time ON sightings (started DESC, id DESC);

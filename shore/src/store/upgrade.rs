@@ -26,8 +26,8 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     if found < 7 {
         tx.execute_batch(FROM_6)?;
     }
-    if found < 8 {
-        add_unidentified(tx)?;
+    if found < 10 {
+        rebuild_sightings(tx, found)?;
     }
     if found < 9 {
         tx.execute_batch(STATUS_REPORTS)?;
@@ -35,15 +35,18 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Adds unidentified sightings. SQLite cannot change the CHECK of a column, so the table is built
-/// again; renaming the old one instead would make `candidates` refer to it.
-fn add_unidentified(tx: &Transaction<'_>) -> Result<(), StoreError> {
+/// Adds unidentified sightings, which version 7 lacks, and the relative position, which version 9 lacks. The
+/// table is built again, since SQLite cannot change the CHECK of a column and appends new ones; renaming
+/// the old one instead would make `candidates` refer to it.
+fn rebuild_sightings(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
+    let reason = if found < 8 { "" } else { ", reason" };
+    let columns = format!("{COLUMNS_OF_7}{reason}");
     tx.execute_batch(&format!(
-        "CREATE TABLE sightings_of_7 AS SELECT {COLUMNS_OF_7} FROM sightings; \
+        "CREATE TABLE older_sightings AS SELECT {columns} FROM sightings; \
          DROP TABLE sightings; \
          {SIGHTINGS} \
-         INSERT INTO sightings ({COLUMNS_OF_7}) SELECT {COLUMNS_OF_7} FROM sightings_of_7; \
-         DROP TABLE sightings_of_7;"
+         INSERT INTO sightings ({columns}) SELECT {columns} FROM older_sightings; \
+         DROP TABLE older_sightings;"
     ))?;
     Ok(())
 }

@@ -147,6 +147,7 @@ async fn the_api_returns_the_documented_fields() {
         "engine",
         "probability",
         "position",
+        "relative_position",
         "time",
         "encounter",
         "quality_percent",
@@ -182,6 +183,12 @@ async fn the_api_returns_the_documented_fields() {
             &one["position"]["fix_quality"]
         ),
         (&(-28.625).into(), &"differential".into())
+    );
+    assert_eq!(
+        one["relative_position"],
+        serde_json::json!({
+            "bearing_degrees": 283.5, "bearing_from_bow_degrees": 13.5, "range_metres": 350.0
+        })
     );
     assert_eq!(
         one["time"],
@@ -475,6 +482,10 @@ async fn sightings_of_one_encounter_are_shown_together() {
     let station = start_station(data.path()).await;
     let (first, _) = sample::sighting("balaena", 1);
     let (mut resighting, _) = sample::sighting("balaena", 2);
+    // Another camera saw the fluke at once, a little earlier than the first.
+    resighting.camera = "port".into();
+    resighting.started = first.started.plus_millis(-500);
+    resighting.ended = first.ended.plus_millis(-500);
     let (other, _) = sample::sighting("balaena", 3);
     let footage = resighting.footage.as_mut().unwrap();
     (footage.encounter, footage.earlier_crops) = (first.id, 1);
@@ -491,7 +502,7 @@ async fn sightings_of_one_encounter_are_shown_together() {
         .iter()
         .map(|s| s["id"].as_str().unwrap())
         .collect();
-    assert_eq!(ids, [resighting.id.to_string(), first.id.to_string()]);
+    assert_eq!(ids, [first.id.to_string(), resighting.id.to_string()]);
     assert_eq!(
         get(station.http_address(), "/api/v1/sightings?encounter=x")
             .await
@@ -506,12 +517,20 @@ async fn sightings_of_one_encounter_are_shown_together() {
     let page = page.text();
     assert!(
         page.contains("Same encounter")
+            && page.contains("UTC, camera port: HW-0042</strong> (this sighting)")
+            && page.contains("UTC, camera bow: HW-0042</a>")
             && page.contains(&format!("href=\"/sightings/{}\"", first.id))
             && page.contains("1, and 1 of earlier sightings of the encounter"),
         "{page}"
     );
     let alone = get(station.http_address(), &format!("/sightings/{}", other.id)).await;
-    assert!(!alone.text().contains("Same encounter"));
+    let alone = alone.text();
+    assert!(!alone.contains("Same encounter"));
+    let relative = "bearing 284°, 014° from the bow, about 350 m away";
+    assert!(
+        alone.contains("Whale from the boat") && alone.contains(relative),
+        "{alone}"
+    );
     let list = get(station.http_address(), "/").await.text();
     assert_eq!(list.matches("re-sighting · balaena #2").count(), 1);
     assert_eq!(list.matches("re-sighting · ").count(), 1, "{list}");

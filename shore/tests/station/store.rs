@@ -276,11 +276,18 @@ fn a_newer_database_is_rejected() {
 /// The tables of version 7.
 const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 
-/// Turns the database of `data` into one of version 6, 7 or 8 with the same content.
+/// Turns the database of `data` into one of version 6 to 9 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
-    db.execute_batch("DROP TABLE status_reports").unwrap();
+    for column in ["bearing_from_bow", "bearing", "range_metres"] {
+        db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
+            .unwrap();
+    }
     db.pragma_update(None, "user_version", version).unwrap();
+    if version == 9 {
+        return;
+    }
+    db.execute_batch("DROP TABLE status_reports").unwrap();
     if version == 8 {
         return;
     }
@@ -305,10 +312,10 @@ fn downgrade(data: &Path, version: i64) {
 }
 
 #[test]
-fn a_database_of_version_6_7_or_8_is_upgraded() {
-    for version in [6, 7, 8] {
+fn a_database_of_version_6_to_9_is_upgraded() {
+    for version in 6..=9 {
         let data = tempfile::tempdir().unwrap();
-        let old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
+        let mut old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
             .into_iter()
             .map(|(sequence, verdict)| {
                 let (s, _) = sample::sighting("balaena", sequence);
@@ -316,10 +323,17 @@ fn a_database_of_version_6_7_or_8_is_upgraded() {
                 Sighting {
                     verdict,
                     regions,
+                    relative_position: None,
                     ..s
                 }
             })
             .collect();
+        if version > 7 {
+            old.push(Sighting {
+                relative_position: None,
+                ..sample::unidentified("balaena", 5)
+            });
+        }
         {
             let store = SqliteStore::open(data.path()).unwrap();
             let batch: Vec<_> = old.iter().map(message).collect();
