@@ -19,7 +19,8 @@ pub struct EncounterSection {
     pub max_seconds: f64,
     /// How many of an encounter's best crops are matched.
     pub best_crops: usize,
-    /// A whale that returns within this many minutes continues its encounter.
+    /// A whale that returns within this many minutes continues its encounter, as does a fluke that another
+    /// camera sees at once; 0 for neither.
     pub return_minutes: f64,
 }
 

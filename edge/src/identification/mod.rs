@@ -8,6 +8,7 @@ mod identifier;
 mod identity;
 mod recent_encounters;
 mod supervisor;
+mod surfacing;
 mod wake;
 mod whale_identifier;
 mod worker;

@@ -1,8 +1,10 @@
-//! Identifies recorded encounters with a bundle, and recognises whales that resurface.
+//! Identifies recorded encounters with a bundle, and recognises whales that resurface or that two cameras
+//! see at once.
 
 use super::identifier::{CropImage, EmbeddedCrops, Identifier, IdentifyError};
 use super::identity::Identity;
 use super::recent_encounters::RecentEncounters;
+use super::surfacing::Surfacing;
 use crate::recording::Recording;
 
 /// Identifies recorded encounters.
@@ -40,7 +42,7 @@ impl Identify for WhaleIdentifier {
         let EmbeddedCrops { crops, embedded } = self.identifier.embed(&images)?;
         let mut found = self.identifier.identify(&embedded)?;
         let earlier = self.recent_encounters.find_continued(
-            &recording.track,
+            &Surfacing::of(recording),
             &embedded,
             &found.decision,
             self.identifier.rule(),
@@ -81,7 +83,7 @@ impl Identify for WhaleIdentifier {
     fn remember(&mut self, recording: &Recording, identity: &Identity) {
         self.recent_encounters.remember(
             identity.encounter(recording.sighting.id),
-            recording.track,
+            Surfacing::of(recording),
             identity.embedded.clone(),
             identity.decision.clone(),
         );
