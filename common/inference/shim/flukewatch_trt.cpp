@@ -13,7 +13,9 @@
 #include <cstring>
 #include <dlfcn.h>
 #include <memory>
+#include <mutex>
 #include <new>
+#include <shared_mutex>
 #include <string>
 
 #if NV_TENSORRT_MAJOR == 1
@@ -120,11 +122,27 @@ struct Library {
     }
 };
 
-// Passes TensorRT's log to the caller and keeps the last error, since TensorRT gives its reasons only in the log.
-struct Log final : nvinfer1::ILogger {
+// The last error that TensorRT logged on this thread, since it gives its reasons only in the log. It logs the errors of a call on the
+// caller's thread. Of each thread, because several sessions work at the same time.
+thread_local char last_error[512] = "";
+
+void forget_error() { last_error[0] = 0; }
+
+std::string logged_reason(const char *otherwise) { return last_error[0] ? last_error : otherwise; }
+
+// Passes TensorRT's log to the receiver that is set now. The lock is held during the call, so that a receiver that was replaced is not
+// called any more.
+class Log final : public nvinfer1::ILogger {
+    std::shared_mutex lock;
     flukewatch_trt_log sink = nullptr;
     void *user = nullptr;
-    char last_error[512] = "";
+
+  public:
+    void send_to(flukewatch_trt_log new_sink, void *new_user) {
+        std::unique_lock<std::shared_mutex> alone(lock);
+        sink = new_sink;
+        user = new_user;
+    }
 
     void log(Severity severity, const char *line) noexcept override {
         int32_t level = FLUKEWATCH_TRT_LOG_INFO;
@@ -136,11 +154,17 @@ struct Log final : nvinfer1::ILogger {
         } else if (severity != Severity::kINFO) {
             return;
         }
+        std::shared_lock<std::shared_mutex> shared(lock);
         if (sink) sink(user, level, line);
     }
-    void forget() { last_error[0] = 0; }
-    std::string reason(const char *otherwise) const { return last_error[0] ? last_error : otherwise; }
 };
+
+// The library's only logger. TensorRT keeps the pointer in everything that it makes, and globally for the process, and may log from its
+// threads and exit handlers until the end: it is never destroyed.
+Log &logger() {
+    static Log &only = *new Log;
+    return only;
+}
 
 int32_t fail(int32_t status, const std::string &reason, char *why, size_t why_bytes) {
     if (why && why_bytes) std::snprintf(why, why_bytes, "%s", reason.c_str());
@@ -175,7 +199,6 @@ std::string shown(const Dims &dims) {
 } // namespace
 
 struct flukewatch_trt {
-    Log log;
     Library cuda_library, infer, parser;
     Cuda cuda;
     Cuda::Device device = 0;
@@ -314,9 +337,9 @@ int32_t open_tensorrt(flukewatch_trt &trt, const flukewatch_trt_where &where, st
 int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewatch_trt_options &options, flukewatch_trt_keep keep,
               flukewatch_trt_go_on go_on, void *user, std::string &reason) {
     using namespace nvinfer1;
-    trt.log.forget();
+    forget_error();
     auto gave_up = [&](int32_t status, const char *otherwise) {
-        reason = trt.log.reason(otherwise);
+        reason = logged_reason(otherwise);
         return status;
     };
     if (int error = trt.cuda.make_current(trt.context)) {
@@ -325,7 +348,7 @@ int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewa
     }
     // Pass the library's own version: it checks the version that the caller was compiled with, and within a major version all are
     // compatible.
-    std::unique_ptr<IBuilder> builder(static_cast<IBuilder *>(trt.make_builder(&trt.log, trt.version)));
+    std::unique_ptr<IBuilder> builder(static_cast<IBuilder *>(trt.make_builder(&logger(), trt.version)));
     if (!builder) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a builder");
     uint32_t flags = 0;
 #if INTERFACE < 10
@@ -334,10 +357,10 @@ int32_t build(flukewatch_trt &trt, const void *onnx, size_t count, const flukewa
     std::unique_ptr<INetworkDefinition> network(builder->createNetworkV2(flags));
     if (!network) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a network");
     std::unique_ptr<nvonnxparser::IParser> parser(
-        static_cast<nvonnxparser::IParser *>(trt.make_parser(network.get(), &trt.log, trt.parser_version)));
+        static_cast<nvonnxparser::IParser *>(trt.make_parser(network.get(), &logger(), trt.parser_version)));
     if (!parser) return gave_up(FLUKEWATCH_TRT_NOT_BUILT, "TensorRT cannot create a parser");
     if (!parser->parse(onnx, count)) {
-        reason = trt.log.reason("TensorRT gives no reason");
+        reason = logged_reason("TensorRT gives no reason");
         if (parser->getNbErrors() > 0) {
             auto error = parser->getError(0);
             reason = "node " + std::to_string(error->node()) + ": " + (error->desc() ? error->desc() : "");
@@ -414,7 +437,7 @@ int32_t bind(flukewatch_trt_plan &plan, std::string &reason) {
     auto address = [](Cuda::Memory memory) { return reinterpret_cast<void *>(static_cast<uintptr_t>(memory)); };
     if (!plan.context->setInputShape(input, in) || !plan.context->setTensorAddress(input, address(plan.input)) ||
         !plan.context->setTensorAddress(output, address(plan.output)))
-        return unfit(plan.trt->log.reason("TensorRT rejects the addresses of input and output"));
+        return unfit(logged_reason("TensorRT rejects the addresses of input and output"));
     return FLUKEWATCH_TRT_OK;
 }
 
@@ -426,13 +449,12 @@ uint32_t flukewatch_trt_abi(void) { return FLUKEWATCH_TRT_ABI; }
 
 int32_t flukewatch_trt_major(void) { return NV_TENSORRT_MAJOR; }
 
-int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user, flukewatch_trt **out, char *why,
-                            size_t why_bytes) try {
+void flukewatch_trt_set_log(flukewatch_trt_log log, void *user) { logger().send_to(log, user); }
+
+int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt **out, char *why, size_t why_bytes) try {
     if (!where || !out) return fail(FLUKEWATCH_TRT_MISUSE, "open: a required argument is NULL", why, why_bytes);
     *out = nullptr;
     auto trt = std::make_unique<flukewatch_trt>();
-    trt->log.sink = log;
-    trt->log.user = user;
     std::string reason;
     int32_t status = open_cuda(*trt, *where, reason);
     if (status == FLUKEWATCH_TRT_OK) status = open_tensorrt(*trt, *where, reason);
@@ -463,17 +485,17 @@ int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count
                             size_t why_bytes) try {
     if (!trt || !bytes || !out) return fail(FLUKEWATCH_TRT_MISUSE, "load: a required argument is NULL", why, why_bytes);
     *out = nullptr;
-    trt->log.forget();
+    forget_error();
     if (int error = trt->cuda.make_current(trt->context))
         return fail(FLUKEWATCH_TRT_FAILED, "the GPU cannot be used: " + trt->cuda.name_of(error), why, why_bytes);
     auto plan = std::make_unique<flukewatch_trt_plan>();
     plan->trt = trt;
-    plan->runtime.reset(static_cast<nvinfer1::IRuntime *>(trt->make_runtime(&trt->log, trt->version)));
-    if (!plan->runtime) return fail(FLUKEWATCH_TRT_FAILED, trt->log.reason("TensorRT cannot create a runtime"), why, why_bytes);
+    plan->runtime.reset(static_cast<nvinfer1::IRuntime *>(trt->make_runtime(&logger(), trt->version)));
+    if (!plan->runtime) return fail(FLUKEWATCH_TRT_FAILED, logged_reason("TensorRT cannot create a runtime"), why, why_bytes);
     plan->engine.reset(plan->runtime->deserializeCudaEngine(bytes, count));
-    if (!plan->engine) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT gives no reason"), why, why_bytes);
+    if (!plan->engine) return fail(FLUKEWATCH_TRT_NOT_LOADED, logged_reason("TensorRT gives no reason"), why, why_bytes);
     plan->context.reset(plan->engine->createExecutionContext());
-    if (!plan->context) return fail(FLUKEWATCH_TRT_NOT_LOADED, trt->log.reason("TensorRT gives no reason"), why, why_bytes);
+    if (!plan->context) return fail(FLUKEWATCH_TRT_NOT_LOADED, logged_reason("TensorRT gives no reason"), why, why_bytes);
     std::string reason;
     int32_t status = bind(*plan, reason);
     if (status != FLUKEWATCH_TRT_OK) return fail(status, reason, why, why_bytes);
@@ -496,7 +518,7 @@ int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t
         return fail(FLUKEWATCH_TRT_MISUSE, "the image or output has the wrong size", why, why_bytes);
     flukewatch_trt &trt = *plan->trt;
     const Cuda &cuda = trt.cuda;
-    trt.log.forget();
+    forget_error();
     // The engine may have moved between threads, and a context is current in one thread.
     int error = cuda.make_current(trt.context);
     if (!error) error = cuda.to_gpu(plan->input, input, inputs * sizeof(float), plan->stream);
@@ -504,7 +526,7 @@ int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t
     if (!plan->context->enqueueV3(reinterpret_cast<cudaStream_t>(plan->stream))) {
         // The copy may still be reading `input`.
         cuda.finish(plan->stream);
-        return fail(FLUKEWATCH_TRT_FAILED, trt.log.reason("TensorRT gives no reason"), why, why_bytes);
+        return fail(FLUKEWATCH_TRT_FAILED, logged_reason("TensorRT gives no reason"), why, why_bytes);
     }
     error = cuda.from_gpu(output, plan->output, outputs * sizeof(float), plan->stream);
     int finished = cuda.finish(plan->stream);

@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-#define FLUKEWATCH_TRT_ABI 1
+#define FLUKEWATCH_TRT_ABI 2
 
 #if defined(__GNUC__)
 #define FLUKEWATCH_TRT_EXPORT __attribute__((visibility("default")))
@@ -59,7 +59,8 @@ typedef struct flukewatch_trt flukewatch_trt;
 /* A plan loaded on that GPU. */
 typedef struct flukewatch_trt_plan flukewatch_trt_plan;
 
-/* Receives a line of TensorRT's log; may be called from any thread until `close` returns. */
+/* Receives a line of TensorRT's log, from any thread, also when nothing is open: TensorRT has threads and exit handlers of its own. It
+ * must not call `flukewatch_trt_set_log`. */
 typedef void (*flukewatch_trt_log)(void *user, int32_t level, const char *line);
 /* Receives the whole plan in one call; returns 0 if it was stored. */
 typedef int32_t (*flukewatch_trt_keep)(void *user, const void *bytes, size_t count);
@@ -113,9 +114,13 @@ FLUKEWATCH_TRT_EXPORT uint32_t flukewatch_trt_abi(void);
 /* Major version of the headers that it was compiled with. */
 FLUKEWATCH_TRT_EXPORT int32_t flukewatch_trt_major(void);
 
+/* Replaces the receiver of the library's log, for all that is open and will be; NULL for none. Any thread may call it at any time. Once it
+ * returns, the previous receiver is not called any more. The library has one logger, which is never destroyed: TensorRT requires that it
+ * outlives everything that was made with it. */
+FLUKEWATCH_TRT_EXPORT void flukewatch_trt_set_log(flukewatch_trt_log log, void *user);
+
 /* Opens CUDA, its GPU, TensorRT and the parser, in this order: without a driver TensorRT crashes instead of failing. */
-FLUKEWATCH_TRT_EXPORT int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user,
-                                                  flukewatch_trt **out, char *why, size_t why_bytes);
+FLUKEWATCH_TRT_EXPORT int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt **out, char *why, size_t why_bytes);
 /* All plans must be unloaded before. */
 FLUKEWATCH_TRT_EXPORT void flukewatch_trt_close(flukewatch_trt *trt);
 FLUKEWATCH_TRT_EXPORT void flukewatch_trt_describe(const flukewatch_trt *trt, flukewatch_trt_about *out);

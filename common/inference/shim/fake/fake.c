@@ -1,7 +1,9 @@
 /* A fake shim without TensorRT, for tests: it implements flukewatch_trt.h, succeeds at everything, computes the models of the tests by
  * plain loops, and fails in a configured way. Its behaviour is fixed at compile time by the macros below. */
+#define _GNU_SOURCE
 #include "flukewatch_trt.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +43,11 @@
 #ifndef FAKE_NUMBER
 #define FAKE_NUMBER v
 #endif
-/* Input and output of every plan. */
+/* The same for the detector of the tests. */
+#ifndef FAKE_DETECTOR_NUMBER
+#define FAKE_DETECTOR_NUMBER FAKE_NUMBER
+#endif
+/* Input and output of every plan but the detector's. */
 #ifndef FAKE_C
 #define FAKE_C 1
 #define FAKE_H 8
@@ -52,17 +58,51 @@
 #else
 #define FAKE_D (FAKE_C * FAKE_H * FAKE_W)
 #endif
-/* FAKE_GATE: a file that builds wait for. FAKE_BUILDS: a file that grows by a byte with each build. */
+/* Input and output of the detector of the tests, in cells of 8 x 8 pixels. */
+#define CELLS_H 4
+#define CELLS_W 8
+#define CELLS (CELLS_H * CELLS_W)
+/* FAKE_GATE: a file that builds wait for. FAKE_BUILDS: a file that grows by a letter with each build, `d` for a detector. */
+
+/* FAKE_LATE_LOG: once something was closed, a thread goes on logging until the process ends, as TensorRT's may. */
 
 struct flukewatch_trt {
-    flukewatch_trt_log log;
-    void *user;
+    int device;
 };
 struct flukewatch_trt_plan {
+    int detector;
     long run;
 };
 
+/* Plans, which say what they are of. */
+static const char model_plan[] = "fake plan of a model", detector_plan[] = "fake plan of a detector";
+
 static int built;
+
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static flukewatch_trt_log sink;
+static void *sink_user;
+
+static void say(int32_t level, const char *line) {
+    pthread_rwlock_rdlock(&lock);
+    if (sink) sink(sink_user, level, line);
+    pthread_rwlock_unlock(&lock);
+}
+
+#ifdef FAKE_LATE_LOG
+static pthread_once_t late = PTHREAD_ONCE_INIT;
+static void *log_on(void *nothing) {
+    for (;;) {
+        say(FLUKEWATCH_TRT_LOG_WARNING, "the fake still logs");
+        usleep(200);
+    }
+    return nothing;
+}
+static void start_late_log(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, log_on, NULL) == 0) pthread_detach(thread);
+}
+#endif
 
 static int32_t give(int32_t status, const char *reason, char *why, size_t why_bytes) {
     if (status != FLUKEWATCH_TRT_OK && why && why_bytes) snprintf(why, why_bytes, "%s", reason);
@@ -72,23 +112,31 @@ static int32_t give(int32_t status, const char *reason, char *why, size_t why_by
 uint32_t flukewatch_trt_abi(void) { return FAKE_ABI; }
 int32_t flukewatch_trt_major(void) { return FAKE_MAJOR; }
 
-int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt_log log, void *user, flukewatch_trt **out, char *why,
-                            size_t why_bytes) {
+void flukewatch_trt_set_log(flukewatch_trt_log log, void *user) {
+    pthread_rwlock_wrlock(&lock);
+    sink = log;
+    sink_user = user;
+    pthread_rwlock_unlock(&lock);
+}
+
+int32_t flukewatch_trt_open(const flukewatch_trt_where *where, flukewatch_trt **out, char *why, size_t why_bytes) {
     if (!where || where->device != 0 || where->cuda || where->infer || where->parser)
         return give(FLUKEWATCH_TRT_MISUSE, "invalid where", why, why_bytes);
     *out = NULL;
     if (FAKE_OPEN != FLUKEWATCH_TRT_OK) return give(FAKE_OPEN, "this fake is configured\nnot to open", why, why_bytes);
     flukewatch_trt *trt = malloc(sizeof *trt);
-    trt->log = log;
-    trt->user = user;
-    log(user, FLUKEWATCH_TRT_LOG_INFO, "the fake is open");
+    trt->device = where->device;
+    say(FLUKEWATCH_TRT_LOG_INFO, "the fake is open");
     *out = trt;
     return FLUKEWATCH_TRT_OK;
 }
 
 void flukewatch_trt_close(flukewatch_trt *trt) {
-    trt->log(trt->user, FLUKEWATCH_TRT_LOG_WARNING, "the fake is closed");
     free(trt);
+    say(FLUKEWATCH_TRT_LOG_WARNING, "the fake is closed");
+#ifdef FAKE_LATE_LOG
+    pthread_once(&late, start_late_log);
+#endif
 }
 
 void flukewatch_trt_describe(const flukewatch_trt *trt, flukewatch_trt_about *out) {
@@ -107,11 +155,12 @@ void flukewatch_trt_describe(const flukewatch_trt *trt, flukewatch_trt_about *ou
 int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count, const flukewatch_trt_options *options,
                              flukewatch_trt_keep keep, flukewatch_trt_go_on go_on, void *user, char *why, size_t why_bytes) {
     (void)trt;
-    (void)onnx;
+    /* The name of a tensor in the detector of the tests. */
+    int detector = memmem(onnx, count, "maps", 4) != NULL;
     if (options->workspace_bytes == 0 || count == 0) return give(FLUKEWATCH_TRT_MISUSE, "invalid options", why, why_bytes);
 #ifdef FAKE_BUILDS
     FILE *builds = fopen(FAKE_BUILDS, "a");
-    fputc('b', builds);
+    fputc(detector ? 'd' : 'm', builds);
     fclose(builds);
 #endif
 #ifdef FAKE_GATE
@@ -123,25 +172,29 @@ int32_t flukewatch_trt_build(flukewatch_trt *trt, const void *onnx, size_t count
     if (!go_on(user)) return FLUKEWATCH_TRT_STOPPED;
     if (FAKE_BUILD != FLUKEWATCH_TRT_OK) return give(FAKE_BUILD, "this fake is configured not to build", why, why_bytes);
     built = 1;
-    return keep(user, "fake plan", 9) ? FLUKEWATCH_TRT_MISUSE : FLUKEWATCH_TRT_OK;
+    const char *plan = detector ? detector_plan : model_plan;
+    return keep(user, plan, strlen(plan)) ? FLUKEWATCH_TRT_MISUSE : FLUKEWATCH_TRT_OK;
 }
 
 int32_t flukewatch_trt_load(flukewatch_trt *trt, const void *bytes, size_t count, flukewatch_trt_plan **out, char *why, size_t why_bytes) {
     (void)trt;
     *out = NULL;
-    if (count != 9 || memcmp(bytes, "fake plan", 9) != 0) return give(FLUKEWATCH_TRT_NOT_LOADED, "not a plan of the fake", why, why_bytes);
+    int detector = count == strlen(detector_plan) && memcmp(bytes, detector_plan, count) == 0;
+    int model = count == strlen(model_plan) && memcmp(bytes, model_plan, count) == 0;
+    if (!detector && !model) return give(FLUKEWATCH_TRT_NOT_LOADED, "not a plan of the fake", why, why_bytes);
     int32_t status = built ? FAKE_LOAD_BUILT : FAKE_LOAD_KEPT;
     if (status != FLUKEWATCH_TRT_OK) return give(status, "this fake is configured not to load", why, why_bytes);
     *out = calloc(1, sizeof **out);
+    (*out)->detector = detector;
     return FLUKEWATCH_TRT_OK;
 }
 
 void flukewatch_trt_unload(flukewatch_trt_plan *plan) { free(plan); }
 
 void flukewatch_trt_shape_of(const flukewatch_trt_plan *plan, flukewatch_trt_shape *out) {
-    (void)plan;
-    const flukewatch_trt_shape shape = {{1, FAKE_C, FAKE_H, FAKE_W}, FAKE_D};
-    *out = shape;
+    const flukewatch_trt_shape of_model = {{1, FAKE_C, FAKE_H, FAKE_W}, FAKE_D};
+    const flukewatch_trt_shape of_detector = {{1, 1, 8 * CELLS_H, 8 * CELLS_W}, 5 * CELLS};
+    *out = plan->detector ? of_detector : of_model;
 }
 
 #ifdef FAKE_TINY
@@ -176,15 +229,29 @@ static void compute(const float *input, float *output) {
 static void compute(const float *input, float *output) { memcpy(output, input, FAKE_D * sizeof *output); }
 #endif
 
+/* The detector of the tests with a gain of 20 and a bias of -10. */
+static void detect(const float *input, float *output) {
+    for (int cell = 0; cell < CELLS; ++cell) {
+        const float *corner = input + cell / CELLS_W * 8 * 8 * CELLS_W + cell % CELLS_W * 8;
+        float sum = 0;
+        for (int y = 0; y < 8; ++y)
+            for (int x = 0; x < 8; ++x) sum += corner[y * 8 * CELLS_W + x];
+        output[cell] = 20.0f * sum / 64.0f - 10.0f;
+        for (int map = 1; map < 5; ++map) output[map * CELLS + cell] = 0.6931472f;
+    }
+}
+
 int32_t flukewatch_trt_run(flukewatch_trt_plan *plan, const float *input, size_t inputs, float *output, size_t outputs, char *why,
                            size_t why_bytes) {
-    if (inputs != FAKE_C * FAKE_H * FAKE_W || outputs != FAKE_D) return give(FLUKEWATCH_TRT_MISUSE, "wrong size", why, why_bytes);
+    const size_t expected = plan->detector ? 64 * CELLS : FAKE_C * FAKE_H * FAKE_W;
+    const size_t numbers = plan->detector ? 5 * CELLS : FAKE_D;
+    if (inputs != expected || outputs != numbers) return give(FLUKEWATCH_TRT_MISUSE, "wrong size", why, why_bytes);
     long run = plan->run++;
     if (run >= FAKE_RUNS) return give(FLUKEWATCH_TRT_FAILED, "this fake is configured to fail", why, why_bytes);
-    compute(input, output);
-    for (int i = 0; i < FAKE_D; ++i) {
+    (plan->detector ? detect : compute)(input, output);
+    for (int i = 0; i < (int)numbers; ++i) {
         float v = output[i];
-        output[i] = FAKE_NUMBER;
+        output[i] = plan->detector ? FAKE_DETECTOR_NUMBER : FAKE_NUMBER;
     }
     return FLUKEWATCH_TRT_OK;
 }

@@ -31,10 +31,18 @@ impl FakeShim {
         let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
         let text = |path: PathBuf| format!("\"{}\"", path.display());
         let mut cc = Command::new(compiler);
-        cc.args(["-std=gnu11", "-O1", "-fPIC", "-shared", "-Wall", "-Werror"])
-            .arg("-I")
-            .arg(&source)
-            .arg(format!("-DFAKE_BUILDS={}", text(self.builds_file())));
+        cc.args([
+            "-std=gnu11",
+            "-O1",
+            "-fPIC",
+            "-shared",
+            "-pthread",
+            "-Wall",
+            "-Werror",
+        ])
+        .arg("-I")
+        .arg(&source)
+        .arg(format!("-DFAKE_BUILDS={}", text(self.builds_file())));
         for (name, value) in macros {
             let value = if *name == "FAKE_GATE" {
                 text(self.gate())
@@ -75,6 +83,11 @@ impl FakeShim {
 
     /// The number of plans built so far.
     pub(crate) fn builds(&self) -> usize {
-        std::fs::read(self.builds_file()).map_or(0, |b| b.len())
+        self.built().len()
+    }
+
+    /// A letter for each plan built so far: `d` for a detector's, `m` for another model's.
+    pub(crate) fn built(&self) -> String {
+        std::fs::read_to_string(self.builds_file()).unwrap_or_default()
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod installation;
 mod key;
 mod shim;
+mod shim_log;
 
 pub use error::{CacheError, NotStarted, TensorRtError};
 pub use installation::Installation;
@@ -86,8 +87,8 @@ pub struct TensorRt {
 }
 
 impl TensorRt {
-    /// Starts TensorRT with the first shim that finds its version of it. `log` receives events and
-    /// TensorRT's own log.
+    /// Starts TensorRT with the first shim that finds its version of it. `log` receives events, and
+    /// TensorRT's own log, which is one for all that are started, until another one is.
     ///
     /// # Errors
     /// When shim, driver, GPU or TensorRT is missing, or others can write to the folder of plans.

@@ -4,7 +4,7 @@
 use std::ffi::{c_char, c_void};
 
 /// The version of the interface, `FLUKEWATCH_TRT_ABI`.
-pub(super) const ABI: u32 = 1;
+pub(super) const ABI: u32 = 2;
 
 /// The size limit of a plan in bytes; ours are a few megabytes.
 pub(super) const MAX_PLAN: usize = 1 << 30;
@@ -78,10 +78,9 @@ pub(super) struct Shape {
 
 pub(super) type AbiFn = unsafe extern "C" fn() -> u32;
 pub(super) type MajorFn = unsafe extern "C" fn() -> i32;
+pub(super) type SetLogFn = unsafe extern "C" fn(log: Option<Log>, user: *mut c_void);
 pub(super) type OpenFn = unsafe extern "C" fn(
     libraries: *const LibraryPaths,
-    log: Option<Log>,
-    user: *mut c_void,
     out: *mut *mut Trt,
     why: *mut c_char,
     why_bytes: usize,

@@ -7,9 +7,10 @@
 
 use super::abi;
 use super::error::{NotStarted, TensorRtError};
-use crate::engine::{LogLevel, LogSink};
+use super::shim_log;
+use crate::engine::LogSink;
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
@@ -19,6 +20,7 @@ const WHY_BYTES: usize = 512;
 
 /// A shim's functions.
 struct Functions {
+    set_log: abi::SetLogFn,
     open: abi::OpenFn,
     close: abi::CloseFn,
     describe: abi::DescribeFn,
@@ -68,6 +70,9 @@ impl Shim {
                 .get::<abi::MajorFn>(b"flukewatch_trt_major\0")
                 .map_err(not_a_shim)?;
             let functions = Functions {
+                set_log: *library
+                    .get(b"flukewatch_trt_set_log\0")
+                    .map_err(not_a_shim)?,
                 open: *library.get(b"flukewatch_trt_open\0").map_err(not_a_shim)?,
                 close: *library.get(b"flukewatch_trt_close\0").map_err(not_a_shim)?,
                 describe: *library
@@ -100,8 +105,10 @@ impl Shim {
         })
     }
 
-    /// Starts CUDA and TensorRT.
+    /// Starts CUDA and TensorRT. `log` receives the log of this session and of all others of this shim from now on,
+    /// until another one starts.
     pub(super) fn start(self, log: LogSink) -> Result<Session, TensorRtError> {
+        shim_log::send_to(self.functions.set_log, log);
         let libraries = abi::LibraryPaths {
             cuda: ptr::null(),
             infer: ptr::null(),
@@ -109,21 +116,11 @@ impl Shim {
             device: 0,
             reserved: 0,
         };
-        let log = Box::new(log);
-        let user = ptr::from_ref::<LogSink>(&log).cast_mut().cast::<c_void>();
         let mut trt = ptr::null_mut();
         let mut why = ErrorBuffer::new();
-        // SAFETY: all pointers are valid during the call, the log's until the session closes: the
-        // session owns its box.
+        // SAFETY: all pointers are valid during the call.
         let status = unsafe {
-            (self.functions.open)(
-                &raw const libraries,
-                Some(on_log),
-                user,
-                &raw mut trt,
-                why.start(),
-                WHY_BYTES,
-            )
+            (self.functions.open)(&raw const libraries, &raw mut trt, why.start(), WHY_BYTES)
         };
         let reason = match status {
             abi::OK => None,
@@ -157,7 +154,6 @@ impl Shim {
             trt,
             plan: None,
             about,
-            _log: log,
         })
     }
 }
@@ -168,8 +164,6 @@ pub(super) struct Session {
     trt: NonNull<abi::Trt>,
     plan: Option<Loaded>,
     about: abi::About,
-    /// Receives TensorRT's log; the shim holds a pointer to it.
-    _log: Box<LogSink>,
 }
 
 #[derive(Clone, Copy)]
@@ -339,23 +333,6 @@ impl ErrorBuffer {
 struct Job<'a> {
     plan: Vec<u8>,
     should_continue: &'a (dyn Fn() -> bool + Sync),
-}
-
-/// The callback `flukewatch_trt_log`.
-unsafe extern "C" fn on_log(user: *mut c_void, level: i32, line: *const c_char) {
-    if user.is_null() || line.is_null() {
-        return;
-    }
-    // SAFETY: `user` is the box that the session owns until it is closed; `line` is NUL-terminated.
-    let (log, line) = unsafe { (&*user.cast::<LogSink>(), CStr::from_ptr(line)) };
-    let level = match level {
-        abi::LOG_ERROR | abi::LOG_WARNING => LogLevel::Warning,
-        _ => LogLevel::Detail,
-    };
-    // A panic must not cross into C.
-    let _ = catch_unwind(AssertUnwindSafe(|| {
-        log(level, &format!("TensorRT: {}", line.to_string_lossy()));
-    }));
 }
 
 /// The callback `flukewatch_trt_keep`.

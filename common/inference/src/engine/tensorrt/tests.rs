@@ -79,6 +79,53 @@ fn the_installation_is_described_and_logged() {
     ));
 }
 
+/// Waits until `done`.
+fn until(done: impl Fn() -> bool) {
+    let began = std::time::Instant::now();
+    while !done() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(30));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn the_log_outlives_the_session_and_its_sink_can_be_replaced() {
+    const LATE: &str = "TensorRT: the fake still logs";
+    let fake = fake(&[("FAKE_LATE_LOG", "")]);
+    let first = LogLines::default();
+    drop(TensorRt::start(&place(&fake), first.sink()).unwrap());
+    // Lines of a thread that outlives the session.
+    until(|| first.has(LogLevel::Warning, LATE));
+    let second = LogLines::default();
+    let started = TensorRt::start(&place(&fake), second.sink()).unwrap();
+    until(|| second.has(LogLevel::Warning, LATE));
+    // The first sink is freed, and no line goes there any more.
+    until(|| Arc::strong_count(&first.0) == 1);
+    drop(started);
+    until(|| second.has(LogLevel::Warning, "TensorRT: the fake is closed"));
+}
+
+#[test]
+fn sessions_start_and_end_on_many_threads_while_the_log_is_written() {
+    let fake = fake(&[("FAKE_LATE_LOG", "")]);
+    load(&fake).unwrap();
+    let lines: Vec<LogLines> = (0..8).map(|_| LogLines::default()).collect();
+    std::thread::scope(|scope| {
+        for lines in &lines {
+            let place = place(&fake);
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let started = TensorRt::start(&place, lines.sink()).unwrap();
+                    let mut engine = started.load(&model(), &|| true).unwrap();
+                    engine.run(picture(0).view()).unwrap();
+                }
+            });
+        }
+    });
+    // All but the sink of the last session are freed.
+    until(|| lines.iter().filter(|l| Arc::strong_count(&l.0) > 1).count() <= 1);
+}
+
 #[test]
 fn a_plan_is_built_once() {
     let fake = fake(&[]);
