@@ -1,5 +1,6 @@
-//! What outlives a reload: counters, stages, recordings without an outbox, heartbeat, previews and the latest health document.
+//! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, recordings without an outbox, heartbeat, previews and the latest health document.
 
+use crate::detector_meter::DetectorMeter;
 use crate::health::{Counters, Health};
 use crate::heartbeat::Heartbeat;
 use crate::preview::Preview;
@@ -7,6 +8,7 @@ use crate::recorder::NewRecording;
 use crate::stage::Stages;
 use crate::systemd::Systemd;
 use flukewatch_common::broker_url::BrokerEnvironment;
+use flukewatch_inference::engine::plan_queue::PlanQueue;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -91,6 +93,10 @@ pub struct AppState {
     pub counters: Arc<Counters>,
     /// The stages of the pipeline.
     pub stages: Stages,
+    /// Measures the detector.
+    pub detector: Arc<DetectorMeter>,
+    /// The models that are prepared for the accelerator.
+    pub plans: PlanQueue,
     /// Recordings that no outbox has accepted yet.
     pub unsaved: Unsaved,
     /// Perception's heartbeat.
@@ -114,6 +120,8 @@ impl AppState {
             started: Instant::now(),
             counters: Arc::default(),
             stages: Stages::default(),
+            detector: Arc::default(),
+            plans: PlanQueue::default(),
             unsaved: Unsaved::default(),
             heartbeat: Arc::default(),
             preview: Arc::default(),

@@ -7,6 +7,7 @@ use crate::outbox::{OutboxError, Recordings};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
+use flukewatch_inference::engine::plan_queue::PlanQueue;
 use serde::Serialize;
 use std::fmt;
 use uuid::Uuid;
@@ -92,7 +93,7 @@ pub fn reprocess(
     mut done: impl FnMut(Reprocessed),
 ) -> Result<(), ReprocessError> {
     let mut recordings = Recordings::open(&config.outbox.path)?;
-    let identifier = open_identifier(config)?;
+    let identifier = open_identifier(config, &PlanQueue::default())?;
     let bundle = identifier.bundle().to_owned();
     let recent = RecentEncounters::new(config.encounter.return_within());
     let mut identify = WhaleIdentifier::new(identifier, recent);

@@ -249,8 +249,9 @@ pub fn run(
         let trial = Trial::new(state);
         let opened = models
             .take()
-            .map_or_else(|| Models::open(&running.config).map_err(Into::into), Ok);
-        let started = opened.and_then(|m| Session::start(&running.config, m, stop, state));
+            .map_or_else(|| Models::open(&running.config, &state.plans), Ok);
+        let started = opened.map_err(SessionError::from);
+        let started = started.and_then(|m| Session::start(&running.config, m, stop, state));
         let session = match started {
             Ok(session) => session,
             Err(e) => {
@@ -480,17 +481,21 @@ impl Supervision<'_> {
 
     /// The running configuration again.
     fn reopen(&self) -> Result<Loaded, String> {
-        let models = Models::open(&self.running.config).map_err(|e| e.to_string())?;
+        let models = Models::open(&self.running.config, &self.state.plans);
+        let models = models.map_err(|e| e.to_string())?;
         Ok((self.running.clone(), models))
     }
 
     /// The file's configuration. Where it cannot be used, health says so.
     fn load(&self) -> Result<Loaded, String> {
         let loaded = self.args.load().map_err(|e| e.to_string());
-        let loaded = loaded.and_then(|chosen| match Models::open(&chosen.config) {
-            Ok(models) => Ok((chosen, models)),
-            Err(e) => Err(e.to_string()),
-        });
+        let loaded =
+            loaded.and_then(
+                |chosen| match Models::open(&chosen.config, &self.state.plans) {
+                    Ok(models) => Ok((chosen, models)),
+                    Err(e) => Err(e.to_string()),
+                },
+            );
         if let Err(why) = &loaded {
             let counters = &self.state.counters;
             counters.set_configuration(ConfigurationHealth {

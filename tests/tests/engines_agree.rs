@@ -1,9 +1,12 @@
-//! tract, ONNX Runtime and the training network compute the same embeddings.
+//! tract, ONNX Runtime and the training network compute the same embeddings, and a detector with less exact arithmetic the same maps.
 #![allow(clippy::unwrap_used, reason = "a failed step fails the test")]
 
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;
 use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use flukewatch_inference::detector::Detector;
+use flukewatch_inference::detector::agreement::map_difference;
+use flukewatch_inference::drawn::{IMAGES, SEED, random_frame};
 use flukewatch_inference::engine::Engine;
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
 use flukewatch_network::head::Head;
@@ -16,6 +19,8 @@ use flukewatch_tests::program::repository;
 use flukewatch_tests::{flukes, onnx_runtime};
 use flukewatch_train::embedding::checkpoint::EmbeddingCheckpoint;
 use ndarray::Array3;
+use prost::Message;
+use tract_onnx::pb::ModelProto;
 
 /// The least cosine similarity between two float models.
 const EQUAL: f32 = 0.9999;
@@ -246,4 +251,53 @@ fn the_shipped_model_matches_the_trained_network() {
             );
         }
     }
+}
+
+/// An f32 ONNX file with its weights rounded to `bits` significant bits.
+fn rounded(onnx: &[u8], bits: u32) -> Vec<u8> {
+    let mut model = ModelProto::decode(onnx).unwrap();
+    let weights = &mut model.graph.as_mut().unwrap().initializer;
+    let dropped = 24 - bits;
+    for weight in weights.iter_mut().filter(|w| w.dims.len() == 4) {
+        for number in weight.raw_data.as_chunks_mut::<4>().0 {
+            let half = 1 << (dropped - 1);
+            let rounded = u32::from_le_bytes(*number).wrapping_add(half) >> dropped << dropped;
+            *number = rounded.to_le_bytes();
+        }
+    }
+    model.encode_to_vec()
+}
+
+/// TensorRT's TF32 and FP16 have 11 significant bits.
+#[test]
+fn the_shipped_detector_agrees_when_rounded_like_tensorrts_and_not_much_coarser() {
+    let bundle = Bundle::open(&repository().join("models/humpback-lite0")).unwrap();
+    let (info, onnx) = bundle
+        .manifest
+        .detector
+        .as_ref()
+        .zip(bundle.detector.as_ref())
+        .unwrap();
+    let load = |model: &[u8]| TractEngine::load(model, TractForm::AsIs).unwrap();
+    let difference = |bits| {
+        let mut coarse = load(&rounded(onnx, bits));
+        let found = map_difference(info, &mut coarse, &mut load(onnx)).unwrap();
+        eprintln!("{bits} bits: {found}");
+        found
+    };
+    assert!(difference(11).is_accepted());
+    assert!(!difference(3).is_accepted());
+    // The frames show flukes that it finds, so that scores and boxes are compared.
+    let mut detector = Detector::open(&bundle).unwrap().unwrap();
+    let mut found = vec![];
+    let detections: usize = (0..IMAGES)
+        .map(|number| {
+            detector
+                .detect(&random_frame(SEED, number), &mut found)
+                .unwrap();
+            found.len()
+        })
+        .sum();
+    eprintln!("{detections} detections in {IMAGES} frames");
+    assert!(detections > 0);
 }

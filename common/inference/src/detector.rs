@@ -4,6 +4,7 @@
 //! gives a score for the centre of a fluke and the distances to its edges; the peaks become boxes
 //! ([`maps`]).
 
+pub mod agreement;
 pub mod input;
 pub mod maps;
 
@@ -11,14 +12,17 @@ pub mod maps;
 /// cannot be identified, and most false alarms are that small.
 pub const MIN_WIDTH_FRACTION: f64 = 0.03;
 
+use crate::engine::choice::EngineModel;
 use crate::engine::tract::{TractEngine, TractForm};
 use crate::engine::{Engine, EngineError};
+use agreement::MapsAgree;
 use flukewatch_common::bundle::{Bundle, DetectorInfo};
 use flukewatch_common::detection::Detection;
 use flukewatch_common::prepare::PrepareError;
 use image::RgbImage;
 use input::DetectorInput;
 use maps::Maps;
+use std::sync::Arc;
 
 /// Errors of opening or running a detector.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,17 @@ impl Detector {
         };
         let engine = Box::new(TractEngine::load(model, TractForm::Dequantised)?);
         Self::with_engine(&bundle.manifest.name, info, engine).map(Some)
+    }
+
+    /// The bundle's detector, to open an engine for; `None` for a bundle without one.
+    pub fn engine_model(bundle: &Bundle) -> Option<EngineModel> {
+        let info = bundle.manifest.detector.clone()?;
+        let onnx = bundle.detector.as_deref()?.into();
+        Some(EngineModel {
+            name: "detector",
+            onnx,
+            agreement: Arc::new(MapsAgree { info }),
+        })
     }
 
     /// Wraps an engine that has loaded the detector that `info` describes; `bundle` is a name for errors.

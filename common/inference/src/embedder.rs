@@ -1,6 +1,8 @@
 //! From a photo to its embedding by the bundle's preparation and model, for boat, workstation and
 //! shore.
 
+use crate::engine::agreement::EmbeddingsAgree;
+use crate::engine::choice::EngineModel;
 use crate::engine::tract::{TractEngine, TractForm};
 use crate::engine::{Engine, EngineError};
 use flukewatch_common::bundle::{Bundle, View};
@@ -11,6 +13,7 @@ use flukewatch_common::local_matching::{
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Preparation, PrepareError};
 use image::RgbImage;
+use std::sync::Arc;
 
 /// Errors of opening an embedder or embedding a photo.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,17 @@ pub struct Embedder {
 }
 
 impl Embedder {
+    /// The bundle's model, to open an engine for.
+    pub fn engine_model(bundle: &Bundle) -> EngineModel {
+        EngineModel {
+            name: "model",
+            onnx: bundle.model.as_slice().into(),
+            agreement: Arc::new(EmbeddingsAgree {
+                preparation: bundle.manifest.preparation.clone(),
+            }),
+        }
+    }
+
     /// Loads the bundle's model into tract, in its faster form.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod conformance;
 mod form;
 pub mod handover;
 mod packed;
+pub mod plan_queue;
 pub mod status;
 pub mod strip;
 pub mod tensorrt;

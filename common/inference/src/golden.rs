@@ -1,9 +1,8 @@
 //! The golden embeddings: a model's embeddings of drawn flukes, against which a boat checks its
 //! engine.
 
+use crate::drawn::{IMAGES, SEED, random_image};
 use crate::embedder::{Embedder, EmbedderError};
-use crate::engine::agreement::{IMAGES, random_image};
-use crate::engine::choice::SEED;
 use crate::engine::tract::{TractEngine, TractForm};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::embedding::Embedding;

@@ -44,16 +44,19 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
     results
 }
 
-/// Whether TensorRT starts. No plan is built: that takes minutes, and `selftest` does it.
+/// What runs the model and the detector: whether TensorRT starts. No plan is built: that takes minutes, and `selftest` does it.
 fn engine(config: &Config) -> CheckResult {
     let backend = config.engine.backend;
     if backend == EngineChoice::Tract {
-        return CheckResult::pass("engine", "tract, as configured");
+        return CheckResult::pass("engine", "tract for model and detector, as configured");
     }
     match TensorRt::start(&config.engine.tensorrt(), engine_log()) {
-        Ok(tensorrt) => CheckResult::pass("engine", tensorrt.installation().to_string()),
+        Ok(tensorrt) => {
+            let installation = tensorrt.installation();
+            CheckResult::pass("engine", format!("{installation}, for model and detector"))
+        }
         Err(e) if backend == EngineChoice::Auto => {
-            CheckResult::pass("engine", format!("tract: {e}"))
+            CheckResult::pass("engine", format!("tract for model and detector: {e}"))
         }
         Err(e) => CheckResult::fail(
             "engine",

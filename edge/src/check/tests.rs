@@ -61,14 +61,20 @@ fn an_engine_that_is_required_and_missing_fails() {
         (engine.ok, engine.message)
     };
     let (ok, message) = chosen("auto");
-    assert!(ok && message.starts_with("tract: "), "{message}");
+    assert!(
+        ok && message.starts_with("tract for model and detector: "),
+        "{message}"
+    );
     let (ok, message) = chosen("tensorrt");
     assert!(
         !ok && message.contains("is required and cannot start: "),
         "{message}"
     );
     let (ok, message) = chosen("tract");
-    assert!(ok && message.starts_with("tract"), "{message}");
+    assert!(
+        ok && message.starts_with("tract for model and detector, "),
+        "{message}"
+    );
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EngineSection {
-    /// The backend that runs the embedding network.
+    /// The backend that runs the embedding network and the detector.
     pub backend: EngineChoice,
-    /// Number of threads that tract uses.
+    /// Number of threads that tract uses for each of them.
     pub threads: usize,
     /// The folder of TensorRT's shims.
     pub shims: PathBuf,

@@ -3,6 +3,7 @@
 use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
 use crate::capture::CameraHealth;
+use crate::detector_meter::DetectorHealth;
 use crate::levels::Levels;
 use crate::machine::MachineHealth;
 use crate::outbox::{Counts, SetAside};
@@ -73,6 +74,8 @@ pub struct HealthSources<'a> {
     pub bundle: &'a str,
     /// The embedding network's engine.
     pub engine: &'a EngineStatus,
+    /// The detector, where there is one.
+    pub detector: Option<DetectorHealth>,
     /// Events counted since the process started.
     pub counters: &'a Counters,
     /// Numbers of the outbox's messages.
@@ -109,6 +112,9 @@ pub struct Health {
     /// The accelerator's engine: `disabled`, `preparing`, `ready`, `active`, or `unavailable: `
     /// and the reason.
     pub accelerator: String,
+    /// The detector, its engine and its speed; null where there is none.
+    #[serde(default)]
+    pub detector: Option<DetectorHealth>,
     /// Frames, including the broken ones.
     pub frames: u64,
     /// Frames that could not be used.
@@ -190,6 +196,7 @@ impl Health {
             bundle: sources.bundle.to_owned(),
             engine: sources.engine.active(),
             accelerator: sources.engine.accelerator().to_string(),
+            detector: sources.detector,
             frames: counted.frames,
             broken_frames: counted.broken_frames,
             dropped_frames: sources.inputs.cameras.iter().map(|c| c.dropped).sum(),
@@ -237,6 +244,7 @@ impl Health {
             boat: "balaena",
             bundle: "abc",
             engine: &EngineStatus::default(),
+            detector: None,
             counters,
             pending: Counts::default(),
             now: Timestamp(1_795_450_800_000),
@@ -278,6 +286,11 @@ mod tests {
             boat: "balaena",
             bundle: "abc",
             engine: &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
+            detector: Some(DetectorHealth {
+                engine: "TensorRT".into(),
+                mean_milliseconds: Some(12.5),
+                ..DetectorHealth::default()
+            }),
             counters: &counters,
             pending: Counts {
                 sightings: 2,
@@ -320,6 +333,11 @@ mod tests {
         assert_eq!(
             (&read["engine"], &read["accelerator"]),
             (&"tract".into(), &"unavailable: no GPU".into())
+        );
+        let detector = &read["detector"];
+        assert_eq!(
+            (&detector["engine"], &detector["mean_milliseconds"]),
+            (&"TensorRT".into(), &12.5.into())
         );
         assert_eq!(
             (&read["broker"], &read["written_at"]),

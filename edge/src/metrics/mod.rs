@@ -37,6 +37,7 @@ pub(crate) fn text(health: &Health) -> Result<String, prometheus::Error> {
     let metrics = Metrics(Registry::new());
     metrics.boat(health)?;
     metrics.cameras(health)?;
+    metrics.detector(health)?;
     metrics.outbox(health)?;
     metrics.position_and_time(health)?;
     metrics.machine(health)?;
@@ -108,15 +109,26 @@ impl Metrics {
     }
 
     fn boat(&self, h: &Health) -> Registered {
+        let detector = h.detector.as_ref();
         let info = vec![
             env!("CARGO_PKG_VERSION"),
             &h.boat,
             &h.bundle,
             &h.engine,
             &h.accelerator,
+            detector.map_or("", |d| &d.engine),
+            detector.map_or("", |d| &d.accelerator),
         ];
-        let labels = ["version", "boat", "bundle", "engine", "accelerator"];
-        let help = "Version, boat, bundle and engine; always 1";
+        let labels = [
+            "version",
+            "boat",
+            "bundle",
+            "engine",
+            "accelerator",
+            "detector_engine",
+            "detector_accelerator",
+        ];
+        let help = "Version, boat, bundle and engines; always 1";
         self.gauges("info", help, &labels, [(info, 1.0)])?;
         let help = "Time since the process started";
         self.gauge("uptime_seconds", help, h.uptime_seconds as f64)?;
@@ -236,6 +248,23 @@ impl Metrics {
         });
         let help = "Age of the camera's last frame";
         self.gauges("camera_last_frame_age_seconds", help, &["camera"], ages)
+    }
+
+    fn detector(&self, h: &Health) -> Registered {
+        let Some(detector) = &h.detector else {
+            return Ok(());
+        };
+        let help = "Frames that the detector searched";
+        self.counter("detector_frames", help, detector.frames)?;
+        let help = "Frames on which the detector failed";
+        self.counter("detector_errors", help, detector.errors)?;
+        let seconds = |milliseconds: f64| milliseconds / 1000.0;
+        let help = "The detector's time for a frame, on average over the last minute";
+        let mean = detector.mean_milliseconds.map(seconds);
+        self.gauge("detector_mean_seconds", help, mean)?;
+        let help = "The detector's longest time for a frame in the last minute";
+        let slowest = detector.slowest_milliseconds.map(seconds);
+        self.gauge("detector_slowest_seconds", help, slowest)
     }
 
     fn outbox(&self, h: &Health) -> Registered {

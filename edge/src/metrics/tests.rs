@@ -1,4 +1,5 @@
 use super::*;
+use crate::detector_meter::DetectorHealth;
 use crate::health::{Counters, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};
 use crate::machine::{DiskHealth, MachineHealth, Temperature};
 use crate::stage::Stages;
@@ -34,6 +35,16 @@ fn health() -> Health {
         boat: "balaena",
         bundle: "abc",
         engine: &EngineStatus::default(),
+        detector: Some(DetectorHealth {
+            engine: "tract".into(),
+            accelerator: "preparing".into(),
+            frames: 50,
+            errors: 2,
+            recent_frames: 40,
+            recent_errors: 1,
+            mean_milliseconds: Some(125.0),
+            slowest_milliseconds: Some(250.0),
+        }),
         counters: &counters,
         pending: Default::default(),
         now: Timestamp(0),
@@ -174,6 +185,10 @@ fn all_that_health_counts_can_be_read() {
             &[("camera", "bow")],
             2.0,
         ),
+        ("flukewatch_detector_frames_total", &[], 50.0),
+        ("flukewatch_detector_errors_total", &[], 2.0),
+        ("flukewatch_detector_mean_seconds", &[], 0.125),
+        ("flukewatch_detector_slowest_seconds", &[], 0.25),
         (
             "flukewatch_camera_missed_frames_total",
             &[("camera", "a \"b\" \\ \n#")],
@@ -207,6 +222,10 @@ fn all_that_health_counts_can_be_read() {
     }
     let info = &all["flukewatch_info"].samples[0].0;
     assert_eq!((&*info["boat"], &*info["bundle"]), ("balaena", "abc"));
+    assert_eq!(
+        (&*info["detector_engine"], &*info["detector_accelerator"]),
+        ("tract", "preparing")
+    );
 }
 
 #[test]
@@ -216,6 +235,8 @@ fn unknown_values_are_left_out() {
     for unknown in [
         "flukewatch_position_fix_age_seconds",
         "flukewatch_clock_ahead_seconds",
+        "flukewatch_detector_frames_total",
+        "flukewatch_detector_mean_seconds",
         "flukewatch_disk_free_bytes",
         "flukewatch_temperature_celsius",
     ] {

@@ -1,4 +1,4 @@
-//! Opens what a bundle holds: the embedding network on its engine, and the detector.
+//! Opens what a bundle holds: the embedding network and the detector, each on its engine.
 //!
 //! [`Models::open`] is what a session starts with; `check` and `selftest` use the parts.
 
@@ -8,4 +8,4 @@ mod open;
 
 pub use detector::{describe_detector, open_detector};
 pub use engine_log::engine_log;
-pub use open::{Models, ModelsError, open_identifier};
+pub use open::{Models, ModelsError, OpenedDetector, open_identifier};

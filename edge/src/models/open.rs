@@ -1,14 +1,16 @@
 //! The models of a configuration, ready to run.
 
-use super::detector::open_detector;
+use super::detector::at_threshold;
 use super::engine_log::engine_log;
 use crate::config::Config;
-use crate::detect::Detect;
 use crate::identification::Identifier;
 use flukewatch_common::bundle::{Bundle, BundleError};
-use flukewatch_inference::detector::DetectorError;
+use flukewatch_inference::detector::{Detector, DetectorError};
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
-use flukewatch_inference::engine::choice::{self, OpenError, OpenedEngine};
+use flukewatch_inference::engine::choice::{
+    self, EngineModel, EngineSetup, OpenError, OpenedEngine,
+};
+use flukewatch_inference::engine::plan_queue::PlanQueue;
 use flukewatch_inference::engine::status::EngineStatus;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +29,13 @@ pub enum ModelsError {
         /// The error of the embedding network.
         source: EmbedderError,
     },
-    /// The embedding network's engine cannot be started.
-    #[error("the model of {}: {source}", .bundle.display())]
+    /// The engine of the embedding network or of the detector cannot be started.
+    #[error("the {model} of {}: {source}", .bundle.display())]
     Engine {
         /// Path of the bundle.
         bundle: PathBuf,
+        /// `model` or `detector`.
+        model: &'static str,
         /// The error of the engine.
         source: OpenError,
     },
@@ -45,25 +49,64 @@ pub enum ModelsError {
 pub struct Models {
     /// Embeds crops and matches them.
     pub identifier: Identifier,
-    /// The engine in use and the accelerator's state.
+    /// The engine of the embedding network and its accelerator's state.
     pub engine: Arc<EngineStatus>,
     /// Finds flukes, where the bundle has a detector and the configuration enables it.
-    pub detector: Option<Box<dyn Detect>>,
-    /// The lowest score of a detection; 0 without a detector.
-    pub detection_threshold: f32,
+    pub detector: Option<OpenedDetector>,
     /// Padding around a crop, as a fraction of the box's sides, that the model needs.
     pub crop_padding: f32,
     /// Height and width of the model's input, in pixels.
     pub input_size: (u32, u32),
 }
 
-/// Opens the bundle of `config` with its embedding network alone.
+/// A detector and its engine.
+pub struct OpenedDetector {
+    /// The detector.
+    pub detector: Detector,
+    /// Its engine and its accelerator's state.
+    pub engine: Arc<EngineStatus>,
+}
+
+impl Models {
+    /// Opens the bundle of `config` and loads its models; `plans` has those that are prepared for the accelerator.
+    ///
+    /// # Errors
+    /// When one of them cannot be used.
+    pub fn open(config: &Config, plans: &PlanQueue) -> Result<Self, ModelsError> {
+        let bundle = open_bundle(config)?;
+        // First, so that it gets the accelerator first: it is what the boat sees with.
+        let detector = open_detector(config, &bundle, plans)?;
+        if detector.is_none() {
+            tracing::info!("no detector; a frame without boxes counts as one fluke");
+        }
+        let (embedder, engine) = open_embedder(config, &bundle, plans)?;
+        let preparation = &bundle.manifest.preparation;
+        let (crop_padding, input_size) =
+            (preparation.padding, (preparation.height, preparation.width));
+        Ok(Self {
+            identifier: Identifier::new(bundle, embedder),
+            engine,
+            detector,
+            crop_padding,
+            input_size,
+        })
+    }
+
+    /// The lowest score of a detection; 0 without a detector.
+    pub fn detection_threshold(&self) -> f32 {
+        let detector = self.detector.as_ref();
+        detector.map_or(0.0, |d| d.detector.threshold())
+    }
+}
+
+/// Opens the bundle of `config` with its embedding network alone; `plans` has the models that are prepared for the
+/// accelerator.
 ///
 /// # Errors
 /// When one of them cannot be used.
-pub fn open_identifier(config: &Config) -> Result<Identifier, ModelsError> {
+pub fn open_identifier(config: &Config, plans: &PlanQueue) -> Result<Identifier, ModelsError> {
     let bundle = open_bundle(config)?;
-    let (embedder, _) = open_embedder(config, &bundle)?;
+    let (embedder, _) = open_embedder(config, &bundle, plans)?;
     Ok(Identifier::new(bundle, embedder))
 }
 
@@ -96,52 +139,52 @@ fn open_copied(path: &Path, outbox: &Path) -> Result<Bundle, BundleError> {
 fn open_embedder(
     config: &Config,
     bundle: &Bundle,
+    plans: &PlanQueue,
 ) -> Result<(Embedder, Arc<EngineStatus>), ModelsError> {
-    let path = &config.bundle.path;
-    let OpenedEngine { engine, status } = choice::open(
-        bundle,
-        config.engine.backend,
-        config.engine.threads,
-        &config.engine.tensorrt(),
-        engine_log(),
-    )
-    .map_err(|source| ModelsError::Engine {
-        bundle: path.clone(),
-        source,
-    })?;
-    let embedder = Embedder::with_engine(bundle, engine).map_err(|source| ModelsError::Model {
-        bundle: path.clone(),
-        source,
-    })?;
-    Ok((embedder, status))
+    let opened = open_engine(config, &Embedder::engine_model(bundle), plans)?;
+    let embedder =
+        Embedder::with_engine(bundle, opened.engine).map_err(|source| ModelsError::Model {
+            bundle: config.bundle.path.clone(),
+            source,
+        })?;
+    Ok((embedder, opened.status))
 }
 
-impl Models {
-    /// Opens the bundle of `config` and loads its models.
-    ///
-    /// # Errors
-    /// When one of them cannot be used.
-    pub fn open(config: &Config) -> Result<Self, ModelsError> {
-        let bundle = open_bundle(config)?;
-        let (embedder, status) = open_embedder(config, &bundle)?;
-        let detector = if config.detector.enabled {
-            open_detector(&bundle, config.detector.threshold as f32)?
-        } else {
-            None
-        };
-        if detector.is_none() {
-            tracing::info!("no detector; a frame without boxes counts as one fluke");
-        }
-        let preparation = &bundle.manifest.preparation;
-        let (crop_padding, input_size) =
-            (preparation.padding, (preparation.height, preparation.width));
-        Ok(Self {
-            identifier: Identifier::new(bundle, embedder),
-            engine: status,
-            detection_threshold: detector.as_ref().map_or(0.0, |d| d.threshold()),
-            detector: detector.map(|d| -> Box<dyn Detect> { Box::new(d) }),
-            crop_padding,
-            input_size,
-        })
+fn open_detector(
+    config: &Config,
+    bundle: &Bundle,
+    plans: &PlanQueue,
+) -> Result<Option<OpenedDetector>, ModelsError> {
+    let (Some(info), Some(model)) = (&bundle.manifest.detector, Detector::engine_model(bundle))
+    else {
+        return Ok(None);
+    };
+    if !config.detector.enabled {
+        return Ok(None);
     }
+    let opened = open_engine(config, &model, plans)?;
+    let detector = Detector::with_engine(&bundle.manifest.name, info, opened.engine)?;
+    Ok(Some(OpenedDetector {
+        detector: at_threshold(detector, config.detector.threshold as f32),
+        engine: opened.status,
+    }))
+}
+
+fn open_engine(
+    config: &Config,
+    model: &EngineModel,
+    plans: &PlanQueue,
+) -> Result<OpenedEngine, ModelsError> {
+    let setup = EngineSetup {
+        choice: config.engine.backend,
+        threads: config.engine.threads,
+        tensorrt: config.engine.tensorrt(),
+        queue: plans.clone(),
+        log: engine_log(),
+    };
+    choice::open(model, &setup).map_err(|source| ModelsError::Engine {
+        bundle: config.bundle.path.clone(),
+        model: model.name,
+        source,
+    })
 }

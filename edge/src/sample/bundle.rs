@@ -3,7 +3,7 @@
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::decision::DecisionRule;
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_inference::samples::passthrough_bundle;
+use flukewatch_inference::samples::{detector_info, detector_model, passthrough_bundle};
 use image::RgbImage;
 
 /// Where [`frame`] draws the fluke.
@@ -18,6 +18,12 @@ pub(crate) const FLUKE: PixelBox = PixelBox {
 pub(crate) fn bundle(enrolled: u32) -> Bundle {
     let photos = (0..enrolled).map(|number| (format!("W{number}"), fluke(number)));
     passthrough_bundle(photos, DecisionRule::thresholds(0.8, 0.6, "nothing"))
+}
+
+/// The same with a detector, which finds bright areas.
+pub(crate) fn bundle_with_detector(enrolled: u32) -> Bundle {
+    let detector = (detector_info(), detector_model(20.0, -10.0));
+    bundle(enrolled).with_detector(Some(detector)).unwrap()
 }
 
 /// The fluke of whale `number`: a chequered pattern that depends on it.

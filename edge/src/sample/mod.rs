@@ -5,7 +5,7 @@ mod bundle;
 pub(crate) mod fake;
 mod shore;
 
-pub(crate) use bundle::{FLUKE, bundle, fluke, frame};
+pub(crate) use bundle::{FLUKE, bundle, bundle_with_detector, fluke, frame};
 pub(crate) use shore::Shore;
 
 pub(crate) use flukewatch_common::samples::boat;

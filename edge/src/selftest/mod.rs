@@ -1,15 +1,20 @@
-//! Verifies the engine's embeddings: runs drawn flukes through every engine and compares the
-//! embeddings' cosines.
+//! Verifies the engines: runs drawn flukes through every engine of the embedding network and compares the
+//! embeddings' cosines, and drawn frames through every engine of the detector and compares its maps.
+
+mod detector;
+
+pub use detector::{DetectorSelftest, MapComparison};
 
 use crate::config::EngineSection;
-use crate::models::{ModelsError, describe_detector, engine_log};
+use crate::models::{ModelsError, engine_log};
 use flukewatch_common::bundle::{Bundle, Precision};
 use flukewatch_common::embedding::Embedding;
+use flukewatch_inference::drawn::{IMAGES, SEED, random_image};
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 use flukewatch_inference::engine::agreement::{
-    IMAGES, MIN_COSINE_OTHER_PRECISION, MIN_COSINE_SAME_PRECISION, random_image,
+    MIN_COSINE_OTHER_PRECISION, MIN_COSINE_SAME_PRECISION,
 };
-use flukewatch_inference::engine::choice::{EngineChoice, SEED};
+use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::{TensorRt, TensorRtError};
 use flukewatch_inference::engine::tract::{TractEngine, TractForm};
 use flukewatch_inference::engine::{Engine, EngineError};
@@ -33,13 +38,13 @@ pub enum SelftestError {
 pub struct Selftest {
     /// Whether all comparisons passed.
     pub passed: bool,
-    /// The engine that the boat will use.
+    /// The engine that the boat will use for the embedding network.
     pub engine: String,
     /// Why that is not TensorRT, where the configuration allows TensorRT.
     pub tensorrt_error: Option<String>,
-    /// How flukes are detected, in words.
-    pub detector: &'static str,
-    /// All comparisons that were made.
+    /// The detector; null where the bundle has none.
+    pub detector: Option<DetectorSelftest>,
+    /// All comparisons of embeddings that were made.
     pub comparisons: Vec<Comparison>,
 }
 
@@ -77,13 +82,24 @@ impl fmt::Display for Selftest {
                 "{word} {engine} vs {reference}: lowest cosine {lowest_cosine:.4}, minimum {minimum}"
             )?;
         }
-        writeln!(f, "detector: {}", self.detector)?;
+        match &self.detector {
+            Some(detector) => write!(f, "{detector}")?,
+            None => writeln!(f, "detector: none in the bundle")?,
+        }
         let result = if self.passed { "passed" } else { "failed" };
-        writeln!(f, "{result}: {} on {IMAGES} drawn flukes", self.engine)
+        let with = match &self.detector {
+            Some(detector) => format!(", detector {}", detector.engine),
+            None => String::new(),
+        };
+        writeln!(
+            f,
+            "{result}: {} on {IMAGES} drawn flukes{with}",
+            self.engine
+        )
     }
 }
 
-/// Compares the embeddings of every engine that can run the bundle's model.
+/// Compares the outputs of every engine that can run the bundle's model and its detector.
 ///
 /// # Errors
 /// When bundle or model cannot be used, or TensorRT is required and cannot start.
@@ -135,10 +151,12 @@ pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, Selfte
             Err(e) => tensorrt_error = Some(e.to_string()),
         }
     }
+    let detector = detector::selftest(&bundle, section)?;
+    let detects = detector.as_ref().is_none_or(DetectorSelftest::passed);
     Ok(Selftest {
-        passed: comparisons.iter().all(|c| c.passed),
+        passed: detects && comparisons.iter().all(|c| c.passed),
         engine: active,
-        detector: describe_detector(&bundle, true).map_err(ModelsError::from)?,
+        detector,
         tensorrt_error,
         comparisons,
     })

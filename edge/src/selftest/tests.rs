@@ -79,6 +79,47 @@ fn tensorrt_is_compared_and_its_plan_kept() {
     assert_eq!(fake.builds(), 1);
 }
 
+/// The same with a detector.
+fn bundle_with_detector() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("whales.flukebundle");
+    sample::bundle_with_detector(2).save(&path).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn the_detector_is_compared_in_tensorrt_too() {
+    let (_folder, path) = bundle_with_detector();
+    let fake = FakeShim::new(&[]);
+    let found = selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap();
+    assert!(found.passed, "{found}");
+    let detector = found.detector.as_ref().unwrap();
+    assert_eq!(detector.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
+    assert_eq!(detector.comparisons.len(), 2);
+    assert_eq!(fake.built(), "md", "both plans lie in one folder");
+    let said = found.to_string();
+    let last = "drawn flukes, detector TensorRT 10.3.0.72 f32 on Fake Orin\n";
+    assert!(said.ends_with(last), "{said}");
+    selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap();
+    assert_eq!(fake.built(), "md", "both are kept");
+    let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
+    assert_eq!(found.detector.unwrap().engine, "tract 0.23.9 f32");
+}
+
+#[test]
+fn a_wrong_detector_in_tensorrt_fails() {
+    let (_folder, path) = bundle_with_detector();
+    let fake = FakeShim::new(&[("FAKE_DETECTOR_NUMBER", "v + 1")]);
+    let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+    assert!(!found.passed, "{found}");
+    assert!(found.comparisons.iter().all(|c| c.passed), "{found}");
+    let said = found.to_string();
+    assert!(
+        said.contains("ERROR detector, TensorRT 10.3.0.72"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_wrong_engine_fails() {
     let (_folder, path) = bundle();

@@ -7,6 +7,8 @@ use crate::cancellation::CancellationToken;
 use crate::capture::CameraState;
 use crate::clip::{ClipFolder, ClipTap, ClipWriter};
 use crate::config::{CameraSection, Config, SourceKind};
+use crate::detect::Detect;
+use crate::detector_meter::MeasuredDetector;
 use crate::encounter::{Encounters, Grouping};
 use crate::gate::{Gate, GateSettings};
 use crate::identification::{Identify, RecentEncounters, WhaleIdentifier};
@@ -20,6 +22,7 @@ use crate::source::FrameSource;
 use crate::time::MonotonicClock;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::BoatId;
+use flukewatch_inference::engine::plan_queue::PlanQueue;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -55,6 +58,7 @@ pub(super) fn pipeline(
 ) -> Result<Pipeline, SessionError> {
     let names = config.cameras.iter().map(|c| c.name.clone()).collect();
     let padding = models.crop_padding.max(PICTURE_PADDING);
+    let threshold = models.detection_threshold();
     let new_sightings = NewSightings::new(
         inputs.boat,
         names,
@@ -91,7 +95,7 @@ pub(super) fn pipeline(
                 config.encounter.best_crops,
                 padding,
             )
-            .with_tracks(config.track.rules(models.detection_threshold))
+            .with_tracks(config.track.rules(threshold))
             .for_model(models.input_size.0, models.input_size.1);
             let video = camera.source != SourceKind::Stills;
             PerceptionCamera::new(encounters, camera.is_live())
@@ -102,11 +106,17 @@ pub(super) fn pipeline(
                 .with_state(camera_state)
         })
         .collect();
-    let reopened = config.clone();
+    let (reopened, plans) = (config.clone(), state.plans.clone());
+    let detector = models.detector.map(|opened| -> Box<dyn Detect> {
+        Box::new(MeasuredDetector {
+            detector: opened.detector,
+            meter: state.detector.clone(),
+        })
+    });
     let parts = PipelineParts {
         source: inputs.source,
         cameras,
-        detector: models.detector,
+        detector,
         grey: models.identifier.is_grey(),
         new_sightings,
         unsaved: state.unsaved.take(),
@@ -115,7 +125,7 @@ pub(super) fn pipeline(
             models.identifier,
             recent_encounters(config),
         )),
-        open_identify: Box::new(move || open_identify(&reopened)),
+        open_identify: Box::new(move || open_identify(&reopened, &plans)),
         outbox: inputs.outbox,
         clock: inputs.outbox_clock,
         monotonic: inputs.monotonic,
@@ -128,8 +138,8 @@ pub(super) fn pipeline(
 }
 
 /// Opens the bundle again, after the identification panicked or hung.
-fn open_identify(config: &Config) -> Result<Box<dyn Identify>, String> {
-    let identifier = models::open_identifier(config).map_err(|e| e.to_string())?;
+fn open_identify(config: &Config, plans: &PlanQueue) -> Result<Box<dyn Identify>, String> {
+    let identifier = models::open_identifier(config, plans).map_err(|e| e.to_string())?;
     let recent = recent_encounters(config);
     Ok(Box::new(WhaleIdentifier::new(identifier, recent)))
 }

@@ -42,7 +42,10 @@ pub(super) struct Subject {
     pub(super) outbox_clock: Arc<dyn Clock>,
     pub(super) inputs: Inputs,
     pub(super) bundle: String,
+    /// The embedding network's engine.
     pub(super) engine: Arc<EngineStatus>,
+    /// The detector's, where there is one.
+    pub(super) detector: Option<Arc<EngineStatus>>,
 }
 
 /// Polled by the session. Its own failures are logged and end nothing.
@@ -128,13 +131,16 @@ impl Monitor {
             queue,
             bundle,
             engine,
+            detector,
             ..
         } = &self.subject;
+        let of_detector = detector.as_ref().map(|engine| engine.active());
         tracing::info!(
             boat = %queue.boat(),
             bundle,
             engine = engine.active(),
             accelerator = %engine.accelerator(),
+            detector = of_detector.as_deref().unwrap_or("none"),
             cameras = cameras.join(", "),
             "session started"
         );
@@ -148,6 +154,7 @@ impl Monitor {
             inputs,
             bundle,
             engine,
+            detector,
         } = &self.subject;
         let pending = queue.counts()?;
         let backlog = queue.backlog()?;
@@ -162,6 +169,7 @@ impl Monitor {
             boat: queue.boat().as_str(),
             bundle,
             engine,
+            detector: detector.as_ref().map(|d| self.state.detector.health(d)),
             counters: &self.state.counters,
             pending,
             now: inputs.utc_clock.now(),

@@ -58,8 +58,8 @@ pub fn run(
     options: RunOptions,
     stop: &CancellationToken,
 ) -> Result<Finished, SessionError> {
-    let models = Models::open(config)?;
     let state = AppState::default();
+    let models = Models::open(config, &state.plans)?;
     let finished = Session::start(config, models, stop, &state)?.wait(options);
     save_unsaved(config, &state)?;
     finished
@@ -180,6 +180,7 @@ impl Session {
             inputs,
             bundle: models.identifier.bundle().to_owned(),
             engine: models.engine.clone(),
+            detector: models.detector.as_ref().map(|d| d.engine.clone()),
         };
         let monitor = Monitor::new(config, subject, state.clone());
         monitor.log_start(config);

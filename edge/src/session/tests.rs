@@ -263,6 +263,53 @@ fn tensorrt_runs_the_model_and_is_in_health() {
 }
 
 #[test]
+fn tensorrt_runs_the_detector_and_is_in_health() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "fast");
+    sample::bundle_with_detector(3)
+        .save(&folder.path().join("whales.flukebundle"))
+        .unwrap();
+    let fake = FakeShim::new(&[]);
+    with_tensorrt(&mut config, &fake, EngineChoice::TensorRt);
+    let stop = CancellationToken::default();
+    let health = run(&config, until(0), &stop).unwrap().health;
+    let detector = health.detector.unwrap();
+    assert_eq!(detector.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
+    assert_eq!(detector.accelerator, "active");
+    assert_eq!((detector.frames, detector.errors), (4, 0));
+    assert!(detector.mean_milliseconds.is_some());
+    assert_eq!(fake.built(), "dm", "the detector's plan comes first");
+    // Without the detector, its engine is not opened.
+    config.detector.enabled = false;
+    let health = run(&config, until(0), &stop).unwrap().health;
+    assert_eq!(health.detector, None);
+}
+
+#[test]
+fn a_detector_whose_tensorrt_disagrees_stays_in_tract() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "real-time");
+    sample::bundle_with_detector(3)
+        .save(&folder.path().join("whales.flukebundle"))
+        .unwrap();
+    config.cameras[0].frames_per_second = 2.0;
+    let fake = FakeShim::new(&[("FAKE_DETECTOR_NUMBER", "v + 1")]);
+    with_tensorrt(&mut config, &fake, EngineChoice::Auto);
+    let stop = CancellationToken::default();
+    let detector = run(&config, until(0), &stop).unwrap().health.detector;
+    let detector = detector.unwrap();
+    assert!(detector.engine.starts_with("tract "), "{detector:?}");
+    let unavailable = detector
+        .accelerator
+        .starts_with("unavailable: TensorRT and tract disagree");
+    assert!(
+        unavailable || detector.accelerator == "preparing",
+        "{detector:?}"
+    );
+    assert_eq!(detector.errors, 0);
+}
+
+#[test]
 fn tract_serves_while_a_plan_is_built() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = boat(folder.path(), 0..4, "mqtt://127.0.0.1:1", "fast");

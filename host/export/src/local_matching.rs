@@ -440,7 +440,7 @@ mod tests {
     use flukewatch_common::catalogue::{Catalogue, Enrolled};
     use flukewatch_common::decision::DecisionRule;
     use flukewatch_common::embedding::Embedding;
-    use flukewatch_inference::engine::agreement::random_image;
+    use flukewatch_inference::drawn::random_image;
     use flukewatch_inference::samples::onnx::{DIMENSION, bytes, quantised_model};
     use flukewatch_inference::samples::{CREATED, model_info, preparation};
     use ndarray::array;

@@ -1,63 +1,19 @@
-//! Detectors small enough to check by hand: their maps follow the brightness of the picture.
-
 use super::*;
-use crate::samples::onnx::{bytes, floats, model, node, value, with_ints};
-use flukewatch_common::bundle::{ModelInfo, Precision};
+use crate::engine::LogSink;
+use crate::engine::choice::{self, EngineChoice, EngineSetup, OpenError, OpenedEngine};
+use crate::engine::plan_queue::PlanQueue;
+use crate::engine::status::Accelerator;
+use crate::engine::tensorrt::fake::FakeShim;
+use crate::engine::tensorrt::{PlanOptions, TensorRtConfig, TensorRtError};
+use crate::samples::{detector_info as info, detector_model, detector_model_with as onnx};
 use flukewatch_common::pixel_box::PixelBox;
-use flukewatch_common::prepare::{Colour, Fit, Preparation};
-use tract_onnx::pb::ModelProto;
-
-const WIDTH: usize = 64;
-const HEIGHT: usize = 32;
-
-fn info() -> DetectorInfo {
-    DetectorInfo {
-        preparation: Preparation {
-            height: HEIGHT as u32,
-            width: WIDTH as u32,
-            colour: Colour::Grey,
-            fit: Fit::Letterbox,
-            padding: 0.0,
-            mean: vec![0.0],
-            std: vec![255.0],
-        },
-        strides: vec![8],
-        threshold: 0.5,
-        model: ModelInfo {
-            architecture: "tiny".into(),
-            precision: Precision::F32,
-            opset: 17,
-            trained_on: "nothing".into(),
-        },
-    }
-}
-
-/// A single convolution of 8 x 8: a cell's logit is `gain` times its mean brightness plus `bias`, its box 16 pixels to each side.
-fn onnx(gain: f32, bias: f32, dimension: i64) -> Vec<u8> {
-    let mut weight = vec![0.0; 5 * 64];
-    weight[..64].fill(gain / 64.0);
-    let two = 2f32.ln();
-    let conv = node("Conv", "conv", &["image", "weight", "bias"], "maps");
-    let conv = with_ints(with_ints(conv, "kernel_shape", &[8, 8]), "strides", &[8, 8]);
-    let flat = with_ints(node("Flatten", "flat", &["maps"], "flat"), "axis", &[1]);
-    let mut made: ModelProto = model(
-        [1, HEIGHT, WIDTH],
-        vec![conv, flat],
-        vec![
-            floats("weight", &[5, 1, 8, 8], &weight),
-            floats("bias", &[5], &[bias, two, two, two, two]),
-        ],
-    );
-    if let Some(graph) = &mut made.graph {
-        graph.output = vec![value("flat", &[1, dimension])];
-    }
-    bytes(&made)
-}
+use flukewatch_common::prepare::Fit;
+use std::time::{Duration, Instant};
 
 const NUMBERS: i64 = 5 * 8 * 4;
 
 fn detector(gain: f32, bias: f32) -> Detector {
-    let engine = TractEngine::load(&onnx(gain, bias, NUMBERS), TractForm::Dequantised).unwrap();
+    let engine = TractEngine::load(&detector_model(gain, bias), TractForm::Dequantised).unwrap();
     Detector::with_engine("whales", &info(), Box::new(engine)).unwrap()
 }
 
@@ -157,4 +113,74 @@ fn outputs_that_are_not_finite_and_frames_without_pixels_are_errors() {
     let mut whole = detector(1.0, 0.0);
     let error = whole.detect(&RgbImage::new(0, 7), &mut found).unwrap_err();
     assert!(error.to_string().contains("no pixels"), "{error}");
+}
+
+/// The detector of the fake, on the engine `choice`, with what it logs.
+fn opened(choice: EngineChoice, fake: &FakeShim, log: LogSink) -> Result<OpenedEngine, OpenError> {
+    let model = EngineModel {
+        name: "detector",
+        onnx: detector_model(20.0, -10.0).into(),
+        agreement: Arc::new(MapsAgree { info: info() }),
+    };
+    let setup = EngineSetup {
+        choice,
+        threads: 1,
+        tensorrt: TensorRtConfig {
+            shims: fake.shims(),
+            plans: fake.plans(),
+            options: PlanOptions::default(),
+        },
+        queue: PlanQueue::default(),
+        log,
+    };
+    choice::open(&model, &setup)
+}
+
+fn quiet() -> LogSink {
+    Arc::new(|_, _| {})
+}
+
+#[test]
+fn tensorrt_takes_over_once_its_maps_agree() {
+    let fake = FakeShim::new(&[]);
+    let OpenedEngine { engine, status } = opened(EngineChoice::Auto, &fake, quiet()).unwrap();
+    let mut detector = Detector::with_engine("whales", &info(), engine).unwrap();
+    assert!(detector.engine_name().starts_with("tract "));
+    let frame = RgbImage::from_fn(64, 32, |x, y| {
+        let within = (24..32).contains(&x) && (16..24).contains(&y);
+        image::Rgb(if within { [255; 3] } else { [0; 3] })
+    });
+    let (mut first, mut found) = (vec![], vec![]);
+    detector.detect(&frame, &mut first).unwrap();
+    let began = Instant::now();
+    while status.accelerator() != Accelerator::Active {
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "{}",
+            status.accelerator()
+        );
+        detector.detect(&frame, &mut found).unwrap();
+    }
+    assert_eq!(
+        detector.engine_name(),
+        "TensorRT 10.3.0.72 f32 on Fake Orin"
+    );
+    detector.detect(&frame, &mut found).unwrap();
+    assert_eq!((found.len(), found[0].region), (1, first[0].region));
+}
+
+#[test]
+fn a_tensorrt_that_sees_something_else_is_not_used() {
+    for wrong in ["v + 1.5f", "(i < 32 ? v : 2 * v)", "0 * v - 9.0f"] {
+        let fake = FakeShim::new(&[("FAKE_DETECTOR_NUMBER", wrong)]);
+        let Err(error) = opened(EngineChoice::TensorRt, &fake, quiet()) else {
+            panic!("{wrong} is accepted");
+        };
+        let disagrees = matches!(&error, OpenError::Required(TensorRtError::Disagrees(_)));
+        assert!(disagrees, "{wrong}: {error}");
+        assert!(
+            error.to_string().contains("scores differ by up to"),
+            "{error}"
+        );
+    }
 }

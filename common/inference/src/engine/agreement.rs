@@ -1,13 +1,11 @@
 //! Compares two engines: the cosines between their embeddings of images drawn from a seed.
 
 use super::{Engine, EngineError};
+use crate::drawn::{IMAGES, SEED, random_image};
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::prepare::{Preparation, PrepareError};
-use image::{Rgb, RgbImage};
 use ndarray::Array3;
 
-/// The number of images that are compared.
-pub const IMAGES: u32 = 8;
 /// The lowest accepted cosine between an int8 engine and tract with all quantisation of the file:
 /// they differ in the order of sums, and a sum near a rounding boundary may be rounded either way.
 pub const MIN_COSINE_SAME_PRECISION: f32 = 0.98;
@@ -62,82 +60,55 @@ pub fn cosine(a: &[f32], b: &[f32]) -> f32 {
     (dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()) as f32
 }
 
+/// Judges whether two engines run a model alike.
+pub trait AgreementCheck: Send + Sync {
+    /// Runs `engine` and `reference` on test images. Returns how they differ, in words; `None` where they agree.
+    ///
+    /// # Errors
+    /// When one of them fails on an image, or the model's description does not fit it.
+    fn difference(
+        &self,
+        engine: &mut dyn Engine,
+        reference: &mut dyn Engine,
+    ) -> Result<Option<String>, EngineError>;
+}
+
+/// Engines of an embedding network agree where the cosine of their embeddings of each drawn fluke reaches
+/// [`MIN_COSINE_SAME_PRECISION`].
+pub struct EmbeddingsAgree {
+    /// How a photo becomes the network's input.
+    pub preparation: Preparation,
+}
+
+impl AgreementCheck for EmbeddingsAgree {
+    fn difference(
+        &self,
+        engine: &mut dyn Engine,
+        reference: &mut dyn Engine,
+    ) -> Result<Option<String>, EngineError> {
+        let images =
+            inputs(&self.preparation).map_err(|e| EngineError::Unsupported(e.to_string()))?;
+        let found = agreement(engine, reference, &images)?;
+        let agree = found.lowest >= MIN_COSINE_SAME_PRECISION;
+        Ok((!agree).then(|| {
+            format!(
+                "the cosine of their embeddings of a drawn fluke is {:.4}, below {MIN_COSINE_SAME_PRECISION}",
+                found.lowest
+            )
+        }))
+    }
+}
+
 /// Drawn flukes, prepared for the model.
-///
-/// # Errors
-/// When the preparation is invalid.
-pub fn random_inputs(
-    preparation: &Preparation,
-    seed: u64,
-) -> Result<Vec<Array3<f32>>, PrepareError> {
+fn inputs(preparation: &Preparation) -> Result<Vec<Array3<f32>>, PrepareError> {
     (0..IMAGES)
         .map(|number| {
-            let photo = random_image(seed, number);
+            let photo = random_image(SEED, number);
             let whole = PixelBox::whole(photo.width(), photo.height());
             let pixels = preparation.pixels(&photo, whole)?;
             Ok(preparation.normalise(&pixels, false))
         })
         .collect()
-}
-
-/// A dark fluke with pale patches on a bright sea, determined by seed and number.
-pub fn random_image(seed: u64, number: u32) -> RgbImage {
-    const WIDTH: u32 = 512;
-    const HEIGHT: u32 = 256;
-    let mut random = Random(
-        seed.wrapping_mul(0x9E37_79B9_7F4A_7C15)
-            .wrapping_add(u64::from(number)),
-    );
-    let notch = 0.35 + 0.2 * random.next();
-    let sweep = 0.25 + 0.3 * random.next();
-    let sea = 150.0 + 70.0 * random.next();
-    let patches: Vec<[f32; 4]> = (0..7)
-        .map(|_| {
-            [
-                random.next(),
-                random.next(),
-                0.02 + 0.1 * random.next(),
-                60.0 + 130.0 * random.next(),
-            ]
-        })
-        .collect();
-    let mut grain = random;
-    RgbImage::from_fn(WIDTH, HEIGHT, |x, y| {
-        let (u, v) = (x as f32 / WIDTH as f32, y as f32 / HEIGHT as f32);
-        // Two lobes that meet at the notch.
-        let side = (u - 0.5).abs() * 2.0;
-        let upper = 0.15 + notch * (1.0 - side).powi(2) - 0.1 * sweep * side;
-        let lower = 0.85 - sweep * side * side;
-        let wave = 12.0 * (40.0 * v + 6.0 * (9.0 * u).sin()).sin();
-        let mut light = sea + wave;
-        if side < 0.95 && v > upper && v < lower {
-            light = 40.0;
-            for [cx, cy, radius, patch] in &patches {
-                let distance = (u - cx).powi(2) + ((v - cy) * 0.5).powi(2);
-                if distance < radius * radius {
-                    light = *patch;
-                }
-            }
-        }
-        let grey = (light + 16.0 * (grain.next() - 0.5)).clamp(0.0, 255.0) as u8;
-        Rgb([grey, grey.saturating_add(4), grey.saturating_add(9)])
-    })
-}
-
-/// splitmix64: the same numbers on every machine.
-#[derive(Clone, Copy)]
-struct Random(u64);
-
-impl Random {
-    /// The next random number, from 0 to 1.
-    fn next(&mut self) -> f32 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^= z >> 31;
-        (z >> 40) as f32 / (1 << 24) as f32
-    }
 }
 
 #[cfg(test)]
@@ -152,19 +123,6 @@ mod tests {
         assert!(cosine(&[0.0, 0.0], &[1.0, 1.0]).is_nan());
         assert!(cosine(&[1.0], &[1.0, 1.0]).is_nan());
         assert!(cosine(&[f32::NAN, 1.0], &[1.0, 1.0]).is_nan());
-    }
-
-    #[test]
-    fn drawn_photos_are_the_same_for_a_seed_and_differ_otherwise() {
-        assert_eq!(random_image(7, 0), random_image(7, 0));
-        assert_ne!(random_image(7, 0), random_image(7, 1));
-        assert_ne!(random_image(7, 0), random_image(8, 0));
-        let photo = random_image(7, 0);
-        let (dark, bright) = (
-            photo.pixels().filter(|p| p.0[0] < 60).count(),
-            photo.pixels().filter(|p| p.0[0] > 120).count(),
-        );
-        assert!(dark > 10_000 && bright > 30_000, "{dark} and {bright}");
     }
 
     struct Fixed(Vec<f32>);

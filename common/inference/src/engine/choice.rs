@@ -1,20 +1,16 @@
-//! Opens the configured engine for a bundle's model.
+//! Opens the configured engine for a model, be it a bundle's embedding network or its detector.
 
-use super::agreement::{MIN_COSINE_SAME_PRECISION, agreement, random_inputs};
+use super::agreement::AgreementCheck;
 use super::handover::HandoverEngine;
+use super::plan_queue::PlanQueue;
 use super::status::{Accelerator, EngineStatus};
 use super::tensorrt::{TensorRt, TensorRtConfig, TensorRtError};
 use super::tract::{TractEngine, TractForm};
-use super::{Engine, EngineError, LogSink};
-use flukewatch_common::bundle::Bundle;
-use flukewatch_common::prepare::Preparation;
+use super::{Engine, EngineError, LogLevel, LogSink};
 use serde::Deserialize;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-
-/// The seed of the images on which engines are compared.
-pub const SEED: u64 = 20_261_125;
 
 /// The engine in the configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -76,43 +72,64 @@ pub enum OpenError {
     Thread(#[from] std::io::Error),
 }
 
+/// A model that an engine is opened for.
+#[derive(Clone)]
+pub struct EngineModel {
+    /// Its name in the log, e.g. `detector`.
+    pub name: &'static str,
+    /// Its ONNX file.
+    pub onnx: Arc<[u8]>,
+    /// Judges whether TensorRT runs it like tract.
+    pub agreement: Arc<dyn AgreementCheck>,
+}
+
+/// What engines are opened with.
+#[derive(Clone)]
+pub struct EngineSetup {
+    /// The configured engine.
+    pub choice: EngineChoice,
+    /// The number of threads that tract uses.
+    pub threads: usize,
+    /// Where TensorRT is, and how it builds plans. Models share the folder of plans.
+    pub tensorrt: TensorRtConfig,
+    /// The models that are prepared for the accelerator.
+    pub queue: PlanQueue,
+    /// Receives the log of the engines.
+    pub log: LogSink,
+}
+
 /// An engine and its status.
 pub struct OpenedEngine {
-    /// The engine, with the bundle's model loaded.
+    /// The engine, with the model loaded.
     pub engine: Box<dyn Engine>,
     /// The status of the engine, readable from any thread.
     pub status: Arc<EngineStatus>,
 }
 
-/// Opens the configured engine; tract runs on `threads` threads. `tensorrt` takes as long as its
-/// plan takes to build; `auto` starts at once with tract.
+/// Opens the configured engine for `model`. `tensorrt` takes as long as its plan takes to build; `auto` starts at
+/// once with tract. Of several models, the one that is opened first is prepared for TensorRT first.
 ///
 /// # Errors
 /// When the model cannot be loaded, or TensorRT is required and cannot start.
-pub fn open(
-    bundle: &Bundle,
-    choice: EngineChoice,
-    threads: usize,
-    place: &TensorRtConfig,
-    log: LogSink,
-) -> Result<OpenedEngine, OpenError> {
-    if choice == EngineChoice::TensorRt {
-        let preparation = &bundle.manifest.preparation;
-        let engine = tensorrt(&bundle.model, preparation, place, log, &|| true)?;
+pub fn open(model: &EngineModel, setup: &EngineSetup) -> Result<OpenedEngine, OpenError> {
+    if setup.choice == EngineChoice::TensorRt {
+        let turn = setup.queue.enter();
+        turn.wait(&|| true);
+        let engine = tensorrt(model, setup, &|| true)?;
         let status = Arc::new(EngineStatus::new(engine.name(), Accelerator::Active));
         return Ok(OpenedEngine { engine, status });
     }
-    let tract = TractEngine::load(&bundle.model, TractForm::Dequantised)?.on_threads(threads)?;
-    let tract: Box<dyn Engine> = Box::new(tract);
+    let tract = TractEngine::load(&model.onnx, TractForm::Dequantised)?;
+    let tract: Box<dyn Engine> = Box::new(tract.on_threads(setup.threads)?);
     let alone = |accelerator| Arc::new(EngineStatus::new(tract.name(), accelerator));
-    if choice == EngineChoice::Tract {
+    if setup.choice == EngineChoice::Tract {
         let status = alone(Accelerator::Disabled);
         return Ok(OpenedEngine {
             engine: tract,
             status,
         });
     }
-    if let Err(none) = place.find_shims() {
+    if let Err(none) = setup.tensorrt.find_shims() {
         let status = alone(Accelerator::Unavailable(none.to_string()));
         return Ok(OpenedEngine {
             engine: tract,
@@ -120,11 +137,16 @@ pub fn open(
         });
     }
     let status = Arc::new(EngineStatus::default());
+    let log = log_of(model, setup);
+    let turn = setup.queue.enter();
     let make = {
-        let (model, preparation) = (bundle.model.clone(), bundle.manifest.preparation.clone());
-        let (place, log) = (place.clone(), log.clone());
+        let (model, setup) = (model.clone(), setup.clone());
         move |should_continue: &(dyn Fn() -> bool + Sync)| {
-            tensorrt(&model, &preparation, &place, log, should_continue)
+            if turn.wait(should_continue) {
+                tensorrt(&model, &setup, should_continue)
+            } else {
+                Err(TensorRtError::Stopped)
+            }
         }
     };
     let engine = HandoverEngine::start(tract, status.clone(), log, make)?;
@@ -134,26 +156,27 @@ pub fn open(
     })
 }
 
+/// The log, with the name of the model before each line.
+fn log_of(model: &EngineModel, setup: &EngineSetup) -> LogSink {
+    let (name, log) = (model.name, setup.log.clone());
+    Arc::new(move |level, line| log(level, &format!("{name}: {line}")))
+}
+
 /// Loads the model into TensorRT and checks that it agrees with tract.
 fn tensorrt(
-    model: &[u8],
-    preparation: &Preparation,
-    place: &TensorRtConfig,
-    log: LogSink,
+    model: &EngineModel,
+    setup: &EngineSetup,
     should_continue: &(dyn Fn() -> bool + Sync),
 ) -> Result<Box<dyn Engine>, TensorRtError> {
-    let mut engine = TensorRt::start(place, log)?.load(model, should_continue)?;
-    let mut tract = TractEngine::load(model, TractForm::AsIs)?;
-    let images =
-        random_inputs(preparation, SEED).map_err(|e| EngineError::Unsupported(e.to_string()))?;
-    let found = agreement(&mut engine, &mut tract, &images)?;
-    if found.lowest < MIN_COSINE_SAME_PRECISION {
-        return Err(TensorRtError::Disagrees(format!(
-            "the cosine of their embeddings of a drawn fluke is {:.4}, below {MIN_COSINE_SAME_PRECISION}",
-            found.lowest
-        )));
+    log_of(model, setup)(LogLevel::Info, "preparing TensorRT");
+    // TensorRT's own log has no name: it is one for all models.
+    let started = TensorRt::start(&setup.tensorrt, setup.log.clone())?;
+    let mut engine = started.load(&model.onnx, should_continue)?;
+    let mut tract = TractEngine::load(&model.onnx, TractForm::AsIs)?;
+    match model.agreement.difference(&mut engine, &mut tract)? {
+        None => Ok(Box::new(engine)),
+        Some(why) => Err(TensorRtError::Disagrees(why)),
     }
-    Ok(Box::new(engine))
 }
 
 #[cfg(test)]

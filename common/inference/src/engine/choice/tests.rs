@@ -1,11 +1,9 @@
 use super::*;
+use crate::engine::agreement::EmbeddingsAgree;
 use crate::engine::conformance::place;
 use crate::engine::tensorrt::fake::FakeShim;
-use crate::samples::onnx::{DIMENSION, bytes, float_model};
-use crate::samples::{CREATED, model_info, preparation};
-use flukewatch_common::bundle::{NewBundle, Precision, View};
-use flukewatch_common::catalogue::Catalogue;
-use flukewatch_common::decision::DecisionRule;
+use crate::samples::onnx::{bytes, float_model};
+use crate::samples::preparation;
 use ndarray::Array3;
 use std::time::{Duration, Instant};
 
@@ -17,24 +15,28 @@ const TINY: [(&str, &str); 4] = [
 ];
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn bundle() -> Bundle {
-    let rule = DecisionRule::thresholds(0.6, 0.4, "nothing");
-    Bundle::new(NewBundle {
-        name: "tiny",
-        created: CREATED,
-        preparation: preparation(16, 32),
-        views: vec![View::Plain],
-        model_info: model_info(Precision::F32),
-        model: bytes(&float_model([1, 16, 32])),
-        catalogue: Catalogue::new(DIMENSION),
-        decision: rule,
-        card: String::new(),
-    })
-    .unwrap()
+fn model(name: &'static str) -> EngineModel {
+    EngineModel {
+        name,
+        onnx: bytes(&float_model([1, 16, 32])).into(),
+        agreement: Arc::new(EmbeddingsAgree {
+            preparation: preparation(16, 32),
+        }),
+    }
+}
+
+fn setup(choice: EngineChoice, fake: &FakeShim) -> EngineSetup {
+    EngineSetup {
+        choice,
+        threads: 2,
+        tensorrt: place(fake),
+        queue: PlanQueue::default(),
+        log: Arc::new(|_, _| {}),
+    }
 }
 
 fn opened(choice: EngineChoice, fake: &FakeShim) -> Result<OpenedEngine, OpenError> {
-    open(&bundle(), choice, 2, &place(fake), Arc::new(|_, _| {}))
+    open(&model("model"), &setup(choice, fake))
 }
 
 fn fake(macros: &[(&str, &str)]) -> FakeShim {
@@ -101,6 +103,47 @@ fn auto_runs_on_tract_while_a_plan_is_built() {
     assert_eq!(opened.status.accelerator(), Accelerator::Preparing);
     std::fs::write(fake.gate(), "").unwrap();
     assert_eq!(settled(&mut opened), Accelerator::Active);
+}
+
+#[test]
+fn plans_are_built_one_after_the_other() {
+    let fake = fake(&[("FAKE_GATE", "")]);
+    let setup = setup(EngineChoice::Auto, &fake);
+    let mut first = open(&model("first"), &setup).unwrap();
+    let mut other = model("second");
+    // Another plan, from the same model with another description.
+    other.onnx = {
+        let mut onnx = float_model([1, 16, 32]);
+        onnx.producer_name = "another".into();
+        bytes(&onnx).into()
+    };
+    let mut second = open(&other, &setup).unwrap();
+    let began = Instant::now();
+    while fake.builds() == 0 {
+        assert!(began.elapsed() < LIMIT);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(fake.builds(), 1, "the second does not wait for the first");
+    assert_eq!(second.status.accelerator(), Accelerator::Preparing);
+    std::fs::write(fake.gate(), "").unwrap();
+    assert_eq!(settled(&mut first), Accelerator::Active);
+    assert_eq!(settled(&mut second), Accelerator::Active);
+    assert_eq!(fake.builds(), 2);
+}
+
+#[test]
+fn a_model_that_is_closed_lets_the_next_one_build() {
+    let fake = fake(&[("FAKE_GATE", "")]);
+    let setup = setup(EngineChoice::Auto, &fake);
+    let first = open(&model("first"), &setup).unwrap();
+    let mut second = open(&model("second"), &setup).unwrap();
+    while fake.builds() == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(first);
+    std::fs::write(fake.gate(), "").unwrap();
+    assert_eq!(settled(&mut second), Accelerator::Active);
 }
 
 #[test]

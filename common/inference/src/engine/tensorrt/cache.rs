@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 const MAGIC: &[u8; 8] = b"FLKPLAN1";
 /// The size limit of a key in bytes; ours have a few hundred.
 const MAX_KEY: usize = 4096;
-/// The number of plans that are kept: the current one, and those of earlier bundles and drivers.
-const KEPT: usize = 4;
+/// The number of plans that are kept: those of the current model and detector, and of earlier bundles and drivers.
+const KEPT: usize = 8;
 
 /// A folder of plans.
 #[derive(Debug)]
