@@ -41,7 +41,7 @@ impl DrawnFluke {
         }
     }
 
-    /// The brightness at a point of its box, from 0 to 1 across and down; `None` beside the fluke.
+    /// The brightness at a point of its box, from 0 to 1 across and down; `None` outside of the fluke.
     fn light(&self, u: f32, v: f32) -> Option<f32> {
         // Two lobes that meet at the notch.
         let side = (u - 0.5).abs() * 2.0;

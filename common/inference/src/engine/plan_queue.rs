@@ -53,7 +53,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Waits until those that entered before have left; returns false if `should_continue` does before.
+    /// Blocks until those that entered before have left; returns false if `should_continue` does before.
     pub(super) fn wait(&self, should_continue: &dyn Fn() -> bool) -> bool {
         let mut models = self.shared.lock();
         while models.queued.front() != Some(&self.number) {

@@ -79,7 +79,7 @@ fn the_installation_is_described_and_logged() {
     ));
 }
 
-/// Waits until `done`.
+/// Blocks until `done` is true.
 fn until(done: impl Fn() -> bool) {
     let began = std::time::Instant::now();
     while !done() {
