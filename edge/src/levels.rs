@@ -9,6 +9,12 @@ use std::time::Duration;
 pub struct Levels {
     /// A camera without a frame that was searched for this long is critical, in seconds.
     pub blind_seconds: f64,
+    /// A live camera of whose frames of the last minute less than this fraction was searched is a warning.
+    pub searched_fraction: f64,
+    /// A detector that takes longer than this for a frame, on average over the last minute, is a warning, in milliseconds.
+    pub detector_milliseconds: f64,
+    /// A detector that failed on more frames than this in the last minute is a warning.
+    pub detector_errors: u64,
     /// Pictures that do not change for this long are critical, in seconds.
     pub frozen_seconds: f64,
     /// Dark pictures for this long are a warning, in seconds.
@@ -29,6 +35,9 @@ impl Default for Levels {
     fn default() -> Self {
         Self {
             blind_seconds: 10.0,
+            searched_fraction: 0.8,
+            detector_milliseconds: 250.0,
+            detector_errors: 0,
             frozen_seconds: 60.0,
             dark_seconds: 600.0,
             blurred_seconds: 300.0,
@@ -59,6 +68,16 @@ impl Levels {
     /// Whether a camera is blind whose last frame was searched `milliseconds` ago.
     pub fn is_blind(&self, milliseconds: u64) -> bool {
         milliseconds as f64 >= self.blind_seconds * 1000.0
+    }
+
+    /// Whether too few of a camera's frames are searched, of which `fraction` is.
+    pub fn is_skipping(&self, fraction: f64) -> bool {
+        fraction < self.searched_fraction
+    }
+
+    /// Whether a detector is slow that takes `milliseconds` for a frame.
+    pub fn is_slow(&self, milliseconds: f64) -> bool {
+        milliseconds > self.detector_milliseconds
     }
 
     /// Whether a stage is stuck that has worked on an item for `milliseconds`.

@@ -210,6 +210,9 @@ mod tests {
 
     const LEVELS: Levels = Levels {
         blind_seconds: 10.0,
+        searched_fraction: 0.8,
+        detector_milliseconds: 250.0,
+        detector_errors: 0,
         frozen_seconds: 20.0,
         dark_seconds: 30.0,
         blurred_seconds: 60.0,

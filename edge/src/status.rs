@@ -37,6 +37,7 @@ pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     items.push(broker(health));
     items.push(position(health));
     items.push(time(health));
+    items.extend(detector(health));
     items.push(engine(health));
     items.extend(machine(health));
     items
@@ -87,10 +88,28 @@ fn cameras(health: &Health) -> Vec<StatusItem> {
                 picture(camera).unwrap_or_default(),
             ),
             "streaming" if camera.is_searched(&health.levels) => {
-                match camera.trouble.clone().or_else(|| picture(camera)) {
-                    None => item(Severity::Ok, subject, mode),
-                    Some(trouble) => item(Severity::Warning, subject, format!("{mode}: {trouble}")),
-                }
+                let fraction = camera.searched_fraction();
+                let skipping = fraction.is_some_and(|f| health.levels.is_skipping(f));
+                let searched =
+                    fraction.map(|f| format!("{:.0} % of its frames searched", 100.0 * f));
+                let trouble = camera.trouble.clone().or_else(|| picture(camera));
+                let severity = if trouble.is_some() || skipping {
+                    Severity::Warning
+                } else {
+                    Severity::Ok
+                };
+                let trouble = trouble.map(|t| format!(": {t}")).unwrap_or_default();
+                let searched = searched.map(|s| format!("; {s}")).unwrap_or_default();
+                let remedy = if skipping {
+                    ": the computer is too slow for its frame rate and size"
+                } else {
+                    ""
+                };
+                item(
+                    severity,
+                    subject,
+                    format!("{mode}{trouble}{searched}{remedy}"),
+                )
             }
             // Before its first frame.
             "streaming"
@@ -332,6 +351,28 @@ fn time(health: &Health) -> StatusItem {
     }
 }
 
+/// The detector's engine, speed and failures.
+fn detector(health: &Health) -> Option<StatusItem> {
+    let detector = health.detector.as_ref()?;
+    let mut message = detector.engine.clone();
+    let mean = detector.mean_milliseconds;
+    let slow = mean.is_some_and(|mean| health.levels.is_slow(mean));
+    if let Some(mean) = mean {
+        let word = if slow { "slow: " } else { "" };
+        message += &format!("; {word}{mean:.0} ms a frame");
+    }
+    let (failed, frames) = (detector.recent_errors, detector.recent_frames);
+    if failed > 0 {
+        message += &format!("; failed on {failed} of {frames} frames in the last minute");
+    }
+    let severity = if slow || failed > health.levels.detector_errors {
+        Severity::Warning
+    } else {
+        Severity::Ok
+    };
+    Some(item(severity, "detector", message))
+}
+
 fn engine(health: &Health) -> StatusItem {
     let Health {
         engine,
@@ -377,219 +418,4 @@ fn span(seconds: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::health::{Counters, InputHealth, UnrecordedHealth};
-    use crate::machine::{MachineHealth, Temperature};
-    use crate::outbox::SetAside;
-
-    fn healthy() -> Health {
-        let counters = Counters::default();
-        counters.set_connected(true);
-        let camera = CameraHealth {
-            name: "bow".into(),
-            state: "streaming".into(),
-            mode: Some("1920 x 1080 MJPEG at 30 fps".into()),
-            last_searched_milliseconds_ago: Some(40),
-            ..CameraHealth::default()
-        };
-        let inputs = InputHealth {
-            cameras: vec![camera],
-            ..InputHealth::default()
-        };
-        Health::of(&counters, inputs)
-    }
-
-    /// The status of `subject`.
-    fn found(health: &Health, subject: &str) -> (Severity, String) {
-        let all = items(health);
-        let found = all.iter().find(|i| i.subject == subject);
-        let found = found.unwrap_or_else(|| panic!("{subject}: {all:?}"));
-        (found.severity, found.message.clone())
-    }
-
-    #[test]
-    fn a_healthy_boat_is_ok() {
-        let health = healthy();
-        let items = items(&health);
-        assert_eq!(worst(&items), Severity::Ok, "{items:?}");
-        assert_eq!(
-            found(&health, "camera bow").1,
-            "1920 x 1080 MJPEG at 30 fps"
-        );
-        assert_eq!(
-            summary(&health),
-            "0 frames, 0 sightings, 0 messages pending"
-        );
-    }
-
-    #[test]
-    fn a_camera_is_green_while_it_is_searched() {
-        let mut health = healthy();
-        health.cameras[0].trouble = Some("7 of 10 frames cannot be used".into());
-        assert_eq!(found(&health, "camera bow").0, Severity::Warning);
-        health.cameras[0].last_searched_milliseconds_ago = Some(45_000);
-        let message = "no frame searched for 45 seconds: 7 of 10 frames cannot be used";
-        let critical = (Severity::Critical, message.into());
-        assert_eq!(found(&health, "camera bow"), critical);
-        // A detector that never worked.
-        health.cameras[0].last_searched_milliseconds_ago = None;
-        assert_eq!(
-            found(&health, "camera bow").0,
-            Severity::Ok,
-            "it has just started"
-        );
-        health.uptime_seconds = 60;
-        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
-    }
-
-    #[test]
-    fn pictures_without_a_view_are_said() {
-        let mut health = healthy();
-        health.cameras[0].picture = Some(PictureFault::Blurred);
-        health.cameras[0].picture_seconds = Some(400);
-        let (severity, message) = found(&health, "camera bow");
-        assert_eq!(severity, Severity::Warning);
-        let expected = "pictures for 6 minutes blurred: clean the lens";
-        assert!(message.ends_with(expected), "{message}");
-        health.cameras[0].picture = Some(PictureFault::Frozen);
-        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
-        assert!(!health.cameras[0].is_searched(&health.levels));
-    }
-
-    #[test]
-    fn the_levels_decide() {
-        let mut health = healthy();
-        health.unidentified = 40;
-        health.pending_sightings = 1;
-        health.outbox.oldest_pending_seconds = Some(10 * 86_400);
-        health.cameras[0].last_searched_milliseconds_ago = Some(5_000);
-        assert_eq!(worst(&items(&health)), Severity::Ok);
-        health.levels.unidentified = 30;
-        assert_eq!(found(&health, "engine").0, Severity::Warning);
-        health.levels.pending_days = 9.0;
-        assert_eq!(found(&health, "outbox").0, Severity::Warning);
-        health.levels.blind_seconds = 4.0;
-        assert_eq!(found(&health, "camera bow").0, Severity::Critical);
-    }
-
-    #[test]
-    fn what_is_lost_slow_or_restarted_is_said() {
-        let mut health = healthy();
-        health.unrecorded = UnrecordedHealth {
-            encounters: 2,
-            started: vec!["2026-11-23T16:20:00.000Z".into()],
-        };
-        health.missing_clip_frames = 9;
-        health.unidentified = 3;
-        health.stages = vec![
-            StageHealth {
-                name: "identification".into(),
-                restarts: 1,
-                last_failure: Some("hung".into()),
-                ..StageHealth::default()
-            },
-            StageHealth {
-                name: "recorder".into(),
-                busy_milliseconds: Some(25_000),
-                ..StageHealth::default()
-            },
-        ];
-        let message = "2 encounters seen and not recorded, the last at 2026-11-23T16:20:00.000Z";
-        let critical = (Severity::Critical, message.into());
-        assert_eq!(found(&health, "recordings"), critical);
-        assert_eq!(found(&health, "clips").0, Severity::Warning);
-        let restarted = (Severity::Warning, "restarted once: hung".into());
-        assert_eq!(found(&health, "stage identification"), restarted);
-        let busy = (
-            Severity::Critical,
-            "busy with one item for 25 seconds".into(),
-        );
-        assert_eq!(found(&health, "stage recorder"), busy);
-        assert!(
-            found(&health, "engine")
-                .1
-                .ends_with("; 3 encounters to identify")
-        );
-        health.configuration.fallback = Some("line 3: no such key".into());
-        assert_eq!(found(&health, "configuration").0, Severity::Critical);
-    }
-
-    #[test]
-    fn each_problem_has_its_message_and_severity() {
-        let mut health = healthy();
-        health.cameras[0].state = "disconnected".into();
-        health.cameras[0].trouble = Some("no such device".into());
-        let message = "disconnected; reconnecting: no such device";
-        assert_eq!(
-            found(&health, "camera bow"),
-            (Severity::Critical, message.into())
-        );
-        assert!(summary(&health).ends_with(&format!("; camera bow: {message}")));
-
-        let mut health = healthy();
-        health.pending_sightings = 3;
-        health.outbox.oldest_pending_seconds = Some(7200);
-        let message = "3 messages pending, the oldest for 2 hours";
-        assert_eq!(found(&health, "outbox"), (Severity::Ok, message.into()));
-        health.dead_letters = 2;
-        assert_eq!(found(&health, "outbox").0, Severity::Warning);
-        health.rejected = 1;
-        let message = "2 dead letters, 1 rejected by shore since the start; list them with `flukewatch-edge outbox`";
-        assert_eq!(found(&health, "outbox").1, message);
-        health.sightings_in_memory = 2;
-        assert_eq!(found(&health, "outbox").0, Severity::Critical);
-        health.dropped_sightings = 1;
-        assert!(found(&health, "outbox").1.contains("lost"));
-
-        let mut health = healthy();
-        health.outbox.set_aside = vec![SetAside {
-            folder: "/boat/outbox-set-aside-2026".into(),
-            reason: "its database is missing".into(),
-            salvaged: None,
-        }];
-        let (severity, message) = found(&health, "outbox");
-        assert_eq!(severity, Severity::Warning);
-        assert!(message.contains("outbox-set-aside-2026: its database is missing"));
-        health.twin = true;
-        assert_eq!(found(&health, "broker").0, Severity::Critical);
-
-        let mut health = healthy();
-        health.broker = Broker::Disconnected;
-        assert_eq!(found(&health, "broker").0, Severity::Warning);
-        for (state, severity) in [
-            ("off", Severity::Ok),
-            ("fix", Severity::Ok),
-            ("timed_out", Severity::Warning),
-            ("connecting", Severity::Warning),
-            ("no_fix", Severity::Warning),
-            ("stale_fix", Severity::Warning),
-            ("something else", Severity::Warning),
-        ] {
-            health.position.state = state.into();
-            assert_eq!(found(&health, "position").0, severity, "{state}");
-        }
-        health.time.implausible_time = Some("1980-01-06T16:20:00.000Z".into());
-        let message = "computer's clock; the GNSS receiver's date 1980-01-06 is implausible";
-        assert_eq!(found(&health, "time"), (Severity::Warning, message.into()));
-        health.time.source = "gnss".into();
-        health.time.system_clock_ahead_milliseconds = Some(-365 * 86_400_000);
-        let message = "GNSS; the computer's clock is 365 days slow";
-        assert_eq!(found(&health, "time"), (Severity::Ok, message.into()));
-
-        health.machine = MachineHealth {
-            temperatures: vec![Temperature {
-                sensor: "cpu".into(),
-                celsius: 96.0,
-                severity: Severity::Critical,
-            }],
-            disk: None,
-        };
-        let message = "cpu: 96 °C";
-        assert_eq!(
-            found(&health, "temperature"),
-            (Severity::Critical, message.into())
-        );
-        assert_eq!(worst(&items(&health)), Severity::Critical);
-    }
-}
+mod tests;

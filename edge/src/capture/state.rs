@@ -2,8 +2,10 @@
 
 use crate::levels::Levels;
 use crate::picture::PictureFault;
+use crate::sliding_window::SlidingWindow;
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use serde::{Deserialize, Serialize};
+use std::ops::AddAssign;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -40,6 +42,15 @@ pub struct CameraHealth {
     /// The age of the last frame that was searched for flukes, in milliseconds.
     #[serde(default)]
     pub last_searched_milliseconds_ago: Option<u64>,
+    /// Frames that were searched for flukes, also those that the gate took for open sea and those of a replay.
+    #[serde(default)]
+    pub searched: u64,
+    /// Frames received of a live camera in the last minute.
+    #[serde(default)]
+    pub recent_frames: u64,
+    /// Those of them that were searched.
+    #[serde(default)]
+    pub recent_searched: u64,
     /// What is wrong with its pictures.
     #[serde(default)]
     pub picture: Option<PictureFault>,
@@ -48,7 +59,16 @@ pub struct CameraHealth {
     pub picture_seconds: Option<u64>,
 }
 
+/// The least number of frames of which a fraction that is searched means something: one or two may still be in work.
+const MIN_RECENT: u64 = 10;
+
 impl CameraHealth {
+    /// The fraction of the last minute's frames that were searched; `None` for a replay, and with few frames.
+    pub fn searched_fraction(&self) -> Option<f64> {
+        let enough = self.recent_frames >= MIN_RECENT;
+        enough.then(|| self.recent_searched as f64 / self.recent_frames as f64)
+    }
+
     /// Whether its frames are searched now, by `levels`, and are new ones.
     pub fn is_searched(&self, levels: &Levels) -> bool {
         match self.state.as_str() {
@@ -78,6 +98,8 @@ struct Held {
     last: Option<MonotonicTimestamp>,
     /// When the last frame that was searched was taken.
     searched: Option<MonotonicTimestamp>,
+    /// By the time at which they were taken.
+    recent_frames: SlidingWindow<FrameCount>,
     /// What is wrong with its pictures, and since when.
     picture: Option<(PictureFault, MonotonicTimestamp)>,
     all: Tally,
@@ -87,6 +109,20 @@ struct Held {
     fault: String,
     /// Whether the trouble in the health document is that most frames are broken.
     reported: bool,
+}
+
+/// Frames that a live camera sent, and those of them that were searched.
+#[derive(Clone, Copy, Debug, Default)]
+struct FrameCount {
+    received: u64,
+    searched: u64,
+}
+
+impl AddAssign for FrameCount {
+    fn add_assign(&mut self, other: Self) {
+        self.received += other.received;
+        self.searched += other.searched;
+    }
 }
 
 /// Frames that were processed.
@@ -162,11 +198,23 @@ impl CameraState {
         let mut held = self.lock();
         held.health.frames += 1;
         held.last = Some(taken);
+        let count = FrameCount {
+            received: 1,
+            searched: 0,
+        };
+        held.recent_frames.add(taken, count);
     }
 
     /// Notes that the frame taken at `taken` was searched for flukes.
     pub fn searched(&self, taken: MonotonicTimestamp) {
-        self.lock().searched = Some(taken);
+        let mut held = self.lock();
+        held.health.searched += 1;
+        held.searched = Some(taken);
+        let count = FrameCount {
+            received: 0,
+            searched: 1,
+        };
+        held.recent_frames.add(taken, count);
     }
 
     /// Notes what is wrong with its pictures, and since when.
@@ -237,13 +285,18 @@ impl CameraState {
             last,
             searched,
             picture,
+            recent_frames,
             ..
         } = &*held;
         let now = clock.now();
+        let recent = recent_frames.sum(now);
         let ago = |at: &MonotonicTimestamp| u64::try_from(now.millis_since(*at)).unwrap_or(0);
         CameraHealth {
             last_frame_milliseconds_ago: last.as_ref().map(ago),
             last_searched_milliseconds_ago: searched.as_ref().map(ago),
+            recent_frames: recent.received,
+            // A replay's frames are searched, but not received of a camera.
+            recent_searched: recent.searched.min(recent.received),
             picture: picture.map(|(fault, _)| fault),
             picture_seconds: picture.map(|(_, since)| ago(&since) / 1000),
             ..health.clone()
@@ -259,6 +312,7 @@ impl CameraState {
 mod tests {
     use super::*;
     use crate::time::ManualMonotonicClock;
+    use std::time::Duration;
 
     fn trouble(state: &CameraState) -> Option<String> {
         state.health(&ManualMonotonicClock::default()).trouble
@@ -299,6 +353,42 @@ mod tests {
             said.starts_with("camera 'bow': 100000 of 100200 frames"),
             "{said}"
         );
+    }
+
+    #[test]
+    fn the_searched_fraction_is_that_of_the_last_minute() {
+        let clock = ManualMonotonicClock::default();
+        let state = CameraState::new("bow");
+        let frames = |count: u32, searched: u32| {
+            for number in 0..count {
+                clock.advance(Duration::from_millis(100));
+                state.count_frame(clock.now());
+                if number < searched {
+                    state.searched(clock.now());
+                }
+            }
+            state.health(&clock)
+        };
+        assert_eq!(frames(9, 9).searched_fraction(), None, "too few frames");
+        assert_eq!(frames(1, 1).searched_fraction(), Some(1.0));
+        let health = frames(30, 10);
+        assert_eq!((health.recent_frames, health.recent_searched), (40, 20));
+        assert_eq!(health.searched_fraction(), Some(0.5));
+        clock.advance(Duration::from_secs(61));
+        assert_eq!(state.health(&clock).searched_fraction(), None);
+        let health = frames(20, 15);
+        assert_eq!(health.searched_fraction(), Some(0.75));
+        assert_eq!((health.frames, health.searched), (60, 35));
+    }
+
+    #[test]
+    fn a_replay_has_no_searched_fraction() {
+        let clock = ManualMonotonicClock::default();
+        let state = CameraState::new("bow");
+        (0..100).for_each(|_| state.searched(clock.now()));
+        let health = state.health(&clock);
+        assert_eq!((health.searched, health.recent_searched), (100, 0));
+        assert_eq!(health.searched_fraction(), None);
     }
 
     #[test]

@@ -646,6 +646,25 @@ fn live_settings_out_of_range_are_named() {
 }
 
 #[test]
+fn levels_out_of_range_are_named() {
+    let with = |line: &str| format!("{GOOD}[levels]\n{line}\n");
+    for (key, value) in [
+        ("searched_fraction", "1.5"),
+        ("detector_milliseconds", "0.0"),
+        ("detector_milliseconds", "nan"),
+    ] {
+        let said = fault(&with(&format!("{key} = {value}")));
+        assert!(
+            said.starts_with(&format!("boat/edge.toml:17: [levels] {key}: must be ")),
+            "{said}"
+        );
+    }
+    let text = with("searched_fraction = 0.5\ndetector_errors = 3");
+    let levels = Config::parse(&text, Path::new("edge.toml")).unwrap().levels;
+    assert_eq!((levels.searched_fraction, levels.detector_errors), (0.5, 3));
+}
+
+#[test]
 fn the_position_is_checked() {
     let with = |lines: &str| format!("{GOOD}[position]\n{lines}\n");
     let good = |lines: &str| {

@@ -210,8 +210,13 @@ impl Metrics {
 
     fn cameras(&self, h: &Health) -> Registered {
         type Count = fn(&CameraHealth) -> u64;
-        let counts: [(&str, &str, Count); 6] = [
+        let counts: [(&str, &str, Count); 7] = [
             ("frames", "Frames of a live camera", |c| c.frames),
+            (
+                "searched_frames",
+                "Frames that were searched for flukes, also of a replay",
+                |c| c.searched,
+            ),
             (
                 "dropped_frames",
                 "Frames replaced by newer ones before they were processed",
@@ -242,6 +247,12 @@ impl Metrics {
         });
         let help = "1 for the camera's state, 0 for the others";
         self.gauges("camera_state", help, &["camera", "state"], states)?;
+        let searched = h.cameras.iter().filter_map(|c| {
+            let fraction = c.searched_fraction()?;
+            Some((vec![c.name.as_str()], fraction))
+        });
+        let help = "Fraction of a live camera's frames of the last minute that were searched";
+        self.gauges("camera_searched_fraction", help, &["camera"], searched)?;
         let ages = h.cameras.iter().filter_map(|c| {
             let age = c.last_frame_milliseconds_ago? as f64 / 1000.0;
             Some((vec![c.name.as_str()], age))

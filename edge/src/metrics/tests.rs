@@ -19,6 +19,9 @@ fn health() -> Health {
         frames: 30,
         dropped: 2,
         missed: 3,
+        searched: 21,
+        recent_frames: 20,
+        recent_searched: 15,
         last_frame_milliseconds_ago: (state == "streaming").then_some(250),
         ..CameraHealth::default()
     };
@@ -185,6 +188,16 @@ fn all_that_health_counts_can_be_read() {
             &[("camera", "bow")],
             2.0,
         ),
+        (
+            "flukewatch_camera_searched_frames_total",
+            &[("camera", "bow")],
+            21.0,
+        ),
+        (
+            "flukewatch_camera_searched_fraction",
+            &[("camera", "bow")],
+            0.75,
+        ),
         ("flukewatch_detector_frames_total", &[], 50.0),
         ("flukewatch_detector_errors_total", &[], 2.0),
         ("flukewatch_detector_mean_seconds", &[], 0.125),
@@ -235,6 +248,7 @@ fn unknown_values_are_left_out() {
     for unknown in [
         "flukewatch_position_fix_age_seconds",
         "flukewatch_clock_ahead_seconds",
+        "flukewatch_camera_searched_fraction",
         "flukewatch_detector_frames_total",
         "flukewatch_detector_mean_seconds",
         "flukewatch_disk_free_bytes",

@@ -4,9 +4,12 @@ use super::tests::{
     Boat, ROOM, Step, VIDEO, boat, eventually, fluke, health, identify, sea, seeded, sightings,
 };
 use super::*;
+use crate::capture::CameraState;
 use crate::detect::DetectError;
-use crate::encounter::Grouping;
+use crate::detector_meter::{DetectorMeter, MeasuredDetector};
+use crate::encounter::{Encounters, Grouping};
 use crate::frame::FrameImage;
+use crate::gate::{Gate, GateSettings};
 use crate::identification::{IdentifyError, Identity, MAX_ATTEMPTS};
 use crate::recorder::NOT_YET;
 use crate::recording::Recording;
@@ -15,6 +18,7 @@ use crate::time::ManualMonotonicClock;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::detection::Detection;
+use flukewatch_inference::engine::status::EngineStatus;
 use image::RgbImage;
 use rusqlite::Connection;
 use std::sync::Mutex;
@@ -325,4 +329,49 @@ fn what_an_outbox_does_not_accept_is_handed_to_the_next_one() {
         .map(|s| s.verdict)
         .collect();
     assert_eq!(verdicts, [known(1), known(2), known(0)]);
+}
+
+/// Fails on its second frame, and finds nothing.
+struct FailsOnce(u32);
+
+impl Detect for FailsOnce {
+    fn detect(&mut self, _: &RgbImage, detections: &mut Vec<Detection>) -> Result<(), DetectError> {
+        self.0 += 1;
+        detections.clear();
+        match self.0 {
+            2 => Err(DetectError::new("broken")),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn frames_that_the_gate_takes_for_open_sea_count_as_searched_and_failed_ones_do_not() {
+    let sea = || {
+        let pixels = RgbImage::from_pixel(160, 90, image::Rgb([90, 110, 130]));
+        Step::Frame(FrameImage::Pixels(pixels), None)
+    };
+    let mut steps: Vec<Step> = (0..38).map(|_| sea()).collect();
+    steps.extend([Step::InvalidFrame, sea()]);
+    let mut boat = boat(VIDEO, ROOM, |_| steps);
+    let state = Arc::new(CameraState::new("bow"));
+    let encounters = Encounters::new(VIDEO, 3, 0.1).for_model(8, 16);
+    let gate = Gate::new(GateSettings::default());
+    let camera = PerceptionCamera::new(encounters, true).with_gate(Some(gate));
+    boat.parts.cameras = vec![camera.with_state(state.clone())];
+    let meter = Arc::new(DetectorMeter::new(boat.monotonic.clone()));
+    boat.parts.detector = Some(Box::new(MeasuredDetector {
+        detector: FailsOnce(0),
+        meter: meter.clone(),
+    }));
+    Pipeline::new(boat.parts).run().unwrap();
+    let detector = meter.health(&EngineStatus::default());
+    assert!(
+        (12..30).contains(&detector.frames),
+        "the gate closed: {detector:?}"
+    );
+    assert_eq!((detector.errors, detector.recent_errors), (1, 1));
+    // Of 40 frames, the detector failed on one and one is broken.
+    let health = state.health(&*boat.monotonic);
+    assert_eq!((health.searched, health.broken), (38, 2));
 }

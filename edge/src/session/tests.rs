@@ -279,6 +279,7 @@ fn tensorrt_runs_the_detector_and_is_in_health() {
     assert_eq!((detector.frames, detector.errors), (4, 0));
     assert!(detector.mean_milliseconds.is_some());
     assert_eq!(fake.built(), "dm", "the detector's plan comes first");
+    assert_eq!(health.cameras[0].searched, 4);
     // Without the detector, its engine is not opened.
     config.detector.enabled = false;
     let health = run(&config, until(0), &stop).unwrap().health;
