@@ -10,7 +10,7 @@ use flukewatch_edge::check::{self, CheckResult};
 use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
 use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
-use flukewatch_edge::reprocess::{ReprocessOptions, reprocess};
+use flukewatch_edge::reprocess::{ReprocessOptions, reprocess, reprocess_clips};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
 use flukewatch_edge::session::RunOptions;
@@ -157,10 +157,14 @@ Exit codes:
     /// recorded crops, oldest first, and where that changes what shore was sent, a revision of its sighting is
     /// queued. Encounters that this bundle has identified are left out. Can be used while the boat works, which
     /// then sends the revisions; it takes a core for about half a second an encounter.
+    ///
+    /// After a newer detector is in place: with --clips, every frame of the clips on board is searched, and flukes that were not
+    /// recorded become sightings, with the times of the clip. For that, stop the boat first.
     #[command(after_help = "\
 Examples:
   flukewatch-edge reprocess --config edge.toml --dry-run
   flukewatch-edge reprocess --config edge.toml --since 2026-07-01T00:00:00Z
+  flukewatch-edge reprocess --config edge.toml --clips
 
 Exit codes:
   0  success, also where there is nothing to do
@@ -178,10 +182,13 @@ Exit codes:
         /// Also those that this bundle has identified
         #[arg(long)]
         all: bool,
+        /// Also search clips for flukes that were not recorded
+        #[arg(long)]
+        clips: bool,
         /// Show what would change, and queue nothing
         #[arg(long)]
         dry_run: bool,
-        /// Print JSON: a list of {sighting, sequence, started, before, after, queued, error}
+        /// Print JSON: a list of {sighting, sequence, started, clip, before, after, queued, error}
         #[arg(long)]
         json: bool,
     },
@@ -345,6 +352,7 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
             bundle,
             since,
             all,
+            clips,
             dry_run,
             json,
         } => {
@@ -356,12 +364,16 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 dry_run,
             };
             let mut found = vec![];
-            reprocess(&config, &options, |one| {
+            let mut done = |one| {
                 if !json {
                     println!("{one}");
                 }
                 found.push(one);
-            })?;
+            };
+            reprocess(&config, &options, &mut done)?;
+            if clips {
+                reprocess_clips(&config, &options, &mut done)?;
+            }
             if json {
                 println!("{}", serde_json::to_string_pretty(&found)?);
             } else {

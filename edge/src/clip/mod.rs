@@ -16,6 +16,6 @@ mod tap;
 mod writer;
 
 pub use clip_file::{ClipDescription, ClipError};
-pub use folder::{ClipFolder, ClipLimits};
+pub use folder::{Clip, ClipFolder, ClipLimits};
 pub use tap::{ClipSettings, ClipTap};
 pub use writer::{ClipEvent, ClipWriter};

@@ -8,4 +8,4 @@ mod open;
 
 pub use detector::{describe_detector, open_detector};
 pub use engine_log::engine_log;
-pub use open::{Models, ModelsError, OpenedDetector, open_identifier};
+pub use open::{Models, ModelsError, OpenedDetector, PerceptionNeeds, open_identifier};

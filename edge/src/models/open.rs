@@ -53,6 +53,15 @@ pub struct Models {
     pub engine: Arc<EngineStatus>,
     /// Finds flukes, where the bundle has a detector and the configuration enables it.
     pub detector: Option<OpenedDetector>,
+    /// What perception must know of both.
+    pub needs: PerceptionNeeds,
+}
+
+/// What perception must know of the models.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PerceptionNeeds {
+    /// The lowest score of a detection; 0 without a detector.
+    pub detection_threshold: f32,
     /// Padding around a crop, as a fraction of the box's sides, that the model needs.
     pub crop_padding: f32,
     /// Height and width of the model's input, in pixels.
@@ -81,21 +90,18 @@ impl Models {
         }
         let (embedder, engine) = open_embedder(config, &bundle, plans)?;
         let preparation = &bundle.manifest.preparation;
-        let (crop_padding, input_size) =
-            (preparation.padding, (preparation.height, preparation.width));
+        let threshold = detector.as_ref().map(|d| d.detector.threshold());
+        let needs = PerceptionNeeds {
+            detection_threshold: threshold.unwrap_or(0.0),
+            crop_padding: preparation.padding,
+            input_size: (preparation.height, preparation.width),
+        };
         Ok(Self {
             identifier: Identifier::new(bundle, embedder),
             engine,
             detector,
-            crop_padding,
-            input_size,
+            needs,
         })
-    }
-
-    /// The lowest score of a detection; 0 without a detector.
-    pub fn detection_threshold(&self) -> f32 {
-        let detector = self.detector.as_ref();
-        detector.map_or(0.0, |d| d.detector.threshold())
     }
 }
 

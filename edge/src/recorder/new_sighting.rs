@@ -106,7 +106,7 @@ impl NewSightings {
     ///
     /// # Errors
     /// When it has no crop, or one cannot be encoded.
-    pub(super) fn record(&mut self, closed: &ClosedEncounter) -> Result<NewRecording, RecordError> {
+    pub(crate) fn record(&mut self, closed: &ClosedEncounter) -> Result<NewRecording, RecordError> {
         let ClosedEncounter {
             camera,
             encounter,

@@ -12,7 +12,7 @@ use crate::detector_meter::MeasuredDetector;
 use crate::encounter::{Encounters, Grouping};
 use crate::gate::{Gate, GateSettings};
 use crate::identification::{Identify, RecentEncounters, WhaleIdentifier};
-use crate::models::{self, Models};
+use crate::models::{self, Models, PerceptionNeeds};
 use crate::outbox::Outbox;
 use crate::perception::PerceptionCamera;
 use crate::picture::PictureMonitor;
@@ -57,8 +57,6 @@ pub(super) fn pipeline(
     state: &AppState,
 ) -> Result<Pipeline, SessionError> {
     let names = config.cameras.iter().map(|c| c.name.clone()).collect();
-    let padding = models.crop_padding.max(PICTURE_PADDING);
-    let threshold = models.detection_threshold();
     let new_sightings = NewSightings::new(
         inputs.boat,
         names,
@@ -90,17 +88,9 @@ pub(super) fn pipeline(
         .enumerate()
         .zip(inputs.states)
         .map(|((index, camera), camera_state)| {
-            let encounters = Encounters::new(
-                grouping(config, camera),
-                config.encounter.best_crops,
-                padding,
-            )
-            .with_tracks(config.track.rules(threshold))
-            .for_model(models.input_size.0, models.input_size.1);
             let video = camera.source != SourceKind::Stills;
-            PerceptionCamera::new(encounters, camera.is_live())
+            perception_camera(config, camera, models.needs, camera.is_live())
                 .with_gate(video.then(|| gate(config)))
-                .with_filter(camera.detection_filter())
                 .with_picture(camera.is_live().then(|| PictureMonitor::new(config.levels)))
                 .with_clip(tap(index).filter(|_| video))
                 .with_state(camera_state)
@@ -135,6 +125,24 @@ pub(super) fn pipeline(
         stop: inputs.stop,
     };
     Ok(Pipeline::new(parts).observed_by(state.heartbeat.clone(), state.preview.clone()))
+}
+
+/// What perception keeps for `camera`, with the rules of `config` for its flukes. The encounters of a `live` one end after a gap
+/// even while it sends nothing.
+pub(crate) fn perception_camera(
+    config: &Config,
+    camera: &CameraSection,
+    needs: PerceptionNeeds,
+    live: bool,
+) -> PerceptionCamera {
+    let encounters = Encounters::new(
+        grouping(config, camera),
+        config.encounter.best_crops,
+        needs.crop_padding.max(PICTURE_PADDING),
+    )
+    .with_tracks(config.track.rules(needs.detection_threshold))
+    .for_model(needs.input_size.0, needs.input_size.1);
+    PerceptionCamera::new(encounters, live).with_filter(camera.detection_filter())
 }
 
 /// Opens the bundle again, after the identification panicked or hung.

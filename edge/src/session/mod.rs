@@ -17,8 +17,10 @@ mod uplink;
 mod watchdog;
 
 pub use assembly::PICTURE_PADDING;
+pub(crate) use assembly::perception_camera;
 pub use error::SessionError;
-pub(crate) use random::random_id;
+pub(crate) use random::{random, random_id};
+pub(crate) use session::open_outbox;
 pub use session::{Finished, RunOptions, Session, run, save_unsaved};
 
 #[cfg(test)]

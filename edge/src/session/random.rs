@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use uuid::{Builder, Uuid};
 
 /// A generator seeded by the operating system.
-pub(super) fn random() -> Result<Box<StdRng>, SessionError> {
+pub(crate) fn random() -> Result<Box<StdRng>, SessionError> {
     let random = StdRng::try_from_rng(&mut SysRng).map_err(|e| SessionError::System {
         what: "provide random numbers",
         why: e.to_string(),

@@ -94,7 +94,7 @@ pub fn save_unsaved(config: &Config, state: &AppState) -> Result<(), SessionErro
 }
 
 fn try_to_save(config: &Config, unsaved: &mut Vec<NewRecording>) -> Result<(), SessionError> {
-    let mut outbox = open_outbox(config)?;
+    let mut outbox = open_outbox(config)?.during(clock_run());
     let now = outbox.clock(Arc::new(SystemMonotonicClock))?.now();
     while let Some(new) = unsaved.first() {
         outbox.record(&new.recording, &new.jpeg, new.taken, now)?;
@@ -103,16 +103,18 @@ fn try_to_save(config: &Config, unsaved: &mut Vec<NewRecording>) -> Result<(), S
     Ok(())
 }
 
-/// The outbox of `config`, whose times can be corrected during this run of the clock.
-fn open_outbox(config: &Config) -> Result<Outbox, SessionError> {
+/// The outbox of `config`.
+///
+/// # Errors
+/// When it cannot be used, e.g. because another program has it open.
+pub(crate) fn open_outbox(config: &Config) -> Result<Outbox, SessionError> {
     let boat: BoatId = config.boat.name.parse()?;
     let max_bytes = config.outbox.max_megabytes.saturating_mul(1_000_000);
     let fresh = NewEpoch {
         id: random_id()?,
         now: SystemClock.now(),
     };
-    let outbox = Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?;
-    Ok(outbox.during(clock_run()))
+    Ok(Outbox::open(&config.outbox.path, &boat, max_bytes, fresh)?)
 }
 
 /// A boat at work with one configuration.
@@ -143,7 +145,8 @@ impl Session {
         let accepted = Arc::new(Notify::new());
 
         let broker = config.uplink.broker(&state.broker_environment)?;
-        let outbox = open_outbox(config)?;
+        // Times can be corrected during this run of the clock.
+        let outbox = open_outbox(config)?.during(clock_run());
         let to_monitor = outbox.queue()?;
         let inputs = Inputs::start(config, Arc::new(SystemClock))?;
         let outbox_clock: Arc<dyn Clock> = Arc::new(outbox.clock(inputs.monotonic.clone())?);

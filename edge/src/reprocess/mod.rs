@@ -1,15 +1,24 @@
-//! Identifies recorded encounters again, e.g. with a newer bundle.
+//! Identifies recorded encounters again, e.g. with a newer bundle, and searches clips for flukes that were not recorded, e.g. with a
+//! newer detector.
 
+mod again;
+mod clip_search;
+mod clips;
+mod missed;
+
+pub use clips::reprocess_clips;
+
+use crate::clip::ClipError;
 use crate::config::Config;
-use crate::identification::{Identify, RecentEncounters, WhaleIdentifier};
 use crate::models::{ModelsError, open_identifier};
 use crate::outbox::{OutboxError, Recordings};
+use crate::session::SessionError;
+use again::Again;
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::decision::Verdict;
-use flukewatch_common::sighting::Sighting;
 use flukewatch_inference::engine::plan_queue::PlanQueue;
 use serde::Serialize;
 use std::fmt;
+use std::path::PathBuf;
 use uuid::Uuid;
 
 /// Which encounters are identified again.
@@ -32,17 +41,28 @@ pub enum ReprocessError {
     /// The outbox cannot be used.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// The outbox cannot be opened to record.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The clips cannot be read.
+    #[error(transparent)]
+    Clips(#[from] ClipError),
+    /// The bundle cannot search frames.
+    #[error("the bundle {} has no detector, or [detector] enabled is false: clips cannot be searched", .0.display())]
+    NoDetector(PathBuf),
 }
 
 /// An encounter that was identified again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reprocessed {
-    /// The id of its sighting.
-    pub sighting: Uuid,
+    /// The id of its sighting; null where it is not recorded.
+    pub sighting: Option<Uuid>,
     /// Its number on the boat.
-    pub sequence: u64,
+    pub sequence: Option<u64>,
     /// When it began, RFC 3339 UTC.
     pub started: String,
+    /// The video that it was missed in.
+    pub clip: Option<String>,
     /// The verdict before.
     pub before: String,
     /// The verdict by this bundle; null where there is none.
@@ -67,12 +87,20 @@ impl fmt::Display for Reprocessed {
         let Self {
             sequence,
             started,
+            clip,
             before,
             after,
             error,
             ..
         } = self;
-        write!(f, "{sequence:>6}  {started}  {before}")?;
+        match (sequence, clip) {
+            (Some(sequence), _) => write!(f, "{sequence:>6}  {started}  {before}")?,
+            (None, clip) => write!(
+                f,
+                "     -  {started}  {}",
+                clip.as_deref().unwrap_or(before)
+            )?,
+        }
         match (after, error) {
             (Some(after), _) if self.is_changed() => write!(f, " -> {after}"),
             (_, Some(error)) => write!(f, ": {error}"),
@@ -92,68 +120,19 @@ pub fn reprocess(
     options: &ReprocessOptions,
     mut done: impl FnMut(Reprocessed),
 ) -> Result<(), ReprocessError> {
-    let mut recordings = Recordings::open(&config.outbox.path)?;
+    let recordings = Recordings::open(&config.outbox.path)?;
     let identifier = open_identifier(config, &PlanQueue::default())?;
     let bundle = identifier.bundle().to_owned();
-    let recent = RecentEncounters::new(config.encounter.return_within());
-    let mut identify = WhaleIdentifier::new(identifier, recent);
-    for id in recordings.all()? {
-        let Some(before) = recordings.newest(id)? else {
+    let mut again = Again::new(config, recordings, identifier, options);
+    for id in again.recordings.all()? {
+        let Some(before) = again.recordings.newest(id)? else {
             continue;
         };
         let too_early = options.since.is_some_and(|since| before.started < since);
         if too_early || before.bundle == bundle && !options.all {
             continue;
         }
-        done(one(&mut recordings, &mut identify, &before, options)?);
+        done(again.identify(&before)?);
     }
     Ok(())
-}
-
-fn one(
-    recordings: &mut Recordings,
-    identify: &mut WhaleIdentifier,
-    before: &Sighting,
-    options: &ReprocessOptions,
-) -> Result<Reprocessed, OutboxError> {
-    let mut result = Reprocessed {
-        sighting: before.id,
-        sequence: before.sequence,
-        started: before.started.to_string(),
-        before: words(&before.verdict),
-        after: None,
-        queued: false,
-        error: None,
-    };
-    let identified = match recordings.load(before.id)? {
-        Ok(recording) => identify
-            .identify(&recording)
-            .map(|identity| (recording, identity))
-            .map_err(|e| e.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    match identified {
-        Ok((recording, identity)) => {
-            let mut after = before.clone();
-            identity.apply(&mut after);
-            identify.remember(&recording, &identity);
-            result.after = Some(words(&after.verdict));
-            if after != *before && !options.dry_run {
-                let revised = recordings.conclude(before.id, true, |s| identity.apply(s))?;
-                result.queued = revised.is_some();
-            }
-        }
-        Err(error) => result.error = Some(error),
-    }
-    Ok(result)
-}
-
-/// A verdict in words.
-fn words(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Known { whale } => format!("known {whale}"),
-        Verdict::New => "new".into(),
-        Verdict::Review => "review".into(),
-        Verdict::Unidentified { reason } => format!("unidentified ({reason})"),
-    }
 }
