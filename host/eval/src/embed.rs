@@ -98,8 +98,8 @@ fn embedded_at(
     Ok(embedded)
 }
 
-/// A photo reduced so that its fluke is not wider than `width` pixels.
-fn reduced(
+/// A photo reduced so that its fluke, `region` or all of it, is not wider than `width` pixels, as that of a distant whale is.
+pub fn reduced(
     picture: RgbImage,
     region: Option<PixelBox>,
     width: u32,

@@ -6,8 +6,8 @@ use flukewatch_dataset::{Dataset, LabelledPhoto};
 use flukewatch_edge::encounter::{Encounters, FlukeBoxes, Grouping};
 use flukewatch_edge::identification::{CropImage, Identifier};
 use flukewatch_edge::time::MonotonicTimestamp;
+use flukewatch_eval::embed::reduced;
 use image::RgbImage;
-use image::imageops::{self, FilterType};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -41,19 +41,11 @@ impl Stills {
         let (picture, region) = photo.decode_with_region().unwrap();
         let region = region.unwrap_or(PixelBox::whole(picture.width(), picture.height()));
         let whole = self.verdict(&picture, region);
-        let scale = f64::from(across) / f64::from(region.width());
-        if scale >= 1.0 {
+        if region.width() <= across {
             return Some([whole.clone(), whole]);
         }
-        let side = |pixels: u32| (f64::from(pixels) * scale).round() as u32;
-        let (width, height) = (side(picture.width()), side(picture.height()));
-        let small = imageops::resize(&picture, width, height, FilterType::Triangle);
-        let region = PixelBox {
-            x0: side(region.x0),
-            y0: side(region.y0),
-            x1: side(region.x1),
-            y1: side(region.y1),
-        };
+        let (small, region) = reduced(picture, Some(region), across);
+        let region = region.unwrap_or(PixelBox::whole(small.width(), small.height()));
         Some([whole, self.verdict(&small, region)])
     }
 
