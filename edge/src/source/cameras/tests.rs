@@ -110,7 +110,7 @@ fn the_newest_frame_of_a_live_camera_takes_the_place_of_older_ones() {
 
 #[test]
 fn a_replay_waits_and_loses_nothing() {
-    let (feed, send, state) = feed("film", false);
+    let (feed, send, state) = feed("video", false);
     let mut cameras = Cameras::start(vec![feed]).unwrap();
     (1..=40).for_each(|n| send.send(frame(n)).unwrap());
     drop(send);
@@ -162,11 +162,11 @@ fn a_failed_camera_does_not_stop_the_others_and_is_reported_at_the_end() {
 
 #[test]
 fn the_end_of_one_camera_is_reported_once_while_the_others_go_on() {
-    let (film, send_film, _) = feed("film", false);
+    let (video, send_video, _) = feed("video", false);
     let (bow, send_bow, _) = feed("bow", true);
-    let mut cameras = Cameras::start(vec![film, bow]).unwrap();
-    send_film.send(frame(1)).unwrap();
-    drop(send_film);
+    let mut cameras = Cameras::start(vec![video, bow]).unwrap();
+    send_video.send(frame(1)).unwrap();
+    drop(send_video);
     let mut events = vec![];
     while events.len() < 2 {
         match cameras.next().unwrap() {
@@ -191,7 +191,7 @@ impl FrameSource for Panics {
 
 #[test]
 fn a_replay_that_panics_is_a_failed_camera() {
-    let (mut feed, _send, _) = feed("film", false);
+    let (mut feed, _send, _) = feed("video", false);
     feed.source = FeedSource::Replay(Box::new(Panics));
     let mut cameras = Cameras::start(vec![feed]).unwrap();
     let ended = loop {
@@ -200,7 +200,7 @@ fn a_replay_that_panics_is_a_failed_camera() {
             other => break other,
         }
     };
-    assert!(matches!(ended, Err(SourceError::Panicked(name)) if name == "film"));
+    assert!(matches!(ended, Err(SourceError::Panicked(name)) if name == "video"));
 }
 
 #[test]
