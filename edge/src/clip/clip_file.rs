@@ -1,6 +1,7 @@
 //! The files of a clip: a video `NAME.avi`, or `NAME.mkv` of a stream, and its description `NAME.json`.
 
 use crate::time::MonotonicTimestamp;
+use flukewatch_common::clock::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use uuid::Uuid;
@@ -24,6 +25,14 @@ pub struct ClipDescription {
     pub height: u32,
     /// The outbox's clock when the clip was written, in milliseconds; it ages by that.
     pub written: i64,
+}
+
+impl ClipDescription {
+    /// When the first frame was taken; `None` where that is not a valid time.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        let started: jiff::Timestamp = self.started.parse().ok()?;
+        Some(Timestamp(started.as_millisecond()))
+    }
 }
 
 /// A clip that cannot be written or read.

@@ -40,7 +40,7 @@ impl MountSection {
         let horizon = ("mount.horizon_row_fraction", self.horizon_row_fraction);
         for ((key, value), low, high) in [
             (bearing, 0.0, 360.0),
-            // Wider lenses are no pinholes.
+            // Wider lenses do not follow the pinhole model.
             (field_of_view, 1.0, 150.0),
             (height, 0.5, 100.0),
             (horizon, 0.0, 1.0),

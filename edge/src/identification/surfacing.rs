@@ -4,7 +4,7 @@ use crate::recording::{Recording, Track};
 use flukewatch_common::relative_position::RelativePosition;
 use std::time::Duration;
 
-/// Tracks of two cameras that overlap, or are no farther apart than this, may show one fluke at once: its
+/// Tracks of two cameras that overlap, or are at most this far apart, may show one fluke at once: its
 /// cameras need not see it begin and end together.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// The most by which the bearings of one fluke from two cameras differ, in degrees: a few for each mount,

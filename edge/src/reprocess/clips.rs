@@ -11,7 +11,7 @@ use crate::outbox::{Outbox, Recordings};
 use crate::recorder::NewRecording;
 use crate::session::{SessionError, open_outbox, perception_camera};
 use crate::time::SystemMonotonicClock;
-use flukewatch_common::clock::{Clock, Timestamp};
+use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_inference::engine::plan_queue::PlanQueue;
 use std::fmt;
@@ -60,8 +60,7 @@ pub fn reprocess_clips(
         again: Again::new(config, recordings, identifier, options),
     };
     for clip in ClipFolder::of(&config.outbox.path).clips()? {
-        let started: Option<jiff::Timestamp> = clip.description.started.parse().ok();
-        let started = started.map(|started| Timestamp(started.as_millisecond()));
+        let started = clip.description.started_at();
         let is_early = |since| started.is_some_and(|started| started < since);
         if !options.since.is_some_and(is_early) {
             clips.search(&clip, &mut done)?;

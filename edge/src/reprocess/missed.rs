@@ -9,7 +9,7 @@ use crate::recorder::{NewRecording, NewSightings, RecordError, TimeAndPosition};
 use crate::recording::Recording;
 use crate::session::random;
 use crate::time::{ManualMonotonicClock, MonotonicTimestamp, Timing, UtcClock};
-use flukewatch_common::clock::{ManualClock, Timestamp};
+use flukewatch_common::clock::ManualClock;
 use flukewatch_common::footage::TimedBox;
 use flukewatch_common::position::Position;
 use flukewatch_common::sighting::BoatId;
@@ -93,11 +93,6 @@ pub(super) fn missed(
         .collect()
 }
 
-/// A clip whose sightings cannot be dated.
-#[derive(Debug, thiserror::Error)]
-#[error("the description of the clip has the invalid time '{0}'")]
-pub(super) struct InvalidTime(String);
-
 /// Makes recordings of encounters that were missed in `clip`, which get its times and the position of the recorded encounter
 /// that is nearest in time.
 pub(super) struct MissedEncounters<'a> {
@@ -121,11 +116,11 @@ impl<'a> MissedEncounters<'a> {
         recorded: &'a [Recorded],
     ) -> Result<Self, MissedError> {
         let clip = &clip.description;
-        let started = clip.started.parse::<jiff::Timestamp>();
-        let started = started.map_err(|_| InvalidTime(clip.started.clone()))?;
+        let started = clip.started_at();
+        let started = started.ok_or_else(|| MissedError::Time(clip.started.clone()))?;
         // Two clocks that stand still at the first frame: its time by one is that by the other.
         let utc_clock = UtcClock::new(
-            Arc::new(ManualClock::new(Timestamp(started.as_millisecond()))),
+            Arc::new(ManualClock::new(started)),
             Arc::new(ManualMonotonicClock::new(clip.first_frame)),
         );
         let max_fix_age = config.position.max_fix_age();
@@ -187,8 +182,8 @@ impl<'a> MissedEncounters<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MissedError {
     /// The clip has no valid time.
-    #[error(transparent)]
-    Time(#[from] InvalidTime),
+    #[error("the description of the clip has the invalid time '{0}'")]
+    Time(String),
     /// The operating system gives no random numbers.
     #[error(transparent)]
     Random(#[from] crate::session::SessionError),

@@ -250,10 +250,13 @@ impl Monitor {
 
     /// Whether everything is acknowledged, no time is left to be corrected, and what was set aside is brought back.
     pub(super) fn delivered(&mut self) -> bool {
-        let queue = &self.subject.queue;
-        let set_aside = outbox::set_aside(queue.folder());
-        set_aside.iter().all(|aside| aside.salvaged.is_some())
-            && self.correct_times()
+        let salvaged = |folder| {
+            let set_aside = outbox::set_aside(folder);
+            set_aside.iter().all(|aside| aside.salvaged.is_some())
+        };
+        // The outbox last: what is brought back is pending by then.
+        self.correct_times()
+            && salvaged(self.subject.queue.folder())
             && self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
     }
 

@@ -3,6 +3,7 @@ use crate::clip::ClipDescription;
 use crate::outbox::{Listing, NewEpoch};
 use crate::sample;
 use crate::time::MonotonicTimestamp;
+use flukewatch_common::clock::Timestamp;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 use std::path::Path;
