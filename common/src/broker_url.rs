@@ -11,7 +11,7 @@ pub use login::{
 pub use redact::redact;
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// `mqtt://[user[:password]@]host[:port]`; `mqtts://` encrypts.
@@ -77,6 +77,24 @@ impl FromStr for BrokerUrl {
             host: host.to_owned(),
             port,
         })
+    }
+}
+
+impl BrokerUrl {
+    /// The host without the brackets of an IPv6 address, as certificates contain it.
+    pub fn host_name(&self) -> &str {
+        let address = self
+            .host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'));
+        address.unwrap_or(&self.host)
+    }
+
+    /// Whether the broker is on this computer, by its address or the name `localhost`.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host_name();
+        let address = host.parse::<IpAddr>().map(|address| address.is_loopback());
+        address.unwrap_or_else(|_| host.eq_ignore_ascii_case("localhost"))
     }
 }
 

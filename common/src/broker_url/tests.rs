@@ -166,3 +166,21 @@ fn an_incomplete_login_is_named() {
     assert!(matches!(error, LoginError::NoUser("--user")));
     assert!(!error.to_string().contains("S3cret"));
 }
+
+#[test]
+fn the_host_name_has_no_brackets() {
+    for (url, name, loopback) in [
+        ("mqtt://[::1]:9", "::1", true),
+        ("mqtt://127.3.2.1", "127.3.2.1", true),
+        ("mqtts://Localhost", "Localhost", true),
+        (
+            "mqtt://localhost.example.org",
+            "localhost.example.org",
+            false,
+        ),
+        ("mqtt://192.168.1.5", "192.168.1.5", false),
+    ] {
+        let url: BrokerUrl = url.parse().unwrap();
+        assert_eq!((url.host_name(), url.is_loopback()), (name, loopback));
+    }
+}
