@@ -55,16 +55,14 @@ impl Dialer {
                 Err(Failure::Other(error)) => return Err(error),
             }
         }
-        match self.attempt(Version::V311, will).await {
-            Ok(connection) => Ok(connection),
-            Err(Failure::UnknownVersion) => {
-                self.speaks_v311_only = false;
-                Err(MqttError::link(
-                    "the broker speaks neither MQTT 5 nor 3.1.1",
-                ))
+        let connected = self.attempt(Version::V311, will).await;
+        self.speaks_v311_only = connected.is_ok();
+        connected.map_err(|failure| match failure {
+            Failure::UnknownVersion => {
+                MqttError::link("the broker speaks neither MQTT 5 nor 3.1.1")
             }
-            Err(Failure::ClosedBeforeAnswer(error) | Failure::Other(error)) => Err(error),
-        }
+            Failure::ClosedBeforeAnswer(error) | Failure::Other(error) => error,
+        })
     }
 
     async fn attempt(&self, version: Version, will: Option<Will>) -> Result<Connection, Failure> {
@@ -133,9 +131,7 @@ async fn subscribed(
     early: &mut VecDeque<Event>,
 ) -> Result<Vec<bool>, MqttError> {
     loop {
-        let step = event_loop.step().await?;
-        eprintln!("STEP {step:?}");
-        match step {
+        match event_loop.step().await? {
             Step::Subscribed(granted) => return Ok(granted),
             Step::Received(message) => early.push_back(Event::Received(message)),
             _ => {}
