@@ -209,6 +209,9 @@ pub struct Acknowledged {
     pub kind: MessageKind,
     /// The stored [`Sighting::revision`]; 0 for a picture. Since version 2 of the message.
     pub revision: u32,
+    /// The digest of the message that was stored, so that an acknowledgement cannot delete other content.
+    /// Since version 4 of the message; a signed acknowledgement has it.
+    pub message: Option<MessageDigest>,
 }
 
 /// A message that shore has rejected, and would reject again. Shore may not be able to decode it, so

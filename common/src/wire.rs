@@ -19,7 +19,7 @@
 
 use crate::decision::Verdict;
 use crate::presence::Presence;
-use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Sighting};
+use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting};
 use crate::status_report::StatusReport;
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -187,12 +187,14 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 3;
+    const VERSION: u16 = 4;
 
-    /// Version 1 has no revisions, version 2 no rejected messages. Boats that know neither can read
-    /// other acks.
+    /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones.
+    /// Boats that know none of them can read other acks.
     fn version(&self) -> u16 {
-        if !self.rejected.is_empty() {
+        if self.stored.iter().any(|a| a.message.is_some()) {
+            4
+        } else if !self.rejected.is_empty() {
             3
         } else if self.stored.iter().any(|a| a.revision > 0) {
             2
@@ -202,34 +204,48 @@ impl Message for Ack {
     }
 
     fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let stored = self.stored.iter();
+        let revisions = || -> UnboundAcks {
+            stored
+                .clone()
+                .map(|a| (a.sighting, a.kind, a.revision))
+                .collect()
+        };
         match self.version() {
             1 => {
-                let stored: FirstAcks = self.stored.iter().map(|a| (a.sighting, a.kind)).collect();
+                let stored: FirstAcks = stored.map(|a| (a.sighting, a.kind)).collect();
                 postcard::to_extend(&(&self.boat, stored), bytes).ok()
             }
-            2 => postcard::to_extend(&(&self.boat, &self.stored), bytes).ok(),
+            2 => postcard::to_extend(&(&self.boat, revisions()), bytes).ok(),
+            3 => postcard::to_extend(&(&self.boat, revisions(), &self.rejected), bytes).ok(),
             _ => postcard::to_extend(self, bytes).ok(),
         }
     }
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        let (boat, stored) = match version {
+        let (boat, stored, rejected): (BoatId, UnboundAcks, Vec<Rejected>) = match version {
             1 => {
                 let (boat, stored): (BoatId, FirstAcks) = whole(payload)?;
-                let acknowledged = |(sighting, kind)| Acknowledged {
-                    sighting,
-                    kind,
-                    revision: 0,
-                };
-                (boat, stored.into_iter().map(acknowledged).collect())
+                let stored = stored.into_iter().map(|(id, kind)| (id, kind, 0));
+                (boat, stored.collect(), vec![])
             }
-            2 => whole(payload)?,
+            2 => {
+                let (boat, stored) = whole(payload)?;
+                (boat, stored, vec![])
+            }
+            3 => whole(payload)?,
             _ => return whole(payload),
+        };
+        let acknowledged = |(sighting, kind, revision)| Acknowledged {
+            sighting,
+            kind,
+            revision,
+            message: None,
         };
         Some(Self {
             boat,
-            stored,
-            rejected: vec![],
+            stored: stored.into_iter().map(acknowledged).collect(),
+            rejected,
         })
     }
 }
@@ -248,6 +264,9 @@ impl Message for StatusReport {
 
 /// The messages of an ack in version 1.
 type FirstAcks = Vec<(Uuid, MessageKind)>;
+
+/// The stored messages of an [`Ack`] in versions 2 and 3, which have no digests.
+type UnboundAcks = Vec<(Uuid, MessageKind, u32)>;
 
 /// Puts a message in its envelope.
 ///

@@ -284,6 +284,14 @@ fn broker(health: &Health) -> StatusItem {
         return item(Severity::Critical, "broker", message);
     }
     match health.broker {
+        Broker::Connected if health.invalid_signatures > 0 => {
+            let message = format!(
+                "connected; {} messages without a valid signature since the start were ignored: someone else \
+                 publishes on the broker, or uplink.identity is of another station",
+                health.invalid_signatures
+            );
+            item(Severity::Warning, "broker", message)
+        }
         Broker::Connected => item(Severity::Ok, "broker", "connected"),
         Broker::Disconnected => item(Severity::Warning, "broker", "disconnected; reconnecting"),
     }

@@ -71,6 +71,7 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
             sighting: sighting.id,
             kind: MessageKind::Sighting,
             revision: 1,
+            message: Some(MessageDigest::of(JPEG)),
         }],
         rejected: vec![Rejected {
             kind: MessageKind::Picture,

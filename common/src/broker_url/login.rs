@@ -4,12 +4,17 @@ use super::BrokerUrl;
 use crate::password_file::{PasswordFileError, read_password};
 use std::env::VarError;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The environment variable with the broker's user.
 pub const USER_VARIABLE: &str = "FLUKEWATCH_BROKER_USER";
 /// The environment variable with the broker's password.
 pub const PASSWORD_VARIABLE: &str = "FLUKEWATCH_BROKER_PASSWORD";
+/// The environment variable with the folder of a service's credentials, set by systemd where its unit has
+/// `LoadCredential=` or `LoadCredentialEncrypted=`.
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
+/// How the path of a credential begins: `credential:NAME`.
+const CREDENTIAL_PREFIX: &str = "credential:";
 
 /// A user and a password. The password is empty until it is found.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct BrokerEnvironment {
     pub user: Option<String>,
     /// The value of [`PASSWORD_VARIABLE`].
     pub password: Option<String>,
+    /// The value of [`CREDENTIALS_VARIABLE`].
+    pub credentials_directory: Option<PathBuf>,
 }
 
 /// Without values.
@@ -59,7 +66,26 @@ impl BrokerEnvironment {
         Ok(Self {
             user: value(USER_VARIABLE)?,
             password: value(PASSWORD_VARIABLE)?,
+            credentials_directory: value(CREDENTIALS_VARIABLE)?.map(PathBuf::from),
         })
+    }
+
+    /// The file that a configuration names: a path, or `credential:NAME` for a credential of the service.
+    ///
+    /// # Errors
+    /// When the service has no credentials, or the name is not that of a file.
+    pub fn file(&self, path: &Path) -> Result<PathBuf, LoginError> {
+        let name = path
+            .to_str()
+            .and_then(|p| p.strip_prefix(CREDENTIAL_PREFIX));
+        let Some(name) = name else {
+            return Ok(path.to_owned());
+        };
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Err(LoginError::CredentialName);
+        }
+        let folder = self.credentials_directory.as_ref();
+        Ok(folder.ok_or(LoginError::NoCredentials)?.join(name))
     }
 }
 
@@ -86,6 +112,14 @@ pub enum LoginError {
     /// There is a user, and no password.
     #[error("the password of the broker's user is missing; set {0}, or {PASSWORD_VARIABLE}")]
     UserOnly(&'static str),
+    /// A credential is named, and the service has none.
+    #[error(
+        "a file is given as credential:NAME, but the service has no credentials: add LoadCredential=NAME:FILE to its unit"
+    )]
+    NoCredentials,
+    /// The name of a credential is not that of a file.
+    #[error("expected credential:NAME with the name of a file")]
+    CredentialName,
     /// An environment variable is not UTF-8.
     #[error("the environment variable {0} is not valid UTF-8")]
     Variable(&'static str),

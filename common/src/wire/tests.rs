@@ -23,6 +23,7 @@ fn ack() -> Ack {
                 sighting: id,
                 kind,
                 revision: 0,
+                message: None,
             })
             .to_vec(),
         rejected: vec![],
@@ -45,6 +46,15 @@ fn ack_with_rejection() -> Ack {
 fn ack_of_revision() -> Ack {
     let mut ack = ack();
     ack.stored[0].revision = 1;
+    ack
+}
+
+/// The ack that a station signs.
+fn bound_ack() -> Ack {
+    let mut ack = ack_of_revision();
+    for acknowledged in &mut ack.stored {
+        acknowledged.message = Some(MessageDigest::of(b"abc"));
+    }
     ack
 }
 
@@ -80,7 +90,7 @@ fn every_kind_round_trips() {
         decode::<Picture>(&encode(&reduced).unwrap()).unwrap(),
         reduced
     );
-    for ack in [ack(), ack_of_revision(), ack_with_rejection()] {
+    for ack in [ack(), ack_of_revision(), ack_with_rejection(), bound_ack()] {
         assert_eq!(decode::<Ack>(&encode(&ack).unwrap()).unwrap(), ack);
     }
     let revised = Sighting {
@@ -318,6 +328,12 @@ fn the_other_kinds_have_known_bytes() {
     assert_eq!(
         hex(&encode(&ack_of_revision()).unwrap()),
         "464c4b57030200f16373ea0762616c61656e61021001900000000070008000000000000001000110019000000000700080000000000000010100"
+    );
+    let id = "1001900000000070008000000000000001";
+    let digest = "01ba7816bf8f01cfea414140de5dae2223";
+    assert_eq!(
+        hex(&encode(&bound_ack()).unwrap()[HEADER..]),
+        format!("0762616c61656e6102{id}0001{digest}{id}0100{digest}00")
     );
     let rejection = Ack {
         stored: vec![],

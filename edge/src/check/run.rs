@@ -22,9 +22,15 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
         Ok(config) => config,
         Err(e) => return vec![CheckResult::fail("config", e)],
     };
-    let broker = match config.uplink.broker(environment) {
-        // Without its password.
-        Ok(broker) => broker.to_string(),
+    let broker = match config.uplink.access(environment) {
+        Ok(access) => {
+            let signed = match access.identity {
+                Some(_) => "messages are signed",
+                None => "messages are not signed",
+            };
+            // Without its password.
+            format!("{} ({signed})", access.broker)
+        }
         Err(e) => return vec![CheckResult::fail("config", e)],
     };
     let message = format!(

@@ -1,7 +1,7 @@
 //! `[uplink]`
 
 use super::checks::Checks;
-use crate::uplink::{self, BrokerError, MAX_WINDOW};
+use crate::uplink::{AccessSettings, BrokerError, MAX_WINDOW, ShoreAccess};
 use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, redact};
 use serde::Deserialize;
 use std::fmt;
@@ -12,15 +12,31 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UplinkSection {
-    /// `mqtt://[user[:password]@]host[:port]`, or `mqtts://` in a program built with the feature
-    /// `tls`.
+    /// `mqtt://[user[:password]@]host[:port]`, or `mqtts://` for an encrypted connection.
     pub broker: String,
+    /// The folder that `flukewatch-shore provision` made for this boat: it signs its messages, and
+    /// identifies itself to an encrypted broker; empty for none.
+    #[serde(default)]
+    pub identity: PathBuf,
+    /// Whether messages to another computer may go unsigned, and acknowledgements too.
+    #[serde(default)]
+    pub allow_unsigned: bool,
     /// The broker's user; empty for that of the environment or the URL.
     #[serde(default)]
     pub user: String,
     /// A file with the user's password; empty for that of the environment or the URL.
     #[serde(default)]
     pub password_file: PathBuf,
+    /// Certificates of the authorities that may sign the broker's; empty for those of the identity or the
+    /// system.
+    #[serde(default)]
+    pub ca_file: PathBuf,
+    /// The boat's certificate; empty for that of the identity.
+    #[serde(default)]
+    pub certificate_file: PathBuf,
+    /// The key of that certificate, and of the boat's signatures; empty for that of the identity.
+    #[serde(default)]
+    pub key_file: PathBuf,
     /// Maximum number of messages in flight.
     #[serde(default = "default_window")]
     pub window: usize,
@@ -55,20 +71,32 @@ impl UplinkSection {
         Duration::from_secs_f64(self.max_backoff_seconds)
     }
 
-    /// The broker with user and password, which the section, the environment or the URL gives.
+    /// The broker with user and password, which the section, the environment or the URL gives, and who
+    /// the boat is there.
     ///
     /// # Errors
-    /// When the password file cannot be read, or only one of user and password is known.
-    pub fn broker(&self, environment: &BrokerEnvironment) -> Result<BrokerUrl, BrokerError> {
-        uplink::broker(&self.broker, &self.user, &self.password_file, environment)
+    /// When a file cannot be read, or only one of user and password is known.
+    pub fn access(&self, environment: &BrokerEnvironment) -> Result<ShoreAccess, BrokerError> {
+        let settings = AccessSettings {
+            url: &self.broker,
+            user: &self.user,
+            password_file: &self.password_file,
+            identity: &self.identity,
+            ca_file: &self.ca_file,
+            certificate_file: &self.certificate_file,
+            key_file: &self.key_file,
+        };
+        ShoreAccess::new(settings, environment)
     }
 
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
-        match self.broker.parse::<BrokerUrl>() {
-            Ok(url) if url.tls && cfg!(not(feature = "tls")) => {
-                checks.fault("broker", BrokerError::NoTls.to_string());
-            }
-            other => checks.parses("broker", other),
+        let broker = self.broker.parse::<BrokerUrl>();
+        let elsewhere = broker.as_ref().is_ok_and(|url| !url.is_loopback());
+        checks.parses("broker", broker);
+        if elsewhere && !self.allow_unsigned && self.identity.as_os_str().is_empty() {
+            let fault = "the broker is on another computer, where others could forge messages: set identity to the \
+                         folder that `flukewatch-shore provision BOAT` makes, or, in a lab, allow_unsigned = true";
+            checks.fault("broker", fault.into());
         }
         checks.range("window", self.window as f64, 1.0, MAX_WINDOW as f64);
         checks.range(
@@ -88,6 +116,11 @@ impl fmt::Debug for UplinkSection {
             .field("broker", &redact(&self.broker))
             .field("user", &self.user)
             .field("password_file", &self.password_file)
+            .field("identity", &self.identity)
+            .field("allow_unsigned", &self.allow_unsigned)
+            .field("ca_file", &self.ca_file)
+            .field("certificate_file", &self.certificate_file)
+            .field("key_file", &self.key_file)
             .field("window", &self.window)
             .field("ack_timeout_seconds", &self.ack_timeout_seconds)
             .field("max_backoff_seconds", &self.max_backoff_seconds)

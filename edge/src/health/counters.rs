@@ -22,6 +22,7 @@ pub struct Counters {
     retried: AtomicU64,
     acknowledged: AtomicU64,
     rejected: AtomicU64,
+    invalid_signatures: AtomicU64,
     in_flight: AtomicU64,
     reloads: AtomicU64,
     broker_connected: AtomicBool,
@@ -58,6 +59,7 @@ pub(super) struct Counted {
     pub(super) retried: u64,
     pub(super) acknowledged: u64,
     pub(super) rejected: u64,
+    pub(super) invalid_signatures: u64,
     pub(super) reloads: u64,
     pub(super) missing_clip_frames: u64,
 }
@@ -147,6 +149,12 @@ impl Counters {
     /// Counts messages that shore rejected.
     pub fn rejected(&self, messages: u64) {
         self.rejected.fetch_add(messages, Relaxed);
+    }
+
+    /// Counts a message for this boat that has no valid signature, or an acknowledgement of other content
+    /// than the boat's. Returns how many there were.
+    pub fn invalid_signature(&self) -> u64 {
+        self.invalid_signatures.fetch_add(1, Relaxed) + 1
     }
 
     /// Sets how many messages are in flight.
@@ -244,6 +252,7 @@ impl Counters {
             retried: read(&self.retried),
             acknowledged: read(&self.acknowledged),
             rejected: read(&self.rejected),
+            invalid_signatures: read(&self.invalid_signatures),
             reloads: read(&self.reloads),
             missing_clip_frames: read(&self.missing_clip_frames),
         }

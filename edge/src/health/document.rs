@@ -151,6 +151,9 @@ pub struct Health {
     pub acknowledged: u64,
     /// Messages that shore rejected; they are dead letters.
     pub rejected: u64,
+    /// Messages for this boat without a valid signature, which were ignored.
+    #[serde(default)]
+    pub invalid_signatures: u64,
     /// Sightings that are not acknowledged yet.
     pub pending_sightings: u64,
     /// Pictures that are not acknowledged yet.
@@ -213,6 +216,7 @@ impl Health {
             retried: counted.retried,
             acknowledged: counted.acknowledged,
             rejected: counted.rejected,
+            invalid_signatures: counted.invalid_signatures,
             pending_sightings: sources.pending.sightings,
             pending_pictures: sources.pending.pictures,
             dead_letters: sources.pending.dead_letters,

@@ -186,6 +186,11 @@ impl Metrics {
                 "Messages that shore rejected",
                 h.rejected,
             ),
+            (
+                "invalid_signatures",
+                "Messages for this boat without a valid signature",
+                h.invalid_signatures,
+            ),
         ] {
             self.counter(name, help, value)?;
         }

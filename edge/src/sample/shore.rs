@@ -97,6 +97,7 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                             sighting: id,
                             kind: part,
                             revision,
+                            message: None,
                         }],
                         rejected: vec![],
                     };

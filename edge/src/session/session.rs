@@ -144,7 +144,7 @@ impl Session {
         let boat: BoatId = config.boat.name.parse()?;
         let accepted = Arc::new(Notify::new());
 
-        let broker = config.uplink.broker(&state.broker_environment)?;
+        let access = config.uplink.access(&state.broker_environment)?;
         // Times can be corrected during this run of the clock.
         let outbox = open_outbox(config)?.during(clock_run());
         let to_monitor = outbox.queue()?;
@@ -159,7 +159,7 @@ impl Session {
         };
         let uplink_inputs = UplinkInputs {
             boat: boat.clone(),
-            broker,
+            access,
             outbox_clock: outbox_clock.clone(),
             accepted: accepted.clone(),
         };

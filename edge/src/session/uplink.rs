@@ -6,8 +6,9 @@ use crate::app_state::AppState;
 use crate::backoff::Backoff;
 use crate::config::Config;
 use crate::outbox::QueueOpener;
-use crate::uplink::{MqttUplink, Uploader, UploaderParts, UploaderSettings, supervise};
-use flukewatch_common::broker_url::BrokerUrl;
+use crate::uplink::{
+    MqttUplink, ShoreAccess, Uploader, UploaderParts, UploaderSettings, supervise,
+};
 use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::BoatId;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use tokio::sync::Notify;
 /// What the way to shore works with.
 pub(super) struct UplinkInputs {
     pub(super) boat: BoatId,
-    pub(super) broker: BrokerUrl,
+    pub(super) access: ShoreAccess,
     pub(super) outbox_clock: Arc<dyn Clock>,
     /// Notified of new messages.
     pub(super) accepted: Arc<Notify>,
@@ -33,7 +34,7 @@ pub(super) fn uplink(
 ) -> Result<impl Future<Output = ()> + Send + use<>, SessionError> {
     let UplinkInputs {
         boat,
-        broker,
+        access,
         outbox_clock,
         accepted,
     } = inputs;
@@ -43,14 +44,15 @@ pub(super) fn uplink(
     let settings = UploaderSettings {
         window: config.uplink.window,
         ack_timeout: config.uplink.ack_timeout(),
+        bound_acks: access.identity.is_some(),
     };
     let max_backoff = config.uplink.max_backoff();
     let (counters, board) = (state.counters.clone(), state.status.clone());
     let start = move || {
         let random = random().map_err(|e| e.to_string())?;
         let parts = UploaderParts {
-            uplink: MqttUplink::new(broker.clone(), boat.clone(), instance),
-            broker: broker.to_string(),
+            uplink: MqttUplink::new(access.clone(), boat.clone(), instance, counters.clone()),
+            broker: access.broker.to_string(),
             queue: queue.open().map_err(|e| e.to_string())?,
             settings,
             backoff: Backoff::new(max_backoff, random),

@@ -249,6 +249,8 @@ fn each_problem_has_its_message_and_severity() {
     assert_eq!(found(&health, "broker").0, Severity::Critical);
 
     let mut health = healthy();
+    health.invalid_signatures = 1;
+    assert_eq!(found(&health, "broker").0, Severity::Warning);
     health.broker = Broker::Disconnected;
     assert_eq!(found(&health, "broker").0, Severity::Warning);
     for (state, severity) in [

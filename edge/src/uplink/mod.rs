@@ -4,17 +4,19 @@
 //! A broker's PUBACK is not an acknowledgement. Which messages are in flight is known in memory
 //! only: after an error or a restart, everything that is not acknowledged is sent again.
 
-mod broker_login;
+mod identity;
 mod link;
 mod mqtt;
+mod shore_access;
 mod status_reporter;
 mod supervisor;
 mod suspects;
 mod twins;
 mod uploader;
 
-pub use broker_login::{BrokerError, broker};
+pub use identity::Identity;
 pub use link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 pub use mqtt::MqttUplink;
+pub use shore_access::{AccessSettings, BrokerError, ShoreAccess};
 pub use supervisor::supervise;
 pub use uploader::{Uploader, UploaderParts, UploaderSettings};

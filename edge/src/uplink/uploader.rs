@@ -30,6 +30,8 @@ pub struct UploaderSettings {
     /// A message that shore has not acknowledged this long after the broker accepted it is sent
     /// again.
     pub ack_timeout: Duration,
+    /// Whether an acknowledgement must name the content that shore has stored.
+    pub bound_acks: bool,
 }
 
 /// What an [`Uploader`] works with.

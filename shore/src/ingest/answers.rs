@@ -1,20 +1,36 @@
 //! What shore answers to the messages of a batch.
 
 use crate::store::{IngestResult, Rejection};
+use bytes::Bytes;
 use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MAX_REASON_BYTES, Rejected};
 use flukewatch_common::topic;
-use rumqttc::Publish;
 use std::collections::BTreeMap;
+
+/// A message of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct BatchMessage {
+    pub(super) topic: String,
+    /// Without its signature.
+    pub(super) content: Bytes,
+    /// Whether its boat is answered: not where anyone might have sent it.
+    pub(super) authentic: bool,
+}
 
 /// For each boat an acknowledgement of its messages that were stored, and another one with those that
 /// were rejected: a boat of an older version can read the former alone. A message that does not say
-/// by its topic which boat sent it has no answer.
-pub(super) fn answers(publishes: &[Publish], results: Vec<IngestResult>) -> Vec<Ack> {
+/// by its topic which boat sent it has no answer, and neither does one that is not authentic. Where
+/// `bound`, an acknowledgement names the content that was stored.
+pub(super) fn answers(
+    messages: &[BatchMessage],
+    results: Vec<IngestResult>,
+    bound: bool,
+) -> Vec<Ack> {
     let mut stored: BTreeMap<BoatId, Vec<Acknowledged>> = BTreeMap::new();
     let mut rejected: BTreeMap<BoatId, Vec<Rejected>> = BTreeMap::new();
-    for (publish, result) in publishes.iter().zip(results) {
+    let authentic = messages.iter().zip(results).filter(|(m, _)| m.authentic);
+    for (message, result) in authentic {
         match result {
             IngestResult::Stored {
                 boat,
@@ -26,13 +42,14 @@ pub(super) fn answers(publishes: &[Publish], results: Vec<IngestResult>) -> Vec<
                 sighting: id,
                 kind,
                 revision,
+                message: bound.then(|| MessageDigest::of(&message.content)),
             }),
             IngestResult::StatusStored => {}
             IngestResult::Rejected(rejection) => {
-                if let Some((boat, kind)) = topic::parse(&publish.topic) {
+                if let Some((boat, kind)) = topic::parse(&message.topic) {
                     rejected.entry(boat).or_default().push(Rejected {
                         kind,
-                        message: MessageDigest::of(&publish.payload),
+                        message: MessageDigest::of(&message.content),
                         reason: reason(&rejection),
                     });
                 }

@@ -1,11 +1,13 @@
 //! What shore answers, and what it does not.
 
 use super::{InFlight, UploadError, Uploader};
-use crate::outbox::Key;
+use crate::outbox::{Key, Load, OutboxError, Queue};
 use crate::uplink::link::{LinkError, Uplink};
 use flukewatch_common::bounded_text::one_line;
+use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MAX_REASON_BYTES, Rejected};
 use flukewatch_common::wire;
+use std::collections::HashMap;
 use tokio::time::Instant;
 
 /// While shore acknowledges nothing at all, the timeout doubles up to this many times
@@ -53,23 +55,45 @@ impl<U: Uplink> Uploader<U> {
         if stored.is_empty() {
             return Ok(());
         }
-        let keys: Vec<Key> = stored
-            .into_iter()
-            .map(|acked| Key {
-                sighting: acked.sighting,
-                part: acked.kind,
-                revision: acked.revision,
-            })
+        let in_flight: HashMap<Key, MessageDigest> = self
+            .in_flight
+            .iter()
+            .map(|(key, message)| (*key, message.digest))
             .collect();
-        let (keys, deleted) = self
+        let bound = self.settings.bound_acks;
+        let (keys, deleted, other) = self
             .with_queue(move |queue| {
+                let mut keys = vec![];
+                let mut other = 0u64;
+                for acked in stored {
+                    let key = Key {
+                        sighting: acked.sighting,
+                        part: acked.kind,
+                        revision: acked.revision,
+                    };
+                    let sent = in_flight.get(&key).copied();
+                    if bound && !is_of(acked.message, key, sent, queue)? {
+                        other += 1;
+                    } else {
+                        keys.push(key);
+                    }
+                }
                 let deleted = queue.acknowledge(&keys)?;
                 for key in &keys {
                     tracing::debug!(sighting = %key.sighting, part = ?key.part, "acknowledged");
                 }
-                Ok((keys, deleted))
+                Ok((keys, deleted, other))
             })
             .await?;
+        for _ in 0..other {
+            self.counters.invalid_signature();
+        }
+        if other > 0 {
+            tracing::warn!(
+                messages = other,
+                "ignoring acknowledgements of other content than this boat's"
+            );
+        }
         for key in &keys {
             let bytes = self.answered(key);
             self.suspects.acknowledged(*key, bytes);
@@ -173,6 +197,26 @@ impl<U: Uplink> Uploader<U> {
         }
         Ok(unsendable)
     }
+}
+
+/// Whether an acknowledgement is of the content that the boat has under this key. A message that was
+/// sent on an earlier connection is read again; what is not pending any more cannot be deleted.
+fn is_of(
+    acknowledged: Option<MessageDigest>,
+    key: Key,
+    sent: Option<MessageDigest>,
+    queue: &Queue,
+) -> Result<bool, OutboxError> {
+    let Some(acknowledged) = acknowledged else {
+        return Ok(false);
+    };
+    if let Some(sent) = sent {
+        return Ok(sent == acknowledged);
+    }
+    Ok(match queue.load(key)? {
+        Load::Message(message) => MessageDigest::of(&message) == acknowledged,
+        Load::AlreadyAcknowledged | Load::Unsendable(_) => true,
+    })
 }
 
 /// What the dead letter says.

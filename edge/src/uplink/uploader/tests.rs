@@ -28,6 +28,8 @@ struct Shore {
     accepts: bool,
     /// Whether a message is acknowledged, by how often it has arrived.
     acks: fn(usize) -> bool,
+    /// The digest that an acknowledgement names of a message. With one, the boat demands it.
+    digests: Option<fn(&[u8]) -> Option<MessageDigest>>,
     /// Which messages are rejected.
     rejects: fn(Key) -> bool,
     /// The connection fails after this many messages.
@@ -101,9 +103,10 @@ impl Uplink for FakeUplink {
             return Ok(true);
         }
         let times = shore.sent.iter().filter(|(_, k, _)| *k == key).count();
+        let digest = shore.digests.and_then(|digest| digest(&message));
         if (shore.acks)(times) && message.len() <= shore.drops_above {
             to_boat
-                .send(Ok(UplinkEvent::Ack(ack("balaena", key))))
+                .send(Ok(UplinkEvent::Ack(bound_ack("balaena", key, digest))))
                 .unwrap();
         }
         Ok(true)
@@ -147,12 +150,18 @@ impl Uplink for FakeUplink {
 }
 
 fn ack(boat: &str, key: Key) -> Vec<u8> {
+    bound_ack(boat, key, None)
+}
+
+/// An acknowledgement of this content.
+fn bound_ack(boat: &str, key: Key, message: Option<MessageDigest>) -> Vec<u8> {
     wire::encode(&Ack {
         boat: boat.parse().unwrap(),
         stored: vec![Acknowledged {
             sighting: key.sighting,
             kind: key.part,
             revision: key.revision,
+            message,
         }],
         rejected: vec![],
     })
@@ -202,6 +211,7 @@ impl Boat {
             failures: 0,
             accepts: true,
             acks: |_| true,
+            digests: None,
             rejects: |_| false,
             breaks_after: None,
             closes_above: usize::MAX,
@@ -214,6 +224,7 @@ impl Boat {
             to_boat: None,
         };
         change(&mut shore);
+        let bound_acks = shore.digests.is_some();
         let shore = Arc::new(Mutex::new(shore));
         let counters = Arc::new(Counters::default());
         let queue = QueueOpener::new(folder.path(), sample::boat(), false);
@@ -233,6 +244,7 @@ impl Boat {
                     settings: UploaderSettings {
                         window,
                         ack_timeout: TIMEOUT,
+                        bound_acks,
                     },
                     backoff: Backoff::new(
                         Duration::from_secs(30),
@@ -468,6 +480,51 @@ async fn rejected_messages_become_dead_letters_and_block_nothing() {
         1,
         "the connection stays"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_of_other_content_deletes_nothing() {
+    for digests in [(|_| None) as fn(&[u8]) -> Option<MessageDigest>, |_| {
+        Some(MessageDigest::of(b"another message"))
+    }] {
+        let boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(digests));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let counts = boat.counts.counts().unwrap();
+        assert_eq!((counts.pending(), counts.dead_letters), (4, 0));
+        assert_eq!(boat.counters.invalid_signature(), 5, "each is counted");
+    }
+    let right: fn(&[u8]) -> Option<MessageDigest> = |message| Some(MessageDigest::of(message));
+    let mut boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(right));
+    boat.delivered().await;
+    assert_eq!(boat.counters.invalid_signature(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledgement_of_a_message_not_in_flight_is_of_the_content_on_disk() {
+    // The sighting is in flight, its picture is not.
+    let boat = Boat::new(1, 100, 1, |shore| {
+        shore.digests = Some(|_| None);
+        shore.acks = |_| false;
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let key = Key {
+        part: MessageKind::Picture,
+        ..boat.sent()[0]
+    };
+    assert!(!boat.sent().contains(&key));
+    let Load::Message(message) = boat.counts.load(key).unwrap() else {
+        panic!("{key:?} is not pending");
+    };
+    let receive = |digest| {
+        let to_boat = boat.shore.lock().unwrap().to_boat.clone().unwrap();
+        let ack = bound_ack("balaena", key, Some(digest));
+        to_boat.send(Ok(UplinkEvent::Ack(ack))).unwrap();
+        tokio::time::sleep(Duration::from_secs(1))
+    };
+    receive(MessageDigest::of(b"another message")).await;
+    assert_eq!(boat.counts.counts().unwrap().pending(), 2);
+    receive(MessageDigest::of(&message)).await;
+    assert_eq!(boat.counts.counts().unwrap().pending(), 1);
 }
 
 #[tokio::test(start_paused = true)]
