@@ -2,6 +2,7 @@
 
 use flukewatch_common::presence::InstanceWatch;
 use flukewatch_common::sighting::BoatId;
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -15,9 +16,21 @@ const MAX_WATCHED_BOATS: usize = 1000;
 struct Issues {
     broker: Option<String>,
     store: Option<String>,
+    process: Option<BrokerProcess>,
 }
 
-/// Written by ingest, read by the API and the pages.
+/// The broker's process, where the station runs one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BrokerProcess {
+    /// Whether it runs.
+    pub running: bool,
+    /// How often it was started again after it had failed.
+    pub restarts: u64,
+    /// Why it failed last.
+    pub last_error: Option<String>,
+}
+
+/// Written by ingest and the broker's supervision, read by the API and the pages.
 #[derive(Debug)]
 pub struct Health {
     connected: watch::Sender<bool>,
@@ -52,6 +65,29 @@ impl Health {
     pub(crate) fn broker_disconnected(&self, error: &str) {
         self.issues().broker = Some(error.to_owned());
         self.connected.send_replace(false);
+    }
+
+    /// Records that the broker's process accepts connections.
+    pub(crate) fn broker_process_started(&self) {
+        let mut issues = self.issues();
+        let process = issues.process.get_or_insert_default();
+        if !process.running && process.last_error.is_some() {
+            process.restarts += 1;
+        }
+        process.running = true;
+    }
+
+    /// Records that the broker's process ended, or could not be started.
+    pub(crate) fn broker_process_failed(&self, error: &str) {
+        let mut issues = self.issues();
+        let process = issues.process.get_or_insert_default();
+        process.running = false;
+        process.last_error = Some(error.to_owned());
+    }
+
+    /// The broker's process; `None` where the station runs none.
+    pub fn broker_process(&self) -> Option<BrokerProcess> {
+        self.issues().process.clone()
     }
 
     /// Records that a batch is on disk.
@@ -108,7 +144,11 @@ impl Health {
     /// What prevents ingest, if anything is known to.
     pub fn issue(&self) -> Option<String> {
         let issues = self.issues();
-        issues.store.clone().or_else(|| issues.broker.clone())
+        let process = issues.process.as_ref().filter(|p| !p.running);
+        let process = process.and_then(|p| p.last_error.clone());
+        // A broker that is down explains why ingest is disconnected.
+        let of_broker = || process.or_else(|| issues.broker.clone());
+        issues.store.clone().or_else(of_broker)
     }
 
     /// Waits until ingest is subscribed.

@@ -1,16 +1,20 @@
 //! The station on shore: it collects what boats see.
 //!
-//! Boats publish sightings and pictures to an MQTT broker ([`broker`], or an external one);
+//! Boats publish sightings and pictures to an MQTT broker: [`mosquitto`] with certificates of the
+//! station's [`authority`], an external one, or, on one computer, the embedded [`broker`];
 //! [`ingest`] validates them, puts them into the [`store`] and acknowledges them; [`api`] and the
 //! pages show them. [`station`] puts the parts together.
 
 pub mod api;
+pub mod authority;
 pub mod broker;
 mod catalogue_photos;
 pub mod health;
 mod http;
 pub mod ingest;
+pub mod mosquitto;
 mod pages;
+pub mod random;
 mod request;
 pub mod station;
 pub mod store;

@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{list, missing, serve};
+use commands::{certificates, list, missing, provision, revoke, serve};
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -23,8 +23,12 @@ Examples:
       everything in one process: pages at http://127.0.0.1:8080, broker at mqtt://127.0.0.1:1883
   flukewatch-shore serve --data station --bundle whales.flukebundle --photos catalogue
       the same, with the catalogue's photos beside each sighting
+  flukewatch-shore serve --data station --mqtts 0.0.0.0:8883 --server-name shore.example.org
+      with a broker for boats in a network: TLS, a certificate for each boat; needs mosquitto
+  flukewatch-shore provision balaena --data station --broker mqtts://shore.example.org:8883
+      make the identity of the boat 'balaena': a folder to carry aboard
   flukewatch-shore serve --data station --broker mqtt://192.168.1.5:1883
-      with an external broker, e.g. mosquitto
+      with an external broker
   flukewatch-shore serve --data station --broker mqtt://192.168.1.5:1883 --broker-user shore \
       --broker-password-file /etc/flukewatch/broker-password
       the same, with a password; or set FLUKEWATCH_BROKER_USER and FLUKEWATCH_BROKER_PASSWORD
@@ -44,7 +48,8 @@ enum Command {
     /// Run the station until Ctrl-C or SIGTERM
     ///
     /// Prints one line of JSON on stdout once it is ready:
-    /// {"http":"127.0.0.1:8080","mqtt":"127.0.0.1:1883"}.
+    /// {"http":"127.0.0.1:8080","mqtt":"127.0.0.1:1883"}, with "mqtts" in place of "mqtt" for a broker
+    /// with TLS.
     Serve(serve::ServeArgs),
     /// List the sequence numbers of each boat that have not arrived, or arrived with several sightings
     ///
@@ -52,6 +57,17 @@ enum Command {
     Missing(missing::MissingArgs),
     /// List the sightings, newest first
     List(list::ListArgs),
+    /// Make key and certificate of a boat: a folder to carry aboard
+    ///
+    /// The certificate's name is the boat's identity in the broker, and its key signs the boat's
+    /// messages. The station keeps certificate and public key; the private key is in the folder only.
+    Provision(provision::ProvisionArgs),
+    /// Revoke the certificate of a boat, e.g. of a lost computer
+    ///
+    /// A running station disconnects the boat within seconds, and all others for a moment.
+    Revoke(revoke::RevokeArgs),
+    /// List the certificates of boats
+    Certificates(certificates::CertificatesArgs),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +83,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Missing(args) => missing::run(&args),
         Command::List(args) => list::run(&args),
+        Command::Provision(args) => provision::run(args),
+        Command::Revoke(args) => revoke::run(&args),
+        Command::Certificates(args) => certificates::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("flukewatch-shore: {error}");

@@ -12,20 +12,26 @@
 //! # }
 //! ```
 
-pub use crate::catalogue_photos::CataloguePhotosError;
+mod broker;
+mod error;
 
-use crate::broker::{Broker, BrokerError, Limits};
+pub use crate::catalogue_photos::CataloguePhotosError;
+pub use broker::{BrokerConfig, MosquittoConfig};
+pub use error::StationError;
+
+use broker::{BrokerConnection, RunningBroker};
+
+use crate::authority::TlsFiles;
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
 use crate::http;
 use crate::ingest::Ingester;
 use crate::request::AppState;
-use crate::store::{SqliteStore, Store, StoreError};
+use crate::store::{SqliteStore, Store};
 use flukewatch_common::broker_url::BrokerUrl;
-use flukewatch_common::bundle::{Bundle, BundleError};
+use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::{Clock, SystemClock};
-use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,15 +43,6 @@ use tokio::task::JoinHandle;
 const BROKER_START_TIMEOUT: Duration = Duration::from_secs(3);
 /// Reports of oversized packets that may be pending; further ones are dropped.
 const MAX_OVERSIZED_REPORTS: usize = 64;
-
-/// The broker that boats and shore use.
-#[derive(Clone, Debug)]
-pub enum BrokerConfig {
-    /// Shore's own, listening on this address (port 0: any free one).
-    Embedded(SocketAddr),
-    /// One that is already running.
-    External(BrokerUrl),
-}
 
 /// The catalogue whose photos are shown beside sightings.
 #[derive(Clone, Debug)]
@@ -84,37 +81,12 @@ impl StationConfig {
     }
 }
 
-/// Why a station cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StationError {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The bundle cannot be read.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// The catalogue's photos cannot be read.
-    #[error(transparent)]
-    Photos(#[from] CataloguePhotosError),
-    /// The embedded broker cannot start.
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-    /// The HTTP server cannot start.
-    #[error("cannot listen for HTTP on {address}: {source}; choose another address with --http")]
-    Http {
-        /// The address to listen on.
-        address: SocketAddr,
-        /// The error of the operating system.
-        source: io::Error,
-    },
-}
-
 /// A station that runs until [`Station::shutdown`]. Dropped, it ends as well, but its tasks are not
 /// awaited.
 pub struct Station {
     http_address: SocketAddr,
-    broker_url: BrokerUrl,
-    embedded_broker: Option<Broker>,
+    broker: BrokerConnection,
+    running_broker: RunningBroker,
     store: Arc<dyn Store>,
     health: Arc<Health>,
     ingester: Arc<Ingester>,
@@ -139,17 +111,19 @@ impl Station {
         let listener = TcpListener::bind(config.http).await.map_err(http_error)?;
         let http_address = listener.local_addr().map_err(http_error)?;
 
-        let (report_oversized, oversized) = mpsc::channel(MAX_OVERSIZED_REPORTS);
-        let (broker_url, embedded_broker) = match config.broker {
-            BrokerConfig::External(url) => (url, None),
-            BrokerConfig::Embedded(address) => {
-                let broker = Broker::start(address, Limits::default(), report_oversized).await?;
-                (loopback_url(broker.address()), Some(broker))
-            }
-        };
         let health = Arc::new(Health::default());
+        let (report_oversized, oversized) = mpsc::channel(MAX_OVERSIZED_REPORTS);
+        let parts = broker::Parts {
+            data: &config.data,
+            clock: config.clock.as_ref(),
+            health: &health,
+            report_oversized,
+        };
+        let (broker, running_broker) = broker::start(config.broker, parts).await?;
+        // The seam for TLS: `broker.tls` has the files with which ingest identifies itself to
+        // `broker.url`, and must be passed on as well once its client can encrypt.
         let ingester = Arc::new(Ingester::new(
-            broker_url.clone(),
+            broker.url.clone(),
             Arc::clone(&store),
             Arc::clone(&config.clock),
             Arc::clone(&health),
@@ -159,7 +133,7 @@ impl Station {
             health: Arc::clone(&health),
             photos: photos.map(Arc::new),
             clock: config.clock,
-            broker: broker_url.to_string(),
+            broker: broker.public_url.clone(),
         };
         let (shutdown, shutdown_requested) = watch::channel(false);
         let tasks = vec![
@@ -172,12 +146,12 @@ impl Station {
             .await
             .is_err()
         {
-            tracing::warn!(broker = %broker_url, "broker not connected; retrying");
+            tracing::warn!(broker = %broker.url, "broker not connected; retrying");
         }
         Ok(Self {
             http_address,
-            broker_url,
-            embedded_broker,
+            broker,
+            running_broker,
             store,
             health,
             ingester,
@@ -191,14 +165,19 @@ impl Station {
         self.http_address
     }
 
-    /// The URL of the broker.
+    /// The URL under which the station reaches the broker.
     pub fn broker_url(&self) -> &BrokerUrl {
-        &self.broker_url
+        &self.broker.url
     }
 
-    /// The address of the embedded broker; `None` with an external one.
+    /// The files with which the station identifies itself to the broker; `None` without certificates.
+    pub fn tls_files(&self) -> Option<&TlsFiles> {
+        self.broker.tls.as_ref()
+    }
+
+    /// The address of the broker that the station runs; `None` with an external one.
     pub fn mqtt_address(&self) -> Option<SocketAddr> {
-        self.embedded_broker.as_ref().map(Broker::address)
+        self.running_broker.address()
     }
 
     /// The store of all sightings.
@@ -215,9 +194,7 @@ impl Station {
     /// written to the end; if its acknowledgement is not sent any more, the boat sends it again.
     pub async fn shutdown(self) {
         self.shutdown.send_replace(true);
-        if let Some(broker) = self.embedded_broker {
-            broker.shutdown().await;
-        }
+        self.running_broker.shutdown().await;
         for task in self.tasks {
             let _ = task.await;
         }
@@ -230,21 +207,4 @@ fn open_photos(source: &CatalogueSource) -> Result<CataloguePhotos, StationError
     let photos = CataloguePhotos::open(&bundle.catalogue, &source.photos)?;
     tracing::info!(photos = photos.len(), "catalogue opened");
     Ok(photos)
-}
-
-/// The URL under which this machine reaches a broker that listens on `address`: one cannot connect
-/// to an unspecified address.
-fn loopback_url(address: SocketAddr) -> BrokerUrl {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => "127.0.0.1".to_owned(),
-        IpAddr::V4(ip) => ip.to_string(),
-        IpAddr::V6(ip) if ip.is_unspecified() => "[::1]".to_owned(),
-        IpAddr::V6(ip) => format!("[{ip}]"),
-    };
-    BrokerUrl {
-        tls: false,
-        credentials: None,
-        host,
-        port: address.port(),
-    }
 }

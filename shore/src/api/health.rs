@@ -2,6 +2,7 @@
 
 use super::error::ApiResult;
 use super::rejected::CountJson;
+use crate::health::BrokerProcess;
 use crate::request::AppState;
 use crate::store::Query;
 use axum::Json;
@@ -17,6 +18,8 @@ struct HealthJson {
     status: &'static str,
     /// The URL that boats publish to.
     broker: String,
+    /// The broker's process; null where the station runs none, i.e. with `--mqtt` or `--broker`.
+    broker_process: Option<BrokerProcess>,
     /// The known cause of a degraded status.
     issue: Option<String>,
     /// Boats under whose name two computers send, e.g. because a card was copied.
@@ -48,6 +51,7 @@ pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response>
     let health = HealthJson {
         status,
         broker: state.broker,
+        broker_process: state.health.broker_process(),
         issue,
         twins: state.health.twins().iter().map(BoatId::to_string).collect(),
         sightings,

@@ -27,7 +27,6 @@ const DEFAULT_IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 const MAX_QUEUED_RESPONSES: usize = 1024;
 /// Bytes kept of an oversized packet.
 const OVERSIZED_HEAD_BYTES: usize = 256;
-const MAX_CLIENT_ID_BYTES: usize = 256;
 
 /// A packet that was too large to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,9 +96,7 @@ impl Connection {
             write_timeout: self.limits.write_timeout,
         };
 
-        let first = timeout(self.limits.connect_timeout, reader.packet())
-            .await
-            .map_err(|_| DisconnectReason::KeepAliveTimeout)?;
+        let first = reader.packet().await;
         let first = first.inspect_err(|reason| self.report_oversized(reason, client_id, &reader));
         let Packet::Connect(connect) = first? else {
             return Err(DisconnectReason::ProtocolError(
@@ -239,8 +236,7 @@ fn rejection_code(connect: &Connect) -> Option<ConnectReturnCode> {
         return Some(ConnectReturnCode::RefusedProtocolVersion);
     }
     let anonymous = connect.client_id.is_empty() && !connect.clean_session;
-    (anonymous || connect.client_id.len() > MAX_CLIENT_ID_BYTES)
-        .then_some(ConnectReturnCode::BadClientId)
+    anonymous.then_some(ConnectReturnCode::BadClientId)
 }
 
 /// Messages that a subscriber was sent and has not acknowledged.

@@ -19,15 +19,19 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(200);
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
     /// The address is in use or does not belong to this machine.
-    #[error(
-        "cannot listen for MQTT on {address}: {source}; choose another address with --mqtt, or use an external broker with --broker"
-    )]
+    #[error("cannot listen for MQTT on {address}: {source}; choose another address with --mqtt")]
     Listen {
         /// The address to listen on.
         address: SocketAddr,
         /// The error of the operating system.
         source: io::Error,
     },
+    /// Other machines could reach the address.
+    #[error(
+        "--mqtt {0}: the embedded broker has neither passwords nor encryption and listens on a loopback address only; \
+         for boats in a network use --mqtts {0}, or a broker of your own with --broker"
+    )]
+    NotLoopback(SocketAddr),
 }
 
 /// A broker that runs until it is shut down or dropped.
@@ -43,12 +47,15 @@ impl Broker {
     /// `oversized`, as far as it has room.
     ///
     /// # Errors
-    /// When the address cannot be listened on.
+    /// When the address cannot be listened on, or other machines could reach it.
     pub async fn start(
         address: SocketAddr,
         limits: Limits,
         oversized: mpsc::Sender<OversizedPacket>,
     ) -> Result<Self, BrokerError> {
+        if !address.ip().is_loopback() {
+            return Err(BrokerError::NotLoopback(address));
+        }
         let failed = |source| BrokerError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
@@ -95,13 +102,6 @@ async fn accept(
                 }
             }
             accepted = listener.accept() => match accepted {
-                Ok((_, peer)) if connections.len() >= limits.max_connections => {
-                    tracing::warn!(
-                        %peer,
-                        max_connections = limits.max_connections,
-                        "connection rejected: limit reached"
-                    );
-                }
                 Ok((stream, peer)) => {
                     let connection = Connection {
                         sessions: Arc::clone(&sessions),

@@ -3,7 +3,7 @@
 use super::delivery::Delivery;
 use super::filter;
 use super::limits::Limits;
-use super::retained::{Retained, RetainedLimits};
+use super::retained::Retained;
 use rumqttc::QoS;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,15 +111,8 @@ impl Sessions {
     /// Retains `message` where it says so. Returns its subscribers with the QoS of their delivery.
     fn subscribers(&self, message: &Delivery) -> Vec<(Client, QoS)> {
         let mut shared = self.lock();
-        let limits = RetainedLimits {
-            messages: self.limits.max_retained_messages,
-            bytes: self.limits.max_retained_bytes,
-        };
-        if message.retain && !shared.retained.keep(message, limits) {
-            tracing::warn!(
-                topic = &*message.topic,
-                "message not retained: limit reached"
-            );
+        if message.retain {
+            shared.retained.keep(message);
         }
         let clients = shared.clients.iter();
         clients
@@ -137,9 +130,8 @@ impl Sessions {
 
 impl Session {
     /// Adds filters, and queues the retained messages that match them, as far as there is room. Returns
-    /// for each the granted QoS, or `None` where it was rejected.
+    /// for each the granted QoS, or `None` where it is invalid.
     pub(super) fn subscribe(&self, filters: Vec<(String, QoS)>) -> Vec<Option<QoS>> {
-        let max_filters = self.sessions.limits.max_filters;
         let mut shared = self.sessions.lock();
         let Shared { clients, retained } = &mut *shared;
         let Some(client) = clients.iter_mut().find(|c| c.number == self.number) else {
@@ -149,7 +141,7 @@ impl Session {
             .into_iter()
             .map(|(filter, qos)| {
                 client.filters.retain(|(f, _)| *f != filter);
-                if !filter::is_valid_filter(&filter) || client.filters.len() >= max_filters {
+                if !filter::is_valid_filter(&filter) {
                     return None;
                 }
                 let granted = if qos == QoS::AtMostOnce {

@@ -1,6 +1,9 @@
 //! Errors of the subcommands.
 
 use flukewatch_common::broker_url::{BadBrokerUrl, LoginError};
+use flukewatch_shore::authority::AuthorityError;
+use flukewatch_shore::broker::BrokerError;
+use flukewatch_shore::random::NoRandomNumbers;
 use flukewatch_shore::station::StationError;
 use flukewatch_shore::store::StoreError;
 use std::io;
@@ -18,6 +21,10 @@ pub(crate) enum CommandError {
     )]
     Encrypted,
     #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Random(#[from] NoRandomNumbers),
+    #[error(transparent)]
     Login(#[from] LoginError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -31,7 +38,9 @@ impl CommandError {
     /// 2 for wrong usage, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Broker(_) | Self::Encrypted => ExitCode::from(2),
+            Self::Broker(_)
+            | Self::Encrypted
+            | Self::Station(StationError::Broker(BrokerError::NotLoopback(_))) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

@@ -1,6 +1,9 @@
 //! The subcommands.
 
+pub(crate) mod certificates;
 pub(crate) mod error;
 pub(crate) mod list;
 pub(crate) mod missing;
+pub(crate) mod provision;
+pub(crate) mod revoke;
 pub(crate) mod serve;

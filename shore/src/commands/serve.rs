@@ -3,7 +3,10 @@
 use super::error::CommandError;
 use clap::Args;
 use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, LoginSources};
-use flukewatch_shore::station::{BrokerConfig, CatalogueSource, Station, StationConfig};
+use flukewatch_shore::authority::ServerName;
+use flukewatch_shore::station::{
+    BrokerConfig, CatalogueSource, MosquittoConfig, Station, StationConfig,
+};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,9 +23,24 @@ pub(crate) struct ServeArgs {
     /// There is no login: anybody who can reach the address can read everything.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
-    /// Address of the embedded broker; port 0 selects a free one
+    /// Run a broker with TLS for boats, at this address, e.g. 0.0.0.0:8883; port 0 selects a free one
     ///
-    /// There is no password: anybody who can reach the address can publish.
+    /// Starts and supervises the program mosquitto (sudo apt install mosquitto). Boats need a
+    /// certificate: see 'flukewatch-shore provision --help'.
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["broker", "mqtt"])]
+    mqtts: Option<SocketAddr>,
+    /// Name or address under which boats reach the broker, for its certificate; repeatable
+    ///
+    /// This computer's own name, localhost and the address of --mqtts are always in it.
+    #[arg(long, value_name = "NAME", requires = "mqtts")]
+    server_name: Vec<ServerName>,
+    /// The program mosquitto, where it is not in the PATH or /usr/sbin
+    #[arg(long, value_name = "PATH", requires = "mqtts")]
+    mosquitto: Option<PathBuf>,
+    /// Address of the embedded broker for boats on this computer; port 0 selects a free one
+    ///
+    /// It has neither passwords nor encryption, so that it accepts a loopback address only. Use
+    /// --mqtts for boats in a network.
     #[arg(
         long,
         value_name = "ADDR",
@@ -55,13 +73,15 @@ pub(crate) struct ServeArgs {
 
 impl ServeArgs {
     fn station_config(self) -> Result<StationConfig, CommandError> {
-        warn_if_public("HTTP", "--http", self.http);
-        let broker = match &self.broker {
-            Some(url) => BrokerConfig::External(self.external_broker(url)?),
-            None => {
-                warn_if_public("MQTT", "--mqtt", self.mqtt);
-                BrokerConfig::Embedded(self.mqtt)
-            }
+        warn_if_public(self.http);
+        let broker = match (&self.broker, self.mqtts) {
+            (Some(url), _) => BrokerConfig::External(self.external_broker(url)?),
+            (None, Some(address)) => BrokerConfig::Mosquitto(MosquittoConfig {
+                address,
+                server_names: self.server_name,
+                program: self.mosquitto,
+            }),
+            (None, None) => BrokerConfig::Embedded(self.mqtt),
         };
         let catalogue = self.bundle.zip(self.photos);
         Ok(StationConfig {
@@ -93,14 +113,13 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     runtime.block_on(async {
         let station = Station::start(args.station_config()?).await?;
         let http = station.http_address().to_string();
-        let mqtt = match station.mqtt_address() {
+        let url = station.broker_url();
+        let scheme = if url.tls { "mqtts" } else { "mqtt" };
+        let broker = match station.mqtt_address() {
             Some(address) => address.to_string(),
-            None => {
-                let url = station.broker_url().to_string();
-                url.trim_start_matches("mqtt://").to_owned()
-            }
+            None => format!("{}:{}", url.host, url.port),
         };
-        let ready = serde_json::json!({ "http": http, "mqtt": mqtt });
+        let ready = serde_json::json!({ "http": http, scheme: broker });
         writeln!(io::stdout(), "{ready}")?;
         io::stdout().flush()?;
         tracing::info!(%http, broker = %station.broker_url(), "station ready");
@@ -111,9 +130,9 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     })
 }
 
-fn warn_if_public(protocol: &str, option: &str, address: SocketAddr) {
-    if !address.ip().is_loopback() {
-        tracing::warn!(protocol, option, %address, "reachable from other machines without authentication");
+fn warn_if_public(http: SocketAddr) {
+    if !http.ip().is_loopback() {
+        tracing::warn!(address = %http, "pages reachable from other machines without a login");
     }
 }
 

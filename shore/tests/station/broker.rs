@@ -1,6 +1,6 @@
 //! The embedded broker against slow, misbehaving or broken clients.
 
-use flukewatch_shore::broker::{Broker, Limits, OversizedPacket};
+use flukewatch_shore::broker::{Broker, BrokerError, Limits, OversizedPacket};
 use rumqttc::{
     AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS, SubscribeFilter,
 };
@@ -271,28 +271,30 @@ async fn a_last_will_is_published_unless_the_client_disconnects() {
 }
 
 #[tokio::test]
-async fn connections_and_filters_over_the_limits_are_rejected() {
-    let (broker, _oversized) = start_broker(Limits {
-        max_connections: 2,
-        max_filters: 1,
-        ..Limits::default()
-    })
-    .await;
-    let mut first = raw(broker.address(), b'1').await;
-    let _second = raw(broker.address(), b'2').await;
-    let mut third = TcpStream::connect(broker.address()).await.unwrap();
-    assert!(closed(&mut third).await);
-    // "a" is accepted, "b" exceeds the limit, "a#" is invalid.
-    first
+async fn an_invalid_filter_is_rejected() {
+    let (broker, _oversized) = start_broker(Limits::default()).await;
+    let mut client = raw(broker.address(), b'1').await;
+    // "a" and "b" are valid, "a#" is not.
+    client
         .write_all(&[
             0x82, 15, 0, 9, 0, 1, b'a', 1, 0, 1, b'b', 1, 0, 2, b'a', b'#', 1,
         ])
         .await
         .unwrap();
     let mut response = [0; 7];
-    first.read_exact(&mut response).await.unwrap();
-    assert_eq!(response, [0x90, 5, 0, 9, 1, 0x80, 0x80]);
+    client.read_exact(&mut response).await.unwrap();
+    assert_eq!(response, [0x90, 5, 0, 9, 1, 1, 0x80]);
     broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_address_that_other_machines_reach_is_rejected() {
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:1883"] {
+        let (report, _oversized) = mpsc::channel(1);
+        let started = Broker::start(address.parse().unwrap(), Limits::default(), report).await;
+        let error = started.unwrap_err();
+        assert!(matches!(error, BrokerError::NotLoopback(_)), "{error}");
+    }
 }
 
 #[tokio::test]

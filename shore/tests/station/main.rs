@@ -10,6 +10,7 @@ mod command_line;
 mod external_broker;
 mod fixtures;
 mod ingest;
+mod mosquitto;
 mod pages;
 mod photos;
 #[path = "../../src/sample.rs"]

@@ -27,7 +27,7 @@ pub(super) fn missing(checkout: &Checkout, trainer: bool) -> Vec<String> {
         ),
         (
             mosquitto::find().is_some(),
-            "mosquitto: boat and shore with an external broker",
+            "mosquitto: the station's broker with certificates, and boat and shore with an external one",
         ),
         (
             debian::find("gst-launch-1.0").is_some(),

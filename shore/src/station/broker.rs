@@ -1,0 +1,198 @@
+//! The broker of a station.
+
+use super::error::StationError;
+use crate::authority::{Authority, ServerName, TlsFiles};
+use crate::broker::{Broker, Limits, OversizedPacket};
+use crate::health::Health;
+use crate::mosquitto::{Mosquitto, MosquittoSettings};
+use crate::random::system_random;
+use flukewatch_common::broker_url::BrokerUrl;
+use flukewatch_common::clock::Clock;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// The broker that boats and shore use.
+#[derive(Clone, Debug)]
+pub enum BrokerConfig {
+    /// Shore's own, for programs on this computer, listening on this loopback address (port 0: any free
+    /// one).
+    Embedded(SocketAddr),
+    /// A mosquitto with TLS that the station starts and supervises.
+    Mosquitto(MosquittoConfig),
+    /// One that is already running.
+    External(BrokerUrl),
+}
+
+/// A mosquitto that the station starts.
+#[derive(Clone, Debug)]
+pub struct MosquittoConfig {
+    /// The address to listen on (port 0: any free one).
+    pub address: SocketAddr,
+    /// Names and addresses under which boats reach it, besides those that this computer knows of itself.
+    pub server_names: Vec<ServerName>,
+    /// The program; `None` for the installed one.
+    pub program: Option<PathBuf>,
+}
+
+/// How ingest reaches the broker.
+#[derive(Clone, Debug)]
+pub(super) struct BrokerConnection {
+    pub(super) url: BrokerUrl,
+    /// With what ingest identifies itself; `None` without certificates.
+    pub(super) tls: Option<TlsFiles>,
+    /// The URL that boats use, for display.
+    pub(super) public_url: String,
+}
+
+/// The broker, where the station runs it.
+#[derive(Debug)]
+pub(super) enum RunningBroker {
+    External,
+    Embedded(Broker),
+    Mosquitto(Mosquitto),
+}
+
+/// What a broker is started with.
+pub(super) struct Parts<'a> {
+    /// The station's data folder, locked.
+    pub(super) data: &'a Path,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) health: &'a Arc<Health>,
+    pub(super) report_oversized: mpsc::Sender<OversizedPacket>,
+}
+
+/// Starts the broker, unless it is an external one.
+///
+/// # Errors
+/// When it cannot start.
+pub(super) async fn start(
+    config: BrokerConfig,
+    parts: Parts<'_>,
+) -> Result<(BrokerConnection, RunningBroker), StationError> {
+    match config {
+        BrokerConfig::External(url) => {
+            let connection = without_certificates(url);
+            Ok((connection, RunningBroker::External))
+        }
+        BrokerConfig::Embedded(address) => {
+            let broker = Broker::start(address, Limits::default(), parts.report_oversized).await?;
+            let connection = without_certificates(url(false, broker.address()));
+            Ok((connection, RunningBroker::Embedded(broker)))
+        }
+        BrokerConfig::Mosquitto(config) => start_mosquitto(config, parts).await,
+    }
+}
+
+async fn start_mosquitto(
+    config: MosquittoConfig,
+    parts: Parts<'_>,
+) -> Result<(BrokerConnection, RunningBroker), StationError> {
+    let mut random = system_random()?;
+    let authority = Authority::open_or_create(parts.data, &mut random, parts.clock.now())?;
+    let names = server_names(&config);
+    // Boats use the first name that a person gave; without one, that of this computer.
+    let public_name = match config.server_names.first() {
+        Some(name) => name.to_string(),
+        None => host_name().unwrap_or_else(|| "localhost".into()),
+    };
+    authority.prepare_broker(names, &mut random)?;
+    let tls = authority.station_files();
+
+    let (data, health) = (parts.data.to_owned(), Arc::clone(parts.health));
+    let start = move || {
+        let settings = MosquittoSettings {
+            address: config.address,
+            program: config.program.as_deref(),
+            data: &data,
+            authority: &authority,
+        };
+        Mosquitto::start(&settings, health)
+    };
+    let mosquitto = tokio::task::spawn_blocking(start).await??;
+    let connection = BrokerConnection {
+        url: url(true, mosquitto.local_address()),
+        tls: Some(tls),
+        public_url: public_url(&public_name, mosquitto.address().port()),
+    };
+    Ok((connection, RunningBroker::Mosquitto(mosquitto)))
+}
+
+impl RunningBroker {
+    /// The address that it listens on; `None` for an external one.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::External => None,
+            Self::Embedded(broker) => Some(broker.address()),
+            Self::Mosquitto(mosquitto) => Some(mosquitto.address()),
+        }
+    }
+
+    /// Ends it and frees its port.
+    pub(super) async fn shutdown(self) {
+        match self {
+            Self::External => {}
+            Self::Embedded(broker) => broker.shutdown().await,
+            Self::Mosquitto(mosquitto) => {
+                // It waits for the process.
+                let _ = tokio::task::spawn_blocking(move || drop(mosquitto)).await;
+            }
+        }
+    }
+}
+
+fn without_certificates(url: BrokerUrl) -> BrokerConnection {
+    BrokerConnection {
+        public_url: url.to_string(),
+        url,
+        tls: None,
+    }
+}
+
+fn url(tls: bool, address: SocketAddr) -> BrokerUrl {
+    BrokerUrl {
+        tls,
+        credentials: None,
+        host: match address.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        },
+        port: address.port(),
+    }
+}
+
+fn public_url(name: &str, port: u16) -> String {
+    match name.parse() {
+        Ok(ip @ IpAddr::V6(_)) => url(true, SocketAddr::new(ip, port)).to_string(),
+        _ => format!("mqtts://{name}:{port}"),
+    }
+}
+
+/// The names in the broker's certificate: what was given, the name of this computer, and how the station
+/// itself connects.
+fn server_names(config: &MosquittoConfig) -> BTreeSet<ServerName> {
+    let address = config.address.ip();
+    let addresses = [
+        IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address,
+    ];
+    let addresses = addresses.into_iter().filter(|ip| !ip.is_unspecified());
+    let local = [Some("localhost".to_owned()), host_name()];
+    config
+        .server_names
+        .iter()
+        .cloned()
+        .chain(addresses.map(ServerName::from))
+        .chain(local.iter().flatten().filter_map(|name| name.parse().ok()))
+        .collect()
+}
+
+/// The name of this computer, if it can be in a certificate.
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name: ServerName = name.trim().parse().ok()?;
+    Some(name.to_string())
+}

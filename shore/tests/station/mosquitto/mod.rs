@@ -1,0 +1,8 @@
+//! The station's mosquitto: what boats may do, what attackers may not, and its supervision.
+
+mod access;
+mod client;
+mod fixture;
+mod identity;
+mod program;
+mod supervision;
