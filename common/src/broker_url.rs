@@ -6,7 +6,8 @@ mod login;
 mod redact;
 
 pub use login::{
-    BrokerEnvironment, Credentials, LoginError, LoginSources, PASSWORD_VARIABLE, USER_VARIABLE,
+    BrokerEnvironment, CREDENTIALS_VARIABLE, Credentials, LoginError, LoginSources,
+    PASSWORD_VARIABLE, USER_VARIABLE,
 };
 pub use redact::redact;
 

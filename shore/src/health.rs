@@ -14,7 +14,8 @@ const MAX_WATCHED_BOATS: usize = 1000;
 
 #[derive(Debug, Default)]
 struct Issues {
-    broker: Option<String>,
+    /// The brokers to subscribe to, with what prevents it; `None` where ingest is subscribed.
+    brokers: BTreeMap<String, Option<String>>,
     store: Option<String>,
     process: Option<BrokerProcess>,
 }
@@ -55,16 +56,27 @@ impl Health {
         self.issues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Records that ingest is subscribed.
-    pub(crate) fn broker_connected(&self) {
-        self.issues().broker = None;
-        self.connected.send_replace(true);
+    /// Names a broker that ingest is to subscribe to.
+    pub(crate) fn expect_broker(&self, broker: &str) {
+        let not_yet = Some("not connected yet".to_owned());
+        self.issues().brokers.insert(broker.to_owned(), not_yet);
     }
 
-    /// Records that ingest lost the broker.
-    pub(crate) fn broker_disconnected(&self, error: &str) {
-        self.issues().broker = Some(error.to_owned());
-        self.connected.send_replace(false);
+    /// Records that ingest is subscribed to `broker`.
+    pub(crate) fn broker_connected(&self, broker: &str) {
+        self.set_broker(broker, None);
+    }
+
+    /// Records that ingest lost `broker`.
+    pub(crate) fn broker_disconnected(&self, broker: &str, error: &str) {
+        self.set_broker(broker, Some(error.to_owned()));
+    }
+
+    fn set_broker(&self, broker: &str, issue: Option<String>) {
+        let mut issues = self.issues();
+        issues.brokers.insert(broker.to_owned(), issue);
+        let connected = issues.brokers.values().all(Option::is_none);
+        self.connected.send_replace(connected);
     }
 
     /// Records that the broker's process accepts connections.
@@ -131,7 +143,7 @@ impl Health {
         twins.map(|(boat, _)| boat.clone()).collect()
     }
 
-    /// Whether ingest is subscribed.
+    /// Whether ingest is subscribed to all brokers.
     pub fn is_connected(&self) -> bool {
         *self.connected.borrow()
     }
@@ -147,11 +159,11 @@ impl Health {
         let process = issues.process.as_ref().filter(|p| !p.running);
         let process = process.and_then(|p| p.last_error.clone());
         // A broker that is down explains why ingest is disconnected.
-        let of_broker = || process.or_else(|| issues.broker.clone());
+        let of_broker = || process.or_else(|| issues.brokers.values().flatten().next().cloned());
         issues.store.clone().or_else(of_broker)
     }
 
-    /// Waits until ingest is subscribed.
+    /// Waits until ingest is subscribed to all brokers.
     pub(crate) async fn wait_until_connected(&self) {
         // The sender lives in `self`, so that waiting cannot fail.
         let _ = self.connected.subscribe().wait_for(|c| *c).await;

@@ -50,7 +50,7 @@ enum Command {
     /// Prints one line of JSON on stdout once it is ready:
     /// {"http":"127.0.0.1:8080","mqtt":"127.0.0.1:1883"}, with "mqtts" in place of "mqtt" for a broker
     /// with TLS.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// List the sequence numbers of each boat that have not arrived, or arrived with several sightings
     ///
     /// The exit code is 4 if numbers are missing.
@@ -80,7 +80,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let result = match cli.command {
-        Command::Serve(args) => serve::run(args),
+        Command::Serve(args) => serve::run(*args),
         Command::Missing(args) => missing::run(&args),
         Command::List(args) => list::run(&args),
         Command::Provision(args) => provision::run(args),

@@ -6,29 +6,28 @@
 //! let any_port = ([127, 0, 0, 1], 0).into();
 //! let config = StationConfig::new("data".into(), any_port, BrokerConfig::Embedded(any_port));
 //! let station = Station::start(config).await?;
-//! println!("pages at http://{}, broker at {}", station.http_address(), station.broker_url());
+//! println!("pages at http://{}, broker at {}", station.http_address(), station.public_url());
 //! station.shutdown().await;
 //! # Ok(())
 //! # }
 //! ```
 
 mod broker;
+mod client_id;
 mod error;
 
 pub use crate::catalogue_photos::CataloguePhotosError;
-pub use broker::{BrokerConfig, MosquittoConfig};
+pub use broker::{BrokerConfig, ExternalBrokers, MosquittoConfig};
 pub use error::StationError;
 
-use broker::{BrokerConnection, RunningBroker};
+use broker::{BrokerConnections, RunningBroker};
 
-use crate::authority::TlsFiles;
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
 use crate::http;
-use crate::ingest::Ingester;
+use crate::ingest::{BrokerAccess, Ingester, IngesterParts};
 use crate::request::AppState;
 use crate::store::{SqliteStore, Store};
-use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::{Clock, SystemClock};
 use std::net::SocketAddr;
@@ -85,11 +84,12 @@ impl StationConfig {
 /// awaited.
 pub struct Station {
     http_address: SocketAddr,
-    broker: BrokerConnection,
+    connections: BrokerConnections,
     running_broker: RunningBroker,
     store: Arc<dyn Store>,
     health: Arc<Health>,
-    ingester: Arc<Ingester>,
+    /// One for each broker.
+    ingesters: Vec<Arc<Ingester>>,
     shutdown: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -119,42 +119,57 @@ impl Station {
             health: &health,
             report_oversized,
         };
-        let (broker, running_broker) = broker::start(config.broker, parts).await?;
-        // The seam for TLS: `broker.tls` has the files with which ingest identifies itself to
-        // `broker.url`, and must be passed on as well once its client can encrypt.
-        let ingester = Arc::new(Ingester::new(
-            broker.url.clone(),
-            Arc::clone(&store),
-            Arc::clone(&config.clock),
-            Arc::clone(&health),
-        ));
+        let (connections, running_broker) = broker::start(config.broker, parts).await?;
+        let ingester = |broker| {
+            Arc::new(Ingester::new(IngesterParts {
+                broker,
+                trust: connections.trust.clone(),
+                store: Arc::clone(&store),
+                clock: Arc::clone(&config.clock),
+                health: Arc::clone(&health),
+            }))
+        };
+        let ingesters: Vec<Arc<Ingester>> =
+            connections.brokers.iter().cloned().map(ingester).collect();
         let state = AppState {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
             photos: photos.map(Arc::new),
             clock: config.clock,
-            broker: broker.public_url.clone(),
+            broker: connections.public_url.clone(),
         };
         let (shutdown, shutdown_requested) = watch::channel(false);
-        let tasks = vec![
-            tokio::spawn(Arc::clone(&ingester).run(shutdown_requested.clone())),
-            tokio::spawn(Arc::clone(&ingester).record_oversized(oversized)),
-            tokio::spawn(http::serve(listener, state, shutdown_requested)),
-        ];
+        let mut tasks: Vec<JoinHandle<()>> = ingesters
+            .iter()
+            .map(|ingester| tokio::spawn(Arc::clone(ingester).run(shutdown_requested.clone())))
+            .collect();
+        if let Some(ingester) = ingesters.first() {
+            tasks.push(tokio::spawn(
+                Arc::clone(ingester).record_oversized(oversized),
+            ));
+        }
+        tasks.push(tokio::spawn(http::serve(
+            listener,
+            state,
+            shutdown_requested,
+        )));
         let connected = health.wait_until_connected();
         if tokio::time::timeout(BROKER_START_TIMEOUT, connected)
             .await
             .is_err()
         {
-            tracing::warn!(broker = %broker.url, "broker not connected; retrying");
+            tracing::warn!(
+                broker = connections.public_url,
+                "broker not connected; retrying"
+            );
         }
         Ok(Self {
             http_address,
-            broker,
+            connections,
             running_broker,
             store,
             health,
-            ingester,
+            ingesters,
             shutdown,
             tasks,
         })
@@ -165,14 +180,14 @@ impl Station {
         self.http_address
     }
 
-    /// The URL under which the station reaches the broker.
-    pub fn broker_url(&self) -> &BrokerUrl {
-        &self.broker.url
+    /// The URLs under which boats reach the brokers, separated by spaces.
+    pub fn public_url(&self) -> &str {
+        &self.connections.public_url
     }
 
-    /// The files with which the station identifies itself to the broker; `None` without certificates.
-    pub fn tls_files(&self) -> Option<&TlsFiles> {
-        self.broker.tls.as_ref()
+    /// The brokers that the station uses, and how it identifies itself there.
+    pub fn brokers(&self) -> &[BrokerAccess] {
+        &self.connections.brokers
     }
 
     /// The address of the broker that the station runs; `None` with an external one.
@@ -198,7 +213,9 @@ impl Station {
         for task in self.tasks {
             let _ = task.await;
         }
-        self.ingester.drain().await;
+        for ingester in &self.ingesters {
+            ingester.drain().await;
+        }
     }
 }
 

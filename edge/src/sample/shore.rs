@@ -3,7 +3,7 @@
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::{topic, wire};
-use rumqttc::{Client, Event, MqttOptions, Packet, QoS};
+use rumqttc_v4::{Client, Event, MqttOptions, Packet, PublishOptions, QoS};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -46,9 +46,9 @@ impl Shore {
 }
 
 fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
-    let mut options = MqttOptions::new("test-shore", "127.0.0.1", port);
+    let mut options = MqttOptions::new("test-shore", ("127.0.0.1", port));
     options.set_max_packet_size(wire::MAX_MESSAGE + 4096, wire::MAX_MESSAGE + 4096);
-    let (client, mut connection) = Client::new(options, 1000);
+    let (client, mut connection) = Client::builder(options).capacity(1000).build();
     for event in connection.iter() {
         match event {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
@@ -74,7 +74,11 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                             };
                             let rejection = wire::encode(&rejection).unwrap();
                             let topic = topic::of_acks(&boat);
-                            let _ = client.try_publish(topic, QoS::AtLeastOnce, false, rejection);
+                            let _ = client.try_publish(
+                                topic,
+                                rejection,
+                                PublishOptions::new(QoS::AtLeastOnce),
+                            );
                             continue;
                         }
                         let (id, revision) = (sighting.id, sighting.revision);
@@ -102,7 +106,11 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                         rejected: vec![],
                     };
                     let ack = wire::encode(&ack).unwrap();
-                    let _ = client.try_publish(topic::of_acks(&boat), QoS::AtLeastOnce, false, ack);
+                    let _ = client.try_publish(
+                        topic::of_acks(&boat),
+                        ack,
+                        PublishOptions::new(QoS::AtLeastOnce),
+                    );
                 }
             }
             Ok(_) => {}

@@ -5,8 +5,8 @@ use super::filter;
 use super::limits::Limits;
 use super::sessions::{Session, Sessions};
 use bytes::{Bytes, BytesMut};
-use rumqttc::mqttbytes::{Error, Protocol};
-use rumqttc::{
+use rumqttc_v4::mqttbytes::Error;
+use rumqttc_v4::{
     ConnAck, Connect, ConnectReturnCode, LastWill, Packet, PubAck, Publish, QoS, SubAck,
     SubscribeReasonCode, UnsubAck,
 };
@@ -51,6 +51,8 @@ enum DisconnectReason {
     PacketTooLarge(usize),
     #[error("protocol error: {0}")]
     ProtocolError(String),
+    #[error("MQTT of level {0}; only 3.1.1 (level 4) is supported")]
+    UnknownVersion(u8),
     #[error("write timeout")]
     WriteTimeout,
     #[error("session taken over or evicted")]
@@ -98,6 +100,11 @@ impl Connection {
 
         let first = reader.packet().await;
         let first = first.inspect_err(|reason| self.report_oversized(reason, client_id, &reader));
+        if let Err(DisconnectReason::UnknownVersion(_)) = &first {
+            let code = ConnectReturnCode::RefusedProtocolVersion;
+            let answer = Packet::ConnAck(ConnAck::new(code, false));
+            writer.write(answer).await?;
+        }
         let Packet::Connect(connect) = first? else {
             return Err(DisconnectReason::ProtocolError(
                 "the first packet is not CONNECT".into(),
@@ -196,9 +203,11 @@ impl Connection {
     }
 
     async fn handle_publish(&self, publish: Publish) -> Result<Option<Packet>, DisconnectReason> {
-        validate(publish.qos, &publish.topic)?;
+        let topic = std::str::from_utf8(&publish.topic)
+            .map_err(|_| DisconnectReason::ProtocolError("invalid topic".into()))?;
+        validate(publish.qos, topic)?;
         let message = Delivery {
-            topic: publish.topic.into(),
+            topic: topic.into(),
             // A copy, so that a small message does not keep the whole read buffer alive.
             payload: Bytes::copy_from_slice(&publish.payload),
             qos: publish.qos,
@@ -232,9 +241,6 @@ fn will_delivery(last_will: &LastWill) -> Result<Delivery, DisconnectReason> {
 }
 
 fn rejection_code(connect: &Connect) -> Option<ConnectReturnCode> {
-    if connect.protocol != Protocol::V4 {
-        return Some(ConnectReturnCode::RefusedProtocolVersion);
-    }
     let anonymous = connect.client_id.is_empty() && !connect.clean_session;
     anonymous.then_some(ConnectReturnCode::BadClientId)
 }
@@ -288,6 +294,9 @@ impl Reader {
                 Err(Error::InsufficientBytes(_)) => {}
                 Err(Error::PayloadSizeLimitExceeded(bytes)) => {
                     return Err(DisconnectReason::PacketTooLarge(bytes));
+                }
+                Err(Error::InvalidProtocolLevel(level)) => {
+                    return Err(DisconnectReason::UnknownVersion(level));
                 }
                 Err(error) => return Err(DisconnectReason::ProtocolError(error.to_string())),
             }

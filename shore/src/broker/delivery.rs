@@ -1,7 +1,7 @@
 //! A message inside the broker.
 
 use bytes::Bytes;
-use rumqttc::QoS;
+use rumqttc_v4::QoS;
 use std::sync::Arc;
 
 /// A message on its way to one subscriber.

@@ -34,7 +34,7 @@ impl Retained {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use rumqttc::QoS;
+    use rumqttc_v4::QoS;
 
     fn message(topic: &str, payload: &'static [u8]) -> Delivery {
         Delivery {

@@ -4,7 +4,7 @@ use super::delivery::Delivery;
 use super::filter;
 use super::limits::Limits;
 use super::retained::Retained;
-use rumqttc::QoS;
+use rumqttc_v4::QoS;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};

@@ -16,10 +16,8 @@ pub(crate) enum CommandError {
     Station(#[from] StationError),
     #[error("--broker: {0}")]
     Broker(#[from] BadBrokerUrl),
-    #[error(
-        "--broker: TLS (mqtts) is not supported yet; use mqtt:// in a trusted network or through a tunnel"
-    )]
-    Encrypted,
+    #[error("internal error: a station without a broker")]
+    NoBroker,
     #[error(transparent)]
     Authority(#[from] AuthorityError),
     #[error(transparent)]
@@ -38,9 +36,9 @@ impl CommandError {
     /// 2 for wrong usage, else 1.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Broker(_)
-            | Self::Encrypted
-            | Self::Station(StationError::Broker(BrokerError::NotLoopback(_))) => ExitCode::from(2),
+            Self::Broker(_) | Self::Station(StationError::Broker(BrokerError::NotLoopback(_))) => {
+                ExitCode::from(2)
+            }
             _ => ExitCode::FAILURE,
         }
     }

@@ -3,9 +3,10 @@
 use super::error::CommandError;
 use clap::Args;
 use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, LoginSources};
+use flukewatch_mqtt::TlsFiles;
 use flukewatch_shore::authority::ServerName;
 use flukewatch_shore::station::{
-    BrokerConfig, CatalogueSource, MosquittoConfig, Station, StationConfig,
+    BrokerConfig, CatalogueSource, ExternalBrokers, MosquittoConfig, Station, StationConfig,
 };
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -48,21 +49,37 @@ pub(crate) struct ServeArgs {
         conflicts_with = "broker"
     )]
     mqtt: SocketAddr,
-    /// Use an external broker at mqtt://HOST:PORT instead of the embedded one
+    /// Use a broker that runs elsewhere, at mqtts://HOST:PORT or mqtt://HOST:PORT; repeatable
     ///
-    /// It must accept messages of 256 KiB; let it reject larger ones (mosquitto: message_size_limit
-    /// 300000). A user and a password in the URL (mqtt://USER:PASSWORD@HOST:PORT) are visible in the
-    /// list of processes.
+    /// Of several brokers, boats may use any. See docs/broker.md for what a broker must be told. A user
+    /// and a password in the URL (mqtt://USER:PASSWORD@HOST:PORT) are visible in the list of processes.
     // Parsed later: an error of the command line repeats the value, and with it a password.
     #[arg(long, value_name = "URL")]
-    broker: Option<String>,
-    /// User for the external broker [default: FLUKEWATCH_BROKER_USER, or that of the URL]
+    broker: Vec<String>,
+    /// User for the external brokers [default: FLUKEWATCH_BROKER_USER, or that of the URL]
     #[arg(long, value_name = "USER", requires = "broker")]
     broker_user: Option<String>,
-    /// File whose first line is the user's password [default: FLUKEWATCH_BROKER_PASSWORD, or that of
-    /// the URL]
+    /// File whose first line is the user's password, or credential:NAME for a credential of systemd
+    /// [default: FLUKEWATCH_BROKER_PASSWORD, or that of the URL]
     #[arg(long, value_name = "FILE", requires = "broker")]
     broker_password_file: Option<PathBuf>,
+    /// Certificates of the authorities that may sign the certificates of external brokers (PEM)
+    ///
+    /// Without this, --certificate-file and --key-file, the station identifies itself with the
+    /// certificate of its own authority.
+    #[arg(long, value_name = "FILE", requires = "broker")]
+    ca_file: Option<PathBuf>,
+    /// The station's certificate for external brokers (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["broker", "key_file"])]
+    certificate_file: Option<PathBuf>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires_all = ["broker", "certificate_file"])]
+    key_file: Option<PathBuf>,
+    /// Accept messages that boats have not signed, for a lab
+    ///
+    /// Everyone who can publish on the brokers can then send sightings, and make boats delete theirs.
+    #[arg(long, requires = "broker")]
+    accept_unsigned: bool,
     /// Bundle whose catalogue names the candidates' photos: a folder or a .flukebundle file
     #[arg(long, value_name = "BUNDLE", requires = "photos")]
     bundle: Option<PathBuf>,
@@ -74,14 +91,14 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     fn station_config(self) -> Result<StationConfig, CommandError> {
         warn_if_public(self.http);
-        let broker = match (&self.broker, self.mqtts) {
-            (Some(url), _) => BrokerConfig::External(self.external_broker(url)?),
-            (None, Some(address)) => BrokerConfig::Mosquitto(MosquittoConfig {
+        let broker = match self.mqtts {
+            _ if !self.broker.is_empty() => BrokerConfig::External(self.external_brokers()?),
+            Some(address) => BrokerConfig::Mosquitto(MosquittoConfig {
                 address,
                 server_names: self.server_name,
                 program: self.mosquitto,
             }),
-            (None, None) => BrokerConfig::Embedded(self.mqtt),
+            None => BrokerConfig::Embedded(self.mqtt),
         };
         let catalogue = self.bundle.zip(self.photos);
         Ok(StationConfig {
@@ -90,18 +107,35 @@ impl ServeArgs {
         })
     }
 
-    fn external_broker(&self, url: &str) -> Result<BrokerUrl, CommandError> {
-        let url: BrokerUrl = url.parse()?;
-        if url.tls {
-            return Err(CommandError::Encrypted);
-        }
+    fn external_brokers(&self) -> Result<ExternalBrokers, CommandError> {
         let environment = BrokerEnvironment::read()?;
-        let sources = LoginSources {
-            user: self.broker_user.as_deref(),
-            password_file: self.broker_password_file.as_deref(),
-            environment: &environment,
+        let file = |path: &Option<PathBuf>| match path {
+            Some(path) => environment.file(path).map(Some),
+            None => Ok(None),
         };
-        Ok(url.with_login(sources, ["--broker-user", "--broker-password-file"])?)
+        let password_file = file(&self.broker_password_file)?;
+        let with_login = |url: &String| -> Result<BrokerUrl, CommandError> {
+            let url: BrokerUrl = url.parse()?;
+            let sources = LoginSources {
+                user: self.broker_user.as_deref(),
+                password_file: password_file.as_deref(),
+                environment: &environment,
+            };
+            Ok(url.with_login(sources, ["--broker-user", "--broker-password-file"])?)
+        };
+        Ok(ExternalBrokers {
+            urls: self
+                .broker
+                .iter()
+                .map(with_login)
+                .collect::<Result<_, _>>()?,
+            tls: TlsFiles {
+                ca: file(&self.ca_file)?,
+                certificate: file(&self.certificate_file)?,
+                key: file(&self.key_file)?,
+            },
+            accept_unsigned: self.accept_unsigned,
+        })
     }
 }
 
@@ -113,7 +147,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
     runtime.block_on(async {
         let station = Station::start(args.station_config()?).await?;
         let http = station.http_address().to_string();
-        let url = station.broker_url();
+        let [broker, ..] = station.brokers() else {
+            return Err(CommandError::NoBroker);
+        };
+        let url = &broker.url;
         let scheme = if url.tls { "mqtts" } else { "mqtt" };
         let broker = match station.mqtt_address() {
             Some(address) => address.to_string(),
@@ -122,7 +159,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode, CommandError> {
         let ready = serde_json::json!({ "http": http, scheme: broker });
         writeln!(io::stdout(), "{ready}")?;
         io::stdout().flush()?;
-        tracing::info!(%http, broker = %station.broker_url(), "station ready");
+        tracing::info!(%http, broker = station.public_url(), "station ready");
         shutdown_signal().await?;
         tracing::info!("shutting down");
         station.shutdown().await;

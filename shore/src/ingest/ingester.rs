@@ -1,19 +1,20 @@
-//! The loop that moves messages from the broker into the store.
+//! The loop that moves messages from a broker into the store.
 
-use super::answers::answers;
-use super::mqtt;
-use super::validate::{reject_too_large, validate};
+use super::answers::{BatchMessage, answers};
+use super::mqtt::{self, BrokerAccess};
+use super::trust::MessageTrust;
+use super::validate::{reject_too_large, reject_unauthenticated, validate};
 use crate::broker::OversizedPacket;
 use crate::health::Health;
 use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
+use bytes::Bytes;
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::presence::Presence;
 use flukewatch_common::sighting::Ack;
 use flukewatch_common::{topic, wire};
-use rumqttc::{
-    AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, Packet, Publish, QoS,
-    SubscribeFilter, SubscribeReasonCode,
+use flukewatch_mqtt::{
+    AckHandle, Connection, Dialer, Event, MqttError, MqttErrorKind, Outgoing, Publisher, Received,
 };
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
     #[error("connection to broker {0} failed: {1}{hint}", hint = login_hint(.1))]
-    Connection(BrokerUrl, Box<ConnectionError>),
+    Connection(BrokerUrl, MqttError),
     #[error("broker {0} rejected the subscription to {sightings} and {pictures}", sightings = topic::ALL_SIGHTINGS, pictures = topic::ALL_PICTURES)]
     SubscriptionRejected(BrokerUrl),
     #[error("more than {} MiB pending: the disk is too slow for the incoming messages", MAX_PENDING_BYTES >> 20)]
@@ -45,7 +46,7 @@ enum SessionError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("cannot send acknowledgements: {0}")]
-    SendAck(#[from] Box<ClientError>),
+    SendAck(MqttError),
     #[error("cannot encode acknowledgement: {0}")]
     EncodeAck(#[from] wire::WireError),
     #[error("store task failed: {0}")]
@@ -54,22 +55,33 @@ enum SessionError {
     StoreTaskEnded,
 }
 
-fn login_hint(error: &ConnectionError) -> &'static str {
-    match error {
-        ConnectionError::ConnectionRefused(
-            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => "; check --broker-user and --broker-password-file",
+fn login_hint(error: &MqttError) -> &'static str {
+    match error.kind {
+        MqttErrorKind::NotAuthorized => {
+            "; check --broker-user and --broker-password-file, or --certificate-file"
+        }
         _ => "",
     }
 }
 
 /// Stores what boats publish.
 pub struct Ingester {
-    broker: BrokerUrl,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    health: Arc<Health>,
+    parts: IngesterParts,
     write_lock: Arc<Mutex<()>>,
+}
+
+/// What an ingester works with.
+pub struct IngesterParts {
+    /// The broker to subscribe to.
+    pub broker: BrokerAccess,
+    /// Which messages are believed.
+    pub trust: MessageTrust,
+    /// Where they are stored.
+    pub store: Arc<dyn Store>,
+    /// The time of their arrival.
+    pub clock: Arc<dyn Clock>,
+    /// Where failures are reported.
+    pub health: Arc<Health>,
 }
 
 /// Aborts the storing half of a session together with the session.
@@ -83,17 +95,10 @@ impl Drop for AbortOnDrop {
 
 impl Ingester {
     /// An ingester that does nothing until it is run.
-    pub fn new(
-        broker: BrokerUrl,
-        store: Arc<dyn Store>,
-        clock: Arc<dyn Clock>,
-        health: Arc<Health>,
-    ) -> Self {
+    pub fn new(parts: IngesterParts) -> Self {
+        parts.health.expect_broker(&parts.broker.url.to_string());
         Self {
-            broker,
-            store,
-            clock,
-            health,
+            parts,
             write_lock: Arc::default(),
         }
     }
@@ -115,15 +120,18 @@ impl Ingester {
                 Err(error) = session => error,
             };
             let delay = if let SessionError::Store(error) = &error {
-                self.health.store_failed(&error.to_string());
+                self.parts.health.store_failed(&error.to_string());
                 STORE_BACKOFF
             } else {
-                self.health.broker_disconnected(&error.to_string());
+                let broker = self.parts.broker.url.to_string();
+                self.parts
+                    .health
+                    .broker_disconnected(&broker, &error.to_string());
                 backoff
             };
             tracing::warn!(%error, ?delay, "ingest failed; reconnecting");
             if let SessionError::Connection(_, error) = &error
-                && let Some(bytes) = mqtt::oversized_packet(error)
+                && let MqttErrorKind::OversizedPacket(bytes) = error.kind
             {
                 let message = reject_too_large("a client of the broker", bytes, vec![]);
                 if let Err(error) = self.store(vec![message]).await {
@@ -139,144 +147,193 @@ impl Ingester {
     }
 
     async fn session(self: Arc<Self>, backoff: &mut Duration) -> Result<Infallible, SessionError> {
-        let connection_error = |e| SessionError::Connection(self.broker.clone(), Box::new(e));
-        let (client, mut events) = mqtt::connect(&self.broker, 2 * MAX_BATCH);
-        let filters = [
-            (topic::ALL_SIGHTINGS, QoS::AtLeastOnce),
-            (topic::ALL_PICTURES, QoS::AtLeastOnce),
-            (topic::ALL_PRESENCES, QoS::AtMostOnce),
-            (topic::ALL_STATUSES, QoS::AtLeastOnce),
-        ];
-        let filters = filters.map(|(f, qos)| SubscribeFilter::new(f.to_owned(), qos));
-        client.subscribe_many(filters).await.map_err(Box::new)?;
+        let broker = &self.parts.broker;
+        let connection_error = |e| SessionError::Connection(broker.url.clone(), e);
+        let settings = mqtt::settings(broker, 2 * MAX_BATCH);
+        let mut connection = Dialer::new(settings)
+            .connect(None)
+            .await
+            .map_err(connection_error)?;
+        self.subscribed(&connection)?;
+        *backoff = INITIAL_BACKOFF;
 
-        let acks = client.clone();
+        let publisher = connection.publisher().clone();
         let (received, pending) = mpsc::unbounded_channel();
         let stored_bytes = Arc::new(AtomicUsize::new(0));
-        let storing = Arc::clone(&self).store_and_ack(client, pending, Arc::clone(&stored_bytes));
+        let storing =
+            Arc::clone(&self).store_and_ack(publisher.clone(), pending, Arc::clone(&stored_bytes));
         let storing = tokio::spawn(storing);
         let _abort = AbortOnDrop(storing.abort_handle());
         tokio::pin!(storing);
         let mut received_bytes = 0usize;
         loop {
             let event = tokio::select! {
-                event = events.poll() => event.map_err(connection_error)?,
+                event = connection.event() => event.map_err(connection_error)?,
                 finished = &mut storing => {
                     finished??;
                     return Err(SessionError::StoreTaskEnded);
                 }
             };
-            match event {
-                Event::Incoming(Packet::SubAck(ack)) => {
-                    let rejected = |filter: usize| {
-                        let code = ack.return_codes.get(filter);
-                        code.is_none_or(|code| *code == SubscribeReasonCode::Failure)
-                    };
-                    if rejected(0) || rejected(1) {
-                        return Err(SessionError::SubscriptionRejected(self.broker.clone()));
-                    }
-                    if rejected(2) {
-                        tracing::warn!(
-                            topic = topic::ALL_PRESENCES,
-                            "subscription rejected: two computers of one boat are not recognised"
-                        );
-                    }
-                    if rejected(3) {
-                        tracing::warn!(
-                            topic = topic::ALL_STATUSES,
-                            "subscription rejected: the status of boats is unknown"
-                        );
-                    }
-                    tracing::info!(broker = %self.broker, "subscribed");
-                    self.health.broker_connected();
-                    *backoff = INITIAL_BACKOFF;
+            let Event::Received(message) = event else {
+                continue;
+            };
+            if topic::parse_presence(&message.topic).is_some() {
+                if let Some(answer) = self.answer_presence(&message) {
+                    let topic = topic::of_acks(&answer.boat);
+                    let answer = self.parts.trust.seal(wire::encode(&answer)?);
+                    // Where the queue is full, the boat asks again.
+                    let answer = Outgoing::at_most_once(topic, answer);
+                    publisher
+                        .try_publish(&answer, None)
+                        .map_err(SessionError::SendAck)?;
                 }
-                Event::Incoming(Packet::Publish(publish))
-                    if topic::parse_presence(&publish.topic).is_some() =>
-                {
-                    if let Some(answer) = self.answer_presence(&publish) {
-                        let topic = topic::of_acks(&answer.boat);
-                        let answer = wire::encode(&answer)?;
-                        // Where the queue is full, the boat asks again.
-                        let _ = acks.try_publish(topic, QoS::AtMostOnce, false, answer);
-                    }
-                    if publish.qos == QoS::AtLeastOnce {
-                        acks.try_ack(&publish).map_err(Box::new)?;
-                    }
+                if let Some(ack) = message.ack {
+                    publisher
+                        .acknowledge(ack)
+                        .await
+                        .map_err(SessionError::SendAck)?;
                 }
-                Event::Incoming(Packet::Publish(publish)) => {
-                    received_bytes = received_bytes.wrapping_add(publish.payload.len());
-                    let pending_bytes =
-                        received_bytes.wrapping_sub(stored_bytes.load(Ordering::Relaxed));
-                    if pending_bytes > MAX_PENDING_BYTES {
-                        return Err(SessionError::Overrun);
-                    }
-                    let sent = received.send(publish);
-                    sent.map_err(|_| SessionError::StoreTaskEnded)?;
-                }
-                _ => {}
+                continue;
             }
+            received_bytes = received_bytes.wrapping_add(message.payload.len());
+            let pending_bytes = received_bytes.wrapping_sub(stored_bytes.load(Ordering::Relaxed));
+            if pending_bytes > MAX_PENDING_BYTES {
+                return Err(SessionError::Overrun);
+            }
+            let sent = received.send(message);
+            sent.map_err(|_| SessionError::StoreTaskEnded)?;
         }
+    }
+
+    /// Reports which subscriptions the broker granted.
+    fn subscribed(&self, connection: &Connection) -> Result<(), SessionError> {
+        let broker = &self.parts.broker.url;
+        let rejected = |filter: usize| connection.granted().get(filter) != Some(&true);
+        if rejected(0) || rejected(1) {
+            return Err(SessionError::SubscriptionRejected(broker.clone()));
+        }
+        if rejected(2) {
+            tracing::warn!(
+                topic = topic::ALL_PRESENCES,
+                "subscription rejected: two computers of one boat are not recognised"
+            );
+        }
+        if rejected(3) {
+            tracing::warn!(
+                topic = topic::ALL_STATUSES,
+                "subscription rejected: the status of boats is unknown"
+            );
+        }
+        tracing::info!(%broker, version = ?connection.version(), "subscribed");
+        self.parts.health.broker_connected(&broker.to_string());
+        Ok(())
     }
 
     /// Notes which computer sends as which boat. Returns an empty acknowledgement, which says that
     /// messages are received and stored; `None` where they are not.
-    fn answer_presence(&self, publish: &Publish) -> Option<Ack> {
-        let of_topic = topic::parse_presence(&publish.topic);
-        let boat = match wire::decode::<Presence>(&publish.payload) {
-            Ok(presence) if Some(&presence.boat) == of_topic.as_ref() => {
-                self.health.boat_present(&presence.boat, presence.instance);
-                presence.boat
-            }
-            Ok(presence) => {
-                tracing::warn!(topic = publish.topic, boat = %presence.boat, "ignoring presence of another boat");
-                return None;
-            }
-            Err(error) => {
-                tracing::warn!(topic = publish.topic, %error, "ignoring malformed presence");
+    fn answer_presence(&self, message: &Received) -> Option<Ack> {
+        let topic = &message.topic;
+        let of_topic = topic::parse_presence(topic)?;
+        let now = self.parts.clock.now();
+        let content = match self.parts.trust.open(&of_topic, &message.payload, now) {
+            Ok(content) => content,
+            Err(rejection) => {
+                tracing::warn!(topic, detail = rejection.detail, "ignoring presence");
                 return None;
             }
         };
-        (!self.health.store_fails()).then_some(Ack {
+        let boat = match wire::decode::<Presence>(&content) {
+            Ok(presence) if presence.boat == of_topic => {
+                let health = &self.parts.health;
+                health.boat_present(&presence.boat, presence.instance);
+                presence.boat
+            }
+            Ok(presence) => {
+                tracing::warn!(topic, boat = %presence.boat, "ignoring presence of another boat");
+                return None;
+            }
+            Err(error) => {
+                tracing::warn!(topic, %error, "ignoring malformed presence");
+                return None;
+            }
+        };
+        (!self.parts.health.store_fails()).then_some(Ack {
             boat,
             stored: vec![],
             rejected: vec![],
         })
     }
 
+    /// Validates a received message.
+    fn examine(&self, received: Received) -> (BatchMessage, IncomingMessage, Option<AckHandle>) {
+        let Received {
+            topic,
+            payload,
+            retained,
+            ack,
+        } = received;
+        let boat = topic::parse(&topic).map(|(boat, _)| boat);
+        let boat = boat.or_else(|| topic::parse_status(&topic));
+        let now = self.parts.clock.now();
+        let opened = match boat {
+            Some(boat) => self.parts.trust.open(&boat, &payload, now),
+            // To be rejected for its topic.
+            None => Ok(payload.clone()),
+        };
+        let (mut result, content, authentic) = match opened {
+            Ok(content) => (validate(&topic, &content), content, true),
+            Err(rejection) => (
+                reject_unauthenticated(&topic, &payload, rejection),
+                Bytes::new(),
+                false,
+            ),
+        };
+        result.meta.retained = retained;
+        let message = BatchMessage {
+            topic,
+            content,
+            authentic,
+        };
+        (message, result, ack)
+    }
+
     /// The storing half of a session. Apart from the receiving half, so that a slow disk does not
     /// delay the answers to the broker.
     async fn store_and_ack(
         self: Arc<Self>,
-        client: AsyncClient,
-        mut pending: mpsc::UnboundedReceiver<Publish>,
+        publisher: Publisher,
+        mut received: mpsc::UnboundedReceiver<Received>,
         stored_bytes: Arc<AtomicUsize>,
     ) -> Result<(), SessionError> {
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        while pending.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let publishes = std::mem::take(&mut batch);
-            let bytes: usize = publishes.iter().map(|p| p.payload.len()).sum();
-            let (publishes, messages) = tokio::task::spawn_blocking(move || {
-                let messages = publishes
-                    .iter()
-                    .map(|p| {
-                        let mut message = validate(&p.topic, &p.payload);
-                        message.meta.retained = p.retain;
-                        message
-                    })
-                    .collect::<Vec<_>>();
-                (publishes, messages)
+        while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            let batch = std::mem::take(&mut batch);
+            let bytes: usize = batch.iter().map(|m| m.payload.len()).sum();
+            let ingester = Arc::clone(&self);
+            let (messages, results, acks) = tokio::task::spawn_blocking(move || {
+                let mut parts = (vec![], vec![], vec![]);
+                for received in batch {
+                    let (message, result, ack) = ingester.examine(received);
+                    parts.0.push(message);
+                    parts.1.push(result);
+                    parts.2.extend(ack);
+                }
+                parts
             })
             .await?;
-            let results = self.store(messages).await?;
-            for ack in answers(&publishes, results) {
+            let results = self.store(results).await?;
+            let trust = &self.parts.trust;
+            for ack in answers(&messages, results, trust.is_signed()) {
                 let topic = topic::of_acks(&ack.boat);
-                let payload = wire::encode(&ack)?;
-                let sent = client.publish(topic, QoS::AtLeastOnce, false, payload);
-                sent.await.map_err(Box::new)?;
+                let payload = trust.seal(wire::encode(&ack)?);
+                let sent = publisher.publish(Outgoing::at_least_once(topic, payload), None);
+                sent.await.map_err(SessionError::SendAck)?;
             }
-            for publish in &publishes {
-                client.ack(publish).await.map_err(Box::new)?;
+            for ack in acks {
+                publisher
+                    .acknowledge(ack)
+                    .await
+                    .map_err(SessionError::SendAck)?;
             }
             stored_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
@@ -287,7 +344,7 @@ impl Ingester {
         &self,
         messages: Vec<IncomingMessage>,
     ) -> Result<Vec<IngestResult>, SessionError> {
-        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let (store, now) = (Arc::clone(&self.parts.store), self.parts.clock.now());
         let write_guard = Arc::clone(&self.write_lock).lock_owned().await;
         let write = tokio::task::spawn_blocking(move || {
             let results = store.accept(&messages, now);
@@ -296,7 +353,7 @@ impl Ingester {
             results
         });
         let results = write.await??;
-        self.health.store_succeeded();
+        self.parts.health.store_succeeded();
         for result in &results {
             match result {
                 IngestResult::Stored {

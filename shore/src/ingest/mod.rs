@@ -3,14 +3,18 @@
 //!
 //! A message is acknowledged only after the transaction that holds it is on disk, so that any
 //! failure in between costs a repeated delivery and nothing else. A lost connection is followed by
-//! an entirely new session: `rumqttc` would otherwise drop queued requests silently.
+//! an entirely new connection. Where boats sign their messages, one without a valid signature is
+//! recorded among the rejected ones and not answered.
 
 mod answers;
 mod ingester;
 mod mqtt;
+mod trust;
 mod validate;
 
-pub use ingester::Ingester;
+pub use ingester::{Ingester, IngesterParts};
+pub use mqtt::BrokerAccess;
+pub use trust::MessageTrust;
 pub use validate::{
     MAX_NAME_BYTES, MAX_PICTURE_PIXELS, MAX_PICTURE_SIDE, reject_too_large, validate,
 };

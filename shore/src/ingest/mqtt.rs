@@ -1,45 +1,62 @@
-//! Shore's MQTT client.
+//! How ingest connects.
 
 use flukewatch_common::broker_url::BrokerUrl;
-use flukewatch_common::wire;
-use rumqttc::mqttbytes::Error as CodecError;
-use rumqttc::{AsyncClient, ConnectionError, EventLoop, MqttOptions, StateError};
+use flukewatch_common::{topic, wire};
+use flukewatch_mqtt::{Session, Settings, Subscription, TlsFiles};
+use flukewatch_trust::SEAL_BYTES;
 use std::time::Duration;
-use uuid::Uuid;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_IN_FLIGHT: u16 = 64;
-/// Room for a topic and a packet id around the largest message.
-const MAX_PACKET_BYTES: usize = wire::MAX_MESSAGE + 1024;
+/// Room for a signature, a topic and a packet id around the largest message.
+const MAX_PACKET_BYTES: usize = wire::MAX_MESSAGE + SEAL_BYTES + 1024;
+/// Several stations on one broker divide the messages.
+const GROUP: &str = "flukewatch-ingest";
+/// What boats send while the station is away is kept for so long. They send it again anyway.
+const SESSION_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
-/// A client of `broker` with room for `queue` requests.
-pub(super) fn connect(broker: &BrokerUrl, queue: usize) -> (AsyncClient, EventLoop) {
-    // A unique id, so that two stations on one broker do not take over each other's session.
-    let client_id = format!("shore-{}", Uuid::now_v7().simple());
-    let mut options = MqttOptions::new(client_id, broker.host.clone(), broker.port);
-    options
-        .set_keep_alive(KEEP_ALIVE)
-        .set_clean_session(true)
-        .set_manual_acks(true)
-        .set_inflight(MAX_IN_FLIGHT)
-        .set_max_packet_size(MAX_PACKET_BYTES, MAX_PACKET_BYTES);
-    if let Some(login) = &broker.credentials {
-        options.set_credentials(&login.user, &login.password);
-    }
-    let (client, mut events) = AsyncClient::new(options, queue);
-    let mut network = events.network_options();
-    network.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);
-    events.set_network_options(network);
-    (client, events)
+/// A broker, and how ingest identifies itself there.
+#[derive(Clone, Debug)]
+pub struct BrokerAccess {
+    /// Its URL with user and password.
+    pub url: BrokerUrl,
+    /// Certificates for `mqtts://`.
+    pub tls: TlsFiles,
+    /// The client's id; the same after a restart where the broker keeps the session.
+    pub client_id: String,
+    /// Whether the broker keeps messages while the station is away.
+    pub persistent: bool,
 }
 
-/// The size of the packet that ended the connection, if an oversized packet is what ended it.
-pub(super) fn oversized_packet(error: &ConnectionError) -> Option<usize> {
-    match error {
-        ConnectionError::MqttState(StateError::Deserialization(
-            CodecError::PayloadSizeLimitExceeded(bytes),
-        )) => Some(*bytes),
-        _ => None,
+/// The settings of a connection with room for `queue` messages and acknowledgements.
+pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
+    let divided = |filter: &str| Subscription {
+        group: Some(GROUP),
+        ..Subscription::at_least_once(filter)
+    };
+    Settings {
+        tls: access.tls.clone(),
+        session: if access.persistent {
+            Session::Persistent(SESSION_EXPIRY)
+        } else {
+            Session::Clean
+        },
+        subscriptions: vec![
+            divided(topic::ALL_SIGHTINGS),
+            divided(topic::ALL_PICTURES),
+            Subscription::at_most_once(topic::ALL_PRESENCES),
+            // A group receives no retained messages.
+            Subscription::at_least_once(topic::ALL_STATUSES),
+        ],
+        manual_acks: true,
+        keep_alive: KEEP_ALIVE,
+        connect_timeout: CONNECT_TIMEOUT,
+        write_timeout: WRITE_TIMEOUT,
+        max_packet_bytes: MAX_PACKET_BYTES,
+        max_in_flight: MAX_IN_FLIGHT,
+        max_queued: queue,
+        ..Settings::new(access.url.clone(), access.client_id.clone())
     }
 }

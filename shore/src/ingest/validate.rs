@@ -31,13 +31,7 @@ const MAX_TOPIC_CHARS: usize = 256;
 
 /// Validates a message by its topic and content.
 pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
-    let meta = MessageMeta {
-        topic: topic.chars().take(MAX_TOPIC_CHARS).collect(),
-        bytes: payload.len() as u64,
-        head: payload.iter().take(MAX_HEAD_BYTES).copied().collect(),
-        digest: Sha256::digest(payload).into(),
-        retained: false,
-    };
+    let meta = meta(topic, payload);
     let content = match topic::parse(topic) {
         Some((boat, MessageKind::Sighting)) => wire::decode(payload)
             .map_err(map_wire_error)
@@ -59,6 +53,28 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         },
     };
     IncomingMessage { meta, content }
+}
+
+/// The rejection of a message that its boat has not signed.
+pub(super) fn reject_unauthenticated(
+    topic: &str,
+    payload: &[u8],
+    rejection: Rejection,
+) -> IncomingMessage {
+    IncomingMessage {
+        meta: meta(topic, payload),
+        content: Err(rejection),
+    }
+}
+
+fn meta(topic: &str, payload: &[u8]) -> MessageMeta {
+    MessageMeta {
+        topic: topic.chars().take(MAX_TOPIC_CHARS).collect(),
+        bytes: payload.len() as u64,
+        head: payload.iter().take(MAX_HEAD_BYTES).copied().collect(),
+        digest: Sha256::digest(payload).into(),
+        retained: false,
+    }
 }
 
 /// The rejection of a packet that was too large to be read.

@@ -1,13 +1,16 @@
 //! The broker of a station.
 
+use super::client_id::client_id;
 use super::error::StationError;
-use crate::authority::{Authority, ServerName, TlsFiles};
+use crate::authority::{self, Authority, ServerName};
 use crate::broker::{Broker, Limits, OversizedPacket};
 use crate::health::Health;
+use crate::ingest::{BrokerAccess, MessageTrust};
 use crate::mosquitto::{Mosquitto, MosquittoSettings};
 use crate::random::system_random;
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
+use flukewatch_mqtt::TlsFiles;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,8 +25,20 @@ pub enum BrokerConfig {
     Embedded(SocketAddr),
     /// A mosquitto with TLS that the station starts and supervises.
     Mosquitto(MosquittoConfig),
-    /// One that is already running.
-    External(BrokerUrl),
+    /// Brokers that are already running.
+    External(ExternalBrokers),
+}
+
+/// Brokers that are already running; boats may use any of them.
+#[derive(Clone, Debug)]
+pub struct ExternalBrokers {
+    /// Their URLs with user and password.
+    pub urls: Vec<BrokerUrl>,
+    /// Certificates for `mqtts://`. Without any, those that the station's authority has given itself, if
+    /// there is an authority.
+    pub tls: TlsFiles,
+    /// Whether boats need not sign their messages, and acknowledgements are not signed.
+    pub accept_unsigned: bool,
 }
 
 /// A mosquitto that the station starts.
@@ -37,13 +52,13 @@ pub struct MosquittoConfig {
     pub program: Option<PathBuf>,
 }
 
-/// How ingest reaches the broker.
+/// How ingest reaches the brokers.
 #[derive(Clone, Debug)]
-pub(super) struct BrokerConnection {
-    pub(super) url: BrokerUrl,
-    /// With what ingest identifies itself; `None` without certificates.
-    pub(super) tls: Option<TlsFiles>,
-    /// The URL that boats use, for display.
+pub(super) struct BrokerConnections {
+    /// At least one.
+    pub(super) brokers: Vec<BrokerAccess>,
+    pub(super) trust: MessageTrust,
+    /// The URLs that boats use, for display.
     pub(super) public_url: String,
 }
 
@@ -71,25 +86,73 @@ pub(super) struct Parts<'a> {
 pub(super) async fn start(
     config: BrokerConfig,
     parts: Parts<'_>,
-) -> Result<(BrokerConnection, RunningBroker), StationError> {
+) -> Result<(BrokerConnections, RunningBroker), StationError> {
     match config {
-        BrokerConfig::External(url) => {
-            let connection = without_certificates(url);
-            Ok((connection, RunningBroker::External))
+        BrokerConfig::External(config) => {
+            let connections = external(config, &parts)?;
+            Ok((connections, RunningBroker::External))
         }
         BrokerConfig::Embedded(address) => {
             let broker = Broker::start(address, Limits::default(), parts.report_oversized).await?;
-            let connection = without_certificates(url(false, broker.address()));
-            Ok((connection, RunningBroker::Embedded(broker)))
+            let url = url(false, broker.address());
+            let connections = BrokerConnections {
+                public_url: url.to_string(),
+                brokers: vec![BrokerAccess {
+                    url,
+                    tls: TlsFiles::default(),
+                    client_id: client_id(parts.data)?,
+                    persistent: false,
+                }],
+                trust: MessageTrust::Unsigned,
+            };
+            Ok((connections, RunningBroker::Embedded(broker)))
         }
         BrokerConfig::Mosquitto(config) => start_mosquitto(config, parts).await,
+    }
+}
+
+fn external(config: ExternalBrokers, parts: &Parts<'_>) -> Result<BrokerConnections, StationError> {
+    let mut random = system_random()?;
+    let authority = if config.accept_unsigned {
+        Authority::open(parts.data)?
+    } else {
+        let now = parts.clock.now();
+        Some(Authority::open_or_create(parts.data, &mut random, now)?)
+    };
+    let tls = match &authority {
+        Some(authority) if config.tls == TlsFiles::default() => tls(authority.station_files()),
+        _ => config.tls,
+    };
+    let client_id = client_id(parts.data)?;
+    let urls: Vec<String> = config.urls.iter().map(BrokerUrl::to_string).collect();
+    let access = |url| BrokerAccess {
+        url,
+        tls: tls.clone(),
+        client_id: client_id.clone(),
+        persistent: true,
+    };
+    Ok(BrokerConnections {
+        brokers: config.urls.into_iter().map(access).collect(),
+        trust: match authority {
+            Some(authority) if !config.accept_unsigned => MessageTrust::Signed(Arc::new(authority)),
+            _ => MessageTrust::Unsigned,
+        },
+        public_url: urls.join(" "),
+    })
+}
+
+fn tls(files: authority::TlsFiles) -> TlsFiles {
+    TlsFiles {
+        ca: Some(files.ca),
+        certificate: Some(files.certificate),
+        key: Some(files.key),
     }
 }
 
 async fn start_mosquitto(
     config: MosquittoConfig,
     parts: Parts<'_>,
-) -> Result<(BrokerConnection, RunningBroker), StationError> {
+) -> Result<(BrokerConnections, RunningBroker), StationError> {
     let mut random = system_random()?;
     let authority = Authority::open_or_create(parts.data, &mut random, parts.clock.now())?;
     let names = server_names(&config);
@@ -99,7 +162,10 @@ async fn start_mosquitto(
         None => host_name().unwrap_or_else(|| "localhost".into()),
     };
     authority.prepare_broker(names, &mut random)?;
-    let tls = authority.station_files();
+    let tls = tls(authority.station_files());
+    let client_id = client_id(parts.data)?;
+    let authority = Arc::new(authority);
+    let trust = MessageTrust::Signed(Arc::clone(&authority));
 
     let (data, health) = (parts.data.to_owned(), Arc::clone(parts.health));
     let start = move || {
@@ -112,12 +178,17 @@ async fn start_mosquitto(
         Mosquitto::start(&settings, health)
     };
     let mosquitto = tokio::task::spawn_blocking(start).await??;
-    let connection = BrokerConnection {
-        url: url(true, mosquitto.local_address()),
-        tls: Some(tls),
+    let connections = BrokerConnections {
+        brokers: vec![BrokerAccess {
+            url: url(true, mosquitto.local_address()),
+            tls,
+            client_id,
+            persistent: true,
+        }],
+        trust,
         public_url: public_url(&public_name, mosquitto.address().port()),
     };
-    Ok((connection, RunningBroker::Mosquitto(mosquitto)))
+    Ok((connections, RunningBroker::Mosquitto(mosquitto)))
 }
 
 impl RunningBroker {
@@ -140,14 +211,6 @@ impl RunningBroker {
                 let _ = tokio::task::spawn_blocking(move || drop(mosquitto)).await;
             }
         }
-    }
-}
-
-fn without_certificates(url: BrokerUrl) -> BrokerConnection {
-    BrokerConnection {
-        public_url: url.to_string(),
-        url,
-        tls: None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use flukewatch_common::bundle::BundleError;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Why a station cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum StationError {
     /// The operating system has no random numbers for keys.
     #[error(transparent)]
     Random(#[from] NoRandomNumbers),
+    /// The station's client id cannot be read or written.
+    #[error("cannot use {}: {source}", .file.display())]
+    ClientId {
+        /// Path of the file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: io::Error,
+    },
     /// A task of the start failed.
     #[error("start task failed: {0}")]
     Task(#[from] tokio::task::JoinError),

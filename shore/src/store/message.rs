@@ -48,6 +48,8 @@ pub enum Content {
 pub enum RejectReason {
     /// Over the size limit.
     TooLarge,
+    /// Not signed by its boat, or by one without a valid certificate. It is not answered.
+    Unauthenticated,
     /// The topic does not name a boat and a message kind.
     UnknownTopic,
     /// Not a Flukewatch message.
@@ -73,6 +75,7 @@ impl RejectReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
+            Self::Unauthenticated => "unauthenticated",
             Self::UnknownTopic => "unknown_topic",
             Self::UnknownFormat => "unknown_format",
             Self::Corrupt => "corrupt",

@@ -1,8 +1,9 @@
 //! The embedded broker against slow, misbehaving or broken clients.
 
 use flukewatch_shore::broker::{Broker, BrokerError, Limits, OversizedPacket};
-use rumqttc::{
-    AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, QoS, SubscribeFilter,
+use rumqttc_v4::{
+    AckMode, AsyncClient, Event, EventLoop, LastWill, MqttOptions, Packet, Publish, PublishOptions,
+    QoS, SubscribeFilter,
 };
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,12 +25,12 @@ async fn start_broker(limits: Limits) -> (Broker, mpsc::Receiver<OversizedPacket
 }
 
 fn client(address: SocketAddr, name: &str) -> (AsyncClient, EventLoop) {
-    let mut options = MqttOptions::new(name, address.ip().to_string(), address.port());
+    let mut options = MqttOptions::new(name, (address.ip().to_string(), address.port()));
     options
         .set_max_packet_size(300_000, 300_000)
-        .set_manual_acks(true)
-        .set_keep_alive(Duration::from_secs(10));
-    AsyncClient::new(options, 200)
+        .set_ack_mode(AckMode::Manual)
+        .set_keep_alive(10);
+    AsyncClient::builder(options).capacity(200).build()
 }
 
 /// The next message, unacknowledged.
@@ -85,14 +86,18 @@ async fn the_largest_message_is_delivered_intact() {
     let payload: Vec<u8> = (0..flukewatch_common::wire::MAX_MESSAGE)
         .map(|i| (i % 251) as u8)
         .collect();
-    boat.publish("a/b", QoS::AtLeastOnce, false, payload.clone())
-        .await
-        .unwrap();
+    boat.publish(
+        "a/b",
+        payload.clone(),
+        PublishOptions::new(QoS::AtLeastOnce),
+    )
+    .await
+    .unwrap();
     tokio::spawn(async move { while leaving.poll().await.is_ok() {} });
     let got = message(&mut arriving).await;
     assert_eq!(
-        (got.topic.as_str(), got.qos, got.payload == payload),
-        ("a/b", QoS::AtLeastOnce, true)
+        (&got.topic[..], got.qos, got.payload == payload),
+        (&b"a/b"[..], QoS::AtLeastOnce, true)
     );
     broker.shutdown().await;
 }
@@ -108,7 +113,7 @@ async fn a_full_in_flight_window_delays_delivery_until_acknowledged() {
     subscribe(&shore, &mut arriving, &["a"]).await;
     let (boat, mut leaving) = client(broker.address(), "boat");
     for n in 0..10u8 {
-        boat.publish("a", QoS::AtLeastOnce, false, [n])
+        boat.publish("a", [n], PublishOptions::new(QoS::AtLeastOnce))
             .await
             .unwrap();
     }
@@ -158,7 +163,7 @@ async fn a_non_reading_client_is_evicted_and_does_not_block_others() {
     let (boat, mut leaving) = client(broker.address(), "boat");
     tokio::spawn(async move { while leaving.poll().await.is_ok() {} });
     for n in 0..6u8 {
-        boat.publish("a", QoS::AtLeastOnce, false, [n])
+        boat.publish("a", [n], PublishOptions::new(QoS::AtLeastOnce))
             .await
             .unwrap();
     }
@@ -187,7 +192,11 @@ async fn a_newer_connection_takes_over_the_session_of_its_client_id() {
 /// Publishes a retained message and waits until the broker has it.
 async fn retain(client: &AsyncClient, events: &mut EventLoop, topic: &str, payload: &str) {
     client
-        .publish(topic, QoS::AtLeastOnce, true, payload)
+        .publish(
+            topic,
+            payload,
+            PublishOptions::new(QoS::AtLeastOnce).retained(),
+        )
         .await
         .unwrap();
     while !matches!(
@@ -209,8 +218,8 @@ async fn a_later_subscriber_gets_the_last_retained_message() {
     shore.subscribe("a/+", QoS::AtLeastOnce).await.unwrap();
     let got = message(&mut arriving).await;
     assert_eq!(
-        (got.topic.as_str(), &got.payload[..], got.retain, got.qos),
-        ("a/1", &b"new"[..], true, QoS::AtLeastOnce)
+        (&got.topic[..], &got.payload[..], got.retain, got.qos),
+        (&b"a/1"[..], &b"new"[..], true, QoS::AtLeastOnce)
     );
     // As it is published, it is not marked.
     retain(&boat, &mut leaving, "a/1", "newest").await;
@@ -231,10 +240,10 @@ async fn a_last_will_is_published_unless_the_client_disconnects() {
     let (shore, mut arriving) = client(broker.address(), "shore");
     subscribe(&shore, &mut arriving, &["will/+"]).await;
     let with_will = |name: &str| {
-        let mut options = MqttOptions::new(name, "127.0.0.1", broker.address().port());
+        let mut options = MqttOptions::new(name, ("127.0.0.1", broker.address().port()));
         let topic = format!("will/{name}");
         options.set_last_will(LastWill::new(topic, name, QoS::AtLeastOnce, true));
-        AsyncClient::new(options, 10)
+        AsyncClient::builder(options).capacity(10).build()
     };
     for name in ["polite", "abrupt", "taken-over"] {
         let (client, mut events) = with_will(name);

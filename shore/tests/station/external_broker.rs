@@ -1,11 +1,12 @@
 //! An external broker: mosquitto, where it is installed.
 
 use crate::fixtures::{Boat, sample, wait_until};
-use flukewatch_shore::station::{BrokerConfig, Station, StationConfig};
+use flukewatch_mqtt::TlsFiles;
+use flukewatch_shore::station::{BrokerConfig, ExternalBrokers, Station, StationConfig};
 use flukewatch_shore::store::Query;
 use flukewatch_test_support::mosquitto::Mosquitto;
 use flukewatch_test_support::port;
-use rumqttc::{AsyncClient, MqttOptions, QoS};
+use rumqttc_v4::{AsyncClient, MqttOptions, PublishOptions, QoS};
 use std::path::Path;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,12 +56,16 @@ async fn an_oversized_message_from_an_external_broker_is_rejected() {
     let port = broker.port();
     let station = start_external(port, folder.path()).await;
 
-    let mut options = MqttOptions::new("misbehaving", "127.0.0.1", port);
+    let mut options = MqttOptions::new("misbehaving", ("127.0.0.1", port));
     options.set_max_packet_size(4 << 20, 4 << 20);
-    let (client, mut events) = AsyncClient::new(options, 4);
+    let (client, mut events) = AsyncClient::builder(options).capacity(4).build();
     let topic = "flukewatch/v1/balaena/sighting";
     client
-        .publish(topic, QoS::AtLeastOnce, false, vec![7; 2 << 20])
+        .publish(
+            topic,
+            vec![7; 2 << 20],
+            PublishOptions::new(QoS::AtLeastOnce),
+        )
         .await
         .unwrap();
     let sending = tokio::spawn(async move { while events.poll().await.is_ok() {} });
@@ -85,7 +90,11 @@ async fn an_oversized_message_from_an_external_broker_is_rejected() {
 
 /// Starts a station on the broker at `port`.
 async fn start_external(port: u16, folder: &Path) -> Station {
-    let broker = BrokerConfig::External(format!("mqtt://127.0.0.1:{port}").parse().unwrap());
+    let broker = BrokerConfig::External(ExternalBrokers {
+        urls: vec![format!("mqtt://127.0.0.1:{port}").parse().unwrap()],
+        tls: TlsFiles::default(),
+        accept_unsigned: true,
+    });
     Station::start(StationConfig::new(
         folder.join("data"),
         "127.0.0.1:0".parse().unwrap(),

@@ -7,7 +7,7 @@ use flukewatch_common::sighting::{
 };
 use flukewatch_common::{topic, wire};
 use flukewatch_shore::station::{BrokerConfig, Station, StationConfig};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc_v4::{AsyncClient, Event, MqttOptions, Packet, PublishOptions, QoS};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -50,11 +50,11 @@ impl Boat {
     /// Connects and subscribes to acknowledgements.
     pub(crate) async fn connect(host: &str, port: u16, name: &str) -> Self {
         let name: BoatId = name.parse().unwrap();
-        let mut options = MqttOptions::new(format!("boat-{name}"), host, port);
+        let mut options = MqttOptions::new(format!("boat-{name}"), (host, port));
         options
-            .set_keep_alive(Duration::from_secs(10))
+            .set_keep_alive(10)
             .set_max_packet_size(300_000, 300_000);
-        let (client, mut events) = AsyncClient::new(options, 64);
+        let (client, mut events) = AsyncClient::builder(options).capacity(64).build();
         client
             .subscribe(topic::of_acks(&name), QoS::AtLeastOnce)
             .await
@@ -89,12 +89,13 @@ impl Boat {
     }
 
     pub(crate) async fn connect_to(station: &Station, name: &str) -> Self {
-        Self::connect(&station.broker_url().host, station.broker_url().port, name).await
+        let broker = &station.brokers()[0].url;
+        Self::connect(&broker.host, broker.port, name).await
     }
 
     pub(crate) async fn send(&self, topic: &str, bytes: Vec<u8>) {
         self.client
-            .publish(topic, QoS::AtLeastOnce, false, bytes)
+            .publish(topic, bytes, PublishOptions::new(QoS::AtLeastOnce))
             .await
             .unwrap();
     }

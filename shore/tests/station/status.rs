@@ -9,7 +9,7 @@ use flukewatch_common::{samples, topic, wire};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::station::Station;
 use flukewatch_shore::store::{Contact, IncomingMessage, LastReport, SqliteStore, Store};
-use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Packet, QoS};
+use rumqttc_v4::{AsyncClient, Event, LastWill, MqttOptions, Packet, PublishOptions, QoS};
 
 fn last_will(report: &StatusReport) -> StatusReport {
     StatusReport {
@@ -113,16 +113,20 @@ fn a_retained_report_is_as_old_as_it_says() {
 }
 
 /// Connects as a boat does, with `report`'s last will, and reports.
-async fn connect_and_report(station: &Station, report: &StatusReport) -> rumqttc::EventLoop {
-    let broker = station.broker_url();
-    let mut options = MqttOptions::new("boat", &broker.host, broker.port);
+async fn connect_and_report(station: &Station, report: &StatusReport) -> rumqttc_v4::EventLoop {
+    let broker = &station.brokers()[0].url;
+    let mut options = MqttOptions::new("boat", (&broker.host, broker.port));
     let topic = topic::of_status(&report.boat);
     let will = wire::encode(&last_will(report)).unwrap();
     options.set_last_will(LastWill::new(&topic, will, QoS::AtLeastOnce, true));
-    let (client, mut events) = AsyncClient::new(options, 10);
+    let (client, mut events) = AsyncClient::builder(options).capacity(10).build();
     let payload = wire::encode(report).unwrap();
     client
-        .publish(topic, QoS::AtLeastOnce, true, payload)
+        .publish(
+            topic,
+            payload,
+            PublishOptions::new(QoS::AtLeastOnce).retained(),
+        )
         .await
         .unwrap();
     while !matches!(

@@ -5,4 +5,5 @@ mod client;
 mod fixture;
 mod identity;
 mod program;
+mod signatures;
 mod supervision;
