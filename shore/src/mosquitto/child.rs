@@ -2,33 +2,32 @@
 
 use super::config::BrokerFiles;
 use super::error::MosquittoError;
-use super::log::{LastLines, pass_on};
+use super::log::{ChildLog, pass_on};
 use flukewatch_common::atomic_file::write_atomically;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long the broker may take until it accepts connections.
+/// How long the broker may take until it serves clients.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long it may take to end after SIGTERM.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running broker. Killed when dropped.
 #[derive(Debug)]
 pub(super) struct BrokerChild {
     process: Child,
-    last_lines: LastLines,
-    log: Option<JoinHandle<()>>,
+    log: ChildLog,
+    log_reader: Option<JoinHandle<()>>,
 }
 
 impl BrokerChild {
-    /// Starts the program and waits until it accepts connections on `address`. It is killed when the
+    /// Starts the program and waits until it serves clients on `address`. It is killed when the
     /// calling thread ends.
     ///
     /// # Errors
@@ -56,15 +55,15 @@ impl BrokerChild {
             program: program.to_owned(),
             source,
         })?;
-        let last_lines = LastLines::default();
-        let log = process.stderr.take().map(|stderr| {
-            let last_lines = last_lines.clone();
-            thread::spawn(move || pass_on(stderr, &last_lines))
+        let log = ChildLog::default();
+        let log_reader = process.stderr.take().map(|stderr| {
+            let log = log.clone();
+            thread::spawn(move || pass_on(stderr, &log))
         });
         let mut child = Self {
             process,
-            last_lines,
             log,
+            log_reader,
         };
         let id = child.process.id().to_string();
         write_atomically(&files.process_id(), id.as_bytes())
@@ -75,23 +74,20 @@ impl BrokerChild {
 
     fn wait_until_ready(&mut self, address: SocketAddr) -> Result<(), MosquittoError> {
         let started = Instant::now();
-        let reachable = reachable(address);
-        loop {
+        while !self.log.is_running() {
             if let Some(error) = self.exited() {
                 return Err(error);
-            }
-            if TcpStream::connect_timeout(&reachable, CONNECT_TIMEOUT).is_ok() {
-                return Ok(());
             }
             if started.elapsed() > READY_TIMEOUT {
                 return Err(MosquittoError::NotReady {
                     address,
                     timeout: READY_TIMEOUT,
-                    log: self.last_lines.joined(),
+                    log: self.log.last_lines(),
                 });
             }
             thread::sleep(POLL);
         }
+        Ok(())
     }
 
     /// Why it has ended; `None` while it runs.
@@ -105,7 +101,7 @@ impl BrokerChild {
         self.join_log();
         Some(MosquittoError::Exited {
             status,
-            log: self.last_lines.joined(),
+            log: self.log.last_lines(),
         })
     }
 
@@ -126,8 +122,8 @@ impl BrokerChild {
     }
 
     fn join_log(&mut self) {
-        if let Some(log) = self.log.take() {
-            let _ = log.join();
+        if let Some(reader) = self.log_reader.take() {
+            let _ = reader.join();
         }
     }
 }
@@ -169,16 +165,6 @@ fn die_with_this_thread(command: &mut Command) {
 /// Elsewhere a broker that was left behind is ended by the next start.
 #[cfg(not(target_os = "linux"))]
 fn die_with_this_thread(_command: &mut Command) {}
-
-/// Where this machine reaches a server on `address`: one cannot connect to an unspecified address.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
-}
 
 fn describe(status: ExitStatus) -> String {
     #[cfg(unix)]

@@ -51,8 +51,8 @@ pub enum MosquittoError {
         /// The end of its log.
         log: String,
     },
-    /// The program does not accept connections.
-    #[error("mosquitto does not accept connections on {address} after {timeout:?}: {log}")]
+    /// The program does not become ready.
+    #[error("mosquitto does not serve clients on {address} after {timeout:?}: {log}")]
     NotReady {
         /// The address that it should listen on.
         address: SocketAddr,

@@ -3,7 +3,7 @@
 use flukewatch_common::bounded_text::one_line;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The most bytes of a line that are passed on.
 const MAX_LINE_BYTES: usize = 500;
@@ -12,32 +12,52 @@ const MAX_READ_BYTES: u64 = 4096;
 /// The last lines that are kept to explain an exit.
 const KEPT_LINES: usize = 4;
 
-/// The last lines of a log.
+/// What the log says about the child.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+pub(super) struct ChildLog(Arc<Mutex<Content>>);
 
-impl LastLines {
-    fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == KEPT_LINES {
-            lines.pop_front();
-        }
-        lines.push_back(line);
+#[derive(Debug, Default)]
+struct Content {
+    last_lines: VecDeque<String>,
+    is_running: bool,
+}
+
+impl ChildLog {
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// In one line.
-    pub(super) fn joined(&self) -> String {
-        let lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.is_empty() {
+    fn push(&self, line: String) {
+        let mut content = self.content();
+        // Since version 2.0, after certificates and rules are loaded: "mosquitto version 2.0.11 running".
+        if line.starts_with("mosquitto version") && line.ends_with("running") {
+            content.is_running = true;
+        }
+        if content.last_lines.len() == KEPT_LINES {
+            content.last_lines.pop_front();
+        }
+        content.last_lines.push_back(line);
+    }
+
+    /// Whether the child has said that it serves clients. The system accepts connections for it earlier,
+    /// before it has loaded its certificates.
+    pub(super) fn is_running(&self) -> bool {
+        self.content().is_running
+    }
+
+    /// The last lines, in one.
+    pub(super) fn last_lines(&self) -> String {
+        let content = self.content();
+        if content.last_lines.is_empty() {
             return "it logged nothing".into();
         }
-        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let lines: Vec<&str> = content.last_lines.iter().map(String::as_str).collect();
         lines.join("; ")
     }
 }
 
 /// Passes the lines of `log` on until it ends.
-pub(super) fn pass_on(log: impl Read, last: &LastLines) {
+pub(super) fn pass_on(log: impl Read, to: &ChildLog) {
     let mut reader = BufReader::new(log);
     let mut line = vec![];
     while (&mut reader)
@@ -55,7 +75,7 @@ pub(super) fn pass_on(log: impl Read, last: &LastLines) {
             tracing::Level::WARN => tracing::warn!(target: "mosquitto", "{text}"),
             _ => tracing::info!(target: "mosquitto", "{text}"),
         }
-        last.push(text);
+        to.push(text);
     }
 }
 

@@ -1,13 +1,13 @@
 //! Starts the broker, and starts it again.
 
-use super::child::{BrokerChild, reachable};
+use super::child::BrokerChild;
 use super::config::BrokerFiles;
 use super::error::MosquittoError;
 use super::{leftover, program};
 use crate::authority::Authority;
 use crate::health::Health;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -46,7 +46,7 @@ pub struct Mosquitto {
 }
 
 impl Mosquitto {
-    /// Starts a broker, and waits until it accepts connections. From then on, exits are reported to
+    /// Starts a broker, and waits until it serves clients. From then on, exits are reported to
     /// `health` and followed by another start.
     ///
     /// # Errors
@@ -125,6 +125,16 @@ fn free_port(address: SocketAddr) -> Result<SocketAddr, MosquittoError> {
     TcpListener::bind(address)
         .and_then(|listener| listener.local_addr())
         .map_err(|source| MosquittoError::Listen { address, source })
+}
+
+/// Where this machine reaches a server on `address`: one cannot connect to an unspecified address.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// Changes when the list is replaced.
