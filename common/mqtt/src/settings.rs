@@ -32,7 +32,7 @@ pub struct Subscription {
     pub at_least_once: bool,
     /// The group among whose members the broker divides the messages. Only MQTT 5 has groups: with
     /// 3.1.1, every member receives all messages.
-    pub group: Option<&'static str>,
+    pub group: Option<String>,
 }
 
 impl Subscription {
@@ -55,7 +55,7 @@ impl Subscription {
 
     /// The filter as it is sent.
     pub(crate) fn path(&self, version: Version) -> String {
-        match (self.group, version) {
+        match (&self.group, version) {
             (Some(group), Version::V5) => format!("$share/{group}/{}", self.filter),
             _ => self.filter.clone(),
         }

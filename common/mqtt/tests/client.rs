@@ -169,7 +169,7 @@ async fn a_group_divides_messages_among_its_members() {
         return;
     };
     let shared = || Subscription {
-        group: Some("ingest"),
+        group: Some("ingest".into()),
         ..Subscription::at_least_once("a")
     };
     let mut one = subscriber(&broker.url(), "one", shared()).await;

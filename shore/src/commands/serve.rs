@@ -75,6 +75,11 @@ pub(crate) struct ServeArgs {
     /// The key of that certificate (PEM)
     #[arg(long, value_name = "FILE", requires_all = ["broker", "certificate_file"])]
     key_file: Option<PathBuf>,
+    /// Name of the group of stations that divide the messages of external brokers; needs MQTT 5
+    ///
+    /// Choose one that boats do not know: who joins a group is dealt some of its messages.
+    #[arg(long, value_name = "NAME", requires = "broker")]
+    group: Option<String>,
     /// Accept messages that boats have not signed, for a lab
     ///
     /// Everyone who can publish on the brokers can then send sightings, and make boats delete theirs.
@@ -134,6 +139,7 @@ impl ServeArgs {
                 certificate: file(&self.certificate_file)?,
                 key: file(&self.key_file)?,
             },
+            group: self.group.clone(),
             accept_unsigned: self.accept_unsigned,
         })
     }

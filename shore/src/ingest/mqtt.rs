@@ -12,8 +12,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_IN_FLIGHT: u16 = 64;
 /// Room for a signature, a topic and a packet id around the largest message.
 const MAX_PACKET_BYTES: usize = wire::MAX_MESSAGE + SEAL_BYTES + 1024;
-/// Several stations on one broker divide the messages.
-const GROUP: &str = "flukewatch-ingest";
 /// What boats send while the station is away is kept for so long. They send it again anyway.
 const SESSION_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
@@ -26,6 +24,9 @@ pub struct BrokerAccess {
     pub tls: TlsFiles,
     /// The client's id; the same after a restart where the broker keeps the session.
     pub client_id: String,
+    /// The group whose members divide the messages, where several stations use one broker; `None`: this
+    /// one receives all. A name that boats cannot know: who joins a group is dealt some of its messages.
+    pub group: Option<String>,
     /// Whether the broker keeps messages while the station is away.
     pub persistent: bool,
 }
@@ -33,7 +34,7 @@ pub struct BrokerAccess {
 /// The settings of a connection with room for `queue` messages and acknowledgements.
 pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
     let divided = |filter: &str| Subscription {
-        group: Some(GROUP),
+        group: access.group.clone(),
         ..Subscription::at_least_once(filter)
     };
     Settings {

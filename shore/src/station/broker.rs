@@ -37,6 +37,8 @@ pub struct ExternalBrokers {
     /// Certificates for `mqtts://`. Without any, those that the station's authority has given itself, if
     /// there is an authority.
     pub tls: TlsFiles,
+    /// The group of stations that divide the messages; `None`: this station receives all.
+    pub group: Option<String>,
     /// Whether boats need not sign their messages, and acknowledgements are not signed.
     pub accept_unsigned: bool,
 }
@@ -101,6 +103,7 @@ pub(super) async fn start(
                     url,
                     tls: TlsFiles::default(),
                     client_id: client_id(parts.data)?,
+                    group: None,
                     persistent: false,
                 }],
                 trust: MessageTrust::Unsigned,
@@ -129,6 +132,7 @@ fn external(config: ExternalBrokers, parts: &Parts<'_>) -> Result<BrokerConnecti
         url,
         tls: tls.clone(),
         client_id: client_id.clone(),
+        group: config.group.clone(),
         persistent: true,
     };
     Ok(BrokerConnections {
@@ -183,6 +187,7 @@ async fn start_mosquitto(
             url: url(true, mosquitto.local_address()),
             tls,
             client_id,
+            group: None,
             persistent: true,
         }],
         trust,

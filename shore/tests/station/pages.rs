@@ -25,9 +25,7 @@ async fn an_empty_station_explains_the_next_step() {
     let station = start_station(data.path()).await;
     let list = get(station.http_address(), "/").await;
     assert_eq!(list.status, 200);
-    assert!(
-        list.text().contains("No sightings yet") && list.text().contains(station.public_url())
-    );
+    assert!(list.text().contains("No sightings yet") && list.text().contains(station.public_url()));
     assert!(
         get(station.http_address(), "/boats")
             .await

@@ -1,7 +1,8 @@
 //! Messages of boats and acknowledgements of the station are signed end to end.
 
-use super::fixture::{any_port, identity};
+use super::fixture::{any_port, identity, new_authority};
 use crate::fixtures::{QUIET_PERIOD, TIMEOUT, sample, wait_until};
+use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::presence::Presence;
 use flukewatch_common::sighting::{Ack, MessageKind, Sighting};
@@ -9,9 +10,10 @@ use flukewatch_common::{topic, wire};
 use flukewatch_mqtt::{Connection, Dialer, Event, Outgoing, Settings, Subscription, TlsFiles};
 use flukewatch_shore::authority::{self, Authority};
 use flukewatch_shore::station::{
-    BrokerConfig, MosquittoConfig, Station, StationConfig, StationError,
+    BrokerConfig, ExternalBrokers, MosquittoConfig, Station, StationConfig, StationError,
 };
 use flukewatch_shore::store::Query;
+use flukewatch_test_support::mosquitto::Mosquitto as TestBroker;
 use flukewatch_trust::{PublicKey, Purpose, SigningKey, open, seal};
 use std::path::Path;
 use tempfile::TempDir;
@@ -61,8 +63,7 @@ impl Boat {
         let station = files.key.with_file_name("station.pub");
         Self {
             connection,
-            // The station itself has no such file.
-            station: PublicKey::read_file(&station).unwrap_or_else(|_| key.public()),
+            station: PublicKey::read_file(&station).unwrap(),
             key,
         }
     }
@@ -191,29 +192,42 @@ async fn what_its_boat_has_not_signed_is_recorded_and_not_answered() {
     station.shutdown().await;
 }
 
+/// A broker without certificates: as one that was taken over, it passes on what anyone sends.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_boat_is_not_believed_even_if_the_broker_passes_its_messages() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(station) = start(&folder).await else {
+async fn a_revoked_boat_is_not_believed_whatever_the_broker_passes_on() {
+    let Some(broker) = TestBroker::start("") else {
         return;
     };
+    let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
-    let files = provision(&data, "balaena");
-    let key = SigningKey::read_file(&files.key).unwrap();
-    let authority = Authority::open(&data).unwrap().unwrap();
+    std::fs::create_dir(&data).unwrap();
+    let authority = new_authority(&data);
+    let revoked = identity(&authority, &data, "balaena");
     let (sighting, _) = sample::sighting("balaena", 1);
-    let now = flukewatch_common::clock::Clock::now(&flukewatch_common::clock::SystemClock);
-    authority.revoke(&sighting.boat, now).unwrap();
-    // The station's own certificate may publish everything: a broker that was taken over.
-    let mut broker = Boat::connect(&station, "balaena", &authority.station_files()).await;
-    let message = seal(
-        &key,
-        Purpose::BoatMessage,
-        &wire::encode(&sighting).unwrap(),
-    );
-    broker.send(&sighting, message).await;
+    authority.revoke(&sighting.boat, SystemClock.now()).unwrap();
+    let valid = identity(&authority, &data, "mysticeta");
+
+    let config = BrokerConfig::External(ExternalBrokers {
+        urls: vec![broker.url().parse().unwrap()],
+        tls: TlsFiles::default(),
+        group: None,
+        accept_unsigned: false,
+    });
+    let station = Station::start(StationConfig::new(data, any_port(), config));
+    let station = station.await.unwrap();
+    let mut boat = Boat::connect(&station, "balaena", &revoked).await;
+    let message = wire::encode(&sighting).unwrap();
+    let message = seal(&boat.key, Purpose::BoatMessage, &message);
+    boat.send(&sighting, message).await;
     wait_until("it is recorded", || unauthenticated(&station) == 1).await;
-    broker.expect_no_ack().await;
+    boat.expect_no_ack().await;
     assert_eq!(stored(&station), 0);
+
+    let mut boat = Boat::connect(&station, "mysticeta", &valid).await;
+    let (sighting, _) = sample::sighting("mysticeta", 1);
+    let message = wire::encode(&sighting).unwrap();
+    let message = seal(&boat.key, Purpose::BoatMessage, &message);
+    boat.send(&sighting, message).await;
+    assert_eq!(boat.ack().await.stored[0].sighting, sighting.id);
     station.shutdown().await;
 }
