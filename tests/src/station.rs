@@ -2,6 +2,7 @@
 
 use crate::boat::text;
 use crate::program::{Program, Running};
+use flukewatch_test_support::mosquitto;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
@@ -45,25 +46,47 @@ impl Station {
         Self::run(data, command)
     }
 
-    /// Starts a station on an external broker at `url`, with more `options`, and waits until it is
-    /// ready.
+    /// Starts a station on an external broker at `url`, where boats do not sign, with more `options`,
+    /// and waits until it is ready.
     ///
     /// # Panics
     /// When it does not start.
     pub fn start_on(data: &Path, url: &str, options: &[&str]) -> Self {
         let serve = ["serve", "--data", text(data), "--http", "127.0.0.1:0"];
-        let arguments = [&serve[..], &["--broker", url], options].concat();
+        let arguments = [&serve[..], &["--broker", url, "--accept-unsigned"], options].concat();
         Self::run(data, Program::Shore.command(&arguments))
+    }
+
+    /// Starts a station with a broker for boats with certificates, and waits until it is ready; `None`
+    /// where mosquitto is not installed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_certificates(data: &Path) -> Option<Self> {
+        mosquitto::program()?;
+        Some(Self::run(
+            data,
+            Program::Shore.command(&[
+                "serve",
+                "--data",
+                text(data),
+                "--http",
+                "127.0.0.1:0",
+                "--mqtts",
+                "127.0.0.1:0",
+            ]),
+        ))
     }
 
     fn run(data: &Path, command: Command) -> Self {
         let mut program = Running::start(command);
         let ready: Value = serde_json::from_str(&program.line()).unwrap();
-        let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
+        let address = |value: &Value| value.as_str().unwrap().parse().unwrap();
+        let mqtt = ready.get("mqtt").or(ready.get("mqtts"));
         Self {
             data: data.to_owned(),
-            http: address("http"),
-            mqtt: address("mqtt"),
+            http: address(&ready["http"]),
+            mqtt: address(mqtt.unwrap()),
             program,
         }
     }

@@ -219,7 +219,7 @@ fn shore_never_repeats_a_password() {
     for wrong in [
         &["--broker", "mqtt://whales:S3cret-of-the-sea@"][..],
         &["--broker", "mqtt://whales:S3cret-of-the-sea"],
-        &["--broker", "mqtts://whales:S3cret-of-the-sea@host"],
+        &["--broker", "mqtts://whales:S3cret-of-the-sea@ho st"],
         &["--broker", "whales:S3cret-of-the-sea@host"],
         &["--mqtt", "mqtt://whales:S3cret-of-the-sea@host"],
         &["mqtt://whales:S3cret-of-the-sea@host"],

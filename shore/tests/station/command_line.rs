@@ -120,7 +120,8 @@ fn wrong_usage_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     for wrong in [
         &["serve", "--broker", "localhost"][..],
-        &["serve", "--broker", "mqtts://host"],
+        &["serve", "--broker", "mqtts://host", "--key-file", "k"],
+        &["serve", "--accept-unsigned"],
         &["serve", "--bundle", "b"],
         &["serve", "--http", "here"],
     ] {

@@ -47,12 +47,7 @@ impl Mosquitto {
     }
 
     fn start_in(folder: TempDir, lines: &str) -> Option<Self> {
-        let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
-        let programs = places.iter().map(|p| Path::new(p).join("mosquitto"));
-        let Some(program) = programs.into_iter().find(|p| p.is_file()) else {
-            eprintln!("skipped: mosquitto not installed");
-            return None;
-        };
+        let program = program()?;
         let port = port::free();
         let anonymous = if lines.contains("allow_anonymous") {
             ""
@@ -125,6 +120,17 @@ impl Drop for Mosquitto {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The installed program; `None`, and a line for the log, where there is none.
+pub fn program() -> Option<PathBuf> {
+    let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin"];
+    let mut programs = places.iter().map(|p| Path::new(p).join("mosquitto"));
+    let found = programs.find(|p| p.is_file());
+    if found.is_none() {
+        eprintln!("skipped: mosquitto not installed");
+    }
+    found
 }
 
 fn log(folder: &Path) -> PathBuf {

@@ -37,7 +37,7 @@ pub(super) fn config(sight: Sight, port: u16) -> String {
     };
     let _ = write!(
         toml,
-        "\n[outbox]\npath = \"/boat/outbox\"\nmax_megabytes = 100\n\n[uplink]\nbroker = \"mqtt://{HOST}:{port}\"\n"
+        "\n[outbox]\npath = \"/boat/outbox\"\nmax_megabytes = 100\n\n[uplink]\nbroker = \"mqtt://{HOST}:{port}\"\nallow_unsigned = true\n"
     );
     toml
 }
