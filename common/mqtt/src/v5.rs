@@ -209,18 +209,9 @@ fn translate(error: &ConnectionError) -> MqttError {
         }
         StateError::ConnFail { reason } => refused(*reason),
         StateError::ServerDisconnect {
-            reason_code: DisconnectReasonCode::NotAuthorized,
-            ..
-        } => MqttError::new(NotAuthorized, "the broker disconnected: not authorized"),
-        StateError::ServerDisconnect {
             reason_code,
             reason_string,
-        } => {
-            let reason = reason_string
-                .clone()
-                .unwrap_or_else(|| format!("{reason_code:?}"));
-            MqttError::new(ClosedByBroker, format!("the broker disconnected: {reason}"))
-        }
+        } => disconnected(*reason_code, reason_string.as_deref()),
         StateError::OutgoingPacketTooLarge { pkt_size, max }
         | StateError::Deserialization(CodecError::OutgoingPacketTooLarge { pkt_size, max }) => {
             MqttError::new(
@@ -240,6 +231,35 @@ fn translate(error: &ConnectionError) -> MqttError {
         ),
         other => MqttError::link(other.to_string()),
     }
+}
+
+/// Why the broker said that it ends the connection.
+fn disconnected(code: DisconnectReasonCode, text: Option<&str>) -> MqttError {
+    use DisconnectReasonCode::{
+        ImplementationSpecificError, MalformedPacket, NotAuthorized, PacketTooLarge,
+        PayloadFormatInvalid, ProtocolError, QuotaExceeded, ReceiveMaximumExceeded,
+        SessionTakenOver, TopicNameInvalid, UnspecifiedError,
+    };
+    let kind = match code {
+        NotAuthorized => MqttErrorKind::NotAuthorized,
+        // It may be the fault of what was sent.
+        UnspecifiedError
+        | MalformedPacket
+        | ProtocolError
+        | ImplementationSpecificError
+        | TopicNameInvalid
+        | PacketTooLarge
+        | QuotaExceeded
+        | PayloadFormatInvalid
+        | ReceiveMaximumExceeded => MqttErrorKind::ClosedByBroker,
+        _ => MqttErrorKind::Link,
+    };
+    let reason = match (code, text) {
+        (SessionTakenOver, _) => "another client has connected with the same identity".to_owned(),
+        (_, Some(text)) => text.to_owned(),
+        (code, None) => format!("{code:?}"),
+    };
+    MqttError::new(kind, format!("the broker disconnected: {reason}"))
 }
 
 fn refused(code: ConnectReturnCode) -> MqttError {

@@ -239,6 +239,21 @@ async fn a_rejection_is_distinguished_from_a_link_that_fails() {
 }
 
 #[tokio::test]
+async fn a_second_client_of_one_id_ends_the_first_which_is_not_the_fault_of_what_it_sent() {
+    let Some(broker) = Mosquitto::start("") else {
+        return;
+    };
+    let connect = async || {
+        let mut dialer = Dialer::new(settings(&broker.url(), "boat"));
+        dialer.connect(None).await.unwrap()
+    };
+    let mut first = connect().await;
+    let _second = connect().await;
+    let error = timeout(PATIENCE, first.event()).await.unwrap().unwrap_err();
+    assert_eq!(error.kind, MqttErrorKind::Link, "{error}");
+}
+
+#[tokio::test]
 async fn packets_beyond_the_limits_of_either_side_are_reported() {
     let Some(broker) = Mosquitto::start("max_packet_size 20000\n") else {
         return;
