@@ -96,7 +96,7 @@ impl UplinkSection {
         if elsewhere && !self.allow_unsigned && self.identity.as_os_str().is_empty() {
             let fault = "the broker is on another computer, where others could forge messages: set identity to the \
                          folder that `flukewatch-shore provision BOAT` makes, or, in a lab, allow_unsigned = true";
-            checks.fault("broker", fault.into());
+            checks.fault("broker", fault);
         }
         checks.range("window", self.window as f64, 1.0, MAX_WINDOW as f64);
         checks.range(
