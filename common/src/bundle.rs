@@ -8,6 +8,7 @@
 
 mod archive;
 mod content;
+pub mod delivery;
 mod error;
 mod folder;
 mod golden;

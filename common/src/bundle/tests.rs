@@ -1,4 +1,5 @@
 mod damage;
+mod deliveries;
 mod signatures;
 
 use super::*;
