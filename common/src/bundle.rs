@@ -4,22 +4,33 @@
 //! decision rule, the model card, and optionally the expected embeddings of drawn flukes, a detector
 //! (ONNX), the descriptors of the catalogue's photos for local matching, and hashes of what the model was
 //! trained on. A single file is an uncompressed tar of the same files, the manifest first.
-//! Nothing in a bundle is used before it is checked.
+//! `signature.json` says who published it. Nothing in a bundle is used before it is checked.
 
 mod archive;
 mod content;
+pub mod delivery;
 mod error;
 mod folder;
 mod golden;
+mod head;
 mod manifest;
+mod sign;
+mod signature;
 mod training_set;
+mod trust;
 
 pub use error::BundleError;
+pub use head::BundleHead;
 pub use manifest::{
     DETECTOR_PART, DetectorInfo, GOLDEN_PART, InvalidDetector, LOCAL_PARTS, LocalInfo,
     MANIFEST_FILE, Manifest, ModelInfo, PARTS, PartInfo, Precision, TRAINING_PART, View,
 };
+pub use sign::sign;
+pub use signature::{
+    InvalidSignature, MAX_SIGNATURE, MAX_VERSION, SIGNATURE_FILE, Signature, SignatureTerms,
+};
 pub use training_set::TrainingSet;
+pub use trust::{Accepted, AcceptedBundle, BundleTrust, TrustError, TrustedKeys};
 
 use crate::catalogue::{Catalogue, CatalogueError};
 use crate::decision::DecisionRule;
@@ -67,23 +78,40 @@ pub struct Bundle {
     pub local: Option<LocalPhotos>,
     /// What the model was trained on; `None` if that is unknown.
     pub training: Option<TrainingSet>,
+    /// Who published the bundle; `None` once a part was changed.
+    signature: Option<Signature>,
     manifest_bytes: Vec<u8>,
     id: String,
 }
 
 /// A bundle's files as they were read.
 struct Files {
-    manifest_bytes: Vec<u8>,
+    head: BundleHead,
     manifest: Manifest,
     parts: BTreeMap<String, Part>,
 }
 
-/// Reads the files of a bundle, a folder or a `.flukebundle` file.
-fn read_files(path: &Path) -> Result<Files, BundleError> {
+/// Reads the files of a bundle, a folder or a `.flukebundle` file; nothing but the head if `trust` rejects it.
+fn read_files(path: &Path, trust: &BundleTrust) -> Result<Files, BundleError> {
+    let admit = |head: &BundleHead| head.check(path, trust);
     if path.is_dir() {
-        folder::read(path)
+        folder::read(path, admit)
     } else {
-        archive::read(path)
+        archive::read(path, admit)
+    }
+}
+
+impl BundleHead {
+    /// Reads manifest and signature of a bundle, a folder or a `.flukebundle` file, and nothing else.
+    ///
+    /// # Errors
+    /// When the path is not a bundle, or its signature's file is not one.
+    pub fn read(path: &Path) -> Result<Self, BundleError> {
+        if path.is_dir() {
+            folder::read_head(path)
+        } else {
+            archive::read_head(path)
+        }
     }
 }
 
@@ -139,6 +167,7 @@ impl Bundle {
             detector: None,
             local: None,
             training: None,
+            signature: None,
             manifest_bytes: vec![],
             id: String::new(),
         }
@@ -278,10 +307,11 @@ impl Bundle {
             .collect::<Result<_, BundleError>>()?;
         self.manifest_bytes = self.manifest.to_bytes()?;
         self.id = id_of(&self.manifest_bytes);
+        self.signature = None;
         Ok(self)
     }
 
-    /// Opens a bundle, a folder or a `.flukebundle` file, and checks every part of it.
+    /// Opens a bundle, a folder or a `.flukebundle` file, signed or not, and checks every part of it.
     ///
     /// A large catalogue stays in its file and is mapped ([`crate::catalogue::MMAP_THRESHOLD`]):
     /// while the bundle is in use, nothing may write to that file. [`Bundle::save`] is safe: it
@@ -290,16 +320,29 @@ impl Bundle {
     /// # Errors
     /// When a part is missing, damaged or invalid; the error names the bundle and the part.
     pub fn open(path: &Path) -> Result<Self, BundleError> {
-        Self::from_files(path, read_files(path)?)
+        Self::open_trusted(path, &BundleTrust::Everyone)
     }
 
-    /// Opens a bundle like [`Bundle::open`], for a program that runs for weeks: what would be mapped is copied first, into files without
-    /// a name in `folder`, so that the bundle may be modified in place while it is in use.
+    /// Opens a bundle like [`Bundle::open`] if `trust` accepts it. With trusted keys, every part is then verified by its SHA-256, also
+    /// descriptors on disk.
     ///
     /// # Errors
-    /// As [`Bundle::open`]; [`BundleError::Copy`] when a part cannot be copied, e.g. for want of space.
-    pub fn open_copied(path: &Path, folder: &Path) -> Result<Self, BundleError> {
-        let mut files = read_files(path)?;
+    /// As [`Bundle::open`]; [`BundleError::Untrusted`] when it is not accepted, before anything of it but its manifest is read.
+    pub fn open_trusted(path: &Path, trust: &BundleTrust) -> Result<Self, BundleError> {
+        Self::from_files(path, read_files(path, trust)?, trust)
+    }
+
+    /// Opens a bundle like [`Bundle::open_trusted`], for a program that runs for weeks: what would be mapped is copied first, into
+    /// files without a name in `folder`, so that the bundle may be modified in place while it is in use.
+    ///
+    /// # Errors
+    /// As [`Bundle::open_trusted`]; [`BundleError::Copy`] when a part cannot be copied, e.g. for want of space.
+    pub fn open_copied(
+        path: &Path,
+        trust: &BundleTrust,
+        folder: &Path,
+    ) -> Result<Self, BundleError> {
+        let mut files = read_files(path, trust)?;
         files.parts = std::mem::take(&mut files.parts)
             .into_iter()
             .map(|(name, part)| match part.copied_into(folder) {
@@ -312,13 +355,13 @@ impl Bundle {
                 }),
             })
             .collect::<Result<_, _>>()?;
-        Self::from_files(path, files)
+        Self::from_files(path, files, trust)
     }
 
-    /// The bundle with these files, after a check of every part; `path` is for errors.
-    fn from_files(path: &Path, files: Files) -> Result<Self, BundleError> {
+    /// The bundle with these files, which `trust` accepts, after a check of every part; `path` is for errors.
+    fn from_files(path: &Path, files: Files, trust: &BundleTrust) -> Result<Self, BundleError> {
         let Files {
-            manifest_bytes,
+            head,
             manifest,
             mut parts,
         } = files;
@@ -327,7 +370,7 @@ impl Bundle {
                 path: path.into(),
                 part: part.clone(),
             })?;
-            if found.is_verified_later(part) {
+            if trust.accepts_checksums() && found.is_verified_later(part) {
                 expect_size(path, part, info, found.len())?;
             } else {
                 verify(path, part, info, found.len(), || found.sha256_hex())?;
@@ -385,6 +428,7 @@ impl Bundle {
             }
             false => None,
         };
+        let (manifest_bytes, signature) = head.into_parts();
         let bundle = Self {
             model: bytes(MODEL)?,
             manifest,
@@ -395,6 +439,7 @@ impl Bundle {
             detector,
             local,
             training,
+            signature,
             id: id_of(&manifest_bytes),
             manifest_bytes,
         };
@@ -419,6 +464,10 @@ impl Bundle {
         }
         let manifest = Content::Bytes(Cow::Borrowed(&self.manifest_bytes));
         let mut files = vec![(MANIFEST_FILE, manifest)];
+        if let Some(signature) = &self.signature {
+            let bytes = Content::Bytes(Cow::Owned(signature.to_bytes()));
+            files.push((SIGNATURE_FILE, bytes));
+        }
         for (part, info) in &self.manifest.parts {
             let content = self.part(part)?;
             verify(path, part, info, content.len(), || content.sha256_hex())
@@ -435,6 +484,16 @@ impl Bundle {
     /// The first 12 hex digits of the SHA-256 of `manifest.json`; it identifies the bundle.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The SHA-256 of `manifest.json`, 64 hexadecimal digits.
+    pub fn manifest_sha256(&self) -> String {
+        sha256_hex(&self.manifest_bytes)
+    }
+
+    /// Who published the bundle, if it is signed: the signature is valid. What is changed has to be signed again.
+    pub fn signature(&self) -> Option<&Signature> {
+        self.signature.as_ref()
     }
 
     /// The content of a part, to be written.

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Prints the example configuration, given as $1, adapted to an installed boat: data in /var/lib/flukewatch, the page on all networks, a
-# camera instead of a replay.
+# camera instead of a replay, and only signed bundles.
 set -eu
 sed -e 's|^path = "whales.flukebundle"$|path = "/var/lib/flukewatch/whales.flukebundle"|' \
+    -e 's|^allow_unsigned = true$|allow_unsigned = false|' \
     -e 's|^path = "outbox"$|path = "/var/lib/flukewatch/outbox"|' \
     -e 's|^plans = "plans"$|plans = "/var/lib/flukewatch/plans"|' \
     -e 's|^source = "replay"$|source = "v4l2"|' \

@@ -150,7 +150,7 @@ if with_systemd; then
 fi
 
 if [ "$fresh" = yes ]; then
-    say "fill in /etc/flukewatch/edge.toml (boat, camera, receiver, broker), put the bundle at /var/lib/flukewatch/whales.flukebundle, then:"
+    say "fill in /etc/flukewatch/edge.toml (boat, trusted_keys, camera, receiver, broker), put the signed bundle at /var/lib/flukewatch/whales.flukebundle, then:"
     say "  sudo -u $user flukewatch-edge check --config /etc/flukewatch/edge.toml"
     say "  sudo systemctl start flukewatch-edge"
 else

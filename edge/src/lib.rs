@@ -15,6 +15,7 @@
 //! [`pipeline`] runs these stages, a [`stage`] says how each one is.
 //!
 //! Around it, from the bottom up: [`app_state`] outlives a reload, [`models`] opens a bundle,
+//! if [`bundle_trust`] accepts it,
 //! [`session`] runs the parts with one configuration, `page` serves health and previews,
 //! [`service`] runs one session after the other. [`check`] and [`selftest`] verify beforehand
 //! that it will work.
@@ -22,6 +23,7 @@
 pub mod app_state;
 pub mod backoff;
 pub mod buffers;
+pub mod bundle_trust;
 pub mod cancellation;
 pub mod capture;
 pub mod check;

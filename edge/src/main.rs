@@ -2,8 +2,10 @@
 
 use clap::{Args, Parser, Subcommand};
 use flukewatch_common::broker_url::BrokerEnvironment;
-use flukewatch_common::clock::Timestamp;
+use flukewatch_common::bundle::BundleTrust;
+use flukewatch_common::clock::{SystemClock, Timestamp};
 use flukewatch_edge::app_state::AppState;
+use flukewatch_edge::bundle_trust::{self, bundle_trust};
 use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture;
 use flukewatch_edge::check::{self, CheckResult};
@@ -40,6 +42,7 @@ Examples:
   flukewatch-edge outbox --config edge.toml --json
   flukewatch-edge outbox --config edge.toml --resend
   flukewatch-edge reprocess --config edge.toml --dry-run
+  flukewatch-edge trust --config edge.toml
 
 The broker's user and password may be in the environment: FLUKEWATCH_BROKER_USER and
 FLUKEWATCH_BROKER_PASSWORD.
@@ -148,6 +151,32 @@ Exit codes:
         #[arg(long, value_name = "BACKEND")]
         engine: Option<EngineChoice>,
         /// Print JSON: {passed, engine, tensorrt_error, detector, comparisons}
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show who published the configuration's bundle, and whether this boat uses it.
+    ///
+    /// A boat uses a bundle that one of bundle.trusted_keys signed. One that is new to it must not be older
+    /// than the one that it used last, and not have expired; the boat rejects it where the date is unknown.
+    ///
+    /// With --accept, the bundle is used whatever its version and its expiry, e.g. to return to an older one
+    /// on purpose. The boat uses it from the next start or reload on. Run it as the user that the boat runs as.
+    #[command(after_help = "\
+Examples:
+  flukewatch-edge trust --config edge.toml
+  flukewatch-edge trust --config edge.toml --accept
+
+Exit codes:
+  0  the boat uses the bundle
+  1  it does not, or the bundle or the configuration cannot be read
+  2  invalid command line")]
+    Trust {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Use this bundle although it is older or has expired
+        #[arg(long)]
+        accept: bool,
+        /// Print JSON: {bundle, key, version, expires, last_version, error}
         #[arg(long)]
         json: bool,
     },
@@ -325,23 +354,45 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
             engine,
             json,
         } => {
-            let (path, mut section) = match (subject.config, subject.bundle) {
+            let (path, trust, mut section) = match (subject.config, subject.bundle) {
                 (Some(file), _) => {
                     let config = Config::load(&file)?;
-                    (config.bundle.path, config.engine)
+                    let trust = bundle_trust(&config, &SystemClock);
+                    (config.bundle.path, trust, config.engine)
                 }
-                (None, Some(bundle)) => (bundle, EngineSection::default()),
+                (None, Some(bundle)) => (bundle, BundleTrust::Everyone, EngineSection::default()),
                 // clap requires one of them.
                 (None, None) => return Ok(ExitCode::from(2)),
             };
             section.backend = engine.unwrap_or(section.backend);
-            let found = selftest::selftest(&path, &section)?;
+            let found = selftest::selftest(&path, &trust, &section)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&found)?);
             } else {
                 print!("{found}");
             }
             Ok(if found.passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        }
+        Command::Trust {
+            config,
+            accept,
+            json,
+        } => {
+            let config = Config::load(&config.file)?;
+            if accept {
+                bundle_trust::accept(&config, &SystemClock)?;
+            }
+            let report = bundle_trust::report(&config, &SystemClock)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&report)?);
+            } else {
+                print!("{report}");
+            }
+            Ok(if report.error.is_none() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE

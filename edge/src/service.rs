@@ -11,6 +11,7 @@
 //! at several starts in a row.
 
 use crate::app_state::AppState;
+use crate::bundle_trust::{AcceptedFile, VerifiedSignature};
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::failed_starts::FailedStarts;
@@ -250,6 +251,7 @@ pub fn run(
         let opened = models
             .take()
             .map_or_else(|| Models::open(&running.config, &state.plans), Ok);
+        let signature = opened.as_ref().ok().and_then(|m| m.signature.clone());
         let started = opened.map_err(SessionError::from);
         let started = started.and_then(|m| Session::start(&running.config, m, stop, state));
         let session = match started {
@@ -276,6 +278,7 @@ pub fn run(
             state,
             reopened: &reopened,
             running: &running,
+            signature,
             trial,
         };
         let (next, finished) = std::thread::scope(|scope| {
@@ -427,6 +430,8 @@ struct Supervision<'a> {
     state: &'a AppState,
     reopened: &'a Reopened,
     running: &'a ChosenConfig,
+    /// The signature of its bundle.
+    signature: Option<VerifiedSignature>,
     trial: Trial,
 }
 
@@ -476,7 +481,20 @@ impl Supervision<'_> {
             let file = kept.path().display();
             tracing::warn!(%file, error = %e, "cannot keep the working configuration");
         }
+        self.note_bundle();
         self.args.note_worked(self.running.config.identity);
+    }
+
+    /// From now on, older bundles are rejected.
+    fn note_bundle(&self) {
+        let Some(signature) = &self.signature else {
+            return;
+        };
+        let noted = AcceptedFile::new(&self.running.config.outbox.path);
+        if let Err(error) = noted.note(&signature.accepted()) {
+            let file = noted.path().display();
+            tracing::warn!(%file, %error, "cannot note the bundle in use; older ones will be accepted");
+        }
     }
 
     /// The running configuration again.

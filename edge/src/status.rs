@@ -1,7 +1,7 @@
 //! The health document in plain words: for the page, `/healthz` and systemd's status line.
 
 use crate::capture::CameraHealth;
-use crate::health::{Broker, Health};
+use crate::health::{Broker, Health, SignatureHealth};
 use crate::machine::{Severity, hottest};
 use crate::outbox::Salvaged;
 use crate::picture::PictureFault;
@@ -31,6 +31,7 @@ fn item(severity: Severity, subject: impl Into<String>, message: impl Into<Strin
 pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     let mut items = cameras(health);
     items.extend(configuration(health));
+    items.extend(signature(health));
     items.extend(stages(health));
     items.extend(recordings(health));
     items.push(outbox(health));
@@ -357,6 +358,34 @@ fn time(health: &Health) -> StatusItem {
             format!("computer's clock, which jumped {jumps} times"),
         ),
     }
+}
+
+/// Who published the bundle, and whether the signature is still valid.
+fn signature(health: &Health) -> Option<StatusItem> {
+    let SignatureHealth {
+        version,
+        expires,
+        expired,
+        ..
+    } = health.signature.as_ref()?;
+    let date = expires.split('T').next().unwrap_or_default();
+    Some(match expired {
+        Some(true) => item(
+            Severity::Warning,
+            "bundle",
+            format!("version {version}; its signature expired on {date}: get a newer bundle"),
+        ),
+        Some(false) => item(
+            Severity::Ok,
+            "bundle",
+            format!("version {version}, signed until {date}"),
+        ),
+        None => item(
+            Severity::Ok,
+            "bundle",
+            format!("version {version}, signed until {date}; the date is unknown"),
+        ),
+    })
 }
 
 /// The detector's engine, speed and failures.

@@ -17,7 +17,7 @@ name = "balaena"
 
 [bundle]
 path = "whales.flukebundle"
-
+allow_unsigned = true
 [camera]
 source = "stills"
 path = "frames"

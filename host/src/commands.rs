@@ -17,16 +17,19 @@ mod identify;
 mod inspect;
 #[cfg(feature = "train")]
 mod interrupt;
+mod keygen;
 mod labelled_data;
 mod local_matching;
 mod losses;
 mod quantize;
 mod score;
+mod sign;
 mod synth;
 mod synth_sea;
 mod train;
 mod train_detector;
 mod training_photos;
+mod verify;
 
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -49,6 +52,9 @@ pub(crate) enum Command {
     Evaluate(evaluate::EvaluateArgs),
     Score(score::ScoreArgs),
     Inspect(inspect::InspectArgs),
+    Keygen(keygen::KeygenArgs),
+    Sign(sign::SignArgs),
+    Verify(verify::VerifyArgs),
     Audit(audit::AuditArgs),
     Ensemble(ensemble::EnsembleArgs),
     Synth(synth::SynthArgs),
@@ -74,6 +80,9 @@ impl Command {
             Self::Evaluate(args) => done(evaluate::run(args)),
             Self::Score(args) => done(score::run(args)),
             Self::Inspect(args) => inspect::run(args),
+            Self::Keygen(args) => done(keygen::run(args)),
+            Self::Sign(args) => done(sign::run(args)),
+            Self::Verify(args) => verify::run(args),
             Self::Audit(args) => audit::run(args),
             Self::Ensemble(args) => done(ensemble::run(args)),
             Self::Synth(args) => done(synth::run(args)),

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Identify humpback whales by their flukes: train, export, enrol, identify, evaluate.
 ///
 /// Typical order: `train` on labelled photos (or take the bundle in models/), `export` a bundle,
-/// `enroll` the whales that you know, then `identify` photos here or copy the bundle to a boat.
+/// `enroll` the whales that you know, then `identify` photos here, or `sign` the bundle and copy it to a boat.
 #[derive(Parser)]
 #[command(
     version,
@@ -22,7 +22,7 @@ encounter and split; or COCO's JSON. Photos are in the folder next to the table 
 none and NA mean a whale without a name. All about them: docs/tables.md.
 
 Exit codes: 0 success, 1 failure (the reason is on stderr), 2 invalid arguments, 3 findings of audit \
---fail-on-findings, inspect --target or quantize.
+--fail-on-findings, inspect --target, quantize or verify.
 
 A photo that is cut off or damaged is a failure, unless --skip-broken leaves it out. Files of a folder that \
 are not photos (HEIC, raw, hidden files, links to missing files) are skipped: a line on stderr counts them, \

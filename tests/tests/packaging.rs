@@ -36,11 +36,21 @@ fn an_installed_boat_checks_its_own_configuration() {
     let program = image.join("usr/bin/flukewatch-edge");
     let config = image.join("etc/flukewatch/edge.toml");
     assert_eq!((mode(&program), mode(&config)), (0o755, 0o640));
-    let checked = Command::new(&program)
-        .args(["check", "--json", "--config", config.to_str().unwrap()])
-        .output()
-        .unwrap();
-    // Only the bundle is missing.
+    let check = || {
+        Command::new(&program)
+            .args(["check", "--json", "--config", config.to_str().unwrap()])
+            .output()
+            .unwrap()
+    };
+    let checked = check();
+    // First the key of the publisher is missing, then only the bundle.
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(said.contains("[bundle] trusted_keys: expected"), "{said}");
+    assert_eq!(said.matches("edge.toml:").count(), 1, "{said}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let key = "trusted_keys = [\"ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo\"]";
+    std::fs::write(&config, text.replace("trusted_keys = []", key)).unwrap();
+    let checked = check();
     let said = String::from_utf8(checked.stdout).unwrap();
     assert!(
         said.contains("[bundle] path: /var/lib/flukewatch/whales.flukebundle"),
@@ -49,6 +59,7 @@ fn an_installed_boat_checks_its_own_configuration() {
     assert_eq!(said.matches("edge.toml:").count(), 1, "{said}");
     let text = std::fs::read_to_string(&config).unwrap();
     for line in [
+        "allow_unsigned = false",
         "path = \"/var/lib/flukewatch/outbox\"",
         "plans = \"/var/lib/flukewatch/plans\"",
         "source = \"v4l2\"",

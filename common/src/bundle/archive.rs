@@ -2,29 +2,55 @@
 
 use super::content::{Content, FileRange, Part};
 use super::folder::{open_file, parent_of, sibling, sync_folder, write_file};
-use super::manifest::{MANIFEST_FILE, Manifest};
+use super::head::BundleHead;
+use super::manifest::MANIFEST_FILE;
+use super::signature::{MAX_SIGNATURE, SIGNATURE_FILE};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::Path;
 
-/// Reads the whole file; every entry must be the manifest or a part that it names.
-pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
-    let reading = |source: io::Error| BundleError::Read {
+type OpenArchive<'a> = tar::Archive<BufReader<&'a File>>;
+type Entry<'a, 'b> = tar::Entry<'a, BufReader<&'b File>>;
+
+/// Reads manifest and signature.
+pub(super) fn read_head(path: &Path) -> Result<BundleHead, BundleError> {
+    let file = open_file(path).map_err(reading(path))?;
+    let mut archive = OpenArchive::new(BufReader::new(&file));
+    let mut entries = entries(path, &mut archive)?;
+    Ok(take_head(path, &mut entries)?.0)
+}
+
+fn reading(path: &Path) -> impl Fn(io::Error) -> BundleError {
+    |source| BundleError::Read {
         path: path.into(),
         source,
-    };
-    let damaged = |e: io::Error| BundleError::Archive {
+    }
+}
+
+fn damaged(path: &Path) -> impl Fn(io::Error) -> BundleError {
+    |e| BundleError::Archive {
         path: path.into(),
         why: e.to_string(),
-    };
-    let file = open_file(path).map_err(reading)?;
-    let length = file.metadata().map_err(reading)?.len();
-    let mut archive = tar::Archive::new(BufReader::new(&file));
-    // Raw: no tar extensions, so an entry is exactly what its own header says. With seeking: parts
-    // left on disk are not read twice.
-    let mut entries = archive.entries_with_seek().map_err(damaged)?.raw(true);
+    }
+}
+
+/// The entries of the archive. Raw: no tar extensions, so an entry is exactly what its own header says. With seeking: parts left on
+/// disk are not read twice.
+fn entries<'a, 'b>(
+    path: &Path,
+    archive: &'a mut OpenArchive<'b>,
+) -> Result<tar::Entries<'a, BufReader<&'b File>>, BundleError> {
+    let entries = archive.entries_with_seek().map_err(damaged(path))?;
+    Ok(entries.raw(true))
+}
+
+/// Takes the first entry, the manifest, and the second, if it is the signature. Returns the entry that was taken and is neither.
+fn take_head<'a, 'b>(
+    path: &Path,
+    entries: &mut tar::Entries<'a, BufReader<&'b File>>,
+) -> Result<(BundleHead, Option<Entry<'a, 'b>>), BundleError> {
     let not_a_bundle = BundleError::NotABundle {
         path: path.into(),
         why: "its first entry is not manifest.json",
@@ -36,10 +62,32 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
         return Err(not_a_bundle);
     }
     let manifest_bytes = read_entry(path, "manifest", &mut first, MAX_MANIFEST)?;
-    let manifest = Manifest::read(path, &manifest_bytes)?;
+    let mut second = entries.next().transpose().map_err(damaged(path))?;
+    let signature = match &mut second {
+        Some(entry) if name_of(entry).as_deref() == Some(SIGNATURE_FILE) => {
+            Some(read_entry(path, "signature", entry, MAX_SIGNATURE)?)
+        }
+        _ => None,
+    };
+    let head = BundleHead::from_bytes(path, manifest_bytes, signature.as_deref())?;
+    Ok((head, second.filter(|_| signature.is_none())))
+}
+
+/// Reads manifest and signature and, if `admit` accepts them, the whole file; every other entry must be a part that the manifest names.
+pub(super) fn read(
+    path: &Path,
+    admit: impl FnOnce(&BundleHead) -> Result<(), BundleError>,
+) -> Result<Files, BundleError> {
+    let file = open_file(path).map_err(reading(path))?;
+    let length = file.metadata().map_err(reading(path))?.len();
+    let mut archive = OpenArchive::new(BufReader::new(&file));
+    let mut entries = entries(path, &mut archive)?;
+    let (head, next) = take_head(path, &mut entries)?;
+    admit(&head)?;
+    let manifest = head.manifest(path)?;
     let mut parts = BTreeMap::new();
-    for entry in entries {
-        let mut entry = entry.map_err(damaged)?;
+    for entry in next.map(Ok).into_iter().chain(entries) {
+        let mut entry = entry.map_err(damaged(path))?;
         let name = name_of(&entry).unwrap_or_default();
         let Some((part, info)) = manifest.parts.iter().find(|(_, info)| info.file == name) else {
             return Err(BundleError::UnknownPart {
@@ -70,7 +118,7 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
         }
         let found = if Part::stays_on_disk(part, info.bytes) {
             Part::OnDisk(FileRange {
-                file: file.try_clone().map_err(reading)?,
+                file: file.try_clone().map_err(reading(path))?,
                 offset,
                 bytes: info.bytes,
             })
@@ -80,7 +128,7 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
         parts.insert(part.clone(), found);
     }
     Ok(Files {
-        manifest_bytes,
+        head,
         manifest,
         parts,
     })

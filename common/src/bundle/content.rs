@@ -2,7 +2,7 @@
 
 use crate::catalogue::{Catalogue, CatalogueError, MMAP_THRESHOLD};
 use crate::local_matching::{LocalPhotos, LocalPhotosError};
-use crate::sha256::{hex, sha256_hex};
+use crate::sha256::hex;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -17,6 +17,8 @@ pub(super) enum Content<'a> {
     Bytes(Cow<'a, [u8]>),
     Catalogue(&'a Catalogue),
     Local(&'a LocalPhotos),
+    /// As it was read.
+    Read(&'a Part),
 }
 
 impl Content<'_> {
@@ -25,6 +27,7 @@ impl Content<'_> {
             Self::Bytes(bytes) => bytes.len() as u64,
             Self::Catalogue(catalogue) => catalogue.file_bytes(),
             Self::Local(local) => local.record_bytes(),
+            Self::Read(part) => part.len(),
         }
     }
 
@@ -33,6 +36,8 @@ impl Content<'_> {
             Self::Bytes(bytes) => out.write_all(bytes),
             Self::Catalogue(catalogue) => catalogue.write_to(out),
             Self::Local(local) => local.write_records(out),
+            Self::Read(Part::InMemory(bytes)) => out.write_all(bytes),
+            Self::Read(Part::OnDisk(range)) => range.write_to(out),
         }
     }
 
@@ -56,6 +61,22 @@ pub(super) struct FileRange {
     pub(super) bytes: u64,
 }
 
+impl FileRange {
+    /// Reads it in pieces, so that it takes little memory.
+    fn write_to(&self, out: &mut impl Write) -> io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(self.offset))?;
+        let (mut step, mut left) = (vec![0; STEP], self.bytes);
+        while left > 0 {
+            let step = &mut step[..left.min(STEP as u64) as usize];
+            file.read_exact(step)?;
+            out.write_all(step)?;
+            left -= step.len() as u64;
+        }
+        Ok(())
+    }
+}
+
 impl Part {
     /// Whether a part of this size is left on disk.
     pub(super) fn stays_on_disk(part: &str, bytes: u64) -> bool {
@@ -72,19 +93,15 @@ impl Part {
     /// The part in a file without a name in `folder`, if it is on disk: other programs cannot modify it, and it is deleted with
     /// the last use.
     pub(super) fn copied_into(self, folder: &Path) -> io::Result<Self> {
-        let Self::OnDisk(mut range) = self else {
+        let Self::OnDisk(range) = self else {
             return Ok(self);
         };
         let mut copy = tempfile::tempfile_in(folder)?;
-        range.file.seek(SeekFrom::Start(range.offset))?;
-        let copied = io::copy(&mut range.file.take(range.bytes), &mut copy)?;
-        if copied != range.bytes {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        range.write_to(&mut copy)?;
         Ok(Self::OnDisk(FileRange {
             file: copy,
             offset: 0,
-            bytes: copied,
+            bytes: range.bytes,
         }))
     }
 
@@ -95,26 +112,8 @@ impl Part {
         }
     }
 
-    /// Reads a part on disk in pieces, so that it takes little memory.
     pub(super) fn sha256_hex(&self) -> io::Result<String> {
-        let FileRange {
-            file,
-            offset,
-            bytes,
-        } = match self {
-            Self::InMemory(bytes) => return Ok(sha256_hex(bytes)),
-            Self::OnDisk(range) => range,
-        };
-        let mut file: &File = file;
-        file.seek(SeekFrom::Start(*offset))?;
-        let (mut hash, mut step, mut left) = (Sha256::new(), vec![0; STEP], *bytes);
-        while left > 0 {
-            let step = &mut step[..left.min(STEP as u64) as usize];
-            file.read_exact(step)?;
-            hash.update(&*step);
-            left -= step.len() as u64;
-        }
-        Ok(Hash(hash).hex())
+        Content::Read(self).sha256_hex()
     }
 
     pub(super) fn into_catalogue(self) -> Result<Catalogue, CatalogueError> {

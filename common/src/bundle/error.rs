@@ -1,6 +1,8 @@
 //! Errors of opening and saving a bundle.
 
 use super::FORMAT;
+use super::signature::InvalidSignature;
+use super::trust::TrustError;
 use std::io;
 use std::path::PathBuf;
 
@@ -42,6 +44,22 @@ pub enum BundleError {
         path: PathBuf,
         /// A description of the error.
         why: String,
+    },
+    /// The signature's file is not one, or the bundle cannot be signed so.
+    #[error("bundle {}: its signature.json cannot be used: {source}", .path.display())]
+    Signature {
+        /// The path of the bundle.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: InvalidSignature,
+    },
+    /// The bundle is undamaged, and not one that is to be used.
+    #[error("bundle {} rejected: {source}", .path.display())]
+    Untrusted {
+        /// The path of the bundle.
+        path: PathBuf,
+        /// Why it is not used.
+        source: TrustError,
     },
     /// Written by a newer Flukewatch.
     #[error("bundle {}: format {got} is newer than this program, which reads format {FORMAT}: update the program", .path.display())]

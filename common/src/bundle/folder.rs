@@ -1,10 +1,11 @@
 //! A bundle as a folder.
 
 use super::content::{Content, FileRange, Part};
+use super::head::BundleHead;
 use super::manifest::{
-    DETECTOR_PART, GOLDEN_PART, LOCAL_PARTS, MANIFEST_FILE, Manifest, PARTS, PartInfo,
-    TRAINING_PART,
+    DETECTOR_PART, GOLDEN_PART, LOCAL_PARTS, MANIFEST_FILE, PARTS, PartInfo, TRAINING_PART,
 };
+use super::signature::{MAX_SIGNATURE, SIGNATURE_FILE};
 use super::{BundleError, Files, MAX_MANIFEST};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -15,8 +16,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// The write buffer in bytes.
 const WRITTEN: usize = 1 << 20;
 
-/// Reads the manifest and the files that it names; other files in the folder are ignored.
-pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
+/// Reads manifest and signature.
+pub(super) fn read_head(path: &Path) -> Result<BundleHead, BundleError> {
     let manifest_bytes = match read_file(&path.join(MANIFEST_FILE), MAX_MANIFEST) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -32,13 +33,33 @@ pub(super) fn read(path: &Path) -> Result<Files, BundleError> {
             });
         }
     };
-    let manifest = Manifest::read(path, &manifest_bytes)?;
+    let signature = match read_file(&path.join(SIGNATURE_FILE), MAX_SIGNATURE) {
+        Ok(bytes) => Some(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(source) => {
+            return Err(BundleError::Read {
+                path: path.join(SIGNATURE_FILE),
+                source,
+            });
+        }
+    };
+    BundleHead::from_bytes(path, manifest_bytes, signature.as_deref())
+}
+
+/// Reads manifest and signature and, if `admit` accepts them, the files that the manifest names; other files in the folder are ignored.
+pub(super) fn read(
+    path: &Path,
+    admit: impl FnOnce(&BundleHead) -> Result<(), BundleError>,
+) -> Result<Files, BundleError> {
+    let head = read_head(path)?;
+    admit(&head)?;
+    let manifest = head.manifest(path)?;
     let mut parts = BTreeMap::new();
     for (part, info) in &manifest.parts {
         parts.insert(part.clone(), read_part(path, part, info)?);
     }
     Ok(Files {
-        manifest_bytes,
+        head,
         manifest,
         parts,
     })
@@ -137,7 +158,8 @@ fn reject_foreign(path: &Path) -> Result<(), BundleError> {
             .chain([&GOLDEN_PART, &DETECTOR_PART, &TRAINING_PART])
             .chain(&LOCAL_PARTS)
             .map(|(_, file)| *file);
-        if name != MANIFEST_FILE && ours.all(|file| file != name) {
+        let described = name == MANIFEST_FILE || name == SIGNATURE_FILE;
+        if !described && ours.all(|file| file != name) {
             return Err(BundleError::Occupied {
                 path: path.into(),
                 file: name,

@@ -1,5 +1,6 @@
 //! The manifest: the description of a bundle and the files that it consists of.
 
+use super::signature::SIGNATURE_FILE;
 use super::{BundleError, FORMAT};
 use crate::local_matching::{Layout, LocalScore};
 use crate::prepare::{Colour, Fit, Preparation};
@@ -239,7 +240,7 @@ impl Manifest {
                     .into(),
             });
         }
-        let mut files = vec![MANIFEST_FILE];
+        let mut files = vec![MANIFEST_FILE, SIGNATURE_FILE];
         let there = OPTIONAL
             .into_iter()
             .filter(|part| self.parts.contains_key(*part));
@@ -255,6 +256,14 @@ impl Manifest {
                     path: path.into(),
                     part: part.into(),
                     file: info.file.clone(),
+                });
+            }
+            if !is_sha256(&info.sha256) {
+                return Err(BundleError::Manifest {
+                    path: path.into(),
+                    why: format!(
+                        "the sha256 of part '{part}' is not 64 lower-case hexadecimal digits"
+                    ),
                 });
             }
             let most = match part {
@@ -282,6 +291,11 @@ impl Manifest {
         bytes.push(b'\n');
         Ok(bytes)
     }
+}
+
+/// Whether a text is a SHA-256 in the form of [`crate::sha256::sha256_hex`].
+fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// Whether a name consists of letters, digits, `.`, `-` and `_` and does not start with a dot: no

@@ -1,4 +1,6 @@
 mod damage;
+mod deliveries;
+mod signatures;
 
 use super::*;
 use crate::catalogue::Enrolled;
@@ -398,7 +400,7 @@ fn a_copied_bundle_may_be_modified_in_place() {
     for name in ["b", "b.flukebundle"] {
         let path = dir.path().join(name);
         large.save(&path).unwrap();
-        let opened = Bundle::open_copied(&path, copies.path()).unwrap();
+        let opened = Bundle::open_copied(&path, &BundleTrust::Everyone, copies.path()).unwrap();
         assert!(opened.catalogue.is_mapped() && opened == large, "{name}");
         let file = match path.is_dir() {
             true => path.join("catalogue.bin"),
@@ -410,7 +412,8 @@ fn a_copied_bundle_may_be_modified_in_place() {
     assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 0);
     let path = dir.path().join("c");
     large.save(&path).unwrap();
-    let error = Bundle::open_copied(&path, &dir.path().join("missing")).unwrap_err();
+    let error = Bundle::open_copied(&path, &BundleTrust::Everyone, &dir.path().join("missing"))
+        .unwrap_err();
     assert!(
         matches!(&error, BundleError::Copy { part, .. } if part == "catalogue"),
         "{error}"

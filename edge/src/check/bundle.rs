@@ -2,26 +2,38 @@
 
 use super::outcome::CheckResult;
 use crate::models::describe_detector;
-use flukewatch_common::bundle::Bundle;
+use flukewatch_common::bundle::{Bundle, BundleTrust};
 use flukewatch_inference::embedder::Embedder;
 use image::RgbImage;
 use std::path::Path;
 use std::time::Instant;
 
-/// Verifies every part of a bundle and runs its models once.
+/// Verifies every part of a bundle, whoever published it, and runs its models once.
 pub fn check_bundle(path: &Path) -> Vec<CheckResult> {
-    bundle_and_models(path, true)
+    bundle_and_models(path, &BundleTrust::Everyone, true)
 }
 
-/// The same; `detecting` says whether the detector is enabled.
-pub(super) fn bundle_and_models(path: &Path, detecting: bool) -> Vec<CheckResult> {
-    let bundle = match Bundle::open(path) {
+/// The same for a bundle that `trust` accepts; `detecting` says whether the detector is enabled.
+pub(super) fn bundle_and_models(
+    path: &Path,
+    trust: &BundleTrust,
+    detecting: bool,
+) -> Vec<CheckResult> {
+    let bundle = match Bundle::open_trusted(path, trust) {
         Ok(bundle) => bundle,
         Err(e) => return vec![CheckResult::fail("bundle", e)],
     };
     let catalogue = &bundle.catalogue;
+    let signature = bundle.signature().map_or("not signed".into(), |s| {
+        format!(
+            "version {} signed by {}, expires {}",
+            s.version(),
+            s.key(),
+            s.expires_text()
+        )
+    });
     let message = format!(
-        "{}: '{}' ({}), {} individuals on {} photos",
+        "{}: '{}' ({}), {} individuals on {} photos; {signature}",
         path.display(),
         bundle.manifest.name,
         bundle.id(),

@@ -3,6 +3,7 @@
 use super::bundle::bundle_and_models;
 use super::inputs;
 use super::outcome::CheckResult;
+use crate::bundle_trust::bundle_trust;
 use crate::config::Config;
 use crate::models::engine_log;
 use crate::outbox::{self, Listing, NewEpoch};
@@ -41,6 +42,7 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
     let mut results = vec![CheckResult::pass("config", message)];
     results.extend(bundle_and_models(
         &config.bundle.path,
+        &bundle_trust(&config, &SystemClock),
         config.detector.enabled,
     ));
     results.push(engine(&config));

@@ -70,9 +70,9 @@ impl Config {
         }
         let document = Document::new(text);
         for fault in &mut faults {
-            fault.line = document.line_of(&fault.key);
+            fault.line = document.line_of_key_or_section(&fault.key);
         }
-        // In the file's order; keys that are not in the file come last.
+        // In the file's order; sections that are not in the file come last.
         faults.sort_by_key(|fault| fault.line.unwrap_or(usize::MAX));
         Err(ConfigError::Faults {
             file: file.to_owned(),

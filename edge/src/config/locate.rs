@@ -53,8 +53,13 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The line of a key, e.g. `camera.path`; `None` where it is not in the file.
-    pub(super) fn line_of(&self, path: &str) -> Option<usize> {
+    /// The line of a key, e.g. `camera.path`, or of its section where the key is not in the file.
+    pub(super) fn line_of_key_or_section(&self, path: &str) -> Option<usize> {
+        let section = || self.line_of(path.rsplit_once('.')?.0);
+        self.line_of(path).or_else(section)
+    }
+
+    fn line_of(&self, path: &str) -> Option<usize> {
         self.keys
             .iter()
             .find(|k| k.path == path)

@@ -4,6 +4,7 @@
 //! and their check.
 
 mod archive;
+mod bundle;
 mod camera;
 mod checks;
 mod clip;
@@ -25,6 +26,7 @@ mod track;
 mod uplink;
 
 pub use archive::ArchiveSection;
+pub use bundle::BundleSection;
 pub use camera::{CameraSection, Playback, SourceKind};
 pub use clip::ClipSection;
 pub use detector::DetectorSection;
@@ -37,7 +39,7 @@ pub use mount::MountSection;
 pub use page::PageSection;
 pub use position::{PositionKind, PositionSection};
 pub use recording::RecordingSection;
-pub use root::{BoatSection, BundleSection, Config, OutboxSection};
+pub use root::{BoatSection, Config, OutboxSection};
 pub use track::TrackSection;
 pub use uplink::UplinkSection;
 

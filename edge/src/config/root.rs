@@ -1,6 +1,7 @@
 //! The configuration as a whole, and the sections with a single key.
 
 use super::archive::ArchiveSection;
+use super::bundle::BundleSection;
 use super::camera::{CameraSection, one_or_several};
 use super::checks::Checks;
 use super::clip::ClipSection;
@@ -87,14 +88,6 @@ pub struct BoatSection {
     pub name: String,
 }
 
-/// The bundle to use, section `[bundle]`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BundleSection {
-    /// A bundle's folder or `.flukebundle` file.
-    pub path: PathBuf,
-}
-
 /// Folder and size of the outbox, section `[outbox]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -151,6 +144,7 @@ impl Config {
     pub(super) fn faults(&self) -> Vec<Fault> {
         let mut faults = vec![];
         Checks::new("boat", &mut faults).parses("name", self.boat.name.parse::<BoatId>());
+        self.bundle.check(&mut Checks::new("bundle", &mut faults));
         self.engine.check(&mut Checks::new("engine", &mut faults));
         self.encounter
             .check(&mut Checks::new("encounter", &mut faults));

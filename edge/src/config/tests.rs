@@ -13,7 +13,7 @@ name = "balaena"
 
 [bundle]
 path = "whales.flukebundle"
-
+allow_unsigned = true
 [camera]
 source = "replay"
 path = "frames"
@@ -51,6 +51,42 @@ fn the_example_holds_the_defaults() {
     bare.uplink.broker = example.uplink.broker.clone();
     bare.identity = example.identity;
     assert_eq!(bare, example);
+}
+
+#[test]
+fn trusted_keys_or_a_lab_are_required() {
+    let key = "ed25519:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let with = |line: &str| GOOD.replace("allow_unsigned = true", line);
+    let trusting = with(&format!("trusted_keys = [\"{key}\"]"));
+    let config = Config::parse(&trusting, Path::new("edge.toml")).unwrap();
+    assert_eq!(config.bundle.trusted_keys, [key.parse().unwrap()]);
+    assert!(!config.bundle.allow_unsigned);
+    for (line, expected) in [
+        (
+            "",
+            "boat/edge.toml:4: [bundle] trusted_keys: expected the key",
+        ),
+        (
+            "trusted_keys = []",
+            "boat/edge.toml:6: [bundle] trusted_keys: expected the key",
+        ),
+        (
+            "allow_unsigned = false",
+            "boat/edge.toml:4: [bundle] trusted_keys: expected the key",
+        ),
+        (
+            "trusted_keys = [\"ed25519:short\"]",
+            "boat/edge.toml:6: [bundle] trusted_keys: not an Ed25519 public key: expected",
+        ),
+        (
+            &format!("trusted_keys = [\"{key}\"]\nallow_unsigned = true"),
+            "boat/edge.toml:7: [bundle] allow_unsigned: must be false with trusted_keys",
+        ),
+    ] {
+        let said = fault(&with(line));
+        assert!(said.starts_with(expected), "{line}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]
@@ -97,6 +133,8 @@ fn the_example_holds_every_key() {
     for key in [
         "name",
         "path",
+        "trusted_keys",
+        "allow_unsigned",
         "pipeline",
         "backend",
         "enabled",

@@ -2,6 +2,7 @@
 
 use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
+use super::signature::SignatureHealth;
 use crate::capture::CameraHealth;
 use crate::detector_meter::DetectorHealth;
 use crate::levels::Levels;
@@ -72,6 +73,8 @@ pub struct HealthSources<'a> {
     pub boat: &'a str,
     /// Id of the bundle in use.
     pub bundle: &'a str,
+    /// Its signature; `None` where every bundle is used.
+    pub signature: Option<SignatureHealth>,
     /// The embedding network's engine.
     pub engine: &'a EngineStatus,
     /// The detector, where there is one.
@@ -107,6 +110,9 @@ pub struct Health {
     pub written_at: String,
     /// Id of the bundle in use.
     pub bundle: String,
+    /// The bundle's signature by a trusted key; null where every bundle is used.
+    #[serde(default)]
+    pub signature: Option<SignatureHealth>,
     /// The engine that runs the embedding network.
     pub engine: String,
     /// The accelerator's engine: `disabled`, `preparing`, `ready`, `active`, or `unavailable: `
@@ -197,6 +203,7 @@ impl Health {
             boat: sources.boat.to_owned(),
             written_at: sources.now.to_string(),
             bundle: sources.bundle.to_owned(),
+            signature: sources.signature,
             engine: sources.engine.active(),
             accelerator: sources.engine.accelerator().to_string(),
             detector: sources.detector,
@@ -247,6 +254,7 @@ impl Health {
         Self::collect(HealthSources {
             boat: "balaena",
             bundle: "abc",
+            signature: None,
             engine: &EngineStatus::default(),
             detector: None,
             counters,
@@ -289,6 +297,7 @@ mod tests {
         let health = Health::collect(HealthSources {
             boat: "balaena",
             bundle: "abc",
+            signature: None,
             engine: &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
             detector: Some(DetectorHealth {
                 engine: "TensorRT".into(),

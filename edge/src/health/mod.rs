@@ -5,7 +5,9 @@ mod configuration;
 mod counters;
 mod document;
 mod file;
+mod signature;
 
 pub use configuration::ConfigurationHealth;
 pub use counters::{Counters, Unrecorded};
 pub use document::{Broker, Health, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};
+pub use signature::SignatureHealth;

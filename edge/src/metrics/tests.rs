@@ -37,6 +37,7 @@ fn health() -> Health {
     Health::collect(HealthSources {
         boat: "balaena",
         bundle: "abc",
+        signature: None,
         engine: &EngineStatus::default(),
         detector: Some(DetectorHealth {
             engine: "tract".into(),

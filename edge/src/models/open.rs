@@ -2,9 +2,11 @@
 
 use super::detector::at_threshold;
 use super::engine_log::engine_log;
+use crate::bundle_trust::{VerifiedSignature, bundle_trust};
 use crate::config::Config;
 use crate::identification::Identifier;
-use flukewatch_common::bundle::{Bundle, BundleError};
+use flukewatch_common::bundle::{Bundle, BundleError, BundleTrust};
+use flukewatch_common::clock::SystemClock;
 use flukewatch_inference::detector::{Detector, DetectorError};
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
 use flukewatch_inference::engine::choice::{
@@ -55,6 +57,8 @@ pub struct Models {
     pub detector: Option<OpenedDetector>,
     /// What perception must know of both.
     pub needs: PerceptionNeeds,
+    /// The bundle's signature; `None` where every bundle is used.
+    pub signature: Option<VerifiedSignature>,
 }
 
 /// What perception must know of the models.
@@ -82,7 +86,7 @@ impl Models {
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(config: &Config, plans: &PlanQueue) -> Result<Self, ModelsError> {
-        let bundle = open_bundle(config)?;
+        let (bundle, signature) = open_bundle(config)?;
         // First, so that it gets the accelerator first: it is what the boat sees with.
         let detector = open_detector(config, &bundle, plans)?;
         if detector.is_none() {
@@ -101,6 +105,7 @@ impl Models {
             engine,
             detector,
             needs,
+            signature,
         })
     }
 }
@@ -111,32 +116,35 @@ impl Models {
 /// # Errors
 /// When one of them cannot be used.
 pub fn open_identifier(config: &Config, plans: &PlanQueue) -> Result<Identifier, ModelsError> {
-    let bundle = open_bundle(config)?;
+    let (bundle, _) = open_bundle(config)?;
     let (embedder, _) = open_embedder(config, &bundle, plans)?;
     Ok(Identifier::new(bundle, embedder))
 }
 
-fn open_bundle(config: &Config) -> Result<Bundle, ModelsError> {
+/// The bundle of `config`, if the boat uses it, and its signature.
+fn open_bundle(config: &Config) -> Result<(Bundle, Option<VerifiedSignature>), ModelsError> {
     let path = &config.bundle.path;
-    let bundle = open_copied(path, &config.outbox.path)?;
+    let trust = bundle_trust(config, &SystemClock);
+    let bundle = open_copied(path, &trust, &config.outbox.path)?;
+    let signature = VerifiedSignature::of(&bundle, &trust);
     if let Some(warning) = bundle.decision.warning() {
         tracing::warn!(bundle = %path.display(), "decision rule: {warning}");
     }
-    Ok(bundle)
+    Ok((bundle, signature))
 }
 
 /// The bundle at `path`, with copies of its large parts near `outbox`, so that whoever replaces it in place does not break the
 /// searches of a running boat.
-fn open_copied(path: &Path, outbox: &Path) -> Result<Bundle, BundleError> {
+fn open_copied(path: &Path, trust: &BundleTrust, outbox: &Path) -> Result<Bundle, BundleError> {
     // The outbox is created after the models are loaded.
     let folder = outbox.ancestors().find(|f| f.is_dir());
-    match Bundle::open_copied(path, folder.unwrap_or(Path::new("."))) {
+    match Bundle::open_copied(path, trust, folder.unwrap_or(Path::new("."))) {
         Err(error @ BundleError::Copy { .. }) => {
             tracing::warn!(
                 bundle = %path.display(),
                 "mapping the bundle itself; do not modify it in place: {error}"
             );
-            Bundle::open(path)
+            Bundle::open_trusted(path, trust)
         }
         opened => opened,
     }

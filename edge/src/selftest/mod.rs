@@ -7,7 +7,7 @@ pub use detector::{DetectorSelftest, MapComparison};
 
 use crate::config::EngineSection;
 use crate::models::{ModelsError, engine_log};
-use flukewatch_common::bundle::{Bundle, Precision};
+use flukewatch_common::bundle::{Bundle, BundleTrust, Precision};
 use flukewatch_common::embedding::Embedding;
 use flukewatch_inference::drawn::{IMAGES, SEED, random_image};
 use flukewatch_inference::embedder::{Embedder, EmbedderError};
@@ -99,12 +99,16 @@ impl fmt::Display for Selftest {
     }
 }
 
-/// Compares the outputs of every engine that can run the bundle's model and its detector.
+/// Compares the outputs of every engine that can run the models of the bundle at `path`, if `trust` accepts it.
 ///
 /// # Errors
 /// When bundle or model cannot be used, or TensorRT is required and cannot start.
-pub fn selftest(path: &Path, section: &EngineSection) -> Result<Selftest, SelftestError> {
-    let bundle = Bundle::open(path).map_err(ModelsError::from)?;
+pub fn selftest(
+    path: &Path,
+    trust: &BundleTrust,
+    section: &EngineSection,
+) -> Result<Selftest, SelftestError> {
+    let bundle = Bundle::open_trusted(path, trust).map_err(ModelsError::from)?;
     let model = |source| ModelsError::Model {
         bundle: path.to_owned(),
         source,

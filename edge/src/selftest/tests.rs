@@ -24,7 +24,12 @@ fn section(fake: &FakeShim, backend: EngineChoice) -> EngineSection {
 fn tract_alone_passes() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[]);
-    let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::Tract),
+    )
+    .unwrap();
     assert!(found.passed, "{found}");
     assert_eq!(found.engine, "tract 0.23.9 f32");
     assert_eq!(found.tensorrt_error, None);
@@ -50,7 +55,12 @@ fn golden_embeddings_are_compared() {
     for (golden, passed) in [(right, true), (wrong, false)] {
         let bundle = whales.clone().with_golden(golden).unwrap();
         bundle.save(&path).unwrap();
-        let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+        let found = selftest(
+            &path,
+            &BundleTrust::Everyone,
+            &section(&fake, EngineChoice::Auto),
+        )
+        .unwrap();
         assert_eq!(found.passed, passed, "{found}");
         let compared = found.comparisons.iter();
         let compared = compared.filter(|c| c.reference.contains("golden"));
@@ -62,7 +72,12 @@ fn golden_embeddings_are_compared() {
     }
     let few = golden(&whales).unwrap()[..7].to_vec();
     whales.with_golden(few).unwrap().save(&path).unwrap();
-    let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::Tract),
+    )
+    .unwrap();
     assert!(!found.passed, "{found}");
 }
 
@@ -71,7 +86,7 @@ fn tensorrt_is_compared_and_its_plan_kept() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[]);
     for backend in [EngineChoice::Auto, EngineChoice::TensorRt] {
-        let found = selftest(&path, &section(&fake, backend)).unwrap();
+        let found = selftest(&path, &BundleTrust::Everyone, &section(&fake, backend)).unwrap();
         assert!(found.passed, "{found}");
         assert_eq!(found.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
         assert_eq!(found.comparisons.len(), 4);
@@ -91,7 +106,12 @@ fn bundle_with_detector() -> (tempfile::TempDir, PathBuf) {
 fn the_detector_is_compared_in_tensorrt_too() {
     let (_folder, path) = bundle_with_detector();
     let fake = FakeShim::new(&[]);
-    let found = selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::TensorRt),
+    )
+    .unwrap();
     assert!(found.passed, "{found}");
     let detector = found.detector.as_ref().unwrap();
     assert_eq!(detector.engine, "TensorRT 10.3.0.72 f32 on Fake Orin");
@@ -100,9 +120,19 @@ fn the_detector_is_compared_in_tensorrt_too() {
     let said = found.to_string();
     let last = "drawn flukes, detector TensorRT 10.3.0.72 f32 on Fake Orin\n";
     assert!(said.ends_with(last), "{said}");
-    selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap();
+    selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::TensorRt),
+    )
+    .unwrap();
     assert_eq!(fake.built(), "md", "both are kept");
-    let found = selftest(&path, &section(&fake, EngineChoice::Tract)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::Tract),
+    )
+    .unwrap();
     assert_eq!(found.detector.unwrap().engine, "tract 0.23.9 f32");
 }
 
@@ -110,7 +140,12 @@ fn the_detector_is_compared_in_tensorrt_too() {
 fn a_wrong_detector_in_tensorrt_fails() {
     let (_folder, path) = bundle_with_detector();
     let fake = FakeShim::new(&[("FAKE_DETECTOR_NUMBER", "v + 1")]);
-    let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::Auto),
+    )
+    .unwrap();
     assert!(!found.passed, "{found}");
     assert!(found.comparisons.iter().all(|c| c.passed), "{found}");
     let said = found.to_string();
@@ -125,7 +160,12 @@ fn a_wrong_engine_fails() {
     let (_folder, path) = bundle();
     for wrong in ["(i % 3 ? v : -v)", "v + (run % 2)"] {
         let fake = FakeShim::new(&[("FAKE_NUMBER", wrong)]);
-        let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+        let found = selftest(
+            &path,
+            &BundleTrust::Everyone,
+            &section(&fake, EngineChoice::Auto),
+        )
+        .unwrap();
         assert!(!found.passed, "{found}");
         let said = found.to_string();
         assert!(
@@ -139,9 +179,19 @@ fn a_wrong_engine_fails() {
 fn tensorrt_that_cannot_start_is_reported_or_an_error() {
     let (_folder, path) = bundle();
     let fake = FakeShim::new(&[("FAKE_OPEN", "FLUKEWATCH_TRT_NO_DRIVER")]);
-    let found = selftest(&path, &section(&fake, EngineChoice::Auto)).unwrap();
+    let found = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::Auto),
+    )
+    .unwrap();
     assert!(found.passed && found.engine.starts_with("tract"), "{found}");
     assert!(found.tensorrt_error.unwrap().contains("not to open"));
-    let error = selftest(&path, &section(&fake, EngineChoice::TensorRt)).unwrap_err();
+    let error = selftest(
+        &path,
+        &BundleTrust::Everyone,
+        &section(&fake, EngineChoice::TensorRt),
+    )
+    .unwrap_err();
     assert!(matches!(error, SelftestError::Required(_)), "{error}");
 }

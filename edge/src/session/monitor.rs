@@ -6,9 +6,10 @@ use super::inputs::Inputs;
 use super::time_correction::TimeCorrection;
 use super::watchdog::{Liveness, PerceptionSteps, Vitals, Watchdog, WriteProbe};
 use crate::app_state::AppState;
+use crate::bundle_trust::VerifiedSignature;
 use crate::clip::{ClipFolder, ClipLimits};
 use crate::config::Config;
-use crate::health::{Health, HealthSources, OutboxHealth, UnrecordedHealth};
+use crate::health::{Health, HealthSources, OutboxHealth, SignatureHealth, UnrecordedHealth};
 use crate::levels::Levels;
 use crate::machine::{MachineMonitor, Severity};
 use crate::outbox::{self, ArchiveLimits, OutboxError, Queue, RecordingLimits};
@@ -42,10 +43,19 @@ pub(super) struct Subject {
     pub(super) outbox_clock: Arc<dyn Clock>,
     pub(super) inputs: Inputs,
     pub(super) bundle: String,
+    /// The bundle's signature; `None` where every bundle is used.
+    pub(super) signature: Option<VerifiedSignature>,
     /// The embedding network's engine.
     pub(super) engine: Arc<EngineStatus>,
     /// The detector's, where there is one.
     pub(super) detector: Option<Arc<EngineStatus>>,
+}
+
+impl Subject {
+    fn signature(&self, now: Timestamp) -> Option<SignatureHealth> {
+        let signature = self.signature.as_ref()?.signature();
+        Some(SignatureHealth::new(signature, now))
+    }
 }
 
 /// Polled by the session. Its own failures are logged and end nothing.
@@ -129,6 +139,7 @@ impl Monitor {
             .collect();
         let Subject {
             queue,
+            inputs,
             bundle,
             engine,
             detector,
@@ -144,6 +155,15 @@ impl Monitor {
             cameras = cameras.join(", "),
             "session started"
         );
+        if let Some(signature) = self.subject.signature(inputs.utc_clock.now())
+            && signature.expired == Some(true)
+        {
+            tracing::warn!(
+                version = signature.version,
+                expires = signature.expires,
+                "signature of the bundle expired; keeping it in use"
+            );
+        }
     }
 
     /// The health document of this moment.
@@ -155,7 +175,9 @@ impl Monitor {
             bundle,
             engine,
             detector,
+            ..
         } = &self.subject;
+        let now = inputs.utc_clock.now();
         let pending = queue.counts()?;
         let backlog = queue.backlog()?;
         let at = outbox_clock.now();
@@ -168,11 +190,12 @@ impl Monitor {
         Ok(Health::collect(HealthSources {
             boat: queue.boat().as_str(),
             bundle,
+            signature: self.subject.signature(now),
             engine,
             detector: detector.as_ref().map(|d| self.state.detector.health(d)),
             counters: &self.state.counters,
             pending,
-            now: inputs.utc_clock.now(),
+            now,
             uptime: self.state.started.elapsed(),
             inputs: inputs.health(),
             machine: self.machine.measure(),

@@ -182,6 +182,7 @@ impl Session {
             outbox_clock,
             inputs,
             bundle: models.identifier.bundle().to_owned(),
+            signature: models.signature.clone(),
             engine: models.engine.clone(),
             detector: models.detector.as_ref().map(|d| d.engine.clone()),
         };

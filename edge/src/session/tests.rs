@@ -26,7 +26,7 @@ fn boat(folder: &Path, whales: impl Iterator<Item = u32>, broker: &str, playback
             .unwrap();
     }
     let text = format!(
-        "[boat]\nname = \"balaena\"\n[bundle]\npath = \"whales.flukebundle\"\n\
+        "[boat]\nname = \"balaena\"\n[bundle]\npath = \"whales.flukebundle\"\nallow_unsigned = true\n\
          [camera]\nsource = \"stills\"\npath = \"frames\"\nframes_per_second = 25.0\nplayback = \"{playback}\"\n\
          [outbox]\npath = \"outbox\"\n\
          [uplink]\nbroker = \"{broker}\"\nack_timeout_seconds = 0.5\nmax_backoff_seconds = 0.5\n"

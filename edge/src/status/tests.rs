@@ -288,3 +288,24 @@ fn each_problem_has_its_message_and_severity() {
     );
     assert_eq!(worst(&items(&health)), Severity::Critical);
 }
+
+#[test]
+fn an_expired_signature_is_a_warning() {
+    let mut health = healthy();
+    let signature = |expired| SignatureHealth {
+        version: 7,
+        key: "ed25519:key".into(),
+        expires: "2027-12-01T00:00:00Z".into(),
+        expired,
+    };
+    for (expired, severity) in [
+        (Some(false), Severity::Ok),
+        (None, Severity::Ok),
+        (Some(true), Severity::Warning),
+    ] {
+        health.signature = Some(signature(expired));
+        let (found, message) = found(&health, "bundle");
+        assert_eq!(found, severity);
+        assert!(message.contains("version 7") && message.contains("2027-12-01"));
+    }
+}

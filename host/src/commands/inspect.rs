@@ -32,7 +32,7 @@ pub(crate) struct InspectArgs {
     /// Engine to check the model for, node by node (repeatable)
     #[arg(long, value_name = "ENGINE", value_parser = target_parser())]
     target: Vec<Target>,
-    /// Write JSON: id, manifest, decision, whales, photos, engine; with --target, the findings of
+    /// Write JSON: id, signature, manifest, decision, whales, photos, engine; with --target, the findings of
     /// each
     #[arg(long)]
     json: bool,
@@ -71,6 +71,11 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
     if args.json {
         let all = serde_json::json!({
             "id": bundle.id(),
+            "signature": bundle.signature().map(|s| serde_json::json!({
+                "version": s.version(),
+                "expires": s.expires_text(),
+                "key": s.key(),
+            })),
             "manifest": m,
             "decision": rule,
             "whales": catalogue.whales(),
@@ -92,6 +97,15 @@ fn show(args: &InspectArgs) -> anyhow::Result<()> {
         m.format,
         m.created
     );
+    match bundle.signature() {
+        Some(s) => println!(
+            "signed       version {}, expires {}, key {}",
+            s.version(),
+            s.expires_text(),
+            s.key()
+        ),
+        None => println!("signed       not signed"),
+    }
     println!(
         "model        {} {:?}, opset {}, {}",
         m.model.architecture, m.model.precision, m.model.opset, m.model.trained_on

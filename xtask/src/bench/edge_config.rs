@@ -16,6 +16,7 @@ pub(super) fn write_config(folder: &Path, bundle: &Path, camera: &str) -> anyhow
 name = \"bench\"
 [bundle]
 path = {bundle:?}
+allow_unsigned = true
 [engine]
 backend = \"tract\"
 {camera}[outbox]

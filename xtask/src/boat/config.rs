@@ -20,7 +20,10 @@ pub(super) enum Sight<'a> {
 pub(super) fn config(sight: Sight, port: u16) -> String {
     let mut toml =
         String::from("# Written by `cargo xtask boat`.\n\n[boat]\nname = \"emulated\"\n");
-    let _ = write!(toml, "\n[bundle]\npath = \"{BUNDLE}\"\n");
+    let _ = write!(
+        toml,
+        "\n[bundle]\npath = \"{BUNDLE}\"\n# As in a lab: made by this program.\nallow_unsigned = true\n"
+    );
     // The emulator is about a hundred times slower than real hardware: the frame rate is low, and
     // two crops are enough.
     toml += "\n[engine]\nbackend = \"tract\"\n\n[encounter]\ngap_seconds = 5.0\nmax_seconds = 3600.0\nbest_crops = 2\n\n[camera]\n";

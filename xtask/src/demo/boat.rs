@@ -108,6 +108,8 @@ name = \"balaena\"
 
 [bundle]
 path = {bundle}
+# As in a lab: a boat at sea has trusted_keys instead.
+allow_unsigned = true
 
 [camera]
 source = \"replay\"

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn tar_of(path: &Path, entries: &[(&str, &[u8])]) {
+pub(super) fn tar_of(path: &Path, entries: &[(&str, &[u8])]) {
     let mut tar = tar::Builder::new(vec![]);
     for (name, bytes) in entries {
         let mut header = tar::Header::new_ustar();

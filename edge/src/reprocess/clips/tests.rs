@@ -31,7 +31,7 @@ fn boat(folder: &Path, frames: &[Vec<u8>]) -> Config {
     sample::bundle_with_detector(3)
         .save(&folder.join("whales"))
         .unwrap();
-    let text = "[boat]\nname = \"balaena\"\n[bundle]\npath = \"whales\"\n\
+    let text = "[boat]\nname = \"balaena\"\n[bundle]\npath = \"whales\"\nallow_unsigned = true\n\
          [camera]\nname = \"bow\"\nsource = \"v4l2\"\npath = \"/dev/video99\"\n\
          [outbox]\npath = \"outbox\"\n[uplink]\nbroker = \"mqtt://127.0.0.1:9\"\n";
     let file = folder.join("edge.toml");

@@ -1,0 +1,23 @@
+//! The policy of a configuration, at a time.
+
+use super::accepted_file::AcceptedFile;
+use crate::config::Config;
+use crate::time::DateWindow;
+use flukewatch_common::bundle::{BundleTrust, TrustedKeys};
+use flukewatch_common::clock::Clock;
+
+/// The bundles that a boat with this configuration uses now. Every program that opens the boat's bundle
+/// decides by it.
+///
+/// The date of `clock` is unknown where it is implausible ([`DateWindow`]).
+pub fn bundle_trust(config: &Config, clock: &dyn Clock) -> BundleTrust {
+    if config.bundle.allow_unsigned {
+        return BundleTrust::Everyone;
+    }
+    let now = clock.now();
+    BundleTrust::Keys(TrustedKeys {
+        keys: config.bundle.trusted_keys.clone(),
+        now: DateWindow::default().contains(now).then_some(now),
+        accepted: AcceptedFile::new(&config.outbox.path).read(),
+    })
+}
