@@ -43,6 +43,7 @@ Targets:
   sidecar   boxes of flukes beside an image
   recording recordings of encounters on a boat
   signalk   deltas of a Signal K server
+  signature signature of a bundle
   table     tables of photos
 
 Examples:
