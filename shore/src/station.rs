@@ -24,6 +24,7 @@ use crate::store::{SqliteStore, Store, StoreError};
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::bundle::{Bundle, BundleError};
 use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_http::{AllowedHost, AllowedHosts, HttpServer, Rejections, machine_name};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -69,6 +70,10 @@ pub struct StationConfig {
     pub catalogue: Option<CatalogueSource>,
     /// The source of the current time.
     pub clock: Arc<dyn Clock>,
+    /// Further names under which the pages are opened.
+    pub hosts: Vec<AllowedHost>,
+    /// What the clients of the HTTP server may cause.
+    pub http_limits: flukewatch_http::Limits,
 }
 
 impl StationConfig {
@@ -80,6 +85,8 @@ impl StationConfig {
             broker,
             catalogue: None,
             clock: Arc::new(SystemClock),
+            hosts: vec![],
+            http_limits: flukewatch_http::Limits::default(),
         }
     }
 }
@@ -154,18 +161,26 @@ impl Station {
             Arc::clone(&config.clock),
             Arc::clone(&health),
         ));
+        let rejections = Arc::new(Rejections::default());
         let state = AppState {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
             photos: photos.map(Arc::new),
             clock: config.clock,
             broker: broker_url.to_string(),
+            rejections: Arc::clone(&rejections),
+        };
+        let server = HttpServer {
+            limits: config.http_limits,
+            hosts: AllowedHosts::new(machine_name().as_deref(), config.hosts),
+            content_security_policy: http::CONTENT_SECURITY_POLICY,
+            rejections,
         };
         let (shutdown, shutdown_requested) = watch::channel(false);
         let tasks = vec![
             tokio::spawn(Arc::clone(&ingester).run(shutdown_requested.clone())),
             tokio::spawn(Arc::clone(&ingester).record_oversized(oversized)),
-            tokio::spawn(http::serve(listener, state, shutdown_requested)),
+            tokio::spawn(server.serve(listener, http::routes(state), shutdown_requested)),
         ];
         let connected = health.wait_until_connected();
         if tokio::time::timeout(BROKER_START_TIMEOUT, connected)
