@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints the example configuration, given as $1, adapted to an installed boat: data in /var/lib/flukewatch, the page on all networks, a
-# camera instead of a replay, and only signed bundles.
+# Prints the example configuration, given as $1, adapted to an installed boat: data in /var/lib/flukewatch, a camera instead of a
+# replay, and only signed bundles. The page stays on this computer alone.
 set -eu
 sed -e 's|^path = "whales.flukebundle"$|path = "/var/lib/flukewatch/whales.flukebundle"|' \
     -e 's|^allow_unsigned = true$|allow_unsigned = false|' \
@@ -8,5 +8,4 @@ sed -e 's|^path = "whales.flukebundle"$|path = "/var/lib/flukewatch/whales.fluke
     -e 's|^plans = "plans"$|plans = "/var/lib/flukewatch/plans"|' \
     -e 's|^source = "replay"$|source = "v4l2"|' \
     -e 's|^path = "frames"$|path = "/dev/video0"|' \
-    -e 's|^listen = ""$|listen = "0.0.0.0:8090"|' \
     "$1"

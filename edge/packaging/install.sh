@@ -140,6 +140,13 @@ if [ -z "$destdir" ]; then
     chown "$user:$user" /var/lib/flukewatch
 fi
 
+# The address that opens the boat's page, with its token; made as the boat's user, who has to read it. An image's token is made at its
+# first start.
+if [ -z "$destdir" ]; then
+    runuser -u "$user" -- flukewatch-edge page-token --config /etc/flukewatch/edge.toml ||
+        say "print the address of the boat's page: sudo -u $user flukewatch-edge page-token --config /etc/flukewatch/edge.toml"
+fi
+
 if with_systemd; then
     systemctl daemon-reload
     systemctl enable "$unit"

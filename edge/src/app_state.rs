@@ -1,4 +1,4 @@
-//! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, recordings without an outbox, heartbeat, previews and the latest health document.
+//! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, recordings without an outbox, heartbeat, previews, the page's rejections and the latest health document.
 
 use crate::detector_meter::DetectorMeter;
 use crate::health::{Counters, Health};
@@ -8,6 +8,7 @@ use crate::recorder::NewRecording;
 use crate::stage::Stages;
 use crate::systemd::Systemd;
 use flukewatch_common::broker_url::BrokerEnvironment;
+use flukewatch_http::Rejections;
 use flukewatch_inference::engine::plan_queue::PlanQueue;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -105,6 +106,8 @@ pub struct AppState {
     pub preview: Arc<Preview>,
     /// What the page shows.
     pub status: Arc<StatusBoard>,
+    /// Counts what the page has rejected.
+    pub page_rejections: Arc<Rejections>,
     /// A folder in memory for `health.json`; without one it is in the outbox's.
     pub runtime_folder: Option<PathBuf>,
     /// Notifies the service manager.
@@ -126,6 +129,7 @@ impl AppState {
             heartbeat: Arc::default(),
             preview: Arc::default(),
             status: Arc::default(),
+            page_rejections: Arc::default(),
             runtime_folder: None,
             systemd,
             broker_environment,

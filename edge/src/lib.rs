@@ -15,8 +15,8 @@
 //! [`pipeline`] runs these stages, a [`stage`] says how each one is.
 //!
 //! Around it, from the bottom up: [`app_state`] outlives a reload, [`models`] opens a bundle,
-//! if [`bundle_trust`] accepts it,
-//! [`session`] runs the parts with one configuration, `page` serves health and previews,
+//! if [`bundle_trust`] accepts it, [`session`] runs the parts with one configuration, `page` serves
+//! health and previews to those who have the [`page_token`],
 //! [`service`] runs one session after the other. [`check`] and [`selftest`] verify beforehand
 //! that it will work.
 
@@ -52,6 +52,7 @@ pub mod models;
 pub mod mount;
 pub mod outbox;
 mod page;
+pub mod page_token;
 pub mod perception;
 pub mod picture;
 pub mod pipeline;

@@ -12,11 +12,13 @@ use flukewatch_edge::check::{self, CheckResult};
 use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
 use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
+use flukewatch_edge::page_token::{LinkOptions, page_link};
 use flukewatch_edge::reprocess::{ReprocessOptions, reprocess, reprocess_clips};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
 use flukewatch_edge::session::RunOptions;
 use flukewatch_edge::systemd::Systemd;
+use flukewatch_http::AllowedHost;
 use flukewatch_inference::engine::choice::EngineChoice;
 use std::error::Error;
 use std::io::IsTerminal;
@@ -39,6 +41,7 @@ Examples:
   flukewatch-edge selftest --config edge.toml
   flukewatch-edge run --config edge.toml
   flukewatch-edge run --config edge.toml --until-delivered 60
+  flukewatch-edge page-token --config edge.toml
   flukewatch-edge outbox --config edge.toml --json
   flukewatch-edge outbox --config edge.toml --resend
   flukewatch-edge reprocess --config edge.toml --dry-run
@@ -220,6 +223,33 @@ Exit codes:
         /// Print JSON: a list of {sighting, sequence, started, clip, before, after, queued, error}
         #[arg(long)]
         json: bool,
+    },
+    /// Print the address that opens the boat's page, with its token, also as a QR code.
+    ///
+    /// A page that other machines can reach (page.listen) asks for the token: open the address once,
+    /// or scan the code with a phone, and the browser remembers it. Programs send it as
+    /// "Authorization: Bearer TOKEN". The token is in the file page-token in the outbox's folder, made
+    /// at the first use; run this as the boat's user. Can be used while the boat works.
+    #[command(after_help = "\
+Examples:
+  sudo -u flukewatch flukewatch-edge page-token --config /etc/flukewatch/edge.toml
+  flukewatch-edge page-token --config edge.toml --host 10.42.0.1
+  flukewatch-edge page-token --config edge.toml --renew
+
+Exit codes:
+  0  success
+  1  the boat has no page, or its token cannot be read or written
+  2  invalid command line")]
+    PageToken {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Name or address of the boat in the printed address [default: the first of page.hosts, the
+        /// address of page.listen, or this computer's]
+        #[arg(long, value_name = "HOST")]
+        host: Option<AllowedHost>,
+        /// Make a new token first, so that everyone needs the new address
+        #[arg(long)]
+        renew: bool,
     },
     /// List pending messages, dead letters and what was set aside.
     ///
@@ -430,6 +460,23 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
             } else {
                 let changed = found.iter().filter(|one| one.is_changed()).count();
                 println!("{} encounters, {changed} changed", found.len());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::PageToken {
+            config,
+            host,
+            renew,
+        } => {
+            // The bundle may not be in place yet.
+            let config = Config::parse(&Config::read(&config.file)?, &config.file)?;
+            let link = page_link(&config, &LinkOptions { host, renew })?;
+            print!("{link}");
+            if !link.is_required {
+                eprintln!(
+                    "the page listens on this computer alone and asks for no token there; set [page] listen, e.g. to \"0.0.0.0:8090\", \
+                     to open it from other devices"
+                );
             }
             Ok(ExitCode::SUCCESS)
         }

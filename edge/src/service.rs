@@ -239,7 +239,7 @@ pub fn run(
     if let Some(reason) = &first.fallback {
         log_fallback(reason);
     }
-    let mut page = Page::start(&first.config.page, state);
+    let mut page = Page::start(&first.config, state);
     let mut running = first;
     let mut models: Option<Models> = None;
     let mut fallbacks = Fallbacks::default();
@@ -269,7 +269,7 @@ pub fn run(
         }
         state.counters.set_configuration(running.health(args));
         state.systemd.ready();
-        page = page.reconfigured(&running.config.page, state);
+        page = page.reconfigured(&running.config, state);
         let supervision = Supervision {
             args,
             reload,

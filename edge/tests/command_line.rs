@@ -103,6 +103,67 @@ fn a_missing_outbox_lists_as_empty() {
 }
 
 #[test]
+fn page_token_prints_the_address_and_renews_it() {
+    let boat = boat();
+    let printed = |options: &[&str]| {
+        let arguments = [
+            &[
+                "page-token",
+                "--config",
+                "edge.toml",
+                "--host",
+                "boat.local",
+            ],
+            options,
+        ]
+        .concat();
+        let output = edge(&arguments, boat.path());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let said = text(&output.stdout);
+        let url = said.lines().next().unwrap().to_owned();
+        let token = url
+            .strip_prefix("http://boat.local:8090/?token=")
+            .unwrap()
+            .to_owned();
+        assert!(!text(&output.stderr).contains(&token));
+        assert!(
+            said.lines().count() > 15 && said.contains('█'),
+            "a QR code: {said}"
+        );
+        token
+    };
+    let first = printed(&[]);
+    assert_eq!((first.len(), printed(&[])), (26, first.clone()));
+    let second = printed(&["--renew"]);
+    assert_ne!(first, second);
+    let kept = std::fs::read_to_string(boat.path().join("outbox/page-token")).unwrap();
+    assert_eq!(kept.trim(), second);
+    let help = text(&edge(&["page-token", "--help"], boat.path()).stdout);
+    for option in ["--config", "--host", "--renew"] {
+        assert!(help.contains(option), "{help}");
+    }
+}
+
+#[test]
+fn page_token_without_a_page_exits_with_1() {
+    let boat = boat();
+    let file = boat.path().join("edge.toml");
+    let example = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(
+        &file,
+        example.replace("listen = \"127.0.0.1:8090\"", "listen = \"\""),
+    )
+    .unwrap();
+    let output = edge(&["page-token", "--config", "edge.toml"], boat.path());
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(1), String::new())
+    );
+    assert!(text(&output.stderr).contains("[page] listen"));
+    assert!(!boat.path().join("outbox").exists());
+}
+
+#[test]
 fn cameras_succeeds_even_without_cameras() {
     let boat = boat();
     let output = edge(&["cameras", "--json"], boat.path());
@@ -146,6 +207,14 @@ fn an_invalid_command_line_exits_with_2() {
         vec!["run", "--config", "edge.toml", "--engine", "cuda"],
         vec!["selftest"],
         vec!["cameras", "--config", "edge.toml"],
+        vec!["page-token"],
+        vec![
+            "page-token",
+            "--config",
+            "edge.toml",
+            "--host",
+            "http://boat",
+        ],
     ] {
         assert_eq!(
             edge(&wrong, boat.path()).status.code(),

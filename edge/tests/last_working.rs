@@ -29,6 +29,9 @@ gap_seconds = 1.0
 [outbox]
 path = "outbox"
 
+[page]
+listen = ""
+
 [uplink]
 broker = "mqtt://boat:S3cret@127.0.0.1:1"
 "#;

@@ -5,6 +5,7 @@ use crate::health::Health;
 use crate::store::{Store, StoreError};
 use axum::http::StatusCode;
 use flukewatch_common::clock::Clock;
+use flukewatch_http::Rejections;
 use std::sync::Arc;
 
 /// Shared by all handlers.
@@ -14,6 +15,8 @@ pub(crate) struct AppState {
     pub(crate) health: Arc<Health>,
     pub(crate) photos: Option<Arc<CataloguePhotos>>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Counts the HTTP requests that were rejected.
+    pub(crate) rejections: Arc<Rejections>,
     /// The URL that boats publish to, for display.
     pub(crate) broker: String,
 }

@@ -30,6 +30,7 @@ use crate::request::AppState;
 use crate::store::{SqliteStore, Store};
 use flukewatch_common::bundle::Bundle;
 use flukewatch_common::clock::{Clock, SystemClock};
+use flukewatch_http::{AllowedHost, AllowedHosts, HttpServer, Rejections, machine_name};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -65,6 +66,10 @@ pub struct StationConfig {
     pub catalogue: Option<CatalogueSource>,
     /// The source of the current time.
     pub clock: Arc<dyn Clock>,
+    /// Further names under which the pages are opened.
+    pub hosts: Vec<AllowedHost>,
+    /// What the clients of the HTTP server may cause.
+    pub http_limits: flukewatch_http::Limits,
 }
 
 impl StationConfig {
@@ -76,6 +81,8 @@ impl StationConfig {
             broker,
             catalogue: None,
             clock: Arc::new(SystemClock),
+            hosts: vec![],
+            http_limits: flukewatch_http::Limits::default(),
         }
     }
 }
@@ -131,12 +138,20 @@ impl Station {
         };
         let ingesters: Vec<Arc<Ingester>> =
             connections.brokers.iter().cloned().map(ingester).collect();
+        let rejections = Arc::new(Rejections::default());
         let state = AppState {
             store: Arc::clone(&store),
             health: Arc::clone(&health),
             photos: photos.map(Arc::new),
             clock: config.clock,
             broker: connections.public_url.clone(),
+            rejections: Arc::clone(&rejections),
+        };
+        let server = HttpServer {
+            limits: config.http_limits,
+            hosts: AllowedHosts::new(machine_name().as_deref(), config.hosts),
+            content_security_policy: http::CONTENT_SECURITY_POLICY,
+            rejections,
         };
         let (shutdown, shutdown_requested) = watch::channel(false);
         let mut tasks: Vec<JoinHandle<()>> = ingesters
@@ -148,9 +163,10 @@ impl Station {
                 Arc::clone(ingester).record_oversized(oversized),
             ));
         }
-        tasks.push(tokio::spawn(http::serve(
+        let routes = http::routes(state);
+        tasks.push(tokio::spawn(server.serve(
             listener,
-            state,
+            routes,
             shutdown_requested,
         )));
         let connected = health.wait_until_connected();

@@ -56,7 +56,7 @@ impl Boat {
         let text = format!(
             "[boat]\nname = \"{name}\"\n\n[bundle]\npath = \"whales.flukebundle\"\nallow_unsigned = true\n\
              [camera]\nsource = \"{source}\"\npath = \"frames\"\nframes_per_second = {rate:?}\nplayback = \"{playback}\"\n\n\
-             [encounter]\ngap_seconds = 1.0\n\n[outbox]\npath = \"outbox\"\n\n\
+             [encounter]\ngap_seconds = 1.0\n\n[page]\nlisten = \"\"\n\n[outbox]\npath = \"outbox\"\n\n\
              [uplink]\nbroker = \"mqtt://127.0.0.1:{port}\"\nack_timeout_seconds = 1.0\nmax_backoff_seconds = 0.5\n"
         );
         fs::write(self.config(), text).unwrap();

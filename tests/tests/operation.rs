@@ -250,7 +250,8 @@ fn served() -> Served {
     std::fs::write(zone.join("type"), "cpu-thermal\n").unwrap();
     std::fs::write(zone.join("temp"), "61500\n").unwrap();
     boat.rewrite(|text| {
-        text + "\n[page]\nlisten = \"127.0.0.1:0\"\n\n[machine]\nsensors = \"sensors\"\nlow_megabytes = 0\ncritical_megabytes = 0\n"
+        text.replace("listen = \"\"", "listen = \"127.0.0.1:0\"")
+            + "\n[machine]\nsensors = \"sensors\"\nlow_megabytes = 0\ncritical_megabytes = 0\n"
     });
     let mut running = Running::start(boat.command());
     let page = page(&mut running);
@@ -410,28 +411,50 @@ fn hostile_clients_cannot_stop_the_boat() {
             assert!(allowed.contains(&response.status), "{shown}: {response:?}");
         }
     }
-    // Idle and half-sent requests wait for a free connection, then they time out.
+    // A website whose name is made to point at the boat.
+    let rebound = send(
+        page,
+        "GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    );
+    assert_eq!(rebound.unwrap().status, 421);
+    // Half-sent and idle requests of one client: some are cut at once, the others once they time out.
     let mut slow: Vec<TcpStream> = (0..40)
         .map(|i| {
             let mut stream = TcpStream::connect(page).unwrap();
+            stream
+                .set_read_timeout(Some(Duration::from_secs(20)))
+                .unwrap();
             if i % 2 == 0 {
-                stream.write_all(b"GET / HTTP/1.1\r\nHost: b").unwrap();
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: b");
             }
             stream
         })
         .collect();
     assert!(at_sea.running.is_running());
-    let answer = get(page, "/healthz");
-    assert_eq!(answer.status, 200, "{answer:?}");
-    let mut left = vec![];
-    slow[0]
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
-    let ended = slow[0].read_to_end(&mut left).map_err(|e| e.kind());
-    assert!(
-        !matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
-        "an idle connection is never closed"
-    );
+    for stream in &mut slow {
+        let ended = stream.read_to_end(&mut vec![]).map_err(|e| e.kind());
+        assert!(
+            !matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+            "a slow connection is never closed"
+        );
+    }
+    assert_eq!(get(page, "/healthz").status, 200);
+    let metrics = get(page, "/metrics").text();
+    for (reason, at_least) in [
+        ("head_too_large", 3),
+        ("malformed", 1),
+        ("host", 1),
+        ("too_many_connections_of_peer", 20),
+        ("head_timed_out", 1),
+    ] {
+        let name = format!("flukewatch_page_rejected_requests_total{{reason=\"{reason}\"}} ");
+        let count = metrics.lines().find_map(|l| l.strip_prefix(&name));
+        assert!(
+            count.unwrap().parse::<u64>().unwrap() >= at_least,
+            "{reason}: {metrics}"
+        );
+    }
+    at_sea.running.wait_for_log("HTTP request rejected");
     at_sea.running.signal("TERM");
     at_sea.running.finish().succeeded();
 }

@@ -63,9 +63,37 @@ fn an_installed_boat_checks_its_own_configuration() {
         "path = \"/var/lib/flukewatch/outbox\"",
         "plans = \"/var/lib/flukewatch/plans\"",
         "source = \"v4l2\"",
-        "listen = \"0.0.0.0:8090\"",
+        "listen = \"127.0.0.1:8090\"",
     ] {
         assert!(text.lines().any(|l| l == line), "{line}");
+    }
+    // As the installers call it, in a folder that can be written here.
+    let outbox = folder.path().join("outbox");
+    let here = text.replace("/var/lib/flukewatch/outbox", outbox.to_str().unwrap());
+    std::fs::write(&config, here).unwrap();
+    let printed = Command::new(&program)
+        .args(["page-token", "--config", config.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    let said = String::from_utf8(printed.stdout).unwrap();
+    let token = std::fs::read_to_string(outbox.join("page-token")).unwrap();
+    let url = said.lines().next().unwrap();
+    assert!(
+        url.starts_with("http://") && url.ends_with(&format!(":8090/?token={}", token.trim())),
+        "{said}"
+    );
+    assert_eq!(mode(&outbox.join("page-token")), 0o600);
+}
+
+#[test]
+fn the_installers_print_the_page_s_address() {
+    for script in ["install.sh", "deb/postinst"] {
+        let text = std::fs::read_to_string(packaging().join(script)).unwrap();
+        assert!(
+            text.contains("flukewatch-edge page-token --config"),
+            "{script}"
+        );
     }
 }
 
@@ -153,6 +181,7 @@ fn scripts_pass_shellcheck() {
     let scripts: Vec<PathBuf> = scripts
         .map(|e| e.path())
         .filter(|p| p.extension().is_some_and(|e| e == "sh"))
+        .chain(["postinst", "postrm", "prerm"].map(|script| packaging().join("deb").join(script)))
         .collect();
     assert!(!scripts.is_empty());
     match Command::new("shellcheck").args(&scripts).output() {

@@ -34,6 +34,7 @@ Targets:
   vectors   NumPy arrays, CSV and safetensors with embeddings
   video     MJPEG, Y4M and AVI
   gpsd      reports of gpsd
+  host      hosts of requests to the pages, and tokens of the boat's page
   jpeg      JPEG frames of a camera, and photo files
   matroska  images of the decoder of an IP camera's stream
   message   messages to shore, and the boat's acks

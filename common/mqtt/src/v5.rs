@@ -192,7 +192,7 @@ fn rejection(reason: PubAckReason, text: Option<String>) -> String {
 }
 
 fn translate(error: &ConnectionError) -> MqttError {
-    use MqttErrorKind::{ClosedByBroker, NotAuthorized, OversizedPacket};
+    use MqttErrorKind::{ClosedByBroker, OversizedPacket};
     let state = match error {
         ConnectionError::ConnectionRefused(code) => return refused(*code),
         ConnectionError::Timeout(_) => return MqttError::link("timed out"),

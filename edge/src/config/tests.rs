@@ -790,7 +790,24 @@ fn the_position_is_checked() {
 fn page_archive_machine_and_log_are_checked() {
     let with = |lines: &str| format!("{GOOD}{lines}\n");
     let good = |lines: &str| Config::parse(&with(lines), Path::new("edge.toml")).unwrap();
-    assert_eq!(good("").page.address(), None);
+    let page = good("").page;
+    assert!(page.address().unwrap().ip().is_loopback() && !page.is_public());
+    let page = good("[page]\nlisten = \"\"").page;
+    assert!(page.address().is_none() && !page.is_public());
+    for (listen, public) in [
+        ("127.8.0.1:1", false),
+        ("[::1]:1", false),
+        ("[::ffff:127.0.0.1]:1", false),
+        ("0.0.0.0:1", true),
+        ("[::]:1", true),
+        ("192.168.1.5:1", true),
+        ("[fd00::1]:1", true),
+    ] {
+        let page = good(&format!("[page]\nlisten = \"{listen}\"")).page;
+        assert_eq!(page.is_public(), public, "{listen}");
+    }
+    let page = good("[page]\nhosts = [\"boat.example\", \"10.0.0.1:80\"]").page;
+    assert_eq!(page.allowed_hosts().len(), 2);
     assert!(good("").archive.limits().is_some());
     assert_eq!(good("[archive]\ndays = 0").archive.limits(), None);
     let page = good("[page]\nlisten = \"[::1]:8090\"").page;
@@ -805,6 +822,10 @@ fn page_archive_machine_and_log_are_checked() {
         (
             "[page]\nlisten = \"boat:8090\"",
             "[page] listen: must be ADDRESS:PORT",
+        ),
+        (
+            "[page]\nhosts = [\"boat.example\", \"http://boat\"]",
+            "[page] hosts: invalid host \"http://boat\"",
         ),
         (
             "[archive]\ndays = -1",

@@ -3,6 +3,7 @@
 use crate::capture::CameraHealth;
 use crate::health::{Broker, Health};
 use crate::machine::Severity;
+use flukewatch_http::Rejections;
 use prometheus::core::Collector;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
 
@@ -29,11 +30,11 @@ const POSITION_STATES: [&str; 6] = [
 /// The content type of [`text`].
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `health` in Prometheus' text format, version 0.0.4. Unknown values are left out.
+/// `health` and what the page rejected, in Prometheus' text format, version 0.0.4. Unknown values are left out.
 ///
 /// # Errors
 /// When a metric's name is invalid or registered twice, which would be an internal error.
-pub(crate) fn text(health: &Health) -> Result<String, prometheus::Error> {
+pub(crate) fn text(health: &Health, rejections: &Rejections) -> Result<String, prometheus::Error> {
     let metrics = Metrics(Registry::new());
     metrics.boat(health)?;
     metrics.cameras(health)?;
@@ -41,6 +42,7 @@ pub(crate) fn text(health: &Health) -> Result<String, prometheus::Error> {
     metrics.outbox(health)?;
     metrics.position_and_time(health)?;
     metrics.machine(health)?;
+    metrics.page(rejections)?;
     TextEncoder::new().encode_to_string(&metrics.0.gather())
 }
 
@@ -388,6 +390,13 @@ impl Metrics {
             "Times that the computer's clock was set",
             t.clock_jumps,
         )
+    }
+
+    fn page(&self, rejections: &Rejections) -> Registered {
+        let counts = rejections.counts();
+        let counts = counts.map(|(reason, count)| (vec![reason.name()], count));
+        let help = "Connections and requests that the page rejected";
+        self.counters("page_rejected_requests", help, &["reason"], counts)
     }
 
     fn machine(&self, h: &Health) -> Registered {

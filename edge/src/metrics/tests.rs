@@ -177,7 +177,7 @@ fn value(all: &BTreeMap<String, Metric>, name: &str, labels: &[(&str, &str)]) ->
 
 #[test]
 fn all_that_health_counts_can_be_read() {
-    let all = read(&text(&health()).unwrap());
+    let all = read(&text(&health(), &Rejections::default()).unwrap());
     for (name, labels, expected) in [
         ("flukewatch_frames_total", &[][..], 7.0),
         ("flukewatch_broken_frames_total", &[], 1.0),
@@ -245,7 +245,7 @@ fn all_that_health_counts_can_be_read() {
 #[test]
 fn unknown_values_are_left_out() {
     let bare = Health::of(&Counters::default(), InputHealth::default());
-    let all = read(&text(&bare).unwrap());
+    let all = read(&text(&bare, &Rejections::default()).unwrap());
     for unknown in [
         "flukewatch_position_fix_age_seconds",
         "flukewatch_clock_ahead_seconds",

@@ -10,14 +10,19 @@
 //! | `/api/v1/cameras/{number}/preview.jpg` | a camera's current frame, downscaled, with boxes |
 //! | `/api/v1/cameras/{number}/snapshot.jpg` | the same at full size and without boxes |
 //! | `/api/v1/health` | the health document |
-//! | `/healthz` | 200, or 503 with the critical items |
+//! | `/healthz` | 200, or 503 with the critical items; without a token only the code |
 //! | `/metrics` | Prometheus |
 //!
 //! It runs on its own thread. What clients can cause is bounded: connections, the size and duration
-//! of a request, and how often a frame is encoded, however many clients there are.
+//! of a request, and how often a frame is encoded, however many clients there are. Where other machines
+//! can reach it, it asks for a token.
 
+mod access;
 mod preview;
 mod routes;
 mod serve;
 
 pub(crate) use serve::Page;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The page's routes.
 
+use super::access::Anonymous;
 use super::preview::{INTERVAL, Kind, Previews};
 use crate::app_state::{AppState, StatusBoard};
 use crate::health::Health;
@@ -8,12 +9,12 @@ use crate::metrics;
 use crate::outbox::{self, Recent};
 use crate::status::{self, StatusItem};
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use flukewatch_common::decision::Verdict;
+use flukewatch_http::Rejections;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +24,13 @@ use uuid::Uuid;
 const SIGHTINGS: usize = 30;
 /// A health document of this age means that the program hangs.
 const STALE: Duration = Duration::from_secs(45);
-/// Everything comes from this server, and nothing is inline.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self' blob: data:; \
-    form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// What responses are made of.
 #[derive(Clone)]
 struct Boat {
     status: Arc<StatusBoard>,
     previews: Arc<Previews>,
+    rejections: Arc<Rejections>,
 }
 
 /// The router of all pages and API requests.
@@ -39,6 +38,7 @@ pub(super) fn router(state: &AppState) -> Router {
     let boat = Boat {
         status: state.status.clone(),
         previews: Arc::new(Previews::new(state.preview.clone())),
+        rejections: state.page_rejections.clone(),
     };
     let api = Router::new()
         .route("/status", get(status))
@@ -55,25 +55,7 @@ pub(super) fn router(state: &AppState) -> Router {
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics_text))
         .fallback(|| async { text(StatusCode::NOT_FOUND, "not found") })
-        .layer(middleware::from_fn(protect))
         .with_state(boat)
-}
-
-async fn protect(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    response
 }
 
 /// Why a request fails.
@@ -193,7 +175,11 @@ async fn health(State(boat): State<Boat>) -> Result<Response, PageError> {
     Ok(Json(&*health).into_response())
 }
 
-async fn healthz(State(boat): State<Boat>) -> Result<Response, PageError> {
+/// A reader without a token gets the status code, and no details.
+async fn healthz(
+    State(boat): State<Boat>,
+    anonymous: Option<Extension<Anonymous>>,
+) -> Result<Response, PageError> {
     let (health, age) = latest(&boat)?;
     let critical: Vec<String> = items(&health, age)
         .into_iter()
@@ -202,6 +188,8 @@ async fn healthz(State(boat): State<Boat>) -> Result<Response, PageError> {
         .collect();
     Ok(if critical.is_empty() {
         text(StatusCode::OK, "ok")
+    } else if anonymous.is_some() {
+        text(StatusCode::SERVICE_UNAVAILABLE, "critical")
     } else {
         text(StatusCode::SERVICE_UNAVAILABLE, critical.join("\n"))
     })
@@ -209,7 +197,7 @@ async fn healthz(State(boat): State<Boat>) -> Result<Response, PageError> {
 
 async fn metrics_text(State(boat): State<Boat>) -> Result<Response, PageError> {
     let (health, _) = latest(&boat)?;
-    let text = metrics::text(&health).map_err(PageError::internal)?;
+    let text = metrics::text(&health, &boat.rejections).map_err(PageError::internal)?;
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 

@@ -32,6 +32,8 @@ struct HealthJson {
     missing: u64,
     /// Rejected messages by reason.
     rejected: Vec<CountJson>,
+    /// Rejected HTTP connections and requests by reason, since the start.
+    rejected_requests: Vec<CountJson>,
 }
 
 pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response> {
@@ -42,6 +44,7 @@ pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response>
             Ok((sightings, s.boats()?, s.rejected_counts()?))
         })
         .await?;
+    let rejected_requests = state.rejections.counts().filter(|(_, count)| *count > 0);
     let issue = state.health.issue();
     let (status, code) = if state.health.is_connected() && issue.is_none() {
         ("ok", StatusCode::OK)
@@ -58,6 +61,7 @@ pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response>
         boats: boats.len() as u64,
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),
         rejected: rejected.into_iter().map(CountJson::from).collect(),
+        rejected_requests: rejected_requests.map(CountJson::from).collect(),
     };
     Ok((code, Json(health)).into_response())
 }

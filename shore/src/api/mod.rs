@@ -6,7 +6,7 @@
 //! | `/sightings/{id}` | one [`RevisedSightingJson`] |
 //! | `/boats` | array of [`BoatJson`] |
 //! | `/rejected` | counts and the latest rejected messages |
-//! | `/health` | status 503 while shore is not connected to its broker or cannot store |
+//! | `/health` | counts, also of rejected requests; status 503 while shore is not connected to its broker or cannot store |
 //!
 //! `/sightings` takes the parameters `boat`, `verdict`, `encounter`, `limit` (default 1000, at most
 //! 10,000) and `offset`; the header `x-total-count` gives the number of matches without a limit.

@@ -5,6 +5,7 @@ use crate::request::AppState;
 use crate::store::{RejectedCount, RejectedMessage};
 use axum::Json;
 use axum::extract::State;
+use flukewatch_http::Rejection;
 use serde::Serialize;
 
 const MAX_MESSAGES: usize = 1000;
@@ -27,6 +28,15 @@ impl From<RejectedCount> for CountJson {
         Self {
             reason: c.reason,
             total: c.total,
+        }
+    }
+}
+
+impl From<(Rejection, u64)> for CountJson {
+    fn from((reason, total): (Rejection, u64)) -> Self {
+        Self {
+            reason: reason.name().to_owned(),
+            total,
         }
     }
 }

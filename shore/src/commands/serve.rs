@@ -3,6 +3,7 @@
 use super::error::CommandError;
 use clap::Args;
 use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, LoginSources};
+use flukewatch_http::AllowedHost;
 use flukewatch_mqtt::TlsFiles;
 use flukewatch_shore::authority::ServerName;
 use flukewatch_shore::station::{
@@ -24,6 +25,12 @@ pub(crate) struct ServeArgs {
     /// There is no login: anybody who can reach the address can read everything.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     http: SocketAddr,
+    /// Further name under which the pages are opened, e.g. that of a proxy; may be repeated
+    ///
+    /// A request for another name than these, localhost, this machine's name and addresses is rejected, so that
+    /// no website can read the pages in a visitor's browser.
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<AllowedHost>,
     /// Run a broker with TLS for boats, at this address, e.g. 0.0.0.0:8883; port 0 selects a free one
     ///
     /// Starts and supervises the program mosquitto (sudo apt install mosquitto). Boats need a
@@ -107,6 +114,7 @@ impl ServeArgs {
         };
         let catalogue = self.bundle.zip(self.photos);
         Ok(StationConfig {
+            hosts: self.hosts,
             catalogue: catalogue.map(|(bundle, photos)| CatalogueSource { bundle, photos }),
             ..StationConfig::new(self.data, self.http, broker)
         })

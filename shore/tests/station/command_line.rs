@@ -1,6 +1,7 @@
 //! The program: ready line, signals, exit codes.
 
 use crate::fixtures::{Boat, sample, start_station};
+use flukewatch_test_support::http::send;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -36,6 +37,10 @@ async fn serve_prints_a_ready_line_and_stops_on_sigterm() {
             "127.0.0.1:0",
             "--mqtt",
             "127.0.0.1:0",
+            "--host",
+            "station.example",
+            "--host",
+            "proxy.example:443",
             "--data",
         ])
         .arg(data.path())
@@ -57,6 +62,17 @@ async fn serve_prints_a_ready_line_and_stops_on_sigterm() {
         crate::browse::get(http, "/api/v1/sightings").await.json()[0]["boat"],
         "balaena"
     );
+
+    for (host, status) in [
+        ("station.example", 200),
+        ("proxy.example:443", 200),
+        ("proxy.example", 421),
+        ("evil.example", 421),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let response = tokio::task::spawn_blocking(move || send(http, &request));
+        assert_eq!(response.await.unwrap().unwrap().status, status, "{host}");
+    }
 
     let second = run(
         &["serve", "--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"],
@@ -124,6 +140,8 @@ fn wrong_usage_is_rejected() {
         &["serve", "--accept-unsigned"],
         &["serve", "--bundle", "b"],
         &["serve", "--http", "here"],
+        &["serve", "--host", "http://station"],
+        &["serve", "--host", ""],
     ] {
         assert_eq!(
             run(wrong, folder.path()).status.code(),

@@ -3,6 +3,7 @@
 //! One test binary, since linking takes longer than running.
 #![allow(clippy::unwrap_used)]
 
+mod attacks;
 mod broker;
 mod browse;
 mod browser;

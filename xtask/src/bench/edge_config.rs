@@ -23,6 +23,8 @@ backend = \"tract\"
 path = \"outbox\"
 [uplink]
 broker = \"mqtt://127.0.0.1:9\"
+[page]
+listen = \"\"
 "
     );
     fs::write(&config, text).with_context(|| config.display().to_string())?;

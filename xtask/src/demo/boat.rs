@@ -123,6 +123,9 @@ path = {outbox}
 
 [uplink]
 broker = \"mqtt://{broker}\"
+
+[page]
+listen = \"\"
 ",
             bundle = text(&self.bundle)?,
             frames = text(frames)?,
