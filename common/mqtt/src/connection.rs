@@ -2,7 +2,7 @@
 
 use crate::error::MqttError;
 use crate::event::Event;
-use crate::message::Publisher;
+use crate::publisher::Publisher;
 use crate::settings::Version;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;

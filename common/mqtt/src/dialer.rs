@@ -5,7 +5,7 @@ use crate::connection::Connection;
 use crate::error::{MqttError, MqttErrorKind, NotConnected};
 use crate::event::{Event, Step};
 use crate::event_loop::{EventLoop, LibraryLoop};
-use crate::message::{Publisher, Shared};
+use crate::publisher::{Publisher, Shared};
 use crate::settings::{Settings, Version, Will};
 use crate::{v5, v311};
 use std::collections::VecDeque;

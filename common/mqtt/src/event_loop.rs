@@ -2,7 +2,7 @@
 
 use crate::error::{MqttError, NotConnected};
 use crate::event::{Event, Step};
-use crate::message::Shared;
+use crate::publisher::Shared;
 use crate::{v5, v311};
 use std::collections::HashMap;
 use std::sync::Arc;
