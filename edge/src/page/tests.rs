@@ -40,6 +40,7 @@ fn health(cameras: InputHealth) -> Health {
     Health::collect(HealthSources {
         boat: "balaena",
         bundle: "abc",
+        signature: None,
         engine: &EngineStatus::default(),
         detector: None,
         counters: &Counters::default(),

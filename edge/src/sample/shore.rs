@@ -57,7 +57,8 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                 }
             }
             Ok(Event::Incoming(Packet::Publish(message))) => {
-                let (boat, part) = topic::parse(&message.topic).unwrap();
+                let topic = std::str::from_utf8(&message.topic).unwrap();
+                let (boat, part) = topic::parse(topic).unwrap();
                 let mut stored = stored.lock().unwrap();
                 let (id, revision) = match part {
                     MessageKind::Sighting => {

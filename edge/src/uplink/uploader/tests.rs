@@ -494,7 +494,7 @@ async fn an_acknowledgement_of_other_content_deletes_nothing() {
         assert_eq!(boat.counters.invalid_signature(), 5, "each is counted");
     }
     let right: fn(&[u8]) -> Option<MessageDigest> = |message| Some(MessageDigest::of(message));
-    let mut boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(right));
+    let boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(right));
     boat.delivered().await;
     assert_eq!(boat.counters.invalid_signature(), 1);
 }
