@@ -111,6 +111,7 @@ fn login(
     let environment = BrokerEnvironment {
         user: env_user,
         password: env_password,
+        credentials_directory: None,
     };
     let sources = LoginSources {
         user,
