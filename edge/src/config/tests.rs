@@ -887,7 +887,7 @@ fn no_error_repeats_a_password() {
         assert!(said.contains("edge.toml:15"), "{said}");
         assert!(!said.contains("S3cret"), "{said}");
     }
-    let url = "\"mqtt://boat:S3cret@shore\"";
+    let url = "\"mqtt://boat:S3cret@localhost\"";
     let said = fault(&format!("{GOOD}window = {url}\n"));
     assert!(!said.contains("S3cret"), "{said}");
     let valid = GOOD.replace("\"mqtt://127.0.0.1:1883\"", url);

@@ -3,7 +3,7 @@ use std::path::Path;
 
 fn config(folder: &Path, page: &str) -> Config {
     let text = format!(
-        "[boat]\nname = \"balaena\"\n[bundle]\npath = \"b\"\n[camera]\nsource = \"stills\"\npath = \"frames\"\n\
+        "[boat]\nname = \"balaena\"\n[bundle]\npath = \"b\"\nallow_unsigned = true\n[camera]\nsource = \"stills\"\npath = \"frames\"\n\
          [outbox]\npath = \"outbox\"\n[uplink]\nbroker = \"mqtt://127.0.0.1:9\"\n[page]\n{page}\n"
     );
     Config::parse(&text, &folder.join("edge.toml")).unwrap()
