@@ -175,7 +175,7 @@ fn a_broker_with_a_password_gets_it_from_file_and_environment() {
     );
     boat.set_stills(2);
     let mut wrong = with_environment(&boat, "wrong");
-    wrong.wait_for_log("the broker rejected user and password");
+    wrong.wait_for_log("the broker rejected user, password or certificate");
     wrong.kill();
     let mut output = with_environment(&boat, SECRET).finish().succeeded();
     boat.assert_delivered();

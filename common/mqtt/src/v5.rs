@@ -212,6 +212,11 @@ fn translate(error: &ConnectionError) -> MqttError {
             reason_code,
             reason_string,
         } => disconnected(*reason_code, reason_string.as_deref()),
+        // mosquitto rejects a message that is too large with a reason that the library does not know.
+        StateError::Deserialization(CodecError::InvalidReason(code)) => MqttError::new(
+            ClosedByBroker,
+            format!("the broker rejected a packet with reason code {code}"),
+        ),
         StateError::OutgoingPacketTooLarge { pkt_size, max }
         | StateError::Deserialization(CodecError::OutgoingPacketTooLarge { pkt_size, max }) => {
             MqttError::new(

@@ -368,11 +368,11 @@ fn a_newer_version_is_named() {
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
-        decode::<Ack>(&envelope(3, 4, b"\xff")),
+        decode::<Ack>(&envelope(3, 5, b"\xff")),
         Err(WireError::Newer {
             kind: "ack",
-            got: 4,
-            known: 3
+            got: 5,
+            known: 4
         })
     );
     assert_eq!(
