@@ -213,7 +213,9 @@ fn translate(error: &ConnectionError) -> MqttError {
             reason_string,
         } => disconnected(*reason_code, reason_string.as_deref()),
         // mosquitto rejects a message that is too large with a reason that the library does not know.
-        StateError::Deserialization(CodecError::InvalidReason(code)) => MqttError::new(
+        StateError::Deserialization(
+            CodecError::InvalidReason(code) | CodecError::InvalidConnectReturnCode(code),
+        ) => MqttError::new(
             ClosedByBroker,
             format!("the broker rejected a packet with reason code {code}"),
         ),
