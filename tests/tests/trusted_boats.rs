@@ -43,7 +43,7 @@ fn sightings_arrive_signed_and_encrypted() {
     let boat = boat(&folder.path().join("boat"), &station, &identity);
     boat.run(60).succeeded();
     boat.assert_delivered();
-    assert_eq!(station.count() as u64, boat.accepted());
+    assert_eq!(station.count(), boat.accepted());
     let check = Program::Edge.run(&["check", "--config", text(&boat.config())]);
     assert!(
         check.stdout.contains("messages are signed"),
@@ -75,7 +75,7 @@ fn a_revoked_boat_keeps_its_sightings_until_it_has_a_new_identity() {
     boat.rewrite(|config| config.replace(text(&identity), text(&renewed)));
     boat.run(60).succeeded();
     boat.assert_delivered();
-    assert_eq!(station.count() as u64, boat.accepted());
+    assert_eq!(station.count(), boat.accepted());
 }
 
 #[test]

@@ -17,6 +17,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 type Events = Result<UplinkEvent, LinkError>;
+/// The digest that an acknowledgement names of a message.
+type NamedDigest = fn(&[u8]) -> Option<MessageDigest>;
 
 /// A broker and a shore in memory.
 struct Shore {
@@ -29,7 +31,7 @@ struct Shore {
     /// Whether a message is acknowledged, by how often it has arrived.
     acks: fn(usize) -> bool,
     /// The digest that an acknowledgement names of a message. With one, the boat demands it.
-    digests: Option<fn(&[u8]) -> Option<MessageDigest>>,
+    digests: Option<NamedDigest>,
     /// Which messages are rejected.
     rejects: fn(Key) -> bool,
     /// The connection fails after this many messages.
@@ -484,7 +486,7 @@ async fn rejected_messages_become_dead_letters_and_block_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn an_acknowledgement_of_other_content_deletes_nothing() {
-    for digests in [(|_| None) as fn(&[u8]) -> Option<MessageDigest>, |_| {
+    for digests in [(|_| None) as NamedDigest, |_| {
         Some(MessageDigest::of(b"another message"))
     }] {
         let boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(digests));
@@ -493,7 +495,7 @@ async fn an_acknowledgement_of_other_content_deletes_nothing() {
         assert_eq!((counts.pending(), counts.dead_letters), (4, 0));
         assert_eq!(boat.counters.invalid_signature(), 5, "each is counted");
     }
-    let right: fn(&[u8]) -> Option<MessageDigest> = |message| Some(MessageDigest::of(message));
+    let right: NamedDigest = |message| Some(MessageDigest::of(message));
     let boat = Boat::new(2, 100, 50, |shore| shore.digests = Some(right));
     boat.delivered().await;
     assert_eq!(boat.counters.invalid_signature(), 1);
