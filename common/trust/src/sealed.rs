@@ -29,7 +29,7 @@ pub fn seal(key: &SigningKey, purpose: Purpose, message: &[u8]) -> Vec<u8> {
 /// The message in `sealed`, if the owner of `key` signed it for `purpose`.
 ///
 /// # Errors
-/// When there is no signature, or it is not valid.
+/// When the signature is missing or invalid.
 pub fn open<'a>(
     key: &PublicKey,
     purpose: Purpose,
