@@ -113,8 +113,10 @@ impl Ingester {
     /// by a new session.
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let mut backoff = INITIAL_BACKOFF;
+        // One for all sessions: it remembers which version the broker speaks.
+        let mut dialer = Dialer::new(mqtt::settings(&self.parts.broker, 2 * MAX_BATCH));
         loop {
-            let session = Arc::clone(&self).session(&mut backoff);
+            let session = Arc::clone(&self).session(&mut dialer, &mut backoff);
             let error = tokio::select! {
                 _ = shutdown.changed() => return,
                 Err(error) = session => error,
@@ -146,14 +148,14 @@ impl Ingester {
         }
     }
 
-    async fn session(self: Arc<Self>, backoff: &mut Duration) -> Result<Infallible, SessionError> {
+    async fn session(
+        self: Arc<Self>,
+        dialer: &mut Dialer,
+        backoff: &mut Duration,
+    ) -> Result<Infallible, SessionError> {
         let broker = &self.parts.broker;
         let connection_error = |e| SessionError::Connection(broker.url.clone(), e);
-        let settings = mqtt::settings(broker, 2 * MAX_BATCH);
-        let mut connection = Dialer::new(settings)
-            .connect(None)
-            .await
-            .map_err(connection_error)?;
+        let mut connection = dialer.connect(None).await.map_err(connection_error)?;
         self.subscribed(&connection)?;
         *backoff = INITIAL_BACKOFF;
 

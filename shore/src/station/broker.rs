@@ -10,6 +10,7 @@ use crate::mosquitto::{Mosquitto, MosquittoSettings};
 use crate::random::system_random;
 use flukewatch_common::broker_url::BrokerUrl;
 use flukewatch_common::clock::Clock;
+use flukewatch_http::machine_name;
 use flukewatch_mqtt::TlsFiles;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -260,7 +261,6 @@ fn server_names(config: &MosquittoConfig) -> BTreeSet<ServerName> {
 
 /// The name of this computer, if it can be in a certificate.
 fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name: ServerName = name.trim().parse().ok()?;
+    let name: ServerName = machine_name()?.parse().ok()?;
     Some(name.to_string())
 }

@@ -7,7 +7,6 @@ use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MAX_REASON_BYTES, Rejected};
 use flukewatch_common::wire;
-use std::collections::HashMap;
 use tokio::time::Instant;
 
 /// While shore acknowledges nothing at all, the timeout doubles up to this many times
@@ -50,32 +49,35 @@ impl<U: Uplink> Uploader<U> {
         self.reject(ack.rejected).await
     }
 
+    fn bound_ack(&self, acknowledged: Acknowledged) -> BoundAck {
+        let key = Key {
+            sighting: acknowledged.sighting,
+            part: acknowledged.kind,
+            revision: acknowledged.revision,
+        };
+        BoundAck {
+            key,
+            stored: acknowledged.message,
+            sent: self.in_flight.get(&key).map(|message| message.digest),
+        }
+    }
+
     /// Deletes messages that shore has stored.
     async fn acknowledge(&mut self, stored: Vec<Acknowledged>) -> Result<(), UploadError> {
         if stored.is_empty() {
             return Ok(());
         }
-        let in_flight: HashMap<Key, MessageDigest> = self
-            .in_flight
-            .iter()
-            .map(|(key, message)| (*key, message.digest))
-            .collect();
         let bound = self.settings.bound_acks;
+        let acknowledged: Vec<BoundAck> = stored.into_iter().map(|a| self.bound_ack(a)).collect();
         let (keys, deleted, other) = self
             .with_queue(move |queue| {
                 let mut keys = vec![];
                 let mut other = 0u64;
-                for acked in stored {
-                    let key = Key {
-                        sighting: acked.sighting,
-                        part: acked.kind,
-                        revision: acked.revision,
-                    };
-                    let sent = in_flight.get(&key).copied();
-                    if bound && !is_of(acked.message, key, sent, queue)? {
+                for ack in acknowledged {
+                    if bound && !ack.is_of_own_content(queue)? {
                         other += 1;
                     } else {
-                        keys.push(key);
+                        keys.push(ack.key);
                     }
                 }
                 let deleted = queue.acknowledge(&keys)?;
@@ -199,24 +201,30 @@ impl<U: Uplink> Uploader<U> {
     }
 }
 
-/// Whether an acknowledgement is of the content that the boat has under this key. A message that was
-/// sent on an earlier connection is read again; what is not pending any more cannot be deleted.
-fn is_of(
-    acknowledged: Option<MessageDigest>,
+/// An acknowledgement of a message.
+struct BoundAck {
     key: Key,
+    /// The content that shore has stored, if it says so.
+    stored: Option<MessageDigest>,
+    /// The content that is in flight.
     sent: Option<MessageDigest>,
-    queue: &Queue,
-) -> Result<bool, OutboxError> {
-    let Some(acknowledged) = acknowledged else {
-        return Ok(false);
-    };
-    if let Some(sent) = sent {
-        return Ok(sent == acknowledged);
+}
+
+impl BoundAck {
+    /// Whether it is of the content that the boat has under this key. A message that was sent on an
+    /// earlier connection is read again; what is not pending any more cannot be deleted.
+    fn is_of_own_content(&self, queue: &Queue) -> Result<bool, OutboxError> {
+        let Some(stored) = self.stored else {
+            return Ok(false);
+        };
+        if let Some(sent) = self.sent {
+            return Ok(sent == stored);
+        }
+        Ok(match queue.load(self.key)? {
+            Load::Message(message) => MessageDigest::of(&message) == stored,
+            Load::AlreadyAcknowledged | Load::Unsendable(_) => true,
+        })
     }
-    Ok(match queue.load(key)? {
-        Load::Message(message) => MessageDigest::of(&message) == acknowledged,
-        Load::AlreadyAcknowledged | Load::Unsendable(_) => true,
-    })
 }
 
 /// What the dead letter says.
