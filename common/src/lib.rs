@@ -10,6 +10,7 @@ pub mod atomic_file;
 pub mod bounded_text;
 pub mod broker_url;
 pub mod bundle;
+pub mod bundle_transfer;
 pub mod catalogue;
 pub mod clock;
 pub mod decision;

@@ -3,6 +3,9 @@
 //! `flukewatch/v1/<boat>/sighting` and `flukewatch/v1/<boat>/picture` go from boat to shore, `flukewatch/v1/<boat>/ack`
 //! back, all at QoS 1. `flukewatch/v1/<boat>/presence` goes from boat to shore and to boats of the same
 //! name, at QoS 0. `flukewatch/v1/<boat>/status` goes from boat to shore, at QoS 1, and is retained; the others are not.
+//!
+//! A bundle travels on three topics: `flukewatch/v1/<boat>/offer` from shore to boat, at QoS 1 and retained, `flukewatch/v1/<boat>/request`
+//! from boat to shore, at QoS 1, with requests and reports, and `flukewatch/v1/<boat>/content` back, at QoS 0.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -16,6 +19,9 @@ pub const ALL_PRESENCES: &str = "flukewatch/v1/+/presence";
 
 /// The status of all boats, for shore to subscribe to.
 pub const ALL_STATUSES: &str = "flukewatch/v1/+/status";
+
+/// The requests and reports of all boats about bundles, for shore to subscribe to.
+pub const ALL_REQUESTS: &str = "flukewatch/v1/+/request";
 
 /// The topic on which `boat` publishes messages of kind `part`.
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
@@ -38,6 +44,27 @@ pub fn of_presence(boat: &BoatId) -> String {
 /// The topic on which `boat` reports its status.
 pub fn of_status(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/status")
+}
+
+/// The topic on which `boat` is offered a bundle.
+pub fn of_offer(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/offer")
+}
+
+/// The topic on which `boat` requests pieces of a bundle, and reports what became of it.
+pub fn of_requests(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/request")
+}
+
+/// The topic on which `boat` receives pieces of a bundle.
+pub fn of_content(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/content")
+}
+
+/// The boat that requests or reports on a topic; `None` for any other topic.
+pub fn parse_request(topic: &str) -> Option<BoatId> {
+    let boat = topic.strip_prefix("flukewatch/v1/")?;
+    boat.strip_suffix("/request")?.parse().ok()
 }
 
 /// The boat that reports its presence on a topic; `None` for any other topic.
@@ -81,6 +108,10 @@ mod tests {
         assert_eq!(parse_status(&of_status(&boat)), Some(boat.clone()));
         assert_eq!(parse_status(&of_presence(&boat)), None);
         assert_eq!(parse_status("flukewatch/v1/a/b/status"), None);
+        assert_eq!(parse(&of_requests(&boat)), None);
+        assert_eq!(parse_request(&of_requests(&boat)), Some(boat.clone()));
+        assert_eq!(parse_request(&of_offer(&boat)), None);
+        assert_eq!(parse_request("flukewatch/v1/a/b/request"), None);
         assert_eq!(parse_presence("flukewatch/v1/a/b/presence"), None);
     }
 }

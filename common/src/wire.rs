@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report |
 //! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 3 for an ack, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
@@ -17,6 +17,7 @@
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
 use crate::presence::Presence;
 use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting};
@@ -262,6 +263,30 @@ impl Message for StatusReport {
     const VERSION: u16 = 1;
 }
 
+impl Message for BundleOffer {
+    const KIND: u8 = 6;
+    const NAME: &'static str = "bundle offer";
+    const VERSION: u16 = 1;
+}
+
+impl Message for ContentRequest {
+    const KIND: u8 = 7;
+    const NAME: &'static str = "content request";
+    const VERSION: u16 = 1;
+}
+
+impl Message for ContentPiece {
+    const KIND: u8 = 8;
+    const NAME: &'static str = "content piece";
+    const VERSION: u16 = 1;
+}
+
+impl Message for TransferReport {
+    const KIND: u8 = 9;
+    const NAME: &'static str = "transfer report";
+    const VERSION: u16 = 1;
+}
+
 /// The messages of an ack in version 1.
 type FirstAcks = Vec<(Uuid, MessageKind)>;
 
@@ -286,6 +311,12 @@ pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, WireError> {
     } else {
         Ok(bytes)
     }
+}
+
+/// The kind of a message, without looking at its payload; `None` where it is not one.
+pub fn kind(bytes: &[u8]) -> Option<u8> {
+    let after = bytes.strip_prefix(&MAGIC)?;
+    after.first().copied()
 }
 
 /// Takes a message out of its envelope.
