@@ -169,9 +169,9 @@ pub struct TransferReport {
 pub enum TransferProgress {
     /// It is being received.
     Receiving {
-        /// Bytes that have arrived.
+        /// Bytes of the bundle's parts that are aboard, copied from another bundle there or received.
         received: u64,
-        /// Bytes that have to be transferred: what the bundles aboard do not hold.
+        /// Bytes of all its parts; the difference has to be transferred.
         total: u64,
     },
     /// It is complete, and its self-test runs.

@@ -1,5 +1,6 @@
-//! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, recordings without an outbox, heartbeat, previews, the page's rejections and the latest health document.
+//! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, what is received over the air, recordings without an outbox, heartbeat, previews, the page's rejections and the latest health document.
 
+use crate::bundle_update::Mailbox;
 use crate::detector_meter::DetectorMeter;
 use crate::health::{Counters, Health};
 use crate::heartbeat::Heartbeat;
@@ -98,6 +99,8 @@ pub struct AppState {
     pub detector: Arc<DetectorMeter>,
     /// The models that are prepared for the accelerator.
     pub plans: PlanQueue,
+    /// What uploader and updater exchange about bundles.
+    pub bundles: Arc<Mailbox>,
     /// Recordings that no outbox has accepted yet.
     pub unsaved: Unsaved,
     /// Perception's heartbeat.
@@ -125,6 +128,7 @@ impl AppState {
             stages: Stages::default(),
             detector: Arc::default(),
             plans: PlanQueue::default(),
+            bundles: Arc::default(),
             unsaved: Unsaved::default(),
             heartbeat: Arc::default(),
             preview: Arc::default(),

@@ -32,6 +32,15 @@ pub struct DetectorHealth {
     pub slowest_milliseconds: Option<f64>,
 }
 
+/// What all detectors have done since the process started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DetectorTotals {
+    /// Frames that were searched.
+    pub frames: u64,
+    /// Frames on which a detector failed.
+    pub errors: u64,
+}
+
 /// Frames of a detector.
 #[derive(Clone, Copy, Debug, Default)]
 struct Runs {
@@ -83,6 +92,12 @@ impl DetectorMeter {
         let mut record = self.lock();
         record.all += run;
         record.recent.add(now, run);
+    }
+
+    /// What all detectors have done.
+    pub fn totals(&self) -> DetectorTotals {
+        let Runs { frames, errors, .. } = self.lock().all;
+        DetectorTotals { frames, errors }
     }
 
     /// The health of the detector that `engine` runs.

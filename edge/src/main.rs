@@ -6,6 +6,7 @@ use flukewatch_common::bundle::BundleTrust;
 use flukewatch_common::clock::{SystemClock, Timestamp};
 use flukewatch_edge::app_state::AppState;
 use flukewatch_edge::bundle_trust::{self, bundle_trust};
+use flukewatch_edge::bundle_update;
 use flukewatch_edge::cancellation::CancellationToken;
 use flukewatch_edge::capture;
 use flukewatch_edge::check::{self, CheckResult};
@@ -13,6 +14,7 @@ use flukewatch_edge::config::{Config, EngineSection, LogFormat, LogSection};
 use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
 use flukewatch_edge::page_token::{LinkOptions, page_link};
+use flukewatch_edge::received_bundles::ReceivedBundles;
 use flukewatch_edge::reprocess::{ReprocessOptions, reprocess, reprocess_clips};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
@@ -163,11 +165,13 @@ Exit codes:
     /// than the one that it used last, and not have expired; the boat rejects it where the date is unknown.
     ///
     /// With --accept, the bundle is used whatever its version and its expiry, e.g. to return to an older one
-    /// on purpose. The boat uses it from the next start or reload on. Run it as the user that the boat runs as.
+    /// on purpose. With --roll-back, the boat returns from a bundle that arrived over the air to the one before.
+    /// The boat uses it from the next start or reload on. Run it as the user that the boat runs as.
     #[command(after_help = "\
 Examples:
   flukewatch-edge trust --config edge.toml
   flukewatch-edge trust --config edge.toml --accept
+  flukewatch-edge trust --config edge.toml --roll-back
 
 Exit codes:
   0  the boat uses the bundle
@@ -179,6 +183,9 @@ Exit codes:
         /// Use this bundle although it is older or has expired
         #[arg(long)]
         accept: bool,
+        /// Return to the bundle before the one that arrived over the air
+        #[arg(long, conflicts_with = "accept")]
+        roll_back: bool,
         /// Print JSON: {bundle, key, version, expires, last_version, error}
         #[arg(long)]
         json: bool,
@@ -388,7 +395,8 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
                 (Some(file), _) => {
                     let config = Config::load(&file)?;
                     let trust = bundle_trust(&config, &SystemClock);
-                    (config.bundle.path, trust, config.engine)
+                    let path = ReceivedBundles::of(&config).path_in_use();
+                    (path, trust, config.engine)
                 }
                 (None, Some(bundle)) => (bundle, BundleTrust::Everyone, EngineSection::default()),
                 // clap requires one of them.
@@ -410,11 +418,19 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
         Command::Trust {
             config,
             accept,
+            roll_back,
             json,
         } => {
             let config = Config::load(&config.file)?;
             if accept {
                 bundle_trust::accept(&config, &SystemClock)?;
+            }
+            if roll_back
+                && !bundle_update::roll_back(&config, "a person returned to it", &SystemClock)
+            {
+                return Err(
+                    "the bundle in use is that of the configuration: nothing to return to".into(),
+                );
             }
             let report = bundle_trust::report(&config, &SystemClock)?;
             if json {

@@ -6,12 +6,17 @@
 //! accepted; where it cannot
 //! start after all, the previous configuration is used again.
 //!
+//! A bundle that arrived over the air is used on trial first: where it cannot be opened, its session fails, it
+//! brings the program down at several starts, or it does not work in its first minutes, the boat returns to the
+//! bundle before.
+//!
 //! The last configuration that worked is kept on disk. It is used where the file is invalid at the
 //! start, its models cannot be opened, its session fails before it has worked, or it brings the program down
 //! at several starts in a row.
 
 use crate::app_state::AppState;
 use crate::bundle_trust::{AcceptedFile, VerifiedSignature};
+use crate::bundle_update::{BundleTrial, TrialResult, Updater, roll_back};
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::failed_starts::FailedStarts;
@@ -20,6 +25,7 @@ use crate::last_working::LastWorking;
 use crate::logging::Logs;
 use crate::models::Models;
 use crate::page::Page;
+use crate::received_bundles::{ReceivedBundle, ReceivedBundles};
 use crate::session::{Finished, RunOptions, Session, SessionError, save_unsaved};
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::footage::ConfigId;
@@ -239,7 +245,9 @@ pub fn run(
     if let Some(reason) = &first.fallback {
         log_fallback(reason);
     }
+    count_start(&first.config);
     let mut page = Page::start(&first.config, state);
+    let updater = start_updater(&first.config, state, reload);
     let mut running = first;
     let mut models: Option<Models> = None;
     let mut fallbacks = Fallbacks::default();
@@ -248,6 +256,7 @@ pub fn run(
     loop {
         // Before the session, which counts its first frames at once.
         let trial = Trial::new(state);
+        let received = ReceivedBundles::of(&running.config).in_use();
         let opened = models
             .take()
             .map_or_else(|| Models::open(&running.config, &state.plans), Ok);
@@ -257,6 +266,9 @@ pub fn run(
         let session = match started {
             Ok(session) => session,
             Err(e) => {
+                if is_of_bundle(&e) && roll_back(&running.config, &e.to_string(), &SystemClock) {
+                    continue;
+                }
                 running = fallbacks.next(args, running, e)?;
                 logs.set(&running.config.log);
                 reloaded = false;
@@ -270,6 +282,9 @@ pub fn run(
         state.counters.set_configuration(running.health(args));
         state.systemd.ready();
         page = page.reconfigured(&running.config, state);
+        if let Some(updater) = &updater {
+            updater.reconfigure(&running.config);
+        }
         let supervision = Supervision {
             args,
             reload,
@@ -280,6 +295,8 @@ pub fn run(
             running: &running,
             signature,
             trial,
+            received,
+            bundle_trial: BundleTrial::begin(state, running.config.bundle.trial()),
         };
         let (next, finished) = std::thread::scope(|scope| {
             let supervised = scope.spawn(|| supervision.supervise());
@@ -291,6 +308,9 @@ pub fn run(
         if finished.is_ok() {
             supervision.keep_if_proven();
             args.note_worked(running.config.identity);
+        }
+        if let Err(error) = &finished {
+            supervision.roll_back_on_trial(&error.to_string());
         }
         let proven = supervision.trial.is_passed();
         if proven {
@@ -313,12 +333,53 @@ pub fn run(
                 logs.set(&running.config.log);
             }
             (_, finished) => {
+                if finished.is_ok() {
+                    end_in_order(&running.config);
+                }
                 page.stop();
                 save_unsaved(&running.config, state)?;
                 return finished;
             }
         }
     }
+}
+
+/// The thread that receives bundles; without one, none is received.
+fn start_updater(config: &Config, state: &AppState, reload: &Reload) -> Option<Updater> {
+    let reload = reload.clone();
+    let started = Updater::start(config, state.bundles.clone(), move || reload.request());
+    match started {
+        Ok(updater) => Some(updater),
+        Err(error) => {
+            tracing::error!(%error, "cannot receive bundles: no thread");
+            None
+        }
+    }
+}
+
+/// Counts this start of the program while a bundle is on trial, and returns to the one before where it brings
+/// the program down.
+fn count_start(config: &Config) {
+    match ReceivedBundles::of(config).begin_start() {
+        Ok(earlier) if earlier >= MAX_FAILED_STARTS => {
+            let reason = format!("the program ended at each of {earlier} starts with it");
+            roll_back(config, &reason, &SystemClock);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "cannot count the starts with the bundle on trial"),
+    }
+}
+
+/// The program ends in order: that does not count against a bundle on trial.
+fn end_in_order(config: &Config) {
+    if let Err(error) = ReceivedBundles::of(config).end_in_order() {
+        tracing::warn!(%error, "cannot note that the program ended in order");
+    }
+}
+
+/// Whether another bundle may help.
+fn is_of_bundle(error: &SessionError) -> bool {
+    matches!(error, SessionError::Models(_))
 }
 
 fn log_fallback(reason: &str) {
@@ -433,6 +494,10 @@ struct Supervision<'a> {
     /// The signature of its bundle.
     signature: Option<VerifiedSignature>,
     trial: Trial,
+    /// The bundle that it uses, where that arrived over the air.
+    received: Option<ReceivedBundle>,
+    /// The trial of that bundle.
+    bundle_trial: BundleTrial,
 }
 
 impl Supervision<'_> {
@@ -441,7 +506,10 @@ impl Supervision<'_> {
     fn supervise(&self) -> Option<Loaded> {
         while !self.over.load(Ordering::SeqCst) && !self.session.is_cancelled() {
             self.keep_if_proven();
-            let loaded = if self.state.counters.take_outbox_replaced() && self.reopened.is_due() {
+            let loaded = if self.bundle_failed() {
+                self.state.systemd.reloading();
+                self.reopen()
+            } else if self.state.counters.take_outbox_replaced() && self.reopened.is_due() {
                 tracing::warn!("outbox damaged; starting a new session with a new outbox");
                 self.state.systemd.reloading();
                 // The file may have become invalid since.
@@ -481,8 +549,43 @@ impl Supervision<'_> {
             let file = kept.path().display();
             tracing::warn!(%file, error = %e, "cannot keep the working configuration");
         }
-        self.note_bundle();
+        if !self.bundles().is_on_trial() {
+            self.note_bundle();
+        }
         self.args.note_worked(self.running.config.identity);
+    }
+
+    fn bundles(&self) -> ReceivedBundles {
+        ReceivedBundles::of(&self.running.config)
+    }
+
+    /// Whether the bundle in use was on trial and has just been rolled back. One that has worked is noted.
+    fn bundle_failed(&self) -> bool {
+        match self.bundle_trial.result(self.state) {
+            TrialResult::Running => false,
+            TrialResult::Failed(reason) => self.roll_back_on_trial(&reason),
+            TrialResult::Passed if self.uses_bundle_on_trial() => {
+                tracing::info!("received bundle works; trial passed");
+                // First what rejects older ones: after a power cut in between, the trial is repeated.
+                self.note_bundle();
+                if let Err(error) = self.bundles().pass_trial() {
+                    tracing::warn!(%error, "cannot note that the bundle works");
+                }
+                false
+            }
+            TrialResult::Passed => false,
+        }
+    }
+
+    /// Whether a bundle is on trial, and this session uses it: a newer one may have been installed meanwhile.
+    fn uses_bundle_on_trial(&self) -> bool {
+        let on_trial = self.bundles().is_on_trial();
+        on_trial && self.bundles().in_use() == self.received
+    }
+
+    /// Returns to the bundle before, if this session uses one on trial. Returns whether it did.
+    fn roll_back_on_trial(&self, reason: &str) -> bool {
+        self.uses_bundle_on_trial() && roll_back(&self.running.config, reason, &SystemClock)
     }
 
     /// From now on, older bundles are rejected.
@@ -497,6 +600,19 @@ impl Supervision<'_> {
         }
     }
 
+    /// The models of `config`; with the bundle before, where one that has just been installed cannot be opened.
+    fn open_models(&self, config: &Config) -> Result<Models, String> {
+        let open = || Models::open(config, &self.state.plans).map_err(|e| e.to_string());
+        open().or_else(|reason| {
+            let is_new = ReceivedBundles::of(config).in_use() != self.received;
+            if is_new && roll_back(config, &reason, &SystemClock) {
+                open()
+            } else {
+                Err(reason)
+            }
+        })
+    }
+
     /// The running configuration again.
     fn reopen(&self) -> Result<Loaded, String> {
         let models = Models::open(&self.running.config, &self.state.plans);
@@ -507,13 +623,10 @@ impl Supervision<'_> {
     /// The file's configuration. Where it cannot be used, health says so.
     fn load(&self) -> Result<Loaded, String> {
         let loaded = self.args.load().map_err(|e| e.to_string());
-        let loaded =
-            loaded.and_then(
-                |chosen| match Models::open(&chosen.config, &self.state.plans) {
-                    Ok(models) => Ok((chosen, models)),
-                    Err(e) => Err(e.to_string()),
-                },
-            );
+        let loaded = loaded.and_then(|chosen| {
+            let models = self.open_models(&chosen.config)?;
+            Ok((chosen, models))
+        });
         if let Err(why) = &loaded {
             let counters = &self.state.counters;
             counters.set_configuration(ConfigurationHealth {

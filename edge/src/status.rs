@@ -1,7 +1,7 @@
 //! The health document in plain words: for the page, `/healthz` and systemd's status line.
 
 use crate::capture::CameraHealth;
-use crate::health::{Broker, Health, SignatureHealth};
+use crate::health::{Broker, BundleUpdateHealth, Health, SignatureHealth};
 use crate::machine::{Severity, hottest};
 use crate::outbox::Salvaged;
 use crate::picture::PictureFault;
@@ -32,6 +32,7 @@ pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     let mut items = cameras(health);
     items.extend(configuration(health));
     items.extend(signature(health));
+    items.extend(bundle_update(health));
     items.extend(stages(health));
     items.extend(recordings(health));
     items.push(outbox(health));
@@ -386,6 +387,33 @@ fn signature(health: &Health) -> Option<StatusItem> {
             format!("version {version}, signed until {date}; the date is unknown"),
         ),
     })
+}
+
+/// How far the bundle is that the station offers.
+fn bundle_update(health: &Health) -> Option<StatusItem> {
+    let BundleUpdateHealth {
+        state,
+        received_bytes,
+        total_bytes,
+        reason,
+    } = health.bundle_update.as_ref()?;
+    let (severity, message) = match (state.as_str(), received_bytes, total_bytes, reason) {
+        ("receiving", Some(received), Some(total), _) => {
+            let kilobytes = |bytes: &u64| bytes.div_ceil(1000);
+            let (received, total) = (kilobytes(received), kilobytes(total));
+            (
+                Severity::Ok,
+                format!("receiving: {received} of {total} kB are aboard"),
+            )
+        }
+        ("on_trial", ..) => (Severity::Ok, "new bundle in use, on trial".to_owned()),
+        (state, .., Some(reason)) => {
+            let state = state.replace('_', " ");
+            (Severity::Warning, format!("{state}: {reason}"))
+        }
+        (state, ..) => (Severity::Ok, state.replace('_', " ")),
+    };
+    Some(item(severity, "bundle update", message))
 }
 
 /// The detector's engine, speed and failures.

@@ -32,8 +32,12 @@ pub(crate) struct ShimArgs {
     native: bool,
 }
 
-/// The processors of boats, with their numbers in ELF files.
-const PROCESSORS: [(&str, u16); 2] = [("x86_64", 62), ("aarch64", 183)];
+/// A processor and its number in ELF files.
+type Processor = (&'static str, u16);
+/// The processor of a Jetson.
+const JETSON: Processor = ("aarch64", 183);
+/// The processors of boats.
+const PROCESSORS: [Processor; 2] = [("x86_64", 62), JETSON];
 /// Compiles the shims.
 pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
@@ -44,7 +48,7 @@ pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
         })?;
     } else {
         steps.required(ZIG_STEP, || ZIG.install(checkout))?;
-        for_boats(&mut steps, checkout, &all)?;
+        for_boats(&mut steps, checkout, &PROCESSORS, &all)?;
     }
     println!("\n{}", steps.summary());
     Ok(if steps.any_failed() {
@@ -54,13 +58,14 @@ pub(crate) fn run(args: &ShimArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
     })
 }
 
-/// Compiles with zig, for both processors.
+/// Compiles with zig.
 fn for_boats(
     steps: &mut Steps,
     checkout: &Checkout,
+    processors: &[Processor],
     all: &[Headers],
 ) -> Result<(), crate::interrupt::Interrupted> {
-    for (processor, machine) in PROCESSORS {
+    for &(processor, machine) in processors {
         steps.check(&format!("compile the shims for {processor}"), || {
             println!("    (the first time zig compiles its C++ library, which takes minutes)");
             all.iter()
@@ -70,7 +75,7 @@ fn for_boats(
     Ok(())
 }
 
-/// For `cargo xtask test`: the shims for this machine and for boats. Returns a reason if headers or
+/// For `cargo xtask test`: the shims for this machine and for a Jetson. Returns a reason if headers or
 /// a compiler are missing.
 pub(crate) fn test_step(
     steps: &mut Steps,
@@ -94,7 +99,8 @@ pub(crate) fn test_step(
             zig
         })?;
         if skipped.is_none() {
-            for_boats(steps, checkout, &found)?;
+            // That of a PC is compiled for this machine already.
+            for_boats(steps, checkout, &[JETSON], &found)?;
         }
     }
     Ok(skipped)

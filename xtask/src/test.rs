@@ -111,10 +111,6 @@ fn check_builds(
         let mut clippy = cargo("clippy", false);
         checkout.run(clippy.arg("--all-targets").args(strict))
     })?;
-    steps.check("lints, the boat's program alone", || {
-        let clippy = ["clippy", "--release", "--package", "flukewatch-edge"];
-        checkout.run(checkout.cargo().args(clippy).args(strict))
-    })?;
     steps.check("programs for the end-to-end tests", || {
         checkout.run(cargo("build", trainer).arg("--bins"))
     })?;

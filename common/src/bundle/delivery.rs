@@ -22,6 +22,7 @@ use super::signature::SIGNATURE_FILE;
 use super::{Bundle, BundleHead, BundleTrust, Manifest, PartInfo, folder, read_files};
 use crate::atomic_file::write_atomically;
 use contents::Contents;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -87,6 +88,17 @@ impl Delivery {
     /// What is delivered: manifest and signature.
     pub fn head(&self) -> &BundleHead {
         &self.head
+    }
+
+    /// The bytes of all parts of the bundle; two parts with the same content count once.
+    pub fn total_bytes(&self) -> u64 {
+        let contents: BTreeMap<&str, u64> = self
+            .manifest
+            .parts
+            .values()
+            .map(|info| (info.sha256.as_str(), info.bytes))
+            .collect();
+        contents.values().sum()
     }
 
     /// Copies what the bundle at `path` has in common with this one and is still missing. What is damaged

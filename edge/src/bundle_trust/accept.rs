@@ -4,6 +4,7 @@ use super::accepted_file::AcceptedFile;
 use super::policy::bundle_trust;
 use super::verified::VerifiedSignature;
 use crate::config::Config;
+use crate::received_bundles::ReceivedBundles;
 use flukewatch_common::bundle::{
     Accepted, AcceptedBundle, Bundle, BundleError, BundleHead, BundleTrust, TrustedKeys,
 };
@@ -54,7 +55,7 @@ pub enum AcceptError {
 /// # Errors
 /// When they cannot be read.
 pub fn report(config: &Config, clock: &dyn Clock) -> Result<TrustReport, BundleError> {
-    let path = &config.bundle.path;
+    let path = &ReceivedBundles::of(config).path_in_use();
     let head = BundleHead::read(path)?;
     let trust = bundle_trust(config, clock);
     let signature = head.signature();
@@ -88,7 +89,8 @@ pub fn accept(config: &Config, clock: &dyn Clock) -> Result<AcceptedBundle, Acce
             ..keys
         }),
     };
-    let bundle = Bundle::open_trusted(&config.bundle.path, &trust)?;
+    let path = ReceivedBundles::of(config).path_in_use();
+    let bundle = Bundle::open_trusted(&path, &trust)?;
     let signature = VerifiedSignature::of(&bundle, &trust);
     let signature = signature.expect("with trusted keys, a bundle that opens is signed");
     let accepted = signature.accepted();

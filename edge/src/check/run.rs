@@ -7,6 +7,7 @@ use crate::bundle_trust::bundle_trust;
 use crate::config::Config;
 use crate::models::engine_log;
 use crate::outbox::{self, Listing, NewEpoch};
+use crate::received_bundles::ReceivedBundles;
 use crate::session::random_id;
 use flukewatch_common::broker_url::BrokerEnvironment;
 use flukewatch_common::clock::{Clock, SystemClock};
@@ -41,7 +42,7 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
     );
     let mut results = vec![CheckResult::pass("config", message)];
     results.extend(bundle_and_models(
-        &config.bundle.path,
+        &ReceivedBundles::of(&config).path_in_use(),
         &bundle_trust(&config, &SystemClock),
         config.detector.enabled,
     ));

@@ -4,6 +4,7 @@ use super::checks::Checks;
 use flukewatch_trust::PublicKey;
 use serde::Deserialize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The bundle to use, and whose bundles are used.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -17,9 +18,28 @@ pub struct BundleSection {
     /// Whether every bundle is used, signed or not. Only without keys.
     #[serde(default)]
     pub allow_unsigned: bool,
+    /// Whether the boat receives the bundles that the station offers.
+    #[serde(default = "default_over_the_air")]
+    pub over_the_air: bool,
+    /// How long a received bundle is observed before it counts as working, in minutes.
+    #[serde(default = "default_trial_minutes")]
+    trial_minutes: f64,
+}
+
+fn default_over_the_air() -> bool {
+    true
+}
+
+fn default_trial_minutes() -> f64 {
+    5.0
 }
 
 impl BundleSection {
+    /// How long a received bundle is observed before it counts as working.
+    pub fn trial(&self) -> Duration {
+        Duration::from_secs_f64(self.trial_minutes * 60.0)
+    }
+
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
         match (self.trusted_keys.is_empty(), self.allow_unsigned) {
             (true, false) => checks.fault(
@@ -33,5 +53,6 @@ impl BundleSection {
             ),
             _ => {}
         }
+        checks.range("trial_minutes", self.trial_minutes, 0.01, 1440.0);
     }
 }

@@ -90,6 +90,16 @@ impl Counters {
         self.identified.fetch_add(1, Relaxed);
     }
 
+    /// Encounters that could not be identified.
+    pub fn failed_encounters(&self) -> u64 {
+        self.failed_encounters.load(Relaxed)
+    }
+
+    /// Encounters that were identified.
+    pub fn identified_encounters(&self) -> u64 {
+        self.identified.load(Relaxed)
+    }
+
     /// Counts an encounter that could not be recorded; it began at `started`.
     pub fn unrecorded(&self, started: MonotonicTimestamp) {
         let mut unrecorded = self.lock_unrecorded();

@@ -1,5 +1,6 @@
 //! The health document.
 
+use super::bundle_update::BundleUpdateHealth;
 use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
 use super::signature::SignatureHealth;
@@ -75,6 +76,8 @@ pub struct HealthSources<'a> {
     pub bundle: &'a str,
     /// Its signature; `None` where every bundle is used.
     pub signature: Option<SignatureHealth>,
+    /// The bundle that the station offers; `None` where it offers none.
+    pub bundle_update: Option<BundleUpdateHealth>,
     /// The embedding network's engine.
     pub engine: &'a EngineStatus,
     /// The detector, where there is one.
@@ -113,6 +116,9 @@ pub struct Health {
     /// The bundle's signature by a trusted key; null where every bundle is used.
     #[serde(default)]
     pub signature: Option<SignatureHealth>,
+    /// How far the bundle is that the station offers; null where it offers none.
+    #[serde(default)]
+    pub bundle_update: Option<BundleUpdateHealth>,
     /// The engine that runs the embedding network.
     pub engine: String,
     /// The accelerator's engine: `disabled`, `preparing`, `ready`, `active`, or `unavailable: `
@@ -204,6 +210,7 @@ impl Health {
             written_at: sources.now.to_string(),
             bundle: sources.bundle.to_owned(),
             signature: sources.signature,
+            bundle_update: sources.bundle_update,
             engine: sources.engine.active(),
             accelerator: sources.engine.accelerator().to_string(),
             detector: sources.detector,
@@ -255,6 +262,7 @@ impl Health {
             boat: "balaena",
             bundle: "abc",
             signature: None,
+            bundle_update: None,
             engine: &EngineStatus::default(),
             detector: None,
             counters,
@@ -298,6 +306,7 @@ mod tests {
             boat: "balaena",
             bundle: "abc",
             signature: None,
+            bundle_update: None,
             engine: &EngineStatus::new("tract", Accelerator::Unavailable("no GPU".into())),
             detector: Some(DetectorHealth {
                 engine: "TensorRT".into(),

@@ -38,6 +38,7 @@ fn health() -> Health {
         boat: "balaena",
         bundle: "abc",
         signature: None,
+        bundle_update: None,
         engine: &EngineStatus::default(),
         detector: Some(DetectorHealth {
             engine: "tract".into(),

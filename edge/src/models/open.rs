@@ -5,6 +5,7 @@ use super::engine_log::engine_log;
 use crate::bundle_trust::{VerifiedSignature, bundle_trust};
 use crate::config::Config;
 use crate::identification::Identifier;
+use crate::received_bundles::ReceivedBundles;
 use flukewatch_common::bundle::{Bundle, BundleError, BundleTrust};
 use flukewatch_common::clock::SystemClock;
 use flukewatch_inference::detector::{Detector, DetectorError};
@@ -86,13 +87,14 @@ impl Models {
     /// # Errors
     /// When one of them cannot be used.
     pub fn open(config: &Config, plans: &PlanQueue) -> Result<Self, ModelsError> {
-        let (bundle, signature) = open_bundle(config)?;
+        let path = ReceivedBundles::of(config).path_in_use();
+        let (bundle, signature) = open_bundle(config, &path)?;
         // First, so that it gets the accelerator first: it is what the boat sees with.
-        let detector = open_detector(config, &bundle, plans)?;
+        let detector = open_detector(config, &bundle, &path, plans)?;
         if detector.is_none() {
             tracing::info!("no detector; a frame without boxes counts as one fluke");
         }
-        let (embedder, engine) = open_embedder(config, &bundle, plans)?;
+        let (embedder, engine) = open_embedder(config, &bundle, &path, plans)?;
         let preparation = &bundle.manifest.preparation;
         let threshold = detector.as_ref().map(|d| d.detector.threshold());
         let needs = PerceptionNeeds {
@@ -116,14 +118,17 @@ impl Models {
 /// # Errors
 /// When one of them cannot be used.
 pub fn open_identifier(config: &Config, plans: &PlanQueue) -> Result<Identifier, ModelsError> {
-    let (bundle, _) = open_bundle(config)?;
-    let (embedder, _) = open_embedder(config, &bundle, plans)?;
+    let path = ReceivedBundles::of(config).path_in_use();
+    let (bundle, _) = open_bundle(config, &path)?;
+    let (embedder, _) = open_embedder(config, &bundle, &path, plans)?;
     Ok(Identifier::new(bundle, embedder))
 }
 
-/// The bundle of `config`, if the boat uses it, and its signature.
-fn open_bundle(config: &Config) -> Result<(Bundle, Option<VerifiedSignature>), ModelsError> {
-    let path = &config.bundle.path;
+/// The bundle at `path`, if the boat uses it, and its signature.
+fn open_bundle(
+    config: &Config,
+    path: &Path,
+) -> Result<(Bundle, Option<VerifiedSignature>), ModelsError> {
     let trust = bundle_trust(config, &SystemClock);
     let bundle = open_copied(path, &trust, &config.outbox.path)?;
     let signature = VerifiedSignature::of(&bundle, &trust);
@@ -153,12 +158,13 @@ fn open_copied(path: &Path, trust: &BundleTrust, outbox: &Path) -> Result<Bundle
 fn open_embedder(
     config: &Config,
     bundle: &Bundle,
+    path: &Path,
     plans: &PlanQueue,
 ) -> Result<(Embedder, Arc<EngineStatus>), ModelsError> {
-    let opened = open_engine(config, &Embedder::engine_model(bundle), plans)?;
+    let opened = open_engine(config, &Embedder::engine_model(bundle), path, plans)?;
     let embedder =
         Embedder::with_engine(bundle, opened.engine).map_err(|source| ModelsError::Model {
-            bundle: config.bundle.path.clone(),
+            bundle: path.to_owned(),
             source,
         })?;
     Ok((embedder, opened.status))
@@ -167,6 +173,7 @@ fn open_embedder(
 fn open_detector(
     config: &Config,
     bundle: &Bundle,
+    path: &Path,
     plans: &PlanQueue,
 ) -> Result<Option<OpenedDetector>, ModelsError> {
     let (Some(info), Some(model)) = (&bundle.manifest.detector, Detector::engine_model(bundle))
@@ -176,7 +183,7 @@ fn open_detector(
     if !config.detector.enabled {
         return Ok(None);
     }
-    let opened = open_engine(config, &model, plans)?;
+    let opened = open_engine(config, &model, path, plans)?;
     let detector = Detector::with_engine(&bundle.manifest.name, info, opened.engine)?;
     Ok(Some(OpenedDetector {
         detector: at_threshold(detector, config.detector.threshold as f32),
@@ -187,6 +194,7 @@ fn open_detector(
 fn open_engine(
     config: &Config,
     model: &EngineModel,
+    path: &Path,
     plans: &PlanQueue,
 ) -> Result<OpenedEngine, ModelsError> {
     let setup = EngineSetup {
@@ -197,7 +205,7 @@ fn open_engine(
         log: engine_log(),
     };
     choice::open(model, &setup).map_err(|source| ModelsError::Engine {
-        bundle: config.bundle.path.clone(),
+        bundle: path.to_owned(),
         model: model.name,
         source,
     })

@@ -41,6 +41,7 @@ fn health(cameras: InputHealth) -> Health {
         boat: "balaena",
         bundle: "abc",
         signature: None,
+        bundle_update: None,
         engine: &EngineStatus::default(),
         detector: None,
         counters: &Counters::default(),

@@ -191,6 +191,7 @@ impl Monitor {
             boat: queue.boat().as_str(),
             bundle,
             signature: self.subject.signature(now),
+            bundle_update: self.state.bundles.progress().map(Into::into),
             engine,
             detector: detector.as_ref().map(|d| self.state.detector.health(d)),
             counters: &self.state.counters,

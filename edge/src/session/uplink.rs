@@ -48,6 +48,7 @@ pub(super) fn uplink(
     };
     let max_backoff = config.uplink.max_backoff();
     let (counters, board) = (state.counters.clone(), state.status.clone());
+    let bundles = state.bundles.clone();
     let start = move || {
         let random = random().map_err(|e| e.to_string())?;
         let parts = UploaderParts {
@@ -60,6 +61,7 @@ pub(super) fn uplink(
             counters: counters.clone(),
             accepted: accepted.clone(),
             instance,
+            bundles: bundles.clone(),
         };
         Ok(Uploader::new(parts).reporting(board.clone()))
     };

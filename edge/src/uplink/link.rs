@@ -1,5 +1,6 @@
 //! The uploader's interface to a broker.
 
+use crate::bundle_update::FromShore;
 use crate::outbox::Key;
 
 /// The maximum number of messages in flight.
@@ -16,6 +17,8 @@ pub enum UplinkEvent {
     Ack(Vec<u8>),
     /// A message on this boat's presence topic, its own or another's, not validated yet.
     Presence(Vec<u8>),
+    /// What the station says about a bundle for this boat, not validated yet.
+    Bundle(FromShore),
 }
 
 /// Why there is no connection.
@@ -65,6 +68,13 @@ pub trait Uplink: Send {
     /// # Errors
     /// When not connected.
     fn report_status(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
+
+    /// Queues a request or report about a bundle, which may get lost. `false`: the queue is full; try again
+    /// later.
+    ///
+    /// # Errors
+    /// When not connected.
+    fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
 
     /// Waits for the next event. Cancel-safe: nothing is lost when the caller stops waiting.
     fn event(&mut self) -> impl Future<Output = Result<UplinkEvent, LinkError>> + Send;

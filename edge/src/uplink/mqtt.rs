@@ -7,6 +7,7 @@
 use super::identity::Identity;
 use super::link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 use super::shore_access::ShoreAccess;
+use crate::bundle_update::FromShore;
 use crate::health::Counters;
 use crate::outbox::Key;
 use flukewatch_common::sighting::BoatId;
@@ -47,6 +48,7 @@ struct OpenConnection {
 enum Published {
     Message(Key),
     Status,
+    Request,
 }
 
 impl MqttUplink {
@@ -61,6 +63,8 @@ impl MqttUplink {
             subscriptions: vec![
                 Subscription::at_least_once(topic::of_acks(&boat)),
                 Subscription::at_most_once(topic::of_presence(&boat)),
+                Subscription::at_least_once(topic::of_offer(&boat)),
+                Subscription::at_most_once(topic::of_content(&boat)),
             ],
             max_packet_bytes: MAX_PACKET,
             max_in_flight: 2 * MAX_WINDOW as u16,
@@ -90,10 +94,10 @@ impl MqttUplink {
         let Some(identity) = &self.identity else {
             return Some(received.payload.to_vec());
         };
-        let opened = if received.topic == topic::of_acks(&self.boat) {
-            identity.open_from_station(&received.payload)
-        } else {
+        let opened = if received.topic == topic::of_presence(&self.boat) {
             identity.open_from_boat(&received.payload)
+        } else {
+            identity.open_from_station(&received.payload)
         };
         match opened {
             Ok(message) => Some(message.to_vec()),
@@ -111,6 +115,26 @@ impl MqttUplink {
                 None
             }
         }
+    }
+
+    /// What a message that arrived means; `None` where it is on no topic of this boat, or has no valid
+    /// signature.
+    fn translate(&self, received: &Received) -> Option<UplinkEvent> {
+        let topic = &received.topic;
+        // The broker deletes a retained message in this way; it can do so whatever is signed.
+        if *topic == topic::of_offer(&self.boat) && received.payload.is_empty() {
+            return Some(UplinkEvent::Bundle(FromShore::Withdrawn));
+        }
+        let event: fn(Vec<u8>) -> UplinkEvent = match topic {
+            t if *t == topic::of_acks(&self.boat) => UplinkEvent::Ack,
+            t if *t == topic::of_presence(&self.boat) => UplinkEvent::Presence,
+            t if *t == topic::of_offer(&self.boat) => |m| UplinkEvent::Bundle(FromShore::Offer(m)),
+            t if *t == topic::of_content(&self.boat) => {
+                |m| UplinkEvent::Bundle(FromShore::Content(m))
+            }
+            _ => return None,
+        };
+        self.open(received).map(event)
     }
 
     /// Queues a message at QoS 1. `false`: the queue is full.
@@ -145,6 +169,12 @@ impl Uplink for MqttUplink {
         // Delivery works without it.
         if connection.granted().get(1) != Some(&true) {
             tracing::debug!("subscription to the presence topic rejected");
+        }
+        if connection.granted().get(2..4) != Some(&[true, true]) {
+            tracing::warn!(
+                "subscription to offer and content rejected: the boat receives no bundles over the air. Permit \
+                 flukewatch/v1/+/offer and flukewatch/v1/+/content on the broker"
+            );
         }
         tracing::debug!(version = ?connection.version(), "MQTT connected");
         self.connection = Some(OpenConnection {
@@ -183,6 +213,11 @@ impl Uplink for MqttUplink {
         self.publish(&message.retained(), Published::Status)
     }
 
+    fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        let message = Outgoing::at_least_once(topic::of_requests(&self.boat), self.seal(message));
+        self.publish(&message, Published::Request)
+    }
+
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
         loop {
             let open = self.connection.as_mut().ok_or_else(not_connected)?;
@@ -190,28 +225,19 @@ impl Uplink for MqttUplink {
                 Event::Accepted(token) => match open.unaccepted.remove(&token) {
                     Some(Published::Message(key)) => return Ok(UplinkEvent::BrokerAccepted(key)),
                     Some(Published::Status) => return Ok(UplinkEvent::StatusAccepted),
-                    None => {}
+                    Some(Published::Request) | None => {}
                 },
-                Event::Rejected { token, reason } => {
-                    if let Some(Published::Message(_)) = open.unaccepted.remove(&token) {
+                Event::Rejected { token, reason } => match open.unaccepted.remove(&token) {
+                    Some(Published::Message(_)) => {
                         return Err(LinkError::new(format!(
                             "the broker rejected a message: {reason}; does the certificate belong to this boat?"
                         )));
                     }
-                    tracing::debug!(reason, "the broker rejected the status report");
-                }
+                    what => tracing::debug!(reason, ?what, "rejected by the broker"),
+                },
                 Event::Received(received) => {
-                    let is_ack = received.topic == topic::of_acks(&self.boat);
-                    let is_presence = received.topic == topic::of_presence(&self.boat);
-                    if !is_ack && !is_presence {
-                        continue;
-                    }
-                    if let Some(message) = self.open(&received) {
-                        return Ok(if is_ack {
-                            UplinkEvent::Ack(message)
-                        } else {
-                            UplinkEvent::Presence(message)
-                        });
+                    if let Some(event) = self.translate(&received) {
+                        return Ok(event);
                     }
                 }
             }

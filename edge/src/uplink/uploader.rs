@@ -9,6 +9,7 @@ use super::suspects::Suspects;
 use super::twins::TwinWatch;
 use crate::app_state::StatusBoard;
 use crate::backoff::Backoff;
+use crate::bundle_update::Mailbox;
 use crate::health::Counters;
 use crate::outbox::{Key, OutboxError, Queue};
 use flukewatch_common::clock::Clock;
@@ -54,6 +55,8 @@ pub struct UploaderParts<U> {
     pub accepted: Arc<Notify>,
     /// Random: distinguishes this process from others that send under the boat's name.
     pub instance: Uuid,
+    /// Messages about bundles, from and to the updater.
+    pub bundles: Arc<Mailbox>,
 }
 
 /// Sends pending messages, deletes them once shore acknowledges them, and moves those that shore rejects
@@ -71,6 +74,7 @@ pub struct Uploader<U> {
     clock: Arc<dyn Clock>,
     counters: Arc<Counters>,
     accepted: Arc<Notify>,
+    bundles: Arc<Mailbox>,
     in_flight: HashMap<Key, InFlight>,
     timeout_factor: u32,
     acked_since_timeout: bool,
@@ -127,6 +131,7 @@ impl<U: Uplink> Uploader<U> {
             clock: parts.clock,
             counters: parts.counters,
             accepted: parts.accepted,
+            bundles: parts.bundles,
             in_flight: HashMap::new(),
             timeout_factor: 1,
             acked_since_timeout: false,
@@ -232,7 +237,7 @@ impl<U: Uplink> Uploader<U> {
         let mut tick =
             tokio::time::interval((self.settings.ack_timeout / 4).min(Duration::from_secs(1)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let accepted = self.accepted.clone();
+        let (accepted, bundles) = (self.accepted.clone(), self.bundles.clone());
         loop {
             tokio::select! {
                 event = self.uplink.event() => match event.map_err(|e| self.disconnected(e))? {
@@ -249,6 +254,7 @@ impl<U: Uplink> Uploader<U> {
                         }
                     }
                     UplinkEvent::Presence(message) => self.proved |= self.twins.received(&message),
+                    UplinkEvent::Bundle(message) => self.bundles.arrived(message),
                     UplinkEvent::Ack(bytes) => {
                         let answered = self.receive_ack(&bytes).await;
                         self.tolerate_outbox(answered)?;
@@ -256,6 +262,7 @@ impl<U: Uplink> Uploader<U> {
                         self.tolerate_outbox(sent)?;
                     }
                 },
+                () = bundles.to_send() => self.send_requests()?,
                 () = accepted.notified() => {
                     let sent = self.fill_window().await;
                     self.tolerate_outbox(sent)?;
@@ -263,6 +270,7 @@ impl<U: Uplink> Uploader<U> {
                 _ = tick.tick() => {
                     self.announce()?;
                     self.report_status()?;
+                    self.send_requests()?;
                     for (key, reason) in self.expire()? {
                         let parked = self.park(key, reason).await;
                         self.tolerate_outbox(parked)?;
@@ -328,6 +336,21 @@ impl<U: Uplink> Uploader<U> {
             Ok(true) => reporter.sent(&report),
             Ok(false) => {}
             Err(e) => return Err(self.disconnected(e)),
+        }
+        Ok(())
+    }
+
+    /// Sends what the updater wants to send, as far as the queue permits.
+    fn send_requests(&mut self) -> Result<(), UploadError> {
+        while let Some(message) = self.bundles.take_outgoing() {
+            match self.uplink.request(message.clone()) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.bundles.put_back(message);
+                    break;
+                }
+                Err(e) => return Err(self.disconnected(e)),
+            }
         }
         Ok(())
     }

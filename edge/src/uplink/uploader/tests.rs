@@ -48,6 +48,8 @@ struct Shore {
     panics_after: Option<usize>,
     /// The last will of each connection.
     last_wills: Vec<Option<Vec<u8>>>,
+    /// Requests and reports about bundles.
+    requests: Vec<Vec<u8>>,
     /// The status reports, with the number of their connection and the time.
     reports: Vec<(u32, StatusReport, Instant)>,
     to_boat: Option<UnboundedSender<Events>>,
@@ -111,6 +113,11 @@ impl Uplink for FakeUplink {
                 .send(Ok(UplinkEvent::Ack(bound_ack("balaena", key, digest))))
                 .unwrap();
         }
+        Ok(true)
+    }
+
+    fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        self.shore.lock().unwrap().requests.push(message);
         Ok(true)
     }
 
@@ -222,6 +229,7 @@ impl Boat {
             closes_on_status: false,
             panics_after: None,
             last_wills: vec![],
+            requests: vec![],
             reports: vec![],
             to_boat: None,
         };
@@ -235,6 +243,7 @@ impl Boat {
         let stage = Stages::default().uplink;
         let start = {
             let (shore, counters, board) = (shore.clone(), counters.clone(), board.clone());
+            let bundles = Arc::<Mailbox>::default();
             move || {
                 let parts = UploaderParts {
                     uplink: FakeUplink {
@@ -256,6 +265,7 @@ impl Boat {
                     counters: counters.clone(),
                     accepted: Arc::new(Notify::new()),
                     instance: uuid::Uuid::from_u128(1),
+                    bundles: bundles.clone(),
                 };
                 Ok(Uploader::new(parts).reporting(board.clone()))
             }

@@ -1,0 +1,125 @@
+//! What the uploader and the updater exchange.
+
+use flukewatch_common::bundle_transfer::TransferProgress;
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// Messages of each direction that may be pending; further ones are dropped and come again.
+const CAPACITY: usize = 32;
+
+/// What arrives from the station, authenticated and not validated yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FromShore {
+    /// A bundle is offered.
+    Offer(Vec<u8>),
+    /// The station does not offer a bundle any more.
+    Withdrawn,
+    /// A piece of a bundle.
+    Content(Vec<u8>),
+}
+
+/// Messages between the uploader and the updater, and how far the update is.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    boxes: Mutex<Boxes>,
+    arrived: Condvar,
+    to_send: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Boxes {
+    incoming: VecDeque<FromShore>,
+    outgoing: VecDeque<Vec<u8>>,
+    progress: Option<TransferProgress>,
+}
+
+impl Mailbox {
+    /// Passes a message to the updater.
+    pub fn arrived(&self, message: FromShore) {
+        let mut boxes = self.lock();
+        if boxes.incoming.len() < CAPACITY {
+            boxes.incoming.push_back(message);
+            self.arrived.notify_one();
+        }
+    }
+
+    /// The next message of the station; `None` after `timeout`.
+    pub(super) fn next(&self, timeout: Duration) -> Option<FromShore> {
+        let boxes = self.lock();
+        let waited = self
+            .arrived
+            .wait_timeout_while(boxes, timeout, |boxes| boxes.incoming.is_empty());
+        let (mut boxes, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        boxes.incoming.pop_front()
+    }
+
+    /// Passes a message to the uploader.
+    pub(super) fn send(&self, message: Vec<u8>) {
+        let mut boxes = self.lock();
+        if boxes.outgoing.len() < CAPACITY {
+            boxes.outgoing.push_back(message);
+            drop(boxes);
+            self.to_send.notify_one();
+        }
+    }
+
+    /// The next message to send; `None` where there is none.
+    pub fn take_outgoing(&self) -> Option<Vec<u8>> {
+        self.lock().outgoing.pop_front()
+    }
+
+    /// Puts a message back that could not be sent yet.
+    pub fn put_back(&self, message: Vec<u8>) {
+        self.lock().outgoing.push_front(message);
+    }
+
+    /// Waits until there may be a message to send. Cancel-safe.
+    pub async fn to_send(&self) {
+        self.to_send.notified().await;
+    }
+
+    pub(super) fn set_progress(&self, progress: Option<TransferProgress>) {
+        self.lock().progress = progress;
+    }
+
+    /// How far the bundle is that the station offers; `None` where it offers none.
+    pub fn progress(&self) -> Option<TransferProgress> {
+        self.lock().progress.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Boxes> {
+        self.boxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_pass_in_order_and_a_full_box_drops_the_latest() {
+        let mailbox = Mailbox::default();
+        for number in 0..CAPACITY + 2 {
+            mailbox.arrived(FromShore::Content(vec![number as u8]));
+            mailbox.send(vec![number as u8]);
+        }
+        for number in 0..CAPACITY {
+            let next = mailbox.next(Duration::ZERO);
+            assert_eq!(next, Some(FromShore::Content(vec![number as u8])));
+            assert_eq!(mailbox.take_outgoing(), Some(vec![number as u8]));
+        }
+        assert_eq!(mailbox.next(Duration::from_millis(1)), None);
+        assert_eq!(mailbox.take_outgoing(), None);
+    }
+
+    #[tokio::test]
+    async fn a_message_that_was_sent_before_is_noticed() {
+        let mailbox = Mailbox::default();
+        mailbox.send(vec![1]);
+        mailbox.to_send().await;
+        mailbox.put_back(mailbox.take_outgoing().unwrap());
+        assert_eq!(mailbox.take_outgoing(), Some(vec![1]));
+    }
+}
