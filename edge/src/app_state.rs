@@ -1,6 +1,6 @@
 //! What outlives a reload: counters, stages, the detector's meter, the queue for the accelerator, what is received over the air, recordings without an outbox, heartbeat, previews, the page's rejections and the latest health document.
 
-use crate::bundle_update::Mailbox;
+use crate::bundle_mailbox::Mailbox;
 use crate::detector_meter::DetectorMeter;
 use crate::health::{Counters, Health};
 use crate::heartbeat::Heartbeat;

@@ -23,6 +23,7 @@
 pub mod app_state;
 pub mod backoff;
 pub mod buffers;
+pub mod bundle_mailbox;
 pub mod bundle_trust;
 pub mod bundle_update;
 pub mod cancellation;

@@ -16,7 +16,7 @@
 
 use crate::app_state::AppState;
 use crate::bundle_trust::{AcceptedFile, VerifiedSignature};
-use crate::bundle_update::{BundleTrial, TrialResult, Updater, roll_back};
+use crate::bundle_update::{BundleTrial, Observed, TrialResult, Updater, roll_back};
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::failed_starts::FailedStarts;
@@ -296,7 +296,7 @@ pub fn run(
             signature,
             trial,
             received,
-            bundle_trial: BundleTrial::begin(state, running.config.bundle.trial()),
+            bundle_trial: BundleTrial::begin(observed(state), running.config.bundle.trial()),
         };
         let (next, finished) = std::thread::scope(|scope| {
             let supervised = scope.spawn(|| supervision.supervise());
@@ -354,6 +354,15 @@ fn start_updater(config: &Config, state: &AppState, reload: &Reload) -> Option<U
             tracing::error!(%error, "cannot receive bundles: no thread");
             None
         }
+    }
+}
+
+/// What a bundle on trial is judged by.
+fn observed(state: &AppState) -> Observed<'_> {
+    Observed {
+        counters: &state.counters,
+        stages: &state.stages,
+        detector: &state.detector,
     }
 }
 
@@ -561,7 +570,7 @@ impl Supervision<'_> {
 
     /// Whether the bundle in use was on trial and has just been rolled back. One that has worked is noted.
     fn bundle_failed(&self) -> bool {
-        match self.bundle_trial.result(self.state) {
+        match self.bundle_trial.result(observed(self.state)) {
             TrialResult::Running => false,
             TrialResult::Failed(reason) => self.roll_back_on_trial(&reason),
             TrialResult::Passed if self.uses_bundle_on_trial() => {

@@ -46,6 +46,7 @@ Targets:
   signalk   deltas of a Signal K server
   signature signature of a bundle
   table     tables of photos
+  transfer  offers, requests and pieces of bundles, and signed messages
 
 Examples:
   cargo xtask fuzz                         all targets, a minute each

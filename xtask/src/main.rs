@@ -15,6 +15,7 @@ mod elf;
 mod fuzz;
 mod images;
 mod interrupt;
+mod sbom;
 mod setup;
 mod shim;
 mod steps;
@@ -41,6 +42,7 @@ Examples:
   cargo xtask boat      run that program on an emulated boat with a camera
   cargo xtask shim      build the TensorRT shims for boats with an NVIDIA GPU
   cargo xtask fuzz      fuzz everything that parses untrusted bytes, a minute for each target
+  cargo xtask sbom      write a bill of materials of each program
   cargo xtask images    take the documents' screenshots from a run of the demo
   cargo xtask bench train    compare training speed and memory with PyTorch
   cargo xtask bench search   compare catalogue search with faiss and usearch
@@ -63,6 +65,7 @@ enum Command {
     Boat(boat::BoatArgs),
     Fuzz(fuzz::FuzzArgs),
     Images(images::ImagesArgs),
+    Sbom(sbom::SbomArgs),
 }
 
 fn main() -> ExitCode {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
             Command::Boat(args) => boat::run(args, &checkout),
             Command::Fuzz(args) => fuzz::run(args, &checkout),
             Command::Images(args) => images::run(args, &checkout),
+            Command::Sbom(args) => sbom::run(args, &checkout),
         }
     });
     match done {

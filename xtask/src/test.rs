@@ -7,6 +7,7 @@ mod prerequisites;
 
 use crate::checkout::Checkout;
 use crate::interrupt::Interrupted;
+use crate::sbom;
 use crate::setup::{self, libtorch};
 use crate::shim;
 use crate::steps::Steps;
@@ -82,7 +83,8 @@ fn check_sources(steps: &mut Steps, checkout: &Checkout) -> Result<(), Interrupt
     steps.check("dependencies between crates", || graph::check(checkout))?;
     steps.check("no circles in the module graph", || {
         circles::check(checkout)
-    })
+    })?;
+    steps.check("bill of materials", || sbom::write(checkout))
 }
 
 fn check_builds(

@@ -1,7 +1,7 @@
 //! Receives a bundle: from the offer to its installation.
 
-use super::mailbox::FromShore;
 use super::requests::{Pace, Requests};
+use crate::bundle_mailbox::FromShore;
 use crate::bundle_trust::bundle_trust;
 use crate::config::Config;
 use crate::received_bundles::{NoteError, ReceivedBundle, ReceivedBundles};

@@ -1,6 +1,8 @@
 //! The first minutes of a received bundle.
 
-use crate::app_state::AppState;
+use crate::detector_meter::DetectorMeter;
+use crate::health::Counters;
+use crate::stage::Stages;
 use std::time::{Duration, Instant};
 
 /// So many restarts of a stage are too many.
@@ -9,6 +11,17 @@ const MAX_RESTARTS: u64 = 3;
 const MIN_DETECTOR_ERRORS: u64 = 10;
 /// So many encounters that cannot be identified are too many, where none can.
 const MAX_FAILED_ENCOUNTERS: u64 = 2;
+
+/// What is observed.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// Counts frames and encounters.
+    pub counters: &'a Counters,
+    /// Count their restarts.
+    pub stages: &'a Stages,
+    /// Counts the detector's failures.
+    pub detector: &'a DetectorMeter,
+}
 
 /// Observes a boat with a bundle that was received.
 #[derive(Clone, Debug)]
@@ -42,18 +55,22 @@ struct Measures {
 }
 
 impl Measures {
-    fn of(state: &AppState) -> Self {
-        let stages = [&state.stages.perception, &state.stages.identification];
-        let stages = stages.map(|stage| stage.health());
-        let detector = state.detector.totals();
+    fn of(observed: Observed<'_>) -> Self {
+        let Observed {
+            counters,
+            stages,
+            detector,
+        } = observed;
+        let stages = [&stages.perception, &stages.identification].map(|stage| stage.health());
+        let detector = detector.totals();
         Self {
-            frames: state.counters.usable_frames(),
+            frames: counters.usable_frames(),
             restarts: stages.iter().map(|stage| stage.restarts).sum(),
             last_failure: stages.into_iter().find_map(|stage| stage.last_failure),
             detector_frames: detector.frames,
             detector_errors: detector.errors,
-            identified: state.counters.identified_encounters(),
-            failed_encounters: state.counters.failed_encounters(),
+            identified: counters.identified_encounters(),
+            failed_encounters: counters.failed_encounters(),
         }
     }
 
@@ -101,17 +118,17 @@ impl Measures {
 
 impl BundleTrial {
     /// A trial that begins now and takes `duration`.
-    pub fn begin(state: &AppState, duration: Duration) -> Self {
+    pub fn begin(observed: Observed<'_>, duration: Duration) -> Self {
         Self {
             since: Instant::now(),
             duration,
-            before: Measures::of(state),
+            before: Measures::of(observed),
         }
     }
 
     /// How it stands. Without a single frame it is not over: a camera may be unplugged in harbour.
-    pub fn result(&self, state: &AppState) -> TrialResult {
-        self.judge(Measures::of(state), self.since.elapsed())
+    pub fn result(&self, observed: Observed<'_>) -> TrialResult {
+        self.judge(Measures::of(observed), self.since.elapsed())
     }
 
     fn judge(&self, now: Measures, elapsed: Duration) -> TrialResult {

@@ -1,8 +1,8 @@
 //! The thread that receives bundles.
 
-use super::mailbox::Mailbox;
 use super::receiver::{Receiver, Selftest};
 use super::requests::Pace;
+use crate::bundle_mailbox::Mailbox;
 use crate::bundle_trust::bundle_trust;
 use crate::cancellation::CancellationToken;
 use crate::config::Config;

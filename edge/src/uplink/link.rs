@@ -1,6 +1,6 @@
 //! The uploader's interface to a broker.
 
-use crate::bundle_update::FromShore;
+use crate::bundle_mailbox::FromShore;
 use crate::outbox::Key;
 
 /// The maximum number of messages in flight.

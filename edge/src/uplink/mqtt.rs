@@ -7,7 +7,7 @@
 use super::identity::Identity;
 use super::link::{LinkError, MAX_WINDOW, Uplink, UplinkEvent};
 use super::shore_access::ShoreAccess;
-use crate::bundle_update::FromShore;
+use crate::bundle_mailbox::FromShore;
 use crate::health::Counters;
 use crate::outbox::Key;
 use flukewatch_common::sighting::BoatId;

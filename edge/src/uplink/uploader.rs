@@ -9,7 +9,7 @@ use super::suspects::Suspects;
 use super::twins::TwinWatch;
 use crate::app_state::StatusBoard;
 use crate::backoff::Backoff;
-use crate::bundle_update::Mailbox;
+use crate::bundle_mailbox::Mailbox;
 use crate::health::Counters;
 use crate::outbox::{Key, OutboxError, Queue};
 use flukewatch_common::clock::Clock;

@@ -1,4 +1,4 @@
-//! What the uploader and the updater exchange.
+//! What the uploader and the updater exchange about bundles.
 
 use flukewatch_common::bundle_transfer::TransferProgress;
 use std::collections::VecDeque;
@@ -46,7 +46,7 @@ impl Mailbox {
     }
 
     /// The next message of the station; `None` after `timeout`.
-    pub(super) fn next(&self, timeout: Duration) -> Option<FromShore> {
+    pub fn next(&self, timeout: Duration) -> Option<FromShore> {
         let boxes = self.lock();
         let waited = self
             .arrived
@@ -56,7 +56,7 @@ impl Mailbox {
     }
 
     /// Passes a message to the uploader.
-    pub(super) fn send(&self, message: Vec<u8>) {
+    pub fn send(&self, message: Vec<u8>) {
         let mut boxes = self.lock();
         if boxes.outgoing.len() < CAPACITY {
             boxes.outgoing.push_back(message);
@@ -80,7 +80,8 @@ impl Mailbox {
         self.to_send.notified().await;
     }
 
-    pub(super) fn set_progress(&self, progress: Option<TransferProgress>) {
+    /// Sets how far the offered bundle is.
+    pub fn set_progress(&self, progress: Option<TransferProgress>) {
         self.lock().progress = progress;
     }
 
