@@ -279,3 +279,25 @@ fn refused(code: ConnectReturnCode) -> MqttError {
         other => MqttError::link(format!("the broker rejected the connection: {other:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_taken_over_is_not_the_fault_of_what_was_sent() {
+        let kind = |code| disconnected(code, None).kind;
+        assert_eq!(
+            kind(DisconnectReasonCode::SessionTakenOver),
+            MqttErrorKind::Link
+        );
+        assert_eq!(
+            kind(DisconnectReasonCode::PacketTooLarge),
+            MqttErrorKind::ClosedByBroker
+        );
+        assert_eq!(
+            kind(DisconnectReasonCode::NotAuthorized),
+            MqttErrorKind::NotAuthorized
+        );
+    }
+}
