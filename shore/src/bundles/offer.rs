@@ -2,6 +2,7 @@
 
 use super::error::BundlesError;
 use super::stored_bundle::StoredBundle;
+use crate::store::RecordedOffer;
 use flukewatch_common::bundle::Signature;
 use flukewatch_common::bundle_transfer::{BundleOffer, ContentId};
 use flukewatch_common::clock::Timestamp;
@@ -82,6 +83,18 @@ impl Offer {
             manifest: self.manifest,
             manifest_bytes: bundle.manifest_bytes(),
             signature: signature.map(Signature::to_bytes).unwrap_or_default(),
+        }
+    }
+
+    /// What the store records of it. `bundle` is the one with [`Offer::manifest`].
+    pub fn recorded(&self, bundle: &StoredBundle) -> RecordedOffer {
+        RecordedOffer {
+            id: self.id,
+            boat: self.boat.clone(),
+            manifest: self.manifest,
+            name: bundle.name().to_owned(),
+            version: self.version(),
+            offered_at: self.offered_at,
         }
     }
 

@@ -3,8 +3,9 @@
 use super::error::BundlesError;
 use super::offer::Offer;
 use flukewatch_common::atomic_file::write_atomically;
+use flukewatch_common::bundle_transfer::ContentId;
 use flukewatch_common::sighting::BoatId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -134,6 +135,15 @@ impl OfferFolder {
         Ok(offers)
     }
 
+    /// The manifests of all bundles that are offered.
+    ///
+    /// # Errors
+    /// When one of the offers cannot be read.
+    pub fn manifests(&self) -> Result<BTreeSet<ContentId>, BundlesError> {
+        let offers = self.all()?.into_iter();
+        offers.map(|offer| Ok(offer?.manifest)).collect()
+    }
+
     /// Identifies the state of the files.
     ///
     /// # Errors
@@ -207,7 +217,6 @@ fn version(metadata: &fs::Metadata) -> io::Result<(SystemTime, u64, u64)> {
 mod tests {
     use super::*;
     use flukewatch_common::bundle::{Signature, SignatureTerms};
-    use flukewatch_common::bundle_transfer::ContentId;
     use flukewatch_common::clock::Timestamp;
     use flukewatch_trust::SigningKey;
     use tempfile::TempDir;

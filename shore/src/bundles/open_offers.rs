@@ -154,7 +154,8 @@ impl OfferWatch {
             return Ok(());
         }
         let offers = self.read(problems)?;
-        let recorded: Vec<RecordedOffer> = offers.iter().map(record).collect();
+        let recorded = offers.iter().map(|(offer, bundle)| offer.recorded(bundle));
+        let recorded: Vec<RecordedOffer> = recorded.collect();
         let transfers = self.store.record_offers(&recorded, self.clock.now())?;
         let mut opened = Opened {
             by_boat: BTreeMap::new(),
@@ -221,17 +222,6 @@ impl OfferWatch {
         };
         self.folder.end(&lock, &offer.boat, offer.id)?;
         Ok(true)
-    }
-}
-
-fn record((offer, bundle): &(Offer, Arc<StoredBundle>)) -> RecordedOffer {
-    RecordedOffer {
-        id: offer.id,
-        boat: offer.boat.clone(),
-        manifest: offer.manifest,
-        name: bundle.name().to_owned(),
-        version: offer.version(),
-        offered_at: offer.offered_at,
     }
 }
 

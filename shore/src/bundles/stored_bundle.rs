@@ -1,6 +1,7 @@
 //! A bundle in the library: what can be read of it.
 
 use super::error::BundlesError;
+use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::bundle::{BundleHead, MANIFEST_FILE};
 use flukewatch_common::bundle_transfer::ContentId;
 use flukewatch_common::sha256::hex;
@@ -9,6 +10,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+/// The size limit of a bundle's name for display.
+const MAX_NAME_BYTES: usize = 64;
 
 /// Bytes that are read at once for a SHA-256.
 const HASHED: usize = 1 << 20;
@@ -65,7 +69,7 @@ impl StoredBundle {
         };
         contents.insert(manifest, content);
         Ok(Self {
-            name: described.name,
+            name: one_line(&described.name, MAX_NAME_BYTES),
             manifest,
             manifest_bytes,
             contents,

@@ -165,6 +165,11 @@ impl BundleTransfer {
         self.withdrawn_at.is_none() && !self.stage.is_final()
     }
 
+    /// Whether the offer was withdrawn or replaced before the boat had dealt with it.
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn_at.is_some() && !self.stage.is_final()
+    }
+
     /// This transfer after a report that was received at `now`; `None` where the report is older than
     /// what is known.
     #[must_use]
