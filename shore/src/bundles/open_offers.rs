@@ -166,8 +166,11 @@ impl OfferWatch {
         self.seen = Some(files);
         for ((offer, bundle), transfer) in offers.into_iter().zip(&transfers) {
             if transfer.stage.is_final() {
-                if !self.end(&offer)? {
-                    self.seen = None;
+                match self.end(&offer) {
+                    Ok(true) => {}
+                    Ok(false) => self.seen = None,
+                    // The store knows that it has ended.
+                    Err(error) => problems.push(error.to_string()),
                 }
             } else {
                 let message = offer.message(&bundle);

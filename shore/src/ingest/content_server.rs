@@ -33,7 +33,8 @@ pub(super) struct ContentServer {
     offers: OpenOffers,
     trust: MessageTrust,
     clock: Arc<dyn Clock>,
-    /// Whether the broker has no other station: an unknown offer is then answered.
+    /// Whether the broker has no other station: an unknown offer has then ended, and is not another
+    /// station's.
     is_only_station: bool,
     pending: Mutex<HashMap<BoatId, usize>>,
     reading: Semaphore,
@@ -48,14 +49,15 @@ struct Slot {
 /// The answer to a message that looks like a request.
 enum Answer {
     Piece(ContentPiece),
-    /// The offer has ended. With the answer, where there is one.
-    Ended(BoatId, Option<ContentPiece>),
+    /// The offer has ended.
+    Ended(ContentPiece),
     Nothing,
     /// Not a valid request, or not from its boat.
     Invalid(Received),
 }
 
 /// Handles the requests on one connection.
+#[derive(Clone)]
 pub(super) struct Requests {
     server: Arc<ContentServer>,
     publisher: Publisher,
@@ -122,8 +124,11 @@ impl ContentServer {
         let offers = self.offers.now();
         let offer = offers.by_boat.get(boat);
         let Some(offer) = offer.filter(|offer| offer.message.id == request.offer) else {
-            let answer = self.is_only_station.then(|| piece(None));
-            return Answer::Ended(boat.clone(), answer);
+            return if self.is_only_station {
+                Answer::Ended(piece(None))
+            } else {
+                Answer::Nothing
+            };
         };
         let Some(content) = offer.bundle.content(request.content) else {
             return Answer::Piece(piece(None));
@@ -184,44 +189,44 @@ impl Requests {
         let ack = message.ack.take();
         // A retained request is old.
         let slot = self.server.slot(&boat).filter(|_| !message.retained);
-        let Some(slot) = slot else {
-            tracing::debug!(%boat, "content request dropped");
-            return Ok(ack);
-        };
-        let (publisher, stale) = (self.publisher.clone(), self.stale.clone());
-        let invalid = self.invalid.clone();
-        tokio::spawn(async move {
-            let server = Arc::clone(&slot.server);
-            let Ok(_permit) = server.reading.acquire().await else {
-                return;
-            };
-            let boat = slot.boat.clone();
-            let answering = Arc::clone(&server);
-            let sealed = tokio::task::spawn_blocking(move || {
-                let (piece, ended) = match answering.answer(&boat, message) {
-                    Answer::Piece(piece) => (Some(piece), None),
-                    Answer::Ended(boat, piece) => (piece, Some(boat)),
-                    Answer::Nothing => (None, None),
-                    Answer::Invalid(message) => {
-                        // Of too many, some are not recorded.
-                        let _ = invalid.try_send(message);
-                        (None, None)
-                    }
-                };
-                if let Some(boat) = ended {
-                    stale.report(boat);
-                }
-                let piece = piece?;
-                let payload = answering.trust.seal(wire::encode(&piece).ok()?);
-                let topic = topic::of_content(&piece.boat);
-                Some(Outgoing::at_most_once(topic, payload))
-            });
-            if let Ok(Some(answer)) = sealed.await {
-                // Not sent where the connection is over, or busy.
-                let _ = publisher.try_publish(&answer, None);
+        match slot {
+            Some(slot) => {
+                tokio::spawn(self.clone().respond(slot, message));
             }
-            drop(slot);
-        });
+            None => tracing::debug!(%boat, "content request dropped"),
+        }
         Ok(ack)
+    }
+
+    async fn respond(self, slot: Slot, message: Received) {
+        let Ok(_permit) = slot.server.reading.acquire().await else {
+            return;
+        };
+        let (requests, boat) = (self.clone(), slot.boat.clone());
+        let answer = tokio::task::spawn_blocking(move || requests.sealed_answer(boat, message));
+        if let Ok(Some(answer)) = answer.await {
+            // Not sent where the connection is over, or busy.
+            let _ = self.publisher.try_publish(&answer, None);
+        }
+    }
+
+    /// The answer to a message of `boat` as it is sent, if it has one. It blocks.
+    fn sealed_answer(&self, boat: BoatId, message: Received) -> Option<Outgoing> {
+        let topic = topic::of_content(&boat);
+        let piece = match self.server.answer(&boat, message) {
+            Answer::Piece(piece) => piece,
+            Answer::Ended(piece) => {
+                self.stale.report(boat);
+                piece
+            }
+            Answer::Nothing => return None,
+            Answer::Invalid(message) => {
+                // Of too many, some are not recorded.
+                let _ = self.invalid.try_send(message);
+                return None;
+            }
+        };
+        let payload = self.server.trust.seal(wire::encode(&piece).ok()?);
+        Some(Outgoing::at_most_once(topic, payload))
     }
 }

@@ -281,12 +281,13 @@ async fn hostile_requests_read_nothing_and_disturb_no_other() {
     station.shutdown().await;
 }
 
-async fn start_on(brokers: &[&Mosquitto], data: &Path) -> Station {
+/// Starts a station on these brokers, perhaps as one of a group.
+async fn start_on(brokers: &[&Mosquitto], data: &Path, group: Option<&str>) -> Station {
     let urls = brokers.iter().map(|broker| broker.url().parse().unwrap());
     let broker = BrokerConfig::External(ExternalBrokers {
         urls: urls.collect(),
         tls: TlsFiles::default(),
-        group: None,
+        group: group.map(str::to_owned),
         accept_unsigned: true,
     });
     let any = "127.0.0.1:0".parse().unwrap();
@@ -303,7 +304,7 @@ async fn an_offer_stands_on_each_broker_and_ends_on_each() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let path = signed(folder.path(), "azores", 7);
-    let station = start_on(&[&first, &second], &data).await;
+    let station = start_on(&[&first, &second], &data, None).await;
     offer(&data, &path, "balaena").await;
     let mut boat = BundleBoat::connect_to(&station, 0, "balaena").await;
     let offered = boat.offer().await;
@@ -330,7 +331,7 @@ async fn an_offer_that_was_withdrawn_while_the_station_was_off_ends_at_its_start
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let path = signed(folder.path(), "azores", 7);
-    let station = start_on(&[&broker], &data).await;
+    let station = start_on(&[&broker], &data, None).await;
     offer(&data, &path, "balaena").await;
     let mut boat = BundleBoat::connect_to(&station, 0, "balaena").await;
     let offered = boat.offer().await;
@@ -343,9 +344,55 @@ async fn an_offer_that_was_withdrawn_while_the_station_was_off_ends_at_its_start
     let settings = Settings::new(broker.url().parse().unwrap(), "bundles-balaena");
     let mut boat = BundleBoat::connect("balaena", settings, None).await;
     assert_eq!(boat.next().await, FromStation::Offer(offered, true));
-    let station = start_on(&[&broker], &data).await;
+    let station = start_on(&[&broker], &data, None).await;
     boat.expect_cleared().await;
     let mut boat = BundleBoat::connect_to(&station, 0, "balaena").await;
     boat.expect_nothing().await;
     station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offer_is_made_again_where_the_broker_has_lost_it() {
+    let Some(mut broker) = Mosquitto::start("") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let path = signed(folder.path(), "azores", 7);
+    let station = start_on(&[&broker], &data, None).await;
+    offer(&data, &path, "balaena").await;
+    let mut boat = BundleBoat::connect_to(&station, 0, "balaena").await;
+    let offered = boat.offer().await;
+    broker.kill();
+    broker.restart();
+    let mut boat = BundleBoat::connect_to(&station, 0, "balaena").await;
+    assert_eq!(boat.offer().await, offered);
+    station.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stations_that_share_a_broker_answer_for_their_own_offers_only() {
+    let Some(broker) = Mosquitto::start("") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let data = ["first", "second"].map(|name| folder.path().join(name));
+    let path = signed(folder.path(), "azores", 7);
+    let group = Some("stations");
+    let first = start_on(&[&broker], &data[0], group).await;
+    let second = start_on(&[&broker], &data[1], group).await;
+    offer(&data[0], &path, "balaena").await;
+    let mut boat = BundleBoat::connect_to(&first, 0, "balaena").await;
+    let offered = boat.offer().await;
+    // Each answer is a piece, and none says that the offer is unknown.
+    let model = bundle("azores").manifest.parts["model"].clone();
+    let content = model.sha256.parse().unwrap();
+    boat.download(offered.id, content, model.bytes).await;
+    boat.report(offered.id, 1, TransferProgress::Active).await;
+    boat.expect_cleared().await;
+    assert_eq!(stage(&first), Some(TransferStage::Active));
+    assert_eq!(stage(&second), None);
+    boat.expect_nothing().await;
+    first.shutdown().await;
+    second.shutdown().await;
 }
