@@ -3,11 +3,13 @@
 //! Boats publish sightings and pictures to an MQTT broker: [`mosquitto`] with certificates of the
 //! station's [`authority`], an external one, or, on one computer, the embedded [`broker`];
 //! [`ingest`] validates them, puts them into the [`store`] and acknowledges them; [`api`] and the
-//! pages show them. [`station`] puts the parts together.
+//! pages show them. In the other direction, it offers [`bundles`] to boats. [`station`] puts the parts
+//! together.
 
 pub mod api;
 pub mod authority;
 pub mod broker;
+pub mod bundles;
 mod catalogue_photos;
 pub mod health;
 mod http;
@@ -21,3 +23,5 @@ pub mod store;
 
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod sample_bundle;

@@ -3,7 +3,7 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{certificates, list, missing, provision, revoke, serve};
+use commands::{certificates, list, missing, offer, offers, provision, revoke, serve, withdraw};
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -32,6 +32,8 @@ Examples:
   flukewatch-shore serve --data station --broker mqtt://192.168.1.5:1883 --broker-user shore \
       --broker-password-file /etc/flukewatch/broker-password
       the same, with a password; or set FLUKEWATCH_BROKER_USER and FLUKEWATCH_BROKER_PASSWORD
+  flukewatch-shore offer azores.flukebundle --data station --boat balaena
+      offer a signed bundle to the boat 'balaena'
   flukewatch-shore missing --data station
       which sightings have not arrived
 
@@ -68,6 +70,17 @@ enum Command {
     Revoke(revoke::RevokeArgs),
     /// List the certificates of boats
     Certificates(certificates::CertificatesArgs),
+    /// Offer a bundle to boats, over the air
+    ///
+    /// Verifies the bundle and copies it into the data folder. A running station offers it within seconds. A
+    /// boat requests what it lacks of it, verifies it, tries it, and reports.
+    Offer(offer::OfferArgs),
+    /// List the last offer to each boat, and how far it is
+    Offers(offers::OffersArgs),
+    /// Withdraw the offer to a boat
+    ///
+    /// What the boat has of the bundle stays there. A bundle that it uses already stays in use.
+    Withdraw(withdraw::WithdrawArgs),
 }
 
 fn main() -> ExitCode {
@@ -86,6 +99,9 @@ fn main() -> ExitCode {
         Command::Provision(args) => provision::run(args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Certificates(args) => certificates::run(&args),
+        Command::Offer(args) => offer::run(args),
+        Command::Offers(args) => offers::run(&args),
+        Command::Withdraw(args) => withdraw::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("flukewatch-shore: {error}");

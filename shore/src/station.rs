@@ -22,6 +22,7 @@ pub use error::StationError;
 
 use broker::{BrokerConnections, RunningBroker};
 
+use crate::bundles::OfferWatch;
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
 use crate::http;
@@ -127,6 +128,8 @@ impl Station {
             report_oversized,
         };
         let (connections, running_broker) = broker::start(config.broker, parts).await?;
+        let watch = OfferWatch::new(&config.data, Arc::clone(&store), Arc::clone(&config.clock));
+        let offers = watch.offers();
         let ingester = |broker| {
             Arc::new(Ingester::new(IngesterParts {
                 broker,
@@ -134,6 +137,7 @@ impl Station {
                 store: Arc::clone(&store),
                 clock: Arc::clone(&config.clock),
                 health: Arc::clone(&health),
+                offers: offers.clone(),
             }))
         };
         let ingesters: Vec<Arc<Ingester>> =
@@ -158,6 +162,7 @@ impl Station {
             .iter()
             .map(|ingester| tokio::spawn(Arc::clone(ingester).run(shutdown_requested.clone())))
             .collect();
+        tasks.push(tokio::spawn(watch.run(shutdown_requested.clone())));
         if let Some(ingester) = ingesters.first() {
             tasks.push(tokio::spawn(
                 Arc::clone(ingester).record_oversized(oversized),

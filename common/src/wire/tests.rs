@@ -1,4 +1,5 @@
 use super::*;
+use crate::bundle_transfer::{ContentId, MAX_PIECE, TransferProgress};
 use crate::embedding::CompactEmbedding;
 use crate::message_digest::MessageDigest;
 use crate::samples::sighting;
@@ -382,6 +383,84 @@ fn a_newer_version_is_named() {
 }
 
 #[test]
+fn messages_about_bundles_have_known_bytes() {
+    fn check<M: Message + PartialEq + std::fmt::Debug>(message: M, expected: &str) {
+        let bytes = encode(&message).unwrap();
+        assert_eq!(hex(&bytes), expected);
+        assert_eq!(decode::<M>(&bytes), Ok(message));
+        assert_eq!(kind(&bytes), Some(M::KIND));
+    }
+    let boat = sighting().boat;
+    let offer = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002);
+    let content = ContentId::of(b"abc");
+    check(
+        BundleOffer {
+            boat: boat.clone(),
+            id: offer,
+            manifest: content,
+            manifest_bytes: 2048,
+            signature: b"{}".to_vec(),
+        },
+        "464c4b5706010083dd9fdc0762616c61656e611001900000000070008000000000000002ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad8010027b7d",
+    );
+    check(
+        ContentRequest {
+            boat: boat.clone(),
+            offer,
+            content,
+            offset: 65_536,
+            max_bytes: MAX_PIECE,
+        },
+        "464c4b57070100de1dec4d0762616c61656e611001900000000070008000000000000002ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad808004808004",
+    );
+    for (piece, expected) in [
+        (
+            Some(b"abc".to_vec()),
+            "464c4b570801009fb69edd0762616c61656e61ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad8080040103616263",
+        ),
+        (
+            None,
+            "464c4b570801002fcd250f0762616c61656e61ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad80800400",
+        ),
+    ] {
+        let piece = ContentPiece {
+            boat: boat.clone(),
+            content,
+            offset: 65_536,
+            piece,
+        };
+        check(piece, expected);
+    }
+    for (progress, expected) in [
+        (
+            TransferProgress::Receiving {
+                received: 1500,
+                total: 6000,
+            },
+            "464c4b5709010043a8ae550762616c61656e611001900000000070008000000000000002809ea893c16800dc0bf02e",
+        ),
+        (
+            TransferProgress::Active,
+            "464c4b570901000d4050620762616c61656e611001900000000070008000000000000002809ea893c16803",
+        ),
+        (
+            TransferProgress::Rejected {
+                reason: "not signed".into(),
+            },
+            "464c4b57090100d009284c0762616c61656e611001900000000070008000000000000002809ea893c168040a6e6f74207369676e6564",
+        ),
+    ] {
+        let report = TransferReport {
+            boat: boat.clone(),
+            offer,
+            at: sighting().started,
+            progress,
+        };
+        check(report, expected);
+    }
+}
+
+#[test]
 fn another_kind_is_named() {
     let error = decode::<Sighting>(&encode(&ack()).unwrap()).unwrap_err();
     assert_eq!(
@@ -485,6 +564,10 @@ proptest! {
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
         let _ = decode::<StatusReport>(&envelope(5, 1, &payload));
+        let _ = decode::<BundleOffer>(&envelope(6, 1, &payload));
+        let _ = decode::<ContentRequest>(&envelope(7, 1, &payload));
+        let _ = decode::<ContentPiece>(&envelope(8, 1, &payload));
+        let _ = decode::<TransferReport>(&envelope(9, 1, &payload));
         for version in 1..=3 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }

@@ -1,5 +1,6 @@
 //! `GET /api/v1/boats`
 
+use super::bundle_transfers::BundleTransferJson;
 use super::error::ApiResult;
 use crate::request::AppState;
 use crate::store::{BoatStatus, Gap, LastReport};
@@ -48,6 +49,8 @@ pub struct BoatJson {
     pub pictures_without_sighting: u64,
     /// The last status report; null from boats of an older version.
     pub status: Option<StatusJson>,
+    /// The bundles that it was offered, newest first, at most 10.
+    pub bundle_transfers: Vec<BundleTransferJson>,
 }
 
 /// The last status report of a boat.
@@ -124,6 +127,7 @@ impl BoatJson {
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
             status: b.last_report.as_ref().map(|r| StatusJson::new(r, now)),
+            bundle_transfers: b.transfers.iter().map(BundleTransferJson::from).collect(),
         }
     }
 }

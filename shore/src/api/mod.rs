@@ -14,12 +14,14 @@
 //! Keys are snake_case, times are RFC 3339 in UTC, and an error is `{"error": ".."}`.
 
 mod boats;
+mod bundle_transfers;
 mod error;
 mod health;
 mod rejected;
 mod sightings;
 
 pub use boats::{BoatJson, GapJson, StatusJson};
+pub use bundle_transfers::BundleTransferJson;
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
     TimeJson,

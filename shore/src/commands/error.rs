@@ -3,6 +3,7 @@
 use flukewatch_common::broker_url::{BadBrokerUrl, LoginError};
 use flukewatch_shore::authority::AuthorityError;
 use flukewatch_shore::broker::BrokerError;
+use flukewatch_shore::bundles::BundlesError;
 use flukewatch_shore::random::NoRandomNumbers;
 use flukewatch_shore::station::StationError;
 use flukewatch_shore::store::StoreError;
@@ -20,6 +21,12 @@ pub(crate) enum CommandError {
     NoBroker,
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    #[error(transparent)]
+    Bundles(#[from] BundlesError),
+    #[error(
+        "no boat has a valid certificate: run 'flukewatch-shore provision BOAT', or name a boat with --boat"
+    )]
+    NoBoats,
     #[error(transparent)]
     Random(#[from] NoRandomNumbers),
     #[error(transparent)]

@@ -44,7 +44,10 @@ pub(super) fn answers(
                 revision,
                 message: bound.then(|| MessageDigest::of(&message.content)),
             }),
-            IngestResult::StatusStored => {}
+            IngestResult::StatusStored
+            | IngestResult::TransferStored { .. }
+            | IngestResult::UnknownOffer { .. }
+            | IngestResult::NotStored => {}
             IngestResult::Rejected(rejection) => {
                 if let Some((boat, kind)) = topic::parse(&message.topic) {
                     rejected.entry(boat).or_default().push(Rejected {

@@ -1,10 +1,13 @@
 //! The loop that moves messages from a broker into the store.
 
 use super::answers::{BatchMessage, answers};
+use super::content_server::{ContentServer, Requests};
 use super::mqtt::{self, BrokerAccess};
+use super::offer_publisher::{OfferPublisher, StaleOffers};
 use super::trust::MessageTrust;
 use super::validate::{reject_too_large, reject_unauthenticated, validate};
 use crate::broker::OversizedPacket;
+use crate::bundles::OpenOffers;
 use crate::health::Health;
 use crate::store::{IncomingMessage, IngestResult, Store, StoreError};
 use bytes::Bytes;
@@ -67,6 +70,8 @@ fn login_hint(error: &MqttError) -> &'static str {
 /// Stores what boats publish.
 pub struct Ingester {
     parts: IngesterParts,
+    content_server: Arc<ContentServer>,
+    offer_publisher: Arc<OfferPublisher>,
     write_lock: Arc<Mutex<()>>,
 }
 
@@ -82,9 +87,63 @@ pub struct IngesterParts {
     pub clock: Arc<dyn Clock>,
     /// Where failures are reported.
     pub health: Arc<Health>,
+    /// The bundles that boats are offered.
+    pub offers: OpenOffers,
 }
 
-/// Aborts the storing half of a session together with the session.
+/// What was received and is to be stored.
+struct Queue {
+    messages: mpsc::UnboundedSender<Received>,
+    received_bytes: usize,
+    stored_bytes: Arc<AtomicUsize>,
+}
+
+/// The other end of a [`Queue`].
+struct Queued {
+    messages: mpsc::UnboundedReceiver<Received>,
+    stored_bytes: Arc<AtomicUsize>,
+}
+
+impl Queue {
+    fn new() -> (Self, Queued) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let stored_bytes = Arc::new(AtomicUsize::new(0));
+        let queued = Queued {
+            messages: receiver,
+            stored_bytes: Arc::clone(&stored_bytes),
+        };
+        let queue = Self {
+            messages: sender,
+            received_bytes: 0,
+            stored_bytes,
+        };
+        (queue, queued)
+    }
+
+    /// Queues a message, unless too many bytes are pending.
+    fn push(&mut self, message: Received) -> Result<(), SessionError> {
+        self.received_bytes = self.received_bytes.wrapping_add(message.payload.len());
+        let stored_bytes = self.stored_bytes.load(Ordering::Relaxed);
+        if self.received_bytes.wrapping_sub(stored_bytes) > MAX_PENDING_BYTES {
+            return Err(SessionError::Overrun);
+        }
+        let sent = self.messages.send(message);
+        sent.map_err(|_| SessionError::StoreTaskEnded)
+    }
+}
+
+/// Acknowledges a message to the broker.
+async fn acknowledge(publisher: &Publisher, ack: Option<AckHandle>) -> Result<(), SessionError> {
+    match ack {
+        Some(ack) => publisher
+            .acknowledge(ack)
+            .await
+            .map_err(SessionError::SendAck),
+        None => Ok(()),
+    }
+}
+
+/// Aborts a task of a session together with the session.
 struct AbortOnDrop(AbortHandle);
 
 impl Drop for AbortOnDrop {
@@ -97,7 +156,16 @@ impl Ingester {
     /// An ingester that does nothing until it is run.
     pub fn new(parts: IngesterParts) -> Self {
         parts.health.expect_broker(&parts.broker.url.to_string());
+        let content_server = ContentServer::new(
+            parts.offers.clone(),
+            parts.trust.clone(),
+            Arc::clone(&parts.clock),
+            // Another station of the group may have made an offer that this one does not know.
+            parts.broker.group.is_none(),
+        );
         Self {
+            content_server: Arc::new(content_server),
+            offer_publisher: Arc::new(OfferPublisher::new(parts.trust.clone())),
             parts,
             write_lock: Arc::default(),
         }
@@ -160,20 +228,31 @@ impl Ingester {
         *backoff = INITIAL_BACKOFF;
 
         let publisher = connection.publisher().clone();
-        let (received, pending) = mpsc::unbounded_channel();
-        let stored_bytes = Arc::new(AtomicUsize::new(0));
-        let storing =
-            Arc::clone(&self).store_and_ack(publisher.clone(), pending, Arc::clone(&stored_bytes));
+        let (mut queue, queued) = Queue::new();
+        let (stale, stale_reported) = StaleOffers::new();
+        let storing = Arc::clone(&self).store_and_ack(publisher.clone(), queued, stale.clone());
         let storing = tokio::spawn(storing);
         let _abort = AbortOnDrop(storing.abort_handle());
         tokio::pin!(storing);
-        let mut received_bytes = 0usize;
+        let offering = Arc::clone(&self.offer_publisher).run(
+            publisher.clone(),
+            self.parts.offers.follow(),
+            stale_reported,
+        );
+        // It ends by itself with the connection only.
+        let _abort_offering = AbortOnDrop(tokio::spawn(offering).abort_handle());
+        let (requests, mut invalid) = Requests::new(&self.content_server, &publisher, stale);
         loop {
             let event = tokio::select! {
                 event = connection.event() => event.map_err(connection_error)?,
                 finished = &mut storing => {
                     finished??;
                     return Err(SessionError::StoreTaskEnded);
+                }
+                // To be recorded among the rejected messages.
+                Some(request) = invalid.recv() => {
+                    queue.push(request)?;
+                    continue;
                 }
             };
             let Event::Received(message) = event else {
@@ -189,21 +268,13 @@ impl Ingester {
                         .try_publish(&answer, None)
                         .map_err(SessionError::SendAck)?;
                 }
-                if let Some(ack) = message.ack {
-                    publisher
-                        .acknowledge(ack)
-                        .await
-                        .map_err(SessionError::SendAck)?;
-                }
+                acknowledge(&publisher, message.ack).await?;
                 continue;
             }
-            received_bytes = received_bytes.wrapping_add(message.payload.len());
-            let pending_bytes = received_bytes.wrapping_sub(stored_bytes.load(Ordering::Relaxed));
-            if pending_bytes > MAX_PENDING_BYTES {
-                return Err(SessionError::Overrun);
+            match requests.take(message) {
+                Ok(ack) => acknowledge(&publisher, ack).await?,
+                Err(message) => queue.push(message)?,
             }
-            let sent = received.send(message);
-            sent.map_err(|_| SessionError::StoreTaskEnded)?;
         }
     }
 
@@ -224,6 +295,12 @@ impl Ingester {
             tracing::warn!(
                 topic = topic::ALL_STATUSES,
                 "subscription rejected: the status of boats is unknown"
+            );
+        }
+        if rejected(4) {
+            tracing::warn!(
+                topic = topic::ALL_REQUESTS,
+                "subscription rejected: boats receive no bundles"
             );
         }
         tracing::info!(%broker, version = ?connection.version(), "subscribed");
@@ -276,6 +353,7 @@ impl Ingester {
         } = received;
         let boat = topic::parse(&topic).map(|(boat, _)| boat);
         let boat = boat.or_else(|| topic::parse_status(&topic));
+        let boat = boat.or_else(|| topic::parse_request(&topic));
         let now = self.parts.clock.now();
         let opened = match boat {
             Some(boat) => self.parts.trust.open(&boat, &payload, now),
@@ -304,11 +382,11 @@ impl Ingester {
     async fn store_and_ack(
         self: Arc<Self>,
         publisher: Publisher,
-        mut received: mpsc::UnboundedReceiver<Received>,
-        stored_bytes: Arc<AtomicUsize>,
+        mut queued: Queued,
+        stale: StaleOffers,
     ) -> Result<(), SessionError> {
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        while received.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        while queued.messages.recv_many(&mut batch, MAX_BATCH).await > 0 {
             let batch = std::mem::take(&mut batch);
             let bytes: usize = batch.iter().map(|m| m.payload.len()).sum();
             let ingester = Arc::clone(&self);
@@ -324,6 +402,7 @@ impl Ingester {
             })
             .await?;
             let results = self.store(results).await?;
+            self.follow_transfers(&results, &stale);
             let trust = &self.parts.trust;
             for ack in answers(&messages, results, trust.is_signed()) {
                 let topic = topic::of_acks(&ack.boat);
@@ -332,14 +411,27 @@ impl Ingester {
                 sent.await.map_err(SessionError::SendAck)?;
             }
             for ack in acks {
-                publisher
-                    .acknowledge(ack)
-                    .await
-                    .map_err(SessionError::SendAck)?;
+                acknowledge(&publisher, Some(ack)).await?;
             }
-            stored_bytes.fetch_add(bytes, Ordering::Relaxed);
+            queued.stored_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    /// Ends the offers that boats have dealt with.
+    fn follow_transfers(&self, results: &[IngestResult], stale: &StaleOffers) {
+        for result in results {
+            let IngestResult::TransferStored { boat, offer, stage } = result else {
+                continue;
+            };
+            let offers = self.parts.offers.now();
+            let open = offers.by_boat.get(boat);
+            if open.is_none_or(|open| open.message.id != *offer) {
+                stale.report(boat.clone());
+            } else if stage.is_final() {
+                self.parts.offers.look();
+            }
+        }
     }
 
     async fn store(
@@ -368,6 +460,13 @@ impl Ingester {
                     tracing::info!(%boat, %id, ?kind, revision, duplicate, "message stored");
                 }
                 IngestResult::StatusStored => tracing::debug!("status report stored"),
+                IngestResult::TransferStored { boat, offer, stage } => {
+                    tracing::info!(%boat, %offer, stage = stage.as_str(), "bundle transfer reported");
+                }
+                IngestResult::UnknownOffer { boat, offer } => {
+                    tracing::warn!(%boat, %offer, "ignoring report on an unknown offer");
+                }
+                IngestResult::NotStored => {}
                 IngestResult::Rejected(rejection) => tracing::warn!(
                     reason = %rejection.reason,
                     detail = rejection.detail,

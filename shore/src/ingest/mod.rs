@@ -5,10 +5,15 @@
 //! failure in between costs a repeated delivery and nothing else. A lost connection is followed by
 //! an entirely new connection. Where boats sign their messages, one without a valid signature is
 //! recorded among the rejected ones and not answered.
+//!
+//! In the other direction, each connection publishes the station's offers of bundles, and answers what
+//! boats request of them, apart from the sightings: a transfer delays none of them.
 
 mod answers;
+mod content_server;
 mod ingester;
 mod mqtt;
+mod offer_publisher;
 mod trust;
 mod validate;
 

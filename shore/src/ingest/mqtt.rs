@@ -50,6 +50,8 @@ pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
             Subscription::at_most_once(topic::ALL_PRESENCES),
             // A group receives no retained messages.
             Subscription::at_least_once(topic::ALL_STATUSES),
+            // Each station knows its own offers only.
+            Subscription::at_least_once(topic::ALL_REQUESTS),
         ],
         manual_acks: true,
         keep_alive: KEEP_ALIVE,

@@ -49,6 +49,14 @@ impl MessageTrust {
         }
     }
 
+    /// The content of a message, whoever sent it: to find out what kind it is.
+    pub(super) fn unverified<'a>(&self, message: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Unsigned => message,
+            Self::Signed(_) => message.get(SEAL_BYTES..).unwrap_or_default(),
+        }
+    }
+
     /// A message of the station as it is sent.
     pub(super) fn seal(&self, message: Vec<u8>) -> Vec<u8> {
         match self {

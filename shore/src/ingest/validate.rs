@@ -1,9 +1,11 @@
-//! Validates incoming messages: a sighting, a picture, or a message to reject. Never panics on any
-//! bytes.
+//! Validates incoming messages: a sighting, a picture, a status, a report on a bundle, a request for a
+//! piece of one, or a message to reject. Never panics on any bytes.
 
 use crate::store::{
-    Content, IncomingMessage, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,
+    Content, IncomingMessage, MAX_HEAD_BYTES, MAX_TRANSFER_BYTES, MessageMeta, RejectReason,
+    Rejection,
 };
+use flukewatch_common::bundle_transfer::{ContentRequest, TransferProgress, TransferReport};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
@@ -14,7 +16,7 @@ use flukewatch_common::sighting::{
 };
 use flukewatch_common::status_report::{BoatCondition, StatusReport};
 use flukewatch_common::topic;
-use flukewatch_common::wire::{self, WireError};
+use flukewatch_common::wire::{self, Message, WireError};
 use image::{ImageFormat, ImageReader};
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
@@ -39,20 +41,36 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         Some((boat, MessageKind::Picture)) => wire::decode(payload)
             .map_err(map_wire_error)
             .and_then(|picture| validate_picture(&boat, picture)),
-        None => match topic::parse_status(topic) {
-            Some(boat) => wire::decode(payload)
-                .map_err(map_wire_error)
-                .and_then(|report| validate_status(&boat, report)),
-            None => Err(rejection(
+        None => validate_other(topic, payload).unwrap_or_else(|| {
+            Err(rejection(
                 RejectReason::UnknownTopic,
                 format!(
                     "topic '{}' does not name a boat and a message kind",
                     meta.topic
                 ),
-            )),
-        },
+            ))
+        }),
     };
     IncomingMessage { meta, content }
+}
+
+/// Validates a message that is not a part of a sighting; `None` where its topic does not name a boat.
+fn validate_other(topic: &str, payload: &[u8]) -> Option<Result<Content, Rejection>> {
+    if let Some(boat) = topic::parse_status(topic) {
+        let report = wire::decode(payload).map_err(map_wire_error);
+        return Some(report.and_then(|report| validate_status(&boat, report)));
+    }
+    let boat = topic::parse_request(topic)?;
+    Some(if wire::kind(payload) == Some(TransferReport::KIND) {
+        let report = wire::decode(payload).map_err(map_wire_error);
+        report.and_then(|report| validate_transfer(&boat, report))
+    } else {
+        let request: Result<ContentRequest, _> = wire::decode(payload).map_err(map_wire_error);
+        request.and_then(|request| {
+            require_same_boat(&boat, &request.boat)?;
+            Ok(Content::Request(request))
+        })
+    })
 }
 
 /// The rejection of a message that its boat has not signed.
@@ -207,6 +225,23 @@ fn validate_status(boat: &BoatId, report: StatusReport) -> Result<Content, Rejec
     }
 }
 
+fn validate_transfer(boat: &BoatId, report: TransferReport) -> Result<Content, Rejection> {
+    require_same_boat(boat, &report.boat)?;
+    let invalid = |detail: String| Err(rejection(RejectReason::Invalid, detail));
+    if let Err(error) = report.validate() {
+        return invalid(error.to_string());
+    }
+    if jiff::Timestamp::from_millisecond(report.at.0).is_err() {
+        return invalid(format!("time out of range: {}", report.at));
+    }
+    match report.progress {
+        TransferProgress::Receiving { total, .. } if total > MAX_TRANSFER_BYTES => {
+            invalid(format!("{total} bytes, more than a bundle can have"))
+        }
+        _ => Ok(Content::Transfer(report)),
+    }
+}
+
 fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejection> {
     require_same_boat(boat, &picture.boat)?;
     let sha256 = Sha256::digest(&picture.jpeg).into();
@@ -236,7 +271,9 @@ fn is_readable(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::sample;
+    use flukewatch_common::bundle_transfer::ContentId;
     use flukewatch_common::relative_position::RelativePosition;
+    use uuid::Uuid;
 
     fn reason(topic: &str, payload: &[u8]) -> Option<RejectReason> {
         validate(topic, payload).content.err().map(|r| r.reason)
@@ -401,6 +438,77 @@ mod tests {
         assert_eq!(reason(&topic, b"noise"), Some(RejectReason::UnknownFormat));
         let sighting = wire::encode(&sample::sighting("balaena", 1).0).unwrap();
         assert_eq!(reason(&topic, &sighting), Some(RejectReason::WrongKind));
+    }
+
+    #[test]
+    fn reports_and_requests_about_bundles_are_validated() {
+        let boat: BoatId = "balaena".parse().unwrap();
+        let topic = topic::of_requests(&boat);
+        let report = TransferReport {
+            boat: boat.clone(),
+            offer: Uuid::from_u128(7),
+            at: Timestamp(5),
+            progress: TransferProgress::Active,
+        };
+        let reason_of = |report: &TransferReport| reason(&topic, &wire::encode(report).unwrap());
+        assert_eq!(reason_of(&report), None);
+        type Change = fn(&mut TransferReport);
+        let changes: [Change; 4] = [
+            |r| r.at = Timestamp(i64::MAX),
+            |r| {
+                r.progress = TransferProgress::Receiving {
+                    received: 2,
+                    total: 1,
+                }
+            },
+            |r| {
+                r.progress = TransferProgress::Receiving {
+                    received: 0,
+                    total: u64::MAX,
+                }
+            },
+            |r| {
+                r.progress = TransferProgress::Rejected {
+                    reason: "two\nlines".into(),
+                }
+            },
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let mut changed = report.clone();
+            change(&mut changed);
+            let found = reason_of(&changed);
+            assert_eq!(found, Some(RejectReason::Invalid), "change {i}");
+        }
+        let mut other = report.clone();
+        other.boat = "megaptera".parse().unwrap();
+        assert_eq!(reason_of(&other), Some(RejectReason::WrongBoat));
+
+        let request = ContentRequest {
+            boat,
+            offer: Uuid::from_u128(7),
+            content: ContentId::of(b"part"),
+            offset: u64::MAX,
+            max_bytes: u32::MAX,
+        };
+        let bytes = wire::encode(&request).unwrap();
+        let valid = validate(&topic, &bytes).content;
+        assert_eq!(valid, Ok(Content::Request(request.clone())));
+        let other = ContentRequest {
+            boat: "megaptera".parse().unwrap(),
+            ..request
+        };
+        let other = wire::encode(&other).unwrap();
+        assert_eq!(reason(&topic, &other), Some(RejectReason::WrongBoat));
+        for (payload, expected) in [
+            (&b"noise"[..], RejectReason::UnknownFormat),
+            (&bytes[..bytes.len() - 1], RejectReason::Corrupt),
+            (
+                &wire::encode(&flukewatch_common::samples::status_report()).unwrap(),
+                RejectReason::WrongKind,
+            ),
+        ] {
+            assert_eq!(reason(&topic, payload), Some(expected));
+        }
     }
 
     #[test]

@@ -151,6 +151,9 @@ pattern write flukewatch/v1/%u/status
 pattern readwrite flukewatch/v1/%u/presence
 pattern read flukewatch/v1/%u/ack
 pattern read flukewatch/v1/%u/command
+pattern write flukewatch/v1/%u/request
+pattern read flukewatch/v1/%u/offer
+pattern read flukewatch/v1/%u/content
 "
     )
 }

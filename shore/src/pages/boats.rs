@@ -1,5 +1,6 @@
-//! The page of boats: status, last contact and missing sightings.
+//! The page of boats: status, offered bundle, last contact and missing sightings.
 
+use super::bundle_transfer::OfferedBundle;
 use super::error::{PageResult, render};
 use super::format;
 use crate::request::AppState;
@@ -26,6 +27,7 @@ struct Boat {
     pictures_missing: u64,
     pictures_without_sighting: u64,
     status: Option<Status>,
+    bundle: Option<OfferedBundle>,
 }
 
 /// The last status report.
@@ -103,6 +105,7 @@ impl Boat {
             pictures_missing: b.pictures_missing,
             pictures_without_sighting: b.pictures_without_sighting,
             status: b.last_report.as_ref().map(|r| Status::new(r, now)),
+            bundle: b.transfers.first().map(|t| OfferedBundle::new(t, now)),
         }
     }
 }

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `/` | sightings, newest first; `?boat=&verdict=&page=` |
 //! | `/sightings/{id}` | one sighting beside its candidates |
-//! | `/boats` | boats: status, last contact and missing sightings |
+//! | `/boats` | boats: status, offered bundle, last contact and missing sightings |
 //! | `/rejected` | rejected messages |
 //! | `/pictures/{id}.jpg` | the picture of a sighting |
 //! | `/photos/{name}` | a photo of the catalogue, if shore was started with one |
 
 mod assets;
 mod boats;
+mod bundle_transfer;
 mod error;
 mod format;
 mod images;

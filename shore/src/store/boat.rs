@@ -1,5 +1,6 @@
 //! What shore knows about a boat.
 
+use super::bundle_transfer::BundleTransfer;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::status_report::{self, BoatCondition};
@@ -50,6 +51,8 @@ pub struct BoatStatus {
     pub pictures_without_sighting: u64,
     /// The last status report; `None` from boats of an older version.
     pub last_report: Option<LastReport>,
+    /// The bundles that it was offered, newest first, at most [`MAX_TRANSFERS`](super::MAX_TRANSFERS).
+    pub transfers: Vec<BundleTransfer>,
 }
 
 /// The last status report of a boat.

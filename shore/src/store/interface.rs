@@ -1,6 +1,7 @@
 //! The interface of the store.
 
 use super::boat::BoatStatus;
+use super::bundle_transfer::{BundleTransfer, RecordedOffer};
 use super::error::StoreError;
 use super::message::{IncomingMessage, IngestResult};
 use super::rejected::{RejectedCount, RejectedMessage};
@@ -55,6 +56,23 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the database fails.
     fn boats(&self) -> Result<Vec<BoatStatus>, StoreError>;
+
+    /// Records `open`, the offers of bundles that stand at `now`: others that stood before are withdrawn.
+    /// Returns the transfers of `open`, in their order, then those that are withdrawn now.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is recorded.
+    fn record_offers(
+        &self,
+        open: &[RecordedOffer],
+        now: Timestamp,
+    ) -> Result<Vec<BundleTransfer>, StoreError>;
+
+    /// The last transfer of each boat that was offered a bundle, by the boat's name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn last_transfers(&self) -> Result<Vec<BundleTransfer>, StoreError>;
 
     /// The latest rejected messages, newest first.
     ///

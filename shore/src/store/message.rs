@@ -1,5 +1,7 @@
 //! Incoming messages and the result of storing them.
 
+use super::bundle_transfer::TransferStage;
+use flukewatch_common::bundle_transfer::{ContentRequest, TransferReport};
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use std::fmt;
@@ -40,6 +42,10 @@ pub enum Content {
     },
     /// A status report within all limits.
     Status(Box<StatusReport>),
+    /// A boat's report on a bundle, within all limits.
+    Transfer(TransferReport),
+    /// A request for a piece of a bundle.
+    Request(ContentRequest),
 }
 
 /// Why a message is rejected. The boat is answered so, and keeps the message: it deletes only what is
@@ -131,6 +137,24 @@ pub enum IngestResult {
     },
     /// A status report is on disk. It is not acknowledged: the next one replaces it.
     StatusStored,
+    /// A report on a bundle is on disk. It is not acknowledged.
+    TransferStored {
+        /// The boat.
+        boat: BoatId,
+        /// The offer.
+        offer: Uuid,
+        /// How far the bundle is.
+        stage: TransferStage,
+    },
+    /// A report on a bundle that the station has not offered to this boat: ignored.
+    UnknownOffer {
+        /// The boat.
+        boat: BoatId,
+        /// The offer.
+        offer: Uuid,
+    },
+    /// A request, which is answered and not stored.
+    NotStored,
     /// Recorded among the rejected messages: to be answered with the reason, never acknowledged.
     Rejected(Rejection),
 }

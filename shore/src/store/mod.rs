@@ -1,5 +1,5 @@
 //! What shore keeps: sightings with their earlier revisions, pictures, when each boat was last
-//! seen and its last status report, and rejected messages.
+//! seen, its last status report and the bundles that it was offered, and rejected messages.
 //!
 //! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3` and pictures as
 //! files in `DIR/pictures/`. Pictures are files and not blobs because they are what people copy,
@@ -7,6 +7,7 @@
 //! another database behind the same trait then need not carry them.
 
 mod boat;
+mod bundle_transfer;
 mod earlier_revisions;
 mod error;
 mod footage_columns;
@@ -20,10 +21,15 @@ mod sighting_rows;
 mod sqlite;
 mod status_reports;
 mod tables;
+mod transfer_rows;
 mod upgrade;
 mod write;
 
 pub use boat::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
+pub use bundle_transfer::{
+    BundleTransfer, MAX_TRANSFER_BYTES, MAX_TRANSFERS, RecordedOffer, ReportTimes, TransferStage,
+    TransferredBytes,
+};
 pub use error::StoreError;
 pub use interface::Store;
 pub use message::{

@@ -1,14 +1,14 @@
 //! How a database is opened.
 
 use super::error::StoreError;
-use super::tables::{OTHER_TABLES, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BUNDLE_TRANSFERS, OTHER_TABLES, SIGHTINGS, STATUS_REPORTS};
 use super::upgrade;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 10;
+const VERSION: i64 = 11;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -28,6 +28,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(SIGHTINGS)?;
             tx.execute_batch(OTHER_TABLES)?;
             tx.execute_batch(STATUS_REPORTS)?;
+            tx.execute_batch(BUNDLE_TRANSFERS)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

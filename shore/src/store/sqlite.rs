@@ -1,6 +1,7 @@
 //! The store on SQLite.
 
 use super::boat::{BoatStatus, Gap, MAX_GAPS};
+use super::bundle_transfer::{BundleTransfer, RecordedOffer};
 use super::error::StoreError;
 use super::interface::Store;
 use super::message::{IncomingMessage, IngestResult};
@@ -8,7 +9,7 @@ use super::pictures::Pictures;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
-use super::{earlier_revisions, schema, sighting_rows, status_reports};
+use super::{earlier_revisions, schema, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -251,9 +252,26 @@ impl Store for SqliteStore {
                 pictures_missing: count("pictures_missing")?,
                 pictures_without_sighting: count("pictures_without_sighting")?,
                 last_report: status_reports::get(&db, &name)?,
+                transfers: transfer_rows::of_boat(&db, &name)?,
             });
         }
         Ok(boats)
+    }
+
+    fn record_offers(
+        &self,
+        open: &[RecordedOffer],
+        now: Timestamp,
+    ) -> Result<Vec<BundleTransfer>, StoreError> {
+        let mut db = lock(&self.writer);
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transfers = transfer_rows::record_offers(&tx, open, now)?;
+        tx.commit()?;
+        Ok(transfers)
+    }
+
+    fn last_transfers(&self) -> Result<Vec<BundleTransfer>, StoreError> {
+        transfer_rows::last_of_each(&lock(&self.reader))
     }
 
     fn rejected_messages(&self, limit: usize) -> Result<Vec<RejectedMessage>, StoreError> {

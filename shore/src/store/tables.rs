@@ -109,6 +109,28 @@ CREATE TABLE rejected_totals (
 ) STRICT;
 ";
 
+/// The bundles that were offered to boats, one row per offer.
+pub(super) const BUNDLE_TRANSFERS: &str = "
+CREATE TABLE bundle_transfers (
+    offer TEXT PRIMARY KEY,
+    boat TEXT NOT NULL,
+    manifest_sha256 TEXT NOT NULL,
+    version INTEGER,
+    name TEXT NOT NULL,
+    offered_at INTEGER NOT NULL,
+    withdrawn_at INTEGER,
+    progress TEXT NOT NULL CHECK (progress IN
+        ('offered', 'receiving', 'testing', 'on_trial', 'active', 'rejected', 'rolled_back')),
+    since INTEGER NOT NULL,
+    reported_at INTEGER,
+    boat_time INTEGER,
+    received INTEGER,
+    total INTEGER,
+    reason TEXT
+) STRICT;
+CREATE INDEX transfers_by_boat ON bundle_transfers (boat, offered_at);
+";
+
 /// The last report of each boat.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (

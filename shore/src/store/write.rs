@@ -7,7 +7,8 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::{earlier_revisions, sighting_rows, status_reports};
+use super::{earlier_revisions, sighting_rows, status_reports, transfer_rows};
+use flukewatch_common::bundle_transfer::TransferReport;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
@@ -31,11 +32,16 @@ impl Writer<'_> {
                 readable,
             }) => self.store_picture(picture, sha256, *readable)?,
             Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
+            Ok(Content::Transfer(report)) => self.store_transfer(report)?,
+            Ok(Content::Request(_)) => IngestResult::NotStored,
             Err(rejection) => IngestResult::Rejected(rejection.clone()),
         };
         match &result {
             IngestResult::Stored { boat, .. } => self.touch_boat(boat, self.now)?,
-            IngestResult::StatusStored => {}
+            IngestResult::TransferStored { boat, .. } => self.touch_boat(boat, self.now)?,
+            IngestResult::StatusStored
+            | IngestResult::UnknownOffer { .. }
+            | IngestResult::NotStored => {}
             IngestResult::Rejected(rejection) => self.record_rejection(&message.meta, rejection)?,
         }
         Ok(result)
@@ -190,6 +196,19 @@ impl Writer<'_> {
             None => status_reports::end_connection(self.tx, report, retained, self.now)?,
         }
         Ok(IngestResult::StatusStored)
+    }
+
+    fn store_transfer(&self, report: &TransferReport) -> Result<IngestResult, StoreError> {
+        let (boat, offer) = (report.boat.clone(), report.offer);
+        let after = transfer_rows::report(self.tx, report, self.now)?;
+        Ok(match after {
+            Some(after) => IngestResult::TransferStored {
+                boat,
+                offer,
+                stage: after.stage,
+            },
+            None => IngestResult::UnknownOffer { boat, offer },
+        })
     }
 
     /// Notes a message of `boat` that was received at `at`.

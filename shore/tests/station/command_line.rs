@@ -1,6 +1,7 @@
 //! The program: ready line, signals, exit codes.
 
 use crate::fixtures::{Boat, sample, start_station};
+use crate::sample_bundle;
 use flukewatch_test_support::http::send;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -142,6 +143,9 @@ fn wrong_usage_is_rejected() {
         &["serve", "--http", "here"],
         &["serve", "--host", "http://station"],
         &["serve", "--host", ""],
+        &["offer", "azores.flukebundle"],
+        &["offer", "azores.flukebundle", "--boat", "Ocean!"],
+        &["withdraw"],
     ] {
         assert_eq!(
             run(wrong, folder.path()).status.code(),
@@ -149,4 +153,47 @@ fn wrong_usage_is_rejected() {
             "{wrong:?}"
         );
     }
+}
+
+#[test]
+fn bundles_are_offered_listed_and_withdrawn_before_the_station_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("azores");
+    sample_bundle::bundle("azores").save(&bundle).unwrap();
+    let bundle = bundle.to_str().unwrap();
+    let data = folder.path().join("data");
+    let offer = |more: &[&str]| {
+        let arguments = ["offer", bundle, "--boat", "balaena", "--boat", "orca"];
+        run(&[&arguments[..], more].concat(), &data)
+    };
+    let failed = |output: Output, expected: &str| {
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(expected), "{errors}");
+    };
+    failed(offer(&[]), "does not exist");
+    std::fs::create_dir(&data).unwrap();
+    failed(offer(&[]), "is not signed");
+    failed(offer(&["--all"]), "has no certificates yet");
+    failed(run(&["withdraw", "balaena"], &data), "nothing is offered");
+    assert!(offer(&["--allow-unsigned"]).status.success());
+    sample_bundle::sign(bundle.as_ref(), 3);
+    assert!(offer(&[]).status.success());
+    assert!(run(&["withdraw", "orca"], &data).status.success());
+    let offers = run(&["offers", "--json"], &data);
+    let offers: serde_json::Value = serde_json::from_slice(&offers.stdout).unwrap();
+    assert_eq!(offers.as_array().unwrap().len(), 1);
+    assert_eq!(offers[0]["boat"], "balaena");
+    assert_eq!(
+        (&offers[0]["name"], &offers[0]["version"]),
+        (&"azores".into(), &3.into())
+    );
+    assert_eq!(offers[0]["progress"], "offered");
+    assert_eq!(offers[0]["received_bytes"], serde_json::Value::Null);
+    let listed = run(&["offers"], &data);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(
+        listed.contains("balaena") && listed.contains("azores"),
+        "{listed}"
+    );
 }

@@ -7,6 +7,8 @@ mod attacks;
 mod broker;
 mod browse;
 mod browser;
+mod bundle_boat;
+mod bundles;
 mod command_line;
 mod external_broker;
 mod fixtures;
@@ -16,5 +18,7 @@ mod pages;
 mod photos;
 #[path = "../../src/sample.rs"]
 mod sample;
+#[path = "../../src/sample_bundle.rs"]
+mod sample_bundle;
 mod status;
 mod store;

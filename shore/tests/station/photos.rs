@@ -2,57 +2,8 @@
 
 use crate::browse::get;
 use crate::fixtures::{Boat, sample};
-use flukewatch_common::bundle::{Bundle, ModelInfo, NewBundle, Precision, View};
-use flukewatch_common::catalogue::{Catalogue, Enrolled};
-use flukewatch_common::decision::DecisionRule;
-use flukewatch_common::embedding::Embedding;
-use flukewatch_common::prepare::{Colour, Fit, Preparation};
+use crate::sample_bundle::with_photos;
 use flukewatch_shore::station::{BrokerConfig, CatalogueSource, Station, StationConfig};
-
-/// A bundle with a catalogue of `photos`; its model is never run.
-fn bundle(photos: &[&str]) -> Bundle {
-    let mut catalogue = Catalogue::new(2);
-    for photo in photos {
-        let entry = Enrolled {
-            whale: "HW-1".into(),
-            photo: (*photo).into(),
-            source: "test".into(),
-            ..Enrolled::default()
-        };
-        catalogue
-            .enrol(entry, &Embedding::normalised(vec![1.0, 0.0]).unwrap())
-            .unwrap();
-    }
-    let preparation = Preparation {
-        height: 32,
-        width: 64,
-        colour: Colour::Grey,
-        fit: Fit::Stretch,
-        padding: 0.0,
-        mean: vec![127.0],
-        std: vec![128.0],
-    };
-    let model = ModelInfo {
-        architecture: "none".into(),
-        precision: Precision::F32,
-        opset: 17,
-        trained_on: "nothing".into(),
-    };
-    let rule = DecisionRule::thresholds(0.6, 0.4, "test");
-    let card = "For tests.".into();
-    Bundle::new(NewBundle {
-        name: "test",
-        created: "2026-11-23",
-        preparation,
-        views: vec![View::Plain],
-        model_info: model,
-        model: vec![1],
-        catalogue,
-        decision: rule,
-        card,
-    })
-    .unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_photos_of_the_catalogue_are_shown_and_served() {
@@ -63,7 +14,8 @@ async fn only_photos_of_the_catalogue_are_shown_and_served() {
         std::fs::write(photos.join(name), sample::sighting("balaena", 1).1.jpeg).unwrap();
     }
     let path = folder.path().join("whales.flukebundle");
-    bundle(&["a.jpg", "../data/lock"]).save(&path).unwrap();
+    let bundle = with_photos("test", &["a.jpg", "../data/lock"]);
+    bundle.save(&path).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let mut config =
         StationConfig::new(folder.path().join("data"), any, BrokerConfig::Embedded(any));

@@ -1,16 +1,19 @@
 //! The SQLite store: limits, round trips, and folders that it cannot open.
 
 use crate::sample;
+use flukewatch_common::bundle_transfer::{ContentId, TransferProgress, TransferReport};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::sighting::Sighting;
-use flukewatch_common::wire;
+use flukewatch_common::{topic, wire};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::{
-    IncomingMessage, IngestResult, MAX_REJECTED_MESSAGES, PictureState, Query, RejectReason,
-    SqliteStore, Store, StoreError,
+    BundleTransfer, IncomingMessage, IngestResult, MAX_REJECTED_MESSAGES, MAX_TRANSFERS,
+    PictureState, Query, RecordedOffer, RejectReason, SqliteStore, Store, StoreError,
+    TransferStage, TransferredBytes,
 };
 use std::path::Path;
+use uuid::Uuid;
 
 const TOPIC: &str = "flukewatch/v1/balaena/sighting";
 
@@ -100,7 +103,10 @@ fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool
     let results = store.accept(batch, Timestamp(7)).unwrap();
     let duplicate = |result: IngestResult| match result {
         IngestResult::Stored { duplicate, .. } => Some(duplicate),
-        IngestResult::StatusStored => panic!("no status report was sent"),
+        other @ (IngestResult::StatusStored
+        | IngestResult::TransferStored { .. }
+        | IngestResult::UnknownOffer { .. }
+        | IngestResult::NotStored) => panic!("sent no such message: {other:?}"),
         IngestResult::Rejected(rejection) => {
             assert_eq!(rejection.reason, RejectReason::Conflict);
             None
@@ -276,14 +282,18 @@ fn a_newer_database_is_rejected() {
 /// The tables of version 7.
 const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 
-/// Turns the database of `data` into one of version 6 to 9 with the same content.
+/// Turns the database of `data` into one of version 6 to 10 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
+    db.execute_batch("DROP TABLE bundle_transfers").unwrap();
+    db.pragma_update(None, "user_version", version).unwrap();
+    if version == 10 {
+        return;
+    }
     for column in ["bearing_from_bow", "bearing", "range_metres"] {
         db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
             .unwrap();
     }
-    db.pragma_update(None, "user_version", version).unwrap();
     if version == 9 {
         return;
     }
@@ -312,8 +322,8 @@ fn downgrade(data: &Path, version: i64) {
 }
 
 #[test]
-fn a_database_of_version_6_to_9_is_upgraded() {
-    for version in 6..=9 {
+fn a_database_of_version_6_to_10_is_upgraded() {
+    for version in 6..=10 {
         let data = tempfile::tempdir().unwrap();
         let mut old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
             .into_iter()
@@ -353,6 +363,14 @@ fn a_database_of_version_6_to_9_is_upgraded() {
                 (sighting, Timestamp(5))
             );
         }
+        let offer = recorded_offer();
+        store
+            .record_offers(std::slice::from_ref(&offer), Timestamp(7))
+            .unwrap();
+        assert_eq!(
+            store.last_transfers().unwrap(),
+            [BundleTransfer::new(offer)]
+        );
         // An identified sighting, one that is not, and a revision of an old one.
         let (new, _) = sample::sighting("balaena", 3);
         let unidentified = sample::unidentified("balaena", 4);
@@ -378,6 +396,128 @@ fn a_database_of_version_6_to_9_is_upgraded() {
         assert!(check.query([]).unwrap().next().unwrap().is_none());
         SqliteStore::open_read_only(data.path()).unwrap();
     }
+}
+
+fn recorded_offer() -> RecordedOffer {
+    RecordedOffer {
+        id: Uuid::from_u128(1),
+        boat: "balaena".parse().unwrap(),
+        manifest: ContentId::of(b"manifest"),
+        name: "azores".into(),
+        version: Some(3),
+        offered_at: Timestamp(6),
+    }
+}
+
+/// A boat's report on an offer.
+fn transfer_report(offer: &RecordedOffer, progress: TransferProgress) -> IncomingMessage {
+    let report = TransferReport {
+        boat: offer.boat.clone(),
+        offer: offer.id,
+        at: Timestamp(100),
+        progress,
+    };
+    let topic = topic::of_requests(&offer.boat);
+    validate(&topic, &wire::encode(&report).unwrap())
+}
+
+#[test]
+fn the_history_of_a_boat_s_bundles_is_kept() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(data.path()).unwrap();
+    let offer = |number: u128| RecordedOffer {
+        id: Uuid::from_u128(number),
+        version: (number > 1).then_some(number as u64),
+        offered_at: Timestamp(number as i64),
+        ..recorded_offer()
+    };
+    let report = |number, progress, now| {
+        let message = transfer_report(&offer(number), progress);
+        store.accept(&[message], Timestamp(now)).unwrap().remove(0)
+    };
+    let record = |open: &[RecordedOffer], now| {
+        let transfers = store.record_offers(open, Timestamp(now)).unwrap();
+        transfers.iter().map(|t| t.offer.id).collect::<Vec<_>>()
+    };
+    assert_eq!(record(&[offer(1)], 50), [offer(1).id]);
+    let receiving = TransferProgress::Receiving {
+        received: 4,
+        total: 9,
+    };
+    report(1, receiving, 60);
+    // The second offer replaces the first.
+    assert_eq!(record(&[offer(2)], 70), [offer(2).id, offer(1).id]);
+    report(2, TransferProgress::Active, 80);
+    assert_eq!(record(&[], 90), [Uuid::nil(); 0]);
+    let transfers = store.boats().unwrap().remove(0).transfers;
+    let [second, first] = &transfers[..] else {
+        panic!("{transfers:?}");
+    };
+    assert_eq!((&first.offer, &second.offer), (&offer(1), &offer(2)));
+    let withdrawn = (first.withdrawn_at, second.withdrawn_at);
+    assert_eq!(withdrawn, (Some(Timestamp(70)), None));
+    assert_eq!(
+        first.bytes,
+        Some(TransferredBytes {
+            received: 4,
+            total: 9
+        })
+    );
+    assert_eq!(
+        (first.stage, first.since),
+        (TransferStage::Receiving, Timestamp(60))
+    );
+    assert_eq!(
+        (second.stage, second.since),
+        (TransferStage::Active, Timestamp(80))
+    );
+    assert_eq!(store.last_transfers().unwrap(), [second.clone()]);
+    // It was on trial when it was replaced.
+    let reason = "the camera stopped".to_owned();
+    let rolled_back = TransferProgress::RolledBack { reason };
+    let stage = TransferStage::RolledBack;
+    let (boat, id) = (offer(1).boat, offer(1).id);
+    assert_eq!(
+        report(1, rolled_back, 95),
+        IngestResult::TransferStored {
+            boat: boat.clone(),
+            offer: id,
+            stage
+        }
+    );
+    let first = store.boats().unwrap().remove(0).transfers.remove(1);
+    assert_eq!(first.reason.as_deref(), Some("the camera stopped"));
+    // Never offered, or to another boat.
+    let other = RecordedOffer {
+        boat: "mysticeta".parse().unwrap(),
+        ..offer(2)
+    };
+    for unknown in [offer(3), other] {
+        let message = transfer_report(&unknown, TransferProgress::Active);
+        let result = store.accept(&[message], Timestamp(99)).unwrap().remove(0);
+        let (boat, offer) = (unknown.boat, unknown.id);
+        assert_eq!(result, IngestResult::UnknownOffer { boat, offer });
+    }
+    let boats = store.boats().unwrap();
+    assert_eq!((boats.len(), boats[0].last_seen), (1, Timestamp(95)));
+}
+
+#[test]
+fn the_last_offers_of_a_boat_are_listed() {
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(data.path()).unwrap();
+    for number in 1..=12u128 {
+        let offer = RecordedOffer {
+            id: Uuid::from_u128(number),
+            ..recorded_offer()
+        };
+        let message = transfer_report(&offer, TransferProgress::Testing);
+        store.record_offers(&[offer], Timestamp(7)).unwrap();
+        store.accept(&[message], Timestamp(8)).unwrap();
+    }
+    let transfers = store.boats().unwrap().remove(0).transfers;
+    assert_eq!(transfers.len(), MAX_TRANSFERS);
+    assert_eq!(transfers[0].offer.id, Uuid::from_u128(12));
 }
 
 /// What the database of `data` consists of, by name.

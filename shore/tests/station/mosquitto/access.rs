@@ -5,7 +5,11 @@ use super::fixture::{Broker, options};
 use flukewatch_common::wire::MAX_MESSAGE;
 use flukewatch_trust::SEAL_BYTES;
 
-const OWN: [&str; 5] = ["sighting", "picture", "chunk", "status", "presence"];
+const OWN: [&str; 6] = [
+    "sighting", "picture", "chunk", "status", "presence", "request",
+];
+/// What only the station writes.
+const OF_STATION: [&str; 4] = ["ack", "command", "offer", "content"];
 
 #[test]
 fn a_boat_writes_its_topics_and_reads_its_answers() {
@@ -24,7 +28,7 @@ fn a_boat_writes_its_topics_and_reads_its_answers() {
         );
         assert_eq!(station.message(), (topic, b"from the boat".to_vec()));
     }
-    for topic in ["ack", "command", "presence"] {
+    for topic in OF_STATION.into_iter().chain(["presence"]) {
         let topic = format!("flukewatch/v1/balaena/{topic}");
         assert!(boat.subscribe(&topic).unwrap() < 0x80);
         assert_eq!(station.publish(&topic, b"to the boat").unwrap(), 0);
@@ -64,6 +68,11 @@ fn a_boat_cannot_write_other_topics() {
         "flukewatch/v1/balaena/ack",
         "flukewatch/v1/attacker/ack",
         "flukewatch/v1/attacker/command",
+        "flukewatch/v1/attacker/offer",
+        "flukewatch/v1/attacker/content",
+        "flukewatch/v1/balaena/offer",
+        "flukewatch/v1/balaena/request",
+        "flukewatch/v1/balaena/content",
         "flukewatch/v1/attacker/sighting/more",
         "flukewatch/v1/attacker",
         "flukewatch/v1/station/sighting",
@@ -94,6 +103,8 @@ fn a_boat_cannot_read_other_topics() {
         "flukewatch/v1/balaena/+",
         "flukewatch/v1/balaena/ack",
         "flukewatch/v1/balaena/presence",
+        "flukewatch/v1/+/request",
+        "flukewatch/v1/+/content",
         "$SYS/#",
     ] {
         // mosquitto grants any filter, and checks each message.
@@ -103,12 +114,15 @@ fn a_boat_cannot_read_other_topics() {
         let topic = format!("flukewatch/v1/balaena/{topic}");
         assert!(boat.retain(&topic, b"secret").unwrap() < 0x80);
     }
-    for topic in ["ack", "command"] {
+    for topic in OF_STATION {
         let topic = format!("flukewatch/v1/balaena/{topic}");
         assert!(station.publish(&topic, b"secret").unwrap() < 0x80);
     }
+    let offer = "flukewatch/v1/balaena/offer";
+    assert!(station.retain(offer, b"secret").unwrap() < 0x80);
     // Neither as it is published nor retained.
     attacker.subscribe("flukewatch/v1/balaena/status").unwrap();
+    attacker.subscribe(offer).unwrap();
     attacker.expect_no_message();
     let own = "flukewatch/v1/attacker/ack";
     station.publish(own, b"for you").unwrap();
@@ -137,6 +151,8 @@ fn a_last_will_reaches_the_boat_s_own_topics_only() {
         "flukewatch/v1/balaena/status",
         "flukewatch/v1/balaena/ack",
         "flukewatch/v1/attacker/ack",
+        "flukewatch/v1/balaena/offer",
+        "flukewatch/v1/attacker/offer",
         "flukewatch/v1/station/status",
     ] {
         die_with_will(topic);
