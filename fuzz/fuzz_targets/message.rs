@@ -1,7 +1,11 @@
-//! Messages that anyone may publish to shore's broker, and acks that a boat receives; also with a
+//! Messages that anyone may publish to shore's broker, and those that a boat receives; also with a
 //! valid checksum.
 #![no_main]
 
+use flukewatch_common::bundle_transfer::{
+    BundleOffer, ContentId, ContentPiece, ContentRequest, TransferProgress, TransferReport,
+};
+use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::message_digest::MessageDigest;
@@ -9,12 +13,19 @@ use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::status_report::StatusReport;
-use flukewatch_common::wire;
+use flukewatch_common::wire::{self, Message};
 use flukewatch_fuzz::{repair, seeds};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::Content;
 
 const JPEG: &[u8] = include_bytes!("../seeds/baseline.jpg");
+
+/// A message that was decoded is the same when it is sent again.
+fn sends_again<M: Message + PartialEq>(message: &M) {
+    let sent = wire::encode(message).unwrap_or_else(|e| panic!("{e}"));
+    let again: M = wire::decode(&sent).unwrap_or_else(|e| panic!("{e}"));
+    assert!(again == *message);
+}
 
 /// A message that shore accepts can be encoded again.
 fn take(bytes: &[u8]) {
@@ -26,7 +37,16 @@ fn take(bytes: &[u8]) {
         let again: Sighting = wire::decode(&sent).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(wire::encode(&again), Ok(sent));
     }
+    match validate("flukewatch/v1/a/request", bytes).content {
+        Ok(Content::Transfer(report)) => sends_again(&report),
+        Ok(Content::Request(request)) => sends_again(&request),
+        _ => {}
+    }
     let _ = wire::decode::<Ack>(bytes);
+    let _ = wire::decode::<ContentPiece>(bytes);
+    if let Ok(offer) = wire::decode::<BundleOffer>(bytes) {
+        let _ = offer.validate();
+    }
     if let Ok(report) = wire::decode::<StatusReport>(bytes) {
         let _ = report.condition.map(|condition| condition.validate());
     }
@@ -41,7 +61,52 @@ fn sample() -> Option<Sighting> {
     Some(sighting)
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 6]> {
+/// An offer, a request, a piece and a report.
+fn make_bundle_seeds() -> Option<[Vec<u8>; 4]> {
+    let sighting = sample()?;
+    let (boat, offer) = (sighting.boat, sighting.id);
+    let content = ContentId::of(JPEG);
+    let request = ContentRequest {
+        boat: boat.clone(),
+        offer,
+        content,
+        offset: 65_536,
+        max_bytes: 1024,
+    };
+    let report = TransferReport {
+        boat: boat.clone(),
+        offer,
+        at: Timestamp(1_795_450_800_000),
+        progress: TransferProgress::Rejected {
+            reason: "not signed".into(),
+        },
+    };
+    let (request, report) = (wire::encode(&request).ok()?, wire::encode(&report).ok()?);
+    for seed in [&request, &report] {
+        validate("flukewatch/v1/a/request", seed).content.ok()?;
+    }
+    let piece = ContentPiece {
+        boat: boat.clone(),
+        content,
+        offset: 0,
+        piece: Some(JPEG.to_vec()),
+    };
+    let offer = BundleOffer {
+        boat,
+        id: offer,
+        manifest: content,
+        manifest_bytes: 2048,
+        signature: b"{}".to_vec(),
+    };
+    Some([
+        wire::encode(&offer).ok()?,
+        request,
+        wire::encode(&piece).ok()?,
+        report,
+    ])
+}
+
+fn make_seeds() -> Option<[Vec<u8>; 10]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -94,6 +159,7 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
     for seed in [&old, &sighting, &unidentified] {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
     }
+    let [offer, request, piece, report] = make_bundle_seeds()?;
     Some([
         sighting,
         old,
@@ -101,12 +167,16 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
         wire::encode(&ack).ok()?,
         unidentified,
         wire::encode(&samples::status_report()).ok()?,
+        offer,
+        request,
+        piece,
+        report,
     ])
 }
 
 libfuzzer_sys::fuzz_target!(
     init: {
-        seeds(|| make_seeds().unwrap_or_else(|| panic!("the sample sighting is invalid")));
+        seeds(|| make_seeds().unwrap_or_else(|| panic!("a sample is invalid")));
     },
     |bytes: &[u8]| {
         take(bytes);

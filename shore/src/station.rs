@@ -128,8 +128,15 @@ impl Station {
             report_oversized,
         };
         let (connections, running_broker) = broker::start(config.broker, parts).await?;
-        let watch = OfferWatch::new(&config.data, Arc::clone(&store), Arc::clone(&config.clock));
+        let mut watch =
+            OfferWatch::new(&config.data, Arc::clone(&store), Arc::clone(&config.clock));
         let offers = watch.offers();
+        // Before ingest: a boat that requests a piece must not be answered that nothing is offered.
+        let looking = tokio::task::spawn_blocking(move || {
+            watch.run_once();
+            watch
+        });
+        let watch = looking.await?;
         let ingester = |broker| {
             Arc::new(Ingester::new(IngesterParts {
                 broker,

@@ -45,7 +45,7 @@ impl OfferFolder {
         }
     }
 
-    /// Waits until no other process changes offers.
+    /// Blocks until no other process changes offers.
     ///
     /// # Errors
     /// When the data folder does not exist, or cannot be written.
@@ -94,7 +94,7 @@ impl OfferFolder {
     /// Removes the offer to `boat`, also a damaged one.
     ///
     /// # Errors
-    /// [`BundlesError::NotOffered`] when there is none, or when the file cannot be removed.
+    /// [`BundlesError::NotOffered`] where nothing is offered, or when the file cannot be removed.
     pub fn remove(&self, _lock: &OffersLock, boat: &BoatId) -> Result<(), BundlesError> {
         let file = self.file_of(boat);
         match fs::remove_file(&file) {

@@ -19,7 +19,7 @@ Example:
   flukewatch-shore offer azores.flukebundle --data station --boat balaena
       boat 'balaena' requests what it lacks of the bundle, as its link permits
   flukewatch-shore offers --data station
-      how far it is")]
+      show how far it is")]
 pub(crate) struct OfferArgs {
     /// Bundle: a folder or a .flukebundle file, signed with 'flukewatch sign'
     bundle: PathBuf,

@@ -82,13 +82,6 @@ impl ContentServer {
         }
     }
 
-    /// Whether a message is handled here, going by its topic and kind.
-    fn is_request(&self, message: &Received) -> bool {
-        let content = self.trust.unverified(&message.payload);
-        message.payload.len() <= MAX_REQUEST_BYTES
-            && wire::kind(content) == Some(ContentRequest::KIND)
-    }
-
     /// Room for a request of `boat`, if there is any.
     fn slot(self: &Arc<Self>, boat: &BoatId) -> Option<Slot> {
         let mut pending = self.pending();
@@ -174,28 +167,28 @@ impl Requests {
         (requests, rejected)
     }
 
-    /// Takes a request, to be answered from another task; to the broker it can be acknowledged at once.
-    ///
-    /// # Errors
-    /// Any other message is returned.
-    pub(super) fn take(&self, message: Received) -> Result<Option<AckHandle>, Received> {
-        let Some(boat) = topic::parse_request(&message.topic) else {
-            return Err(message);
-        };
-        if !self.server.is_request(&message) {
-            return Err(message);
-        }
-        let mut message = message;
+    /// The boat whose request this is, going by its topic and kind; `None` where it is not a request.
+    pub(super) fn boat_of(&self, message: &Received) -> Option<BoatId> {
+        let boat = topic::parse_request(&message.topic)?;
+        let content = self.server.trust.unverified(&message.payload);
+        let is_request = message.payload.len() <= MAX_REQUEST_BYTES
+            && wire::kind(content) == Some(ContentRequest::KIND);
+        is_request.then_some(boat)
+    }
+
+    /// Takes a request of `boat`, to be answered from another task; to the broker it can be acknowledged at
+    /// once.
+    pub(super) fn take(&self, boat: &BoatId, mut message: Received) -> Option<AckHandle> {
         let ack = message.ack.take();
         // A retained request is old.
-        let slot = self.server.slot(&boat).filter(|_| !message.retained);
+        let slot = self.server.slot(boat).filter(|_| !message.retained);
         match slot {
             Some(slot) => {
                 tokio::spawn(self.clone().respond(slot, message));
             }
             None => tracing::debug!(%boat, "content request dropped"),
         }
-        Ok(ack)
+        ack
     }
 
     async fn respond(self, slot: Slot, message: Received) {

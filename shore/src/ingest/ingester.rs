@@ -271,9 +271,9 @@ impl Ingester {
                 acknowledge(&publisher, message.ack).await?;
                 continue;
             }
-            match requests.take(message) {
-                Ok(ack) => acknowledge(&publisher, ack).await?,
-                Err(message) => queue.push(message)?,
+            match requests.boat_of(&message) {
+                Some(boat) => acknowledge(&publisher, requests.take(&boat, message)).await?,
+                None => queue.push(message)?,
             }
         }
     }

@@ -448,7 +448,7 @@ fn the_history_of_a_boat_s_bundles_is_kept() {
     // The second offer replaces the first.
     assert_eq!(record(&[offer(2)], 70), [offer(2).id, offer(1).id]);
     report(2, TransferProgress::Active, 80);
-    assert_eq!(record(&[], 90), [Uuid::nil(); 0]);
+    assert!(record(&[], 90).is_empty());
     let transfers = store.boats().unwrap().remove(0).transfers;
     let [second, first] = &transfers[..] else {
         panic!("{transfers:?}");
@@ -471,7 +471,8 @@ fn the_history_of_a_boat_s_bundles_is_kept() {
         (second.stage, second.since),
         (TransferStage::Active, Timestamp(80))
     );
-    assert_eq!(store.last_transfers().unwrap(), [second.clone()]);
+    let last = store.last_transfers().unwrap();
+    assert_eq!(last, std::slice::from_ref(second));
     // It was on trial when it was replaced.
     let reason = "the camera stopped".to_owned();
     let rolled_back = TransferProgress::RolledBack { reason };
