@@ -18,6 +18,16 @@ struct Issues {
     brokers: BTreeMap<String, Option<String>>,
     store: Option<String>,
     process: Option<BrokerProcess>,
+    failures: MessageFailures,
+}
+
+/// Messages that alone could not be stored, since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MessageFailures {
+    /// How many; a boat sends each again.
+    pub total: u64,
+    /// Why the last of them failed.
+    pub last_error: Option<String>,
 }
 
 /// The broker's process, where the station runs one.
@@ -105,6 +115,18 @@ impl Health {
     /// Records that a batch is on disk.
     pub(crate) fn store_succeeded(&self) {
         self.issues().store = None;
+    }
+
+    /// Records that one message could not be stored, and others could.
+    pub(crate) fn message_failed(&self, error: &str) {
+        let failures = &mut self.issues().failures;
+        failures.total += 1;
+        failures.last_error = Some(error.to_owned());
+    }
+
+    /// Messages that alone could not be stored.
+    pub fn message_failures(&self) -> MessageFailures {
+        self.issues().failures.clone()
     }
 
     /// A batch could not be written, which ended the session. The issue remains until a batch is

@@ -3,7 +3,9 @@
 mod commands;
 
 use clap::{Parser, Subcommand};
-use commands::{certificates, list, missing, offer, offers, provision, revoke, serve, withdraw};
+use commands::{
+    certificates, list, missing, offer, offers, provision, quarantine, revoke, serve, withdraw,
+};
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -59,6 +61,10 @@ enum Command {
     Missing(missing::MissingArgs),
     /// List the sightings, newest first
     List(list::ListArgs),
+    /// List, release or delete sightings whose sequence number or time cannot be right
+    ///
+    /// They are on disk and acknowledged, and count nowhere else. Works while the station runs.
+    Quarantine(quarantine::QuarantineArgs),
     /// Make key and certificate of a boat: a folder to carry aboard
     ///
     /// The certificate's name is the boat's identity in the broker, and its key signs the boat's
@@ -96,6 +102,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(*args),
         Command::Missing(args) => missing::run(&args),
         Command::List(args) => list::run(&args),
+        Command::Quarantine(args) => quarantine::run(&args),
         Command::Provision(args) => provision::run(args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Certificates(args) => certificates::run(&args),

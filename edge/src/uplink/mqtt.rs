@@ -10,9 +10,10 @@ use super::shore_access::ShoreAccess;
 use crate::bundle_mailbox::FromShore;
 use crate::health::Counters;
 use crate::outbox::Key;
+use flukewatch_common::bundle_transfer::TransferReport;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::topic;
-use flukewatch_common::wire::MAX_MESSAGE;
+use flukewatch_common::wire::{self, MAX_MESSAGE, Message};
 use flukewatch_mqtt::{
     Connection, Dialer, Event, MqttError, MqttErrorKind, Outgoing, Received, Settings,
     Subscription, Will,
@@ -24,6 +25,8 @@ use uuid::Uuid;
 
 /// The largest MQTT packet: a message, its signature, topic and header.
 const MAX_PACKET: usize = MAX_MESSAGE + 4 * 1024;
+/// A request for a piece of a bundle that is older is repeated by then.
+const REQUEST_EXPIRY: Duration = Duration::from_secs(30);
 /// A broker does not deliver a presence later than this.
 const PRESENCE_EXPIRY: Duration = Duration::from_secs(60);
 
@@ -214,7 +217,13 @@ impl Uplink for MqttUplink {
     }
 
     fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        let is_report = wire::kind(&message) == Some(TransferReport::KIND);
         let message = Outgoing::at_least_once(topic::of_requests(&self.boat), self.seal(message));
+        let message = if is_report {
+            message
+        } else {
+            message.expiring_after(REQUEST_EXPIRY)
+        };
         self.publish(&message, Published::Request)
     }
 

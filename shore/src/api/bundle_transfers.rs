@@ -26,9 +26,9 @@ pub struct BundleTransferJson {
     pub reported_at: Option<String>,
     /// When that report was made, by the boat's clock.
     pub boat_time: Option<String>,
-    /// Bytes that have arrived; null before the boat has reported them.
+    /// Bytes of the bundle's parts that are aboard; null before the boat has reported them.
     pub received_bytes: Option<u64>,
-    /// Bytes that have to be transferred: what the bundles aboard do not hold.
+    /// Bytes of all its parts; the difference has to be transferred.
     pub total_bytes: Option<u64>,
     /// Why the bundle is not used; null for any other progress than `rejected` and `rolled_back`.
     pub reason: Option<String>,

@@ -2,7 +2,7 @@
 
 use super::error::ApiResult;
 use super::rejected::CountJson;
-use crate::health::BrokerProcess;
+use crate::health::{BrokerProcess, MessageFailures};
 use crate::request::AppState;
 use crate::store::Query;
 use axum::Json;
@@ -30,6 +30,10 @@ struct HealthJson {
     boats: u64,
     /// Missing sequence numbers of all boats.
     missing: u64,
+    /// Sightings in quarantine.
+    quarantined: u64,
+    /// Messages that alone could not be stored, since the start.
+    failed_messages: MessageFailures,
     /// Rejected messages by reason.
     rejected: Vec<CountJson>,
     /// Rejected HTTP connections and requests by reason, since the start.
@@ -38,10 +42,11 @@ struct HealthJson {
 
 pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response> {
     let count_only = Query::default();
-    let (sightings, boats, rejected) = state
+    let (sightings, boats, quarantined, rejected) = state
         .with_store(move |s| {
             let sightings = s.sightings(&count_only)?.total;
-            Ok((sightings, s.boats()?, s.rejected_counts()?))
+            let quarantined = s.quarantine()?.len();
+            Ok((sightings, s.boats()?, quarantined, s.rejected_counts()?))
         })
         .await?;
     let rejected_requests = state.rejections.counts().filter(|(_, count)| *count > 0);
@@ -60,6 +65,8 @@ pub(super) async fn health(State(state): State<AppState>) -> ApiResult<Response>
         sightings,
         boats: boats.len() as u64,
         missing: boats.iter().map(|b| b.missing).fold(0, u64::saturating_add),
+        quarantined: quarantined as u64,
+        failed_messages: state.health.message_failures(),
         rejected: rejected.into_iter().map(CountJson::from).collect(),
         rejected_requests: rejected_requests.map(CountJson::from).collect(),
     };

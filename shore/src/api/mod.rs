@@ -5,6 +5,7 @@
 //! | `/sightings` | array of [`SightingJson`], newest first |
 //! | `/sightings/{id}` | one [`RevisedSightingJson`] |
 //! | `/boats` | array of [`BoatJson`] |
+//! | `/quarantine` | array of [`QuarantinedJson`], the latest first |
 //! | `/rejected` | counts and the latest rejected messages |
 //! | `/health` | counts, also of rejected requests; status 503 while shore is not connected to its broker or cannot store |
 //!
@@ -17,11 +18,13 @@ mod boats;
 mod bundle_transfers;
 mod error;
 mod health;
+mod quarantine;
 mod rejected;
 mod sightings;
 
 pub use boats::{BoatJson, GapJson, StatusJson};
 pub use bundle_transfers::BundleTransferJson;
+pub use quarantine::QuarantinedJson;
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
     TimeJson,
@@ -36,6 +39,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/sightings", get(sightings::list))
         .route("/sightings/{id}", get(sightings::by_id))
         .route("/boats", get(boats::list))
+        .route("/quarantine", get(quarantine::list))
         .route("/rejected", get(rejected::list))
         .route("/health", get(health::health))
 }

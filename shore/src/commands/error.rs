@@ -9,6 +9,7 @@ use flukewatch_shore::station::StationError;
 use flukewatch_shore::store::StoreError;
 use std::io;
 use std::process::ExitCode;
+use uuid::Uuid;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,8 @@ pub(crate) enum CommandError {
         "no boat has a valid certificate: run 'flukewatch-shore provision BOAT', or name a boat with --boat"
     )]
     NoBoats,
+    #[error("sighting {0} is not in quarantine; 'flukewatch-shore quarantine' lists what is")]
+    NotInQuarantine(Uuid),
     #[error(transparent)]
     Random(#[from] NoRandomNumbers),
     #[error(transparent)]

@@ -7,6 +7,7 @@ pub(crate) mod missing;
 pub(crate) mod offer;
 pub(crate) mod offers;
 pub(crate) mod provision;
+pub(crate) mod quarantine;
 pub(crate) mod revoke;
 pub(crate) mod serve;
 pub(crate) mod withdraw;

@@ -4,7 +4,9 @@ use crate::store::{IngestResult, Rejection};
 use bytes::Bytes;
 use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::message_digest::MessageDigest;
-use flukewatch_common::sighting::{Ack, Acknowledged, BoatId, MAX_REASON_BYTES, Rejected};
+use flukewatch_common::sighting::{
+    Ack, Acknowledged, BoatId, MAX_REASON_BYTES, MessageKind, Rejected,
+};
 use flukewatch_common::topic;
 use std::collections::BTreeMap;
 
@@ -44,10 +46,20 @@ pub(super) fn answers(
                 revision,
                 message: bound.then(|| MessageDigest::of(&message.content)),
             }),
-            IngestResult::StatusStored
+            // Sent again, and perhaps stored then.
+            IngestResult::Failed(_)
+            | IngestResult::StatusStored
             | IngestResult::TransferStored { .. }
             | IngestResult::UnknownOffer { .. }
             | IngestResult::NotStored => {}
+            IngestResult::Quarantined {
+                boat, id, revision, ..
+            } => stored.entry(boat).or_default().push(Acknowledged {
+                sighting: id,
+                kind: MessageKind::Sighting,
+                revision,
+                message: bound.then(|| MessageDigest::of(&message.content)),
+            }),
             IngestResult::Rejected(rejection) => {
                 if let Some((boat, kind)) = topic::parse(&message.topic) {
                     rejected.entry(boat).or_default().push(Rejected {

@@ -467,6 +467,16 @@ impl Ingester {
                     tracing::warn!(%boat, %offer, "ignoring report on an unknown offer");
                 }
                 IngestResult::NotStored => {}
+                IngestResult::Quarantined {
+                    boat,
+                    id,
+                    revision,
+                    reason,
+                } => tracing::warn!(%boat, %id, revision, reason, "sighting quarantined"),
+                IngestResult::Failed(error) => {
+                    self.parts.health.message_failed(error);
+                    tracing::error!(error, "cannot store a message; storing the others");
+                }
                 IngestResult::Rejected(rejection) => tracing::warn!(
                     reason = %rejection.reason,
                     detail = rejection.detail,

@@ -3,7 +3,7 @@
 use super::error::{PageResult, render};
 use super::format;
 use crate::request::AppState;
-use crate::store::{RejectedCount, RejectedMessage};
+use crate::store::{Quarantined, RejectedCount, RejectedMessage};
 use askama::Template;
 use axum::extract::State;
 
@@ -31,6 +31,26 @@ impl From<RejectedMessage> for Row {
     }
 }
 
+struct QuarantineRow {
+    received: String,
+    boat: String,
+    sighting: String,
+    revision: u32,
+    reason: String,
+}
+
+impl From<Quarantined> for QuarantineRow {
+    fn from(q: Quarantined) -> Self {
+        Self {
+            received: format::time(q.received),
+            boat: q.boat.to_string(),
+            sighting: q.sighting.to_string(),
+            revision: q.revision,
+            reason: q.reason,
+        }
+    }
+}
+
 struct Total {
     reason: String,
     total: u64,
@@ -48,15 +68,21 @@ impl From<RejectedCount> for Total {
 #[derive(Template)]
 #[template(path = "rejected.html")]
 struct RejectedPage {
+    quarantine: Vec<QuarantineRow>,
     totals: Vec<Total>,
     rows: Vec<Row>,
 }
 
 pub(super) async fn page(State(state): State<AppState>) -> PageResult {
-    let (counts, messages) = state
-        .with_store(|s| Ok((s.rejected_counts()?, s.rejected_messages(MAX_ROWS)?)))
+    let (quarantine, counts, messages) = state
+        .with_store(|s| {
+            let messages = s.rejected_messages(MAX_ROWS)?;
+            Ok((s.quarantine()?, s.rejected_counts()?, messages))
+        })
         .await?;
+    let quarantine = quarantine.into_iter().take(MAX_ROWS);
     render(&RejectedPage {
+        quarantine: quarantine.map(QuarantineRow::from).collect(),
         totals: counts.into_iter().map(Total::from).collect(),
         rows: messages.into_iter().map(Row::from).collect(),
     })

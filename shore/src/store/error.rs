@@ -1,5 +1,6 @@
 //! Errors of the store.
 
+use rusqlite::ErrorCode;
 use std::path::PathBuf;
 
 /// Why the store cannot do what it was asked for. Nothing was changed.
@@ -77,6 +78,34 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it concerns one message alone, so that others can be stored: a damaged row, or a file that cannot be
+    /// written. A full disk, or a missing folder, concerns all.
+    pub(super) fn is_of_one_message(&self) -> bool {
+        use rusqlite::Error as Sqlite;
+        use std::io::ErrorKind::{
+            NotADirectory, NotFound, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        };
+        match self {
+            Self::InvalidValue { .. } => true,
+            Self::Picture { source, .. } => !matches!(
+                source.kind(),
+                StorageFull | QuotaExceeded | ReadOnlyFilesystem | NotFound | NotADirectory
+            ),
+            Self::Database(Sqlite::SqliteFailure(error, _)) => matches!(
+                error.code,
+                ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig
+            ),
+            Self::Database(error) => matches!(
+                error,
+                Sqlite::FromSqlConversionFailure(..)
+                    | Sqlite::IntegralValueOutOfRange(..)
+                    | Sqlite::InvalidColumnType(..)
+                    | Sqlite::Utf8Error(..)
+            ),
+            _ => false,
+        }
+    }
+
     /// An [`StoreError::InvalidValue`].
     pub(super) fn invalid(what: &'static str, value: impl Into<String>) -> Self {
         Self::InvalidValue {

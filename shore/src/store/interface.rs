@@ -4,6 +4,7 @@ use super::boat::BoatStatus;
 use super::bundle_transfer::{BundleTransfer, RecordedOffer};
 use super::error::StoreError;
 use super::message::{IncomingMessage, IngestResult};
+use super::quarantine::Quarantined;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, Query, StoredSighting};
 use flukewatch_common::clock::Timestamp;
@@ -17,6 +18,9 @@ pub trait Store: Send + Sync {
     /// A sighting or picture that was stored before counts as stored; of two with the same id, the
     /// same revision and different content the first stays. The highest revision of a sighting
     /// replaces the others, in whatever order they arrive; these are kept.
+    ///
+    /// A message that alone cannot be stored, e.g. since what it revises is damaged, does not keep the
+    /// others from being stored. A sighting whose number or time cannot be right is kept in quarantine.
     ///
     /// # Errors
     /// When the batch could not be written; then none of it is stored.
@@ -73,6 +77,26 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the database fails.
     fn last_transfers(&self) -> Result<Vec<BundleTransfer>, StoreError>;
+
+    /// Sightings whose sequence number or time cannot be right, the latest first. They are on disk, and do
+    /// not count anywhere else.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn quarantine(&self) -> Result<Vec<Quarantined>, StoreError>;
+
+    /// Deletes a sighting in quarantine, with all its revisions. Returns how many were deleted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn delete_quarantined(&self, sighting: Uuid) -> Result<usize, StoreError>;
+
+    /// Takes a sighting out of quarantine, with all its revisions, and stores it as if it were plausible.
+    /// Returns how many were stored.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn release_quarantined(&self, sighting: Uuid, now: Timestamp) -> Result<usize, StoreError>;
 
     /// The latest rejected messages, newest first.
     ///

@@ -155,6 +155,20 @@ pub enum IngestResult {
     },
     /// A request, which is answered and not stored.
     NotStored,
+    /// On disk, in quarantine: to be acknowledged.
+    Quarantined {
+        /// The boat that sent it.
+        boat: BoatId,
+        /// The sighting.
+        id: Uuid,
+        /// Its revision.
+        revision: u32,
+        /// What cannot be right about it.
+        reason: String,
+    },
+    /// Not on disk, for a reason in what is stored already or in its file. It is not answered: the boat sends
+    /// it again.
+    Failed(String),
     /// Recorded among the rejected messages: to be answered with the reason, never acknowledged.
     Rejected(Rejection),
 }

@@ -1,5 +1,6 @@
 //! What shore keeps: sightings with their earlier revisions, pictures, when each boat was last
-//! seen, its last status report and the bundles that it was offered, and rejected messages.
+//! seen, its last status report and the bundles that it was offered, rejected messages, and sightings
+//! in quarantine.
 //!
 //! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3` and pictures as
 //! files in `DIR/pictures/`. Pictures are files and not blobs because they are what people copy,
@@ -14,6 +15,7 @@ mod footage_columns;
 mod interface;
 mod message;
 mod pictures;
+mod quarantine;
 mod rejected;
 mod schema;
 mod sighting;
@@ -35,6 +37,7 @@ pub use interface::Store;
 pub use message::{
     Content, IncomingMessage, IngestResult, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,
 };
+pub use quarantine::Quarantined;
 pub use rejected::{MAX_REJECTED_MESSAGES, RejectedCount, RejectedMessage};
 pub use sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
 pub use sqlite::SqliteStore;

@@ -1,14 +1,14 @@
 //! How a database is opened.
 
 use super::error::StoreError;
-use super::tables::{BUNDLE_TRANSFERS, OTHER_TABLES, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BUNDLE_TRANSFERS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
 use super::upgrade;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 11;
+const VERSION: i64 = 13;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -29,6 +29,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(OTHER_TABLES)?;
             tx.execute_batch(STATUS_REPORTS)?;
             tx.execute_batch(BUNDLE_TRANSFERS)?;
+            tx.execute_batch(QUARANTINE)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

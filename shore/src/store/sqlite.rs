@@ -6,13 +6,14 @@ use super::error::StoreError;
 use super::interface::Store;
 use super::message::{IncomingMessage, IngestResult};
 use super::pictures::Pictures;
+use super::quarantine::{self, Quarantined};
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
 use super::{earlier_revisions, schema, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind};
-use rusqlite::{Connection, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -53,6 +54,18 @@ impl SqliteStore {
             reader: Mutex::new(schema::open_read_only(&file)?),
             pictures: Pictures::open(data)?,
             _lock: Some(lock),
+        })
+    }
+
+    /// Opens `data` for writing while a station may run on it: each change is a transaction of its own.
+    ///
+    /// # Errors
+    /// When there is no database, or it was written by another version.
+    pub fn open_shared(data: &Path) -> Result<Self, StoreError> {
+        let read_only = Self::open_read_only(data)?;
+        Ok(Self {
+            writer: Mutex::new(schema::open(&data.join(DATABASE_FILE))?),
+            ..read_only
         })
     }
 
@@ -134,6 +147,29 @@ fn is_stored_picture(result: &IngestResult) -> bool {
     )
 }
 
+/// Applies a message within a savepoint: what concerns it alone does not keep the others from being stored.
+fn apply_alone(
+    tx: &Transaction<'_>,
+    writer: &Writer<'_>,
+    message: &IncomingMessage,
+) -> Result<IngestResult, StoreError> {
+    let run = |sql: &str| -> Result<(), StoreError> {
+        tx.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    };
+    run("SAVEPOINT message")?;
+    let result = match writer.apply(message) {
+        Ok(result) => result,
+        Err(error) if error.is_of_one_message() => {
+            run("ROLLBACK TO message")?;
+            IngestResult::Failed(error.to_string())
+        }
+        Err(error) => return Err(error),
+    };
+    run("RELEASE message")?;
+    Ok(result)
+}
+
 /// A number as SQLite holds it. The largest one is as good as any larger one for a limit or an
 /// offset.
 fn clamp(n: u64) -> i64 {
@@ -153,10 +189,10 @@ impl Store for SqliteStore {
             pictures: &self.pictures,
             now,
         };
-        let results = batch
-            .iter()
-            .map(|message| writer.apply(message))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut results = Vec::with_capacity(batch.len());
+        for message in batch {
+            results.push(apply_alone(&tx, &writer, message)?);
+        }
         if results.iter().any(is_stored_picture) {
             self.pictures.sync()?;
         }
@@ -272,6 +308,27 @@ impl Store for SqliteStore {
 
     fn last_transfers(&self) -> Result<Vec<BundleTransfer>, StoreError> {
         transfer_rows::last_of_each(&lock(&self.reader))
+    }
+
+    fn quarantine(&self) -> Result<Vec<Quarantined>, StoreError> {
+        quarantine::all(&lock(&self.reader))
+    }
+
+    fn delete_quarantined(&self, sighting: Uuid) -> Result<usize, StoreError> {
+        quarantine::delete(&lock(&self.writer), sighting)
+    }
+
+    fn release_quarantined(&self, sighting: Uuid, now: Timestamp) -> Result<usize, StoreError> {
+        let mut db = lock(&self.writer);
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let writer = Writer {
+            tx: &tx,
+            pictures: &self.pictures,
+            now,
+        };
+        let released = writer.release(sighting)?;
+        tx.commit()?;
+        Ok(released)
     }
 
     fn rejected_messages(&self, limit: usize) -> Result<Vec<RejectedMessage>, StoreError> {

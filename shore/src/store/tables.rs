@@ -131,6 +131,19 @@ CREATE TABLE bundle_transfers (
 CREATE INDEX transfers_by_boat ON bundle_transfers (boat, offered_at);
 ";
 
+/// Sightings whose number or time cannot be right, as they were received.
+pub(super) const QUARANTINE: &str = "
+CREATE TABLE quarantine (
+    sighting TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    boat TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    message BLOB NOT NULL,
+    received INTEGER NOT NULL,
+    PRIMARY KEY (sighting, revision)
+) STRICT;
+";
+
 /// The last report of each boat.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (

@@ -1,7 +1,7 @@
 //! Upgrades the tables of an older database in place.
 
 use super::error::StoreError;
-use super::tables::{BUNDLE_TRANSFERS, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BUNDLE_TRANSFERS, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
 use rusqlite::Transaction;
 
 /// The oldest version that is upgraded: the one before matching regions.
@@ -34,6 +34,9 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     }
     if found < 11 {
         tx.execute_batch(BUNDLE_TRANSFERS)?;
+    }
+    if found < 13 {
+        tx.execute_batch(QUARANTINE)?;
     }
     Ok(())
 }

@@ -7,13 +7,14 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::{earlier_revisions, sighting_rows, status_reports, transfer_rows};
+use super::{earlier_revisions, quarantine, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::bundle_transfer::TransferReport;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::cmp::Ordering;
+use uuid::Uuid;
 
 /// Writes messages into an open transaction.
 pub(super) struct Writer<'a> {
@@ -25,7 +26,7 @@ pub(super) struct Writer<'a> {
 impl Writer<'_> {
     pub(super) fn apply(&self, message: &IncomingMessage) -> Result<IngestResult, StoreError> {
         let result = match &message.content {
-            Ok(Content::Sighting(sighting)) => self.store_sighting(sighting)?,
+            Ok(Content::Sighting(sighting)) => self.admit_sighting(sighting)?,
             Ok(Content::Picture {
                 picture,
                 sha256,
@@ -38,13 +39,45 @@ impl Writer<'_> {
         };
         match &result {
             IngestResult::Stored { boat, .. } => self.touch_boat(boat, self.now)?,
-            IngestResult::TransferStored { boat, .. } => self.touch_boat(boat, self.now)?,
-            IngestResult::StatusStored
+            IngestResult::TransferStored { boat, .. } | IngestResult::Quarantined { boat, .. } => {
+                self.touch_boat(boat, self.now)?;
+            }
+            IngestResult::Failed(_)
+            | IngestResult::StatusStored
             | IngestResult::UnknownOffer { .. }
             | IngestResult::NotStored => {}
             IngestResult::Rejected(rejection) => self.record_rejection(&message.meta, rejection)?,
         }
         Ok(result)
+    }
+
+    /// Stores a sighting, or keeps it in quarantine, unless a person has released it.
+    fn admit_sighting(&self, sighting: &Sighting) -> Result<IngestResult, StoreError> {
+        let Some(reason) = quarantine::implausible(self.tx, sighting, self.now)? else {
+            return self.store_sighting(sighting);
+        };
+        if sighting_rows::by_id(self.tx, sighting.id)?.is_some() {
+            return self.store_sighting(sighting);
+        }
+        quarantine::put(self.tx, sighting, &reason, self.now)?;
+        Ok(IngestResult::Quarantined {
+            boat: sighting.boat.clone(),
+            id: sighting.id,
+            revision: sighting.revision,
+            reason,
+        })
+    }
+
+    /// Takes all revisions of a sighting out of quarantine. Returns how many there were.
+    pub(super) fn release(&self, sighting: Uuid) -> Result<usize, StoreError> {
+        let revisions = quarantine::revisions(self.tx, sighting)?;
+        for sighting in &revisions {
+            if let IngestResult::Stored { boat, .. } = self.store_sighting(sighting)? {
+                self.touch_boat(&boat, self.now)?;
+            }
+        }
+        quarantine::delete(self.tx, sighting)?;
+        Ok(revisions.len())
     }
 
     fn store_sighting(&self, sighting: &Sighting) -> Result<IngestResult, StoreError> {

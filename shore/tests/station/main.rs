@@ -16,6 +16,7 @@ mod ingest;
 mod mosquitto;
 mod pages;
 mod photos;
+mod quarantine;
 #[path = "../../src/sample.rs"]
 mod sample;
 #[path = "../../src/sample_bundle.rs"]

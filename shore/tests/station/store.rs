@@ -106,6 +106,8 @@ fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool
         other @ (IngestResult::StatusStored
         | IngestResult::TransferStored { .. }
         | IngestResult::UnknownOffer { .. }
+        | IngestResult::Quarantined { .. }
+        | IngestResult::Failed(_)
         | IngestResult::NotStored) => panic!("sent no such message: {other:?}"),
         IngestResult::Rejected(rejection) => {
             assert_eq!(rejection.reason, RejectReason::Conflict);
@@ -285,7 +287,8 @@ const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 /// Turns the database of `data` into one of version 6 to 10 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
-    db.execute_batch("DROP TABLE bundle_transfers").unwrap();
+    db.execute_batch("DROP TABLE quarantine; DROP TABLE bundle_transfers;")
+        .unwrap();
     db.pragma_update(None, "user_version", version).unwrap();
     if version == 10 {
         return;
