@@ -20,6 +20,8 @@ pub mod file_kind;
 pub mod footage;
 pub mod input_area;
 pub mod jpeg;
+pub mod link_class;
+pub mod link_report;
 pub mod local_matching;
 pub mod matching_regions;
 pub mod message_digest;

@@ -10,6 +10,7 @@ use crate::settings::{Settings, Version, Will};
 use crate::{v5, v311};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -40,6 +41,11 @@ impl Dialer {
             settings,
             speaks_v311_only: false,
         }
+    }
+
+    /// Sets how often later connections are probed while they are idle.
+    pub fn set_keep_alive(&mut self, interval: Duration) {
+        self.settings.keep_alive = interval;
     }
 
     /// Connects and subscribes: with MQTT 5, or with 3.1.1 where the broker does not speak 5. `will` is

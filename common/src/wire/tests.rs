@@ -244,6 +244,8 @@ fn a_known_sighting_has_known_bytes() {
 }
 
 /// The envelopes of the same sighting in versions 1 to 6, as boats sent them.
+/// The link of a status report.
+const LINK: &str = "0104840701b0ea01e08f0103dc0b01f0012880f104002880897a00";
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
@@ -325,6 +327,16 @@ fn the_other_kinds_have_known_bytes() {
         assert_eq!(hex(&bytes), expected);
         assert_eq!(decode::<StatusReport>(&bytes).unwrap(), report);
     }
+    let mut far_out = crate::samples::status_report();
+    far_out.condition.as_mut().unwrap().link = Some(crate::samples::link_report());
+    let bytes = encode(&far_out).unwrap();
+    assert_eq!(bytes[5..7], [2, 0], "version 2");
+    assert_eq!(decode::<StatusReport>(&bytes).unwrap(), far_out);
+    assert_eq!(
+        hex(&bytes[bytes.len() - LINK.len() / 2..]),
+        LINK,
+        "at the end"
+    );
     assert_eq!(
         hex(&encode(&ack_of_revision()).unwrap()),
         "464c4b57030200f16373ea0762616c61656e61021001900000000070008000000000000001000110019000000000700080000000000000010100"
@@ -484,7 +496,9 @@ proptest! {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        let _ = decode::<StatusReport>(&envelope(5, 1, &payload));
+        for version in 1..=2 {
+            let _ = decode::<StatusReport>(&envelope(5, version, &payload));
+        }
         for version in 1..=3 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }

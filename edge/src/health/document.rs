@@ -11,6 +11,7 @@ use crate::outbox::{Counts, SetAside};
 use crate::position::PositionHealth;
 use crate::stage::StageHealth;
 use crate::time::TimeStatus;
+use crate::uplink::budget::LinkHealth;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_inference::engine::status::EngineStatus;
 use serde::{Deserialize, Serialize};
@@ -93,6 +94,8 @@ pub struct HealthSources<'a> {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// Class and budget of the link to shore.
+    pub link: LinkHealth,
     /// The stages of the pipeline.
     pub stages: Vec<StageHealth>,
     /// What could not be recorded.
@@ -180,6 +183,9 @@ pub struct Health {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// Class and budget of the link to shore.
+    #[serde(default)]
+    pub link: LinkHealth,
     /// The stages of the pipeline, in the order of the data.
     #[serde(default)]
     pub stages: Vec<StageHealth>,
@@ -238,6 +244,7 @@ impl Health {
             time: sources.inputs.time,
             machine: sources.machine,
             outbox: sources.outbox,
+            link: sources.link,
             stages: sources.stages,
             levels: sources.levels,
             uptime_seconds: sources.uptime.as_secs(),
@@ -264,6 +271,7 @@ impl Health {
             inputs,
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            link: LinkHealth::default(),
             stages: vec![],
             unrecorded: UnrecordedHealth::default(),
             levels: Levels::default(),
@@ -320,6 +328,7 @@ mod tests {
             },
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            link: LinkHealth::default(),
             stages: Stages::default().health(),
             unrecorded: UnrecordedHealth::default(),
             levels: Levels::default(),

@@ -65,7 +65,9 @@ pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
-pub use queue::{Backlog, Counts, Load, Pending, Queue, QueueOpener};
+pub use queue::{
+    Backlog, Carried, Counts, KindBytes, Load, Pending, PendingBytes, Queue, QueueOpener,
+};
 pub use recent::{Recent, recent, recent_picture};
 pub use recordings::{OpenRecording, RecordingLimits, Recordings};
 pub use rehearsal::rehearse;

@@ -24,6 +24,43 @@ pub struct Pending {
     pub bytes: u64,
 }
 
+/// Which messages a link carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Whether pictures are.
+    pub pictures: bool,
+    /// The largest picture that is, in bytes.
+    pub max_picture_bytes: u64,
+}
+
+impl Carried {
+    /// All messages.
+    pub const ALL: Self = Self {
+        pictures: true,
+        max_picture_bytes: u64::MAX,
+    };
+}
+
+/// The pending messages of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindBytes {
+    /// How many.
+    pub messages: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// The size of the pending messages by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PendingBytes {
+    /// Sightings.
+    pub sightings: KindBytes,
+    /// Pictures.
+    pub pictures: KindBytes,
+    /// The size of the largest picture in bytes.
+    pub largest_picture: u64,
+}
+
 /// The result of loading a message to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Load {
@@ -171,6 +208,37 @@ impl Queue {
             .map_err(OutboxError::database(&self.folder))
     }
 
+    /// The size of the pending messages by kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pending_bytes(&self) -> Result<PendingBytes, OutboxError> {
+        let failed = OutboxError::database(&self.folder);
+        let query = "SELECT part, count(*), sum(bytes), max(bytes) FROM pending GROUP BY part";
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let rows = statement
+            .query_map([], |row| {
+                let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+                let kind = KindBytes {
+                    messages: number(1)?,
+                    bytes: number(2)?,
+                };
+                Ok((part(row, 0)?, kind, number(3)?))
+            })
+            .map_err(&failed)?;
+        let mut pending = PendingBytes::default();
+        for row in rows {
+            match row.map_err(&failed)? {
+                (MessageKind::Sighting, kind, _) => pending.sightings = kind,
+                (MessageKind::Picture, kind, largest) => {
+                    pending.pictures = kind;
+                    pending.largest_picture = largest;
+                }
+            }
+        }
+        Ok(pending)
+    }
+
     /// The boat that sends these messages.
     pub fn boat(&self) -> &BoatId {
         &self.boat
@@ -187,12 +255,34 @@ impl Queue {
     /// # Errors
     /// When the database fails.
     pub fn next(&self, in_flight: &HashSet<Key>, max: usize) -> Result<Vec<Pending>, OutboxError> {
+        self.next_carried(in_flight, max, Carried::ALL)
+    }
+
+    /// Up to `max` messages to send next that are `carried` and neither `in_flight` nor held: sightings before
+    /// pictures, older before newer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_carried(
+        &self,
+        in_flight: &HashSet<Key>,
+        max: usize,
+        carried: Carried,
+    ) -> Result<Vec<Pending>, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT sighting, part, revision, bytes FROM pending WHERE NOT held ORDER BY priority, number LIMIT ?";
+        let query = "SELECT sighting, part, revision, bytes FROM pending
+                     WHERE NOT held AND priority <= ?2 AND (part = 0 OR bytes <= ?3)
+                     ORDER BY priority, number LIMIT ?1";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
+        let lowest = part_number(if carried.pictures {
+            MessageKind::Picture
+        } else {
+            MessageKind::Sighting
+        });
+        let largest = i64::try_from(carried.max_picture_bytes).unwrap_or(i64::MAX);
         let rows = statement
-            .query_map([limit], |row| {
+            .query_map(params![limit, lowest, largest], |row| {
                 let key = Key {
                     sighting: uuid(row, 0)?,
                     part: part(row, 1)?,

@@ -8,6 +8,7 @@ use crate::levels::Levels;
 use crate::machine::MachineHealth;
 use crate::page_token::TokenFile;
 use crate::stage::Stages;
+use crate::uplink::budget::LinkHealth;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_http::Rejection;
 use flukewatch_inference::engine::status::EngineStatus;
@@ -51,6 +52,7 @@ fn health(cameras: InputHealth) -> Health {
         machine: MachineHealth::default(),
         outbox: OutboxHealth::default(),
         levels: Levels::default(),
+        link: LinkHealth::default(),
         stages: Stages::default().health(),
         unrecorded: UnrecordedHealth::default(),
     })

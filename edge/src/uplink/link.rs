@@ -1,6 +1,7 @@
 //! The uploader's interface to a broker.
 
 use crate::outbox::Key;
+use std::time::Duration;
 
 /// The maximum number of messages in flight.
 pub const MAX_WINDOW: usize = 50;
@@ -47,6 +48,9 @@ pub trait Uplink: Send {
         &mut self,
         last_will: Option<Vec<u8>>,
     ) -> impl Future<Output = Result<(), LinkError>> + Send;
+
+    /// Sets how often later connections are probed while they are idle.
+    fn set_keep_alive(&mut self, _interval: Duration) {}
 
     /// Queues a message. `false`: the queue is full; try again after the next event.
     ///

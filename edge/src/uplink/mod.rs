@@ -4,6 +4,7 @@
 //! A broker's PUBACK is not an acknowledgement. Which messages are in flight is known in memory
 //! only: after an error or a restart, everything that is not acknowledged is sent again.
 
+pub mod budget;
 mod identity;
 mod link;
 mod mqtt;

@@ -155,6 +155,10 @@ impl Uplink for MqttUplink {
         Ok(())
     }
 
+    fn set_keep_alive(&mut self, interval: Duration) {
+        self.dialer.set_keep_alive(interval);
+    }
+
     fn send(&mut self, key: Key, topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {
         // Shore would not read it.
         if message.len() > MAX_MESSAGE {

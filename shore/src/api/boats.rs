@@ -6,6 +6,7 @@ use crate::store::{BoatStatus, Gap, LastReport};
 use axum::Json;
 use axum::extract::State;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::link_report::LinkReport;
 use serde::Serialize;
 
 /// A range of sequence numbers, both ends inclusive.
@@ -53,7 +54,7 @@ pub struct BoatJson {
 /// The last status report of a boat.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct StatusJson {
-    /// `online`, `timed_out` (no report for three minutes) or `offline` (its connection ended).
+    /// `online`, `timed_out` (no report for three minutes, or three of the intervals in `link`) or `offline` (its connection ended).
     pub contact: &'static str,
     /// When the connection ended; null if it did not.
     pub offline_since: Option<String>,
@@ -81,6 +82,8 @@ pub struct StatusJson {
     pub pending_messages: u64,
     /// The age of the oldest of them; null if there is none.
     pub oldest_pending_seconds: Option<u64>,
+    /// The link's class and budget, and how long pending messages will take; null in harbour.
+    pub link: Option<LinkReport>,
 }
 
 impl StatusJson {
@@ -101,6 +104,7 @@ impl StatusJson {
             cameras_searched: condition.cameras_searched,
             pending_messages: condition.pending,
             oldest_pending_seconds: condition.oldest_pending_seconds,
+            link: condition.link,
         }
     }
 }

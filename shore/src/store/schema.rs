@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 10;
+const VERSION: i64 = 12;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 

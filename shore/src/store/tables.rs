@@ -109,7 +109,7 @@ CREATE TABLE rejected_totals (
 ) STRICT;
 ";
 
-/// The last report of each boat.
+/// The last report of each boat; `link` is JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (
     boat TEXT PRIMARY KEY,
@@ -127,6 +127,7 @@ CREATE TABLE status_reports (
     cameras INTEGER NOT NULL,
     cameras_searched INTEGER NOT NULL,
     pending INTEGER NOT NULL,
-    oldest_pending_seconds INTEGER
+    oldest_pending_seconds INTEGER,
+    link TEXT
 ) STRICT;
 ";

@@ -276,9 +276,15 @@ fn a_newer_database_is_rejected() {
 /// The tables of version 7.
 const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 
-/// Turns the database of `data` into one of version 6 to 9 with the same content.
+/// Turns the database of `data` into one of version 6 to 11 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
+    db.execute_batch("ALTER TABLE status_reports DROP COLUMN link")
+        .unwrap();
+    if version >= 10 {
+        db.pragma_update(None, "user_version", version).unwrap();
+        return;
+    }
     for column in ["bearing_from_bow", "bearing", "range_metres"] {
         db.execute_batch(&format!("ALTER TABLE sightings DROP COLUMN {column}"))
             .unwrap();
@@ -312,8 +318,8 @@ fn downgrade(data: &Path, version: i64) {
 }
 
 #[test]
-fn a_database_of_version_6_to_9_is_upgraded() {
-    for version in 6..=9 {
+fn a_database_of_version_6_to_11_is_upgraded() {
+    for version in 6..=11 {
         let data = tempfile::tempdir().unwrap();
         let mut old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
             .into_iter()

@@ -4,6 +4,8 @@ use crate::machine::Severity;
 use crate::outbox::{Counts, Load, Outbox, QueueOpener};
 use crate::sample;
 use crate::stage::{Stage, Stages};
+use crate::time::{MonotonicClock, MonotonicTimestamp};
+use crate::uplink::budget::LinkProfile;
 use crate::uplink::supervise;
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::message_digest::MessageDigest;
@@ -183,6 +185,15 @@ fn rejection(boat: &str, kind: MessageKind, message: &[u8]) -> Vec<u8> {
     .unwrap()
 }
 
+/// The clock of the tests' runtime.
+struct RuntimeClock(Instant);
+
+impl MonotonicClock for RuntimeClock {
+    fn now(&self) -> MonotonicTimestamp {
+        MonotonicTimestamp::default().plus(self.0.elapsed())
+    }
+}
+
 struct Boat {
     folder: tempfile::TempDir,
     outbox: Outbox,
@@ -191,6 +202,7 @@ struct Boat {
     counters: Arc<Counters>,
     board: Arc<StatusBoard>,
     stage: Arc<Stage>,
+    budget: Arc<LinkBudget>,
     uploader: JoinHandle<()>,
 }
 
@@ -200,6 +212,17 @@ impl Boat {
     /// A boat with `sightings` in its outbox, each with a picture of `bytes` bytes, and a shore changed
     /// by `change`.
     fn new(sightings: u64, bytes: usize, window: usize, change: impl FnOnce(&mut Shore)) -> Self {
+        Self::on_link(LinkClass::Harbour, sightings, bytes, window, change)
+    }
+
+    /// The same on a link of `class`.
+    fn on_link(
+        class: LinkClass,
+        sightings: u64,
+        bytes: usize,
+        window: usize,
+        change: impl FnOnce(&mut Shore),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut outbox =
             Outbox::open(folder.path(), &sample::boat(), 1 << 30, sample::epoch()).unwrap();
@@ -233,7 +256,12 @@ impl Boat {
         let counts = queue.open().unwrap();
         let board = Arc::new(StatusBoard::default());
         let stage = Stages::default().uplink;
+        let limits = LinkClass::ALL.map(|class| LinkProfile::of(class).bytes_per_hour);
+        let budget = LinkBudget::new(limits, Arc::new(RuntimeClock(Instant::now())));
+        budget.set_class(class);
+        let budget = Arc::new(budget);
         let start = {
+            let budget = budget.clone();
             let (shore, counters, board) = (shore.clone(), counters.clone(), board.clone());
             move || {
                 let parts = UploaderParts {
@@ -255,6 +283,8 @@ impl Boat {
                     clock: Arc::new(ManualClock::new(Timestamp(0))),
                     counters: counters.clone(),
                     accepted: Arc::new(Notify::new()),
+                    budget: budget.clone(),
+                    packet_size: PacketSize::new(true, true),
                     instance: uuid::Uuid::from_u128(1),
                 };
                 Ok(Uploader::new(parts).reporting(board.clone()))
@@ -269,6 +299,7 @@ impl Boat {
             board,
             uploader: tokio::spawn(supervise(start, stage.clone())),
             stage,
+            budget,
         }
     }
 
@@ -787,4 +818,70 @@ async fn a_twin_is_recognised_within_seconds_and_forgotten_when_it_ends() {
     assert!(boat.counters.has_twin());
     tokio::time::sleep(TIMEOUT * 5).await;
     assert!(!boat.counters.has_twin());
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_iridium_identities_are_sent_under_the_budget_and_pictures_in_harbour() {
+    let hour = Duration::from_secs(3600);
+    let boat = Boat::on_link(LinkClass::Iridium, 60, 5_000, 50, |_| {});
+    boat.board
+        .publish(Health::of(&boat.counters, InputHealth::default()));
+    tokio::time::sleep(hour).await;
+    let first = boat.sent();
+    assert!((8..30).contains(&first.len()), "{} in an hour", first.len());
+    assert!(boat.budget.bytes_left().unwrap() < 4_500);
+    let (_, spent) = boat.budget.totals()[LinkClass::Iridium.index()];
+    assert!((26_000..=30_000).contains(&spent), "{spent} bytes");
+    let reports = boat.shore.lock().unwrap().reports.len();
+    assert!((4..=5).contains(&reports), "{reports} status reports");
+    tokio::time::sleep(6 * hour).await;
+    let sent = boat.sent();
+    assert_eq!(sent.len(), 60);
+    assert!(sent.iter().all(|key| key.part == MessageKind::Sighting));
+    boat.budget.set_class(LinkClass::Harbour);
+    boat.delivered().await;
+    assert_eq!(boat.sent().len(), 120);
+    assert_eq!(
+        boat.shore.lock().unwrap().connections,
+        2,
+        "probed more often"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_vsat_large_pictures_stay_aboard() {
+    let mut boat = Boat::on_link(LinkClass::Vsat, 3, 60_000, 50, |_| {});
+    let (sighting, jpeg) = sample::sighting(4, 20_000);
+    boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+    tokio::time::sleep(TIMEOUT * 60).await;
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.sightings, counts.pictures), (0, 3));
+    boat.budget.set_class(LinkClass::Starlink);
+    boat.delivered().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_for_it_no_connection_is_made() {
+    let boat = Boat::on_link(LinkClass::Iridium, 1, 100, 50, |shore| shore.failures = 1);
+    boat.budget.spend(30_000);
+    tokio::time::sleep(TIMEOUT * 59).await;
+    let attempts = |boat: &Boat| {
+        let shore = boat.shore.lock().unwrap();
+        (shore.failures, shore.connections)
+    };
+    assert_eq!(attempts(&boat), (1, 0));
+    tokio::time::sleep(TIMEOUT * 4).await;
+    assert_eq!(attempts(&boat), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_link_failed_on_does_not_stop_another() {
+    let boat = Boat::new(3, 60_000, 50, |shore| shore.fails_above = 50_000);
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(boat.counts.counts().unwrap().sightings, 0);
+    boat.budget.set_class(LinkClass::Iridium);
+    tokio::time::sleep(TIMEOUT).await;
+    let connections = connections_in(&boat, TIMEOUT * 30).await;
+    assert_eq!(connections, 0, "no picture is tried");
+    assert_eq!(boat.counts.counts().unwrap().pictures, 3);
 }

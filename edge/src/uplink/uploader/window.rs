@@ -19,7 +19,7 @@ enum Sent {
     Yes,
     /// It is not pending any more.
     Gone,
-    /// The link's queue is full.
+    /// The link's queue is full, or its budget is spent.
     Full,
 }
 
@@ -48,9 +48,10 @@ impl<U: Uplink> Uploader<U> {
         if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
             return Ok(());
         }
+        let carried = self.meter.carried();
         let excluded = self.suspects.with(self.in_flight.keys().copied());
         let pending = self
-            .with_queue(move |queue| queue.next(&excluded, room))
+            .with_queue(move |queue| queue.next_carried(&excluded, room, carried))
             .await?;
         for Pending { key, bytes } in pending {
             if !self.has_room(bytes) {
@@ -96,6 +97,9 @@ impl<U: Uplink> Uploader<U> {
     }
 
     async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
+        if !self.meter.permits(key.part, bytes) {
+            return Ok(Sent::Full);
+        }
         let Some((topic, message)) = self.load(key).await? else {
             self.suspects.forget(&key);
             return Ok(Sent::Gone);
@@ -104,10 +108,12 @@ impl<U: Uplink> Uploader<U> {
             self.last_progress = Instant::now();
         }
         let digest = MessageDigest::of(&message);
+        let message_bytes = message.len() as u64;
         let sent = self.uplink.send(key, &topic, message);
         if !sent.map_err(|e| self.disconnected(e))? {
             return Ok(Sent::Full);
         }
+        self.meter.sent(&topic, message_bytes);
         self.counters.sent(1);
         self.in_flight.insert(
             key,
