@@ -3,8 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report |
-//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 4 for an ack, 1 or 2 for a status, 1 for the others |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief |
+//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 or 2 for a status, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -17,6 +17,7 @@
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
 use crate::presence::Presence;
@@ -188,12 +189,19 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 
-    /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones.
-    /// Boats that know none of them can read other acks.
+    /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones, version
+    /// 4 no briefs. Boats that know none of them can read other acks.
     fn version(&self) -> u16 {
-        if self.stored.iter().any(|a| a.message.is_some()) {
+        let stored = self.stored.iter().map(|a| a.kind);
+        let rejected = self.rejected.iter().map(|r| r.kind);
+        if stored
+            .chain(rejected)
+            .any(|kind| kind == MessageKind::Brief)
+        {
+            5
+        } else if self.stored.iter().any(|a| a.message.is_some()) {
             4
         } else if !self.rejected.is_empty() {
             3
@@ -307,6 +315,12 @@ impl Message for ContentPiece {
 impl Message for TransferReport {
     const KIND: u8 = 9;
     const NAME: &'static str = "transfer report";
+    const VERSION: u16 = 1;
+}
+
+impl Message for Brief {
+    const KIND: u8 = 10;
+    const NAME: &'static str = "brief";
     const VERSION: u16 = 1;
 }
 

@@ -2,6 +2,7 @@
 //! valid checksum.
 #![no_main]
 
+use flukewatch_common::brief::Brief;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::message_digest::MessageDigest;
@@ -26,6 +27,10 @@ fn take(bytes: &[u8]) {
         let again: Sighting = wire::decode(&sent).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(wire::encode(&again), Ok(sent));
     }
+    if let Ok(Content::Brief(brief)) = validate("flukewatch/v1/a/brief", bytes).content {
+        let sent = wire::encode(&*brief).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(wire::decode(&sent), Ok(*brief));
+    }
     let _ = wire::decode::<Ack>(bytes);
     if let Ok(report) = wire::decode::<StatusReport>(bytes) {
         let _ = report.condition.map(|condition| condition.validate());
@@ -41,7 +46,7 @@ fn sample() -> Option<Sighting> {
     Some(sighting)
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 6]> {
+fn make_seeds() -> Option<[Vec<u8>; 8]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -90,6 +95,10 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
         ..sighting.clone()
     };
     let unidentified = wire::encode(&unidentified).ok()?;
+    let brief = wire::encode(&Brief::of(&sighting)).ok()?;
+    validate("flukewatch/v1/a/brief", &brief).content.ok()?;
+    let mut far_out = samples::status_report();
+    far_out.condition.as_mut()?.link = Some(samples::link_report());
     let sighting = wire::encode(&sighting).ok()?;
     for seed in [&old, &sighting, &unidentified] {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
@@ -101,6 +110,8 @@ fn make_seeds() -> Option<[Vec<u8>; 6]> {
         wire::encode(&ack).ok()?,
         unidentified,
         wire::encode(&samples::status_report()).ok()?,
+        wire::encode(&far_out).ok()?,
+        brief,
     ])
 }
 

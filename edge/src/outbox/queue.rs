@@ -5,7 +5,8 @@ use super::error::OutboxError;
 use super::key::{Key, part, part_number, uuid};
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::{full_disk, recover, schema};
+use super::{briefs, full_disk, recover, schema};
+use flukewatch_common::brief::Brief;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
@@ -27,6 +28,8 @@ pub struct Pending {
 /// Which messages a link carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Carried {
+    /// Whether sightings are.
+    pub sightings: bool,
     /// Whether pictures are.
     pub pictures: bool,
     /// The largest picture that is, in bytes.
@@ -36,6 +39,7 @@ pub struct Carried {
 impl Carried {
     /// All messages.
     pub const ALL: Self = Self {
+        sightings: true,
         pictures: true,
         max_picture_bytes: u64::MAX,
     };
@@ -53,6 +57,8 @@ pub struct KindBytes {
 /// The size of the pending messages by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PendingBytes {
+    /// Sightings of which shore has not even a brief.
+    pub identities: u64,
     /// Sightings.
     pub sightings: KindBytes,
     /// Pictures.
@@ -234,8 +240,10 @@ impl Queue {
                     pending.pictures = kind;
                     pending.largest_picture = largest;
                 }
+                (MessageKind::Brief, ..) => {}
             }
         }
+        pending.identities = self.pending_briefs()?;
         Ok(pending)
     }
 
@@ -269,9 +277,13 @@ impl Queue {
         max: usize,
         carried: Carried,
     ) -> Result<Vec<Pending>, OutboxError> {
+        if !carried.sightings {
+            return Ok(vec![]);
+        }
         let failed = OutboxError::database(&self.folder);
+        // A plus keeps a condition from any index: rows come in the order of `pending_order`.
         let query = "SELECT sighting, part, revision, bytes FROM pending
-                     WHERE NOT held AND priority <= ?2 AND (part = 0 OR bytes <= ?3)
+                     WHERE NOT held AND priority <= ?2 AND (+part = 0 OR +bytes <= ?3)
                      ORDER BY priority, number LIMIT ?1";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
@@ -326,6 +338,9 @@ impl Queue {
     /// # Errors
     /// When the database or the disk fails.
     pub fn load(&self, key: Key) -> Result<Load, OutboxError> {
+        if key.part == MessageKind::Brief {
+            return self.load_brief(key);
+        }
         type Row = (Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
         let query = "SELECT message, picture, sha256 FROM pending
                      WHERE sighting = ? AND part = ? AND revision = ?";
@@ -355,6 +370,7 @@ impl Queue {
                 let decoded = match key.part {
                     MessageKind::Sighting => wire::decode::<Sighting>(&message).map(drop),
                     MessageKind::Picture => wire::decode::<Picture>(&message).map(drop),
+                    MessageKind::Brief => wire::decode::<Brief>(&message).map(drop),
                 };
                 return Ok(match decoded {
                     Ok(()) => Load::Message(message),
@@ -384,8 +400,8 @@ impl Queue {
         }
     }
 
-    /// Deletes messages that shore acknowledged. Keys that are not pending are ignored, so that a
-    /// revision stays until it is acknowledged itself. Returns how many were.
+    /// Deletes messages that shore acknowledged, and notes of which sightings it has a brief. Keys that are not
+    /// pending are ignored, so that a revision stays until it is acknowledged itself. Returns how many were.
     ///
     /// # Errors
     /// When the database fails; then all of them are still pending.
@@ -417,6 +433,10 @@ impl Queue {
                          RETURNING bytes, message, picture";
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
+                if key.part == MessageKind::Brief {
+                    deleted += briefs::delivered(&transaction, *key).map_err(&failed)?;
+                    continue;
+                }
                 let id = key.sighting.as_bytes().as_slice();
                 let row: Option<Row> = statement
                     .query_row(params![id, part_number(key.part), key.revision], |r| {
@@ -464,6 +484,9 @@ impl Queue {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
+        if key.part == MessageKind::Brief {
+            return self.give_up_briefs(&[(key, reason.to_owned())]).map(drop);
+        }
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self

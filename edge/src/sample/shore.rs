@@ -1,5 +1,6 @@
 //! A minimal shore.
 
+use flukewatch_common::brief::Brief;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::{topic, wire};
@@ -85,6 +86,10 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                         let (id, revision) = (sighting.id, sighting.revision);
                         stored.sightings.insert(id, sighting);
                         (id, revision)
+                    }
+                    MessageKind::Brief => {
+                        let brief: Brief = wire::decode(&message.payload).unwrap();
+                        (brief.sighting, brief.revision)
                     }
                     MessageKind::Picture => {
                         let picture: Picture = wire::decode(&message.payload).unwrap();

@@ -29,6 +29,8 @@ pub struct BoatJson {
     pub last_seen: String,
     /// Number of stored sightings.
     pub sightings: u64,
+    /// Sightings of which only a brief has been received.
+    pub briefs: u64,
     /// The highest sequence number.
     pub last_sequence: u64,
     /// Sequence numbers below it that have not been received.
@@ -118,6 +120,7 @@ impl BoatJson {
             first_seen: b.first_seen.to_string(),
             last_seen: b.last_seen.to_string(),
             sightings: b.sightings,
+            briefs: b.briefs,
             last_sequence: b.last_sequence,
             missing: b.missing,
             gaps: b.gaps.iter().map(gap).collect(),

@@ -226,6 +226,12 @@ impl Ingester {
                 "subscription rejected: the status of boats is unknown"
             );
         }
+        if rejected(4) {
+            tracing::warn!(
+                topic = topic::ALL_BRIEFS,
+                "subscription rejected: identities do not go ahead over slow links"
+            );
+        }
         tracing::info!(%broker, version = ?connection.version(), "subscribed");
         self.parts.health.broker_connected(&broker.to_string());
         Ok(())

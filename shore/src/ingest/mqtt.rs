@@ -50,6 +50,7 @@ pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
             Subscription::at_most_once(topic::ALL_PRESENCES),
             // A group receives no retained messages.
             Subscription::at_least_once(topic::ALL_STATUSES),
+            divided(topic::ALL_BRIEFS),
         ],
         manual_acks: true,
         keep_alive: KEEP_ALIVE,

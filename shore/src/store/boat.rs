@@ -30,6 +30,8 @@ pub struct BoatStatus {
     pub last_seen: Timestamp,
     /// Number of stored sightings.
     pub sightings: u64,
+    /// Sightings of which only a brief is stored.
+    pub briefs: u64,
     /// The highest sequence number; 0 before the first sighting.
     pub last_sequence: u64,
     /// Sequence numbers below the highest of their outbox that have not been received.

@@ -1,5 +1,6 @@
 //! Incoming messages and the result of storing them.
 
+use flukewatch_common::brief::Brief;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use std::fmt;
@@ -38,6 +39,8 @@ pub enum Content {
         /// Whether it decodes to a permitted size.
         readable: bool,
     },
+    /// A brief within all limits.
+    Brief(Box<Brief>),
     /// A status report within all limits.
     Status(Box<StatusReport>),
 }

@@ -7,6 +7,7 @@
 //! another database behind the same trait then need not carry them.
 
 mod boat;
+mod briefs;
 mod earlier_revisions;
 mod error;
 mod footage_columns;
@@ -30,5 +31,5 @@ pub use message::{
     Content, IncomingMessage, IngestResult, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,
 };
 pub use rejected::{MAX_REJECTED_MESSAGES, RejectedCount, RejectedMessage};
-pub use sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
+pub use sighting::{Listing, PictureState, Query, StoredBrief, StoredSighting, VerdictKind};
 pub use sqlite::SqliteStore;

@@ -1,7 +1,7 @@
 //! How a database is opened.
 
 use super::error::StoreError;
-use super::tables::{OTHER_TABLES, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BRIEFS, OTHER_TABLES, SIGHTINGS, STATUS_REPORTS};
 use super::upgrade;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
@@ -28,6 +28,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(SIGHTINGS)?;
             tx.execute_batch(OTHER_TABLES)?;
             tx.execute_batch(STATUS_REPORTS)?;
+            tx.execute_batch(BRIEFS)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

@@ -1,7 +1,7 @@
 //! Upgrades the tables of an older database in place.
 
 use super::error::StoreError;
-use super::tables::{SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BRIEFS, SIGHTINGS, STATUS_REPORTS};
 use rusqlite::Transaction;
 
 /// The oldest version that is upgraded: the one before matching regions.
@@ -37,6 +37,9 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
         tx.execute_batch(STATUS_REPORTS)?;
     } else if found < 12 {
         rebuild_status_reports(tx)?;
+    }
+    if found < 12 {
+        tx.execute_batch(BRIEFS)?;
     }
     Ok(())
 }

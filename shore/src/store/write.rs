@@ -7,7 +7,8 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::{earlier_revisions, sighting_rows, status_reports};
+use super::{briefs, earlier_revisions, sighting_rows, status_reports};
+use flukewatch_common::brief::Brief;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
@@ -30,6 +31,7 @@ impl Writer<'_> {
                 sha256,
                 readable,
             }) => self.store_picture(picture, sha256, *readable)?,
+            Ok(Content::Brief(brief)) => self.store_brief(brief)?,
             Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
             Err(rejection) => IngestResult::Rejected(rejection.clone()),
         };
@@ -52,6 +54,7 @@ impl Writer<'_> {
         };
         let Some(newest) = sighting_rows::by_id(self.tx, id)? else {
             sighting_rows::insert(self.tx, sighting, self.now)?;
+            briefs::replace_by(self.tx, sighting)?;
             return Ok(stored(false));
         };
         if !sighting.is_revision_of(&newest.sighting) {
@@ -84,9 +87,52 @@ impl Writer<'_> {
             None => {
                 earlier_revisions::insert(self.tx, &newest.sighting, newest.received)?;
                 sighting_rows::replace(self.tx, sighting, self.now)?;
+                briefs::replace_by(self.tx, sighting)?;
             }
         }
         Ok(stored(false))
+    }
+
+    /// Stores a brief, unless the sighting is there in its revision or a later one.
+    fn store_brief(&self, brief: &Brief) -> Result<IngestResult, StoreError> {
+        let id = brief.sighting;
+        let stored = |duplicate| {
+            Ok(IngestResult::Stored {
+                boat: brief.boat.clone(),
+                id,
+                kind: MessageKind::Brief,
+                revision: brief.revision,
+                duplicate,
+            })
+        };
+        let of_brief = (&brief.boat, brief.epoch, brief.sequence);
+        let sighting = sighting_rows::by_id(self.tx, id)?.map(|stored| stored.sighting);
+        let earlier = briefs::get(self.tx, id)?;
+        let is_other = |of: (&BoatId, _, u64)| of != of_brief;
+        if sighting
+            .as_ref()
+            .is_some_and(|s| is_other((&s.boat, s.epoch, s.sequence)))
+            || earlier
+                .as_ref()
+                .is_some_and(|b| is_other((&b.boat, b.epoch, b.sequence)))
+        {
+            return Ok(rejected(
+                RejectReason::Conflict,
+                format!(
+                    "a sighting with id {id} and another boat, epoch or sequence number is already stored"
+                ),
+            ));
+        }
+        let revisions = [sighting.map(|s| s.revision), earlier.map(|b| b.revision)];
+        if revisions
+            .into_iter()
+            .flatten()
+            .any(|known| known >= brief.revision)
+        {
+            return stored(true);
+        }
+        briefs::put(self.tx, brief, self.now)?;
+        stored(false)
     }
 
     fn store_picture(

@@ -279,7 +279,7 @@ const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 /// Turns the database of `data` into one of version 6 to 11 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
-    db.execute_batch("ALTER TABLE status_reports DROP COLUMN link")
+    db.execute_batch("ALTER TABLE status_reports DROP COLUMN link; DROP TABLE briefs")
         .unwrap();
     if version >= 10 {
         db.pragma_update(None, "user_version", version).unwrap();

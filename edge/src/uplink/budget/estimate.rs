@@ -3,13 +3,16 @@
 use super::link_budget::LinkBudget;
 use super::priority::Priority;
 use super::watch::LinkWatch;
-use crate::outbox::PendingBytes;
+use crate::outbox::{KindBytes, PendingBytes};
 use flukewatch_common::link_class::LinkClass;
 use flukewatch_common::link_report::{LinkReport, PendingMessages};
 use serde::{Deserialize, Serialize};
 
 /// Bytes on the wire that a message takes besides its content: signature, topic, headers and acknowledgement.
 const OVERHEAD: u64 = 400;
+
+/// A usual brief.
+const BRIEF_BYTES: u64 = 90;
 
 /// The link to shore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,8 +112,19 @@ const PICTURES: &str = "pictures";
 /// The pending messages by kind, with the time that they take on the link in use.
 pub fn pending_kinds(budget: &LinkBudget, pending: &PendingBytes) -> Vec<PendingKind> {
     let profile = budget.profile();
+    // Elsewhere they are sent with all details.
+    let identities = if profile.identities_first {
+        pending.identities
+    } else {
+        0
+    };
+    let identities = KindBytes {
+        messages: identities,
+        bytes: identities.saturating_mul(BRIEF_BYTES),
+    };
     let mut ahead = 0u64;
     let kinds = [
+        (IDENTITIES, Priority::Identities, identities, true),
         (SIGHTINGS, Priority::Sightings, pending.sightings, true),
         (
             PICTURES,
@@ -155,12 +169,12 @@ fn seconds(budget: &LinkBudget, priority: Priority, bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::KindBytes;
     use crate::time::ManualMonotonicClock;
     use std::sync::Arc;
 
     fn pending() -> PendingBytes {
         PendingBytes {
+            identities: 60,
             sightings: KindBytes {
                 messages: 100,
                 bytes: 160_000,
@@ -191,21 +205,24 @@ mod tests {
         let lte = seconds_of(Some(80_000), LinkClass::Lte, &pending());
         let sightings = (200_000 - 60_000) * 3600 / 60_000;
         let pictures = (4_200_000 - 50_000) * 3600 / 50_000;
-        assert_eq!(lte, [Some(sightings), Some(pictures)]);
+        assert_eq!(lte, [Some(0), Some(sightings), Some(pictures)]);
         let ample = seconds_of(Some(1 << 40), LinkClass::Lte, &pending());
-        assert_eq!(ample, [Some(0), Some(0)]);
+        assert_eq!(ample, [Some(0); 3]);
         assert_eq!(
             seconds_of(None, LinkClass::Harbour, &pending()),
-            [Some(0), Some(0)]
+            [Some(0); 3]
         );
     }
 
     #[test]
     fn what_the_link_does_not_carry_has_no_time() {
         let vsat = seconds_of(Some(1 << 40), LinkClass::Vsat, &pending());
-        assert_eq!(vsat, [Some(0), None], "a picture is too large");
+        assert_eq!(vsat, [Some(0), Some(0), None], "a picture is too large");
+        let iridium = seconds_of(Some(30_000), LinkClass::Iridium, &pending());
+        let identities = (60 * 490 - 26_250) * 3600u64;
+        assert_eq!(iridium, [Some(identities.div_ceil(26_250)), None, None]);
         let nothing = PendingBytes::default();
         let iridium = seconds_of(Some(30_000), LinkClass::Iridium, &nothing);
-        assert_eq!(iridium, [Some(0), Some(0)]);
+        assert_eq!(iridium, [Some(0); 3]);
     }
 }

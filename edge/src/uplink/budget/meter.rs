@@ -51,13 +51,14 @@ impl Meter {
     pub(in crate::uplink) fn carries(&self, kind: MessageKind, bytes: u64) -> bool {
         let profile = self.profile();
         let fits = kind != MessageKind::Picture || bytes <= profile.max_picture_bytes;
-        fits && profile.carries(self.priority(kind))
+        fits && profile.carries(Self::priority(kind))
     }
 
     /// The messages that the link carries.
     pub(in crate::uplink) fn carried(&self) -> Carried {
         let profile = self.profile();
         Carried {
+            sightings: profile.carries(Priority::Sightings),
             pictures: profile.carries(Priority::Pictures),
             max_picture_bytes: profile.max_picture_bytes,
         }
@@ -69,7 +70,7 @@ impl Meter {
             && (!self.is_limited() || {
                 let topic = topic::of_message(&self.boat, kind);
                 let bytes = self.size.message(&topic, bytes, true);
-                self.budget.permits(self.priority(kind), bytes)
+                self.budget.permits(Self::priority(kind), bytes)
             })
     }
 
@@ -129,11 +130,11 @@ impl Meter {
         }
     }
 
-    fn priority(&self, kind: MessageKind) -> Priority {
+    fn priority(kind: MessageKind) -> Priority {
         match kind {
-            MessageKind::Sighting if self.profile().identities_first => Priority::Identities,
             MessageKind::Sighting => Priority::Sightings,
             MessageKind::Picture => Priority::Pictures,
+            MessageKind::Brief => Priority::Identities,
         }
     }
 

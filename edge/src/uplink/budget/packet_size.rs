@@ -69,6 +69,8 @@ impl PacketSize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use flukewatch_common::sighting::MessageKind;
+    use flukewatch_common::topic;
 
     #[test]
     fn all_parts_are_counted() {
@@ -77,6 +79,10 @@ mod tests {
         assert_eq!(signed.packet(topic, 100), 9 + 28 + 68 + 100);
         assert_eq!(signed.message(topic, 100, false), 62 + 205);
         assert_eq!(signed.message(topic, 100, true), 62 + 205 + 66);
+        // The longest brief: its payload, the envelope, and the topic of a boat with a long name.
+        let topic_of_brief =
+            topic::of_message(&"a".repeat(32).parse().unwrap(), MessageKind::Brief);
+        assert_eq!(signed.packet(&topic_of_brief, 161 + 11), 301);
         let plain = PacketSize::new(false, false);
         assert_eq!(plain.packet(topic, 100), 9 + 28 + 100);
         let handshakes = signed.connection(topic, 0) - plain.connection(topic, 0);

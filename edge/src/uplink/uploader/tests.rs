@@ -488,6 +488,7 @@ async fn rejected_messages_become_dead_letters_and_block_nothing() {
             match key.part {
                 MessageKind::Sighting => number <= 110,
                 MessageKind::Picture => number <= 5,
+                MessageKind::Brief => false,
             }
         };
     });
@@ -821,31 +822,67 @@ async fn a_twin_is_recognised_within_seconds_and_forgotten_when_it_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_iridium_identities_are_sent_under_the_budget_and_pictures_in_harbour() {
+async fn over_iridium_identities_are_sent_under_the_budget_and_all_in_harbour() {
     let hour = Duration::from_secs(3600);
-    let boat = Boat::on_link(LinkClass::Iridium, 60, 5_000, 50, |_| {});
-    boat.board
-        .publish(Health::of(&boat.counters, InputHealth::default()));
+    let boat = Boat::on_link(LinkClass::Iridium, 200, 5_000, 50, |_| {});
+    let health = Health::of(&boat.counters, InputHealth::default());
+    boat.board.publish(health);
     tokio::time::sleep(hour).await;
     let first = boat.sent();
-    assert!((8..30).contains(&first.len()), "{} in an hour", first.len());
-    assert!(boat.budget.bytes_left().unwrap() < 4_500);
+    assert!(
+        (50..100).contains(&first.len()),
+        "{} in an hour",
+        first.len()
+    );
     let (_, spent) = boat.budget.totals()[LinkClass::Iridium.index()];
-    assert!((26_000..=30_000).contains(&spent), "{spent} bytes");
+    assert!((24_000..=30_000).contains(&spent), "{spent} bytes");
     let reports = boat.shore.lock().unwrap().reports.len();
     assert!((4..=5).contains(&reports), "{reports} status reports");
     tokio::time::sleep(6 * hour).await;
     let sent = boat.sent();
-    assert_eq!(sent.len(), 60);
-    assert!(sent.iter().all(|key| key.part == MessageKind::Sighting));
+    assert_eq!(sent.len(), 200, "each once");
+    assert!(sent.iter().all(|key| key.part == MessageKind::Brief));
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.sightings, counts.pictures), (200, 200));
     boat.budget.set_class(LinkClass::Harbour);
     boat.delivered().await;
-    assert_eq!(boat.sent().len(), 120);
+    let sent = boat.sent();
+    assert_eq!(sent.len(), 600);
+    assert!(
+        sent[200..400]
+            .iter()
+            .all(|key| key.part == MessageKind::Sighting)
+    );
     assert_eq!(
         boat.shore.lock().unwrap().connections,
         2,
         "probed more often"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_vsat_identities_go_before_sightings_and_these_before_pictures() {
+    let boat = Boat::on_link(LinkClass::Vsat, 100, 5_000, 50, |_| {});
+    boat.delivered().await;
+    let parts: Vec<MessageKind> = boat.sent().iter().map(|key| key.part).collect();
+    let expected = [
+        MessageKind::Brief,
+        MessageKind::Sighting,
+        MessageKind::Picture,
+    ];
+    let expected: Vec<MessageKind> = expected.into_iter().flat_map(|part| [part; 100]).collect();
+    assert_eq!(parts, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brief_that_shore_rejects_is_not_sent_again() {
+    let boat = Boat::on_link(LinkClass::Iridium, 3, 100, 50, |shore| {
+        shore.rejects = |key| key.part == MessageKind::Brief;
+    });
+    tokio::time::sleep(TIMEOUT * 60).await;
+    assert_eq!(boat.sent().len(), 3);
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.pending(), counts.dead_letters), (6, 0));
 }
 
 #[tokio::test(start_paused = true)]

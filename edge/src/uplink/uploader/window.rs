@@ -14,6 +14,9 @@ const MAX_BYTES_IN_FLIGHT: u64 = 1 << 20;
 /// A message that a connection ended on is sent once another one has passed, or after this time.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The largest brief with its envelope.
+const BRIEF_BYTES: u64 = 180;
+
 /// The result of an attempt to send.
 enum Sent {
     Yes,
@@ -48,6 +51,10 @@ impl<U: Uplink> Uploader<U> {
         if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
             return Ok(());
         }
+        if self.meter.profile().identities_first && self.send_briefs(room).await? {
+            return Ok(());
+        }
+        let room = self.settings.window.saturating_sub(self.in_flight.len());
         let carried = self.meter.carried();
         let excluded = self.suspects.with(self.in_flight.keys().copied());
         let pending = self
@@ -79,6 +86,22 @@ impl<U: Uplink> Uploader<U> {
             self.send(key, bytes, true).await?;
         }
         Ok(())
+    }
+
+    /// Sends briefs of the sightings that are pending. Returns whether more of them have to go first.
+    async fn send_briefs(&mut self, room: usize) -> Result<bool, UploadError> {
+        let excluded = self.suspects.with(self.in_flight.keys().copied());
+        let briefs = self
+            .with_queue(move |queue| queue.next_briefs(&excluded, room))
+            .await?;
+        for key in briefs {
+            let is_full = !self.has_room(BRIEF_BYTES)
+                || matches!(self.send(key, BRIEF_BYTES, false).await?, Sent::Full);
+            if is_full {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn all_accepted(&self) -> bool {

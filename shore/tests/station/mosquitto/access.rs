@@ -5,7 +5,9 @@ use super::fixture::{Broker, options};
 use flukewatch_common::wire::MAX_MESSAGE;
 use flukewatch_trust::SEAL_BYTES;
 
-const OWN: [&str; 5] = ["sighting", "picture", "chunk", "status", "presence"];
+const OWN: [&str; 6] = [
+    "sighting", "picture", "brief", "chunk", "status", "presence",
+];
 
 #[test]
 fn a_boat_writes_its_topics_and_reads_its_answers() {
