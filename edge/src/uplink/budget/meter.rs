@@ -12,6 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// An acknowledgement of one message with its envelope: the boat's name, and id, kind, revision and digest of the
+/// message.
+const ANSWER_BYTES: u64 = 11 + 33 + 1 + 17 + 1 + 5 + 17 + 1;
+
 /// The sizes of a boat's messages, by topic.
 pub(in crate::uplink) struct Meter {
     budget: Arc<LinkBudget>,
@@ -64,13 +68,19 @@ impl Meter {
         }
     }
 
-    /// Whether a message may be sent now.
-    pub(in crate::uplink) fn permits(&self, kind: MessageKind, bytes: u64) -> bool {
+    /// Whether a message may be sent now, while shore has not answered `unanswered` others.
+    pub(in crate::uplink) fn permits(
+        &self,
+        kind: MessageKind,
+        bytes: u64,
+        unanswered: usize,
+    ) -> bool {
         self.carries(kind, bytes)
             && (!self.is_limited() || {
                 let topic = topic::of_message(&self.boat, kind);
-                let bytes = self.size.message(&topic, bytes, true);
-                self.budget.permits(Self::priority(kind), bytes)
+                let message = self.size.message(&topic, bytes, true);
+                let answers = (unanswered as u64 + 1).saturating_mul(self.answer());
+                self.budget.permits(Self::priority(kind), message + answers)
             })
     }
 
@@ -128,6 +138,12 @@ impl Meter {
             self.probed = Instant::now();
             self.budget.spend(self.size.probe());
         }
+    }
+
+    /// An acknowledgement of one message.
+    fn answer(&self) -> u64 {
+        let topic = topic::of_acks(&self.boat);
+        self.size.message(&topic, ANSWER_BYTES, true)
     }
 
     fn priority(kind: MessageKind) -> Priority {

@@ -120,7 +120,8 @@ impl<U: Uplink> Uploader<U> {
     }
 
     async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
-        if !self.meter.permits(key.part, bytes) {
+        let unanswered = self.in_flight.len();
+        if !self.meter.permits(key.part, bytes, unanswered) {
             return Ok(Sent::Full);
         }
         let Some((topic, message)) = self.load(key).await? else {
