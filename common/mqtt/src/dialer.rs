@@ -43,9 +43,11 @@ impl Dialer {
         }
     }
 
-    /// Sets how often later connections are probed while they are idle.
-    pub fn set_keep_alive(&mut self, interval: Duration) {
-        self.settings.keep_alive = interval;
+    /// Sets for later connections how often they are probed while they are idle, and the timeout for connecting
+    /// and subscribing together.
+    pub fn set_timing(&mut self, keep_alive: Duration, connect_timeout: Duration) {
+        self.settings.keep_alive = keep_alive;
+        self.settings.connect_timeout = connect_timeout;
     }
 
     /// Connects and subscribes: with MQTT 5, or with 3.1.1 where the broker does not speak 5. `will` is

@@ -49,8 +49,9 @@ pub trait Uplink: Send {
         last_will: Option<Vec<u8>>,
     ) -> impl Future<Output = Result<(), LinkError>> + Send;
 
-    /// Sets how often later connections are probed while they are idle.
-    fn set_keep_alive(&mut self, _interval: Duration) {}
+    /// Sets for later connections how often they are probed while they are idle, and the timeout for making
+    /// them.
+    fn set_timing(&mut self, _keep_alive: Duration, _connect_timeout: Duration) {}
 
     /// Queues a message. `false`: the queue is full; try again after the next event.
     ///

@@ -155,8 +155,8 @@ impl Uplink for MqttUplink {
         Ok(())
     }
 
-    fn set_keep_alive(&mut self, interval: Duration) {
-        self.dialer.set_keep_alive(interval);
+    fn set_timing(&mut self, keep_alive: Duration, connect_timeout: Duration) {
+        self.dialer.set_timing(keep_alive, connect_timeout);
     }
 
     fn send(&mut self, key: Key, topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {

@@ -241,7 +241,9 @@ impl<U: Uplink> Uploader<U> {
             .and_then(StatusReporter::begin_connection);
         let will_bytes = last_will.as_ref().map_or(0, |will| will.len() as u64);
         self.affordable_connection(will_bytes).await;
-        self.uplink.set_keep_alive(self.meter.profile().keep_alive);
+        let profile = self.meter.profile();
+        self.uplink
+            .set_timing(profile.keep_alive, profile.connect_timeout);
         if let Err(error) = self.uplink.connect(last_will).await {
             self.meter.failed_to_connect();
             return Err(self.disconnected(error));
@@ -300,7 +302,7 @@ impl<U: Uplink> Uploader<U> {
         }
     }
 
-    /// Waits until the budget has bytes for a connection.
+    /// Returns once the budget has bytes for a connection.
     async fn affordable_connection(&mut self, will_bytes: u64) {
         if self.meter.permits_connection(will_bytes) {
             return;

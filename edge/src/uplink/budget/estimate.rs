@@ -80,7 +80,7 @@ impl LinkHealth {
         }
     }
 
-    /// What the status report says of it; `None` in harbour without a limit, where there is nothing to say.
+    /// What the status report says of it; `None` in harbour without a limit.
     pub fn report(&self) -> Option<LinkReport> {
         if self.class == LinkClass::Harbour && self.bytes_per_hour.is_none() {
             return None;

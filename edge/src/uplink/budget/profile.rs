@@ -26,6 +26,8 @@ pub struct LinkProfile {
     pub presence_interval: Duration,
     /// How often an idle connection is probed.
     pub keep_alive: Duration,
+    /// The timeout for connecting, with the TLS handshake.
+    pub connect_timeout: Duration,
     /// A message is sent again after this time at the earliest.
     pub min_ack_timeout: Duration,
 }
@@ -43,6 +45,7 @@ const UNLIMITED: LinkProfile = LinkProfile {
     min_status_interval: Duration::ZERO,
     presence_interval: presence::INTERVAL,
     keep_alive: MINUTE,
+    connect_timeout: Duration::from_secs(20),
     min_ack_timeout: Duration::ZERO,
 };
 
@@ -69,6 +72,7 @@ impl LinkProfile {
                 min_status_interval: MINUTE,
                 presence_interval: Duration::from_secs(600),
                 keep_alive: Duration::from_secs(300),
+                connect_timeout: MINUTE,
                 min_ack_timeout: Duration::from_secs(120),
                 ..UNLIMITED
             },
@@ -82,6 +86,8 @@ impl LinkProfile {
                 min_status_interval: Duration::from_secs(300),
                 presence_interval: Duration::from_secs(3600),
                 keep_alive: Duration::from_secs(600),
+                // 4 kB at 2.4 kbit/s take 15 s.
+                connect_timeout: Duration::from_secs(120),
                 min_ack_timeout: Duration::from_secs(600),
             },
         }

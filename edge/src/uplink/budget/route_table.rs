@@ -4,7 +4,7 @@ const IS_UP: u32 = 1;
 const IS_REJECTING: u32 = 0x200;
 
 /// The network interface of the default route with the lowest metric in `table`, the text of
-/// `/proc/net/route`; `None` where there is no such route.
+/// `/proc/net/route`; `None` without such a route.
 pub(super) fn default_interface(table: &str) -> Option<&str> {
     let routes = table.lines().skip(1).filter_map(|line| {
         let mut columns = line.split_whitespace();

@@ -21,7 +21,7 @@ pub(super) struct SpentFile(PathBuf);
 #[derive(Debug)]
 pub(super) enum Read {
     Minutes(Minutes),
-    /// There is none: the first start.
+    /// It does not exist: the first start.
     Absent,
     Damaged,
 }

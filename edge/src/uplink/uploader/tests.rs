@@ -922,3 +922,30 @@ async fn what_one_link_failed_on_does_not_stop_another() {
     assert_eq!(connections, 0, "no picture is tried");
     assert_eq!(boat.counts.counts().unwrap().pictures, 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_over_iridium_without_a_sighting_costs_little() {
+    let hour = Duration::from_secs(3600);
+    let boat = Boat::on_link(LinkClass::Iridium, 0, 100, 50, |_| {});
+    let mut health = Health::of(&boat.counters, InputHealth::default());
+    health.link = crate::uplink::budget::LinkHealth {
+        class: LinkClass::Iridium,
+        report_interval_seconds: 900,
+        bytes_per_hour: Some(30_000),
+        bytes_left: Some(20_000),
+        ..health.link
+    };
+    boat.board.publish(health);
+    let spent = || boat.budget.totals()[LinkClass::Iridium.index()].1;
+    tokio::time::sleep(hour / 2).await;
+    let before = spent();
+    tokio::time::sleep(hour).await;
+    let quiet = spent() - before;
+    // Less than an eighth of the hour, which identities leave to it.
+    assert!((2_000..3_750).contains(&quiet), "{quiet} bytes");
+    assert!(
+        (4_000..6_500).contains(&(before - quiet / 2)),
+        "{before} bytes with the connection"
+    );
+    println!("a quiet hour: {quiet} bytes; the first half: {before}");
+}
