@@ -242,7 +242,8 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_invalid() {
-        let changes: [(fn(&mut Brief), InvalidBrief); 8] = [
+        type Change = fn(&mut Brief);
+        let changes: [(Change, InvalidBrief); 8] = [
             (|b| b.sequence = 0, InvalidBrief::Sequence),
             (|b| b.sequence = u64::MAX, InvalidBrief::Sequence),
             (|b| b.started = Timestamp(i64::MAX), InvalidBrief::Time),

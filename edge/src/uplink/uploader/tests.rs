@@ -947,5 +947,4 @@ async fn an_hour_over_iridium_without_a_sighting_costs_little() {
         (4_000..6_500).contains(&(before - quiet / 2)),
         "{before} bytes with the connection"
     );
-    println!("a quiet hour: {quiet} bytes; the first half: {before}");
 }
