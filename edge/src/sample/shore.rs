@@ -15,6 +15,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) sightings: HashMap<Uuid, Sighting>,
+    pub(crate) briefs: HashMap<Uuid, Brief>,
     /// SHA-256 of each picture.
     pub(crate) pictures: HashMap<Uuid, [u8; 32]>,
     /// All messages received, including retries.
@@ -53,7 +54,7 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
     for event in connection.iter() {
         match event {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                for all in [topic::ALL_SIGHTINGS, topic::ALL_PICTURES] {
+                for all in [topic::ALL_SIGHTINGS, topic::ALL_PICTURES, topic::ALL_BRIEFS] {
                     client.try_subscribe(all, QoS::AtLeastOnce).unwrap();
                 }
             }
@@ -89,7 +90,9 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                     }
                     MessageKind::Brief => {
                         let brief: Brief = wire::decode(&message.payload).unwrap();
-                        (brief.sighting, brief.revision)
+                        let (id, revision) = (brief.sighting, brief.revision);
+                        stored.briefs.insert(id, brief);
+                        (id, revision)
                     }
                     MessageKind::Picture => {
                         let picture: Picture = wire::decode(&message.payload).unwrap();

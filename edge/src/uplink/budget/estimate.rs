@@ -9,7 +9,7 @@ use flukewatch_common::link_report::{LinkReport, PendingMessages};
 use serde::{Deserialize, Serialize};
 
 /// Bytes on the wire that a message takes besides its content: signature, topic, headers and acknowledgement.
-const OVERHEAD: u64 = 400;
+const OVERHEAD: u64 = 520;
 
 /// A usual brief.
 const BRIEF_BYTES: u64 = 90;
@@ -203,8 +203,8 @@ mod tests {
     fn what_does_not_fit_into_this_hour_takes_its_time() {
         // A quarter of 80 kB is left to more important messages than sightings, three eighths to those than pictures.
         let lte = seconds_of(Some(80_000), LinkClass::Lte, &pending());
-        let sightings = (200_000 - 60_000) * 3600 / 60_000;
-        let pictures = (4_200_000 - 50_000) * 3600 / 50_000;
+        let sightings = (212_000 - 60_000) * 3600 / 60_000;
+        let pictures = (4_224_000 - 50_000) * 3600 / 50_000;
         assert_eq!(lte, [Some(0), Some(sightings), Some(pictures)]);
         let ample = seconds_of(Some(1 << 40), LinkClass::Lte, &pending());
         assert_eq!(ample, [Some(0); 3]);
@@ -219,7 +219,7 @@ mod tests {
         let vsat = seconds_of(Some(1 << 40), LinkClass::Vsat, &pending());
         assert_eq!(vsat, [Some(0), Some(0), None], "a picture is too large");
         let iridium = seconds_of(Some(30_000), LinkClass::Iridium, &pending());
-        let identities = (60 * 490 - 26_250) * 3600u64;
+        let identities = (60 * 610 - 26_250) * 3600u64;
         assert_eq!(iridium, [Some(identities.div_ceil(26_250)), None, None]);
         let nothing = PendingBytes::default();
         let iridium = seconds_of(Some(30_000), LinkClass::Iridium, &nothing);
