@@ -3,11 +3,12 @@
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
 //! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
 //! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`relative_position`], [`footage`], [`matching_regions`]) in a versioned
-//! envelope ([`wire`]). The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
+//! envelope ([`wire`]), over a slow link first in [`brief`]. The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
 //! each a [`detection`].
 
 pub mod atomic_file;
 pub mod bounded_text;
+pub mod brief;
 pub mod broker_url;
 pub mod bundle;
 pub mod bundle_transfer;
@@ -20,6 +21,8 @@ pub mod file_kind;
 pub mod footage;
 pub mod input_area;
 pub mod jpeg;
+pub mod link_class;
+pub mod link_report;
 pub mod local_matching;
 pub mod matching_regions;
 pub mod message_digest;

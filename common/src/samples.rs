@@ -6,6 +6,8 @@ use crate::decision::Verdict;
 use crate::embedding::CompactEmbedding;
 use crate::footage::{ConfigId, CropQuality, Footage, FrameSize, TimedBox};
 use crate::input_area::InputArea;
+use crate::link_class::LinkClass;
+use crate::link_report::{LinkReport, PendingMessages};
 use crate::matching_regions::{CandidateRegions, MatchingRegions, RegionPair};
 use crate::pixel_box::PixelBox;
 use crate::position::{FixQuality, Position, TimeBasis, TimeSource};
@@ -137,7 +139,7 @@ pub fn sighting() -> Sighting {
     }
 }
 
-/// A status report of [`boat`]: every optional field is set.
+/// A status report of [`boat`] in harbour: every other optional field is set.
 pub fn status_report() -> StatusReport {
     StatusReport {
         boat: boat(),
@@ -156,7 +158,33 @@ pub fn status_report() -> StatusReport {
             cameras_searched: 1,
             pending: 7,
             oldest_pending_seconds: Some(300),
+            link: None,
         }),
+    }
+}
+
+/// The link of a boat that is far out.
+pub fn link_report() -> LinkReport {
+    LinkReport {
+        class: LinkClass::Iridium,
+        report_interval_seconds: 900,
+        bytes_per_hour: Some(30_000),
+        bytes_left: 18_400,
+        identities: PendingMessages {
+            messages: 3,
+            bytes: 1_500,
+            seconds: Some(240),
+        },
+        sightings: PendingMessages {
+            messages: 40,
+            bytes: 80_000,
+            seconds: None,
+        },
+        pictures: PendingMessages {
+            messages: 40,
+            bytes: 2_000_000,
+            seconds: None,
+        },
     }
 }
 

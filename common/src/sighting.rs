@@ -185,6 +185,8 @@ pub enum MessageKind {
     Sighting,
     /// The message with the [`Picture`].
     Picture,
+    /// The message with the [`Brief`](crate::brief::Brief) of a sighting. Since version 5 of an ack.
+    Brief,
 }
 
 /// An acknowledgement from shore that messages are stored durably; a boat deletes a message only

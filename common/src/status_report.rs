@@ -1,15 +1,18 @@
 //! How a boat is, as it reports to shore every minute.
 
 use crate::clock::Timestamp;
+use crate::link_report::{InvalidLinkReport, LinkReport};
 use crate::severity::Severity;
 use crate::sighting::BoatId;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// How often a connected boat reports at least. It reports at once when its severity changes.
+/// How often a connected boat reports at least, unless its link is dear ([`LinkReport`]). It reports at
+/// once when its severity changes.
 pub const INTERVAL: Duration = Duration::from_secs(60);
-/// A boat that has not reported for this long is not connected, also where no broker has noticed.
+/// A boat that has not reported for this long, or for three of its announced intervals, is not connected,
+/// also where no broker has noticed.
 pub const TIMEOUT: Duration = Duration::from_secs(180);
 /// The limit of [`BoatCondition::problems`] in bytes: a report has about 200 bytes.
 pub const MAX_PROBLEMS_BYTES: usize = 120;
@@ -60,6 +63,8 @@ pub struct BoatCondition {
     pub pending: u64,
     /// The age of the oldest of them, in seconds of operation; `None` where nothing is pending.
     pub oldest_pending_seconds: Option<u64>,
+    /// The link's class and budget; `None` in harbour. Since version 2 of the message.
+    pub link: Option<LinkReport>,
 }
 
 /// A condition with values out of range.
@@ -80,6 +85,9 @@ pub enum InvalidCondition {
     /// A count is out of range.
     #[error("number of pending messages or their age out of range")]
     Pending,
+    /// The state of the link is impossible.
+    #[error(transparent)]
+    Link(#[from] InvalidLinkReport),
 }
 
 impl BoatCondition {
@@ -107,7 +115,7 @@ impl BoatCondition {
         } else if !countable(self.pending) || !self.oldest_pending_seconds.is_none_or(countable) {
             Err(InvalidCondition::Pending)
         } else {
-            Ok(())
+            Ok(self.link.as_ref().map_or(Ok(()), LinkReport::validate)?)
         }
     }
 }
@@ -120,7 +128,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_invalid() {
         type Change = fn(&mut BoatCondition);
-        let changes: [(Change, InvalidCondition); 9] = [
+        let changes: [(Change, InvalidCondition); 10] = [
             (|c| c.at = Timestamp(i64::MAX), InvalidCondition::Time),
             (
                 |c| c.problems = "x".repeat(MAX_PROBLEMS_BYTES + 1),
@@ -139,8 +147,13 @@ mod tests {
             ),
             (|c| c.cameras_searched = 99, InvalidCondition::Cameras),
             (|c| c.pending = u64::MAX, InvalidCondition::Pending),
+            (
+                |c| c.link.as_mut().unwrap().bytes_left = u64::MAX,
+                InvalidCondition::Link(InvalidLinkReport),
+            ),
         ];
-        let condition = samples::status_report().condition.unwrap();
+        let mut condition = samples::status_report().condition.unwrap();
+        condition.link = Some(samples::link_report());
         assert_eq!(condition.validate(), Ok(()));
         for (change, expected) in changes {
             let mut condition = condition.clone();

@@ -1,6 +1,6 @@
 //! The MQTT topics of messages and acks.
 //!
-//! `flukewatch/v1/<boat>/sighting` and `flukewatch/v1/<boat>/picture` go from boat to shore, `flukewatch/v1/<boat>/ack`
+//! `flukewatch/v1/<boat>/sighting`, `flukewatch/v1/<boat>/picture` and `flukewatch/v1/<boat>/brief` go from boat to shore, `flukewatch/v1/<boat>/ack`
 //! back, all at QoS 1. `flukewatch/v1/<boat>/presence` goes from boat to shore and to boats of the same
 //! name, at QoS 0. `flukewatch/v1/<boat>/status` goes from boat to shore, at QoS 1, and is retained; the others are not.
 //!
@@ -13,6 +13,8 @@ use crate::sighting::{BoatId, MessageKind};
 pub const ALL_SIGHTINGS: &str = "flukewatch/v1/+/sighting";
 /// All pictures of all boats, for shore to subscribe to.
 pub const ALL_PICTURES: &str = "flukewatch/v1/+/picture";
+/// All briefs of all boats, for shore to subscribe to.
+pub const ALL_BRIEFS: &str = "flukewatch/v1/+/brief";
 
 /// The presence of all boats, for shore to subscribe to.
 pub const ALL_PRESENCES: &str = "flukewatch/v1/+/presence";
@@ -28,6 +30,7 @@ pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
     match part {
         MessageKind::Sighting => format!("flukewatch/v1/{boat}/sighting"),
         MessageKind::Picture => format!("flukewatch/v1/{boat}/picture"),
+        MessageKind::Brief => format!("flukewatch/v1/{boat}/brief"),
     }
 }
 
@@ -85,6 +88,7 @@ pub fn parse(topic: &str) -> Option<(BoatId, MessageKind)> {
     let part = match part {
         "sighting" => MessageKind::Sighting,
         "picture" => MessageKind::Picture,
+        "brief" => MessageKind::Brief,
         _ => return None,
     };
     Some((boat.parse().ok()?, part))
@@ -97,7 +101,11 @@ mod tests {
     #[test]
     fn a_topic_names_boat_and_message_kind() {
         let boat: BoatId = "balaena".parse().unwrap();
-        for part in [MessageKind::Sighting, MessageKind::Picture] {
+        for part in [
+            MessageKind::Sighting,
+            MessageKind::Picture,
+            MessageKind::Brief,
+        ] {
             assert_eq!(parse(&of_message(&boat, part)), Some((boat.clone(), part)));
         }
         assert_eq!(parse(&of_acks(&boat)), None);

@@ -3,8 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report |
-//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 3 for an ack, 1 for the others |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief |
+//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 or 2 for a status, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -17,6 +17,7 @@
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
 use crate::presence::Presence;
@@ -188,12 +189,19 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 4;
+    const VERSION: u16 = 5;
 
-    /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones.
-    /// Boats that know none of them can read other acks.
+    /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones, version
+    /// 4 no briefs. Boats that know none of them can read other acks.
     fn version(&self) -> u16 {
-        if self.stored.iter().any(|a| a.message.is_some()) {
+        let stored = self.stored.iter().map(|a| a.kind);
+        let rejected = self.rejected.iter().map(|r| r.kind);
+        if stored
+            .chain(rejected)
+            .any(|kind| kind == MessageKind::Brief)
+        {
+            5
+        } else if self.stored.iter().any(|a| a.message.is_some()) {
             4
         } else if !self.rejected.is_empty() {
             3
@@ -260,7 +268,30 @@ impl Message for Presence {
 impl Message for StatusReport {
     const KIND: u8 = 5;
     const NAME: &'static str = "status";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
+
+    /// Version 1 has no link, as in harbour. Stations that know no link can read other reports.
+    fn version(&self) -> u16 {
+        let link = self.condition.as_ref().and_then(|c| c.link.as_ref());
+        if link.is_some() { 2 } else { 1 }
+    }
+
+    fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let mut bytes = postcard::to_extend(self, bytes).ok()?;
+        if self.version() == 1 && self.condition.is_some() {
+            // The absent link, which is one byte.
+            bytes.pop();
+        }
+        Some(bytes)
+    }
+
+    fn read(payload: &[u8], version: u16) -> Option<Self> {
+        if version > 1 {
+            return whole(payload);
+        }
+        // With an absent link appended, an old condition is a new one; a last will has none.
+        whole(&[payload, &[0]].concat()).or_else(|| whole(payload))
+    }
 }
 
 impl Message for BundleOffer {
@@ -284,6 +315,12 @@ impl Message for ContentPiece {
 impl Message for TransferReport {
     const KIND: u8 = 9;
     const NAME: &'static str = "transfer report";
+    const VERSION: u16 = 1;
+}
+
+impl Message for Brief {
+    const KIND: u8 = 10;
+    const NAME: &'static str = "brief";
     const VERSION: u16 = 1;
 }
 

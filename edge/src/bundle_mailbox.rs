@@ -33,6 +33,7 @@ struct Boxes {
     incoming: VecDeque<FromShore>,
     outgoing: VecDeque<Vec<u8>>,
     progress: Option<TransferProgress>,
+    piece_bytes: u32,
 }
 
 impl Mailbox {
@@ -78,6 +79,16 @@ impl Mailbox {
     /// Waits until there may be a message to send. Cancel-safe.
     pub async fn to_send(&self) {
         self.to_send.notified().await;
+    }
+
+    /// Sets the size of the pieces that the link carries now; 0 where it carries none.
+    pub fn set_piece_bytes(&self, bytes: u32) {
+        self.lock().piece_bytes = bytes;
+    }
+
+    /// The size of the pieces to request; 0 where none may be requested now.
+    pub fn piece_bytes(&self) -> u32 {
+        self.lock().piece_bytes
     }
 
     /// Sets how far the offered bundle is.

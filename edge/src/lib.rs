@@ -46,6 +46,7 @@ pub mod identification;
 pub mod ignored_areas;
 pub mod last_working;
 pub mod levels;
+pub mod link_budget;
 pub mod logging;
 pub mod machine;
 pub mod matroska;

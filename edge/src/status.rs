@@ -6,6 +6,7 @@ use crate::machine::{Severity, hottest};
 use crate::outbox::Salvaged;
 use crate::picture::PictureFault;
 use crate::stage::StageHealth;
+use flukewatch_common::link_class::LinkClass;
 use serde::Serialize;
 
 /// The status of one part of the boat.
@@ -37,6 +38,7 @@ pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     items.extend(recordings(health));
     items.push(outbox(health));
     items.push(broker(health));
+    items.extend(link(health));
     items.push(position(health));
     items.push(time(health));
     items.extend(detector(health));
@@ -299,6 +301,33 @@ fn broker(health: &Health) -> StatusItem {
     }
 }
 
+/// The class of the link to shore, what is left of its budget, and how long pending messages will take; `None`
+/// in harbour, where everything is sent at once.
+fn link(health: &Health) -> Option<StatusItem> {
+    let link = &health.link;
+    let budget = link.bytes_per_hour.map(|limit| {
+        let left = size(link.bytes_left.unwrap_or(0));
+        let pending = link.pending.iter().filter(|kind| kind.messages > 0);
+        let pending = pending.map(|kind| match kind.seconds {
+            Some(0) => format!("; {} soon", kind.kind),
+            Some(seconds) => format!("; {} in about {}", kind.kind, span(seconds)),
+            None => format!("; {} over another link", kind.kind),
+        });
+        let pending: String = pending.collect();
+        format!("{left} of {} left in this hour{pending}", size(limit))
+    });
+    let class = link.class;
+    if let Some(fault) = &link.fault {
+        let message = format!("{class}; cannot use uplink.link_file: {fault}");
+        return Some(item(Severity::Warning, "link", message));
+    }
+    match budget {
+        Some(budget) => Some(item(Severity::Ok, "link", format!("{class}; {budget}"))),
+        None if class == LinkClass::Harbour => None,
+        None => Some(item(Severity::Ok, "link", class.as_str())),
+    }
+}
+
 fn position(health: &Health) -> StatusItem {
     let p = &health.position;
     let subject = "position";
@@ -469,6 +498,18 @@ fn machine(health: &Health) -> Vec<StatusItem> {
         items.push(item(disk.severity, "disk", disk.to_string()));
     }
     items
+}
+
+/// A number of bytes in words, e.g. `18.4 kB`.
+fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    if bytes < 1e6 {
+        format!("{:.1} kB", bytes / 1e3)
+    } else if bytes < 1e9 {
+        format!("{:.1} MB", bytes / 1e6)
+    } else {
+        format!("{:.1} GB", bytes / 1e9)
+    }
 }
 
 /// A duration in words, e.g. `3 minutes`.

@@ -2,6 +2,7 @@
 //! valid checksum.
 #![no_main]
 
+use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{
     BundleOffer, ContentId, ContentPiece, ContentRequest, TransferProgress, TransferReport,
 };
@@ -17,6 +18,7 @@ use flukewatch_common::wire::{self, Message};
 use flukewatch_fuzz::{repair, seeds};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::Content;
+use flukewatch_trust::{Purpose, SigningKey, open, seal};
 
 const JPEG: &[u8] = include_bytes!("../seeds/baseline.jpg");
 
@@ -25,6 +27,10 @@ fn sends_again<M: Message + PartialEq>(message: &M) {
     let sent = wire::encode(message).unwrap_or_else(|e| panic!("{e}"));
     let again: M = wire::decode(&sent).unwrap_or_else(|e| panic!("{e}"));
     assert!(again == *message);
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed([1; 32])
 }
 
 /// A message that shore accepts can be encoded again.
@@ -41,6 +47,10 @@ fn take(bytes: &[u8]) {
         Ok(Content::Transfer(report)) => sends_again(&report),
         Ok(Content::Request(request)) => sends_again(&request),
         _ => {}
+    }
+    if let Ok(Content::Brief(brief)) = validate("flukewatch/v1/a/brief", bytes).content {
+        let sent = wire::encode(&*brief).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(wire::decode(&sent), Ok(*brief));
     }
     let _ = wire::decode::<Ack>(bytes);
     let _ = wire::decode::<ContentPiece>(bytes);
@@ -106,7 +116,7 @@ fn make_bundle_seeds() -> Option<[Vec<u8>; 4]> {
     ])
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 10]> {
+fn make_seeds() -> Option<[Vec<u8>; 13]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -155,18 +165,25 @@ fn make_seeds() -> Option<[Vec<u8>; 10]> {
         ..sighting.clone()
     };
     let unidentified = wire::encode(&unidentified).ok()?;
+    let brief = wire::encode(&Brief::of(&sighting)).ok()?;
+    validate("flukewatch/v1/a/brief", &brief).content.ok()?;
+    let mut far_out = samples::status_report();
+    far_out.condition.as_mut()?.link = Some(samples::link_report());
     let sighting = wire::encode(&sighting).ok()?;
     for seed in [&old, &sighting, &unidentified] {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
     }
     let [offer, request, piece, report] = make_bundle_seeds()?;
     Some([
+        seal(&key(), Purpose::BoatMessage, &sighting),
         sighting,
         old,
         wire::encode(&picture).ok()?,
         wire::encode(&ack).ok()?,
         unidentified,
         wire::encode(&samples::status_report()).ok()?,
+        wire::encode(&far_out).ok()?,
+        brief,
         offer,
         request,
         piece,
@@ -180,6 +197,11 @@ libfuzzer_sys::fuzz_target!(
     },
     |bytes: &[u8]| {
         take(bytes);
+        // Only the seed is signed by its key.
+        if let Ok(content) = open(&key().public(), Purpose::BoatMessage, bytes) {
+            assert_eq!(bytes, seal(&key(), Purpose::BoatMessage, content));
+            validate("flukewatch/v1/a/sighting", content).content.unwrap_or_else(|e| panic!("{e:?}"));
+        }
         let mut right = bytes.to_vec();
         repair::message(&mut right);
         take(&right);

@@ -37,7 +37,7 @@ Targets:
   host      hosts of requests to the pages, and tokens of the boat's page
   jpeg      JPEG frames of a camera, and photo files
   matroska  images of the decoder of an IP camera's stream
-  message   messages to shore, and the boat's acks
+  message   messages to shore and to a boat, also signed ones
   nmea      sentences on a receiver's serial line
   photo     photo files: JPEG, PNG, TIFF and WebP
   pixels    uncompressed frames of a camera
@@ -46,7 +46,6 @@ Targets:
   signalk   deltas of a Signal K server
   signature signature of a bundle
   table     tables of photos
-  transfer  offers, requests and pieces of bundles, and signed messages
 
 Examples:
   cargo xtask fuzz                         all targets, a minute each

@@ -10,6 +10,7 @@ use crate::settings::{Settings, Version, Will};
 use crate::{v5, v311};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -40,6 +41,13 @@ impl Dialer {
             settings,
             speaks_v311_only: false,
         }
+    }
+
+    /// Sets for later connections how often they are probed while they are idle, and the timeout for connecting
+    /// and subscribing together.
+    pub fn set_timing(&mut self, keep_alive: Duration, connect_timeout: Duration) {
+        self.settings.keep_alive = keep_alive;
+        self.settings.connect_timeout = connect_timeout;
     }
 
     /// Connects and subscribes: with MQTT 5, or with 3.1.1 where the broker does not speak 5. `will` is

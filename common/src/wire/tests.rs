@@ -245,6 +245,8 @@ fn a_known_sighting_has_known_bytes() {
 }
 
 /// The envelopes of the same sighting in versions 1 to 6, as boats sent them.
+/// The link of a status report.
+const LINK: &str = "0104840701b0ea01e08f0103dc0b01f0012880f104002880897a00";
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
@@ -326,6 +328,34 @@ fn the_other_kinds_have_known_bytes() {
         assert_eq!(hex(&bytes), expected);
         assert_eq!(decode::<StatusReport>(&bytes).unwrap(), report);
     }
+    let mut far_out = crate::samples::status_report();
+    far_out.condition.as_mut().unwrap().link = Some(crate::samples::link_report());
+    let bytes = encode(&far_out).unwrap();
+    assert_eq!(bytes[5..7], [2, 0], "version 2");
+    assert_eq!(decode::<StatusReport>(&bytes).unwrap(), far_out);
+    assert_eq!(
+        hex(&bytes[bytes.len() - LINK.len() / 2..]),
+        LINK,
+        "at the end"
+    );
+    let brief = Brief::of(&sighting());
+    assert_eq!(
+        hex(&encode(&brief).unwrap()[HEADER..]),
+        "10019000000000700080000000000000010762616c61656e61ac020110e0e1e2e300004000800000000000000e00809ea893c168ac1b23000748572d3030343201df01a0fcd503c7b6dd02"
+    );
+    assert_eq!(decode::<Brief>(&encode(&brief).unwrap()), Ok(brief));
+    // An ack without briefs can be read by a boat that knows none.
+    let of_brief = Ack {
+        stored: vec![Acknowledged {
+            kind: MessageKind::Brief,
+            ..bound_ack().stored[0]
+        }],
+        ..bound_ack()
+    };
+    let bytes = encode(&of_brief).unwrap();
+    assert_eq!(bytes[5..7], [5, 0]);
+    assert_eq!(decode::<Ack>(&bytes), Ok(of_brief));
+    assert_eq!(encode(&bound_ack()).unwrap()[5..7], [4, 0]);
     assert_eq!(
         hex(&encode(&ack_of_revision()).unwrap()),
         "464c4b57030200f16373ea0762616c61656e61021001900000000070008000000000000001000110019000000000700080000000000000010100"
@@ -369,11 +399,11 @@ fn a_newer_version_is_named() {
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
-        decode::<Ack>(&envelope(3, 5, b"\xff")),
+        decode::<Ack>(&envelope(3, 6, b"\xff")),
         Err(WireError::Newer {
             kind: "ack",
-            got: 5,
-            known: 4
+            got: 6,
+            known: 5
         })
     );
     assert_eq!(
@@ -563,12 +593,15 @@ proptest! {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        let _ = decode::<StatusReport>(&envelope(5, 1, &payload));
+        for version in 1..=2 {
+            let _ = decode::<StatusReport>(&envelope(5, version, &payload));
+        }
         let _ = decode::<BundleOffer>(&envelope(6, 1, &payload));
         let _ = decode::<ContentRequest>(&envelope(7, 1, &payload));
         let _ = decode::<ContentPiece>(&envelope(8, 1, &payload));
         let _ = decode::<TransferReport>(&envelope(9, 1, &payload));
-        for version in 1..=3 {
+        let _ = decode::<Brief>(&envelope(10, 1, &payload));
+        for version in 1..=5 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }
     }

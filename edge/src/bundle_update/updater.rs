@@ -18,11 +18,8 @@ use std::time::Duration;
 
 /// How often the thread looks for what is due.
 const POLL: Duration = Duration::from_millis(500);
-/// What is requested at once.
-const PACE: Pace = Pace {
-    piece_bytes: MAX_PIECE,
-    window: 4,
-};
+/// Pieces that are requested at once.
+const WINDOW: usize = 4;
 
 /// Receives bundles for as long as it lives. Dropped, it ends within a second, or after the self-test that
 /// is running.
@@ -57,7 +54,7 @@ impl Updater {
                     if let Some(message) = message {
                         receiver.take(message, &config);
                     }
-                    let wants = receiver.poll(&config, PACE);
+                    let wants = receiver.poll(&config, pace(mailbox.piece_bytes()));
                     for message in wants.messages {
                         mailbox.send(message);
                     }
@@ -79,6 +76,14 @@ impl Updater {
 impl Drop for Updater {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// What is requested at once over a link that carries pieces of this size.
+fn pace(piece_bytes: u32) -> Pace {
+    Pace {
+        piece_bytes: piece_bytes.min(MAX_PIECE),
+        window: if piece_bytes == 0 { 0 } else { WINDOW },
     }
 }
 

@@ -127,6 +127,7 @@ impl Config {
             &mut self.outbox.path,
             &mut self.machine.sensors,
             &mut self.uplink.password_file,
+            &mut self.uplink.link_file,
         ]
         .into_iter()
         .chain(

@@ -3,6 +3,7 @@ use crate::capture::CameraAddress;
 use crate::capture::rtsp::PasswordSource;
 use crate::detection_filter::DetectionFilter;
 use crate::mount::{Horizon, Mount};
+use flukewatch_common::link_class::LinkClass;
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_inference::engine::tensorrt::SHIM_FOLDER;
 use sha2::{Digest, Sha256};
@@ -893,4 +894,73 @@ fn no_error_repeats_a_password() {
     let valid = GOOD.replace("\"mqtt://127.0.0.1:1883\"", url);
     let config = Config::parse(&valid, Path::new("boat/edge.toml")).unwrap();
     assert!(!format!("{config:?}").contains("S3cret"), "{config:?}");
+}
+
+#[test]
+fn the_link_is_chosen_and_limited() {
+    let text = format!(
+        "{GOOD}link = \"lte\"\nlink_file = \"router/link\"\n[uplink.bytes_per_hour]\niridium = 50000\nlte = 0\n\
+         [[uplink.schedule]]\nfrom = \"22:00\"\nto = \"05:30\"\nlink = \"vsat\"\n\
+         [[uplink.route]]\ninterface = \"wwan0\"\nlink = \"starlink\"\n"
+    );
+    let config = Config::parse(&text, Path::new("boat/edge.toml")).unwrap();
+    let settings = config.uplink.link_settings();
+    assert_eq!(settings.link, LinkClass::Lte);
+    assert_eq!(
+        settings.file.as_deref(),
+        Some(Path::new("boat/router/link"))
+    );
+    assert_eq!(settings.routes, [("wwan0".into(), LinkClass::Starlink)]);
+    assert_eq!(settings.schedule[0].1, LinkClass::Vsat);
+    let limits = [
+        None,
+        None,
+        Some(1_000_000_000),
+        Some(20_000_000),
+        Some(50_000),
+    ];
+    assert_eq!(settings.limits, limits);
+    let usual = Config::parse(GOOD, Path::new("edge.toml")).unwrap();
+    let usual = usual.uplink.link_settings();
+    assert_eq!((usual.link, usual.file), (LinkClass::Harbour, None));
+}
+
+#[test]
+fn a_faulty_link_is_named_with_its_line() {
+    let route = "[[uplink.route]]\ninterface = \"wwan0\"\nlink = \"lte\"\n";
+    let night = "[[uplink.schedule]]\nlink = \"lte\"\nfrom = \"22:00\"\n";
+    for (lines, expected) in [
+        (
+            "link = \"5g\"\n".into(),
+            "boat/edge.toml:16: [uplink] link: unknown value '5g'; expected \"harbour\"",
+        ),
+        (
+            format!("{night}to = \"6:00\"\n"),
+            "boat/edge.toml:19: [uplink] schedule.to: expected a UTC time of the day from \"00:00\"",
+        ),
+        (
+            format!("{night}to = \"06:00\"\n{night}to = \"22:00\"\n"),
+            "boat/edge.toml:23: [uplink] schedule[2].to: must differ from 'from'",
+        ),
+        (
+            format!("{route}{route}"),
+            "boat/edge.toml:20: [uplink] route[2].interface: another route is over 'wwan0'",
+        ),
+        (
+            route.replace("wwan0", "a/b"),
+            "boat/edge.toml:17: [uplink] route.interface: expected the name of a network interface",
+        ),
+        (
+            "[uplink.bytes_per_hour]\nvsat = 5\n".into(),
+            "boat/edge.toml:17: [uplink] bytes_per_hour.vsat: must be 10000 to",
+        ),
+        (
+            "bytes_per_hour = { cable = 5 }\n".into(),
+            "boat/edge.toml:16: [uplink] bytes_per_hour.cable: unknown key",
+        ),
+    ] {
+        let said = fault(&format!("{GOOD}{lines}"));
+        assert!(said.starts_with(expected), "{lines}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }

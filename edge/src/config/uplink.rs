@@ -1,8 +1,11 @@
 //! `[uplink]`
 
 use super::checks::Checks;
+use super::link::{BytesPerHour, RouteEntry, ScheduleEntry, check_routes, check_schedule};
+use crate::link_budget::LinkSettings;
 use crate::uplink::{AccessSettings, BrokerError, MAX_WINDOW, ShoreAccess};
 use flukewatch_common::broker_url::{BrokerEnvironment, BrokerUrl, redact};
+use flukewatch_common::link_class::LinkClass;
 use serde::Deserialize;
 use std::fmt;
 use std::path::PathBuf;
@@ -46,6 +49,21 @@ pub struct UplinkSection {
     /// Maximum backoff between two attempts to connect, in seconds.
     #[serde(default = "default_max_backoff")]
     pub max_backoff_seconds: f64,
+    /// The class of the link where nothing else chooses one.
+    #[serde(default)]
+    pub link: LinkClass,
+    /// A file that names the class in use; empty for none.
+    #[serde(default)]
+    pub link_file: PathBuf,
+    /// Network interfaces with a class.
+    #[serde(default)]
+    pub route: Vec<RouteEntry>,
+    /// Parts of the day with a class.
+    #[serde(default)]
+    pub schedule: Vec<ScheduleEntry>,
+    /// Bytes an hour of each class.
+    #[serde(default)]
+    pub bytes_per_hour: BytesPerHour,
 }
 
 fn default_window() -> usize {
@@ -69,6 +87,23 @@ impl UplinkSection {
     /// The longest backoff between two attempts to connect.
     pub fn max_backoff(&self) -> Duration {
         Duration::from_secs_f64(self.max_backoff_seconds)
+    }
+
+    /// How the class of the link is chosen.
+    pub fn link_settings(&self) -> LinkSettings {
+        let schedule = self.schedule.iter();
+        let routes = self.route.iter();
+        LinkSettings {
+            link: self.link,
+            schedule: schedule
+                .filter_map(|entry| Some((entry.span().ok()?, entry.link)))
+                .collect(),
+            routes: routes
+                .map(|entry| (entry.interface.clone(), entry.link))
+                .collect(),
+            file: Some(self.link_file.clone()).filter(|file| !file.as_os_str().is_empty()),
+            limits: self.bytes_per_hour.limits(),
+        }
     }
 
     /// The broker with user and password, which the section, the environment or the URL gives, and who
@@ -106,6 +141,9 @@ impl UplinkSection {
             86_400.0,
         );
         checks.range("max_backoff_seconds", self.max_backoff_seconds, 0.1, 3600.0);
+        check_routes(&self.route, checks);
+        check_schedule(&self.schedule, checks);
+        self.bytes_per_hour.check(checks);
     }
 }
 
@@ -124,6 +162,11 @@ impl fmt::Debug for UplinkSection {
             .field("window", &self.window)
             .field("ack_timeout_seconds", &self.ack_timeout_seconds)
             .field("max_backoff_seconds", &self.max_backoff_seconds)
+            .field("link", &self.link)
+            .field("link_file", &self.link_file)
+            .field("route", &self.route)
+            .field("schedule", &self.schedule)
+            .field("bytes_per_hour", &self.bytes_per_hour)
             .finish()
     }
 }

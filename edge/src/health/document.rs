@@ -7,6 +7,7 @@ use super::signature::SignatureHealth;
 use crate::capture::CameraHealth;
 use crate::detector_meter::DetectorHealth;
 use crate::levels::Levels;
+use crate::link_budget::LinkHealth;
 use crate::machine::MachineHealth;
 use crate::outbox::{Counts, SetAside};
 use crate::position::PositionHealth;
@@ -96,6 +97,8 @@ pub struct HealthSources<'a> {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// Class and budget of the link to shore.
+    pub link: LinkHealth,
     /// The stages of the pipeline.
     pub stages: Vec<StageHealth>,
     /// What could not be recorded.
@@ -186,6 +189,9 @@ pub struct Health {
     pub machine: MachineHealth,
     /// Size and state of the outbox.
     pub outbox: OutboxHealth,
+    /// Class and budget of the link to shore.
+    #[serde(default)]
+    pub link: LinkHealth,
     /// The stages of the pipeline, in the order of the data.
     #[serde(default)]
     pub stages: Vec<StageHealth>,
@@ -245,6 +251,7 @@ impl Health {
             time: sources.inputs.time,
             machine: sources.machine,
             outbox: sources.outbox,
+            link: sources.link,
             stages: sources.stages,
             levels: sources.levels,
             uptime_seconds: sources.uptime.as_secs(),
@@ -272,6 +279,7 @@ impl Health {
             inputs,
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            link: LinkHealth::default(),
             stages: vec![],
             unrecorded: UnrecordedHealth::default(),
             levels: Levels::default(),
@@ -329,6 +337,7 @@ mod tests {
             },
             machine: MachineHealth::default(),
             outbox: OutboxHealth::default(),
+            link: LinkHealth::default(),
             stages: Stages::default().health(),
             unrecorded: UnrecordedHealth::default(),
             levels: Levels::default(),

@@ -3,6 +3,7 @@
 use crate::capture::CameraHealth;
 use crate::health::{Broker, Health};
 use crate::machine::Severity;
+use flukewatch_common::link_class::LinkClass;
 use flukewatch_http::Rejections;
 use prometheus::core::Collector;
 use prometheus::{CounterVec, GaugeVec, Opts, Registry, TextEncoder};
@@ -40,6 +41,7 @@ pub(crate) fn text(health: &Health, rejections: &Rejections) -> Result<String, p
     metrics.cameras(health)?;
     metrics.detector(health)?;
     metrics.outbox(health)?;
+    metrics.link(health)?;
     metrics.position_and_time(health)?;
     metrics.machine(health)?;
     metrics.page(rejections)?;
@@ -341,6 +343,34 @@ impl Metrics {
             "Whether the outbox's commits work",
             o.error.is_none(),
         )
+    }
+
+    fn link(&self, h: &Health) -> Registered {
+        let link = &h.link;
+        let classes = LinkClass::ALL.map(LinkClass::as_str);
+        let states = Self::states(&classes, link.class.as_str()).into_iter();
+        let states = states.map(|(class, holds)| (vec![class], holds));
+        let help = "1 for the class of the link to shore, 0 for the others";
+        self.gauges("link_class", help, &["link"], states)?;
+        let carried = link.carried.iter();
+        let carried = carried.map(|c| (vec![c.class.as_str()], c.bytes));
+        let help = "Bytes sent to shore and received from it, estimated";
+        self.counters("link_bytes", help, &["link"], carried)?;
+        let number = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
+        let help = "Bytes that the link may carry in an hour";
+        self.gauge("link_hourly_limit_bytes", help, number(link.bytes_per_hour))?;
+        let help = "Bytes of this hour that are left";
+        self.gauge("link_left_bytes", help, number(link.bytes_left))?;
+        let kinds = || link.pending.iter().map(|p| (vec![p.kind.as_str()], p));
+        let messages = kinds().map(|(kind, p)| (kind, p.messages as f64));
+        let help = "Messages that shore has not acknowledged, by kind";
+        self.gauges("link_pending_messages", help, &["kind"], messages)?;
+        let bytes = kinds().map(|(kind, p)| (kind, p.bytes as f64));
+        let help = "Size of these messages";
+        self.gauges("link_pending_bytes", help, &["kind"], bytes)?;
+        let seconds = kinds().filter_map(|(kind, p)| Some((kind, p.seconds? as f64)));
+        let help = "Time until these messages are sent, estimated";
+        self.gauges("link_pending_seconds", help, &["kind"], seconds)
     }
 
     fn position_and_time(&self, h: &Health) -> Registered {

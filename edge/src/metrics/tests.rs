@@ -1,6 +1,7 @@
 use super::*;
 use crate::detector_meter::DetectorHealth;
 use crate::health::{Counters, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};
+use crate::link_budget::{CarriedBytes, LinkHealth, PendingKind};
 use crate::machine::{DiskHealth, MachineHealth, Temperature};
 use crate::stage::Stages;
 use flukewatch_common::clock::Timestamp;
@@ -72,6 +73,21 @@ fn health() -> Health {
             ..OutboxHealth::default()
         },
         levels: crate::levels::Levels::default(),
+        link: LinkHealth {
+            class: LinkClass::Iridium,
+            bytes_left: Some(18_400),
+            carried: vec![CarriedBytes {
+                class: LinkClass::Lte,
+                bytes: 77,
+            }],
+            pending: vec![PendingKind {
+                kind: "pictures".into(),
+                messages: 6,
+                bytes: 600,
+                seconds: None,
+            }],
+            ..LinkHealth::default()
+        },
         stages: Stages::default().health(),
         unrecorded: UnrecordedHealth {
             encounters: 2,
@@ -232,6 +248,15 @@ fn all_that_health_counts_can_be_read() {
         ),
         ("flukewatch_disk_free_bytes", &[], 123_456_789_012.0),
         ("flukewatch_disk_severity", &[], 1.0),
+        ("flukewatch_link_class", &[("link", "iridium")], 1.0),
+        ("flukewatch_link_class", &[("link", "harbour")], 0.0),
+        ("flukewatch_link_left_bytes", &[], 18_400.0),
+        ("flukewatch_link_bytes_total", &[("link", "lte")], 77.0),
+        (
+            "flukewatch_link_pending_messages",
+            &[("kind", "pictures")],
+            6.0,
+        ),
     ] {
         assert_eq!(value(&all, name, labels), expected, "{name} {labels:?}");
     }

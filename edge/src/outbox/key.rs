@@ -18,6 +18,8 @@ pub(super) fn part_number(part: MessageKind) -> i64 {
     match part {
         MessageKind::Sighting => 0,
         MessageKind::Picture => 1,
+        // Made of the row of its sighting, and in no row itself.
+        MessageKind::Brief => 2,
     }
 }
 

@@ -85,6 +85,7 @@ fn list(connection: &Connection, query: &str) -> rusqlite::Result<Vec<Listed>> {
             part: match key::part(row, 2)? {
                 MessageKind::Sighting => "sighting",
                 MessageKind::Picture => "picture",
+                MessageKind::Brief => "brief",
             },
             bytes: row.get::<_, i64>(3)?.unsigned_abs(),
             reason: row.get(4)?,

@@ -24,6 +24,9 @@
 //! is a revision, too ([`Recordings::conclude`]). Recordings stay on board after shore has acknowledged
 //! their sightings, within limits.
 //!
+//! Over a slow link a sighting goes first as a brief, which is made of it. Shore's acknowledgement of a brief
+//! deletes nothing.
+//!
 //! Acknowledged sightings may be kept in the archive, for people on board ([`Queue::archives`]). A
 //! full disk empties the archive before it rejects a sighting.
 
@@ -31,6 +34,8 @@ mod accept;
 mod accepted_files;
 mod archive;
 mod archive_row;
+mod briefed;
+mod briefs;
 mod clock;
 mod correct_times;
 mod epoch;
@@ -65,7 +70,9 @@ pub use epoch::NewEpoch;
 pub use error::OutboxError;
 pub use key::Key;
 pub use listing::{Listed, Listing};
-pub use queue::{Backlog, Counts, Load, Pending, Queue, QueueOpener};
+pub use queue::{
+    Backlog, Carried, Counts, KindBytes, Load, Pending, PendingBytes, Queue, QueueOpener,
+};
 pub use recent::{Recent, recent, recent_picture};
 pub use recordings::{OpenRecording, RecordingLimits, Recordings};
 pub use rehearsal::rehearse;

@@ -30,6 +30,9 @@ impl Queue {
     pub fn park(&mut self, key: Key, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
         let row = match key.part {
             MessageKind::Sighting => None,
+            MessageKind::Brief => {
+                return self.give_up_briefs(&[(key, reason.to_owned())]).map(drop);
+            }
             MessageKind::Picture => self.pending_picture(key)?,
         };
         let Some(row) = row else {

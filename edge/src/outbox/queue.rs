@@ -5,7 +5,8 @@ use super::error::OutboxError;
 use super::key::{Key, part, part_number, uuid};
 use super::pictures::Pictures;
 use super::reserve::Reserve;
-use super::{full_disk, recover, schema};
+use super::{briefed, full_disk, recover, schema};
+use flukewatch_common::brief::Brief;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::wire::{self, WireError};
@@ -22,6 +23,48 @@ pub struct Pending {
     pub key: Key,
     /// Its approximate size in bytes.
     pub bytes: u64,
+}
+
+/// Which messages a link carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// Whether sightings are.
+    pub sightings: bool,
+    /// Whether pictures are.
+    pub pictures: bool,
+    /// The largest picture that is, in bytes.
+    pub max_picture_bytes: u64,
+}
+
+impl Carried {
+    /// All messages.
+    pub const ALL: Self = Self {
+        sightings: true,
+        pictures: true,
+        max_picture_bytes: u64::MAX,
+    };
+}
+
+/// The pending messages of one kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KindBytes {
+    /// How many.
+    pub messages: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+}
+
+/// The size of the pending messages by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PendingBytes {
+    /// Sightings of which shore has not even a brief.
+    pub identities: u64,
+    /// Sightings.
+    pub sightings: KindBytes,
+    /// Pictures.
+    pub pictures: KindBytes,
+    /// The size of the largest picture in bytes.
+    pub largest_picture: u64,
 }
 
 /// The result of loading a message to send.
@@ -171,6 +214,39 @@ impl Queue {
             .map_err(OutboxError::database(&self.folder))
     }
 
+    /// The size of the pending messages by kind.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pending_bytes(&self) -> Result<PendingBytes, OutboxError> {
+        let failed = OutboxError::database(&self.folder);
+        let query = "SELECT part, count(*), sum(bytes), max(bytes) FROM pending GROUP BY part";
+        let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
+        let rows = statement
+            .query_map([], |row| {
+                let number = |column| row.get::<_, i64>(column).map(i64::unsigned_abs);
+                let kind = KindBytes {
+                    messages: number(1)?,
+                    bytes: number(2)?,
+                };
+                Ok((part(row, 0)?, kind, number(3)?))
+            })
+            .map_err(&failed)?;
+        let mut pending = PendingBytes::default();
+        for row in rows {
+            match row.map_err(&failed)? {
+                (MessageKind::Sighting, kind, _) => pending.sightings = kind,
+                (MessageKind::Picture, kind, largest) => {
+                    pending.pictures = kind;
+                    pending.largest_picture = largest;
+                }
+                (MessageKind::Brief, ..) => {}
+            }
+        }
+        pending.identities = self.pending_briefs()?;
+        Ok(pending)
+    }
+
     /// The boat that sends these messages.
     pub fn boat(&self) -> &BoatId {
         &self.boat
@@ -187,12 +263,38 @@ impl Queue {
     /// # Errors
     /// When the database fails.
     pub fn next(&self, in_flight: &HashSet<Key>, max: usize) -> Result<Vec<Pending>, OutboxError> {
+        self.next_carried(in_flight, max, Carried::ALL)
+    }
+
+    /// Up to `max` messages to send next that are `carried` and neither `in_flight` nor held: sightings before
+    /// pictures, older before newer.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_carried(
+        &self,
+        in_flight: &HashSet<Key>,
+        max: usize,
+        carried: Carried,
+    ) -> Result<Vec<Pending>, OutboxError> {
+        if !carried.sightings {
+            return Ok(vec![]);
+        }
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT sighting, part, revision, bytes FROM pending WHERE NOT held ORDER BY priority, number LIMIT ?";
+        // A plus keeps a condition from any index: rows come in the order of `pending_order`.
+        let query = "SELECT sighting, part, revision, bytes FROM pending
+                     WHERE NOT held AND priority <= ?2 AND (+part = 0 OR +bytes <= ?3)
+                     ORDER BY priority, number LIMIT ?1";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let limit = i64::try_from(in_flight.len() + max).unwrap_or(i64::MAX);
+        let lowest = part_number(if carried.pictures {
+            MessageKind::Picture
+        } else {
+            MessageKind::Sighting
+        });
+        let largest = i64::try_from(carried.max_picture_bytes).unwrap_or(i64::MAX);
         let rows = statement
-            .query_map([limit], |row| {
+            .query_map(params![limit, lowest, largest], |row| {
                 let key = Key {
                     sighting: uuid(row, 0)?,
                     part: part(row, 1)?,
@@ -236,6 +338,9 @@ impl Queue {
     /// # Errors
     /// When the database or the disk fails.
     pub fn load(&self, key: Key) -> Result<Load, OutboxError> {
+        if key.part == MessageKind::Brief {
+            return self.load_brief(key);
+        }
         type Row = (Option<Vec<u8>>, Option<String>, Option<Vec<u8>>);
         let query = "SELECT message, picture, sha256 FROM pending
                      WHERE sighting = ? AND part = ? AND revision = ?";
@@ -265,6 +370,7 @@ impl Queue {
                 let decoded = match key.part {
                     MessageKind::Sighting => wire::decode::<Sighting>(&message).map(drop),
                     MessageKind::Picture => wire::decode::<Picture>(&message).map(drop),
+                    MessageKind::Brief => wire::decode::<Brief>(&message).map(drop),
                 };
                 return Ok(match decoded {
                     Ok(()) => Load::Message(message),
@@ -294,8 +400,8 @@ impl Queue {
         }
     }
 
-    /// Deletes messages that shore acknowledged. Keys that are not pending are ignored, so that a
-    /// revision stays until it is acknowledged itself. Returns how many were.
+    /// Deletes messages that shore acknowledged, and notes of which sightings it has a brief. Keys that are not
+    /// pending are ignored, so that a revision stays until it is acknowledged itself. Returns how many were.
     ///
     /// # Errors
     /// When the database fails; then all of them are still pending.
@@ -327,6 +433,10 @@ impl Queue {
                          RETURNING bytes, message, picture";
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             for key in keys {
+                if key.part == MessageKind::Brief {
+                    deleted += briefed::delivered(&transaction, *key).map_err(&failed)?;
+                    continue;
+                }
                 let id = key.sighting.as_bytes().as_slice();
                 let row: Option<Row> = statement
                     .query_row(params![id, part_number(key.part), key.revision], |r| {
@@ -374,6 +484,9 @@ impl Queue {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), OutboxError> {
+        if key.part == MessageKind::Brief {
+            return self.give_up_briefs(&[(key, reason.to_owned())]).map(drop);
+        }
         let folder = self.folder.clone();
         let failed = OutboxError::database(&folder);
         let transaction = self

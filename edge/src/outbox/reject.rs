@@ -10,8 +10,8 @@ use rusqlite::{Transaction, TransactionBehavior, params};
 
 impl Queue {
     /// Moves pending messages to the dead letters, each with the reason why shore rejected it. Nothing
-    /// is deleted, except for a reduced copy of a picture that is a dead letter itself. Keys that are
-    /// not pending are ignored. Returns how many were.
+    /// is deleted, except for a reduced copy of a picture that is a dead letter itself; a brief is not sent again,
+    /// and its sighting stays pending. Keys that are not pending are ignored. Returns how many were.
     ///
     /// # Errors
     /// When the database fails; then all of them are still pending.
@@ -20,10 +20,16 @@ impl Queue {
         rejected: &[(Key, String)],
         now: Timestamp,
     ) -> Result<usize, OutboxError> {
+        let (briefs, rejected): (Vec<_>, Vec<_>) = rejected
+            .iter()
+            .cloned()
+            .partition(|(key, _)| key.part == MessageKind::Brief);
+        let given_up = self.give_up_briefs(&briefs)?;
         // Pending, they would block the messages whose acknowledgement frees space.
-        full_disk::commit(self, Self::storage, |queue| {
-            queue.move_rejected(rejected, now)
-        })
+        let moved = full_disk::commit(self, Self::storage, |queue| {
+            queue.move_rejected(&rejected, now)
+        })?;
+        Ok(given_up + moved)
     }
 
     fn move_rejected(

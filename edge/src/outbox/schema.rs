@@ -11,9 +11,11 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Raised with every change of the tables or of the messages in them. Other versions are rejected.
-pub(super) const VERSION: i64 = 5;
+pub(super) const VERSION: i64 = 6;
 /// The version before recordings, which is upgraded when it is opened for writing.
 const WITHOUT_RECORDINGS: i64 = 4;
+/// The version before briefs, which is upgraded, too.
+const WITHOUT_BRIEFS: i64 = 5;
 
 /// Versions outside this range were never written by any program: the file is damaged.
 const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
@@ -24,7 +26,7 @@ const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
 /// `pending` holds the messages that shore has not acknowledged, `dead_letter` those that can never
 /// be sent, `archive` acknowledged sightings for people on board. A message is either bytes or the
 /// name of a picture file. A pending message that is `held` is not sent yet: its encounter is still to be
-/// identified. `recording` has the encounters whose recordings are on board, with the newest message of
+/// identified. `briefed` is the revision of which shore has a brief, or -1. `recording` has the encounters whose recordings are on board, with the newest message of
 /// each. `clock` has one row: the outbox's clock ([`super::OutboxClock`]) when it
 /// was last saved; `accepted_at` and `moved_at` are by that clock, `started_at` is a date.
 const TABLES: &str = "
@@ -57,6 +59,7 @@ CREATE TABLE pending (
     picture  TEXT,
     sha256   BLOB,
     held     INTEGER NOT NULL DEFAULT 0,
+    briefed  INTEGER NOT NULL DEFAULT -1,
     UNIQUE (sighting, part),
     CHECK ((message IS NULL) <> (picture IS NULL))
 ) STRICT;
@@ -97,6 +100,13 @@ CREATE TABLE recording (
 ) STRICT;
 CREATE INDEX recording_open ON recording (stage) WHERE stage = 0;
 ";
+/// Indices for briefs to send, and for sizes.
+const BRIEF_INDICES: &str = "
+CREATE INDEX pending_brief ON pending (number) WHERE part = 0 AND briefed < revision;
+CREATE INDEX pending_size ON pending (part, bytes);
+";
+/// Upgrades [`WITHOUT_BRIEFS`], together with [`BRIEF_INDICES`].
+const ADD_BRIEFED: &str = "ALTER TABLE pending ADD COLUMN briefed INTEGER NOT NULL DEFAULT -1;";
 /// Upgrades [`WITHOUT_RECORDINGS`], together with [`RECORDINGS`].
 const ADD_HELD: &str = "ALTER TABLE pending ADD COLUMN held INTEGER NOT NULL DEFAULT 0;";
 
@@ -107,6 +117,8 @@ enum Content {
     Nothing,
     /// The tables of [`WITHOUT_RECORDINGS`].
     WithoutRecordings,
+    /// The tables of [`WITHOUT_BRIEFS`].
+    WithoutBriefs,
     /// The tables of [`VERSION`].
     Current,
 }
@@ -170,6 +182,7 @@ pub(super) fn open_or_create(folder: &Path, fresh: &NewEpoch) -> Result<Connecti
             .map_err(&failed)?;
         transaction.execute_batch(TABLES).map_err(&failed)?;
         transaction.execute_batch(RECORDINGS).map_err(&failed)?;
+        transaction.execute_batch(BRIEF_INDICES).map_err(&failed)?;
         begin_epoch(&transaction, fresh).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
@@ -199,7 +212,7 @@ fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), Outbox
     connection
         .pragma_update(None, "wal_autocheckpoint", 100)
         .map_err(&failed)?;
-    if content == Content::WithoutRecordings {
+    if matches!(content, Content::WithoutRecordings | Content::WithoutBriefs) {
         upgrade(&mut connection, folder)?;
     }
     Ok((connection, content == Content::Nothing))
@@ -211,9 +224,14 @@ fn upgrade(connection: &mut Connection, folder: &Path) -> Result<(), OutboxError
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(&failed)?;
-    if content(&transaction, folder)? == Content::WithoutRecordings {
+    let content = content(&transaction, folder)?;
+    if content == Content::WithoutRecordings {
         transaction.execute_batch(ADD_HELD).map_err(&failed)?;
         transaction.execute_batch(RECORDINGS).map_err(&failed)?;
+    }
+    if matches!(content, Content::WithoutRecordings | Content::WithoutBriefs) {
+        transaction.execute_batch(ADD_BRIEFED).map_err(&failed)?;
+        transaction.execute_batch(BRIEF_INDICES).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
             .map_err(&failed)?;
@@ -320,6 +338,7 @@ fn content(connection: &Connection, folder: &Path) -> Result<Content, OutboxErro
         }
         VERSION => Ok(Content::Current),
         WITHOUT_RECORDINGS => Ok(Content::WithoutRecordings),
+        WITHOUT_BRIEFS => Ok(Content::WithoutBriefs),
         got if !PLAUSIBLE_VERSIONS.contains(&got) => Err(OutboxError::Damaged {
             path: folder.to_owned(),
             reason: format!("its format version is {got}"),

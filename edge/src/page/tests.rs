@@ -5,6 +5,7 @@ use crate::app_state::AppState;
 use crate::config::Config;
 use crate::health::{Counters, Health, HealthSources, InputHealth, OutboxHealth, UnrecordedHealth};
 use crate::levels::Levels;
+use crate::link_budget::LinkHealth;
 use crate::machine::MachineHealth;
 use crate::page_token::TokenFile;
 use crate::stage::Stages;
@@ -52,6 +53,7 @@ fn health(cameras: InputHealth) -> Health {
         machine: MachineHealth::default(),
         outbox: OutboxHealth::default(),
         levels: Levels::default(),
+        link: LinkHealth::default(),
         stages: Stages::default().health(),
         unrecorded: UnrecordedHealth::default(),
     })

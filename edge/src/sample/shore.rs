@@ -1,5 +1,6 @@
 //! A minimal shore.
 
+use flukewatch_common::brief::Brief;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
 use flukewatch_common::{topic, wire};
@@ -14,6 +15,7 @@ use uuid::Uuid;
 #[derive(Default)]
 pub(crate) struct Stored {
     pub(crate) sightings: HashMap<Uuid, Sighting>,
+    pub(crate) briefs: HashMap<Uuid, Brief>,
     /// SHA-256 of each picture.
     pub(crate) pictures: HashMap<Uuid, [u8; 32]>,
     /// All messages received, including retries.
@@ -52,7 +54,7 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
     for event in connection.iter() {
         match event {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                for all in [topic::ALL_SIGHTINGS, topic::ALL_PICTURES] {
+                for all in [topic::ALL_SIGHTINGS, topic::ALL_PICTURES, topic::ALL_BRIEFS] {
                     client.try_subscribe(all, QoS::AtLeastOnce).unwrap();
                 }
             }
@@ -84,6 +86,12 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                         }
                         let (id, revision) = (sighting.id, sighting.revision);
                         stored.sightings.insert(id, sighting);
+                        (id, revision)
+                    }
+                    MessageKind::Brief => {
+                        let brief: Brief = wire::decode(&message.payload).unwrap();
+                        let (id, revision) = (brief.sighting, brief.revision);
+                        stored.briefs.insert(id, brief);
                         (id, revision)
                     }
                     MessageKind::Picture => {

@@ -11,6 +11,7 @@ use crate::clip::{ClipFolder, ClipLimits};
 use crate::config::Config;
 use crate::health::{Health, HealthSources, OutboxHealth, SignatureHealth, UnrecordedHealth};
 use crate::levels::Levels;
+use crate::link_budget::{LinkHealth, LinkWatch};
 use crate::machine::{MachineMonitor, Severity};
 use crate::outbox::{self, ArchiveLimits, OutboxError, Queue, RecordingLimits};
 use crate::status;
@@ -42,6 +43,8 @@ pub(super) struct Subject {
     /// The outbox's clock.
     pub(super) outbox_clock: Arc<dyn Clock>,
     pub(super) inputs: Inputs,
+    /// Class and budget of the link to shore.
+    pub(super) link: LinkWatch,
     pub(super) bundle: String,
     /// The bundle's signature; `None` where every bundle is used.
     pub(super) signature: Option<VerifiedSignature>,
@@ -180,6 +183,7 @@ impl Monitor {
         let now = inputs.utc_clock.now();
         let pending = queue.counts()?;
         let backlog = queue.backlog()?;
+        let pending_bytes = queue.pending_bytes()?;
         let at = outbox_clock.now();
         let unrecorded = self.state.counters.unrecorded_encounters();
         let utc = |started: &MonotonicTimestamp| {
@@ -209,6 +213,7 @@ impl Monitor {
                 error: self.outbox_error.clone(),
                 set_aside: outbox::set_aside(queue.folder()),
             },
+            link: LinkHealth::new(&self.subject.link, &pending_bytes),
             stages: self.state.stages.health(),
             unrecorded: UnrecordedHealth {
                 encounters: unrecorded.encounters,
@@ -221,6 +226,8 @@ impl Monitor {
     /// Does everything that is due.
     pub(super) fn poll(&mut self) {
         self.subject.inputs.utc_clock.check_system_clock();
+        let now = self.subject.inputs.utc_clock.now();
+        self.subject.link.poll(now);
         self.correct_times();
         self.ping_when_due();
         if due(&mut self.schedule.saved, SAVE_INTERVAL) {
@@ -264,8 +271,9 @@ impl Monitor {
         }
     }
 
-    /// Saves the outbox's clock at the session's end.
+    /// Saves the outbox's clock and the link's budget at the session's end.
     pub(super) fn save_outbox_clock(&mut self) {
+        self.subject.link.budget().close();
         let now = self.subject.outbox_clock.now();
         if let Err(e) = self.subject.queue.save_clock(now) {
             tracing::warn!(error = %e, "cannot save the outbox's clock");

@@ -7,7 +7,7 @@ use super::inputs::Inputs;
 use super::monitor::{Monitor, Subject};
 use super::random::random_id;
 use super::salvaging::Salvaging;
-use super::uplink::{UplinkInputs, uplink};
+use super::uplink::{UplinkInputs, link_watch, uplink};
 use crate::app_state::AppState;
 use crate::cancellation::CancellationToken;
 use crate::config::Config;
@@ -157,7 +157,10 @@ impl Session {
             accepted: accepted.clone(),
             stop: stop.clone(),
         };
+        let mut link = link_watch(config, inputs.monotonic.clone());
+        link.poll(inputs.utc_clock.now());
         let uplink_inputs = UplinkInputs {
+            budget: link.budget().clone(),
             boat: boat.clone(),
             access,
             outbox_clock: outbox_clock.clone(),
@@ -181,6 +184,7 @@ impl Session {
             queue: to_monitor,
             outbox_clock,
             inputs,
+            link,
             bundle: models.identifier.bundle().to_owned(),
             signature: models.signature.clone(),
             engine: models.engine.clone(),

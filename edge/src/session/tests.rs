@@ -6,6 +6,7 @@ use crate::models::ModelsError;
 use crate::outbox::Listing;
 use crate::sample::fake::FakeShim;
 use crate::sample::{self, Shore};
+use flukewatch_common::brief::Brief;
 use flukewatch_common::decision::Verdict;
 use flukewatch_inference::engine::choice::EngineChoice;
 use flukewatch_test_support::mosquitto::Mosquitto;
@@ -108,6 +109,40 @@ fn a_broker_that_dies_and_comes_back_loses_nothing() {
             .count(),
         0
     );
+}
+
+#[test]
+fn far_out_only_identities_are_sent_and_the_rest_in_harbour() {
+    let Some(broker) = Mosquitto::start("") else {
+        return;
+    };
+    let shore = Shore::start(broker.port());
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = boat(folder.path(), 0..2, &broker.url(), "fast");
+    let link = folder.path().join("link");
+    std::fs::write(&link, "iridium\n").unwrap();
+    config.uplink.link_file.clone_from(&link);
+    let outbox = config.outbox.path.clone();
+    let work = std::thread::spawn(move || run(&config, until(120), &CancellationToken::default()));
+    let started = Instant::now();
+    while shore.stored.lock().unwrap().briefs.len() < 2 {
+        assert!(started.elapsed() < Duration::from_secs(100));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(shore.counts(), (0, 0));
+    let budget = std::fs::read_to_string(outbox.join("link-budget.json")).unwrap();
+    assert!(budget.starts_with("{\"iridium\":["), "{budget}");
+    std::fs::write(&link, "harbour").unwrap();
+    let finished = work.join().unwrap().unwrap();
+    assert!(!finished.undelivered, "{:?}", finished.health);
+    assert_eq!(shore.counts(), (2, 2));
+    assert_eq!(finished.health.link.selected_by, "link_file");
+    let stored = shore.stored.lock().unwrap();
+    for (id, brief) in &stored.briefs {
+        let sighting = &stored.sightings[id];
+        assert_eq!(brief.sequence, sighting.sequence);
+        assert_eq!(*brief, Brief::of(sighting));
+    }
 }
 
 #[test]

@@ -5,22 +5,38 @@ use super::random::{random, random_id};
 use crate::app_state::AppState;
 use crate::backoff::Backoff;
 use crate::config::Config;
+use crate::link_budget::{LinkBudget, LinkSelector, LinkWatch, PacketSize};
 use crate::outbox::QueueOpener;
+use crate::time::MonotonicClock;
 use crate::uplink::{
     MqttUplink, ShoreAccess, Uploader, UploaderParts, UploaderSettings, supervise,
 };
 use flukewatch_common::clock::Clock;
 use flukewatch_common::sighting::BoatId;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Notify;
+
+/// The kernel's routes.
+const ROUTE_TABLE: &str = "/proc/net/route";
 
 /// What the way to shore works with.
 pub(super) struct UplinkInputs {
     pub(super) boat: BoatId,
     pub(super) access: ShoreAccess,
     pub(super) outbox_clock: Arc<dyn Clock>,
+    /// What the link may carry.
+    pub(super) budget: Arc<LinkBudget>,
     /// Notified of new messages.
     pub(super) accepted: Arc<Notify>,
+}
+
+/// Follows the class of the link to shore. What was spent is kept in the outbox's folder.
+pub(super) fn link_watch(config: &Config, clock: Arc<dyn MonotonicClock>) -> LinkWatch {
+    let settings = config.uplink.link_settings();
+    let budget = LinkBudget::open(settings.limits, clock.clone(), &config.outbox.path);
+    let selector = LinkSelector::new(settings, Path::new(ROUTE_TABLE));
+    LinkWatch::new(selector, Arc::new(budget), clock)
 }
 
 /// Sends the outbox's messages and the boat's status to shore, until it is dropped.
@@ -36,6 +52,7 @@ pub(super) fn uplink(
         boat,
         access,
         outbox_clock,
+        budget,
         accepted,
     } = inputs;
     let instance = random_id()?;
@@ -49,6 +66,7 @@ pub(super) fn uplink(
     let max_backoff = config.uplink.max_backoff();
     let (counters, board) = (state.counters.clone(), state.status.clone());
     let bundles = state.bundles.clone();
+    let packet_size = PacketSize::new(access.identity.is_some(), access.broker.tls);
     let start = move || {
         let random = random().map_err(|e| e.to_string())?;
         let parts = UploaderParts {
@@ -60,6 +78,8 @@ pub(super) fn uplink(
             clock: outbox_clock.clone(),
             counters: counters.clone(),
             accepted: accepted.clone(),
+            budget: budget.clone(),
+            packet_size,
             instance,
             bundles: bundles.clone(),
         };

@@ -1,6 +1,7 @@
 use super::*;
 use crate::detector_meter::DetectorHealth;
 use crate::health::{Counters, InputHealth, UnrecordedHealth};
+use crate::link_budget::{LinkHealth, PendingKind};
 use crate::machine::{MachineHealth, Temperature};
 use crate::outbox::SetAside;
 
@@ -308,4 +309,32 @@ fn an_expired_signature_is_a_warning() {
         assert_eq!(found, severity);
         assert!(message.contains("version 7") && message.contains("2027-12-01"));
     }
+}
+
+#[test]
+fn a_budget_and_what_it_takes_are_said() {
+    let mut health = healthy();
+    assert!(items(&health).iter().all(|item| item.subject != "link"));
+    let kind = |kind: &str, messages, seconds| PendingKind {
+        kind: kind.into(),
+        messages,
+        bytes: 100,
+        seconds,
+    };
+    health.link = LinkHealth {
+        class: LinkClass::Vsat,
+        bytes_per_hour: Some(20_000_000),
+        bytes_left: Some(18_400),
+        pending: vec![
+            kind("identities", 0, Some(0)),
+            kind("sightings", 2, Some(240)),
+            kind("pictures", 3, None),
+        ],
+        ..LinkHealth::default()
+    };
+    let text = "vsat; 18.4 kB of 20.0 MB left in this hour; sightings in about 4 minutes; pictures over another link";
+    assert_eq!(found(&health, "link"), (Severity::Ok, text.into()));
+    health.link.fault = Some("no such file".into());
+    let text = "vsat; cannot use uplink.link_file: no such file";
+    assert_eq!(found(&health, "link"), (Severity::Warning, text.into()));
 }

@@ -2,6 +2,7 @@
 
 use crate::bundle_mailbox::FromShore;
 use crate::outbox::Key;
+use std::time::Duration;
 
 /// The maximum number of messages in flight.
 pub const MAX_WINDOW: usize = 50;
@@ -50,6 +51,10 @@ pub trait Uplink: Send {
         &mut self,
         last_will: Option<Vec<u8>>,
     ) -> impl Future<Output = Result<(), LinkError>> + Send;
+
+    /// Sets for later connections how often they are probed while they are idle, and the timeout for making
+    /// them.
+    fn set_timing(&mut self, _keep_alive: Duration, _connect_timeout: Duration) {}
 
     /// Queues a message. `false`: the queue is full; try again after the next event.
     ///

@@ -6,6 +6,7 @@
 
 mod identity;
 mod link;
+mod meter;
 mod mqtt;
 mod shore_access;
 mod status_reporter;

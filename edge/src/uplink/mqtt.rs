@@ -188,6 +188,10 @@ impl Uplink for MqttUplink {
         Ok(())
     }
 
+    fn set_timing(&mut self, keep_alive: Duration, connect_timeout: Duration) {
+        self.dialer.set_timing(keep_alive, connect_timeout);
+    }
+
     fn send(&mut self, key: Key, topic: &str, message: Vec<u8>) -> Result<bool, LinkError> {
         // Shore would not read it.
         if message.len() > MAX_MESSAGE {

@@ -8,11 +8,12 @@ use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::status_report::{
-    BoatCondition, ConnectionId, INTERVAL, MAX_PROBLEMS_BYTES, StatusReport,
+    BoatCondition, ConnectionId, MAX_PROBLEMS_BYTES, StatusReport,
 };
 use flukewatch_common::wire;
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -88,17 +89,19 @@ impl StatusReporter {
         }
     }
 
-    /// The report to send now: the connection's first one, after a change of severity, or after a minute.
-    pub(super) fn due(&self) -> Option<DueReport> {
+    /// The report to send now: the connection's first one, after a change of severity, if `min_interval` has
+    /// passed, or after `interval`.
+    pub(super) fn due(&self, interval: Duration, min_interval: Duration) -> Option<DueReport> {
         if !self.enabled {
             return None;
         }
         let health = self.board.to_report()?;
         let condition = condition(&health);
         let severity = condition.severity;
-        let is_due = self
-            .last
-            .is_none_or(|(last, at)| last != severity || at.elapsed() >= INTERVAL);
+        let is_due = self.last.is_none_or(|(last, at)| {
+            let has_changed = last != severity && at.elapsed() >= min_interval;
+            has_changed || at.elapsed() >= interval
+        });
         let message = is_due.then(|| self.encode(Some(condition)))??;
         Some(DueReport { message, severity })
     }
@@ -160,6 +163,7 @@ fn condition(health: &Health) -> BoatCondition {
         cameras_searched: count(cameras.filter(|c| c.is_searched(&health.levels)).count()),
         pending: health.pending_sightings + health.pending_pictures,
         oldest_pending_seconds: health.outbox.oldest_pending_seconds,
+        link: health.link.report(),
     }
 }
 
@@ -203,6 +207,7 @@ mod tests {
             cameras_searched: 1,
             pending: 7,
             oldest_pending_seconds: Some(300),
+            link: None,
         };
         assert_eq!(found, expected);
     }

@@ -42,14 +42,14 @@ impl TwinWatch {
         self.last_report
     }
 
-    /// The report to send now, if one is due.
-    pub(super) fn due(&mut self) -> Option<Vec<u8>> {
+    /// The report to send now, if one is due. The next one is due after `interval`.
+    pub(super) fn due(&mut self, interval: Duration) -> Option<Vec<u8>> {
         let now = Instant::now();
         if now < self.next_report {
             return None;
         }
         self.last_report = Some(now);
-        self.next_report = now + presence::INTERVAL;
+        self.next_report = now + interval;
         self.watch.report(self.own.instance, self.elapsed());
         match wire::encode(&self.own) {
             Ok(message) => Some(message),

@@ -4,17 +4,22 @@ mod answers;
 mod window;
 
 use super::link::{LinkError, Uplink, UplinkEvent};
+use super::meter::Meter;
 use super::status_reporter::StatusReporter;
 use super::suspects::Suspects;
 use super::twins::TwinWatch;
 use crate::app_state::StatusBoard;
 use crate::backoff::Backoff;
-use crate::bundle_mailbox::Mailbox;
+use crate::bundle_mailbox::{FromShore, Mailbox};
 use crate::health::Counters;
+use crate::link_budget::{LinkBudget, PacketSize};
 use crate::outbox::{Key, OutboxError, Queue};
+use flukewatch_common::bundle_transfer::ContentRequest;
 use flukewatch_common::clock::Clock;
+use flukewatch_common::link_class::LinkClass;
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::BoatId;
+use flukewatch_common::wire;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -53,6 +58,10 @@ pub struct UploaderParts<U> {
     pub counters: Arc<Counters>,
     /// Notified of new messages.
     pub accepted: Arc<Notify>,
+    /// What the link may carry.
+    pub budget: Arc<LinkBudget>,
+    /// How many bytes its messages take.
+    pub packet_size: PacketSize,
     /// Random: distinguishes this process from others that send under the boat's name.
     pub instance: Uuid,
     /// Messages about bundles, from and to the updater.
@@ -87,6 +96,9 @@ pub struct Uploader<U> {
     proved: bool,
     /// When the latest message was accepted or sent that shore has answered.
     latest_acked: Option<Instant>,
+    meter: Meter,
+    /// The class of the link as this knows it.
+    link: LinkClass,
 }
 
 /// A message that was sent.
@@ -106,6 +118,8 @@ enum UploadError {
     Link { broker: String, source: LinkError },
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    #[error("the link's class changed to {0}")]
+    OtherLink(LinkClass),
     #[error("internal error: a thread of the outbox panicked")]
     Panicked,
 }
@@ -123,6 +137,8 @@ impl<U: Uplink> Uploader<U> {
             connected_at: Instant::now(),
             proved: false,
             latest_acked: None,
+            link: parts.budget.class(),
+            meter: Meter::new(parts.budget, parts.packet_size, parts.queue.boat().clone()),
             uplink: parts.uplink,
             broker: parts.broker,
             queue: Some(parts.queue),
@@ -165,6 +181,10 @@ impl<U: Uplink> Uploader<U> {
                 reporter.connection_ended(source.closed_by_broker);
             }
             self.blame(&error).await;
+            if let UploadError::OtherLink(class) = error {
+                tracing::info!(link = %class, "connecting again for the link's class");
+                continue;
+            }
             let error = error.to_string();
             if self.counters.is_connected() {
                 warned = false;
@@ -191,8 +211,10 @@ impl<U: Uplink> Uploader<U> {
         let UploadError::Link { source, .. } = error else {
             return;
         };
-        let unaccepted =
-            |(key, m): (&Key, &InFlight)| m.accepted.is_none().then_some((*key, m.bytes));
+        let unaccepted = |(key, m): (&Key, &InFlight)| {
+            let is_suspect = m.accepted.is_none() && self.meter.carries(key.part, m.bytes);
+            is_suspect.then_some((*key, m.bytes))
+        };
         let unaccepted: Vec<(Key, u64)> = self.in_flight.iter().filter_map(unaccepted).collect();
         self.in_flight.clear();
         match unaccepted[..] {
@@ -225,10 +247,16 @@ impl<U: Uplink> Uploader<U> {
             .reporter
             .as_mut()
             .and_then(StatusReporter::begin_connection);
+        let will_bytes = last_will.as_ref().map_or(0, |will| will.len() as u64);
+        self.affordable_connection(will_bytes).await;
+        let profile = self.meter.profile();
         self.uplink
-            .connect(last_will)
-            .await
-            .map_err(|e| self.disconnected(e))?;
+            .set_timing(profile.keep_alive, profile.connect_timeout);
+        if let Err(error) = self.uplink.connect(last_will).await {
+            self.meter.failed_to_connect();
+            return Err(self.disconnected(error));
+        }
+        self.meter.connected(will_bytes);
         tracing::info!(broker = self.broker, "broker connected");
         self.counters.set_connected(true);
         self.connected_at = Instant::now();
@@ -254,8 +282,14 @@ impl<U: Uplink> Uploader<U> {
                         }
                     }
                     UplinkEvent::Presence(message) => self.proved |= self.twins.received(&message),
-                    UplinkEvent::Bundle(message) => self.bundles.arrived(message),
+                    UplinkEvent::Bundle(message) => {
+                        if let FromShore::Offer(offer) = &message {
+                            self.meter.received_offer(offer.len() as u64);
+                        }
+                        self.bundles.arrived(message);
+                    }
                     UplinkEvent::Ack(bytes) => {
+                        self.meter.received_ack(bytes.len() as u64);
                         let answered = self.receive_ack(&bytes).await;
                         self.tolerate_outbox(answered)?;
                         let sent = self.fill_window().await;
@@ -268,6 +302,7 @@ impl<U: Uplink> Uploader<U> {
                     self.tolerate_outbox(sent)?;
                 }
                 _ = tick.tick() => {
+                    self.follow_link()?;
                     self.announce()?;
                     self.report_status()?;
                     self.send_requests()?;
@@ -281,6 +316,42 @@ impl<U: Uplink> Uploader<U> {
             }
             self.counters.set_in_flight(self.in_flight.len());
         }
+    }
+
+    /// Returns once the budget has bytes for a connection.
+    async fn affordable_connection(&mut self, will_bytes: u64) {
+        if self.meter.permits_connection(will_bytes) {
+            return;
+        }
+        tracing::info!(link = %self.meter.class(), "budget of the link spent; connecting later");
+        while !self.meter.permits_connection(will_bytes) {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    /// Notices another class of the link, and counts the probes of the connection.
+    ///
+    /// # Errors
+    /// Where the connection's settings are wrong for the class.
+    fn follow_link(&mut self) -> Result<(), UploadError> {
+        self.meter.count_probes();
+        let class = self.meter.class();
+        if class == self.link {
+            return Ok(());
+        }
+        self.link = class;
+        // What one link fails on, another may carry.
+        self.suspects = Suspects::default();
+        if self.meter.is_kept_alive_as_needed() {
+            return Ok(());
+        }
+        Err(UploadError::OtherLink(class))
+    }
+
+    /// A message that shore has not acknowledged after this time is sent again.
+    fn ack_timeout(&self) -> Duration {
+        let least = self.meter.profile().min_ack_timeout;
+        self.settings.ack_timeout.max(least)
     }
 
     /// An error of the outbox does not end the connection: the work is retried. The first error in
@@ -301,13 +372,16 @@ impl<U: Uplink> Uploader<U> {
     /// Shore answers with an empty acknowledgement, so that a message that it does not receive or store
     /// can be distinguished from an absent shore.
     fn announce(&mut self) -> Result<(), UploadError> {
-        let half = self.settings.ack_timeout * self.timeout_factor / 2;
+        let half = self.ack_timeout() * self.timeout_factor / 2;
         let last_report = self.twins.last_report();
         let mut accepted = self.in_flight.values().filter_map(|m| m.accepted);
         if accepted.any(|at| at.elapsed() >= half && last_report <= Some(at)) {
             self.twins.report_soon();
         }
-        if let Some(message) = self.twins.due() {
+        let interval = self.meter.profile().presence_interval;
+        if let Some(message) = self.twins.due(interval)
+            && self.meter.take_presence(message.len() as u64)
+        {
             let announced = self.uplink.announce(message);
             announced.map_err(|e| self.disconnected(e))?;
         }
@@ -329,9 +403,14 @@ impl<U: Uplink> Uploader<U> {
         let Some(reporter) = &mut self.reporter else {
             return Ok(());
         };
-        let Some(report) = reporter.due() else {
+        let profile = self.meter.profile();
+        let due = reporter.due(profile.status_interval, profile.min_status_interval);
+        let Some(report) = due else {
             return Ok(());
         };
+        if !self.meter.take_status(report.message.len() as u64) {
+            return Ok(());
+        }
         match self.uplink.report_status(report.message.clone()) {
             Ok(true) => reporter.sent(&report),
             Ok(false) => {}
@@ -340,9 +419,19 @@ impl<U: Uplink> Uploader<U> {
         Ok(())
     }
 
-    /// Sends what the updater wants to send, as far as the queue permits.
+    /// Tells the updater what the link carries, and sends what it wants to send. A request that the budget does
+    /// not permit is dropped: the updater requests the piece again.
     fn send_requests(&mut self) -> Result<(), UploadError> {
+        self.bundles.set_piece_bytes(self.meter.bundle_piece());
         while let Some(message) = self.bundles.take_outgoing() {
+            let bytes = message.len() as u64;
+            if let Ok(request) = wire::decode::<ContentRequest>(&message) {
+                if !self.meter.take_request(bytes, request.max_bytes) {
+                    continue;
+                }
+            } else {
+                self.meter.sent_report(bytes);
+            }
             match self.uplink.request(message.clone()) {
                 Ok(true) => {}
                 Ok(false) => {

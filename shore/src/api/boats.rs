@@ -7,6 +7,7 @@ use crate::store::{BoatStatus, Gap, LastReport};
 use axum::Json;
 use axum::extract::State;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::link_report::LinkReport;
 use serde::Serialize;
 
 /// A range of sequence numbers, both ends inclusive.
@@ -29,6 +30,8 @@ pub struct BoatJson {
     pub last_seen: String,
     /// Number of stored sightings.
     pub sightings: u64,
+    /// Sightings of which only a brief has been received.
+    pub briefs: u64,
     /// The highest sequence number.
     pub last_sequence: u64,
     /// Sequence numbers below it that have not been received.
@@ -56,7 +59,7 @@ pub struct BoatJson {
 /// The last status report of a boat.
 #[derive(Clone, Debug, Serialize, PartialEq)]
 pub struct StatusJson {
-    /// `online`, `timed_out` (no report for three minutes) or `offline` (its connection ended).
+    /// `online`, `timed_out` (no report for three minutes, or three of the intervals in `link`) or `offline` (its connection ended).
     pub contact: &'static str,
     /// When the connection ended; null if it did not.
     pub offline_since: Option<String>,
@@ -84,6 +87,8 @@ pub struct StatusJson {
     pub pending_messages: u64,
     /// The age of the oldest of them; null if there is none.
     pub oldest_pending_seconds: Option<u64>,
+    /// The link's class and budget, and how long pending messages will take; null in harbour.
+    pub link: Option<LinkReport>,
 }
 
 impl StatusJson {
@@ -104,6 +109,7 @@ impl StatusJson {
             cameras_searched: condition.cameras_searched,
             pending_messages: condition.pending,
             oldest_pending_seconds: condition.oldest_pending_seconds,
+            link: condition.link,
         }
     }
 }
@@ -117,6 +123,7 @@ impl BoatJson {
             first_seen: b.first_seen.to_string(),
             last_seen: b.last_seen.to_string(),
             sightings: b.sightings,
+            briefs: b.briefs,
             last_sequence: b.last_sequence,
             missing: b.missing,
             gaps: b.gaps.iter().map(gap).collect(),

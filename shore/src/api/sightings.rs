@@ -369,7 +369,7 @@ pub(super) struct ListParams {
 }
 
 impl ListParams {
-    fn query(self) -> Result<Query, RequestError> {
+    pub(super) fn query(self) -> Result<Query, RequestError> {
         let boat = self.boat.map(|b| b.parse::<BoatId>()).transpose();
         let verdict = self.verdict.map(|v| VerdictKind::parse(&v).ok_or(()));
         let encounter = self.encounter.map(|e| e.parse::<Uuid>()).transpose();

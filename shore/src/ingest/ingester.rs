@@ -303,6 +303,12 @@ impl Ingester {
                 "subscription rejected: boats receive no bundles"
             );
         }
+        if rejected(5) {
+            tracing::warn!(
+                topic = topic::ALL_BRIEFS,
+                "subscription rejected: identities do not go ahead over slow links"
+            );
+        }
         tracing::info!(%broker, version = ?connection.version(), "subscribed");
         self.parts.health.broker_connected(&broker.to_string());
         Ok(())

@@ -52,6 +52,7 @@ pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
             Subscription::at_least_once(topic::ALL_STATUSES),
             // Each station knows its own offers only.
             Subscription::at_least_once(topic::ALL_REQUESTS),
+            divided(topic::ALL_BRIEFS),
         ],
         manual_acks: true,
         keep_alive: KEEP_ALIVE,

@@ -5,6 +5,7 @@ use crate::store::{
     Content, IncomingMessage, MAX_HEAD_BYTES, MAX_TRANSFER_BYTES, MessageMeta, RejectReason,
     Rejection,
 };
+use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{ContentRequest, TransferProgress, TransferReport};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
@@ -41,6 +42,9 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         Some((boat, MessageKind::Picture)) => wire::decode(payload)
             .map_err(map_wire_error)
             .and_then(|picture| validate_picture(&boat, picture)),
+        Some((boat, MessageKind::Brief)) => wire::decode(payload)
+            .map_err(map_wire_error)
+            .and_then(|brief| validate_brief(&boat, brief)),
         None => validate_other(topic, payload).unwrap_or_else(|| {
             Err(rejection(
                 RejectReason::UnknownTopic,
@@ -214,6 +218,14 @@ fn invalid_unidentified(s: &Sighting, reason: &str) -> Option<&'static str> {
         Some("verdict 'unidentified' with an embedding")
     } else {
         None
+    }
+}
+
+fn validate_brief(boat: &BoatId, brief: Brief) -> Result<Content, Rejection> {
+    require_same_boat(boat, &brief.boat)?;
+    match brief.validate() {
+        Ok(()) => Ok(Content::Brief(Box::new(brief))),
+        Err(invalid) => Err(rejection(RejectReason::Invalid, invalid.to_string())),
     }
 }
 

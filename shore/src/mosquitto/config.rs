@@ -146,6 +146,7 @@ topic readwrite flukewatch/v1/#
 # %u is the name in the boat's certificate. Last wills are subject to the same rules.
 pattern write flukewatch/v1/%u/sighting
 pattern write flukewatch/v1/%u/picture
+pattern write flukewatch/v1/%u/brief
 pattern write flukewatch/v1/%u/chunk
 pattern write flukewatch/v1/%u/status
 pattern readwrite flukewatch/v1/%u/presence

@@ -8,6 +8,7 @@ use crate::store::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
 use askama::Template;
 use axum::extract::State;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::link_report::{LinkReport, PendingMessages};
 use flukewatch_common::sighting::BoatId;
 
 struct Boat {
@@ -15,6 +16,7 @@ struct Boat {
     last_seen: String,
     last_seen_relative: String,
     sightings: u64,
+    briefs: u64,
     last_sequence: u64,
     missing: u64,
     gaps: Vec<String>,
@@ -72,6 +74,7 @@ impl Status {
             ),
             None => format!("{} messages pending", condition.pending),
         });
+        details.extend(condition.link.as_ref().map(link));
         details.push(format!(
             "version {}, bundle {}",
             condition.version,
@@ -93,6 +96,7 @@ impl Boat {
             last_seen: format::time(b.last_seen),
             last_seen_relative: format::relative_time(b.last_seen, now),
             sightings: b.sightings,
+            briefs: b.briefs,
             last_sequence: b.last_sequence,
             missing: b.missing,
             gaps: b.gaps.iter().map(range).collect(),
@@ -108,6 +112,36 @@ impl Boat {
             bundle: b.transfers.first().map(|t| OfferedBundle::new(t, now)),
         }
     }
+}
+
+/// The link, what is left of its budget, and how long pending messages will take.
+fn link(report: &LinkReport) -> String {
+    let mut text = format!("link {}", report.class);
+    if let Some(limit) = report.bytes_per_hour {
+        let (left, limit) = (format::size(report.bytes_left), format::size(limit));
+        text += &format!(": {left} of {limit} left in this hour");
+    }
+    for (kind, pending) in [
+        ("identities", report.identities),
+        ("sightings", report.sightings),
+        ("pictures", report.pictures),
+    ] {
+        let PendingMessages {
+            messages,
+            bytes,
+            seconds,
+        } = pending;
+        if messages > 0 {
+            let time = match seconds {
+                Some(0) => "soon".to_owned(),
+                Some(seconds) => format!("in about {}", format::span(seconds)),
+                None => "over another link".to_owned(),
+            };
+            let size = format::size(bytes);
+            text += &format!("; {messages} {kind} ({size}) {time}");
+        }
+    }
+    text
 }
 
 fn range(gap: &Gap) -> String {

@@ -56,6 +56,8 @@ pub(super) fn duration(from: Timestamp, to: Timestamp) -> String {
 pub(super) fn size(bytes: u64) -> String {
     if bytes < 1000 {
         format!("{bytes} bytes")
+    } else if bytes >= 10_000_000 {
+        format!("{} MB", bytes.div_ceil(1_000_000))
     } else {
         format!("{} kB", bytes.div_ceil(1000))
     }

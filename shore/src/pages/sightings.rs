@@ -3,7 +3,7 @@
 use super::error::{PageResult, render};
 use super::format;
 use crate::request::{AppState, RequestError};
-use crate::store::{BoatStatus, Listing, Query, StoredSighting, VerdictKind};
+use crate::store::{BoatStatus, Listing, Query, StoredBrief, StoredSighting, VerdictKind};
 use askama::Template;
 use axum::extract::{Query as QueryParams, State};
 use flukewatch_common::sighting::BoatId;
@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 const PER_PAGE: u64 = 24;
 const MAX_PAGE: u64 = 1_000_000;
+/// The most briefs on the first page.
+const MAX_BRIEFS: u64 = 200;
 
 /// The query string. The form sends an empty string for "all".
 #[derive(Deserialize)]
@@ -60,6 +62,15 @@ impl Filter {
             encounter: None,
             offset: (self.page - 1) * PER_PAGE,
             limit: PER_PAGE,
+        }
+    }
+
+    /// The briefs to show: all of them are on the first page.
+    fn briefs(&self) -> Query {
+        Query {
+            offset: 0,
+            limit: if self.page == 1 { MAX_BRIEFS } else { 0 },
+            ..self.query()
         }
     }
 
@@ -139,9 +150,38 @@ impl From<&StoredSighting> for Card {
     }
 }
 
+/// A sighting of which only the identity has arrived.
+struct BriefRow {
+    started: String,
+    verdict: &'static str,
+    whale: String,
+    probability: String,
+    position: String,
+    boat: String,
+    sequence: u64,
+}
+
+impl From<&StoredBrief> for BriefRow {
+    fn from(brief: &StoredBrief) -> Self {
+        let position = brief.position;
+        Self {
+            started: format::time(brief.started),
+            verdict: brief.verdict.as_str(),
+            whale: brief.whale.clone().unwrap_or_default(),
+            probability: brief
+                .probability
+                .map_or_else(String::new, format::probability),
+            position: position.map_or_else(String::new, |(n, e)| format::coordinates(n, e)),
+            boat: brief.boat.to_string(),
+            sequence: brief.sequence,
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "sightings.html")]
 struct SightingsPage {
+    briefs: Vec<BriefRow>,
     cards: Vec<Card>,
     total: u64,
     boats: Vec<SelectOption>,
@@ -161,13 +201,14 @@ pub(super) async fn page(
     QueryParams(params): QueryParams<ListParams>,
 ) -> PageResult {
     let filter = params.filter()?;
-    let query = filter.query();
-    let (Listing { total, sightings }, boats) = state
-        .with_store(move |s| Ok((s.sightings(&query)?, s.boats()?)))
+    let (query, of_briefs) = (filter.query(), filter.briefs());
+    let (Listing { total, sightings }, briefs, boats) = state
+        .with_store(move |s| Ok((s.sightings(&query)?, s.briefs(&of_briefs)?, s.boats()?)))
         .await?;
     let page = filter.page;
     let pages = total.div_ceil(PER_PAGE).max(1);
     render(&SightingsPage {
+        briefs: briefs.iter().map(BriefRow::from).collect(),
         cards: sightings.iter().map(Card::from).collect(),
         total,
         boats: filter.boat_options(&boats),

@@ -2,8 +2,10 @@
 
 use super::bundle_transfer::BundleTransfer;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::link_report::LinkReport;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_common::status_report::{self, BoatCondition};
+use std::time::Duration;
 
 /// A range of a boat's sequence numbers, e.g. of sightings that it made and shore has not received.
 /// Both ends are inclusive.
@@ -29,6 +31,8 @@ pub struct BoatStatus {
     pub last_seen: Timestamp,
     /// Number of stored sightings.
     pub sightings: u64,
+    /// Sightings of which only a brief is stored.
+    pub briefs: u64,
     /// The highest sequence number; 0 before the first sighting.
     pub last_sequence: u64,
     /// Sequence numbers below the highest of their outbox that have not been received.
@@ -71,7 +75,8 @@ pub struct LastReport {
 pub enum Contact {
     /// It reports.
     Online,
-    /// It has not reported for [`status_report::TIMEOUT`], and no broker has noticed.
+    /// It has not reported for [`status_report::TIMEOUT`], or for three of the intervals that it announced, and no
+    /// broker has noticed.
     TimedOut,
     /// Its connection has ended.
     Offline,
@@ -91,7 +96,10 @@ impl Contact {
 impl LastReport {
     /// Whether the boat is connected at `now`.
     pub fn contact(&self, now: Timestamp) -> Contact {
-        let timeout = i64::try_from(status_report::TIMEOUT.as_millis()).unwrap_or(i64::MAX);
+        let interval = self.condition.link.as_ref();
+        let interval = interval.map_or(Duration::ZERO, LinkReport::report_interval);
+        let timeout = status_report::TIMEOUT.max(3 * interval);
+        let timeout = i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
         if self.offline_since.is_some() {
             Contact::Offline
         } else if now.millis_since(self.received) > timeout {

@@ -6,7 +6,7 @@ use super::error::StoreError;
 use super::message::{IncomingMessage, IngestResult};
 use super::quarantine::Quarantined;
 use super::rejected::{RejectedCount, RejectedMessage};
-use super::sighting::{Listing, Query, StoredSighting};
+use super::sighting::{Listing, Query, StoredBrief, StoredSighting};
 use flukewatch_common::clock::Timestamp;
 use uuid::Uuid;
 
@@ -48,6 +48,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the database fails.
     fn earlier_revisions(&self, id: Uuid) -> Result<Vec<StoredSighting>, StoreError>;
+
+    /// The briefs that match boat and verdict of `query`, whose sightings have not arrived, or not in this
+    /// revision; newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn briefs(&self, query: &Query) -> Result<Vec<StoredBrief>, StoreError>;
 
     /// The JPEG file of a sighting whose picture is stored and readable; `None` for any other.
     ///

@@ -1,6 +1,7 @@
 //! Incoming messages and the result of storing them.
 
 use super::bundle_transfer::TransferStage;
+use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{ContentRequest, TransferReport};
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
@@ -40,6 +41,8 @@ pub enum Content {
         /// Whether it decodes to a permitted size.
         readable: bool,
     },
+    /// A brief within all limits.
+    Brief(Box<Brief>),
     /// A status report within all limits.
     Status(Box<StatusReport>),
     /// A boat's report on a bundle, within all limits.

@@ -8,6 +8,7 @@
 //! another database behind the same trait then need not carry them.
 
 mod boat;
+mod briefs;
 mod bundle_transfer;
 mod earlier_revisions;
 mod error;
@@ -39,5 +40,5 @@ pub use message::{
 };
 pub use quarantine::Quarantined;
 pub use rejected::{MAX_REJECTED_MESSAGES, RejectedCount, RejectedMessage};
-pub use sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
+pub use sighting::{Listing, PictureState, Query, StoredBrief, StoredSighting, VerdictKind};
 pub use sqlite::SqliteStore;

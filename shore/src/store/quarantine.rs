@@ -2,6 +2,7 @@
 //! until a person deletes or releases them.
 
 use super::error::StoreError;
+use flukewatch_common::brief::Brief;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::position::TimeSource;
 use flukewatch_common::sighting::{BoatId, Sighting};
@@ -32,35 +33,75 @@ pub struct Quarantined {
     pub received: Timestamp,
 }
 
+/// What a sighting or its brief says of number and time.
+pub(super) struct Claim<'a> {
+    boat: &'a BoatId,
+    epoch: Option<Uuid>,
+    sequence: u64,
+    started: Timestamp,
+    ended: Timestamp,
+    /// Whether satellites gave the time.
+    is_gnss_time: bool,
+}
+
+impl<'a> From<&'a Sighting> for Claim<'a> {
+    fn from(sighting: &'a Sighting) -> Self {
+        let source = sighting.time.as_ref().map(|time| time.source);
+        Self {
+            boat: &sighting.boat,
+            epoch: sighting.epoch,
+            sequence: sighting.sequence,
+            started: sighting.started,
+            ended: sighting.ended,
+            is_gnss_time: source == Some(TimeSource::Gnss),
+        }
+    }
+}
+
+impl<'a> From<&'a Brief> for Claim<'a> {
+    fn from(brief: &'a Brief) -> Self {
+        Self {
+            boat: &brief.boat,
+            epoch: brief.epoch,
+            sequence: brief.sequence,
+            started: brief.started,
+            ended: brief.ended(),
+            is_gnss_time: false,
+        }
+    }
+}
+
 /// What cannot be right about a sighting that was received at `now`; `None` where nothing is known.
 pub(super) fn implausible(
     db: &Connection,
-    sighting: &Sighting,
+    claim: Claim<'_>,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
-    let Sighting { started, ended, .. } = sighting;
+    let Claim {
+        boat,
+        epoch,
+        sequence,
+        started,
+        ended,
+        is_gnss_time,
+    } = claim;
     // A station whose own clock is wrong cannot judge.
     if now >= EARLIEST && started.max(ended).millis_since(now) > MAX_AHEAD {
         return Ok(Some(format!("it ended at {ended}, which is in the future")));
     }
     // Without satellites, a boat may not know the date yet, and corrects it later.
-    let source = sighting.time.as_ref().map(|time| time.source);
-    if source == Some(TimeSource::Gnss) && *started < EARLIEST {
+    if is_gnss_time && started < EARLIEST {
         return Ok(Some(format!(
             "it began at {started} by the time of satellites"
         )));
     }
-    let sequence = sighting.sequence;
     if sequence <= MAX_SEQUENCE_STEP {
         return Ok(None);
     }
     let last: Option<i64> = db
         .prepare_cached("SELECT max(sequence) FROM sightings WHERE boat = ?1 AND epoch IS ?2")?
         .query_row(
-            params![
-                sighting.boat.as_str(),
-                sighting.epoch.map(|e| e.to_string())
-            ],
+            params![boat.as_str(), epoch.map(|e| e.to_string())],
             |row| row.get(0),
         )?;
     let last = last.unwrap_or(0).cast_unsigned();

@@ -1,7 +1,9 @@
 //! How a database is opened.
 
 use super::error::StoreError;
-use super::tables::{BUNDLE_TRANSFERS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{
+    BRIEFS, BUNDLE_TRANSFERS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
+};
 use super::upgrade;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
@@ -30,6 +32,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(STATUS_REPORTS)?;
             tx.execute_batch(BUNDLE_TRANSFERS)?;
             tx.execute_batch(QUARANTINE)?;
+            tx.execute_batch(BRIEFS)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

@@ -42,6 +42,37 @@ pub struct StoredSighting {
     pub picture: PictureState,
 }
 
+/// What shore knows of a sighting whose details have not arrived, or of a later revision of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredBrief {
+    /// The sighting's id.
+    pub sighting: Uuid,
+    /// The boat that recorded it.
+    pub boat: BoatId,
+    /// Its sequence number.
+    pub sequence: u64,
+    /// The epoch of the boat's outbox.
+    pub epoch: Option<Uuid>,
+    /// The sighting's revision.
+    pub revision: u32,
+    /// When the fluke was first seen.
+    pub started: Timestamp,
+    /// When it was last seen.
+    pub ended: Timestamp,
+    /// Frames with the fluke.
+    pub frames: u32,
+    /// The verdict.
+    pub verdict: VerdictKind,
+    /// The whale where it is known; its name may be cut off.
+    pub whale: Option<String>,
+    /// The probability that the first candidate is right, 0 to 1.
+    pub probability: Option<f32>,
+    /// Latitude and longitude of the boat in degrees.
+    pub position: Option<(f64, f64)>,
+    /// When it was stored.
+    pub received: Timestamp,
+}
+
 /// A verdict without the whale, to filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerdictKind {

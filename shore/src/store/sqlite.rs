@@ -8,9 +8,9 @@ use super::message::{IncomingMessage, IngestResult};
 use super::pictures::Pictures;
 use super::quarantine::{self, Quarantined};
 use super::rejected::{RejectedCount, RejectedMessage};
-use super::sighting::{Listing, PictureState, Query, StoredSighting, VerdictKind};
+use super::sighting::{Listing, PictureState, Query, StoredBrief, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
-use super::{earlier_revisions, schema, sighting_rows, status_reports, transfer_rows};
+use super::{briefs, earlier_revisions, schema, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -96,7 +96,8 @@ fn gaps(db: &Connection, boat: &str) -> Result<(u64, Vec<Gap>), StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT previous + 1 AS first, sequence - 1 AS last FROM \
          (SELECT sequence, lag(sequence, 1, 0) OVER (PARTITION BY epoch ORDER BY sequence) AS previous \
-          FROM (SELECT DISTINCT epoch, sequence FROM sightings WHERE boat = ?1)) \
+          FROM (SELECT epoch, sequence FROM sightings WHERE boat = ?1 \
+                UNION SELECT epoch, sequence FROM briefs WHERE boat = ?1)) \
          WHERE sequence > previous + 1 ORDER BY sequence",
     )?;
     let mut rows = statement.query([boat])?;
@@ -238,6 +239,10 @@ impl Store for SqliteStore {
             .collect())
     }
 
+    fn briefs(&self, query: &Query) -> Result<Vec<StoredBrief>, StoreError> {
+        briefs::all(&lock(&self.reader), query)
+    }
+
     fn picture(&self, id: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
         match self.sighting(id)? {
             Some(StoredSighting {
@@ -252,7 +257,11 @@ impl Store for SqliteStore {
         let db = lock(&self.reader);
         let mut statement = db.prepare_cached(
             "SELECT b.boat, b.first_seen, b.last_seen, count(s.id) AS sightings, \
-                    coalesce(max(s.sequence), 0) AS last_sequence, \
+                    max(coalesce(max(s.sequence), 0), \
+                        coalesce((SELECT max(f.sequence) FROM briefs f WHERE f.boat = b.boat), 0)) \
+                        AS last_sequence, \
+                    (SELECT count(*) FROM briefs f WHERE f.boat = b.boat \
+                       AND NOT EXISTS (SELECT 1 FROM sightings t WHERE t.id = f.sighting)) AS briefs, \
                     count(s.id) - count(DISTINCT s.sequence) AS duplicate_sequences, \
                     count(s.id) - count(DISTINCT coalesce(s.epoch, '') || '/' || s.sequence) \
                         AS duplicates_in_outbox, \
@@ -278,6 +287,7 @@ impl Store for SqliteStore {
                 first_seen: Timestamp(row.get("first_seen")?),
                 last_seen: Timestamp(row.get("last_seen")?),
                 sightings: count("sightings")?,
+                briefs: count("briefs")?,
                 last_sequence: count("last_sequence")?,
                 missing,
                 gaps,

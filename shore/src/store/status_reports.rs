@@ -9,10 +9,10 @@ use rusqlite::{Connection, Row, named_params, params};
 
 const PUT: &str = "INSERT OR REPLACE INTO status_reports (boat, instance, connection, received, offline_since, \
      at, severity, problems, version, bundle, latitude, longitude, cameras, cameras_searched, pending, \
-     oldest_pending_seconds) \
+     oldest_pending_seconds, link) \
      VALUES (:boat, :instance, :connection, :received, NULL, \
      :at, :severity, :problems, :version, :bundle, :latitude, :longitude, :cameras, :cameras_searched, :pending, \
-     :oldest_pending_seconds)";
+     :oldest_pending_seconds, :link)";
 
 /// Stores a report with its condition, received at `received`. One that the broker had `retained` may be
 /// stored already, and does not replace itself.
@@ -26,6 +26,10 @@ pub(super) fn put(
     if retained && is_stored(db, report, condition)? {
         return Ok(());
     }
+    let link = condition.link.as_ref().map(serde_json::to_string);
+    let link = link
+        .transpose()
+        .map_err(|e| StoreError::invalid("link", e.to_string()))?;
     db.prepare_cached(PUT)?.execute(named_params! {
         ":boat": report.boat.as_str(),
         ":instance": report.connection.instance.to_string(),
@@ -42,6 +46,7 @@ pub(super) fn put(
         ":cameras_searched": condition.cameras_searched,
         ":pending": condition.pending.cast_signed(),
         ":oldest_pending_seconds": condition.oldest_pending_seconds.map(u64::cast_signed),
+        ":link": link,
     })?;
     Ok(())
 }
@@ -96,6 +101,8 @@ fn read(row: &Row<'_>) -> Result<LastReport, StoreError> {
     let severity: String = row.get("severity")?;
     let latitude: Option<f64> = row.get("latitude")?;
     let oldest: Option<i64> = row.get("oldest_pending_seconds")?;
+    let link: Option<String> = row.get("link")?;
+    let link = link.as_deref().map(serde_json::from_str).transpose();
     Ok(LastReport {
         received: Timestamp(row.get("received")?),
         offline_since: row.get::<_, Option<i64>>("offline_since")?.map(Timestamp),
@@ -111,6 +118,7 @@ fn read(row: &Row<'_>) -> Result<LastReport, StoreError> {
             cameras_searched: row.get("cameras_searched")?,
             pending: row.get::<_, i64>("pending")?.cast_unsigned(),
             oldest_pending_seconds: oldest.map(i64::cast_unsigned),
+            link: link.map_err(|e| StoreError::invalid("link", e.to_string()))?,
         },
     })
 }

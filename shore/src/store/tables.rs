@@ -144,7 +144,28 @@ CREATE TABLE quarantine (
 ) STRICT;
 ";
 
-/// The last report of each boat.
+/// The briefs of sightings that are not stored, or not in this revision.
+pub(super) const BRIEFS: &str = "
+CREATE TABLE briefs (
+    sighting TEXT PRIMARY KEY,
+    boat TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    epoch TEXT,
+    revision INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    frames INTEGER NOT NULL,
+    verdict TEXT NOT NULL CHECK (verdict IN ('known', 'new', 'review', 'unidentified')),
+    whale TEXT CHECK ((whale IS NOT NULL) = (verdict = 'known')),
+    probability REAL,
+    latitude REAL,
+    longitude REAL,
+    received INTEGER NOT NULL
+) STRICT;
+CREATE INDEX briefs_by_boat ON briefs (boat, sequence);
+";
+
+/// The last report of each boat; `link` is JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (
     boat TEXT PRIMARY KEY,
@@ -162,6 +183,7 @@ CREATE TABLE status_reports (
     cameras INTEGER NOT NULL,
     cameras_searched INTEGER NOT NULL,
     pending INTEGER NOT NULL,
-    oldest_pending_seconds INTEGER
+    oldest_pending_seconds INTEGER,
+    link TEXT
 ) STRICT;
 ";

@@ -1,7 +1,7 @@
 //! Upgrades the tables of an older database in place.
 
 use super::error::StoreError;
-use super::tables::{BUNDLE_TRANSFERS, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{BRIEFS, BUNDLE_TRANSFERS, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
 use rusqlite::Transaction;
 
 /// The oldest version that is upgraded: the one before matching regions.
@@ -19,6 +19,10 @@ const COLUMNS_OF_7: &str = "id, boat, sequence, camera, started, ended, frames, 
      encounter, frame_width, frame_height, boxes, crops, earlier_crops, detector_confidence, config_id, \
      epoch, revision, regions, received";
 
+/// The columns of `status_reports` in version 9.
+const REPORT_COLUMNS_OF_9: &str = "boat, instance, connection, received, offline_since, at, severity, problems, \
+     version, bundle, latitude, longitude, cameras, cameras_searched, pending, oldest_pending_seconds";
+
 /// Brings the tables from version `found`, at least [`OLDEST`], to the current one. Foreign keys must
 /// be off.
 pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
@@ -31,6 +35,11 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     }
     if found < 9 {
         tx.execute_batch(STATUS_REPORTS)?;
+    } else if found < 12 {
+        rebuild_status_reports(tx)?;
+    }
+    if found < 12 {
+        tx.execute_batch(BRIEFS)?;
     }
     if found < 11 {
         tx.execute_batch(BUNDLE_TRANSFERS)?;
@@ -53,6 +62,20 @@ fn rebuild_sightings(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError>
          {SIGHTINGS} \
          INSERT INTO sightings ({columns}) SELECT {columns} FROM older_sightings; \
          DROP TABLE older_sightings;"
+    ))?;
+    Ok(())
+}
+
+/// Adds the link, which version 11 lacks. Added to the old table, the column would make its text differ from
+/// that of a new one.
+fn rebuild_status_reports(tx: &Transaction<'_>) -> Result<(), StoreError> {
+    let columns = REPORT_COLUMNS_OF_9;
+    tx.execute_batch(&format!(
+        "CREATE TABLE older_status_reports AS SELECT {columns} FROM status_reports; \
+         DROP TABLE status_reports; \
+         {STATUS_REPORTS} \
+         INSERT INTO status_reports ({columns}) SELECT {columns} FROM older_status_reports; \
+         DROP TABLE older_status_reports;"
     ))?;
     Ok(())
 }

@@ -7,7 +7,8 @@ use super::message::{
 use super::pictures::Pictures;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
-use super::{earlier_revisions, quarantine, sighting_rows, status_reports, transfer_rows};
+use super::{briefs, earlier_revisions, quarantine, sighting_rows, status_reports, transfer_rows};
+use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::TransferReport;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
@@ -32,6 +33,7 @@ impl Writer<'_> {
                 sha256,
                 readable,
             }) => self.store_picture(picture, sha256, *readable)?,
+            Ok(Content::Brief(brief)) => self.store_brief(brief)?,
             Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
             Ok(Content::Transfer(report)) => self.store_transfer(report)?,
             Ok(Content::Request(_)) => IngestResult::NotStored,
@@ -53,7 +55,7 @@ impl Writer<'_> {
 
     /// Stores a sighting, or keeps it in quarantine, unless a person has released it.
     fn admit_sighting(&self, sighting: &Sighting) -> Result<IngestResult, StoreError> {
-        let Some(reason) = quarantine::implausible(self.tx, sighting, self.now)? else {
+        let Some(reason) = quarantine::implausible(self.tx, sighting.into(), self.now)? else {
             return self.store_sighting(sighting);
         };
         if sighting_rows::by_id(self.tx, sighting.id)?.is_some() {
@@ -91,6 +93,7 @@ impl Writer<'_> {
         };
         let Some(newest) = sighting_rows::by_id(self.tx, id)? else {
             sighting_rows::insert(self.tx, sighting, self.now)?;
+            briefs::replace_by(self.tx, sighting)?;
             return Ok(stored(false));
         };
         if !sighting.is_revision_of(&newest.sighting) {
@@ -123,9 +126,55 @@ impl Writer<'_> {
             None => {
                 earlier_revisions::insert(self.tx, &newest.sighting, newest.received)?;
                 sighting_rows::replace(self.tx, sighting, self.now)?;
+                briefs::replace_by(self.tx, sighting)?;
             }
         }
         Ok(stored(false))
+    }
+
+    /// Stores a brief, unless the sighting is there in its revision or a later one.
+    fn store_brief(&self, brief: &Brief) -> Result<IngestResult, StoreError> {
+        let id = brief.sighting;
+        let stored = |duplicate| {
+            Ok(IngestResult::Stored {
+                boat: brief.boat.clone(),
+                id,
+                kind: MessageKind::Brief,
+                revision: brief.revision,
+                duplicate,
+            })
+        };
+        let of_brief = (&brief.boat, brief.epoch, brief.sequence);
+        let sighting = sighting_rows::by_id(self.tx, id)?.map(|stored| stored.sighting);
+        let earlier = briefs::get(self.tx, id)?;
+        let is_other = |of: (&BoatId, _, u64)| of != of_brief;
+        if sighting
+            .as_ref()
+            .is_some_and(|s| is_other((&s.boat, s.epoch, s.sequence)))
+            || earlier
+                .as_ref()
+                .is_some_and(|b| is_other((&b.boat, b.epoch, b.sequence)))
+        {
+            return Ok(rejected(
+                RejectReason::Conflict,
+                format!(
+                    "a sighting with id {id} and another boat, epoch or sequence number is already stored"
+                ),
+            ));
+        }
+        let revisions = [sighting.map(|s| s.revision), earlier.map(|b| b.revision)];
+        if revisions
+            .into_iter()
+            .flatten()
+            .any(|known| known >= brief.revision)
+        {
+            return stored(true);
+        }
+        // Its sighting will be kept in quarantine.
+        if quarantine::implausible(self.tx, brief.into(), self.now)?.is_none() {
+            briefs::put(self.tx, brief, self.now)?;
+        }
+        stored(false)
     }
 
     fn store_picture(

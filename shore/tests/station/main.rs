@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod attacks;
+mod briefs;
 mod broker;
 mod browse;
 mod browser;

@@ -1,6 +1,7 @@
 //! What one message cannot do to others: implausible sightings, damaged rows.
 
 use crate::sample;
+use flukewatch_common::brief::Brief;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::position::{TimeBasis, TimeSource};
 use flukewatch_common::sighting::Sighting;
@@ -149,6 +150,22 @@ fn quarantine(data: &Path, arguments: &[&str]) -> bool {
         .args(arguments)
         .status();
     status.unwrap().success()
+}
+
+#[test]
+fn an_implausible_brief_counts_nowhere() {
+    let (_data, store) = open();
+    let sighting = at(
+        sample::sighting("balaena", 1 << 40).0,
+        now(),
+        TimeSource::Gnss,
+    );
+    let brief = wire::encode(&Brief::of(&sighting)).unwrap();
+    let brief = validate("flukewatch/v1/balaena/brief", &brief);
+    let results = store.accept(&[brief], now()).unwrap();
+    assert!(matches!(results[..], [IngestResult::Stored { .. }]));
+    assert_eq!(store.briefs(&Query::default()).unwrap(), []);
+    assert_eq!(store.boats().unwrap()[0].missing, 0);
 }
 
 #[test]

@@ -78,6 +78,10 @@ fn a_boat_times_out_without_reports() {
     };
     assert_eq!(last.contact(Timestamp(60_000)), Contact::Online);
     assert_eq!(last.contact(Timestamp(180_001)), Contact::TimedOut);
+    let mut far_out = last.clone();
+    far_out.condition.link = Some(samples::link_report());
+    assert_eq!(far_out.contact(Timestamp(2_700_000)), Contact::Online);
+    assert_eq!(far_out.contact(Timestamp(2_700_001)), Contact::TimedOut);
     let offline = LastReport {
         offline_since: Some(Timestamp(5)),
         ..last
@@ -192,14 +196,25 @@ async fn the_fleet_page_shows_the_status_until_the_boat_is_offline() {
     assert_eq!(status["contact"], "offline");
     assert!(status["offline_since"].is_string(), "{status}");
 
-    // It reconnects.
+    // It reconnects, over a link with a budget.
     let mut again = report.clone();
     again.connection.number += 1;
+    again.condition.as_mut().unwrap().link = Some(samples::link_report());
     let _connection = connect_and_report(&station, &again).await;
     wait_until("the boat is online", || {
         last_report(store.as_ref()).unwrap().offline_since.is_none()
     })
     .await;
+    let page = get(http, "/boats").await.text();
+    let expected = "link iridium: 19 kB of 30 kB left in this hour; 3 identities (2 kB) in about 4 minutes; \
+                    40 sightings (80 kB) over another link; 40 pictures (2000 kB) over another link";
+    assert!(page.contains(expected), "{page}");
+    let link = get(http, "/api/v1/boats").await.json()[0]["status"]["link"].clone();
+    assert_eq!(
+        (&link["class"], &link["identities"]["seconds"]),
+        (&"iridium".into(), &240.into())
+    );
+    assert_eq!(link["pictures"]["seconds"], serde_json::Value::Null);
     drop(store);
     station.shutdown().await;
 }

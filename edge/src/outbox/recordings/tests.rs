@@ -213,7 +213,17 @@ fn recordings_of_another_database_are_set_aside() {
 }
 
 #[test]
-fn an_outbox_without_recordings_is_upgraded() {
+fn an_outbox_without_recordings_or_briefs_is_upgraded() {
+    const WITHOUT_BRIEFS: &str = "DROP INDEX pending_brief; DROP INDEX pending_size;
+        ALTER TABLE pending DROP COLUMN briefed; PRAGMA user_version = 5;";
+    const WITHOUT_RECORDINGS: &str = "DROP TABLE recording;
+        ALTER TABLE pending DROP COLUMN held; PRAGMA user_version = 4;";
+    upgraded(WITHOUT_BRIEFS);
+    upgraded(&format!("{WITHOUT_BRIEFS} {WITHOUT_RECORDINGS}"));
+}
+
+/// Upgrades an outbox that `downgrade` has brought to an older version.
+fn upgraded(downgrade: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path(), ROOM);
     let (sighting, jpeg) = sample::sighting(1, 3000);
@@ -221,16 +231,22 @@ fn an_outbox_without_recordings_is_upgraded() {
     drop(outbox);
     // As the version before made it.
     let database = Connection::open(folder.path().join("outbox.sqlite3")).unwrap();
-    database
-        .execute_batch(
-            "DROP TABLE recording; ALTER TABLE pending DROP COLUMN held; PRAGMA user_version = 4",
-        )
-        .unwrap();
+    database.execute_batch(downgrade).unwrap();
     drop(database);
     assert_eq!(crate::outbox::recent(folder.path(), 9).unwrap().len(), 1);
     let listing = crate::outbox::Listing::read(folder.path()).unwrap();
     assert_eq!((listing.accepted, listing.pending.len()), (1, 2));
     let mut outbox = open(folder.path(), ROOM);
     assert_eq!(record(&mut outbox, 2, NOW).unwrap(), 2);
-    assert_eq!(pending(&outbox.queue().unwrap()).len(), 1);
+    let queue = outbox.queue().unwrap();
+    assert_eq!(pending(&queue).len(), 1);
+    let briefs = queue.next_briefs(&HashSet::new(), 9).unwrap();
+    assert_eq!(briefs.len(), 1, "of what was pending before");
+    let indices =
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('pending_brief', 'pending_size')";
+    let indices: i64 = queue
+        .connection
+        .query_row(indices, [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(indices, 2);
 }

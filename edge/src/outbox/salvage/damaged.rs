@@ -194,6 +194,8 @@ impl OldMessage {
             // A sighting that does not fit on the wire is kept as JSON.
             (Some(_), MessageKind::Sighting) => self.dead.is_some() || self.decoded().is_some(),
             (Some(_), MessageKind::Picture) => true,
+            // In no row.
+            (_, MessageKind::Brief) => false,
         }
     }
 

@@ -165,7 +165,8 @@ impl<U: Uplink> Uploader<U> {
     /// that can never be sent, with the reason.
     pub(super) fn expire(&mut self) -> Result<Vec<(Key, String)>, UploadError> {
         let now = Instant::now();
-        let timeout = self.settings.ack_timeout * self.timeout_factor;
+        let ack_timeout = self.ack_timeout();
+        let timeout = ack_timeout * self.timeout_factor;
         let timed_out = |m: &InFlight| m.accepted.is_some_and(|t| now - t >= timeout);
         let expired: Vec<(Key, InFlight)> =
             self.in_flight.extract_if(|_, m| timed_out(m)).collect();
@@ -192,7 +193,7 @@ impl<U: Uplink> Uploader<U> {
             }
         }
         let waiting = self.in_flight.values().any(|m| m.accepted.is_none());
-        let stalled = self.settings.ack_timeout * STALLED_TIMEOUTS;
+        let stalled = ack_timeout * STALLED_TIMEOUTS;
         if waiting && now - self.last_progress >= stalled {
             let why = format!("it accepted nothing for {} s", stalled.as_secs());
             return Err(self.disconnected(LinkError::new(why)));

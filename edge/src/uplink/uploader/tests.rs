@@ -1,9 +1,11 @@
 use super::*;
 use crate::health::{Health, InputHealth};
+use crate::link_budget::LinkProfile;
 use crate::machine::Severity;
 use crate::outbox::{Counts, Load, Outbox, QueueOpener};
 use crate::sample;
 use crate::stage::{Stage, Stages};
+use crate::time::{MonotonicClock, MonotonicTimestamp};
 use crate::uplink::supervise;
 use flukewatch_common::clock::{ManualClock, Timestamp};
 use flukewatch_common::message_digest::MessageDigest;
@@ -190,6 +192,15 @@ fn rejection(boat: &str, kind: MessageKind, message: &[u8]) -> Vec<u8> {
     .unwrap()
 }
 
+/// The clock of the tests' runtime.
+struct RuntimeClock(Instant);
+
+impl MonotonicClock for RuntimeClock {
+    fn now(&self) -> MonotonicTimestamp {
+        MonotonicTimestamp::default().plus(self.0.elapsed())
+    }
+}
+
 struct Boat {
     folder: tempfile::TempDir,
     outbox: Outbox,
@@ -198,6 +209,7 @@ struct Boat {
     counters: Arc<Counters>,
     board: Arc<StatusBoard>,
     stage: Arc<Stage>,
+    budget: Arc<LinkBudget>,
     uploader: JoinHandle<()>,
 }
 
@@ -207,6 +219,17 @@ impl Boat {
     /// A boat with `sightings` in its outbox, each with a picture of `bytes` bytes, and a shore changed
     /// by `change`.
     fn new(sightings: u64, bytes: usize, window: usize, change: impl FnOnce(&mut Shore)) -> Self {
+        Self::on_link(LinkClass::Harbour, sightings, bytes, window, change)
+    }
+
+    /// The same on a link of `class`.
+    fn on_link(
+        class: LinkClass,
+        sightings: u64,
+        bytes: usize,
+        window: usize,
+        change: impl FnOnce(&mut Shore),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut outbox =
             Outbox::open(folder.path(), &sample::boat(), 1 << 30, sample::epoch()).unwrap();
@@ -241,7 +264,12 @@ impl Boat {
         let counts = queue.open().unwrap();
         let board = Arc::new(StatusBoard::default());
         let stage = Stages::default().uplink;
+        let limits = LinkClass::ALL.map(|class| LinkProfile::of(class).bytes_per_hour);
+        let budget = LinkBudget::new(limits, Arc::new(RuntimeClock(Instant::now())));
+        budget.set_class(class);
+        let budget = Arc::new(budget);
         let start = {
+            let budget = budget.clone();
             let (shore, counters, board) = (shore.clone(), counters.clone(), board.clone());
             let bundles = Arc::<Mailbox>::default();
             move || {
@@ -264,6 +292,8 @@ impl Boat {
                     clock: Arc::new(ManualClock::new(Timestamp(0))),
                     counters: counters.clone(),
                     accepted: Arc::new(Notify::new()),
+                    budget: budget.clone(),
+                    packet_size: PacketSize::new(true, true),
                     instance: uuid::Uuid::from_u128(1),
                     bundles: bundles.clone(),
                 };
@@ -279,6 +309,7 @@ impl Boat {
             board,
             uploader: tokio::spawn(supervise(start, stage.clone())),
             stage,
+            budget,
         }
     }
 
@@ -467,6 +498,7 @@ async fn rejected_messages_become_dead_letters_and_block_nothing() {
             match key.part {
                 MessageKind::Sighting => number <= 110,
                 MessageKind::Picture => number <= 5,
+                MessageKind::Brief => false,
             }
         };
     });
@@ -797,4 +829,132 @@ async fn a_twin_is_recognised_within_seconds_and_forgotten_when_it_ends() {
     assert!(boat.counters.has_twin());
     tokio::time::sleep(TIMEOUT * 5).await;
     assert!(!boat.counters.has_twin());
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_iridium_identities_are_sent_under_the_budget_and_all_in_harbour() {
+    let hour = Duration::from_secs(3600);
+    let boat = Boat::on_link(LinkClass::Iridium, 200, 5_000, 50, |_| {});
+    let health = Health::of(&boat.counters, InputHealth::default());
+    boat.board.publish(health);
+    tokio::time::sleep(hour).await;
+    let first = boat.sent();
+    assert!(
+        (25..60).contains(&first.len()),
+        "{} in an hour",
+        first.len()
+    );
+    let (_, spent) = boat.budget.totals()[LinkClass::Iridium.index()];
+    assert!((22_000..=30_000).contains(&spent), "{spent} bytes");
+    let reports = boat.shore.lock().unwrap().reports.len();
+    assert!((4..=5).contains(&reports), "{reports} status reports");
+    tokio::time::sleep(6 * hour).await;
+    let sent = boat.sent();
+    assert_eq!(sent.len(), 200, "each once");
+    assert!(sent.iter().all(|key| key.part == MessageKind::Brief));
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.sightings, counts.pictures), (200, 200));
+    boat.budget.set_class(LinkClass::Harbour);
+    boat.delivered().await;
+    let sent = boat.sent();
+    assert_eq!(sent.len(), 600);
+    assert!(
+        sent[200..400]
+            .iter()
+            .all(|key| key.part == MessageKind::Sighting)
+    );
+    assert_eq!(
+        boat.shore.lock().unwrap().connections,
+        2,
+        "probed more often"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_vsat_identities_go_before_sightings_and_these_before_pictures() {
+    let boat = Boat::on_link(LinkClass::Vsat, 100, 5_000, 50, |_| {});
+    boat.delivered().await;
+    let parts: Vec<MessageKind> = boat.sent().iter().map(|key| key.part).collect();
+    let expected = [
+        MessageKind::Brief,
+        MessageKind::Sighting,
+        MessageKind::Picture,
+    ];
+    let expected: Vec<MessageKind> = expected.into_iter().flat_map(|part| [part; 100]).collect();
+    assert_eq!(parts, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_brief_that_shore_rejects_is_not_sent_again() {
+    let boat = Boat::on_link(LinkClass::Iridium, 3, 100, 50, |shore| {
+        shore.rejects = |key| key.part == MessageKind::Brief;
+    });
+    tokio::time::sleep(TIMEOUT * 60).await;
+    assert_eq!(boat.sent().len(), 3);
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.pending(), counts.dead_letters), (6, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_vsat_large_pictures_stay_aboard() {
+    let mut boat = Boat::on_link(LinkClass::Vsat, 3, 60_000, 50, |_| {});
+    let (sighting, jpeg) = sample::sighting(4, 20_000);
+    boat.outbox.accept(&sighting, &jpeg, Timestamp(0)).unwrap();
+    tokio::time::sleep(TIMEOUT * 60).await;
+    let counts = boat.counts.counts().unwrap();
+    assert_eq!((counts.sightings, counts.pictures), (0, 3));
+    boat.budget.set_class(LinkClass::Starlink);
+    boat.delivered().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_for_it_no_connection_is_made() {
+    let boat = Boat::on_link(LinkClass::Iridium, 1, 100, 50, |shore| shore.failures = 1);
+    boat.budget.spend(30_000);
+    tokio::time::sleep(TIMEOUT * 59).await;
+    let attempts = |boat: &Boat| {
+        let shore = boat.shore.lock().unwrap();
+        (shore.failures, shore.connections)
+    };
+    assert_eq!(attempts(&boat), (1, 0));
+    tokio::time::sleep(TIMEOUT * 4).await;
+    assert_eq!(attempts(&boat), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_one_link_failed_on_does_not_stop_another() {
+    let boat = Boat::new(3, 60_000, 50, |shore| shore.fails_above = 50_000);
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(boat.counts.counts().unwrap().sightings, 0);
+    boat.budget.set_class(LinkClass::Iridium);
+    tokio::time::sleep(TIMEOUT).await;
+    let connections = connections_in(&boat, TIMEOUT * 30).await;
+    assert_eq!(connections, 0, "no picture is tried");
+    assert_eq!(boat.counts.counts().unwrap().pictures, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_over_iridium_without_a_sighting_costs_little() {
+    let hour = Duration::from_secs(3600);
+    let boat = Boat::on_link(LinkClass::Iridium, 0, 100, 50, |_| {});
+    let mut health = Health::of(&boat.counters, InputHealth::default());
+    health.link = crate::link_budget::LinkHealth {
+        class: LinkClass::Iridium,
+        report_interval_seconds: 900,
+        bytes_per_hour: Some(30_000),
+        bytes_left: Some(20_000),
+        ..health.link
+    };
+    boat.board.publish(health);
+    let spent = || boat.budget.totals()[LinkClass::Iridium.index()].1;
+    tokio::time::sleep(hour / 2).await;
+    let before = spent();
+    tokio::time::sleep(hour).await;
+    let quiet = spent() - before;
+    // Less than an eighth of the hour, which identities leave to it.
+    assert!((2_000..3_750).contains(&quiet), "{quiet} bytes");
+    assert!(
+        (4_000..6_500).contains(&(before - quiet / 2)),
+        "{before} bytes with the connection"
+    );
 }

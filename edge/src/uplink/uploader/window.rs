@@ -14,12 +14,15 @@ const MAX_BYTES_IN_FLIGHT: u64 = 1 << 20;
 /// A message that a connection ended on is sent once another one has passed, or after this time.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The largest brief with its envelope.
+const BRIEF_BYTES: u64 = 180;
+
 /// The result of an attempt to send.
 enum Sent {
     Yes,
     /// It is not pending any more.
     Gone,
-    /// The link's queue is full.
+    /// The link's queue is full, or its budget is spent.
     Full,
 }
 
@@ -48,9 +51,14 @@ impl<U: Uplink> Uploader<U> {
         if room == 0 || self.bytes_in_flight() >= MAX_BYTES_IN_FLIGHT {
             return Ok(());
         }
+        if self.meter.profile().identities_first && self.send_briefs(room).await? {
+            return Ok(());
+        }
+        let room = self.settings.window.saturating_sub(self.in_flight.len());
+        let carried = self.meter.carried();
         let excluded = self.suspects.with(self.in_flight.keys().copied());
         let pending = self
-            .with_queue(move |queue| queue.next(&excluded, room))
+            .with_queue(move |queue| queue.next_carried(&excluded, room, carried))
             .await?;
         for Pending { key, bytes } in pending {
             if !self.has_room(bytes) {
@@ -80,6 +88,22 @@ impl<U: Uplink> Uploader<U> {
         Ok(())
     }
 
+    /// Sends briefs of the sightings that are pending. Returns whether more of them have to go first.
+    async fn send_briefs(&mut self, room: usize) -> Result<bool, UploadError> {
+        let excluded = self.suspects.with(self.in_flight.keys().copied());
+        let briefs = self
+            .with_queue(move |queue| queue.next_briefs(&excluded, room))
+            .await?;
+        for key in briefs {
+            let is_full = !self.has_room(BRIEF_BYTES)
+                || matches!(self.send(key, BRIEF_BYTES, false).await?, Sent::Full);
+            if is_full {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn all_accepted(&self) -> bool {
         self.in_flight.values().all(|m| m.accepted.is_some())
     }
@@ -96,6 +120,10 @@ impl<U: Uplink> Uploader<U> {
     }
 
     async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
+        let unanswered = self.in_flight.len();
+        if !self.meter.permits(key.part, bytes, unanswered) {
+            return Ok(Sent::Full);
+        }
         let Some((topic, message)) = self.load(key).await? else {
             self.suspects.forget(&key);
             return Ok(Sent::Gone);
@@ -104,10 +132,12 @@ impl<U: Uplink> Uploader<U> {
             self.last_progress = Instant::now();
         }
         let digest = MessageDigest::of(&message);
+        let message_bytes = message.len() as u64;
         let sent = self.uplink.send(key, &topic, message);
         if !sent.map_err(|e| self.disconnected(e))? {
             return Ok(Sent::Full);
         }
+        self.meter.sent(&topic, message_bytes);
         self.counters.sent(1);
         self.in_flight.insert(
             key,

@@ -5,8 +5,8 @@ use super::fixture::{Broker, options};
 use flukewatch_common::wire::MAX_MESSAGE;
 use flukewatch_trust::SEAL_BYTES;
 
-const OWN: [&str; 6] = [
-    "sighting", "picture", "chunk", "status", "presence", "request",
+const OWN: [&str; 7] = [
+    "sighting", "picture", "brief", "chunk", "status", "presence", "request",
 ];
 /// What only the station writes.
 const OF_STATION: [&str; 4] = ["ack", "command", "offer", "content"];
