@@ -110,7 +110,7 @@ fn the_latest_revision_counts_whatever_the_order() {
         match result {
             IngestResult::Stored { duplicate, .. } => Ok(duplicate),
             IngestResult::Rejected(rejection) => Err(rejection.reason),
-            IngestResult::StatusStored => panic!("no status was sent"),
+            other => panic!("{other:?}"),
         }
     };
     let sighting = known(3);
