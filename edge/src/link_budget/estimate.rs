@@ -1,6 +1,6 @@
 //! How long pending messages will take.
 
-use super::link_budget::LinkBudget;
+use super::budget::LinkBudget;
 use super::priority::Priority;
 use super::watch::LinkWatch;
 use crate::outbox::{KindBytes, PendingBytes};

@@ -4,9 +4,9 @@
 //! [`LinkBudget`] counts the bytes of the last hour and says what may be sent now; [`PacketSize`] says how many
 //! bytes a message takes. A [`LinkWatch`] keeps both up to date.
 
+mod budget;
 mod estimate;
 mod hour;
-mod link_budget;
 mod packet_size;
 mod priority;
 mod profile;
@@ -16,8 +16,8 @@ mod selector;
 mod spent_file;
 mod watch;
 
+pub use budget::{HourlyLimits, LinkBudget};
 pub use estimate::{CarriedBytes, LinkHealth, PendingKind, pending_kinds};
-pub use link_budget::{HourlyLimits, LinkBudget};
 pub use packet_size::PacketSize;
 pub use priority::Priority;
 pub use profile::LinkProfile;

@@ -1,6 +1,6 @@
 //! Which class of link is in use.
 
-use super::link_budget::HourlyLimits;
+use super::budget::HourlyLimits;
 use super::route_table::default_interface;
 use super::schedule::TimeSpan;
 use flukewatch_common::bounded_text::one_line;

@@ -1,6 +1,6 @@
 //! Keeps the budget up to date.
 
-use super::link_budget::LinkBudget;
+use super::budget::LinkBudget;
 use super::selector::{LinkSelector, Selection};
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use flukewatch_common::clock::Timestamp;
