@@ -427,7 +427,7 @@ fn bundle_update(health: &Health) -> Option<StatusItem> {
         reason,
     } = health.bundle_update.as_ref()?;
     let (severity, message) = match (state.as_str(), received_bytes, total_bytes, reason) {
-        ("receiving", Some(received), Some(total), _) => {
+        ("receiving", Some(received), Some(total), _) if *total > 0 => {
             let kilobytes = |bytes: &u64| bytes.div_ceil(1000);
             let (received, total) = (kilobytes(received), kilobytes(total));
             (

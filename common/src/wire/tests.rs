@@ -4,6 +4,7 @@ use crate::embedding::CompactEmbedding;
 use crate::message_digest::MessageDigest;
 use crate::samples::sighting;
 use crate::sighting::Rejected;
+use crate::topic;
 use proptest::prelude::*;
 
 fn picture(bytes: usize) -> Picture {
@@ -578,6 +579,49 @@ fn a_false_length_allocates_no_memory() {
             decode::<Ack>(&envelope(3, version, &payload)),
             Err(WireError::Payload("ack"))
         );
+    }
+}
+
+/// Kind and newest version of a message, as the AsyncAPI document has them.
+fn documented<M: Message>() -> String {
+    format!(
+        "      x-kind: {}\n      x-version: {}\n",
+        M::KIND,
+        M::VERSION
+    )
+}
+
+#[test]
+fn the_asyncapi_document_has_every_topic_and_message() {
+    let document = include_str!("../../../docs/asyncapi.yaml");
+    let boat: BoatId = "balaena".parse().unwrap();
+    for topic in [
+        topic::of_message(&boat, MessageKind::Sighting),
+        topic::of_message(&boat, MessageKind::Picture),
+        topic::of_message(&boat, MessageKind::Brief),
+        topic::of_acks(&boat),
+        topic::of_presence(&boat),
+        topic::of_status(&boat),
+        topic::of_offer(&boat),
+        topic::of_requests(&boat),
+        topic::of_content(&boat),
+    ] {
+        let address = format!("address: {}\n", topic.replace("balaena", "{boat}"));
+        assert!(document.contains(&address), "{address}");
+    }
+    for message in [
+        documented::<Sighting>(),
+        documented::<Picture>(),
+        documented::<Ack>(),
+        documented::<Presence>(),
+        documented::<StatusReport>(),
+        documented::<BundleOffer>(),
+        documented::<ContentRequest>(),
+        documented::<ContentPiece>(),
+        documented::<TransferReport>(),
+        documented::<Brief>(),
+    ] {
+        assert!(document.contains(&message), "{message}");
     }
 }
 

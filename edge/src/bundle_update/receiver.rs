@@ -367,6 +367,11 @@ impl Receiver {
                     (content, received, bytes)
                 }
                 None => {
+                    let total = delivery.total_bytes();
+                    let received = total;
+                    let all = TransferProgress::Receiving { received, total };
+                    let report = self.report(transfer, all);
+                    wants.send(&report);
                     // Installed at the next call, so that the station learns of the test before it begins.
                     let stage = std::mem::replace(&mut transfer.stage, TransferStage::Settled);
                     if let TransferStage::Parts(delivery) = stage {
@@ -464,7 +469,10 @@ impl Receiver {
         let Some(mut transfer) = self.transfer.take() else {
             return;
         };
+        // How large it is says the manifest.
+        let is_unknown = matches!(progress, TransferProgress::Receiving { total: 0, .. });
         let is_due = match &transfer.reported {
+            _ if is_unknown => false,
             None => true,
             Some((last, _)) if *last == progress => false,
             Some((TransferProgress::Receiving { .. }, at))

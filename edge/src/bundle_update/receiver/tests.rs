@@ -233,6 +233,8 @@ fn a_bundle_is_received_tested_and_installed() {
         panic!("{:?}", scene.reports);
     };
     assert_eq!(*last, TransferProgress::OnTrial);
+    let complete = |report: &TransferProgress| matches!(report, TransferProgress::Receiving { received, total } if received == total);
+    assert!(scene.reports.iter().any(complete));
     assert!(!scene.bundles().delivery_folder().exists());
     scene.bundles().pass_trial().unwrap();
     scene.poll();
