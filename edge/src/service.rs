@@ -23,7 +23,7 @@ use crate::failed_starts::FailedStarts;
 use crate::health::ConfigurationHealth;
 use crate::last_working::LastWorking;
 use crate::logging::Logs;
-use crate::models::Models;
+use crate::models::{Models, ModelsError};
 use crate::page::Page;
 use crate::received_bundles::{ReceivedBundle, ReceivedBundles};
 use crate::session::{Finished, RunOptions, Session, SessionError, save_unsaved};
@@ -266,7 +266,9 @@ pub fn run(
         let session = match started {
             Ok(session) => session,
             Err(e) => {
-                if is_of_bundle(&e) && roll_back(&running.config, &e.to_string(), &SystemClock) {
+                if another_bundle_may_help(&e, &running.config)
+                    && roll_back(&running.config, &e.to_string(), &SystemClock)
+                {
                     continue;
                 }
                 running = fallbacks.next(args, running, e)?;
@@ -386,9 +388,16 @@ fn end_in_order(config: &Config) {
     }
 }
 
-/// Whether another bundle may help.
-fn is_of_bundle(error: &SessionError) -> bool {
-    matches!(error, SessionError::Models(_))
+/// Whether the boat should return to the bundle before. An engine that does not start, e.g. since its driver fails,
+/// says nothing against a bundle that has worked.
+fn another_bundle_may_help(error: &SessionError, config: &Config) -> bool {
+    match error {
+        SessionError::Models(ModelsError::Engine { .. }) => {
+            ReceivedBundles::of(config).is_on_trial()
+        }
+        SessionError::Models(_) => true,
+        _ => false,
+    }
 }
 
 fn log_fallback(reason: &str) {

@@ -246,3 +246,29 @@ fn a_person_returns_to_the_bundle_before() {
     boat.signal("TERM");
     boat.finish().succeeded();
 }
+
+#[test]
+fn a_bundle_that_the_disk_damages_is_replaced_by_the_one_before() {
+    let Some(fleet) = Fleet::new(0.02) else {
+        return;
+    };
+    let boat = fleet.start();
+    until("version 1 works", || fleet.noted_version() == Some(1));
+    fleet.offer(6, "publisher.key", 2);
+    let active = fleet.wait_for(2, "active");
+    boat.signal("TERM");
+    boat.finish().succeeded();
+    let manifest = active["manifest_sha256"].as_str().unwrap();
+    let received = fleet.boat.outbox().join("bundles").join(manifest);
+    std::fs::write(received.join("model.onnx"), "damaged").unwrap();
+    // No link is needed for it.
+    let boat = fleet.start();
+    assert!(boat.stderr().contains("rolled back"), "{}", boat.stderr());
+    let in_use = fleet.in_use();
+    assert_eq!(
+        (&in_use["version"], &in_use["error"]),
+        (&1.into(), &Value::Null)
+    );
+    boat.signal("TERM");
+    boat.finish().succeeded();
+}
