@@ -2,6 +2,7 @@
 
 mod boat;
 mod disk;
+mod failing_sync;
 mod fault;
 mod gnss;
 mod link;
@@ -47,20 +48,23 @@ Faults:
   bytes corrupted      one bit; TLS must end the connection
   bytes replayed       a recorded stretch is sent again; TLS must end the connection
   disk full            of the outbox, up to 8 s; needs the right to mount, else it is skipped
+  fsync failing        with EIO, on the boat or on shore, up to 8 s; needs strace and the right to
+                       attach it, else it is skipped
   clock stepped        the time of the boat's GNSS receiver, which the boat takes its time from,
                        by up to 6 h, up to 20 s
   certificate revoked  the boat gets another one within 8 s, by reload or restart
 
-Not included: the system's clock, which cannot be stepped for one process, and failing fsync. Without
-root, run it in a namespace of your own to include full disks: unshare -Urm cargo xtask chaos
+Not included: the system's clock, which cannot be stepped for one process, and power cuts. Without root,
+full disks and failing fsync need a namespace of your own: unshare -Urm cargo xtask chaos
 
 The last line is
   chaos: A accepted, S stored, L lost, D duplicated, F faults
 Accepted: sightings that the boats' outboxes, or their logs, say were recorded. Lost: those that are not
 on shore with their picture. Duplicated: sightings on shore that no boat accepted, or twice.
 
-Files are in target/chaos, removed when the run passes: faults.log (what began and ended when),
-boat-N.log, shore.log, the boats' folders and the station's data folder.
+Files are in target/chaos, and removed when the run passes, unless --keep is given: faults.log says what
+began and ended when; boat-N.log and shore.log are the programs' logs; shore is the station's data
+folder, boat-N that of a boat with its outbox.
 
 Examples:
   cargo xtask chaos --minutes 2 --seed 1
@@ -82,6 +86,9 @@ pub(crate) struct ChaosArgs {
     /// Use the programs in target/release as they are
     #[arg(long)]
     no_build: bool,
+    /// Keep logs and data when the run passes
+    #[arg(long)]
+    keep: bool,
     /// Only print the faults
     #[arg(long)]
     schedule: bool,
@@ -112,8 +119,10 @@ pub(crate) fn run(args: &ChaosArgs, checkout: &Checkout) -> anyhow::Result<ExitC
         .for_each(|problem| println!("PROBLEM: {problem}"));
     let code = if outcome.is_good() {
         drop(folder);
-        fs::remove_dir_all(&path)
-            .with_context(|| format!("{} cannot be removed", path.display()))?;
+        if !args.keep {
+            fs::remove_dir_all(&path)
+                .with_context(|| format!("{} cannot be removed", path.display()))?;
+        }
         ExitCode::SUCCESS
     } else {
         println!(

@@ -222,6 +222,11 @@ format = \"text\"
         self.program.is_running()
     }
 
+    /// The number of its process, if it runs.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.program.id()
+    }
+
     /// Kills its program for this long.
     pub(super) fn kill(&mut self, lasts: Duration) {
         self.program.kill(Instant::now() + lasts);

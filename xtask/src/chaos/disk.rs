@@ -5,14 +5,16 @@ use anyhow::Context;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Its size, in memory. A boat writes about 10 MB a minute while it cannot deliver.
 const MEGABYTES: u32 = 96;
 /// What fills it.
 const BALLAST: &str = "ballast";
 
-/// A file system in memory, unmounted when it is dropped; or a plain folder, where mounting is not
-/// permitted.
+/// A file system in memory, or a plain folder where mounting is not permitted.
+///
+/// It is unmounted when it is dropped. A copy of the outbox stays next to its folder, to look into.
 pub(super) struct Disk {
     folder: PathBuf,
     mounted: bool,
@@ -81,6 +83,14 @@ fn write_until_full(mut file: File) {
 impl Drop for Disk {
     fn drop(&mut self) {
         if self.mounted {
+            let copied = Command::new("cp")
+                .arg("-a")
+                .arg(self.outbox())
+                .arg(self.folder.with_file_name("outbox"))
+                .output();
+            if !copied.is_ok_and(|c| c.status.success()) {
+                eprintln!("warning: no copy of {}", self.outbox().display());
+            }
             unmount(&self.folder);
         }
     }
@@ -96,7 +106,7 @@ pub(super) fn unmount_leftovers(folder: &Path) {
 }
 
 fn unmount(point: &Path) {
-    let done = std::process::Command::new("umount").arg(point).output();
+    let done = Command::new("umount").arg(point).output();
     if !done.is_ok_and(|d| d.status.success()) {
         eprintln!("warning: {} is still mounted", point.display());
     }
@@ -112,6 +122,8 @@ mod tests {
         let around = tempfile::tempdir().unwrap();
         let folder = around.path().join("disk");
         let mut disk = Disk::mount(&Checkout::at(around.path()), &folder).unwrap();
+        fs::create_dir(disk.outbox()).unwrap();
+        fs::write(disk.outbox().join("sighting"), "whale").unwrap();
         disk.fill().unwrap();
         disk.fill().unwrap();
         disk.free();
@@ -122,5 +134,6 @@ mod tests {
         let small = disk.is_small();
         drop(disk);
         assert_eq!(folder.join("file").exists(), !small);
+        assert_eq!(around.path().join("outbox/sighting").exists(), small);
     }
 }

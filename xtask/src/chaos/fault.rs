@@ -41,6 +41,10 @@ pub(super) enum FaultKind {
     ReplayStream,
     /// The disk of the boat's outbox is full.
     FillDisk,
+    /// fsync fails in the boat's program.
+    FailBoatSync,
+    /// fsync fails in the station's program.
+    FailShoreSync,
     /// The boat's GNSS receiver states another time.
     StepClock,
     /// The boat's certificate is revoked; a new one is aboard afterwards.
@@ -49,7 +53,7 @@ pub(super) enum FaultKind {
 
 impl FaultKind {
     /// All kinds with their share among the faults, and how long they last in milliseconds.
-    pub(super) const SHARES: [(Self, usize, (u64, u64)); 12] = [
+    pub(super) const SHARES: [(Self, usize, (u64, u64)); 14] = [
         (Self::KillBoat, 6, (0, 3000)),
         (Self::KillShore, 2, (0, 5000)),
         (Self::KillBroker, 2, (0, 0)),
@@ -60,9 +64,19 @@ impl FaultKind {
         (Self::CorruptStream, 3, (0, 0)),
         (Self::ReplayStream, 2, (0, 0)),
         (Self::FillDisk, 2, (2000, 8000)),
+        (Self::FailBoatSync, 2, (2000, 8000)),
+        (Self::FailShoreSync, 1, (1000, 5000)),
         (Self::StepClock, 2, (4000, 20_000)),
         (Self::RevokeCertificate, 1, (2000, 8000)),
     ];
+
+    /// Whether it concerns the station, not one boat.
+    fn is_on_shore(self) -> bool {
+        matches!(
+            self,
+            Self::KillShore | Self::KillBroker | Self::FailShoreSync
+        )
+    }
 }
 
 impl fmt::Display for FaultKind {
@@ -78,6 +92,8 @@ impl fmt::Display for FaultKind {
             Self::CorruptStream => "bytes corrupted",
             Self::ReplayStream => "bytes replayed",
             Self::FillDisk => "disk full",
+            Self::FailBoatSync => "fsync failing on the boat",
+            Self::FailShoreSync => "fsync failing on shore",
             Self::StepClock => "clock stepped",
             Self::RevokeCertificate => "certificate revoked",
         })
@@ -87,7 +103,7 @@ impl fmt::Display for FaultKind {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>9.3} s  {}", self.at.as_secs_f64(), self.kind)?;
-        if !matches!(self.kind, FaultKind::KillShore | FaultKind::KillBroker) {
+        if !self.kind.is_on_shore() {
             write!(f, ", boat {}", self.boat + 1)?;
         }
         if !self.lasts.is_zero() {

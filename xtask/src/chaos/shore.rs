@@ -124,6 +124,11 @@ impl Shore {
         serde_json::from_str(said.split_once('\n')?.0).ok()
     }
 
+    /// The number of its process, if it runs.
+    pub(super) fn process(&self) -> Option<u32> {
+        self.program.id()
+    }
+
     /// Kills its program for this long. Its broker ends with it.
     pub(super) fn kill(&mut self, lasts: Duration) {
         self.program.kill(Instant::now() + lasts);

@@ -1,6 +1,7 @@
 //! The run: faults begin and end, programs are started again, and at the end everything is delivered.
 
 use super::boat::Boat;
+use super::failing_sync::FailingSync;
 use super::fault::{Fault, FaultKind};
 use super::link::{Condition, Damage, Direction};
 use super::setup::Whales;
@@ -52,6 +53,8 @@ struct Lasting {
     fault: Fault,
     /// The identity that the boat gets at the end.
     identity: Option<PathBuf>,
+    /// What makes fsync fail until the end.
+    failing_sync: Option<FailingSync>,
 }
 
 /// What a run showed.
@@ -132,7 +135,7 @@ impl<'a> Storm<'a> {
                 .extract_if(.., |l| l.ends <= now)
                 .collect::<Vec<_>>()
             {
-                self.end(&ended)?;
+                self.end(ended)?;
             }
             self.supervise()?;
             self.show_progress();
@@ -150,7 +153,7 @@ impl<'a> Storm<'a> {
         } else {
             Direction::Down
         };
-        let mut identity = None;
+        let (mut identity, mut failing_sync) = (None, None);
         let mut is_caused = true;
         match fault.kind {
             FaultKind::KillBoat => boat.kill(fault.lasts),
@@ -171,6 +174,15 @@ impl<'a> Storm<'a> {
             FaultKind::FillDisk => {
                 is_caused = boat.disk.is_small();
                 boat.disk.fill()?;
+            }
+            FaultKind::FailBoatSync | FaultKind::FailShoreSync => {
+                let process = if fault.kind == FaultKind::FailBoatSync {
+                    boat.process()
+                } else {
+                    self.shore.process()
+                };
+                failing_sync = process.and_then(|id| FailingSync::attach(self.checkout, id));
+                is_caused = failing_sync.is_some();
             }
             FaultKind::StepClock => boat.gnss.step(step(fault.salt)),
             FaultKind::RevokeCertificate => {
@@ -195,12 +207,13 @@ impl<'a> Storm<'a> {
             ends: Instant::now() + fault.lasts,
             fault,
             identity,
+            failing_sync,
         });
         Ok(())
     }
 
-    fn end(&mut self, lasting: &Lasting) -> anyhow::Result<()> {
-        let fault = &lasting.fault;
+    fn end(&mut self, lasting: Lasting) -> anyhow::Result<()> {
+        let fault = lasting.fault;
         let Some(boat) = self.boats.get_mut(fault.boat) else {
             return Ok(());
         };
@@ -215,6 +228,7 @@ impl<'a> Storm<'a> {
             FaultKind::DelayLink => boat.link.end(Condition::Delayed),
             FaultKind::ThrottleLink => boat.link.end(Condition::Throttled),
             FaultKind::FillDisk => boat.disk.free(),
+            FaultKind::FailBoatSync | FaultKind::FailShoreSync => drop(lasting.failing_sync),
             FaultKind::StepClock => boat.gnss.step(0),
             FaultKind::RevokeCertificate => {
                 if let Some(identity) = &lasting.identity {
@@ -296,7 +310,7 @@ impl<'a> Storm<'a> {
     /// If the station does not recover, or after an interrupt.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
         for lasting in std::mem::take(&mut self.lasting) {
-            self.end(&lasting)?;
+            self.end(lasting)?;
         }
         self.boats.iter().for_each(|b| b.link.clear());
         self.note(format_args!("all faults have ended"));

@@ -56,6 +56,11 @@ impl Supervised {
         self.running.is_some()
     }
 
+    /// The number of its process, if it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.running.as_ref().map(Child::id)
+    }
+
     /// Sends it a signal, if it runs.
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(child) = &self.running {
