@@ -54,25 +54,25 @@ Faults:
                        by up to 6 h, up to 20 s
   certificate revoked  the boat gets another one within 8 s, by reload or restart
 
-Not included: the system's clock, which cannot be stepped for one process, and power cuts. Without root,
+Not included: steps of the system's clock, which all programs share, and power cuts. Without root,
 full disks and failing fsync need a namespace of your own: unshare -Urm cargo xtask chaos
 
 The last line is
   chaos: A accepted, S stored, L lost, D duplicated, F faults
-Accepted: sightings that the boats' outboxes, or their logs, say were recorded. Lost: those that are not
-on shore with their picture. Duplicated: sightings on shore that no boat accepted, or twice.
+Accepted: sightings that the boats' outboxes, or their logs, say were recorded. Lost: those that are
+not on shore with their picture. Duplicated: sightings on shore that no boat accepted, or twice.
 
-Files are in target/chaos, and removed when the run passes, unless --keep is given: faults.log says what
-began and ended when; boat-N.log and shore.log are the programs' logs; shore is the station's data
-folder, boat-N that of a boat with its outbox.
+Files are in target/chaos, and removed when the run passes, unless --keep is given: faults.log says
+what began and ended when; boat-N.log and shore.log are the programs' logs; shore is the station's
+data folder, boat-N that of a boat with its outbox.
 
 Examples:
   cargo xtask chaos --minutes 2 --seed 1
   cargo xtask chaos --minutes 20 --seed 5 --no-build
   cargo xtask chaos --minutes 20 --seed 5 --schedule    which faults are these?
 
-Exit codes: 0 nothing lost or duplicated; 1 otherwise, also if a program hung or panicked, or a damaged
-connection stayed open; 130 interrupted.")]
+Exit codes: 0 nothing lost or duplicated; 1 otherwise, also if a program hung or panicked, or a
+damaged connection stayed open; 130 interrupted.")]
 pub(crate) struct ChaosArgs {
     /// How long faults are caused, in minutes; delivery follows
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1440))]
@@ -106,7 +106,8 @@ pub(crate) fn run(args: &ChaosArgs, checkout: &Checkout) -> anyhow::Result<ExitC
     disk::unmount_leftovers(&path);
     let folder = DemoFolder::claim(&path)?;
     let mut steps = Steps::new();
-    let outcome = play(&mut steps, checkout, &path, args, &faults)?;
+    let outcome = play(&mut steps, checkout, &path, args, &faults)
+        .inspect_err(|_| eprintln!("logs and data are in {}", path.display()))?;
     println!("\n{}\n", steps.summary());
     println!("{}", outcome.kinds);
     outcome

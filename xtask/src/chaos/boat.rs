@@ -227,9 +227,9 @@ format = \"text\"
         self.program.id()
     }
 
-    /// Kills its program for this long.
-    pub(super) fn kill(&mut self, lasts: Duration) {
-        self.program.kill(Instant::now() + lasts);
+    /// Kills its program for this long; false if it does not run, and only stays down.
+    pub(super) fn kill(&mut self, lasts: Duration) -> bool {
+        self.program.kill(Instant::now() + lasts)
     }
 
     /// Asks its program to shut down.

@@ -129,9 +129,10 @@ impl Shore {
         self.program.id()
     }
 
-    /// Kills its program for this long. Its broker ends with it.
-    pub(super) fn kill(&mut self, lasts: Duration) {
-        self.program.kill(Instant::now() + lasts);
+    /// Kills its program for this long; false if it does not run, and only stays down. Its broker ends
+    /// with it.
+    pub(super) fn kill(&mut self, lasts: Duration) -> bool {
+        self.program.kill(Instant::now() + lasts)
     }
 
     /// Kills its broker; false if none runs.

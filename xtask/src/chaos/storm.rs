@@ -156,8 +156,8 @@ impl<'a> Storm<'a> {
         let (mut identity, mut failing_sync) = (None, None);
         let mut is_caused = true;
         match fault.kind {
-            FaultKind::KillBoat => boat.kill(fault.lasts),
-            FaultKind::KillShore => self.shore.kill(fault.lasts),
+            FaultKind::KillBoat => is_caused = boat.kill(fault.lasts),
+            FaultKind::KillShore => is_caused = self.shore.kill(fault.lasts),
             FaultKind::KillBroker => is_caused = self.shore.kill_broker(),
             FaultKind::CutLink => {
                 boat.link.begin(Condition::Cut);

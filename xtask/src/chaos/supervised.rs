@@ -18,12 +18,10 @@ pub(super) struct Supervised {
 }
 
 impl Supervised {
-    /// Kills it, if it runs, and keeps it down until `until` at least.
-    pub(super) fn kill(&mut self, until: Instant) {
-        if let Some(child) = self.running.take() {
-            child.kill();
-        }
+    /// Kills it, and keeps it down until `until` at least. False if it does not run.
+    pub(super) fn kill(&mut self, until: Instant) -> bool {
         self.down_until = self.down_until.max(Some(until));
+        self.running.take().map(Child::kill).is_some()
     }
 
     /// Starts it, if it does not run and may. Returns the status of an exit that nobody asked for.
@@ -114,7 +112,8 @@ mod tests {
             None
         );
         assert!(program.is_running());
-        program.kill(Instant::now() + Duration::from_secs(600));
+        assert!(program.kill(Instant::now() + Duration::from_secs(600)));
+        assert!(!program.kill(Instant::now()));
         assert_eq!(
             program.supervise(&here, || sleep(&here, "600")).unwrap(),
             None
@@ -130,7 +129,7 @@ mod tests {
         let here = Checkout::at(Path::new("."));
         let mut program = Supervised::default();
         program
-            .supervise(&here, || sleep(&here, "no number"))
+            .supervise(&here, || Ok(here.program("false")))
             .unwrap();
         let asked = Instant::now();
         let status = loop {
