@@ -65,10 +65,12 @@ impl Tally {
         let distinct = shore.sightings - shore.duplicate_sequences.min(shore.sightings);
         self.accepted += accepted;
         self.stored += shore.sightings;
-        self.lost += accepted.saturating_sub(distinct) + shore.pictures_missing;
-        self.duplicated += shore.duplicate_sequences
-            + distinct.saturating_sub(accepted)
-            + shore.pictures_without_sighting;
+        let missing = accepted.saturating_sub(distinct);
+        // The picture of a missing sighting may have arrived.
+        let foreign_pictures = shore.pictures_without_sighting.saturating_sub(missing);
+        self.lost += missing + shore.pictures_missing;
+        self.duplicated +=
+            shore.duplicate_sequences + distinct.saturating_sub(accepted) + foreign_pictures;
     }
 
     /// Whether sightings were made, and all are on shore, once.
@@ -164,6 +166,16 @@ mod tests {
         let tally = tally(&[(10, without), (5, alone)]);
         assert_eq!((tally.lost, tally.duplicated), (2, 3));
         assert!(!tally.is_good());
+    }
+
+    #[test]
+    fn the_picture_of_a_lost_sighting_is_not_a_duplicate() {
+        let alone = OnShore {
+            pictures_without_sighting: 1,
+            ..on_shore(9)
+        };
+        let tally = tally(&[(10, alone)]);
+        assert_eq!((tally.lost, tally.duplicated), (1, 0));
     }
 
     #[test]
