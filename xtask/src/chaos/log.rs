@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// The event after an encounter is on disk, followed by its fields.
 const RECORDED: &str = "encounter recorded sequence=";
+/// The event after an encounter that no model identifies.
+const UNIDENTIFIED: &str = "encounter stays unidentified";
 /// What a program of Rust writes when it has a fault.
 const PANIC: &str = "panicked at";
 /// Lines of faults that are kept.
@@ -17,6 +19,7 @@ pub(super) struct Log {
     path: PathBuf,
     read: u64,
     recorded: BTreeSet<u64>,
+    unidentified: usize,
     panics: Vec<String>,
 }
 
@@ -27,6 +30,7 @@ impl Log {
             path: path.to_owned(),
             read: 0,
             recorded: BTreeSet::new(),
+            unidentified: 0,
             panics: vec![],
         }
     }
@@ -63,6 +67,7 @@ impl Log {
             self.recorded
                 .extend(number.and_then(|n| n.parse::<u64>().ok()));
         }
+        self.unidentified += usize::from(line.contains(UNIDENTIFIED));
         if line.contains(PANIC) && self.panics.len() < KEPT {
             self.panics.push(line.trim_end().to_owned());
         }
@@ -76,6 +81,11 @@ impl Log {
     /// The highest sequence number among them; 0 without any.
     pub(super) fn highest(&self) -> u64 {
         self.recorded.last().copied().unwrap_or(0)
+    }
+
+    /// How many sightings it says no model has identified.
+    pub(super) fn unidentified(&self) -> usize {
+        self.unidentified
     }
 
     /// The lines of panics, at most 10.
@@ -105,12 +115,13 @@ mod tests {
         assert_eq!((log.recorded(), log.highest()), (1, 1));
         write!(
             file,
-            "orded sequence=12 id=b\nthread 'main' panicked at src/main.rs:1:1:\n"
+            "orded sequence=12 id=b\nERROR encounter stays unidentified id=a\nthread 'main' panicked at src/main.rs:1:1:\n"
         )
         .unwrap();
         log.follow();
         log.follow();
         assert_eq!((log.recorded(), log.highest()), (2, 12));
+        assert_eq!(log.unidentified(), 1);
         assert_eq!(log.panics(), ["thread 'main' panicked at src/main.rs:1:1:"]);
     }
 }

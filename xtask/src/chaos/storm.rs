@@ -389,6 +389,10 @@ impl<'a> Storm<'a> {
                 self.problems.insert(problem);
             }
             tally.add(listing.accepted.max(log.highest()), stored);
+            if log.unidentified() > 0 {
+                let count = log.unidentified();
+                notes.push(format!("{name}: {count} sightings stay unidentified"));
+            }
             for line in log.panics() {
                 self.problems.insert(format!("{name}: {line}"));
             }
