@@ -2,7 +2,7 @@
 
 use crate::interrupt::Interrupt;
 use anyhow::Context;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::os::unix::process::CommandExt;
 use std::process::{ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -77,6 +77,18 @@ impl Child {
         }
     }
 
+    /// Sends a signal to the process, without its children.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // It may have ended meanwhile.
+        let _ = kill_process(Pid::from_child(&self.process), signal);
+    }
+
+    /// Kills the process with SIGKILL, without its children, and waits until it has ended.
+    pub(crate) fn kill(mut self) {
+        self.signal(Signal::KILL);
+        let _ = self.process.wait();
+    }
+
     /// Ends the process group: SIGTERM, and SIGKILL after the grace period.
     fn end(&mut self) {
         if !matches!(self.process.try_wait(), Ok(None)) {
@@ -147,6 +159,25 @@ mod tests {
     fn the_exit_code_is_returned() {
         let child = Child::start("sh", &mut shell("exit 7"), &Interrupt::default()).unwrap();
         assert_eq!(child.wait(|| Ok(())).unwrap().code(), Some(7));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_killed_child_cannot_clean_up_and_leaves_its_children() {
+        let script = "trap 'echo clean' EXIT TERM; sleep 600 & echo $!; wait";
+        let mut child =
+            Child::start("the shell", &mut shell(script), &Interrupt::default()).unwrap();
+        let mut out = BufReader::new(child.stdout().unwrap());
+        let mut pid = String::new();
+        out.read_line(&mut pid).unwrap();
+        let pid = pid.trim().to_owned();
+        child.kill();
+        assert!(runs(&pid), "sleep {pid}");
+        let left = Pid::from_raw(pid.parse().unwrap()).unwrap();
+        kill_process(left, Signal::KILL).unwrap();
+        let mut rest = String::new();
+        out.read_line(&mut rest).unwrap();
+        assert_eq!(rest, "");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod arm64;
 mod bench;
 mod boat;
+mod chaos;
 mod checkout;
 mod child;
 mod cross;
@@ -41,6 +42,7 @@ Examples:
   cargo xtask cross     build the boat's program for aarch64 and test it in an emulator
   cargo xtask boat      run that program on an emulated boat with a camera
   cargo xtask shim      build the TensorRT shims for boats with an NVIDIA GPU
+  cargo xtask chaos     make boats, station and links fail at random, and count what is lost
   cargo xtask fuzz      fuzz everything that parses untrusted bytes, a minute for each target
   cargo xtask sbom      write a bill of materials of each program
   cargo xtask images    take the documents' screenshots from a run of the demo
@@ -63,6 +65,7 @@ enum Command {
     Shim(shim::ShimArgs),
     Cross(cross::CrossArgs),
     Boat(boat::BoatArgs),
+    Chaos(chaos::ChaosArgs),
     Fuzz(fuzz::FuzzArgs),
     Images(images::ImagesArgs),
     Sbom(sbom::SbomArgs),
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
             Command::Shim(args) => shim::run(args, &checkout),
             Command::Cross(args) => cross::run(args, &checkout),
             Command::Boat(args) => boat::run(args, &checkout),
+            Command::Chaos(args) => chaos::run(args, &checkout),
             Command::Fuzz(args) => fuzz::run(args, &checkout),
             Command::Images(args) => images::run(args, &checkout),
             Command::Sbom(args) => sbom::run(args, &checkout),

@@ -14,6 +14,7 @@ use flukewatch_common::sighting::Sighting;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 /// How often an encounter is tried before it stays unidentified.
 pub const MAX_ATTEMPTS: u32 = 3;
@@ -49,6 +50,9 @@ pub(super) struct Worker {
     recordings: Recordings,
     identify: Box<dyn Identify>,
     shared: Shared,
+    /// The sighting whose last attempt ended, but whose verdict the outbox did not take: another attempt
+    /// is not counted, or an outbox that fails for a moment would leave it unidentified.
+    unsaved: Option<Uuid>,
 }
 
 impl Worker {
@@ -57,6 +61,7 @@ impl Worker {
             recordings,
             identify,
             shared,
+            unsaved: None,
         }
     }
 
@@ -109,7 +114,12 @@ impl Worker {
                 tracing::error!(%id, %panicked, "identification panicked");
             })?;
         Ok(match identity {
-            Ok(identity) => self.conclude(open, &recording, &identity),
+            Ok(identity) => {
+                let id = open.sighting;
+                let concluded = self.conclude(open, &recording, &identity);
+                self.unsaved = concluded.is_err().then_some(id);
+                concluded
+            }
             Err(error) => {
                 self.shared.stage.failed(&error);
                 if open.attempts + 1 < MAX_ATTEMPTS {
@@ -127,12 +137,14 @@ impl Worker {
         let Some(open) = self.recordings.next()? else {
             return Ok(None);
         };
-        if open.attempts >= MAX_ATTEMPTS {
-            let reason = format!("{MAX_ATTEMPTS} attempts to identify it did not end");
-            let recording = Err(reason);
-            return Ok(Some(Loaded { open, recording }));
+        if self.unsaved != Some(open.sighting) {
+            if open.attempts >= MAX_ATTEMPTS {
+                let reason = format!("{MAX_ATTEMPTS} attempts to identify it did not end");
+                let recording = Err(reason);
+                return Ok(Some(Loaded { open, recording }));
+            }
+            self.recordings.begin(open.sighting)?;
         }
-        self.recordings.begin(open.sighting)?;
         let recording = self.recordings.load(open.sighting)?;
         let recording = recording.map_err(|error| error.to_string());
         Ok(Some(Loaded { open, recording }))

@@ -189,6 +189,31 @@ fn an_encounter_that_always_panics_is_given_up() {
 }
 
 #[test]
+fn a_verdict_that_the_outbox_does_not_take_is_tried_until_it_does() {
+    let mut boat = boat(VIDEO, ROOM, |_| surfacings(&[1]));
+    let database = boat.parts.outbox.folder().join("outbox.sqlite3");
+    let mut tried = 0;
+    boat.parts.identify = disturbed(move |_| {
+        let connection = Connection::open(&database).unwrap();
+        // No verdict can be saved; giving up can.
+        if tried == 0 {
+            connection
+                .execute_batch(
+                    "CREATE TRIGGER failing BEFORE UPDATE OF stage ON recording WHEN NEW.stage = 1
+                     BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END",
+                )
+                .unwrap();
+        } else if tried == MAX_ATTEMPTS {
+            connection.execute_batch("DROP TRIGGER failing").unwrap();
+        }
+        tried += 1;
+        Ok(())
+    });
+    Pipeline::new(boat.parts).run().unwrap();
+    assert_eq!(sightings(&boat.queue)[0].verdict, known(1));
+}
+
+#[test]
 fn an_identification_that_hangs_is_replaced() {
     let mut boat = boat(VIDEO, ROOM, |_| surfacings(&[1]));
     let (go_on, hung) = held_up();
