@@ -171,7 +171,8 @@ impl Station {
         assert_eq!(
             numbers,
             (1..=expected).collect::<Vec<_>>(),
-            "missing or duplicate"
+            "missing or duplicate; in quarantine: {}",
+            self.get("/api/v1/quarantine")
         );
         let ids: BTreeSet<&str> = all.iter().filter_map(|s| s["id"].as_str()).collect();
         assert_eq!(ids.len() as u64, expected, "two sightings share an id");

@@ -13,8 +13,8 @@ use uuid::Uuid;
 /// A boat's sequence number is not so far beyond the highest that is stored: at 500 sightings a day, it takes
 /// five years.
 const MAX_SEQUENCE_STEP: u64 = 1_000_000;
-/// The clock of a boat may be so far ahead, in milliseconds: a week.
-const MAX_AHEAD: i64 = 7 * 86_400_000;
+/// The clock of a boat may be so far ahead, in milliseconds: a year. The station's may be behind, too.
+const MAX_AHEAD: i64 = 366 * 86_400_000;
 /// 2020, before the first version of this program.
 const EARLIEST: Timestamp = Timestamp(1_577_836_800_000);
 
@@ -40,20 +40,19 @@ pub(super) struct Claim<'a> {
     sequence: u64,
     started: Timestamp,
     ended: Timestamp,
-    /// Whether satellites gave the time.
-    is_gnss_time: bool,
+    /// What gave the time; `None` where it is unknown.
+    source: Option<TimeSource>,
 }
 
 impl<'a> From<&'a Sighting> for Claim<'a> {
     fn from(sighting: &'a Sighting) -> Self {
-        let source = sighting.time.as_ref().map(|time| time.source);
         Self {
             boat: &sighting.boat,
             epoch: sighting.epoch,
             sequence: sighting.sequence,
             started: sighting.started,
             ended: sighting.ended,
-            is_gnss_time: source == Some(TimeSource::Gnss),
+            source: sighting.time.as_ref().map(|time| time.source),
         }
     }
 }
@@ -66,7 +65,7 @@ impl<'a> From<&'a Brief> for Claim<'a> {
             sequence: brief.sequence,
             started: brief.started,
             ended: brief.ended(),
-            is_gnss_time: false,
+            source: None,
         }
     }
 }
@@ -83,14 +82,14 @@ pub(super) fn implausible(
         sequence,
         started,
         ended,
-        is_gnss_time,
+        source,
     } = claim;
     // A station whose own clock is wrong cannot judge.
     if now >= EARLIEST && started.max(ended).millis_since(now) > MAX_AHEAD {
         return Ok(Some(format!("it ended at {ended}, which is in the future")));
     }
     // Without satellites, a boat may not know the date yet, and corrects it later.
-    if is_gnss_time && started < EARLIEST {
+    if source == Some(TimeSource::Gnss) && started < EARLIEST {
         return Ok(Some(format!(
             "it began at {started} by the time of satellites"
         )));

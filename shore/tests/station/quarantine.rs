@@ -81,9 +81,10 @@ fn a_time_that_cannot_be_right_is_kept_apart() {
     let day = 86_400_000;
     let early = Timestamp(0);
     for (sequence, started, source, plausible) in [
-        (1, now().plus_millis(6 * day), TimeSource::Gnss, true),
-        (2, now().plus_millis(8 * day), TimeSource::Gnss, false),
-        (3, now().plus_millis(8 * day), TimeSource::System, false),
+        (1, now().plus_millis(365 * day), TimeSource::Gnss, true),
+        (2, now().plus_millis(367 * day), TimeSource::Gnss, false),
+        (7, now().plus_millis(365 * day), TimeSource::System, true),
+        (3, now().plus_millis(367 * day), TimeSource::System, false),
         // It does not know the date yet.
         (4, early, TimeSource::System, true),
         (5, early, TimeSource::Replay, true),
