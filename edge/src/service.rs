@@ -256,7 +256,8 @@ pub fn run(
     loop {
         // Before the session, which counts its first frames at once.
         let trial = Trial::new(state);
-        let received = ReceivedBundles::of(&running.config).in_use();
+        let bundles = ReceivedBundles::of(&running.config);
+        let (received, on_trial) = (bundles.in_use(), bundles.is_on_trial());
         let opened = models
             .take()
             .map_or_else(|| Models::open(&running.config, &state.plans), Ok);
@@ -298,7 +299,9 @@ pub fn run(
             signature,
             trial,
             received,
-            bundle_trial: BundleTrial::begin(observed(state), running.config.bundle.trial()),
+            bundle_trial: on_trial
+                .then(|| BundleTrial::begin(observed(state), running.config.bundle.trial())),
+            bundle_passed: AtomicBool::new(false),
         };
         let (next, finished) = std::thread::scope(|scope| {
             let supervised = scope.spawn(|| supervision.supervise());
@@ -514,8 +517,10 @@ struct Supervision<'a> {
     trial: Trial,
     /// The bundle that it uses, where that arrived over the air.
     received: Option<ReceivedBundle>,
-    /// The trial of that bundle.
-    bundle_trial: BundleTrial,
+    /// The trial of that bundle; `None` where it has worked before.
+    bundle_trial: Option<BundleTrial>,
+    /// Whether that trial is passed.
+    bundle_passed: AtomicBool,
 }
 
 impl Supervision<'_> {
@@ -567,7 +572,7 @@ impl Supervision<'_> {
             let file = kept.path().display();
             tracing::warn!(%file, error = %e, "cannot keep the working configuration");
         }
-        if !self.bundles().is_on_trial() {
+        if self.bundle_trial.is_none() {
             self.note_bundle();
         }
         self.args.note_worked(self.running.config.identity);
@@ -579,15 +584,22 @@ impl Supervision<'_> {
 
     /// Whether the bundle in use was on trial and has just been rolled back. One that has worked is noted.
     fn bundle_failed(&self) -> bool {
-        match self.bundle_trial.result(observed(self.state)) {
+        let Some(trial) = &self.bundle_trial else {
+            return false;
+        };
+        if self.bundle_passed.load(Ordering::SeqCst) {
+            return false;
+        }
+        match trial.result(observed(self.state)) {
             TrialResult::Running => false,
             TrialResult::Failed(reason) => self.roll_back_on_trial(&reason),
             TrialResult::Passed if self.uses_bundle_on_trial() => {
                 tracing::info!("received bundle works; trial passed");
                 // First what rejects older ones: after a power cut in between, the trial is repeated.
                 self.note_bundle();
-                if let Err(error) = self.bundles().pass_trial() {
-                    tracing::warn!(%error, "cannot note that the bundle works");
+                match self.bundles().pass_trial() {
+                    Ok(()) => self.bundle_passed.store(true, Ordering::SeqCst),
+                    Err(error) => tracing::warn!(%error, "cannot note that the bundle works"),
                 }
                 false
             }

@@ -66,6 +66,8 @@ pub(super) struct Wants {
     pub(super) messages: Vec<Vec<u8>>,
     /// Whether another bundle was installed, which the next session uses.
     pub(super) installed: bool,
+    /// How far the offered bundle is; `None` where none is offered.
+    pub(super) progress: Option<TransferProgress>,
 }
 
 impl Wants {
@@ -120,8 +122,13 @@ impl Receiver {
         }
     }
 
+    /// Whether nothing is offered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.transfer.is_none()
+    }
+
     /// How far the offered bundle is; `None` where none is offered.
-    pub(super) fn progress(&self, config: &Config) -> Option<TransferProgress> {
+    fn progress(&self, config: &Config) -> Option<TransferProgress> {
         let transfer = self.transfer.as_ref()?;
         let bundles = ReceivedBundles::of(config);
         match &transfer.stage {
@@ -463,7 +470,8 @@ impl Receiver {
 
     /// Reports what has changed: at once, but received bytes only now and then.
     fn report_when_due(&mut self, config: &Config, now: MonotonicTimestamp, wants: &mut Wants) {
-        let Some(progress) = self.progress(config) else {
+        wants.progress = self.progress(config);
+        let Some(progress) = wants.progress.clone() else {
             return;
         };
         let Some(mut transfer) = self.transfer.take() else {

@@ -50,6 +50,9 @@ impl Updater {
                 let mut receiver = Receiver::new(clock, monotonic, selftest);
                 while !token.is_cancelled() {
                     let message = mailbox.next(POLL);
+                    if message.is_none() && receiver.is_idle() {
+                        continue;
+                    }
                     let config = lock(&shared).clone();
                     if let Some(message) = message {
                         receiver.take(message, &config);
@@ -58,7 +61,7 @@ impl Updater {
                     for message in wants.messages {
                         mailbox.send(message);
                     }
-                    mailbox.set_progress(receiver.progress(&config));
+                    mailbox.set_progress(wants.progress);
                     if wants.installed {
                         installed();
                     }

@@ -227,7 +227,7 @@ impl ReceivedBundles {
     /// The SHA-256 of the manifest of the configuration's bundle; `None` where it cannot be read.
     fn configured_manifest(&self) -> Option<String> {
         let head = BundleHead::read(&self.configured).ok()?;
-        Some(flukewatch_common::sha256::sha256_hex(head.manifest_bytes()))
+        Some(head.manifest_sha256())
     }
 
     /// The bundle with the highest version, if that is higher than the configuration's. One that did not work

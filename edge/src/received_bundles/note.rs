@@ -101,7 +101,7 @@ impl NoteFile {
         }
     }
 
-    /// The note; an empty one where there is no file.
+    /// The note; an empty one where the file is missing.
     pub(super) fn read(&self) -> Result<Note, NoteError> {
         let opened = match File::open(&self.file) {
             Ok(opened) => opened,

@@ -60,7 +60,7 @@ impl SqliteStore {
     /// Opens `data` for writing while a station may run on it: each change is a transaction of its own.
     ///
     /// # Errors
-    /// When there is no database, or it was written by another version.
+    /// When the database is missing, or was written by another version.
     pub fn open_shared(data: &Path) -> Result<Self, StoreError> {
         let read_only = Self::open_read_only(data)?;
         Ok(Self {
@@ -72,7 +72,7 @@ impl SqliteStore {
     /// Opens `data` for reading, also while a station runs on it.
     ///
     /// # Errors
-    /// When there is no database, or it was written by another version.
+    /// When the database is missing, or was written by another version.
     pub fn open_read_only(data: &Path) -> Result<Self, StoreError> {
         let file = data.join(DATABASE_FILE);
         if !file.is_file() {

@@ -30,7 +30,7 @@ impl GnssReceiver {
     /// Starts a receiver with the right time.
     ///
     /// # Errors
-    /// If there is no free port.
+    /// If no port is free.
     pub(super) fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .context("no free port for a GNSS receiver")?;

@@ -57,7 +57,7 @@ impl Proxy {
     /// Starts a proxy to 127.0.0.1:`broker`.
     ///
     /// # Errors
-    /// If there is no free port.
+    /// If no port is free.
     pub(super) fn start(broker: u16, link: Arc<Link>) -> anyhow::Result<Self> {
         let listener =
             TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port for a proxy")?;
