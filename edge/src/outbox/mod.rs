@@ -82,6 +82,8 @@ pub use set_aside::{Salvaged, SetAside, set_aside};
 pub use taken::Taken;
 
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
 mod replaced_tests;
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,10 @@ pub(super) fn missing(checkout: &Checkout, trainer: bool) -> Vec<String> {
             "mosquitto: the station's broker with certificates, and boat and shore with an external one",
         ),
         (
+            debian::find("strace").is_some(),
+            "strace: power cuts at every write of the outbox",
+        ),
+        (
             debian::find("gst-launch-1.0").is_some(),
             "gst-launch-1.0 (gstreamer1.0-tools, -plugins-base and -plugins-good): a camera through GStreamer",
         ),
