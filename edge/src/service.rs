@@ -23,6 +23,7 @@ use crate::failed_starts::FailedStarts;
 use crate::health::ConfigurationHealth;
 use crate::last_working::LastWorking;
 use crate::logging::Logs;
+use crate::mirror::Mirror;
 use crate::models::{Models, ModelsError};
 use crate::page::Page;
 use crate::received_bundles::{ReceivedBundle, ReceivedBundles};
@@ -247,6 +248,7 @@ pub fn run(
     }
     count_start(&first.config);
     let mut page = Page::start(&first.config, state);
+    let mut mirror = Mirror::start(&first.config, state);
     let updater = start_updater(&first.config, state, reload);
     let mut running = first;
     let mut models: Option<Models> = None;
@@ -285,6 +287,7 @@ pub fn run(
         state.counters.set_configuration(running.health(args));
         state.systemd.ready();
         page = page.reconfigured(&running.config, state);
+        mirror = mirror.reconfigured(&running.config, state);
         if let Some(updater) = &updater {
             updater.reconfigure(&running.config);
         }

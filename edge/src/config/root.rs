@@ -13,6 +13,7 @@ use super::levels;
 use super::locate::element;
 use super::log::LogSection;
 use super::machine::MachineSection;
+use super::mirror::MirrorSection;
 use super::page::PageSection;
 use super::position::PositionSection;
 use super::recording::RecordingSection;
@@ -66,6 +67,9 @@ pub struct Config {
     /// The page on the boat's network.
     #[serde(default)]
     pub page: PageSection,
+    /// Status and sightings as JSON for a broker on board.
+    #[serde(default)]
+    pub mirror: MirrorSection,
     /// The computer's temperature and disk.
     #[serde(default)]
     pub machine: MachineSection,
@@ -127,6 +131,8 @@ impl Config {
             &mut self.outbox.path,
             &mut self.machine.sensors,
             &mut self.uplink.password_file,
+            &mut self.mirror.password_file,
+            &mut self.mirror.ca_file,
             &mut self.uplink.link_file,
         ]
         .into_iter()
@@ -170,6 +176,7 @@ impl Config {
         self.position
             .check(&mut Checks::new("position", &mut faults));
         self.page.check(&mut Checks::new("page", &mut faults));
+        self.mirror.check(&mut Checks::new("mirror", &mut faults));
         self.recording
             .check(&mut Checks::new("recording", &mut faults));
         self.clip.check(&mut Checks::new("clip", &mut faults));

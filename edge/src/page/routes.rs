@@ -4,16 +4,16 @@ use super::access::Anonymous;
 use super::preview::{INTERVAL, Kind, Previews};
 use crate::app_state::{AppState, StatusBoard};
 use crate::health::Health;
+use crate::listed_sighting::ListedSighting;
 use crate::machine::Severity;
 use crate::metrics;
-use crate::outbox::{self, Recent};
+use crate::outbox;
 use crate::status::{self, StatusItem};
 use axum::Router;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use flukewatch_common::decision::Verdict;
 use flukewatch_http::Rejections;
 use serde::Serialize;
 use std::sync::Arc;
@@ -201,69 +201,6 @@ async fn metrics_text(State(boat): State<Boat>) -> Result<Response, PageError> {
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
 }
 
-/// A sighting in the API.
-#[derive(Serialize)]
-struct ListedSighting {
-    id: Uuid,
-    sequence: u64,
-    camera: String,
-    started_at: String,
-    seconds: f64,
-    frames: u32,
-    verdict: &'static str,
-    whale: Option<String>,
-    /// Why the encounter is not identified.
-    reason: Option<String>,
-    probability: Option<f32>,
-    candidates: Vec<Candidate>,
-    position: Option<[f64; 2]>,
-    acknowledged: bool,
-    picture_acknowledged: bool,
-}
-
-#[derive(Serialize)]
-struct Candidate {
-    whale: String,
-    score: f32,
-}
-
-fn listed(recent: Recent) -> ListedSighting {
-    let Recent {
-        sighting: s,
-        acknowledged,
-        picture_acknowledged,
-    } = recent;
-    let (verdict, whale, reason) = match s.verdict {
-        Verdict::Known { whale } => ("known", Some(whale), None),
-        Verdict::New => ("new", None, None),
-        Verdict::Review => ("review", None, None),
-        Verdict::Unidentified { reason } => ("unidentified", None, Some(reason)),
-    };
-    ListedSighting {
-        id: s.id,
-        sequence: s.sequence,
-        camera: s.camera,
-        started_at: s.started.to_string(),
-        seconds: s.ended.millis_since(s.started) as f64 / 1000.0,
-        frames: s.frames,
-        verdict,
-        whale,
-        reason,
-        probability: s.probability,
-        candidates: s
-            .candidates
-            .into_iter()
-            .map(|c| Candidate {
-                whale: c.whale,
-                score: c.score,
-            })
-            .collect(),
-        position: s.position.map(|p| [p.latitude, p.longitude]),
-        acknowledged,
-        picture_acknowledged,
-    }
-}
-
 async fn sightings(State(boat): State<Boat>) -> Result<Response, PageError> {
     let Some(folder) = boat.status.outbox() else {
         return Ok(Json::<[ListedSighting; 0]>([]).into_response());
@@ -273,7 +210,7 @@ async fn sightings(State(boat): State<Boat>) -> Result<Response, PageError> {
         .await
         .map_err(PageError::internal)?
         .map_err(PageError::internal)?;
-    let all: Vec<ListedSighting> = all.into_iter().map(listed).collect();
+    let all: Vec<ListedSighting> = all.into_iter().map(ListedSighting::of).collect();
     Ok(Json(all).into_response())
 }
 
