@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: measurements that the documentation quotes, compared with other software.
 
+mod backlog;
 mod boat;
 mod cores;
 mod day;
@@ -7,6 +8,7 @@ mod edge_config;
 mod encounters;
 mod group;
 mod infer;
+mod ingest;
 mod measured;
 mod memory;
 mod pipeline;
@@ -14,6 +16,7 @@ mod recipes;
 mod rtsp;
 mod search;
 mod train;
+mod uplink;
 
 use crate::checkout::Checkout;
 use crate::test::WITH_TRAINER;
@@ -41,6 +44,9 @@ enum Bench {
     Encounters(encounters::BenchEncountersArgs),
     Group(group::BenchGroupArgs),
     Day(day::BenchDayArgs),
+    Ingest(ingest::BenchIngestArgs),
+    Backlog(backlog::BenchBacklogArgs),
+    Uplink(uplink::BenchUplinkArgs),
     Rtsp(rtsp::BenchRtspArgs),
 }
 
@@ -56,6 +62,9 @@ pub(crate) fn run(args: &BenchArgs, checkout: &Checkout) -> anyhow::Result<ExitC
         Bench::Encounters(args) => encounters::run(args, checkout),
         Bench::Group(args) => group::run(args, checkout),
         Bench::Day(args) => day::run(args, checkout),
+        Bench::Ingest(args) => ingest::run(args, checkout),
+        Bench::Backlog(args) => backlog::run(args, checkout),
+        Bench::Uplink(args) => uplink::run(args, checkout),
         Bench::Rtsp(args) => rtsp::run(args, checkout),
     }
 }

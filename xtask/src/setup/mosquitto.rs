@@ -19,7 +19,7 @@ pub(crate) fn find() -> Option<PathBuf> {
 ///
 /// # Errors
 /// If it is missing and cannot be installed; says what to run.
-pub(super) fn install(checkout: &Checkout) -> anyhow::Result<()> {
+pub(crate) fn install(checkout: &Checkout) -> anyhow::Result<()> {
     debian::require(checkout, &[MOSQUITTO])?;
     if let Some(program) = find() {
         println!("    found {}", program.display());
