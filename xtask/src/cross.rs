@@ -4,6 +4,7 @@ mod emulated;
 
 use crate::checkout::Checkout;
 use crate::elf::Requirements;
+use crate::shim;
 use crate::steps::Steps;
 use crate::test::TestCounts;
 use crate::zig::{GLIBC, SYSTEM, ZIG, ZIG_STEP};
@@ -17,6 +18,7 @@ use std::process::{Command, ExitCode};
 ///
 /// Writes the stripped program to target/aarch64-unknown-linux-gnu/boat/flukewatch-edge and checks
 /// it: for aarch64, only system libraries, no glibc newer than 2.31 (JetPack 5), at most 30 MB.
+/// Also checks that the shims for TensorRT compile for a Jetson.
 /// Cargo links with zig, from PyPI in .tools/zig; Rust's standard library for aarch64 comes from
 /// rustup. Then runs the unit tests of `common` and `edge` in QEMU's user mode (Debian's
 /// qemu-user-static, with a glibc for aarch64 in .tools/arm64), except those that the emulator
@@ -28,6 +30,10 @@ pub(crate) struct CrossArgs {
     /// Only build and check the program
     #[arg(long)]
     no_tests: bool,
+    /// Leave out the unit tests of `edge`, which take most of the time; those of `common` and
+    /// `inference` test the kernels that differ between processors
+    #[arg(long, conflicts_with = "no_tests")]
+    no_edge_tests: bool,
 }
 
 /// Rust's name of the boat's target.
@@ -55,9 +61,10 @@ const OTHERS: [&str; 4] = [
 pub(crate) fn run(args: &CrossArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     build(&mut steps, checkout)?;
+    shim::jetson_step(&mut steps, checkout)?;
     let mut counts = TestCounts::default();
     if !args.no_tests {
-        emulated::test(&mut steps, checkout, &mut counts)?;
+        emulated::test(&mut steps, checkout, !args.no_edge_tests, &mut counts)?;
     }
     println!("\n{}", steps.summary());
     if !args.no_tests {

@@ -75,8 +75,7 @@ fn for_boats(
     Ok(())
 }
 
-/// For `cargo xtask test`: the shims for this machine and for a Jetson. Returns a reason if headers or
-/// a compiler are missing.
+/// For `cargo xtask test`: the shims for this machine. Returns a reason if headers or a compiler are missing.
 pub(crate) fn test_step(
     steps: &mut Steps,
     checkout: &Checkout,
@@ -93,17 +92,25 @@ pub(crate) fn test_step(
         steps.check("compile the TensorRT shims for this machine", || {
             native(checkout, &found)
         })?;
-        steps.optional(ZIG_STEP, || {
-            let zig = ZIG.install(checkout);
-            skipped = zig.as_ref().err().map(|e| format!("{e:#}"));
-            zig
-        })?;
-        if skipped.is_none() {
-            // That of a PC is compiled for this machine already.
-            for_boats(steps, checkout, &[JETSON], &found)?;
-        }
     }
     Ok(skipped)
+}
+
+/// For `cargo xtask cross`: whether the shims compile for a Jetson. They are not linked, for which zig would compile its C++ library for
+/// minutes; `cargo xtask shim` does.
+pub(crate) fn jetson_step(
+    steps: &mut Steps,
+    checkout: &Checkout,
+) -> Result<(), crate::interrupt::Interrupted> {
+    steps.optional("check the TensorRT shims for aarch64", || {
+        for headers in look(checkout)? {
+            let mut command = checkout.program(ZIG.python(checkout));
+            command.args(["-m", "ziglang", "c++", "-target"]);
+            command.arg(format!("{}-linux-gnu", JETSON.0));
+            checkout.run(source(checkout, &mut command, &headers).arg("-fsyntax-only"))?;
+        }
+        Ok(())
+    })
 }
 
 fn look(checkout: &Checkout) -> anyhow::Result<Vec<Headers>> {
@@ -164,21 +171,29 @@ fn place(checkout: &Checkout, processor: &str, major: u32) -> anyhow::Result<Pat
     Ok(folder.join(format!("libflukewatch_trt{major}.so")))
 }
 
+/// Adds the options of a shared library in `file`.
 fn compile<'a>(
     checkout: &Checkout,
     compiler: &'a mut Command,
     headers: &Headers,
     file: &Path,
 ) -> &'a mut Command {
+    source(checkout, compiler, headers)
+        .args(["-O2", "-fPIC", "-shared", "-fvisibility=hidden"])
+        .arg("-o")
+        .arg(file)
+        .arg("-ldl")
+}
+
+/// Adds the source, its headers and the warnings.
+fn source<'a>(
+    checkout: &Checkout,
+    compiler: &'a mut Command,
+    headers: &Headers,
+) -> &'a mut Command {
     let source = checkout.path("common/inference/shim");
     compiler
-        .args([
-            "-std=c++17",
-            "-O2",
-            "-fPIC",
-            "-shared",
-            "-fvisibility=hidden",
-        ])
+        .arg("-std=c++17")
         // int8 and fp16 are set with flags that TensorRT 10 has deprecated and TensorRT 8 requires.
         .args([
             "-Wall",
@@ -191,9 +206,6 @@ fn compile<'a>(
         .arg("-isystem")
         .arg(source.join("stub"))
         .arg(source.join("flukewatch_trt.cpp"))
-        .arg("-o")
-        .arg(file)
-        .arg("-ldl")
 }
 
 fn read(file: &Path) -> anyhow::Result<Requirements> {

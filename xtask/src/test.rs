@@ -80,7 +80,10 @@ fn check_sources(steps: &mut Steps, checkout: &Checkout) -> Result<(), Interrupt
         let targets = ["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"];
         checkout.run(checkout.cargo().args(targets))
     })?;
-    steps.check("dependencies between crates", || graph::check(checkout))?;
+    steps.check("dependencies between crates", || {
+        graph::check(checkout)?;
+        graph::check_features(checkout)
+    })?;
     steps.check("no circles in the module graph", || {
         circles::check(checkout)
     })?;
@@ -113,11 +116,16 @@ fn check_builds(
         let mut clippy = cargo("clippy", false);
         checkout.run(clippy.arg("--all-targets").args(strict))
     })?;
-    steps.check("programs for the end-to-end tests", || {
-        checkout.run(cargo("build", trainer).arg("--bins"))
+    // Programs and tests in one go: building the programs alone would choose other features of some dependencies, so that these and
+    // what depends on them were compiled twice.
+    steps.check("programs and tests", || {
+        checkout.run(cargo("test", trainer).arg("--no-run"))
     })?;
     steps.check("tests", || {
-        checkout.run_lines(cargo("test", trainer).arg("--no-fail-fast"), |line| {
+        let mut tests = cargo("test", trainer);
+        // As many tests run at once as there are cores; with as many threads each, libtorch's would wait for each other.
+        tests.arg("--no-fail-fast").env("OMP_NUM_THREADS", "1");
+        checkout.run_lines(&mut tests, |line| {
             println!("{line}");
             counts.read(line);
         })
