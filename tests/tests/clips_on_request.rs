@@ -274,7 +274,7 @@ fn chunks_that_lie_are_rejected_counted_and_visible() {
         boat.publish("flukewatch/v1/balaena/chunk", &message)
             .unwrap();
     };
-    let mut requested = || {
+    let requested = || {
         fixture.request("--clip");
         fixture.latest()["id"].as_str().unwrap().to_owned()
     };

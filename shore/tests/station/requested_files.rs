@@ -471,11 +471,9 @@ async fn what_a_boat_cannot_send_has_its_reason() {
     sender.send_sighting(&sighting).await;
     sender.expect_acks(1).await;
     let unknown = Uuid::from_u128(5).to_string();
-    let output = run(
-        &["request", "--boat", "balaena", &unknown, "--clip"],
-        data.path(),
-    );
-    assert_eq!(output.await.status.code(), Some(1));
+    let arguments = ["request", "--boat", "balaena", &unknown, "--clip"];
+    let output = run(&arguments, data.path()).await;
+    assert_eq!(output.status.code(), Some(1));
     request_over_the_command_line(data.path(), sighting.id, "--clip").await;
     let mut boat = FileBoat::connect_to(&station).await;
     let wanted = boat.command().await.unwrap().files.remove(0);
@@ -486,11 +484,9 @@ async fn what_a_boat_cannot_send_has_its_reason() {
     })
     .await;
     assert_eq!(boat.command().await, None);
-    let page = get(
-        station.http_address(),
-        &format!("/sightings/{}", sighting.id),
-    );
-    assert!(page.await.text().contains("deleted aboard"));
+    let path = format!("/sightings/{}", sighting.id);
+    let page = get(station.http_address(), &path).await;
+    assert!(page.text().contains("deleted aboard"));
     let listed = run_ok(&["requests"], data.path()).await;
     assert!(listed.contains("unavailable  deleted aboard"), "{listed}");
 

@@ -106,6 +106,8 @@ fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool
         other @ (IngestResult::StatusStored
         | IngestResult::TransferStored { .. }
         | IngestResult::UnknownOffer { .. }
+        | IngestResult::ChunkStored { .. }
+        | IngestResult::UnknownRequest { .. }
         | IngestResult::Quarantined { .. }
         | IngestResult::Failed(_)
         | IngestResult::NotStored) => panic!("sent no such message: {other:?}"),
