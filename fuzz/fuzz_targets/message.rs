@@ -58,10 +58,10 @@ fn take(bytes: &[u8]) {
     if let Ok(Content::Chunk(chunk)) = validate("flukewatch/v1/a/chunk", bytes).content {
         sends_again(&chunk);
     }
-    if let Ok(command) = wire::decode::<Command>(bytes) {
-        if command.validate().is_ok() {
-            sends_again(&command);
-        }
+    if let Ok(command) = wire::decode::<Command>(bytes)
+        && command.validate().is_ok()
+    {
+        sends_again(&command);
     }
     let _ = wire::decode::<Ack>(bytes);
     let _ = wire::decode::<ContentPiece>(bytes);
@@ -154,7 +154,11 @@ fn make_file_seeds() -> Option<[Vec<u8>; 3]> {
     let reason = UnavailableReason::TooLarge { bytes: 1 << 30 };
     let chunk = |content| {
         let boat = boat.clone();
-        let chunk = Chunk { boat, request, content };
+        let chunk = Chunk {
+            boat,
+            request,
+            content,
+        };
         let chunk = wire::encode(&chunk).ok()?;
         validate("flukewatch/v1/a/chunk", &chunk).content.ok()?;
         Some(chunk)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 const CHUNK: u32 = 500;
+const NOTHING: [u64; 0] = [];
 
 /// A recording aboard, and what it is.
 struct Aboard {
@@ -89,16 +90,16 @@ fn command(issued: i64, files: Vec<RequestedFile>) -> Command {
 async fn a_window_of_chunks_is_sent_and_moves_on() {
     let aboard = aboard();
     let mut files = RequestedFiles::default();
-    assert_eq!(aboard.offsets(&mut files), []);
+    assert_eq!(aboard.offsets(&mut files), NOTHING);
     files.replace(command(1, vec![aboard.requested(None)]));
     assert_eq!(aboard.offsets(&mut files), [0, 500, 1000, 1500]);
-    assert_eq!(aboard.offsets(&mut files), []);
+    assert_eq!(aboard.offsets(&mut files), NOTHING);
     files.replace(command(2, vec![aboard.requested(Some(1000))]));
     assert_eq!(aboard.offsets(&mut files), [2000, 2500]);
     // What shore does not acknowledge is sent again, ever more rarely.
     for seconds in [60, 120, 240] {
         advance(Duration::from_secs(seconds - 1)).await;
-        assert_eq!(aboard.offsets(&mut files), []);
+        assert_eq!(aboard.offsets(&mut files), NOTHING);
         advance(Duration::from_secs(1)).await;
         assert_eq!(aboard.offsets(&mut files), [1000, 1500, 2000, 2500]);
     }
@@ -109,7 +110,7 @@ async fn a_window_of_chunks_is_sent_and_moves_on() {
     assert_eq!(aboard.offsets(&mut files), [end - 600, end - 100]);
     files.replace(command(4, vec![]));
     advance(TIMEOUT * 99).await;
-    assert_eq!(aboard.offsets(&mut files), []);
+    assert_eq!(aboard.offsets(&mut files), NOTHING);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +120,11 @@ async fn a_new_connection_continues_where_shore_says() {
     files.replace(command(1, vec![aboard.requested(None)]));
     aboard.sent(&mut files);
     files.disconnected();
-    assert_eq!(aboard.offsets(&mut files), [], "what shore has is unknown");
+    assert_eq!(
+        aboard.offsets(&mut files),
+        NOTHING,
+        "what shore has is unknown"
+    );
     files.replace(command(2, vec![aboard.requested(Some(1000))]));
     assert_eq!(aboard.offsets(&mut files), [1000, 1500, 2000, 2500]);
     // A restart knows nothing else.
