@@ -8,7 +8,8 @@ use crate::outbox::{OutboxError, Queue};
 use flukewatch_common::bundle_transfer::ContentId;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::file_transfer::{
-    Chunk, ChunkContent, Command, MAX_CHUNK, ReceivedBytes, RequestedFile, UnavailableReason,
+    Chunk, ChunkContent, Command, EncounterFile, MAX_CHUNK, ReceivedBytes, RequestedFile,
+    UnavailableReason,
 };
 use flukewatch_common::wire;
 use sha2::{Digest, Sha256};
@@ -139,17 +140,23 @@ impl RequestedFiles {
         if !self.is_current {
             return None;
         }
-        let mut candidates = vec![];
-        for (index, file) in self.files.iter_mut().enumerate() {
-            file.expire(timeout);
-            let bytes = chunk_bytes(&file.request).min(MAX_CHUNK);
-            if bytes > 0 && file.may_send(bytes) {
-                candidates.push((index, bytes));
+        for of in [EncounterFile::Crops, EncounterFile::Clip] {
+            for (index, file) in self.files.iter_mut().enumerate() {
+                let bytes = chunk_bytes(&file.request).min(MAX_CHUNK);
+                if file.request.file != of || bytes == 0 {
+                    continue;
+                }
+                file.expire(timeout);
+                if file.may_send(bytes) {
+                    return Some((index, bytes));
+                }
+                // One file at a time: all of them together would delay the next sighting.
+                if file.is_half_sent() {
+                    return None;
+                }
             }
         }
-        candidates
-            .into_iter()
-            .max_by_key(|(index, _)| (self.files[*index].request.file, usize::MAX - index))
+        None
     }
 
     /// The next chunk of the file at `index`, of at most `max_bytes`; `None` while the file is still examined. It
@@ -276,6 +283,11 @@ impl OutgoingFile {
                 self.sent < *total && unacknowledged < WINDOW * u64::from(bytes)
             }
         }
+    }
+
+    /// Whether there is more of it to send, once shore has acknowledged some.
+    fn is_half_sent(&self) -> bool {
+        matches!(self.source, Source::Known { total, .. } if self.sent < total)
     }
 
     /// Finds out what the file is, or does some of that.

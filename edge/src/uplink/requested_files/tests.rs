@@ -1,7 +1,6 @@
 use super::*;
 use crate::outbox::Outbox;
 use crate::sample;
-use flukewatch_common::file_transfer::EncounterFile;
 use proptest::prelude::*;
 use tokio::time::advance;
 use uuid::Uuid;
@@ -178,6 +177,9 @@ fn crops_go_before_clips() {
     };
     files.replace(command(1, vec![clip, aboard.requested(None), later]));
     assert_eq!(files.next(TIMEOUT, |_| CHUNK), Some((1, CHUNK)));
+    let sent = aboard.sent(&mut files);
+    assert_eq!(sent.len(), 4, "one file at a time");
+    assert!(sent.iter().all(|chunk| chunk.request == Uuid::from_u128(7)));
 }
 
 #[tokio::test(start_paused = true)]
