@@ -18,6 +18,7 @@ pub mod decision;
 pub mod detection;
 pub mod embedding;
 pub mod file_kind;
+pub mod file_transfer;
 pub mod footage;
 pub mod input_area;
 pub mod jpeg;

@@ -6,6 +6,9 @@
 //!
 //! A bundle travels on three topics: `flukewatch/v1/<boat>/offer` from shore to boat, at QoS 1 and retained, `flukewatch/v1/<boat>/request`
 //! from boat to shore, at QoS 1, with requests and reports, and `flukewatch/v1/<boat>/content` back, at QoS 0.
+//!
+//! Files that stay aboard travel on two: `flukewatch/v1/<boat>/command` from shore to boat, at QoS 1 and retained, and `flukewatch/v1/<boat>/chunk`
+//! from boat to shore, at QoS 1.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -24,6 +27,9 @@ pub const ALL_STATUSES: &str = "flukewatch/v1/+/status";
 
 /// The requests and reports of all boats about bundles, for shore to subscribe to.
 pub const ALL_REQUESTS: &str = "flukewatch/v1/+/request";
+
+/// The chunks of files of all boats, for shore to subscribe to.
+pub const ALL_CHUNKS: &str = "flukewatch/v1/+/chunk";
 
 /// The topic on which `boat` publishes messages of kind `part`.
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
@@ -62,6 +68,22 @@ pub fn of_requests(boat: &BoatId) -> String {
 /// The topic on which `boat` receives pieces of a bundle.
 pub fn of_content(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/content")
+}
+
+/// The topic on which `boat` learns which files are wanted of it.
+pub fn of_commands(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/command")
+}
+
+/// The topic on which `boat` sends chunks of these files.
+pub fn of_chunks(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/chunk")
+}
+
+/// The boat that sends a chunk on a topic; `None` for any other topic.
+pub fn parse_chunk(topic: &str) -> Option<BoatId> {
+    let boat = topic.strip_prefix("flukewatch/v1/")?;
+    boat.strip_suffix("/chunk")?.parse().ok()
 }
 
 /// The boat that requests or reports on a topic; `None` for any other topic.
@@ -121,5 +143,9 @@ mod tests {
         assert_eq!(parse_request(&of_offer(&boat)), None);
         assert_eq!(parse_request("flukewatch/v1/a/b/request"), None);
         assert_eq!(parse_presence("flukewatch/v1/a/b/presence"), None);
+        assert_eq!(parse(&of_chunks(&boat)), None);
+        assert_eq!(parse_chunk(&of_chunks(&boat)), Some(boat.clone()));
+        assert_eq!(parse_chunk(&of_commands(&boat)), None);
+        assert_eq!(parse_chunk("flukewatch/v1/a/b/chunk"), None);
     }
 }

@@ -3,7 +3,7 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief, 12 command, 13 chunk |
 //! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 or 2 for a status, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
@@ -20,6 +20,7 @@
 use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
+use crate::file_transfer::{Chunk, Command};
 use crate::presence::Presence;
 use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting};
 use crate::status_report::StatusReport;
@@ -321,6 +322,18 @@ impl Message for TransferReport {
 impl Message for Brief {
     const KIND: u8 = 10;
     const NAME: &'static str = "brief";
+    const VERSION: u16 = 1;
+}
+
+impl Message for Command {
+    const KIND: u8 = 12;
+    const NAME: &'static str = "command";
+    const VERSION: u16 = 1;
+}
+
+impl Message for Chunk {
+    const KIND: u8 = 13;
+    const NAME: &'static str = "chunk";
     const VERSION: u16 = 1;
 }
 

@@ -9,6 +9,9 @@ use flukewatch_common::bundle_transfer::{
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
+use flukewatch_common::file_transfer::{
+    Chunk, ChunkContent, Command, EncounterFile, ReceivedBytes, RequestedFile, UnavailableReason,
+};
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
@@ -51,6 +54,14 @@ fn take(bytes: &[u8]) {
     if let Ok(Content::Brief(brief)) = validate("flukewatch/v1/a/brief", bytes).content {
         let sent = wire::encode(&*brief).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(wire::decode(&sent), Ok(*brief));
+    }
+    if let Ok(Content::Chunk(chunk)) = validate("flukewatch/v1/a/chunk", bytes).content {
+        sends_again(&chunk);
+    }
+    if let Ok(command) = wire::decode::<Command>(bytes)
+        && command.validate().is_ok()
+    {
+        sends_again(&command);
     }
     let _ = wire::decode::<Ack>(bytes);
     let _ = wire::decode::<ContentPiece>(bytes);
@@ -116,7 +127,50 @@ fn make_bundle_seeds() -> Option<[Vec<u8>; 4]> {
     ])
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 13]> {
+/// A command, a chunk, and a report that there is none.
+fn make_file_seeds() -> Option<[Vec<u8>; 3]> {
+    let sighting = sample()?;
+    let (boat, request) = (sighting.boat, sighting.id);
+    let content = ContentId::of(JPEG);
+    let command = Command {
+        boat: boat.clone(),
+        issued: Timestamp(1_795_450_800_000),
+        files: vec![RequestedFile {
+            id: request,
+            sighting: request,
+            file: EncounterFile::Crops,
+            received: Some(ReceivedBytes { content, bytes: 5 }),
+            max_bytes: 1 << 28,
+            expires: Timestamp(1_795_451_800_000),
+            over_any_link: true,
+        }],
+    };
+    let bytes = ChunkContent::Bytes {
+        file: content,
+        total: JPEG.len() as u64,
+        offset: 5,
+        bytes: JPEG.get(5..)?.to_vec(),
+    };
+    let reason = UnavailableReason::TooLarge { bytes: 1 << 30 };
+    let chunk = |content| {
+        let boat = boat.clone();
+        let chunk = Chunk {
+            boat,
+            request,
+            content,
+        };
+        let chunk = wire::encode(&chunk).ok()?;
+        validate("flukewatch/v1/a/chunk", &chunk).content.ok()?;
+        Some(chunk)
+    };
+    Some([
+        wire::encode(&command).ok()?,
+        chunk(bytes)?,
+        chunk(ChunkContent::Unavailable(reason))?,
+    ])
+}
+
+fn make_seeds() -> Option<[Vec<u8>; 16]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -174,6 +228,7 @@ fn make_seeds() -> Option<[Vec<u8>; 13]> {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
     }
     let [offer, request, piece, report] = make_bundle_seeds()?;
+    let [command, chunk, unavailable] = make_file_seeds()?;
     Some([
         seal(&key(), Purpose::BoatMessage, &sighting),
         sighting,
@@ -188,6 +243,9 @@ fn make_seeds() -> Option<[Vec<u8>; 13]> {
         request,
         piece,
         report,
+        command,
+        chunk,
+        unavailable,
     ])
 }
 

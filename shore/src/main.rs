@@ -4,7 +4,8 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    certificates, list, missing, offer, offers, provision, quarantine, revoke, serve, withdraw,
+    certificates, list, missing, offer, offers, provision, quarantine, request, requests, revoke,
+    serve, withdraw,
 };
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
@@ -36,6 +37,8 @@ Examples:
       the same, with a password; or set FLUKEWATCH_BROKER_USER and FLUKEWATCH_BROKER_PASSWORD
   flukewatch-shore offer azores.flukebundle --data station --boat balaena
       offer a signed bundle to the boat 'balaena'
+  flukewatch-shore request --boat balaena 01936e2a-7c00-7000-8000-000000000001 --clip --data station
+      request the clip of this sighting
   flukewatch-shore missing --data station
       which sightings have not arrived
 
@@ -87,6 +90,13 @@ enum Command {
     ///
     /// What the boat has of the bundle stays there. A bundle that it uses already stays in use.
     Withdraw(withdraw::WithdrawArgs),
+    /// Request a clip or all crops of a sighting of its boat
+    ///
+    /// Works while the station runs. The boat sends the file in chunks, after everything more important,
+    /// and resumes after any interruption.
+    Request(request::RequestArgs),
+    /// List the requested files and how far they are, or cancel a request
+    Requests(requests::RequestsArgs),
 }
 
 fn main() -> ExitCode {
@@ -109,6 +119,8 @@ fn main() -> ExitCode {
         Command::Offer(args) => offer::run(args),
         Command::Offers(args) => offers::run(&args),
         Command::Withdraw(args) => withdraw::run(&args),
+        Command::Request(args) => request::run(&args),
+        Command::Requests(args) => requests::run(&args),
     };
     result.unwrap_or_else(|error| {
         eprintln!("flukewatch-shore: {error}");

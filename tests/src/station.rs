@@ -63,6 +63,15 @@ impl Station {
     /// # Panics
     /// When it does not start.
     pub fn start_with_certificates(data: &Path) -> Option<Self> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self::start_with_certificates_at(data, any)
+    }
+
+    /// The same with a broker on this address.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_with_certificates_at(data: &Path, mqtts: SocketAddr) -> Option<Self> {
         mosquitto::program()?;
         Some(Self::run(
             data,
@@ -73,7 +82,7 @@ impl Station {
                 "--http",
                 "127.0.0.1:0",
                 "--mqtts",
-                "127.0.0.1:0",
+                &mqtts.to_string(),
             ]),
         ))
     }

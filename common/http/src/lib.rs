@@ -15,6 +15,7 @@
 mod connection;
 mod connection_slots;
 mod cross_origin;
+mod file_body;
 mod guard;
 mod host;
 mod limits;
@@ -25,6 +26,7 @@ mod server;
 mod watched_stream;
 
 pub use connection::Connection;
+pub use file_body::file_body;
 pub use host::{AllowedHost, AllowedHosts, HostError, InvalidHost};
 pub use limits::Limits;
 pub use machine_name::machine_name;

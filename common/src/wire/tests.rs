@@ -1,6 +1,9 @@
 use super::*;
 use crate::bundle_transfer::{ContentId, MAX_PIECE, TransferProgress};
 use crate::embedding::CompactEmbedding;
+use crate::file_transfer::{
+    ChunkContent, EncounterFile, ReceivedBytes, RequestedFile, UnavailableReason,
+};
 use crate::message_digest::MessageDigest;
 use crate::samples::sighting;
 use crate::sighting::Rejected;
@@ -413,14 +416,67 @@ fn a_newer_version_is_named() {
     );
 }
 
+fn check<M: Message + PartialEq + std::fmt::Debug>(message: M, expected: &str) {
+    let bytes = encode(&message).unwrap();
+    assert_eq!(hex(&bytes), expected);
+    assert_eq!(decode::<M>(&bytes), Ok(message));
+    assert_eq!(kind(&bytes), Some(M::KIND));
+}
+
+#[test]
+fn messages_about_requested_files_have_known_bytes() {
+    let boat = sighting().boat;
+    let request = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002);
+    let content = ContentId::of(b"abc");
+    let issued = sighting().started;
+    check(
+        Command {
+            boat: boat.clone(),
+            issued,
+            files: vec![RequestedFile {
+                id: request,
+                sighting: sighting().id,
+                file: EncounterFile::Clip,
+                received: Some(ReceivedBytes {
+                    content,
+                    bytes: 65_536,
+                }),
+                max_bytes: 256_000_000,
+                expires: issued.plus_millis(14 * 86_400_000),
+                over_any_link: false,
+            }],
+        },
+        "464c4b570c01002acd42e50762616c61656e61809ea893c16801100190000000007000800000000000000210019000000000700080000000000000010001ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad8080048080897a80bef094ca6800",
+    );
+    for (content, expected) in [
+        (
+            ChunkContent::Bytes {
+                file: content,
+                total: 100_000,
+                offset: 65_536,
+                bytes: b"abc".to_vec(),
+            },
+            "464c4b570d0100c3dbb6180762616c61656e61100190000000007000800000000000000200ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ada08d0680800403616263",
+        ),
+        (
+            ChunkContent::Unavailable(UnavailableReason::TooLarge { bytes: 300_000_000 }),
+            "464c4b570d010079904a770762616c61656e611001900000000070008000000000000002010480c6868f01",
+        ),
+    ] {
+        let boat = boat.clone();
+        check(
+            Chunk {
+                boat,
+                request,
+                content,
+            },
+            expected,
+        );
+    }
+}
+
 #[test]
 fn messages_about_bundles_have_known_bytes() {
-    fn check<M: Message + PartialEq + std::fmt::Debug>(message: M, expected: &str) {
-        let bytes = encode(&message).unwrap();
-        assert_eq!(hex(&bytes), expected);
-        assert_eq!(decode::<M>(&bytes), Ok(message));
-        assert_eq!(kind(&bytes), Some(M::KIND));
-    }
     let boat = sighting().boat;
     let offer = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0002);
     let content = ContentId::of(b"abc");
@@ -605,6 +661,8 @@ fn the_asyncapi_document_has_every_topic_and_message() {
         topic::of_offer(&boat),
         topic::of_requests(&boat),
         topic::of_content(&boat),
+        topic::of_commands(&boat),
+        topic::of_chunks(&boat),
     ] {
         let address = format!("address: {}\n", topic.replace("balaena", "{boat}"));
         assert!(document.contains(&address), "{address}");
@@ -620,6 +678,8 @@ fn the_asyncapi_document_has_every_topic_and_message() {
         documented::<ContentPiece>(),
         documented::<TransferReport>(),
         documented::<Brief>(),
+        documented::<Command>(),
+        documented::<Chunk>(),
     ] {
         assert!(document.contains(&message), "{message}");
     }
@@ -645,6 +705,8 @@ proptest! {
         let _ = decode::<ContentPiece>(&envelope(8, 1, &payload));
         let _ = decode::<TransferReport>(&envelope(9, 1, &payload));
         let _ = decode::<Brief>(&envelope(10, 1, &payload));
+        let _ = decode::<Command>(&envelope(12, 1, &payload));
+        let _ = decode::<Chunk>(&envelope(13, 1, &payload));
         for version in 1..=5 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }

@@ -2,7 +2,9 @@
 
 use super::clip_file::{ClipDescription, ClipError};
 use super::clip_video::EXTENSIONS;
+use crate::recording::Recording;
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::file_transfer::UnavailableReason;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -74,7 +76,56 @@ impl ClipFolder {
         Ok(clips)
     }
 
-    /// Deletes the oldest clips of about `bytes`, by the rules of [`ClipFolder::prune`]. Returns how many.
+    /// The video of a recorded encounter: of those that continue each other the one that shows most of it; or why
+    /// there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn clip_of(
+        &self,
+        recording: &Recording,
+    ) -> Result<Result<PathBuf, UnavailableReason>, ClipError> {
+        if !self.folder.is_dir() {
+            return Ok(Err(UnavailableReason::NotRecorded));
+        }
+        let Recording {
+            sighting, track, ..
+        } = recording;
+        let mut clips = self.clips()?;
+        clips.retain(|clip| clip.description.camera == sighting.camera);
+        // How long a clip shows the encounter, in milliseconds; negative where it does not.
+        let shown = |clip: &Clip| {
+            let ClipDescription {
+                first_frame,
+                frames,
+                ..
+            } = &clip.description;
+            let last = i64::from(frames.last().copied().unwrap_or(0));
+            let begin = track.started.millis_since(*first_frame).max(0);
+            track.ended.millis_since(*first_frame).min(last) - begin
+        };
+        let of_run = clips
+            .iter()
+            .filter(|c| c.description.session == track.session);
+        let best = of_run.max_by_key(|clip| shown(clip));
+        if let Some(clip) = best.filter(|clip| shown(clip) >= 0) {
+            return Ok(Ok(clip.video.clone()));
+        }
+        // The oldest are deleted first.
+        let is_older = |clip: &Clip| {
+            let started = clip.description.started_at();
+            started.is_some_and(|started| started <= sighting.started)
+        };
+        Ok(Err(if clips.is_empty() {
+            UnavailableReason::NotAboard
+        } else if clips.iter().any(is_older) {
+            UnavailableReason::NotRecorded
+        } else {
+            UnavailableReason::Deleted
+        }))
+    }
+
+    /// Deletes the oldest clips of about `bytes`, by the rules of [`ClipFolder::prune`], also requested ones. Returns how many.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -89,12 +140,12 @@ impl ClipFolder {
             max_age: Duration::MAX,
             max_bytes: all.saturating_sub(bytes),
         };
-        self.prune(limits, unacknowledged, now)
+        self.prune(limits, unacknowledged, &[], now)
     }
 
     /// Deletes clips beyond `limits`, oldest first, at `now` by the outbox's clock; never one written
-    /// after `unacknowledged`, when the oldest sighting was recorded that shore does not have. Returns how
-    /// many were deleted.
+    /// after `unacknowledged`, when the oldest sighting was recorded that shore does not have, and none of
+    /// the names in `requested`. Returns how many were deleted.
     ///
     /// # Errors
     /// When the folder cannot be read.
@@ -102,6 +153,7 @@ impl ClipFolder {
         &self,
         limits: ClipLimits,
         unacknowledged: Option<Timestamp>,
+        requested: &[String],
         now: Timestamp,
     ) -> Result<usize, ClipError> {
         let clips = self.clips()?;
@@ -114,6 +166,13 @@ impl ClipFolder {
             let old = now.millis_since(written) > max_age;
             if protected || bytes <= limits.max_bytes && !old {
                 break;
+            }
+            let name = clip.video.file_name().map(|name| name.to_string_lossy());
+            if requested
+                .iter()
+                .any(|r| Some(r.as_str()) == name.as_deref())
+            {
+                continue;
             }
             // The description last: a video without it is not found again.
             for file in [clip.video.clone(), clip.video.with_extension("json")] {
@@ -190,16 +249,20 @@ mod tests {
             max_age: Duration::from_secs(seconds),
             max_bytes,
         };
-        let prune = |limits, unacknowledged: Option<i64>| {
+        let prune_but = |limits, unacknowledged: Option<i64>, requested: &[String]| {
             let unacknowledged = unacknowledged.map(Timestamp);
-            folder.prune(limits, unacknowledged, Timestamp(5000))
+            folder.prune(limits, unacknowledged, requested, Timestamp(5000))
         };
+        let prune = |limits, unacknowledged| prune_but(limits, unacknowledged, &[]);
         assert_eq!(prune(limits(9, 1 << 20), None).unwrap(), 0);
         assert_eq!(prune(limits(3, 1 << 20), None).unwrap(), 1);
         assert_eq!(names(&folder), [2000, 3000, 4000]);
         assert_eq!(prune(limits(9, 0), Some(3000)).unwrap(), 1);
         assert_eq!(names(&folder), [3000, 4000]);
-        assert_eq!(prune(limits(9, 1500), None).unwrap(), 1);
-        assert_eq!(names(&folder), [4000]);
+        let requested = ["bow-3000.avi".to_owned()];
+        assert_eq!(prune_but(limits(1, 0), None, &requested).unwrap(), 1);
+        assert_eq!(names(&folder), [3000], "shore has requested it");
+        assert_eq!(prune(limits(1, 0), None).unwrap(), 1);
+        assert_eq!(names(&folder).len(), 0);
     }
 }

@@ -142,12 +142,16 @@ impl LinkBudget {
     /// Whether a message of `bytes` may be sent now. One that is larger than the share of its priority may where
     /// half of that share is left.
     pub fn permits(&self, priority: Priority, bytes: u64) -> bool {
+        self.profile().carries(priority) && self.affords(priority, bytes)
+    }
+
+    /// Whether the hour has so many bytes left, whatever the link carries without a person's request.
+    pub fn affords(&self, priority: Priority, bytes: u64) -> bool {
         let class = self.class();
-        LinkProfile::of(class).carries(priority)
-            && self.limits[class.index()].is_none_or(|limit| {
-                let minute = minute(&*self.clock);
-                self.lock().permits(class, limit, priority, bytes, minute)
-            })
+        self.limits[class.index()].is_none_or(|limit| {
+            let minute = minute(&*self.clock);
+            self.lock().permits(class, limit, priority, bytes, minute)
+        })
     }
 
     /// The same; spends the bytes if so.

@@ -13,6 +13,10 @@ pub enum Priority {
     Pictures,
     /// Bundles from the station.
     Bundles,
+    /// Crops in colour that shore has requested.
+    Crops,
+    /// Clips that shore has requested.
+    Clips,
 }
 
 impl Priority {
@@ -25,6 +29,8 @@ impl Priority {
             Self::Sightings => (2, 100_000),
             Self::Pictures => (3, 200_000),
             Self::Bundles => (4, 1_000_000),
+            Self::Crops => (5, 2_000_000),
+            Self::Clips => (6, 3_000_000),
         };
         (limit / 8).saturating_mul(eighths).min(most)
     }

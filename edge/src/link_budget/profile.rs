@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct LinkProfile {
     /// Bytes an hour unless the configuration says otherwise; `None` for no limit.
     pub bytes_per_hour: Option<u64>,
-    /// The size of a piece of a bundle in bytes.
+    /// The size of a piece of a bundle, and of a chunk of a requested file, in bytes.
     pub piece_bytes: u32,
     /// Whether identities go ahead of sightings, in messages of their own.
     pub identities_first: bool,
@@ -39,7 +39,7 @@ const UNLIMITED: LinkProfile = LinkProfile {
     bytes_per_hour: None,
     piece_bytes: 64 * 1024,
     identities_first: false,
-    least_important: Priority::Bundles,
+    least_important: Priority::Clips,
     max_picture_bytes: u64::MAX,
     status_interval: status_report::INTERVAL,
     min_status_interval: Duration::ZERO,

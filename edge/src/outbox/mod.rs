@@ -54,6 +54,7 @@ mod recordings;
 mod recover;
 mod rehearsal;
 mod reject;
+mod requested_files;
 mod resend;
 mod reserve;
 mod revise;

@@ -43,6 +43,14 @@ impl RecordingFiles {
         self.0.read(&name(sighting))
     }
 
+    /// Where a recording is; `None` where it is missing.
+    pub(super) fn find(&self, sighting: Uuid) -> Option<PathBuf> {
+        let name = name(sighting);
+        // The latter until its row is durable.
+        let paths = [self.0.path(&name), self.0.part(&name)];
+        paths.into_iter().find(|path| path.is_file())
+    }
+
     /// Cleans up after a power cut, by what `row` says about each recording. Returns the accepted ones
     /// that are unknown, relative to the outbox.
     pub(super) fn tidy(

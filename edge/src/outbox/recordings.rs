@@ -270,7 +270,8 @@ fn send_dead_letter(transaction: &Transaction<'_>, id: &[u8]) -> rusqlite::Resul
 
 impl Queue {
     /// Deletes recordings beyond `limits`, oldest first, at `now` by the outbox's clock; never one that
-    /// shore has not acknowledged or that is to be identified. Returns how many were deleted.
+    /// shore has not acknowledged or that is to be identified, and one that shore has requested only where
+    /// nothing is to be kept, e.g. on a full disk. Returns how many were deleted.
     ///
     /// # Errors
     /// When the database fails.
@@ -289,9 +290,11 @@ impl Queue {
                        sum(r.bytes) OVER (ORDER BY s.rowid DESC) AS upto
                        FROM recording r JOIN sighting s ON s.id = r.sighting)
                      DELETE FROM recording WHERE sighting IN (SELECT k.sighting FROM kept k
-                       WHERE (k.upto > ? OR k.accepted_at < ?) AND k.stage <> 0
+                       WHERE (k.upto > ?1 OR k.accepted_at < ?2) AND k.stage <> 0
                        AND NOT EXISTS (SELECT 1 FROM pending p WHERE p.sighting = k.sighting)
-                       AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.sighting = k.sighting))
+                       AND NOT EXISTS (SELECT 1 FROM dead_letter d WHERE d.sighting = k.sighting)
+                       AND (?1 = 0 OR NOT EXISTS (SELECT 1 FROM requested_file q
+                         WHERE q.sighting = k.sighting AND q.kept_until >= ?3)))
                      RETURNING sighting";
         let transaction = self
             .connection
@@ -300,10 +303,16 @@ impl Queue {
         let deleted: Vec<Uuid> = {
             let mut statement = transaction.prepare_cached(query).map_err(&failed)?;
             let rows = statement
-                .query_map(params![max_bytes, oldest], |row| key::uuid(row, 0))
+                .query_map(params![max_bytes, oldest, now.0], |row| key::uuid(row, 0))
                 .map_err(&failed)?;
             rows.collect::<Result<_, _>>().map_err(&failed)?
         };
+        for id in &deleted {
+            transaction
+                .prepare_cached("INSERT OR IGNORE INTO deleted_recording VALUES (?)")
+                .and_then(|mut statement| statement.execute([id.as_bytes().as_slice()]))
+                .map_err(&failed)?;
+        }
         transaction.commit().map_err(&failed)?;
         let files = RecordingFiles::of(&folder);
         deleted.iter().for_each(|id| files.remove(*id));

@@ -11,11 +11,13 @@ use std::time::Duration;
 use uuid::Uuid;
 
 /// Raised with every change of the tables or of the messages in them. Other versions are rejected.
-pub(super) const VERSION: i64 = 6;
+pub(super) const VERSION: i64 = 7;
 /// The version before recordings, which is upgraded when it is opened for writing.
 const WITHOUT_RECORDINGS: i64 = 4;
 /// The version before briefs, which is upgraded, too.
 const WITHOUT_BRIEFS: i64 = 5;
+/// The version before files that shore requests, which is upgraded, too.
+const WITHOUT_REQUESTS: i64 = 6;
 
 /// Versions outside this range were never written by any program: the file is damaged.
 const PLAUSIBLE_VERSIONS: std::ops::RangeInclusive<i64> = 0..=100_000;
@@ -105,6 +107,23 @@ const BRIEF_INDICES: &str = "
 CREATE INDEX pending_brief ON pending (number) WHERE part = 0 AND briefed < revision;
 CREATE INDEX pending_size ON pending (part, bytes);
 ";
+/// The files that shore has requested, with the name of the clip, and until when they are kept by the outbox's clock;
+/// when the latest command was made, by the station's clock; and whose recordings were deleted within the limits.
+const REQUESTS: &str = "
+CREATE TABLE requested_file (
+    number     INTEGER PRIMARY KEY,
+    sighting   BLOB NOT NULL,
+    clip       TEXT,
+    kept_until INTEGER NOT NULL
+) STRICT;
+CREATE TABLE command (
+    issued INTEGER NOT NULL
+) STRICT;
+INSERT INTO command VALUES (-9223372036854775808);
+CREATE TABLE deleted_recording (
+    sighting BLOB PRIMARY KEY NOT NULL
+) STRICT, WITHOUT ROWID;
+";
 /// Upgrades [`WITHOUT_BRIEFS`], together with [`BRIEF_INDICES`].
 const ADD_BRIEFED: &str = "ALTER TABLE pending ADD COLUMN briefed INTEGER NOT NULL DEFAULT -1;";
 /// Upgrades [`WITHOUT_RECORDINGS`], together with [`RECORDINGS`].
@@ -119,6 +138,8 @@ enum Content {
     WithoutRecordings,
     /// The tables of [`WITHOUT_BRIEFS`].
     WithoutBriefs,
+    /// The tables of [`WITHOUT_REQUESTS`].
+    WithoutRequests,
     /// The tables of [`VERSION`].
     Current,
 }
@@ -183,6 +204,7 @@ pub(super) fn open_or_create(folder: &Path, fresh: &NewEpoch) -> Result<Connecti
         transaction.execute_batch(TABLES).map_err(&failed)?;
         transaction.execute_batch(RECORDINGS).map_err(&failed)?;
         transaction.execute_batch(BRIEF_INDICES).map_err(&failed)?;
+        transaction.execute_batch(REQUESTS).map_err(&failed)?;
         begin_epoch(&transaction, fresh).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
@@ -212,7 +234,7 @@ fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), Outbox
     connection
         .pragma_update(None, "wal_autocheckpoint", 100)
         .map_err(&failed)?;
-    if matches!(content, Content::WithoutRecordings | Content::WithoutBriefs) {
+    if !matches!(content, Content::Nothing | Content::Current) {
         upgrade(&mut connection, folder)?;
     }
     Ok((connection, content == Content::Nothing))
@@ -232,6 +254,9 @@ fn upgrade(connection: &mut Connection, folder: &Path) -> Result<(), OutboxError
     if matches!(content, Content::WithoutRecordings | Content::WithoutBriefs) {
         transaction.execute_batch(ADD_BRIEFED).map_err(&failed)?;
         transaction.execute_batch(BRIEF_INDICES).map_err(&failed)?;
+    }
+    if !matches!(content, Content::Nothing | Content::Current) {
+        transaction.execute_batch(REQUESTS).map_err(&failed)?;
         transaction
             .pragma_update(None, "user_version", VERSION)
             .map_err(&failed)?;
@@ -278,7 +303,7 @@ pub(super) fn verify(connection: &Connection, folder: &Path) -> Result<(), Outbo
     if found != "ok" {
         return Err(damaged(found.replace('\n', " ")));
     }
-    let tables = "SELECT 1 FROM epoch, sighting, pending, dead_letter, archive, recording LIMIT 0";
+    let tables = "SELECT 1 FROM epoch, sighting, pending, dead_letter, archive, recording, requested_file, command, deleted_recording LIMIT 0";
     match connection.prepare(tables).map(drop) {
         // Not an error of the disk: a table is missing.
         Err(e) if matches!(e.sqlite_error_code(), None | Some(ErrorCode::Unknown)) => {
@@ -339,6 +364,7 @@ fn content(connection: &Connection, folder: &Path) -> Result<Content, OutboxErro
         VERSION => Ok(Content::Current),
         WITHOUT_RECORDINGS => Ok(Content::WithoutRecordings),
         WITHOUT_BRIEFS => Ok(Content::WithoutBriefs),
+        WITHOUT_REQUESTS => Ok(Content::WithoutRequests),
         got if !PLAUSIBLE_VERSIONS.contains(&got) => Err(OutboxError::Damaged {
             path: folder.to_owned(),
             reason: format!("its format version is {got}"),

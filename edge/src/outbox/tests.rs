@@ -415,7 +415,7 @@ fn another_version_or_a_foreign_database_is_rejected() {
         assert!(
             matches!(
                 error,
-                OutboxError::Version { got, supported: 6, .. } if got == version
+                OutboxError::Version { got, supported: 7, .. } if got == version
             ),
             "{error}"
         );

@@ -414,8 +414,14 @@ impl Monitor {
             max_bytes: if full { 0 } else { limits.max_bytes },
             ..*limits
         };
-        let pruned = match self.subject.queue.backlog() {
-            Ok(backlog) => folder.prune(limits, backlog.oldest, now),
+        let queue = &self.subject.queue;
+        // Sightings need the disk more than a clip that shore has requested.
+        let requested = match full {
+            true => Ok(vec![]),
+            false => queue.requested_clips(now),
+        };
+        let pruned = match requested.and_then(|names| Ok((queue.backlog()?, names))) {
+            Ok((backlog, requested)) => folder.prune(limits, backlog.oldest, &requested, now),
             Err(e) => return tracing::warn!(error = %e, "cannot read the outbox"),
         };
         match pruned {

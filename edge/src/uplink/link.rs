@@ -20,6 +20,8 @@ pub enum UplinkEvent {
     Presence(Vec<u8>),
     /// What the station says about a bundle for this boat, not validated yet.
     Bundle(FromShore),
+    /// Which files the station wants, not validated yet; empty where it wants none any more.
+    Command(Vec<u8>),
 }
 
 /// Why there is no connection.
@@ -80,6 +82,13 @@ pub trait Uplink: Send {
     /// # Errors
     /// When not connected.
     fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
+
+    /// Queues a chunk of a file that shore has requested, which may get lost. `false`: the queue is full; try
+    /// again later.
+    ///
+    /// # Errors
+    /// When not connected.
+    fn send_chunk(&mut self, message: Vec<u8>) -> Result<bool, LinkError>;
 
     /// Waits for the next event. Cancel-safe: nothing is lost when the caller stops waiting.
     fn event(&mut self) -> impl Future<Output = Result<UplinkEvent, LinkError>> + Send;

@@ -2,6 +2,7 @@
 
 use crate::link_budget::{LinkBudget, LinkProfile, PacketSize, Priority};
 use crate::outbox::Carried;
+use flukewatch_common::file_transfer::EncounterFile;
 use flukewatch_common::link_class::LinkClass;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use flukewatch_common::topic;
@@ -17,6 +18,11 @@ const ANSWER_BYTES: u64 = 11 + 33 + 1 + 17 + 1 + 5 + 17 + 1;
 const REQUEST_BYTES: u64 = 110;
 /// What a message with a piece of a bundle holds besides the piece, at most.
 const PIECE_OVERHEAD: u64 = 100;
+
+/// What a message with a chunk of a file holds besides the chunk, at most.
+const CHUNK_OVERHEAD: u64 = 130;
+/// A command with one file.
+const COMMAND_BYTES: u64 = 130;
 
 /// The sizes of a boat's messages, by topic.
 pub(super) struct Meter {
@@ -146,6 +152,40 @@ impl Meter {
         let content = u64::from(piece) + PIECE_OVERHEAD;
         let topic = topic::of_content(&self.boat);
         request + self.size.message(&topic, content, false)
+    }
+
+    /// The size of the chunks of a requested file that may be sent now; 0 where none may. `over_any_link`, where the
+    /// link carries no files otherwise.
+    pub(super) fn file_chunk(&self, file: EncounterFile, over_any_link: bool) -> u32 {
+        let priority = match file {
+            EncounterFile::Clip => Priority::Clips,
+            EncounterFile::Crops => Priority::Crops,
+        };
+        let profile = self.profile();
+        let bytes = profile.piece_bytes;
+        let is_carried = over_any_link || profile.carries(priority);
+        let permitted = is_carried
+            && (!self.is_limited() || {
+                let chunk = u64::from(bytes) + CHUNK_OVERHEAD;
+                let chunk = self
+                    .size
+                    .message(&topic::of_chunks(&self.boat), chunk, true);
+                let answer = topic::of_commands(&self.boat);
+                let answer = self.size.message(&answer, COMMAND_BYTES, true);
+                self.budget.affords(priority, chunk + answer)
+            });
+        if permitted { bytes } else { 0 }
+    }
+
+    /// A command was received.
+    pub(super) fn received_command(&self, bytes: u64) {
+        let topic = topic::of_commands(&self.boat);
+        self.budget.spend(self.size.message(&topic, bytes, true));
+    }
+
+    /// A message that shore has not answered after this time is sent again; `least` where the link is fast.
+    pub(super) fn ack_timeout(&self, least: Duration) -> Duration {
+        least.max(self.profile().min_ack_timeout)
     }
 
     /// Whether a connection may be made now.

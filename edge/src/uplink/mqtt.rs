@@ -27,6 +27,8 @@ use uuid::Uuid;
 const MAX_PACKET: usize = MAX_MESSAGE + 4 * 1024;
 /// A request for a piece of a bundle that is older is repeated by then.
 const REQUEST_EXPIRY: Duration = Duration::from_secs(30);
+/// A chunk of a file that is older is repeated by then: a broker need not keep it for a station that is away.
+const CHUNK_EXPIRY: Duration = Duration::from_secs(600);
 /// A broker does not deliver a presence later than this.
 const PRESENCE_EXPIRY: Duration = Duration::from_secs(60);
 
@@ -52,6 +54,7 @@ enum Published {
     Message(Key),
     Status,
     Request,
+    Chunk,
 }
 
 impl MqttUplink {
@@ -68,6 +71,7 @@ impl MqttUplink {
                 Subscription::at_most_once(topic::of_presence(&boat)),
                 Subscription::at_least_once(topic::of_offer(&boat)),
                 Subscription::at_most_once(topic::of_content(&boat)),
+                Subscription::at_least_once(topic::of_commands(&boat)),
             ],
             max_packet_bytes: MAX_PACKET,
             max_in_flight: 2 * MAX_WINDOW as u16,
@@ -128,6 +132,9 @@ impl MqttUplink {
         if *topic == topic::of_offer(&self.boat) && received.payload.is_empty() {
             return Some(UplinkEvent::Bundle(FromShore::Withdrawn));
         }
+        if *topic == topic::of_commands(&self.boat) && received.payload.is_empty() {
+            return Some(UplinkEvent::Command(vec![]));
+        }
         let event: fn(Vec<u8>) -> UplinkEvent = match topic {
             t if *t == topic::of_acks(&self.boat) => UplinkEvent::Ack,
             t if *t == topic::of_presence(&self.boat) => UplinkEvent::Presence,
@@ -135,6 +142,7 @@ impl MqttUplink {
             t if *t == topic::of_content(&self.boat) => {
                 |m| UplinkEvent::Bundle(FromShore::Content(m))
             }
+            t if *t == topic::of_commands(&self.boat) => UplinkEvent::Command,
             _ => return None,
         };
         self.open(received).map(event)
@@ -177,6 +185,12 @@ impl Uplink for MqttUplink {
             tracing::warn!(
                 "subscription to offer and content rejected: the boat receives no bundles over the air. Permit \
                  flukewatch/v1/+/offer and flukewatch/v1/+/content on the broker"
+            );
+        }
+        if connection.granted().get(4) != Some(&true) {
+            tracing::warn!(
+                "subscription to commands rejected: shore cannot request clips and crops. Permit flukewatch/v1/+/command and \
+                 flukewatch/v1/+/chunk on the broker"
             );
         }
         tracing::debug!(version = ?connection.version(), "MQTT connected");
@@ -231,6 +245,11 @@ impl Uplink for MqttUplink {
         self.publish(&message, Published::Request)
     }
 
+    fn send_chunk(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        let message = Outgoing::at_least_once(topic::of_chunks(&self.boat), self.seal(message));
+        self.publish(&message.expiring_after(CHUNK_EXPIRY), Published::Chunk)
+    }
+
     async fn event(&mut self) -> Result<UplinkEvent, LinkError> {
         loop {
             let open = self.connection.as_mut().ok_or_else(not_connected)?;
@@ -238,7 +257,7 @@ impl Uplink for MqttUplink {
                 Event::Accepted(token) => match open.unaccepted.remove(&token) {
                     Some(Published::Message(key)) => return Ok(UplinkEvent::BrokerAccepted(key)),
                     Some(Published::Status) => return Ok(UplinkEvent::StatusAccepted),
-                    Some(Published::Request) | None => {}
+                    Some(Published::Request | Published::Chunk) | None => {}
                 },
                 Event::Rejected { token, reason } => match open.unaccepted.remove(&token) {
                     Some(Published::Message(_)) => {

@@ -1,10 +1,12 @@
 //! Sends the outbox's messages to shore.
 
 mod answers;
+mod files;
 mod window;
 
 use super::link::{LinkError, Uplink, UplinkEvent};
 use super::meter::Meter;
+use super::requested_files::RequestedFiles;
 use super::status_reporter::StatusReporter;
 use super::suspects::Suspects;
 use super::twins::TwinWatch;
@@ -84,6 +86,7 @@ pub struct Uploader<U> {
     counters: Arc<Counters>,
     accepted: Arc<Notify>,
     bundles: Arc<Mailbox>,
+    files: RequestedFiles,
     in_flight: HashMap<Key, InFlight>,
     timeout_factor: u32,
     acked_since_timeout: bool,
@@ -148,6 +151,7 @@ impl<U: Uplink> Uploader<U> {
             counters: parts.counters,
             accepted: parts.accepted,
             bundles: parts.bundles,
+            files: RequestedFiles::default(),
             in_flight: HashMap::new(),
             timeout_factor: 1,
             acked_since_timeout: false,
@@ -240,6 +244,7 @@ impl<U: Uplink> Uploader<U> {
     /// One connection, from its start to its end.
     async fn upload(&mut self) -> Result<Infallible, UploadError> {
         self.in_flight.clear();
+        self.files.disconnected();
         self.timeout_factor = 1;
         self.proved = false;
         self.latest_acked = None;
@@ -288,6 +293,13 @@ impl<U: Uplink> Uploader<U> {
                         }
                         self.bundles.arrived(message);
                     }
+                    UplinkEvent::Command(bytes) => {
+                        self.meter.received_command(bytes.len() as u64);
+                        let received = self.receive_command(&bytes).await;
+                        self.tolerate_outbox(received)?;
+                        let sent = self.send_files().await;
+                        self.tolerate_outbox(sent)?;
+                    }
                     UplinkEvent::Ack(bytes) => {
                         self.meter.received_ack(bytes.len() as u64);
                         let answered = self.receive_ack(&bytes).await;
@@ -311,6 +323,8 @@ impl<U: Uplink> Uploader<U> {
                         self.tolerate_outbox(parked)?;
                     }
                     let sent = self.fill_window().await;
+                    self.tolerate_outbox(sent)?;
+                    let sent = self.send_files().await;
                     self.tolerate_outbox(sent)?;
                 }
             }
@@ -350,8 +364,7 @@ impl<U: Uplink> Uploader<U> {
 
     /// A message that shore has not acknowledged after this time is sent again.
     fn ack_timeout(&self) -> Duration {
-        let least = self.meter.profile().min_ack_timeout;
-        self.settings.ack_timeout.max(least)
+        self.meter.ack_timeout(self.settings.ack_timeout)
     }
 
     /// An error of the outbox does not end the connection: the work is retried. The first error in

@@ -6,6 +6,7 @@
 //! | `/sightings/{id}` | one [`RevisedSightingJson`] |
 //! | `/briefs` | array of [`BriefJson`]: sightings without details yet, newest first |
 //! | `/boats` | array of [`BoatJson`] |
+//! | `/requests` | array of [`FileRequestJson`]: clips and crops that were requested of boats, the latest first |
 //! | `/quarantine` | array of [`QuarantinedJson`], the latest first |
 //! | `/rejected` | counts and the latest rejected messages |
 //! | `/health` | counts, also of rejected requests; status 503 while shore is not connected to its broker or cannot store |
@@ -19,6 +20,7 @@ mod boats;
 mod briefs;
 mod bundle_transfers;
 mod error;
+mod file_requests;
 mod health;
 mod quarantine;
 mod rejected;
@@ -27,6 +29,7 @@ mod sightings;
 pub use boats::{BoatJson, GapJson, StatusJson};
 pub use briefs::BriefJson;
 pub use bundle_transfers::BundleTransferJson;
+pub use file_requests::FileRequestJson;
 pub use quarantine::QuarantinedJson;
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
@@ -43,6 +46,7 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/sightings/{id}", get(sightings::by_id))
         .route("/briefs", get(briefs::list))
         .route("/boats", get(boats::list))
+        .route("/requests", get(file_requests::list))
         .route("/quarantine", get(quarantine::list))
         .route("/rejected", get(rejected::list))
         .route("/health", get(health::health))

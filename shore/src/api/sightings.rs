@@ -1,6 +1,7 @@
 //! `GET /api/v1/sightings` and `GET /api/v1/sightings/{id}`
 
 use super::error::ApiResult;
+use super::file_requests::FileRequestJson;
 use crate::request::{AppState, RequestError};
 use crate::store::{PictureState, Query, StoredSighting, VerdictKind};
 use axum::Json;
@@ -86,6 +87,8 @@ pub struct RevisedSightingJson {
     pub sighting: SightingJson,
     /// The earlier ones, lowest first.
     pub earlier_revisions: Vec<SightingJson>,
+    /// The clips and crops of it that were requested, the latest first.
+    pub file_requests: Vec<FileRequestJson>,
 }
 
 /// One candidate of a sighting.
@@ -404,12 +407,16 @@ pub(super) async fn by_id(
     Path(id): Path<String>,
 ) -> ApiResult<Json<RevisedSightingJson>> {
     let id: Uuid = id.parse().map_err(|_| RequestError::NotFound)?;
-    let (stored, earlier) = state
-        .with_store(move |s| Ok((s.sighting(id)?, s.earlier_revisions(id)?)))
+    let (stored, earlier, requests) = state
+        .with_store(move |s| {
+            let earlier = s.earlier_revisions(id)?;
+            Ok((s.sighting(id)?, earlier, s.file_requests(Some(id))?))
+        })
         .await?;
     let stored = stored.ok_or(RequestError::NotFound)?;
     Ok(Json(RevisedSightingJson {
         sighting: SightingJson::from(&stored),
         earlier_revisions: earlier.iter().map(SightingJson::from).collect(),
+        file_requests: requests.iter().map(FileRequestJson::from).collect(),
     }))
 }

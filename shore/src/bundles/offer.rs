@@ -2,6 +2,7 @@
 
 use super::error::BundlesError;
 use super::stored_bundle::StoredBundle;
+use crate::random::new_id;
 use crate::store::RecordedOffer;
 use flukewatch_common::bundle::Signature;
 use flukewatch_common::bundle_transfer::{BundleOffer, ContentId};
@@ -10,7 +11,7 @@ use flukewatch_common::sighting::BoatId;
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 /// The format of the file.
 const FORMAT: u32 = 1;
@@ -57,12 +58,9 @@ impl Offer {
         random: &mut impl Rng,
         now: Timestamp,
     ) -> Self {
-        let mut bytes = [0; 10];
-        random.fill_bytes(&mut bytes);
-        let millis = now.0.max(0).unsigned_abs();
         Self {
             boat,
-            id: Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid(),
+            id: new_id(random, now),
             manifest: bundle.manifest(),
             offered_at: now,
             signature,

@@ -1,12 +1,14 @@
 //! Errors of the subcommands.
 
 use flukewatch_common::broker_url::{BadBrokerUrl, LoginError};
+use flukewatch_common::file_transfer::MAX_REQUESTED_FILES;
+use flukewatch_common::sighting::BoatId;
 use flukewatch_shore::authority::AuthorityError;
 use flukewatch_shore::broker::BrokerError;
 use flukewatch_shore::bundles::BundlesError;
 use flukewatch_shore::random::NoRandomNumbers;
 use flukewatch_shore::station::StationError;
-use flukewatch_shore::store::StoreError;
+use flukewatch_shore::store::{MAX_OPEN_BYTES, StoreError};
 use std::io;
 use std::process::ExitCode;
 use uuid::Uuid;
@@ -30,6 +32,21 @@ pub(crate) enum CommandError {
     NoBoats,
     #[error("sighting {0} is not in quarantine; 'flukewatch-shore quarantine' lists what is")]
     NotInQuarantine(Uuid),
+    #[error(
+        "boat {boat} has not reported a sighting {sighting}; 'flukewatch-shore list' shows those that it has"
+    )]
+    UnknownSighting { boat: BoatId, sighting: Uuid },
+    #[error(
+        "boat {0} has {MAX_REQUESTED_FILES} open requests; cancel one, or wait until one is complete: 'flukewatch-shore requests' lists them"
+    )]
+    TooManyRequests(BoatId),
+    #[error(
+        "the open requests of boat {boat} may bring {bytes} bytes, and at most {MAX_OPEN_BYTES} are permitted; cancel one, or set a \
+         smaller --max-megabytes"
+    )]
+    TooManyRequestedBytes { boat: BoatId, bytes: u64 },
+    #[error("request {0} is not open; 'flukewatch-shore requests' lists all")]
+    NotRequested(Uuid),
     #[error(transparent)]
     Random(#[from] NoRandomNumbers),
     #[error(transparent)]

@@ -8,6 +8,8 @@ pub(crate) mod offer;
 pub(crate) mod offers;
 pub(crate) mod provision;
 pub(crate) mod quarantine;
+pub(crate) mod request;
+pub(crate) mod requests;
 pub(crate) mod revoke;
 pub(crate) mod serve;
 pub(crate) mod withdraw;

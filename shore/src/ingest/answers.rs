@@ -51,6 +51,8 @@ pub(super) fn answers(
             | IngestResult::StatusStored
             | IngestResult::TransferStored { .. }
             | IngestResult::UnknownOffer { .. }
+            | IngestResult::ChunkStored { .. }
+            | IngestResult::UnknownRequest { .. }
             | IngestResult::NotStored => {}
             IngestResult::Quarantined {
                 boat, id, revision, ..

@@ -1,6 +1,7 @@
 //! The loop that moves messages from a broker into the store.
 
 use super::answers::{BatchMessage, answers};
+use super::command_publisher::{ChunkSenders, CommandPublisher};
 use super::content_server::{ContentServer, Requests};
 use super::mqtt::{self, BrokerAccess};
 use super::offer_publisher::{OfferPublisher, StaleOffers};
@@ -72,6 +73,7 @@ pub struct Ingester {
     parts: IngesterParts,
     content_server: Arc<ContentServer>,
     offer_publisher: Arc<OfferPublisher>,
+    command_publisher: Arc<CommandPublisher>,
     write_lock: Arc<Mutex<()>>,
 }
 
@@ -156,16 +158,24 @@ impl Ingester {
     /// An ingester that does nothing until it is run.
     pub fn new(parts: IngesterParts) -> Self {
         parts.health.expect_broker(&parts.broker.url.to_string());
+        // Another station of the group may have made an offer or a request that this one does not know.
+        let is_only_station = parts.broker.group.is_none();
         let content_server = ContentServer::new(
             parts.offers.clone(),
             parts.trust.clone(),
             Arc::clone(&parts.clock),
-            // Another station of the group may have made an offer that this one does not know.
-            parts.broker.group.is_none(),
+            is_only_station,
+        );
+        let command_publisher = CommandPublisher::new(
+            Arc::clone(&parts.store),
+            parts.trust.clone(),
+            Arc::clone(&parts.clock),
+            is_only_station,
         );
         Self {
             content_server: Arc::new(content_server),
             offer_publisher: Arc::new(OfferPublisher::new(parts.trust.clone())),
+            command_publisher: Arc::new(command_publisher),
             parts,
             write_lock: Arc::default(),
         }
@@ -230,7 +240,9 @@ impl Ingester {
         let publisher = connection.publisher().clone();
         let (mut queue, queued) = Queue::new();
         let (stale, stale_reported) = StaleOffers::new();
-        let storing = Arc::clone(&self).store_and_ack(publisher.clone(), queued, stale.clone());
+        let (senders, chunk_senders) = ChunkSenders::new();
+        let storing =
+            Arc::clone(&self).store_and_ack(publisher.clone(), queued, stale.clone(), senders);
         let storing = tokio::spawn(storing);
         let _abort = AbortOnDrop(storing.abort_handle());
         tokio::pin!(storing);
@@ -241,6 +253,8 @@ impl Ingester {
         );
         // It ends by itself with the connection only.
         let _abort_offering = AbortOnDrop(tokio::spawn(offering).abort_handle());
+        let commanding = Arc::clone(&self.command_publisher).run(publisher.clone(), chunk_senders);
+        let _abort_commanding = AbortOnDrop(tokio::spawn(commanding).abort_handle());
         let (requests, mut invalid) = Requests::new(&self.content_server, &publisher, stale);
         loop {
             let event = tokio::select! {
@@ -309,6 +323,12 @@ impl Ingester {
                 "subscription rejected: identities do not go ahead over slow links"
             );
         }
+        if rejected(6) {
+            tracing::warn!(
+                topic = topic::ALL_CHUNKS,
+                "subscription rejected: boats send no clips and crops"
+            );
+        }
         tracing::info!(%broker, version = ?connection.version(), "subscribed");
         self.parts.health.broker_connected(&broker.to_string());
         Ok(())
@@ -360,6 +380,7 @@ impl Ingester {
         let boat = topic::parse(&topic).map(|(boat, _)| boat);
         let boat = boat.or_else(|| topic::parse_status(&topic));
         let boat = boat.or_else(|| topic::parse_request(&topic));
+        let boat = boat.or_else(|| topic::parse_chunk(&topic));
         let now = self.parts.clock.now();
         let opened = match boat {
             Some(boat) => self.parts.trust.open(&boat, &payload, now),
@@ -390,6 +411,7 @@ impl Ingester {
         publisher: Publisher,
         mut queued: Queued,
         stale: StaleOffers,
+        senders: ChunkSenders,
     ) -> Result<(), SessionError> {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while queued.messages.recv_many(&mut batch, MAX_BATCH).await > 0 {
@@ -408,7 +430,7 @@ impl Ingester {
             })
             .await?;
             let results = self.store(results).await?;
-            self.follow_transfers(&results, &stale);
+            self.follow_transfers(&results, &stale, &senders);
             let trust = &self.parts.trust;
             for ack in answers(&messages, results, trust.is_signed()) {
                 let topic = topic::of_acks(&ack.boat);
@@ -424,11 +446,26 @@ impl Ingester {
         Ok(())
     }
 
-    /// Ends the offers that boats have dealt with.
-    fn follow_transfers(&self, results: &[IngestResult], stale: &StaleOffers) {
+    /// Ends the offers that boats have dealt with, and answers boats that send chunks.
+    fn follow_transfers(
+        &self,
+        results: &[IngestResult],
+        stale: &StaleOffers,
+        senders: &ChunkSenders,
+    ) {
+        let is_only_station = self.parts.broker.group.is_none();
         for result in results {
-            let IngestResult::TransferStored { boat, offer, stage } = result else {
-                continue;
+            let (boat, offer, stage) = match result {
+                IngestResult::TransferStored { boat, offer, stage } => (boat, offer, stage),
+                IngestResult::ChunkStored { boat, .. } => {
+                    senders.report(boat.clone());
+                    continue;
+                }
+                IngestResult::UnknownRequest { boat, .. } if is_only_station => {
+                    senders.report(boat.clone());
+                    continue;
+                }
+                _ => continue,
             };
             let offers = self.parts.offers.now();
             let open = offers.by_boat.get(boat);
@@ -471,6 +508,21 @@ impl Ingester {
                 }
                 IngestResult::UnknownOffer { boat, offer } => {
                     tracing::warn!(%boat, %offer, "ignoring report on an unknown offer");
+                }
+                IngestResult::ChunkStored { boat, request } if request.is_open() => {
+                    let (id, received, total) = (request.new.id, request.received, request.total);
+                    tracing::debug!(%boat, request = %id, received, ?total, "chunk stored");
+                }
+                IngestResult::ChunkStored { boat, request } => tracing::info!(
+                    %boat,
+                    sighting = %request.new.sighting,
+                    file = request.new.file.as_str(),
+                    progress = request.progress.as_str(),
+                    reason = request.reason,
+                    "request of a file ended"
+                ),
+                IngestResult::UnknownRequest { boat, request } => {
+                    tracing::debug!(%boat, %request, "ignoring chunk of a file that is not requested");
                 }
                 IngestResult::NotStored => {}
                 IngestResult::Quarantined {

@@ -7,15 +7,19 @@
 //! recorded among the rejected ones and not answered.
 //!
 //! In the other direction, each connection publishes the station's offers of bundles, and answers what
-//! boats request of them, apart from the sightings: a transfer delays none of them.
+//! boats request of them, apart from the sightings: a transfer delays none of them. It publishes as well which
+//! files a person wants of boats.
 
 mod answers;
+mod command_publisher;
 mod content_server;
 mod ingester;
 mod mqtt;
 mod offer_publisher;
 mod trust;
 mod validate;
+
+pub(crate) use validate::is_displayable;
 
 pub use ingester::{Ingester, IngesterParts};
 pub use mqtt::BrokerAccess;

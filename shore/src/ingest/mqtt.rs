@@ -53,6 +53,8 @@ pub(super) fn settings(access: &BrokerAccess, queue: usize) -> Settings {
             // Each station knows its own offers only.
             Subscription::at_least_once(topic::ALL_REQUESTS),
             divided(topic::ALL_BRIEFS),
+            // Each station knows its own requests only.
+            Subscription::at_least_once(topic::ALL_CHUNKS),
         ],
         manual_acks: true,
         keep_alive: KEEP_ALIVE,

@@ -1,5 +1,5 @@
 //! Validates incoming messages: a sighting, a picture, a status, a report on a bundle, a request for a
-//! piece of one, or a message to reject. Never panics on any bytes.
+//! piece of one, a chunk of a requested file, or a message to reject. Never panics on any bytes.
 
 use crate::store::{
     Content, IncomingMessage, MAX_HEAD_BYTES, MAX_TRANSFER_BYTES, MessageMeta, RejectReason,
@@ -10,6 +10,7 @@ use flukewatch_common::bundle_transfer::{ContentRequest, TransferProgress, Trans
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
+use flukewatch_common::file_transfer::Chunk;
 use flukewatch_common::footage::Footage;
 use flukewatch_common::prepare;
 use flukewatch_common::sighting::{
@@ -63,6 +64,10 @@ fn validate_other(topic: &str, payload: &[u8]) -> Option<Result<Content, Rejecti
     if let Some(boat) = topic::parse_status(topic) {
         let report = wire::decode(payload).map_err(map_wire_error);
         return Some(report.and_then(|report| validate_status(&boat, report)));
+    }
+    if let Some(boat) = topic::parse_chunk(topic) {
+        let chunk = wire::decode(payload).map_err(map_wire_error);
+        return Some(chunk.and_then(|chunk| validate_chunk(&boat, chunk)));
     }
     let boat = topic::parse_request(topic)?;
     Some(if wire::kind(payload) == Some(TransferReport::KIND) {
@@ -254,11 +259,18 @@ fn validate_transfer(boat: &BoatId, report: TransferReport) -> Result<Content, R
     }
 }
 
+fn validate_chunk(boat: &BoatId, chunk: Chunk) -> Result<Content, Rejection> {
+    require_same_boat(boat, &chunk.boat)?;
+    match chunk.validate() {
+        Ok(()) => Ok(Content::Chunk(chunk)),
+        Err(invalid) => Err(rejection(RejectReason::Invalid, invalid.to_string())),
+    }
+}
+
 fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejection> {
     require_same_boat(boat, &picture.boat)?;
     let sha256 = Sha256::digest(&picture.jpeg).into();
-    // A third-party decoder reads untrusted bytes: if it panics, the picture counts as unreadable.
-    let readable = catch_unwind(|| is_readable(&picture.jpeg)).unwrap_or(false);
+    let readable = is_displayable(&picture.jpeg);
     Ok(Content::Picture {
         picture,
         sha256,
@@ -266,7 +278,12 @@ fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejectio
     })
 }
 
-/// Whether `bytes` are a JPEG of a size that a browser can display.
+/// Whether `bytes` are a JPEG that a browser can display. A third-party decoder reads untrusted bytes: if it panics,
+/// they are not.
+pub(crate) fn is_displayable(bytes: &[u8]) -> bool {
+    catch_unwind(|| is_readable(bytes)).unwrap_or(false)
+}
+
 fn is_readable(bytes: &[u8]) -> bool {
     let dimensions =
         ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions();

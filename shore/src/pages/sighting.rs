@@ -1,6 +1,7 @@
 //! One sighting beside its candidates.
 
 use super::error::{PageError, PageResult, render};
+use super::files::RequestedFile;
 use super::format;
 use super::matching_regions::{ComparedPhoto, MatchingRegionsSection};
 use crate::request::{AppState, RequestError};
@@ -68,13 +69,20 @@ struct SightingPage<'a> {
     encounter: Vec<Related>,
     /// Lowest first; empty if the sighting was never revised.
     earlier_revisions: Vec<EarlierRevision>,
+    /// The latest request first.
+    files: Vec<RequestedFile>,
     details: Vec<Detail>,
 }
 
 pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) -> PageResult {
     let id: Uuid = id.parse().map_err(|_| RequestError::NotFound)?;
-    let (stored, earlier) = state
-        .with_store(move |s| Ok((s.sighting(id)?, s.earlier_revisions(id)?)))
+    let (stored, earlier, files) = state
+        .with_store(move |s| {
+            let requests = s.file_requests(Some(id))?;
+            let files = requests.iter().map(|request| RequestedFile::of(request, s));
+            let files = files.collect::<Result<Vec<_>, _>>()?;
+            Ok((s.sighting(id)?, s.earlier_revisions(id)?, files))
+        })
         .await?;
     let stored = stored.ok_or(RequestError::NotFound)?;
     let s = &stored.sighting;
@@ -113,6 +121,7 @@ pub(super) async fn page(State(state): State<AppState>, Path(id): Path<String>) 
         }),
         encounter,
         earlier_revisions: earlier.iter().map(EarlierRevision::from).collect(),
+        files,
         details: details(&stored),
     })
 }

@@ -64,6 +64,14 @@ pub enum StoreError {
         /// The error of the operating system.
         source: std::io::Error,
     },
+    /// A file that a boat has sent cannot be read or written.
+    #[error("cannot use received file {file}: {source}")]
+    ReceivedFile {
+        /// Path of the file.
+        file: PathBuf,
+        /// The error of the operating system.
+        source: std::io::Error,
+    },
     /// The database failed, e.g. because the disk is full.
     #[error("database error: {0}")]
     Database(#[from] rusqlite::Error),
@@ -87,7 +95,7 @@ impl StoreError {
         };
         match self {
             Self::InvalidValue { .. } => true,
-            Self::Picture { source, .. } => !matches!(
+            Self::Picture { source, .. } | Self::ReceivedFile { source, .. } => !matches!(
                 source.kind(),
                 StorageFull | QuotaExceeded | ReadOnlyFilesystem | NotFound | NotADirectory
             ),

@@ -3,11 +3,16 @@
 use super::boat::BoatStatus;
 use super::bundle_transfer::{BundleTransfer, RecordedOffer};
 use super::error::StoreError;
+use super::file_request::{FileRequest, NewFileRequest, RequestOutcome};
 use super::message::{IncomingMessage, IngestResult};
 use super::quarantine::Quarantined;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, Query, StoredBrief, StoredSighting};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::file_transfer::RequestedFile;
+use flukewatch_common::sighting::BoatId;
+use std::collections::BTreeMap;
+use std::fs::File;
 use uuid::Uuid;
 
 /// Keeps what boats send. All methods block and may be called from several threads.
@@ -84,6 +89,50 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the database fails.
     fn last_transfers(&self) -> Result<Vec<BundleTransfer>, StoreError>;
+
+    /// Requests a file of a boat, unless the boat has too many open requests.
+    ///
+    /// # Errors
+    /// When the database fails; then nothing is requested.
+    fn request_file(
+        &self,
+        request: &NewFileRequest,
+        now: Timestamp,
+    ) -> Result<RequestOutcome, StoreError>;
+
+    /// Cancels a request, and deletes what was received of its file. Returns whether it was open.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn cancel_file_request(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError>;
+
+    /// The latest requests of files, newest first; with `sighting` only those of its encounter.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn file_requests(&self, sighting: Option<Uuid>) -> Result<Vec<FileRequest>, StoreError>;
+
+    /// The file of a request that is complete; `None` for any other.
+    ///
+    /// # Errors
+    /// When the database or the file fails.
+    fn received_file(&self, request: Uuid) -> Result<Option<(FileRequest, File)>, StoreError>;
+
+    /// The files that are wanted at `now` of each boat that any was ever requested of. Ends the requests that have
+    /// expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn wanted_files(
+        &self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<BoatId, Vec<RequestedFile>>, StoreError>;
+
+    /// The time of a new command to `boat`: `now`, or later than the one before if the clock was set back.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn issue_command(&self, boat: &BoatId, now: Timestamp) -> Result<Timestamp, StoreError>;
 
     /// Sightings whose sequence number or time cannot be right, the latest first. They are on disk, and do
     /// not count anywhere else.

@@ -1,8 +1,10 @@
 //! Incoming messages and the result of storing them.
 
 use super::bundle_transfer::TransferStage;
+use super::file_request::FileRequest;
 use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{ContentRequest, TransferReport};
+use flukewatch_common::file_transfer::Chunk;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use std::fmt;
@@ -49,6 +51,8 @@ pub enum Content {
     Transfer(TransferReport),
     /// A request for a piece of a bundle.
     Request(ContentRequest),
+    /// A chunk of a requested file, within all limits.
+    Chunk(Chunk),
 }
 
 /// Why a message is rejected. The boat is answered so, and keeps the message: it deletes only what is
@@ -155,6 +159,20 @@ pub enum IngestResult {
         boat: BoatId,
         /// The offer.
         offer: Uuid,
+    },
+    /// What a chunk of a requested file brings is on disk; perhaps it was before.
+    ChunkStored {
+        /// The boat.
+        boat: BoatId,
+        /// The request after it.
+        request: Box<FileRequest>,
+    },
+    /// A chunk of a file that is not requested of this boat, or not any more: ignored.
+    UnknownRequest {
+        /// The boat.
+        boat: BoatId,
+        /// The request that it names.
+        request: Uuid,
     },
     /// A request, which is answered and not stored.
     NotStored,

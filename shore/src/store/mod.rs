@@ -1,9 +1,9 @@
 //! What shore keeps: sightings with their earlier revisions, pictures, when each boat was last
-//! seen, its last status report and the bundles that it was offered, rejected messages, and sightings
-//! in quarantine.
+//! seen, its last status report, the bundles that it was offered and the files that were requested of it,
+//! rejected messages, and sightings in quarantine.
 //!
-//! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3` and pictures as
-//! files in `DIR/pictures/`. Pictures are files and not blobs because they are what people copy,
+//! [`Store`] is the interface; [`SqliteStore`] keeps rows in `DIR/shore.sqlite3`, pictures as
+//! files in `DIR/pictures/` and requested files in `DIR/files/`. Pictures are files and not blobs because they are what people copy,
 //! open and back up, because the database stays small enough to copy over a slow link, and because
 //! another database behind the same trait then need not carry them.
 
@@ -12,11 +12,14 @@ mod briefs;
 mod bundle_transfer;
 mod earlier_revisions;
 mod error;
+mod file_request;
+mod file_request_rows;
 mod footage_columns;
 mod interface;
 mod message;
 mod pictures;
 mod quarantine;
+mod received_files;
 mod rejected;
 mod schema;
 mod sighting;
@@ -27,6 +30,7 @@ mod tables;
 mod transfer_rows;
 mod upgrade;
 mod write;
+mod write_chunk;
 
 pub use boat::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
 pub use bundle_transfer::{
@@ -34,6 +38,10 @@ pub use bundle_transfer::{
     TransferredBytes,
 };
 pub use error::StoreError;
+pub use file_request::{
+    FileRequest, MAX_LISTED_REQUESTS, MAX_OPEN_BYTES, NewFileRequest, RequestOutcome,
+    RequestProgress,
+};
 pub use interface::Store;
 pub use message::{
     Content, IncomingMessage, IngestResult, MAX_HEAD_BYTES, MessageMeta, RejectReason, Rejection,

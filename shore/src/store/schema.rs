@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::tables::{
-    BRIEFS, BUNDLE_TRANSFERS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
+    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
 };
 use super::upgrade;
 use rusqlite::{Connection, TransactionBehavior};
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 13;
+const VERSION: i64 = 15;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,6 +33,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(BUNDLE_TRANSFERS)?;
             tx.execute_batch(QUARANTINE)?;
             tx.execute_batch(BRIEFS)?;
+            tx.execute_batch(FILE_REQUESTS)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

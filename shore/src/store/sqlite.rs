@@ -3,17 +3,24 @@
 use super::boat::{BoatStatus, Gap, MAX_GAPS};
 use super::bundle_transfer::{BundleTransfer, RecordedOffer};
 use super::error::StoreError;
+use super::file_request::{FileRequest, NewFileRequest, RequestOutcome, RequestProgress};
 use super::interface::Store;
 use super::message::{IncomingMessage, IngestResult};
 use super::pictures::Pictures;
 use super::quarantine::{self, Quarantined};
+use super::received_files::ReceivedFiles;
 use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredBrief, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
-use super::{briefs, earlier_revisions, schema, sighting_rows, status_reports, transfer_rows};
+use super::{
+    briefs, earlier_revisions, file_request_rows, schema, sighting_rows, status_reports,
+    transfer_rows,
+};
 use flukewatch_common::clock::Timestamp;
+use flukewatch_common::file_transfer::RequestedFile;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -22,12 +29,13 @@ use uuid::Uuid;
 const DATABASE_FILE: &str = "shore.sqlite3";
 const LOCK_FILE: &str = "lock";
 
-/// Rows in `DIR/shore.sqlite3`, pictures in `DIR/pictures/`.
+/// Rows in `DIR/shore.sqlite3`, pictures in `DIR/pictures/`, requested files in `DIR/files/`.
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     pictures: Pictures,
+    files: ReceivedFiles,
     _lock: Option<File>,
 }
 
@@ -49,12 +57,17 @@ impl SqliteStore {
             Err(TryLockError::Error(source)) => return Err(folder(source)),
         }
         let file = data.join(DATABASE_FILE);
-        Ok(Self {
+        let store = Self {
             writer: Mutex::new(schema::open(&file)?),
             reader: Mutex::new(schema::open_read_only(&file)?),
             pictures: Pictures::open(data)?,
+            files: ReceivedFiles::in_data(data),
             _lock: Some(lock),
-        })
+        };
+        let wanted = file_request_rows::wanted(&self::lock(&store.reader))?;
+        let open: Vec<Uuid> = wanted.values().flatten().map(|file| file.id).collect();
+        store.files.tidy(&open);
+        Ok(store)
     }
 
     /// Opens `data` for writing while a station may run on it: each change is a transaction of its own.
@@ -82,8 +95,25 @@ impl SqliteStore {
             writer: Mutex::new(schema::open_read_only(&file)?),
             reader: Mutex::new(schema::open_read_only(&file)?),
             pictures: Pictures::open_read_only(data),
+            files: ReceivedFiles::in_data(data),
             _lock: None,
         })
+    }
+}
+
+impl SqliteStore {
+    /// Ends an open request, and deletes what was received of its file.
+    fn end(
+        &self,
+        tx: &Transaction<'_>,
+        mut request: FileRequest,
+        progress: RequestProgress,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        request.end(progress, None, now);
+        file_request_rows::put(tx, &request)?;
+        self.files.discard(request.new.id);
+        Ok(())
     }
 }
 
@@ -188,6 +218,7 @@ impl Store for SqliteStore {
         let writer = Writer {
             tx: &tx,
             pictures: &self.pictures,
+            files: &self.files,
             now,
         };
         let mut results = Vec::with_capacity(batch.len());
@@ -320,6 +351,66 @@ impl Store for SqliteStore {
         transfer_rows::last_of_each(&lock(&self.reader))
     }
 
+    fn request_file(
+        &self,
+        request: &NewFileRequest,
+        now: Timestamp,
+    ) -> Result<RequestOutcome, StoreError> {
+        let mut db = lock(&self.writer);
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let outcome = file_request_rows::add(&tx, request, now)?;
+        tx.commit()?;
+        Ok(outcome)
+    }
+
+    fn cancel_file_request(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+        let mut db = lock(&self.writer);
+        // No other process appends to the file meanwhile.
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let open = file_request_rows::by_id(&tx, id)?.filter(FileRequest::is_open);
+        let was_open = open.is_some();
+        if let Some(request) = open {
+            self.end(&tx, request, RequestProgress::Cancelled, now)?;
+        }
+        tx.commit()?;
+        Ok(was_open)
+    }
+
+    fn file_requests(&self, sighting: Option<Uuid>) -> Result<Vec<FileRequest>, StoreError> {
+        file_request_rows::list(&lock(&self.reader), sighting)
+    }
+
+    fn received_file(&self, request: Uuid) -> Result<Option<(FileRequest, File)>, StoreError> {
+        let known = file_request_rows::by_id(&lock(&self.reader), request)?;
+        let Some(request) = known.filter(|r| r.progress == RequestProgress::Complete) else {
+            return Ok(None);
+        };
+        let Some(content) = request.content else {
+            return Ok(None);
+        };
+        Ok(self.files.open(content)?.map(|file| (request, file)))
+    }
+
+    fn wanted_files(
+        &self,
+        now: Timestamp,
+    ) -> Result<BTreeMap<BoatId, Vec<RequestedFile>>, StoreError> {
+        let expired = file_request_rows::expired(&lock(&self.reader), now)?;
+        if !expired.is_empty() {
+            let mut db = lock(&self.writer);
+            let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for request in file_request_rows::expired(&tx, now)? {
+                self.end(&tx, request, RequestProgress::Expired, now)?;
+            }
+            tx.commit()?;
+        }
+        file_request_rows::wanted(&lock(&self.reader))
+    }
+
+    fn issue_command(&self, boat: &BoatId, now: Timestamp) -> Result<Timestamp, StoreError> {
+        file_request_rows::issue(&lock(&self.writer), boat, now)
+    }
+
     fn quarantine(&self) -> Result<Vec<Quarantined>, StoreError> {
         quarantine::all(&lock(&self.reader))
     }
@@ -334,6 +425,7 @@ impl Store for SqliteStore {
         let writer = Writer {
             tx: &tx,
             pictures: &self.pictures,
+            files: &self.files,
             now,
         };
         let released = writer.release(sighting)?;

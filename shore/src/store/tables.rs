@@ -165,6 +165,33 @@ CREATE TABLE briefs (
 CREATE INDEX briefs_by_boat ON briefs (boat, sequence);
 ";
 
+/// The files that were requested of boats, and when the last command to each boat was made.
+pub(super) const FILE_REQUESTS: &str = "
+CREATE TABLE file_requests (
+    request TEXT PRIMARY KEY,
+    boat TEXT NOT NULL,
+    sighting TEXT NOT NULL,
+    file TEXT NOT NULL CHECK (file IN ('clip', 'crops')),
+    max_bytes INTEGER NOT NULL,
+    over_any_link INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    progress TEXT NOT NULL CHECK (progress IN
+        ('open', 'complete', 'unavailable', 'failed', 'cancelled', 'expired')),
+    sha256 BLOB,
+    total INTEGER,
+    received INTEGER NOT NULL,
+    reason TEXT,
+    ended_at INTEGER
+) STRICT;
+CREATE INDEX file_requests_open ON file_requests (boat) WHERE progress = 'open';
+CREATE INDEX file_requests_by_sighting ON file_requests (sighting);
+CREATE TABLE commands (
+    boat TEXT PRIMARY KEY,
+    issued INTEGER NOT NULL
+) STRICT;
+";
+
 /// The last report of each boat; `link` is JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (

@@ -1,7 +1,9 @@
 //! Upgrades the tables of an older database in place.
 
 use super::error::StoreError;
-use super::tables::{BRIEFS, BUNDLE_TRANSFERS, QUARANTINE, SIGHTINGS, STATUS_REPORTS};
+use super::tables::{
+    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
+};
 use rusqlite::Transaction;
 
 /// The oldest version that is upgraded: the one before matching regions.
@@ -46,6 +48,9 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     }
     if found < 13 {
         tx.execute_batch(QUARANTINE)?;
+    }
+    if found < 15 {
+        tx.execute_batch(FILE_REQUESTS)?;
     }
     Ok(())
 }

@@ -5,8 +5,10 @@ use super::message::{
     Content, IncomingMessage, IngestResult, MessageMeta, RejectReason, Rejection,
 };
 use super::pictures::Pictures;
+use super::received_files::ReceivedFiles;
 use super::rejected::MAX_REJECTED_MESSAGES;
 use super::sighting::StoredSighting;
+use super::write_chunk::store_chunk;
 use super::{briefs, earlier_revisions, quarantine, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::TransferReport;
@@ -21,6 +23,7 @@ use uuid::Uuid;
 pub(super) struct Writer<'a> {
     pub(super) tx: &'a Transaction<'a>,
     pub(super) pictures: &'a Pictures,
+    pub(super) files: &'a ReceivedFiles,
     pub(super) now: Timestamp,
 }
 
@@ -37,16 +40,20 @@ impl Writer<'_> {
             Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
             Ok(Content::Transfer(report)) => self.store_transfer(report)?,
             Ok(Content::Request(_)) => IngestResult::NotStored,
+            Ok(Content::Chunk(chunk)) => store_chunk(self.tx, self.files, chunk, self.now)?,
             Err(rejection) => IngestResult::Rejected(rejection.clone()),
         };
         match &result {
-            IngestResult::Stored { boat, .. } => self.touch_boat(boat, self.now)?,
+            IngestResult::Stored { boat, .. } | IngestResult::ChunkStored { boat, .. } => {
+                self.touch_boat(boat, self.now)?;
+            }
             IngestResult::TransferStored { boat, .. } | IngestResult::Quarantined { boat, .. } => {
                 self.touch_boat(boat, self.now)?;
             }
             IngestResult::Failed(_)
             | IngestResult::StatusStored
             | IngestResult::UnknownOffer { .. }
+            | IngestResult::UnknownRequest { .. }
             | IngestResult::NotStored => {}
             IngestResult::Rejected(rejection) => self.record_rejection(&message.meta, rejection)?,
         }

@@ -18,6 +18,7 @@ mod mosquitto;
 mod pages;
 mod photos;
 mod quarantine;
+mod requested_files;
 #[path = "../../src/sample.rs"]
 mod sample;
 #[path = "../../src/sample_bundle.rs"]

@@ -42,7 +42,9 @@ fn important_messages_have_bytes_left() {
         }
         bytes
     };
-    assert_eq!(fill(Priority::Bundles), 4_000);
+    assert_eq!(fill(Priority::Clips), 2_000);
+    assert_eq!(fill(Priority::Crops), 1_000);
+    assert_eq!(fill(Priority::Bundles), 1_000);
     assert_eq!(fill(Priority::Pictures), 1_000);
     assert_eq!(fill(Priority::Sightings), 1_000);
     assert_eq!(fill(Priority::Identities), 1_000);
@@ -58,7 +60,12 @@ fn a_class_carries_only_some_messages() {
     for priority in [Priority::Sightings, Priority::Pictures, Priority::Bundles] {
         assert!(!budget.permits(priority, 1) && !budget.take(priority, 1));
     }
+    assert!(!budget.permits(Priority::Clips, 1));
     assert_eq!(budget.bytes_left(), Some(IRIDIUM));
+    // Where a person asks for it, most of the hour is left to what is more important.
+    assert!(budget.affords(Priority::Clips, 7_500));
+    budget.spend(7_000);
+    assert!(!budget.affords(Priority::Clips, 600) && budget.affords(Priority::Clips, 500));
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn in_harbour_no_file_is_written() {
 proptest! {
     #[test]
     fn no_hour_has_more_than_the_limit_and_one_message(
-        messages in proptest::collection::vec((0u64..600, 1u64..9_000, 0u8..5), 1..400),
+        messages in proptest::collection::vec((0u64..600, 1u64..9_000, 0u8..7), 1..400),
     ) {
         const LIMIT: u64 = 20_000;
         let clock = clock();
@@ -167,6 +174,8 @@ proptest! {
                 Priority::Sightings,
                 Priority::Pictures,
                 Priority::Bundles,
+                Priority::Crops,
+                Priority::Clips,
             ][usize::from(priority)];
             // Some are larger than the share of their priority.
             let bytes = if bytes > 8_900 { 4 * bytes } else { bytes };

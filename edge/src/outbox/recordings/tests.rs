@@ -213,13 +213,19 @@ fn recordings_of_another_database_are_set_aside() {
 }
 
 #[test]
-fn an_outbox_without_recordings_or_briefs_is_upgraded() {
+fn an_older_outbox_is_upgraded() {
+    const WITHOUT_REQUESTS: &str =
+        "DROP TABLE requested_file; DROP TABLE command; DROP TABLE deleted_recording;
+        PRAGMA user_version = 6;";
     const WITHOUT_BRIEFS: &str = "DROP INDEX pending_brief; DROP INDEX pending_size;
         ALTER TABLE pending DROP COLUMN briefed; PRAGMA user_version = 5;";
     const WITHOUT_RECORDINGS: &str = "DROP TABLE recording;
         ALTER TABLE pending DROP COLUMN held; PRAGMA user_version = 4;";
-    upgraded(WITHOUT_BRIEFS);
-    upgraded(&format!("{WITHOUT_BRIEFS} {WITHOUT_RECORDINGS}"));
+    upgraded(WITHOUT_REQUESTS);
+    upgraded(&format!("{WITHOUT_REQUESTS} {WITHOUT_BRIEFS}"));
+    upgraded(&format!(
+        "{WITHOUT_REQUESTS} {WITHOUT_BRIEFS} {WITHOUT_RECORDINGS}"
+    ));
 }
 
 /// Upgrades an outbox that `downgrade` has brought to an older version.
@@ -249,4 +255,5 @@ fn upgraded(downgrade: &str) {
         .query_row(indices, [], |row| row.get(0))
         .unwrap();
     assert_eq!(indices, 2);
+    assert_eq!(queue.requested_clips(NOW).unwrap(), [""; 0]);
 }

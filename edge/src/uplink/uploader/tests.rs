@@ -8,6 +8,7 @@ use crate::stage::{Stage, Stages};
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use crate::uplink::supervise;
 use flukewatch_common::clock::{ManualClock, Timestamp};
+use flukewatch_common::file_transfer::{Chunk, Command, EncounterFile, RequestedFile};
 use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Rejected};
 use flukewatch_common::status_report::StatusReport;
@@ -52,6 +53,8 @@ struct Shore {
     last_wills: Vec<Option<Vec<u8>>>,
     /// Requests and reports about bundles.
     requests: Vec<Vec<u8>>,
+    /// Chunks of requested files.
+    chunks: Vec<Vec<u8>>,
     /// The status reports, with the number of their connection and the time.
     reports: Vec<(u32, StatusReport, Instant)>,
     to_boat: Option<UnboundedSender<Events>>,
@@ -120,6 +123,11 @@ impl Uplink for FakeUplink {
 
     fn request(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
         self.shore.lock().unwrap().requests.push(message);
+        Ok(true)
+    }
+
+    fn send_chunk(&mut self, message: Vec<u8>) -> Result<bool, LinkError> {
+        self.shore.lock().unwrap().chunks.push(message);
         Ok(true)
     }
 
@@ -253,6 +261,7 @@ impl Boat {
             panics_after: None,
             last_wills: vec![],
             requests: vec![],
+            chunks: vec![],
             reports: vec![],
             to_boat: None,
         };
@@ -957,4 +966,83 @@ async fn an_hour_over_iridium_without_a_sighting_costs_little() {
         (4_000..6_500).contains(&(before - quiet / 2)),
         "{before} bytes with the connection"
     );
+}
+
+/// Records an encounter, and lets shore request its crops.
+fn request_crops(boat: &mut Boat, issued: i64, over_any_link: bool) {
+    let (recording, jpeg) = sample::recording(99);
+    let id = recording.sighting.id;
+    boat.outbox
+        .record(&recording, &jpeg, sample::taken(), Timestamp(0))
+        .unwrap();
+    let mut recordings = boat.outbox.recordings().unwrap();
+    recordings.conclude(id, false, |s| s.frames = 42).unwrap();
+    let command = Command {
+        boat: sample::boat(),
+        issued: Timestamp(issued),
+        files: vec![RequestedFile {
+            id: Uuid::from_u128(7),
+            sighting: id,
+            file: EncounterFile::Crops,
+            received: None,
+            max_bytes: 1 << 30,
+            expires: Timestamp(1 << 40),
+            over_any_link,
+        }],
+    };
+    let command = wire::encode(&command).unwrap();
+    let shore = boat.shore.lock().unwrap();
+    let to_boat = shore.to_boat.clone().unwrap();
+    to_boat.send(Ok(UplinkEvent::Command(command))).unwrap();
+}
+
+fn chunks(boat: &Boat) -> Vec<Vec<u8>> {
+    boat.shore.lock().unwrap().chunks.clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn requested_files_are_sent_after_everything_else() {
+    let mut boat = Boat::new(30, 100_000, 10, |_| {});
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    request_crops(&mut boat, 1, false);
+    boat.delivered().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let chunks = chunks(&boat);
+    assert_eq!(chunks.len(), 1, "a small file");
+    assert!(wire::decode::<Chunk>(&chunks[0]).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn malformed_and_foreign_commands_change_nothing() {
+    let mut boat = Boat::new(0, 100, 10, |_| {});
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let foreign = Command {
+        boat: "orca".parse().unwrap(),
+        issued: Timestamp(9),
+        files: vec![],
+    };
+    for bytes in [b"FLKW".to_vec(), wire::encode(&foreign).unwrap(), vec![]] {
+        let to_boat = boat.shore.lock().unwrap().to_boat.clone().unwrap();
+        to_boat.send(Ok(UplinkEvent::Command(bytes))).unwrap();
+    }
+    request_crops(&mut boat, 1, false);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(chunks(&boat).len(), 1);
+    assert_eq!(boat.shore.lock().unwrap().connections, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_iridium_a_file_is_sent_only_where_the_request_says_so() {
+    let mut boat = Boat::on_link(LinkClass::Iridium, 0, 100, 10, |_| {});
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    request_crops(&mut boat, 1, false);
+    tokio::time::sleep(TIMEOUT).await;
+    assert_eq!(chunks(&boat).len(), 0);
+    request_crops(&mut boat, 2, true);
+    tokio::time::sleep(TIMEOUT).await;
+    let sent = chunks(&boat);
+    assert!((1..=4).contains(&sent.len()), "{}", sent.len());
+    assert!(sent.iter().all(|chunk| chunk.len() < 2_200));
+    let left = boat.budget.bytes_left().unwrap();
+    assert!(left > 17_000, "{left}: most of the hour is for identities");
 }

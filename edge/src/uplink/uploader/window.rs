@@ -113,7 +113,7 @@ impl<U: Uplink> Uploader<U> {
     }
 
     /// Whether a message of this size may be sent, too.
-    fn has_room(&self, bytes: u64) -> bool {
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
         let in_flight = self.bytes_in_flight();
         let fits = in_flight == 0 || in_flight + bytes <= MAX_BYTES_IN_FLIGHT;
         fits && self.in_flight.len() < self.settings.window

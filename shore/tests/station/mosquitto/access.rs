@@ -73,6 +73,8 @@ fn a_boat_cannot_write_other_topics() {
         "flukewatch/v1/balaena/offer",
         "flukewatch/v1/balaena/request",
         "flukewatch/v1/balaena/content",
+        "flukewatch/v1/balaena/chunk",
+        "flukewatch/v1/balaena/command",
         "flukewatch/v1/attacker/sighting/more",
         "flukewatch/v1/attacker",
         "flukewatch/v1/station/sighting",
@@ -105,6 +107,8 @@ fn a_boat_cannot_read_other_topics() {
         "flukewatch/v1/balaena/presence",
         "flukewatch/v1/+/request",
         "flukewatch/v1/+/content",
+        "flukewatch/v1/+/command",
+        "flukewatch/v1/+/chunk",
         "$SYS/#",
     ] {
         // mosquitto grants any filter, and checks each message.
