@@ -22,6 +22,7 @@
 
 pub mod app_state;
 pub mod backoff;
+pub mod bounded_note;
 pub mod buffers;
 pub mod bundle_mailbox;
 pub mod bundle_trust;

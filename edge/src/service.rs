@@ -625,8 +625,7 @@ impl Supervision<'_> {
         };
         let noted = AcceptedFile::new(&self.running.config.outbox.path);
         if let Err(error) = noted.note(&signature.accepted()) {
-            let file = noted.path().display();
-            tracing::warn!(%file, %error, "cannot note the bundle in use; older ones will be accepted");
+            tracing::warn!(%error, "cannot note the bundle in use; older ones will be accepted");
         }
     }
 
