@@ -6,6 +6,8 @@
 //!
 //! A bundle travels on three topics: `flukewatch/v1/<boat>/offer` from shore to boat, at QoS 1 and retained, `flukewatch/v1/<boat>/request`
 //! from boat to shore, at QoS 1, with requests and reports, and `flukewatch/v1/<boat>/content` back, at QoS 0.
+//!
+//! `flukewatch/v1/<boat>/settings` goes from shore to boat, at QoS 1 and retained.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -62,6 +64,11 @@ pub fn of_requests(boat: &BoatId) -> String {
 /// The topic on which `boat` receives pieces of a bundle.
 pub fn of_content(boat: &BoatId) -> String {
     format!("flukewatch/v1/{boat}/content")
+}
+
+/// The topic on which `boat` receives settings.
+pub fn of_settings(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/settings")
 }
 
 /// The boat that requests or reports on a topic; `None` for any other topic.
