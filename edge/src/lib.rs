@@ -66,6 +66,7 @@ pub mod position;
 pub mod preview;
 pub mod quality;
 pub mod received_bundles;
+pub mod received_settings;
 pub mod recorder;
 pub mod recording;
 pub mod reprocess;

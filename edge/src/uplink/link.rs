@@ -20,6 +20,8 @@ pub enum UplinkEvent {
     Presence(Vec<u8>),
     /// What the station says about a bundle for this boat, not validated yet.
     Bundle(FromShore),
+    /// Settings for this boat, not validated yet.
+    Settings(Vec<u8>),
 }
 
 /// Why there is no connection.

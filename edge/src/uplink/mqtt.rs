@@ -68,6 +68,7 @@ impl MqttUplink {
                 Subscription::at_most_once(topic::of_presence(&boat)),
                 Subscription::at_least_once(topic::of_offer(&boat)),
                 Subscription::at_most_once(topic::of_content(&boat)),
+                Subscription::at_least_once(topic::of_settings(&boat)),
             ],
             max_packet_bytes: MAX_PACKET,
             max_in_flight: 2 * MAX_WINDOW as u16,
@@ -128,6 +129,10 @@ impl MqttUplink {
         if *topic == topic::of_offer(&self.boat) && received.payload.is_empty() {
             return Some(UplinkEvent::Bundle(FromShore::Withdrawn));
         }
+        // It does not end settings: only a newer message does.
+        if *topic == topic::of_settings(&self.boat) && received.payload.is_empty() {
+            return None;
+        }
         let event: fn(Vec<u8>) -> UplinkEvent = match topic {
             t if *t == topic::of_acks(&self.boat) => UplinkEvent::Ack,
             t if *t == topic::of_presence(&self.boat) => UplinkEvent::Presence,
@@ -135,6 +140,7 @@ impl MqttUplink {
             t if *t == topic::of_content(&self.boat) => {
                 |m| UplinkEvent::Bundle(FromShore::Content(m))
             }
+            t if *t == topic::of_settings(&self.boat) => UplinkEvent::Settings,
             _ => return None,
         };
         self.open(received).map(event)
@@ -177,6 +183,12 @@ impl Uplink for MqttUplink {
             tracing::warn!(
                 "subscription to offer and content rejected: the boat receives no bundles over the air. Permit \
                  flukewatch/v1/+/offer and flukewatch/v1/+/content on the broker"
+            );
+        }
+        if connection.granted().get(4) != Some(&true) {
+            tracing::warn!(
+                "subscription to settings rejected: nothing can be set from shore. Permit \
+                 flukewatch/v1/+/settings on the broker"
             );
         }
         tracing::debug!(version = ?connection.version(), "MQTT connected");
