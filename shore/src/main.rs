@@ -4,7 +4,8 @@ mod commands;
 
 use clap::{Parser, Subcommand};
 use commands::{
-    certificates, list, missing, offer, offers, provision, quarantine, revoke, serve, withdraw,
+    certificates, list, missing, offer, offers, provision, quarantine, revoke, serve, settings,
+    withdraw,
 };
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
@@ -36,6 +37,8 @@ Examples:
       the same, with a password; or set FLUKEWATCH_BROKER_USER and FLUKEWATCH_BROKER_PASSWORD
   flukewatch-shore offer azores.flukebundle --data station --boat balaena
       offer a signed bundle to the boat 'balaena'
+  flukewatch-shore settings --data station --boat balaena detector.threshold=0.4
+      set a threshold on the boat 'balaena'
   flukewatch-shore missing --data station
       which sightings have not arrived
 
@@ -83,6 +86,11 @@ enum Command {
     Offer(offer::OfferArgs),
     /// List the last offer to each boat, and how far it is
     Offers(offers::OffersArgs),
+    /// Set thresholds, quotas and the use of the link on boats, over the air; or list what was set
+    ///
+    /// A running station sends them within seconds, or once a boat connects. The boat checks them, tries them,
+    /// keeps them over restarts, and reports.
+    Settings(settings::SettingsArgs),
     /// Withdraw the offer to a boat
     ///
     /// What the boat has of the bundle stays there. A bundle that it uses already stays in use.
@@ -108,6 +116,7 @@ fn main() -> ExitCode {
         Command::Certificates(args) => certificates::run(&args),
         Command::Offer(args) => offer::run(args),
         Command::Offers(args) => offers::run(&args),
+        Command::Settings(args) => settings::run(args),
         Command::Withdraw(args) => withdraw::run(&args),
     };
     result.unwrap_or_else(|error| {

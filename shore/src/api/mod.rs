@@ -22,12 +22,14 @@ mod error;
 mod health;
 mod quarantine;
 mod rejected;
+mod settings;
 mod sightings;
 
 pub use boats::{BoatJson, GapJson, StatusJson};
 pub use briefs::BriefJson;
 pub use bundle_transfers::BundleTransferJson;
 pub use quarantine::QuarantinedJson;
+pub use settings::SettingsJson;
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
     TimeJson,

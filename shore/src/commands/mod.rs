@@ -10,4 +10,5 @@ pub(crate) mod provision;
 pub(crate) mod quarantine;
 pub(crate) mod revoke;
 pub(crate) mod serve;
+pub(crate) mod settings;
 pub(crate) mod withdraw;

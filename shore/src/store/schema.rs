@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 13;
+const VERSION: i64 = 14;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -165,7 +165,7 @@ CREATE TABLE briefs (
 CREATE INDEX briefs_by_boat ON briefs (boat, sequence);
 ";
 
-/// The last report of each boat; `link` is JSON.
+/// The last report of each boat; `link` and `settings` are JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (
     boat TEXT PRIMARY KEY,
@@ -184,6 +184,7 @@ CREATE TABLE status_reports (
     cameras_searched INTEGER NOT NULL,
     pending INTEGER NOT NULL,
     oldest_pending_seconds INTEGER,
-    link TEXT
+    link TEXT,
+    settings TEXT
 ) STRICT;
 ";

@@ -284,10 +284,15 @@ fn a_newer_database_is_rejected() {
 /// The tables of version 7.
 const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 
-/// Turns the database of `data` into one of version 6 to 12 with the same content.
+/// Turns the database of `data` into one of version 6 to 13 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
     db.pragma_update(None, "user_version", version).unwrap();
+    db.execute_batch("ALTER TABLE status_reports DROP COLUMN settings")
+        .unwrap();
+    if version == 13 {
+        return;
+    }
     db.execute_batch("DROP TABLE quarantine").unwrap();
     if version == 12 {
         return;
@@ -333,8 +338,8 @@ fn downgrade(data: &Path, version: i64) {
 }
 
 #[test]
-fn a_database_of_version_6_to_12_is_upgraded() {
-    for version in 6..=12 {
+fn a_database_of_version_6_to_13_is_upgraded() {
+    for version in 6..=13 {
         let data = tempfile::tempdir().unwrap();
         let mut old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
             .into_iter()
