@@ -3,10 +3,11 @@
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
 //! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
 //! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`relative_position`], [`footage`], [`matching_regions`]) in a versioned
-//! envelope ([`wire`]), over a slow link first in [`brief`]. The bundle ([`bundle`]) carries all that a boat needs for this. A detector finds flukes in frames,
+//! envelope ([`wire`]), over a slow link first in [`brief`]. The bundle ([`bundle`]) carries all that a boat needs for this; some of its configuration can be set from shore ([`boat_settings`]). A detector finds flukes in frames,
 //! each a [`detection`].
 
 pub mod atomic_file;
+pub mod boat_settings;
 pub mod bounded_text;
 pub mod brief;
 pub mod broker_url;

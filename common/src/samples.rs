@@ -1,5 +1,6 @@
 //! Sample data for the tests of all crates, enabled by the feature `samples`.
 
+use crate::boat_settings::{BoatSettings, SettingsProgress, SettingsReport};
 use crate::catalogue::Match;
 use crate::clock::Timestamp;
 use crate::decision::Verdict;
@@ -159,6 +160,7 @@ pub fn status_report() -> StatusReport {
             pending: 7,
             oldest_pending_seconds: Some(300),
             link: None,
+            settings: None,
         }),
     }
 }
@@ -185,6 +187,30 @@ pub fn link_report() -> LinkReport {
             bytes: 2_000_000,
             seconds: None,
         },
+    }
+}
+
+/// Settings for [`boat`]: a threshold, a quota and a class of links.
+///
+/// # Panics
+/// Never: the settings are valid.
+pub fn boat_settings() -> BoatSettings {
+    let settings = [
+        "detector.threshold=0.5",
+        "clip.days=14",
+        "uplink.link=iridium",
+    ];
+    let settings = settings.map(|text| text.parse().expect("a valid setting"));
+    BoatSettings::new(boat(), 3, Timestamp(1_795_450_800_000), &settings)
+}
+
+/// A report on settings of which the latest do not work.
+pub fn settings_report() -> SettingsReport {
+    SettingsReport {
+        revision: 3,
+        in_use: 2,
+        progress: SettingsProgress::RolledBack,
+        reason: "a stage restarted 3 times".into(),
     }
 }
 

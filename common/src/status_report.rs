@@ -1,5 +1,6 @@
 //! How a boat is, as it reports to shore every minute.
 
+use crate::boat_settings::{InvalidSettingsReport, SettingsReport};
 use crate::clock::Timestamp;
 use crate::link_report::{InvalidLinkReport, LinkReport};
 use crate::severity::Severity;
@@ -65,6 +66,9 @@ pub struct BoatCondition {
     pub oldest_pending_seconds: Option<u64>,
     /// The link's class and budget; `None` in harbour. Since version 2 of the message.
     pub link: Option<LinkReport>,
+    /// What has become of the settings from shore; `None` where the boat has received none. Since version 3 of
+    /// the message.
+    pub settings: Option<SettingsReport>,
 }
 
 /// A condition with values out of range.
@@ -88,6 +92,9 @@ pub enum InvalidCondition {
     /// The state of the link is impossible.
     #[error(transparent)]
     Link(#[from] InvalidLinkReport),
+    /// What is said of the settings is impossible.
+    #[error(transparent)]
+    Settings(#[from] InvalidSettingsReport),
 }
 
 impl BoatCondition {
@@ -115,7 +122,9 @@ impl BoatCondition {
         } else if !countable(self.pending) || !self.oldest_pending_seconds.is_none_or(countable) {
             Err(InvalidCondition::Pending)
         } else {
-            Ok(self.link.as_ref().map_or(Ok(()), LinkReport::validate)?)
+            self.link.as_ref().map_or(Ok(()), LinkReport::validate)?;
+            let settings = self.settings.as_ref();
+            Ok(settings.map_or(Ok(()), SettingsReport::validate)?)
         }
     }
 }
@@ -128,7 +137,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_invalid() {
         type Change = fn(&mut BoatCondition);
-        let changes: [(Change, InvalidCondition); 10] = [
+        let changes: [(Change, InvalidCondition); 11] = [
             (|c| c.at = Timestamp(i64::MAX), InvalidCondition::Time),
             (
                 |c| c.problems = "x".repeat(MAX_PROBLEMS_BYTES + 1),
@@ -151,9 +160,14 @@ mod tests {
                 |c| c.link.as_mut().unwrap().bytes_left = u64::MAX,
                 InvalidCondition::Link(InvalidLinkReport),
             ),
+            (
+                |c| c.settings.as_mut().unwrap().in_use = 99,
+                InvalidCondition::Settings(InvalidSettingsReport),
+            ),
         ];
         let mut condition = samples::status_report().condition.unwrap();
         condition.link = Some(samples::link_report());
+        condition.settings = Some(samples::settings_report());
         assert_eq!(condition.validate(), Ok(()));
         for (change, expected) in changes {
             let mut condition = condition.clone();

@@ -9,6 +9,8 @@
 //!
 //! Files that stay aboard travel on two: `flukewatch/v1/<boat>/command` from shore to boat, at QoS 1 and retained, and `flukewatch/v1/<boat>/chunk`
 //! from boat to shore, at QoS 1.
+//!
+//! `flukewatch/v1/<boat>/settings` goes from shore to boat, at QoS 1 and retained.
 
 use crate::sighting::{BoatId, MessageKind};
 
@@ -84,6 +86,11 @@ pub fn of_chunks(boat: &BoatId) -> String {
 pub fn parse_chunk(topic: &str) -> Option<BoatId> {
     let boat = topic.strip_prefix("flukewatch/v1/")?;
     boat.strip_suffix("/chunk")?.parse().ok()
+}
+
+/// The topic on which `boat` receives settings.
+pub fn of_settings(boat: &BoatId) -> String {
+    format!("flukewatch/v1/{boat}/settings")
 }
 
 /// The boat that requests or reports on a topic; `None` for any other topic.

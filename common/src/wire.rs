@@ -3,8 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief, 12 command, 13 chunk |
-//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 or 2 for a status, 1 for the others |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief, 11 settings, 12 command, 13 chunk |
+//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 to 3 for a status, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -17,6 +17,7 @@
 //! # Ok::<(), wire::WireError>(())
 //! ```
 
+use crate::boat_settings::BoatSettings;
 use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
@@ -269,29 +270,36 @@ impl Message for Presence {
 impl Message for StatusReport {
     const KIND: u8 = 5;
     const NAME: &'static str = "status";
-    const VERSION: u16 = 2;
+    const VERSION: u16 = 3;
 
-    /// Version 1 has no link, as in harbour. Stations that know no link can read other reports.
+    /// Version 1 has no link, as in harbour, and version 2 no settings from shore. Stations that know
+    /// neither can read other reports.
     fn version(&self) -> u16 {
-        let link = self.condition.as_ref().and_then(|c| c.link.as_ref());
-        if link.is_some() { 2 } else { 1 }
+        match &self.condition {
+            Some(condition) if condition.settings.is_some() => 3,
+            Some(condition) if condition.link.is_some() => 2,
+            _ => 1,
+        }
     }
 
     fn write(&self, bytes: Vec<u8>) -> Option<Vec<u8>> {
         let mut bytes = postcard::to_extend(self, bytes).ok()?;
-        if self.version() == 1 && self.condition.is_some() {
-            // The absent link, which is one byte.
-            bytes.pop();
+        if self.condition.is_some() {
+            // Each absent field is one byte: the settings the last one, the link the one before.
+            let absent = usize::from(Self::VERSION - self.version());
+            bytes.truncate(bytes.len() - absent);
         }
         Some(bytes)
     }
 
     fn read(payload: &[u8], version: u16) -> Option<Self> {
-        if version > 1 {
-            return whole(payload);
-        }
-        // With an absent link appended, an old condition is a new one; a last will has none.
-        whole(&[payload, &[0]].concat()).or_else(|| whole(payload))
+        // With the absent fields appended, an old condition is a new one; a last will has none.
+        let absent: &[u8] = match version {
+            1 => &[0; 2],
+            2 => &[0],
+            _ => return whole(payload),
+        };
+        whole(&[payload, absent].concat()).or_else(|| whole(payload))
     }
 }
 
@@ -322,6 +330,12 @@ impl Message for TransferReport {
 impl Message for Brief {
     const KIND: u8 = 10;
     const NAME: &'static str = "brief";
+    const VERSION: u16 = 1;
+}
+
+impl Message for BoatSettings {
+    const KIND: u8 = 11;
+    const NAME: &'static str = "settings";
     const VERSION: u16 = 1;
 }
 

@@ -1,4 +1,4 @@
-//! What the uploader and the updater exchange about bundles.
+//! What the uploader and the updater exchange about bundles and settings.
 
 use flukewatch_common::bundle_transfer::TransferProgress;
 use std::collections::VecDeque;
@@ -34,6 +34,8 @@ struct Boxes {
     outgoing: VecDeque<Vec<u8>>,
     progress: Option<TransferProgress>,
     piece_bytes: u32,
+    /// The latest settings: they replace earlier ones.
+    settings: Option<Vec<u8>>,
 }
 
 impl Mailbox {
@@ -46,12 +48,23 @@ impl Mailbox {
         }
     }
 
-    /// The next message of the station; `None` after `timeout`.
+    /// Passes settings to the updater, authenticated and not validated yet.
+    pub fn settings_arrived(&self, settings: Vec<u8>) {
+        self.lock().settings = Some(settings);
+        self.arrived.notify_one();
+    }
+
+    /// The latest settings that have arrived since the last call.
+    pub fn take_settings(&self) -> Option<Vec<u8>> {
+        self.lock().settings.take()
+    }
+
+    /// The next message of the station about bundles; `None` once settings arrive, or after `timeout`.
     pub fn next(&self, timeout: Duration) -> Option<FromShore> {
         let boxes = self.lock();
-        let waited = self
-            .arrived
-            .wait_timeout_while(boxes, timeout, |boxes| boxes.incoming.is_empty());
+        let waited = self.arrived.wait_timeout_while(boxes, timeout, |boxes| {
+            boxes.incoming.is_empty() && boxes.settings.is_none()
+        });
         let (mut boxes, _) = waited.unwrap_or_else(PoisonError::into_inner);
         boxes.incoming.pop_front()
     }
@@ -124,6 +137,17 @@ mod tests {
         }
         assert_eq!(mailbox.next(Duration::from_millis(1)), None);
         assert_eq!(mailbox.take_outgoing(), None);
+    }
+
+    #[test]
+    fn the_latest_settings_replace_earlier_ones_and_end_a_wait() {
+        let mailbox = Mailbox::default();
+        for number in 0..CAPACITY as u8 + 2 {
+            mailbox.settings_arrived(vec![number]);
+        }
+        assert_eq!(mailbox.next(Duration::MAX), None);
+        assert_eq!(mailbox.take_settings(), Some(vec![CAPACITY as u8 + 1]));
+        assert_eq!(mailbox.take_settings(), None);
     }
 
     #[tokio::test]

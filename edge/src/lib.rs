@@ -22,6 +22,7 @@
 
 pub mod app_state;
 pub mod backoff;
+pub mod bounded_note;
 pub mod buffers;
 pub mod bundle_mailbox;
 pub mod bundle_trust;
@@ -67,6 +68,7 @@ pub mod position;
 pub mod preview;
 pub mod quality;
 pub mod received_bundles;
+pub mod received_settings;
 pub mod recorder;
 pub mod recording;
 pub mod reprocess;

@@ -15,6 +15,7 @@ use flukewatch_edge::logging::{LogArgs, Logs};
 use flukewatch_edge::outbox::{self, Listed, Listing, SetAside};
 use flukewatch_edge::page_token::{LinkOptions, page_link};
 use flukewatch_edge::received_bundles::ReceivedBundles;
+use flukewatch_edge::received_settings;
 use flukewatch_edge::reprocess::{ReprocessOptions, reprocess, reprocess_clips};
 use flukewatch_edge::selftest;
 use flukewatch_edge::service::{self, Reload, RunArgs};
@@ -453,7 +454,7 @@ fn execute(command: Command, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> 
             dry_run,
             json,
         } => {
-            let mut config = Config::load(&config.file)?;
+            let (mut config, _) = received_settings::overlay(&Config::load(&config.file)?);
             config.bundle.path = bundle.unwrap_or(config.bundle.path);
             let options = ReprocessOptions {
                 since,

@@ -8,15 +8,14 @@
 //!
 //! A bundle that arrived over the air is used on trial first: where it cannot be opened, its session fails, it
 //! brings the program down at several starts, or it does not work in its first minutes, the boat returns to the
-//! bundle before.
+//! bundle before. So are settings from shore, which replace values of the file.
 //!
 //! The last configuration that worked is kept on disk. It is used where the file is invalid at the
 //! start, its models cannot be opened, its session fails before it has worked, or it brings the program down
 //! at several starts in a row.
 
 use crate::app_state::AppState;
-use crate::bundle_trust::{AcceptedFile, VerifiedSignature};
-use crate::bundle_update::{BundleTrial, Observed, TrialResult, Updater, roll_back};
+use crate::bundle_update::{Updater, roll_back};
 use crate::cancellation::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::failed_starts::FailedStarts;
@@ -24,9 +23,10 @@ use crate::health::ConfigurationHealth;
 use crate::last_working::LastWorking;
 use crate::logging::Logs;
 use crate::mirror::Mirror;
-use crate::models::{Models, ModelsError};
+use crate::models::Models;
 use crate::page::Page;
-use crate::received_bundles::{ReceivedBundle, ReceivedBundles};
+use crate::received_bundles::ReceivedBundles;
+use crate::received_settings;
 use crate::session::{Finished, RunOptions, Session, SessionError, save_unsaved};
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_common::footage::ConfigId;
@@ -37,11 +37,14 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use trials::{
+    MAX_FAILED_STARTS, SessionTrials, UsedUpdates, count_start, end_in_order, roll_back_after,
+};
+
+mod trials;
 
 /// How often a reload request is checked for.
 const POLL: Duration = Duration::from_millis(100);
-/// So often a new configuration may bring the program down before the last working one is used.
-const MAX_FAILED_STARTS: u32 = 3;
 /// A session that lasts this long works, even without a frame.
 const PROVEN_AFTER: Duration = Duration::from_secs(60);
 /// The shortest time between two sessions that are replaced because the outbox is damaged: a failing
@@ -147,8 +150,11 @@ impl RunArgs {
     fn validate(&self, text: String) -> Result<ChosenConfig, ConfigError> {
         let mut config = Config::load_text(&text, &self.file)?;
         config.engine.backend = self.engine.unwrap_or(config.engine.backend);
+        let (overlaid, settings) = received_settings::overlay(&config);
         Ok(ChosenConfig {
-            config,
+            config: overlaid,
+            of_file: config,
+            settings,
             text,
             fallback: None,
         })
@@ -201,8 +207,12 @@ pub struct KeptError {
 /// password.
 #[derive(Clone)]
 pub struct ChosenConfig {
-    /// The configuration.
+    /// The configuration, with the settings from shore.
     pub config: Config,
+    /// The same with the values of its text.
+    of_file: Config,
+    /// The revision of the settings from shore; 0 where there are none.
+    settings: u64,
     text: String,
     /// Why it is not the file's.
     fallback: Option<String>,
@@ -213,6 +223,16 @@ impl ChosenConfig {
     fn instead_of(self, error: &dyn fmt::Display) -> Self {
         Self {
             fallback: Some(error.to_string()),
+            ..self
+        }
+    }
+
+    /// This one with the settings from shore that are in use now.
+    fn refreshed(self) -> Self {
+        let (config, settings) = received_settings::overlay(&self.of_file);
+        Self {
+            config,
+            settings,
             ..self
         }
     }
@@ -246,7 +266,8 @@ pub fn run(
     if let Some(reason) = &first.fallback {
         log_fallback(reason);
     }
-    count_start(&first.config);
+    count_start(&first.config, state);
+    let first = first.refreshed();
     let mut page = Page::start(&first.config, state);
     let mut mirror = Mirror::start(&first.config, state);
     let updater = start_updater(&first.config, state, reload);
@@ -258,8 +279,7 @@ pub fn run(
     loop {
         // Before the session, which counts its first frames at once.
         let trial = Trial::new(state);
-        let bundles = ReceivedBundles::of(&running.config);
-        let (received, on_trial) = (bundles.in_use(), bundles.is_on_trial());
+        let used = UsedUpdates::of(&running.config, running.settings);
         let opened = models
             .take()
             .map_or_else(|| Models::open(&running.config, &state.plans), Ok);
@@ -269,9 +289,8 @@ pub fn run(
         let session = match started {
             Ok(session) => session,
             Err(e) => {
-                if another_bundle_may_help(&e, &running.config)
-                    && roll_back(&running.config, &e.to_string(), &SystemClock)
-                {
+                if roll_back_after(&e, &running.config, running.settings, state) {
+                    running = running.refreshed();
                     continue;
                 }
                 running = fallbacks.next(args, running, e)?;
@@ -299,12 +318,8 @@ pub fn run(
             state,
             reopened: &reopened,
             running: &running,
-            signature,
             trial,
-            received,
-            bundle_trial: on_trial
-                .then(|| BundleTrial::begin(observed(state), running.config.bundle.trial())),
-            bundle_passed: AtomicBool::new(false),
+            trials: SessionTrials::begin(&running.config, state, used, signature),
         };
         let (next, finished) = std::thread::scope(|scope| {
             let supervised = scope.spawn(|| supervision.supervise());
@@ -317,9 +332,8 @@ pub fn run(
             supervision.keep_if_proven();
             args.note_worked(running.config.identity);
         }
-        if let Err(error) = &finished {
-            supervision.roll_back_on_trial(&error.to_string());
-        }
+        let failure = finished.as_ref().err().map(ToString::to_string);
+        let is_rolled_back = failure.is_some_and(|reason| supervision.trials.roll_back(&reason));
         let proven = supervision.trial.is_passed();
         if proven {
             fallbacks = Fallbacks::default();
@@ -330,11 +344,17 @@ pub fn run(
                     tracing::error!(error = %e, "session failed");
                 }
                 logs.set(&new.config.log);
+                // It was loaded before.
+                let new = if is_rolled_back { new.refreshed() } else { new };
                 let old = std::mem::replace(&mut running, new);
                 // Rather one that has worked than a newer one that has not.
                 fallbacks.previous.get_or_insert(old);
-                models = Some(loaded);
+                models = (!is_rolled_back).then_some(loaded);
                 reloaded = true;
+            }
+            (_, Err(e)) if is_rolled_back && !stop.is_cancelled() => {
+                tracing::error!(error = %e, "session failed");
+                running = running.refreshed();
             }
             (_, Err(e)) if !proven && !stop.is_cancelled() => {
                 running = fallbacks.next(args, running, e)?;
@@ -355,54 +375,14 @@ pub fn run(
 /// The thread that receives bundles; without one, none is received.
 fn start_updater(config: &Config, state: &AppState, reload: &Reload) -> Option<Updater> {
     let reload = reload.clone();
-    let started = Updater::start(config, state.bundles.clone(), move || reload.request());
+    let (mailbox, counters) = (state.bundles.clone(), state.counters.clone());
+    let started = Updater::start(config, mailbox, counters, move || reload.request());
     match started {
         Ok(updater) => Some(updater),
         Err(error) => {
             tracing::error!(%error, "cannot receive bundles: no thread");
             None
         }
-    }
-}
-
-/// What a bundle on trial is judged by.
-fn observed(state: &AppState) -> Observed<'_> {
-    Observed {
-        counters: &state.counters,
-        stages: &state.stages,
-        detector: &state.detector,
-    }
-}
-
-/// Counts this start of the program while a bundle is on trial, and returns to the one before where it brings
-/// the program down.
-fn count_start(config: &Config) {
-    match ReceivedBundles::of(config).begin_start() {
-        Ok(earlier) if earlier >= MAX_FAILED_STARTS => {
-            let reason = format!("the program ended at each of {earlier} starts with it");
-            roll_back(config, &reason, &SystemClock);
-        }
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "cannot count the starts with the bundle on trial"),
-    }
-}
-
-/// The program ends in order: that does not count against a bundle on trial.
-fn end_in_order(config: &Config) {
-    if let Err(error) = ReceivedBundles::of(config).end_in_order() {
-        tracing::warn!(%error, "cannot note that the program ended in order");
-    }
-}
-
-/// Whether the boat should return to the bundle before. An engine that does not start, e.g. since its driver fails,
-/// says nothing against a bundle that has worked.
-fn another_bundle_may_help(error: &SessionError, config: &Config) -> bool {
-    match error {
-        SessionError::Models(ModelsError::Engine { .. }) => {
-            ReceivedBundles::of(config).is_on_trial()
-        }
-        SessionError::Models(_) => true,
-        _ => false,
     }
 }
 
@@ -438,7 +418,7 @@ impl Fallbacks {
         let reason = failed.fallback.unwrap_or_else(|| error.to_string());
         if let Some(previous) = self.previous.take() {
             tracing::error!(%error, "cannot apply the new configuration; returning to the previous one");
-            return Ok(previous.instead_of(&reason));
+            return Ok(previous.refreshed().instead_of(&reason));
         }
         let Some(kept) = self.untried(args) else {
             return Err(error);
@@ -515,15 +495,9 @@ struct Supervision<'a> {
     state: &'a AppState,
     reopened: &'a Reopened,
     running: &'a ChosenConfig,
-    /// The signature of its bundle.
-    signature: Option<VerifiedSignature>,
     trial: Trial,
-    /// The bundle that it uses, where that arrived over the air.
-    received: Option<ReceivedBundle>,
-    /// The trial of that bundle; `None` where it has worked before.
-    bundle_trial: Option<BundleTrial>,
-    /// Whether that trial is passed.
-    bundle_passed: AtomicBool,
+    /// Of what came over the air.
+    trials: SessionTrials<'a>,
 }
 
 impl Supervision<'_> {
@@ -532,7 +506,7 @@ impl Supervision<'_> {
     fn supervise(&self) -> Option<Loaded> {
         while !self.over.load(Ordering::SeqCst) && !self.session.is_cancelled() {
             self.keep_if_proven();
-            let loaded = if self.bundle_failed() {
+            let loaded = if self.trials.have_failed() {
                 self.state.systemd.reloading();
                 self.reopen()
             } else if self.state.counters.take_outbox_replaced() && self.reopened.is_due() {
@@ -543,7 +517,7 @@ impl Supervision<'_> {
             } else if self.reload.take() {
                 tracing::info!(file = %self.args.file.display(), "reloading the configuration");
                 self.state.systemd.reloading();
-                self.load()
+                self.reload()
             } else {
                 std::thread::sleep(POLL);
                 continue;
@@ -575,69 +549,15 @@ impl Supervision<'_> {
             let file = kept.path().display();
             tracing::warn!(%file, error = %e, "cannot keep the working configuration");
         }
-        if self.bundle_trial.is_none() {
-            self.note_bundle();
-        }
+        self.trials.note_proven_bundle();
         self.args.note_worked(self.running.config.identity);
-    }
-
-    fn bundles(&self) -> ReceivedBundles {
-        ReceivedBundles::of(&self.running.config)
-    }
-
-    /// Whether the bundle in use was on trial and has just been rolled back. One that has worked is noted.
-    fn bundle_failed(&self) -> bool {
-        let Some(trial) = &self.bundle_trial else {
-            return false;
-        };
-        if self.bundle_passed.load(Ordering::SeqCst) {
-            return false;
-        }
-        match trial.result(observed(self.state)) {
-            TrialResult::Running => false,
-            TrialResult::Failed(reason) => self.roll_back_on_trial(&reason),
-            TrialResult::Passed if self.uses_bundle_on_trial() => {
-                tracing::info!("received bundle works; trial passed");
-                // First what rejects older ones: after a power cut in between, the trial is repeated.
-                self.note_bundle();
-                match self.bundles().pass_trial() {
-                    Ok(()) => self.bundle_passed.store(true, Ordering::SeqCst),
-                    Err(error) => tracing::warn!(%error, "cannot note that the bundle works"),
-                }
-                false
-            }
-            TrialResult::Passed => false,
-        }
-    }
-
-    /// Whether a bundle is on trial, and this session uses it: a newer one may have been installed meanwhile.
-    fn uses_bundle_on_trial(&self) -> bool {
-        let on_trial = self.bundles().is_on_trial();
-        on_trial && self.bundles().in_use() == self.received
-    }
-
-    /// Returns to the bundle before, if this session uses one on trial. Returns whether it did.
-    fn roll_back_on_trial(&self, reason: &str) -> bool {
-        self.uses_bundle_on_trial() && roll_back(&self.running.config, reason, &SystemClock)
-    }
-
-    /// From now on, older bundles are rejected.
-    fn note_bundle(&self) {
-        let Some(signature) = &self.signature else {
-            return;
-        };
-        let noted = AcceptedFile::new(&self.running.config.outbox.path);
-        if let Err(error) = noted.note(&signature.accepted()) {
-            let file = noted.path().display();
-            tracing::warn!(%file, %error, "cannot note the bundle in use; older ones will be accepted");
-        }
     }
 
     /// The models of `config`; with the bundle before, where one that has just been installed cannot be opened.
     fn open_models(&self, config: &Config) -> Result<Models, String> {
         let open = || Models::open(config, &self.state.plans).map_err(|e| e.to_string());
         open().or_else(|reason| {
-            let is_new = ReceivedBundles::of(config).in_use() != self.received;
+            let is_new = ReceivedBundles::of(config).in_use().as_ref() != self.trials.bundle();
             if is_new && roll_back(config, &reason, &SystemClock) {
                 open()
             } else {
@@ -646,11 +566,27 @@ impl Supervision<'_> {
         })
     }
 
-    /// The running configuration again.
+    /// The running configuration again, with the settings that are in use now.
     fn reopen(&self) -> Result<Loaded, String> {
-        let models = Models::open(&self.running.config, &self.state.plans);
+        let running = self.running.clone().refreshed();
+        let models = Models::open(&running.config, &self.state.plans);
         let models = models.map_err(|e| e.to_string())?;
-        Ok((self.running.clone(), models))
+        Ok((running, models))
+    }
+
+    /// The file's configuration; where it cannot be used and other settings have arrived from shore, the running
+    /// one with these.
+    fn reload(&self) -> Result<Loaded, String> {
+        self.load().or_else(|why| {
+            let (running, models) = self.reopen()?;
+            if running.settings == self.running.settings {
+                return Err(why);
+            }
+            for line in why.lines() {
+                tracing::error!("{line}");
+            }
+            Ok((running.instead_of(&why), models))
+        })
     }
 
     /// The file's configuration. Where it cannot be used, health says so.

@@ -1,7 +1,7 @@
 //! The health document in plain words: for the page, `/healthz` and systemd's status line.
 
 use crate::capture::CameraHealth;
-use crate::health::{Broker, BundleUpdateHealth, Health, SignatureHealth};
+use crate::health::{Broker, BundleUpdateHealth, Health, SettingsHealth, SignatureHealth};
 use crate::machine::{Severity, hottest};
 use crate::outbox::Salvaged;
 use crate::picture::PictureFault;
@@ -32,6 +32,7 @@ fn item(severity: Severity, subject: impl Into<String>, message: impl Into<Strin
 pub(crate) fn items(health: &Health) -> Vec<StatusItem> {
     let mut items = cameras(health);
     items.extend(configuration(health));
+    items.extend(settings(health));
     items.extend(signature(health));
     items.extend(bundle_update(health));
     items.extend(stages(health));
@@ -416,6 +417,25 @@ fn signature(health: &Health) -> Option<StatusItem> {
             format!("version {version}, signed until {date}; the date is unknown"),
         ),
     })
+}
+
+/// The settings from shore, and those in use.
+fn settings(health: &Health) -> Option<StatusItem> {
+    let SettingsHealth { report, values } = health.settings.as_ref()?;
+    let in_use = if values.is_empty() {
+        "the file's values are in use".to_owned()
+    } else {
+        format!("in use: {}", values.join(", "))
+    };
+    let state = report.progress.as_str().replace('_', " ");
+    let revision = report.revision;
+    let (severity, state) = if report.reason.is_empty() {
+        (Severity::Ok, state)
+    } else {
+        (Severity::Warning, format!("{state}: {}", report.reason))
+    };
+    let message = format!("revision {revision} from shore {state}; {in_use}");
+    Some(item(severity, "settings", message))
 }
 
 /// How far the bundle is that the station offers.

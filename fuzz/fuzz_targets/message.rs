@@ -2,6 +2,7 @@
 //! valid checksum.
 #![no_main]
 
+use flukewatch_common::boat_settings::BoatSettings;
 use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{
     BundleOffer, ContentId, ContentPiece, ContentRequest, TransferProgress, TransferReport,
@@ -67,6 +68,17 @@ fn take(bytes: &[u8]) {
     let _ = wire::decode::<ContentPiece>(bytes);
     if let Ok(offer) = wire::decode::<BundleOffer>(bytes) {
         let _ = offer.validate();
+    }
+    if let Ok(settings) = wire::decode::<BoatSettings>(bytes)
+        && let Ok(valid) = settings.validate()
+    {
+        let BoatSettings {
+            boat,
+            revision,
+            issued,
+            ..
+        } = settings;
+        sends_again(&BoatSettings::new(boat, revision, issued, &valid));
     }
     if let Ok(report) = wire::decode::<StatusReport>(bytes) {
         let _ = report.condition.map(|condition| condition.validate());
@@ -170,7 +182,7 @@ fn make_file_seeds() -> Option<[Vec<u8>; 3]> {
     ])
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 16]> {
+fn make_seeds() -> Option<[Vec<u8>; 17]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -223,6 +235,8 @@ fn make_seeds() -> Option<[Vec<u8>; 16]> {
     validate("flukewatch/v1/a/brief", &brief).content.ok()?;
     let mut far_out = samples::status_report();
     far_out.condition.as_mut()?.link = Some(samples::link_report());
+    let mut set = far_out.clone();
+    set.condition.as_mut()?.settings = Some(samples::settings_report());
     let sighting = wire::encode(&sighting).ok()?;
     for seed in [&old, &sighting, &unidentified] {
         validate("flukewatch/v1/a/sighting", seed).content.ok()?;
@@ -238,6 +252,8 @@ fn make_seeds() -> Option<[Vec<u8>; 16]> {
         unidentified,
         wire::encode(&samples::status_report()).ok()?,
         wire::encode(&far_out).ok()?,
+        wire::encode(&set).ok()?,
+        wire::encode(&samples::boat_settings()).ok()?,
         brief,
         offer,
         request,

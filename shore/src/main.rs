@@ -5,7 +5,7 @@ mod commands;
 use clap::{Parser, Subcommand};
 use commands::{
     certificates, list, missing, offer, offers, provision, quarantine, request, requests, revoke,
-    serve, withdraw,
+    serve, settings, withdraw,
 };
 use flukewatch_common::broker_url::redact;
 use std::io::IsTerminal;
@@ -39,6 +39,8 @@ Examples:
       offer a signed bundle to the boat 'balaena'
   flukewatch-shore request --boat balaena 01936e2a-7c00-7000-8000-000000000001 --clip --data station
       request the clip of this sighting
+  flukewatch-shore settings --data station --boat balaena detector.threshold=0.4
+      set a threshold on the boat 'balaena'
   flukewatch-shore missing --data station
       which sightings have not arrived
 
@@ -86,6 +88,11 @@ enum Command {
     Offer(offer::OfferArgs),
     /// List the last offer to each boat, and how far it is
     Offers(offers::OffersArgs),
+    /// Set thresholds, quotas and the use of the link on boats, over the air; or list what was set
+    ///
+    /// A running station sends them within seconds, or once a boat connects. The boat checks them, tries them,
+    /// keeps them over restarts, and reports.
+    Settings(settings::SettingsArgs),
     /// Withdraw the offer to a boat
     ///
     /// What the boat has of the bundle stays there. A bundle that it uses already stays in use.
@@ -118,6 +125,7 @@ fn main() -> ExitCode {
         Command::Certificates(args) => certificates::run(&args),
         Command::Offer(args) => offer::run(args),
         Command::Offers(args) => offers::run(&args),
+        Command::Settings(args) => settings::run(args),
         Command::Withdraw(args) => withdraw::run(&args),
         Command::Request(args) => request::run(&args),
         Command::Requests(args) => requests::run(&args),

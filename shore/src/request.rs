@@ -1,5 +1,6 @@
 //! What every HTTP handler works with: the shared state, and the error of a request.
 
+use crate::boat_settings::AllSent;
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
 use crate::store::{Store, StoreError};
@@ -7,6 +8,7 @@ use axum::http::StatusCode;
 use flukewatch_common::clock::Clock;
 use flukewatch_http::Rejections;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Shared by all handlers.
 #[derive(Clone)]
@@ -19,9 +21,16 @@ pub(crate) struct AppState {
     pub(crate) rejections: Arc<Rejections>,
     /// The URL that boats publish to, for display.
     pub(crate) broker: String,
+    /// The settings that boats were sent.
+    pub(crate) settings: watch::Receiver<Arc<AllSent>>,
 }
 
 impl AppState {
+    /// The settings that boats were sent last.
+    pub(crate) fn sent_settings(&self) -> Arc<AllSent> {
+        Arc::clone(&self.settings.borrow())
+    }
+
     /// Runs `read` on a thread that may block.
     pub(crate) async fn with_store<T: Send + 'static>(
         &self,

@@ -22,6 +22,7 @@ pub use error::StationError;
 
 use broker::{BrokerConnections, RunningBroker};
 
+use crate::boat_settings::SettingsWatch;
 use crate::bundles::OfferWatch;
 use crate::catalogue_photos::CataloguePhotos;
 use crate::health::Health;
@@ -131,6 +132,8 @@ impl Station {
         let mut watch =
             OfferWatch::new(&config.data, Arc::clone(&store), Arc::clone(&config.clock));
         let offers = watch.offers();
+        let settings_watch = SettingsWatch::new(&config.data);
+        let settings = settings_watch.follow();
         // Before ingest: a boat that requests a piece must not be answered that nothing is offered.
         let looking = tokio::task::spawn_blocking(move || {
             watch.run_once();
@@ -145,6 +148,7 @@ impl Station {
                 clock: Arc::clone(&config.clock),
                 health: Arc::clone(&health),
                 offers: offers.clone(),
+                settings: settings.clone(),
             }))
         };
         let ingesters: Vec<Arc<Ingester>> =
@@ -157,6 +161,7 @@ impl Station {
             clock: config.clock,
             broker: connections.public_url.clone(),
             rejections: Arc::clone(&rejections),
+            settings: settings.clone(),
         };
         let server = HttpServer {
             limits: config.http_limits,
@@ -170,6 +175,7 @@ impl Station {
             .map(|ingester| tokio::spawn(Arc::clone(ingester).run(shutdown_requested.clone())))
             .collect();
         tasks.push(tokio::spawn(watch.run(shutdown_requested.clone())));
+        tasks.push(tokio::spawn(settings_watch.run(shutdown_requested.clone())));
         if let Some(ingester) = ingesters.first() {
             tasks.push(tokio::spawn(
                 Arc::clone(ingester).record_oversized(oversized),

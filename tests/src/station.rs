@@ -57,6 +57,16 @@ impl Station {
         Self::run(data, Program::Shore.command(&arguments))
     }
 
+    /// Starts a station on an external broker at `url`, where boats and station sign, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_signed_on(data: &Path, url: &str) -> Self {
+        let serve = ["serve", "--data", text(data), "--http", "127.0.0.1:0"];
+        let arguments = [&serve[..], &["--broker", url]].concat();
+        Self::run(data, Program::Shore.command(&arguments))
+    }
+
     /// Starts a station with a broker for boats with certificates, and waits until it is ready; `None`
     /// where mosquitto is not installed.
     ///

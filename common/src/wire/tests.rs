@@ -251,6 +251,10 @@ fn a_known_sighting_has_known_bytes() {
 /// The envelopes of the same sighting in versions 1 to 6, as boats sent them.
 /// The link of a status report.
 const LINK: &str = "0104840701b0ea01e08f0103dc0b01f0012880f104002880897a00";
+/// What a status report says of settings.
+const REPORT_ON_SETTINGS: &str = "0103020319612073746167652072657374617274656420332074696d6573";
+/// Settings from shore.
+const SETTINGS: &str = "464c4b570b01008a7ae6a20762616c61656e6103809ea893c168030100000000000000e03f06000000000000002c400a0104";
 const FIRST_VERSION_HEAD: &str = "464c4b570101008ccb99ae";
 const SECOND_VERSION_HEAD: &str = "464c4b57010200bbbec53f";
 const THIRD_VERSION_HEAD: &str = "464c4b57010300ecdef75c";
@@ -342,6 +346,22 @@ fn the_other_kinds_have_known_bytes() {
         LINK,
         "at the end"
     );
+    let report_on_settings = crate::samples::settings_report();
+    for link in [None, Some(crate::samples::link_report())] {
+        let mut set = crate::samples::status_report();
+        let condition = set.condition.as_mut().unwrap();
+        condition.link = link;
+        condition.settings = Some(report_on_settings.clone());
+        let bytes = encode(&set).unwrap();
+        assert_eq!(bytes[5..7], [3, 0], "version 3");
+        assert_eq!(decode::<StatusReport>(&bytes).unwrap(), set);
+        let end = bytes.len() - REPORT_ON_SETTINGS.len() / 2;
+        assert_eq!(hex(&bytes[end..]), REPORT_ON_SETTINGS, "at the end");
+    }
+    let settings = crate::samples::boat_settings();
+    let bytes = encode(&settings).unwrap();
+    assert_eq!(hex(&bytes), SETTINGS);
+    assert_eq!(decode::<BoatSettings>(&bytes), Ok(settings));
     let brief = Brief::of(&sighting());
     assert_eq!(
         hex(&encode(&brief).unwrap()[HEADER..]),
@@ -663,6 +683,7 @@ fn the_asyncapi_document_has_every_topic_and_message() {
         topic::of_content(&boat),
         topic::of_commands(&boat),
         topic::of_chunks(&boat),
+        topic::of_settings(&boat),
     ] {
         let address = format!("address: {}\n", topic.replace("balaena", "{boat}"));
         assert!(document.contains(&address), "{address}");
@@ -680,6 +701,7 @@ fn the_asyncapi_document_has_every_topic_and_message() {
         documented::<Brief>(),
         documented::<Command>(),
         documented::<Chunk>(),
+        documented::<BoatSettings>(),
     ] {
         assert!(document.contains(&message), "{message}");
     }
@@ -697,7 +719,7 @@ proptest! {
             let _ = decode::<Sighting>(&envelope(1, version, &payload));
         }
         let _ = decode::<Picture>(&envelope(2, 1, &payload));
-        for version in 1..=2 {
+        for version in 1..=3 {
             let _ = decode::<StatusReport>(&envelope(5, version, &payload));
         }
         let _ = decode::<BundleOffer>(&envelope(6, 1, &payload));
@@ -707,6 +729,9 @@ proptest! {
         let _ = decode::<Brief>(&envelope(10, 1, &payload));
         let _ = decode::<Command>(&envelope(12, 1, &payload));
         let _ = decode::<Chunk>(&envelope(13, 1, &payload));
+        if let Ok(settings) = decode::<BoatSettings>(&envelope(11, 1, &payload)) {
+            let _ = settings.validate();
+        }
         for version in 1..=5 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }

@@ -3,6 +3,7 @@
 use super::accepted_file::AcceptedFile;
 use super::policy::bundle_trust;
 use super::verified::VerifiedSignature;
+use crate::bounded_note::NoteError;
 use crate::config::Config;
 use crate::received_bundles::ReceivedBundles;
 use flukewatch_common::bundle::{
@@ -11,7 +12,6 @@ use flukewatch_common::bundle::{
 use flukewatch_common::clock::Clock;
 use serde::Serialize;
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 
 /// The bundle of a configuration, and whether the boat uses it.
@@ -41,13 +41,8 @@ pub enum AcceptError {
     #[error("[bundle] allow_unsigned is true: every bundle is used, and none has to be accepted")]
     Lab,
     /// The note cannot be written.
-    #[error("cannot note the bundle in {}: {source}", .file.display())]
-    Write {
-        /// Path of the file.
-        file: PathBuf,
-        /// The error of the operating system.
-        source: io::Error,
-    },
+    #[error("cannot note the bundle in {0}")]
+    Write(#[from] NoteError),
 }
 
 /// Says whether the boat uses the bundle of `config`. Only its manifest and signature are read.
@@ -94,11 +89,7 @@ pub fn accept(config: &Config, clock: &dyn Clock) -> Result<AcceptedBundle, Acce
     let signature = VerifiedSignature::of(&bundle, &trust);
     let signature = signature.expect("with trusted keys, a bundle that opens is signed");
     let accepted = signature.accepted();
-    let file = AcceptedFile::new(&config.outbox.path);
-    file.note(&accepted).map_err(|source| AcceptError::Write {
-        file: file.path().to_owned(),
-        source,
-    })?;
+    AcceptedFile::new(&config.outbox.path).note(&accepted)?;
     Ok(accepted)
 }
 

@@ -1,10 +1,8 @@
 //! The note of the bundle that worked last.
 
-use flukewatch_common::atomic_file::write_atomically;
+use crate::bounded_note::{BoundedNote, NoteError};
 use flukewatch_common::bundle::{Accepted, AcceptedBundle};
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The file in the outbox's folder.
 const NAME: &str = "accepted-bundle.json";
@@ -14,31 +12,26 @@ const MAX_BYTES: u64 = 1024;
 
 /// The file that names the bundle that worked last.
 #[derive(Clone, Debug)]
-pub struct AcceptedFile {
-    file: PathBuf,
-}
+pub struct AcceptedFile(BoundedNote);
 
 impl AcceptedFile {
     /// The file in the folder `outbox`.
     pub fn new(outbox: &Path) -> Self {
-        Self {
-            file: outbox.join(NAME),
-        }
+        Self(BoundedNote::new(outbox.join(NAME), MAX_BYTES))
     }
 
     /// Path of the file.
     pub fn path(&self) -> &Path {
-        &self.file
+        self.0.path()
     }
 
     /// The bundle that is noted. Where the note is damaged, a warning is logged.
     pub fn read(&self) -> Accepted {
-        match self.noted() {
+        match self.0.read() {
             Ok(Some(accepted)) => Accepted::Bundle(accepted),
             Ok(None) => Accepted::Nothing,
             Err(error) => {
                 tracing::warn!(
-                    file = %self.file.display(),
                     %error,
                     "cannot read which bundle was used last; accepting every version"
                 );
@@ -51,29 +44,11 @@ impl AcceptedFile {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn note(&self, bundle: &AcceptedBundle) -> io::Result<()> {
-        if matches!(self.noted(), Ok(Some(noted)) if noted == *bundle) {
+    pub fn note(&self, bundle: &AcceptedBundle) -> Result<(), NoteError> {
+        if matches!(self.0.read::<AcceptedBundle>(), Ok(Some(noted)) if noted == *bundle) {
             return Ok(());
         }
-        if let Some(folder) = self.file.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let mut text = serde_json::to_vec(bundle)?;
-        text.push(b'\n');
-        write_atomically(&self.file, &text)
-    }
-
-    fn noted(&self) -> io::Result<Option<AcceptedBundle>> {
-        let opened = match File::open(&self.file) {
-            Ok(opened) => opened,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(e) => return Err(e),
-        };
-        let mut text = vec![];
-        opened.take(MAX_BYTES).read_to_end(&mut text)?;
-        Ok(Some(serde_json::from_slice(&text)?))
+        self.0.write(bundle)
     }
 }
 

@@ -1,10 +1,11 @@
 //! Receives a bundle: from the offer to its installation.
 
 use super::requests::{Pace, Requests};
+use crate::bounded_note::NoteError;
 use crate::bundle_mailbox::FromShore;
 use crate::bundle_trust::bundle_trust;
 use crate::config::Config;
-use crate::received_bundles::{NoteError, ReceivedBundle, ReceivedBundles};
+use crate::received_bundles::{ReceivedBundle, ReceivedBundles};
 use crate::time::{MonotonicClock, MonotonicTimestamp};
 use flukewatch_common::bundle::delivery::{Delivery, DeliveryError, MissingContent, Received};
 use flukewatch_common::bundle::{Bundle, BundleError, BundleHead, TrustError};

@@ -1,4 +1,4 @@
-//! The first minutes of a received bundle.
+//! The first minutes of a received bundle, or of settings from shore.
 
 use crate::detector_meter::DetectorMeter;
 use crate::health::Counters;
@@ -23,9 +23,9 @@ pub struct Observed<'a> {
     pub detector: &'a DetectorMeter,
 }
 
-/// Observes a boat with a bundle that was received.
+/// Observes a boat with a bundle that was received, or with settings from shore.
 #[derive(Clone, Debug)]
-pub struct BundleTrial {
+pub struct UpdateTrial {
     since: Instant,
     duration: Duration,
     before: Measures,
@@ -36,7 +36,7 @@ pub struct BundleTrial {
 pub enum TrialResult {
     /// It is not over.
     Running,
-    /// The bundle works.
+    /// What is on trial works.
     Passed,
     /// It does not work, for this reason.
     Failed(String),
@@ -87,7 +87,7 @@ impl Measures {
         }
     }
 
-    /// Why the bundle does not work; `None` where nothing speaks against it.
+    /// Why what is on trial does not work; `None` where nothing speaks against it.
     fn fault(&self) -> Option<String> {
         if self.restarts >= MAX_RESTARTS {
             let failure = self.last_failure.as_deref().unwrap_or("unknown");
@@ -116,7 +116,7 @@ impl Measures {
     }
 }
 
-impl BundleTrial {
+impl UpdateTrial {
     /// A trial that begins now and takes `duration`.
     pub fn begin(observed: Observed<'_>, duration: Duration) -> Self {
         Self {
@@ -147,8 +147,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn trial() -> BundleTrial {
-        BundleTrial {
+    fn trial() -> UpdateTrial {
+        UpdateTrial {
             since: Instant::now(),
             duration: MINUTE,
             before: Measures {

@@ -1,4 +1,4 @@
-//! The thread that receives bundles.
+//! The thread that receives bundles, and settings from shore.
 
 use super::receiver::{Receiver, Selftest};
 use super::requests::Pace;
@@ -6,6 +6,8 @@ use crate::bundle_mailbox::Mailbox;
 use crate::bundle_trust::bundle_trust;
 use crate::cancellation::CancellationToken;
 use crate::config::Config;
+use crate::health::Counters;
+use crate::received_settings::{self, ReceivedSettings};
 use crate::selftest::{self, Comparison};
 use crate::time::SystemMonotonicClock;
 use flukewatch_common::bundle_transfer::MAX_PIECE;
@@ -21,7 +23,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Pieces that are requested at once.
 const WINDOW: usize = 4;
 
-/// Receives bundles for as long as it lives. Dropped, it ends within a second, or after the self-test that
+/// Receives bundles and settings for as long as it lives. Dropped, it ends within a second, or after the self-test that
 /// is running.
 #[derive(Debug)]
 pub struct Updater {
@@ -30,13 +32,14 @@ pub struct Updater {
 }
 
 impl Updater {
-    /// Starts the thread. `installed` is called once another bundle is to be used.
+    /// Starts the thread. `installed` is called once another bundle, or other settings, are to be used.
     ///
     /// # Errors
     /// When the operating system provides no thread.
     pub fn start(
         config: &Config,
         mailbox: Arc<Mailbox>,
+        counters: Arc<Counters>,
         installed: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
         let config = Arc::new(Mutex::new(config.clone()));
@@ -50,6 +53,13 @@ impl Updater {
                 let mut receiver = Receiver::new(clock, monotonic, selftest);
                 while !token.is_cancelled() {
                     let message = mailbox.next(POLL);
+                    if let Some(settings) = mailbox.take_settings() {
+                        let config = lock(&shared).clone();
+                        if received_settings::take(&settings, &config) {
+                            installed();
+                        }
+                        ReceivedSettings::of(&config).publish(&counters);
+                    }
                     if message.is_none() && receiver.is_idle() {
                         continue;
                     }

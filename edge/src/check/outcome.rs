@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The result of checking one part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
-    /// `config`, `bundle`, `model`, `detector`, `engine`, `camera`, `position` or `outbox`.
+    /// `config`, `settings`, `bundle`, `model`, `detector`, `engine`, `camera`, `position` or `outbox`.
     pub part: &'static str,
     /// Whether it will work.
     pub ok: bool,

@@ -5,9 +5,11 @@ use super::inputs;
 use super::outcome::CheckResult;
 use crate::bundle_trust::bundle_trust;
 use crate::config::Config;
+use crate::health::SettingsHealth;
 use crate::models::engine_log;
 use crate::outbox::{self, Listing, NewEpoch};
 use crate::received_bundles::ReceivedBundles;
+use crate::received_settings::ReceivedSettings;
 use crate::session::random_id;
 use flukewatch_common::broker_url::BrokerEnvironment;
 use flukewatch_common::clock::{Clock, SystemClock};
@@ -41,6 +43,7 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
         config.boat.name,
     );
     let mut results = vec![CheckResult::pass("config", message)];
+    results.extend(settings(&config));
     results.extend(bundle_and_models(
         &ReceivedBundles::of(&config).path_in_use(),
         &bundle_trust(&config, &SystemClock),
@@ -51,6 +54,22 @@ pub fn check_config(file: &Path, environment: &BrokerEnvironment) -> Vec<CheckRe
     results.push(inputs::position(&config));
     results.push(outbox(&config));
     results
+}
+
+/// The settings from shore; `None` where none has arrived.
+fn settings(config: &Config) -> Option<CheckResult> {
+    let SettingsHealth { report, values } = ReceivedSettings::of(config).health()?;
+    let progress = report.progress.as_str();
+    let mut message = format!("revision {} from shore {progress}", report.revision);
+    if !report.reason.is_empty() {
+        message += &format!(" ({})", report.reason);
+    }
+    message += &if values.is_empty() {
+        "; all values are those of the file".to_owned()
+    } else {
+        format!("; in place of the file's values: {}", values.join(", "))
+    };
+    Some(CheckResult::pass("settings", message))
 }
 
 /// What runs the model and the detector: whether TensorRT starts. No plan is built: that takes minutes, and `selftest` does it.

@@ -2,6 +2,7 @@
 
 use super::checks::Checks;
 use crate::outbox::ArchiveLimits;
+use flukewatch_common::boat_settings::SettingKey;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl ArchiveSection {
     }
 
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
-        checks.range("days", self.days, 0.0, 3650.0);
-        checks.range("max_megabytes", self.max_megabytes as f64, 0.0, 1e6);
+        checks.setting(SettingKey::ArchiveDays, self.days);
+        checks.setting(SettingKey::ArchiveMegabytes, self.max_megabytes as f64);
     }
 }

@@ -1,6 +1,7 @@
 //! Collects the faults of a section.
 
 use super::fault::Fault;
+use flukewatch_common::boat_settings::SettingKey;
 
 /// Checks the keys of one section.
 pub(super) struct Checks<'a> {
@@ -29,6 +30,16 @@ impl<'a> Checks<'a> {
     pub(super) fn range(&mut self, key: &str, value: f64, low: f64, high: f64) {
         if !(low..=high).contains(&value) {
             self.fault(key, format!("must be {low} to {high}, not {value}"));
+        }
+    }
+
+    /// Checks the value of a key that can also be set from shore, by the same rule.
+    pub(super) fn setting(&mut self, key: SettingKey, value: f64) {
+        if let Err(invalid) = key.check_number(value) {
+            // The fault names the key.
+            let text = invalid.to_string();
+            let problem = text.split_once(": ").map_or(&*text, |(_, problem)| problem);
+            self.faults.push(Fault::of(key.as_str(), problem));
         }
     }
 

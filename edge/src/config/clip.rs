@@ -2,6 +2,7 @@
 
 use super::checks::Checks;
 use crate::clip::{ClipLimits, ClipSettings};
+use flukewatch_common::boat_settings::SettingKey;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -69,7 +70,7 @@ impl ClipSection {
             1.0,
             4000.0,
         );
-        checks.range("days", self.days, 0.0, 3650.0);
-        checks.range("max_megabytes", self.max_megabytes as f64, 0.0, 1e6);
+        checks.setting(SettingKey::ClipDays, self.days);
+        checks.setting(SettingKey::ClipMegabytes, self.max_megabytes as f64);
     }
 }

@@ -1,6 +1,7 @@
 //! `[detector]`
 
 use super::checks::Checks;
+use flukewatch_common::boat_settings::SettingKey;
 use serde::Deserialize;
 
 /// How the detector is used, section `[detector]`.
@@ -28,7 +29,7 @@ impl Default for DetectorSection {
 
 impl DetectorSection {
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
-        checks.range("threshold", self.threshold, 0.0, 1.0);
+        checks.setting(SettingKey::DetectorThreshold, self.threshold);
         let every = f64::from(self.detect_every_n_frames);
         checks.range("detect_every_n_frames", every, 1.0, 1000.0);
     }

@@ -3,13 +3,12 @@
 use super::checks::Checks;
 use super::locate::element;
 use crate::link_budget::{HourlyLimits, InvalidTimeOfDay, LinkProfile, TimeOfDay, TimeSpan};
+use flukewatch_common::boat_settings::SettingKey;
 use flukewatch_common::link_class::LinkClass;
 use serde::Deserialize;
 
 /// The longest name of a network interface.
 const MAX_INTERFACE: usize = 15;
-/// The smallest limit: a connection with certificates and the status for an hour fit.
-const MIN_BYTES_PER_HOUR: f64 = 10_000.0;
 
 /// A part of each day with a class of link, `[[uplink.schedule]]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -73,6 +72,17 @@ impl BytesPerHour {
         }
     }
 
+    /// The limit of a class, to change it.
+    pub(super) fn of_mut(&mut self, class: LinkClass) -> &mut u64 {
+        match class {
+            LinkClass::Harbour => &mut self.harbour,
+            LinkClass::Lte => &mut self.lte,
+            LinkClass::Starlink => &mut self.starlink,
+            LinkClass::Vsat => &mut self.vsat,
+            LinkClass::Iridium => &mut self.iridium,
+        }
+    }
+
     /// The limits.
     pub(super) fn limits(&self) -> HourlyLimits {
         LinkClass::ALL.map(|class| Some(self.of(class)).filter(|bytes| *bytes > 0))
@@ -80,11 +90,7 @@ impl BytesPerHour {
 
     pub(super) fn check(&self, checks: &mut Checks<'_>) {
         for class in LinkClass::ALL {
-            let bytes = self.of(class);
-            if bytes > 0 {
-                let key = format!("bytes_per_hour.{class}");
-                checks.range(&key, bytes as f64, MIN_BYTES_PER_HOUR, 1e15);
-            }
+            checks.setting(SettingKey::BytesPerHour(class), self.of(class) as f64);
         }
     }
 }

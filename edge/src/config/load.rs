@@ -82,7 +82,7 @@ impl Config {
 }
 
 /// The first bytes of the SHA-256 of a configuration.
-fn identity(text: &str) -> ConfigId {
+pub(super) fn identity(text: &str) -> ConfigId {
     let digest: [u8; 32] = Sha256::digest(text).into();
     ConfigId(*digest.first_chunk().expect("a SHA-256 is longer"))
 }

@@ -20,10 +20,12 @@ mod log;
 mod machine;
 mod mirror;
 mod mount;
+mod overlay;
 mod page;
 mod position;
 mod recording;
 mod root;
+mod settings;
 mod track;
 mod uplink;
 
@@ -44,6 +46,7 @@ pub use page::PageSection;
 pub use position::{PositionKind, PositionSection};
 pub use recording::RecordingSection;
 pub use root::{BoatSection, Config, OutboxSection};
+pub use settings::SettingsSection;
 pub use track::TrackSection;
 pub use uplink::UplinkSection;
 

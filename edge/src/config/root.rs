@@ -17,6 +17,7 @@ use super::mirror::MirrorSection;
 use super::page::PageSection;
 use super::position::PositionSection;
 use super::recording::RecordingSection;
+use super::settings::SettingsSection;
 use super::track::TrackSection;
 use super::uplink::UplinkSection;
 use crate::levels::Levels;
@@ -79,7 +80,10 @@ pub struct Config {
     /// Level and format of the log.
     #[serde(default)]
     pub log: LogSection,
-    /// A hash of the file's text.
+    /// Settings from shore.
+    #[serde(default)]
+    pub settings: SettingsSection,
+    /// A hash of the file's text and of the settings from shore.
     #[serde(skip)]
     pub identity: ConfigId,
 }

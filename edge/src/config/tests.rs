@@ -952,7 +952,7 @@ fn a_faulty_link_is_named_with_its_line() {
         ),
         (
             "[uplink.bytes_per_hour]\nvsat = 5\n".into(),
-            "boat/edge.toml:17: [uplink] bytes_per_hour.vsat: must be 10000 to",
+            "boat/edge.toml:17: [uplink] bytes_per_hour.vsat: must be 0, or 10000 to",
         ),
         (
             "bytes_per_hour = { cable = 5 }\n".into(),

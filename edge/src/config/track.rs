@@ -2,6 +2,7 @@
 
 use super::checks::Checks;
 use crate::track::TrackRules;
+use flukewatch_common::boat_settings::SettingKey;
 use flukewatch_inference::detector::MIN_WIDTH_FRACTION;
 use serde::Deserialize;
 
@@ -55,7 +56,7 @@ impl TrackSection {
         checks.range("min_detections", detections, 1.0, window.clamp(1.0, 32.0));
         checks.range("window_frames", window, 1.0, 32.0);
         checks.range("min_seconds", self.min_seconds, 0.0, 10.0);
-        checks.range("confirm_score", self.confirm_score, 0.01, 1.0);
-        checks.range("min_width_fraction", self.min_width_fraction, 0.0, 0.5);
+        checks.setting(SettingKey::ConfirmScore, self.confirm_score);
+        checks.setting(SettingKey::MinWidthFraction, self.min_width_fraction);
     }
 }

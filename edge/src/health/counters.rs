@@ -1,6 +1,7 @@
 //! Counters shared by all parts of the boat.
 
 use super::configuration::ConfigurationHealth;
+use super::settings::SettingsHealth;
 use crate::time::MonotonicTimestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -30,6 +31,7 @@ pub struct Counters {
     outbox_replaced: AtomicBool,
     missing_clip_frames: Arc<AtomicU64>,
     configuration: Mutex<ConfigurationHealth>,
+    settings: Mutex<Option<SettingsHealth>>,
 }
 
 /// Encounters that were seen and could not be recorded.
@@ -194,6 +196,17 @@ impl Counters {
     /// The configuration in use.
     pub fn configuration(&self) -> ConfigurationHealth {
         let held = self.configuration.lock();
+        held.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets what has become of the settings from shore.
+    pub fn set_settings(&self, settings: Option<SettingsHealth>) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// What has become of the settings from shore; `None` where none has arrived.
+    pub fn settings(&self) -> Option<SettingsHealth> {
+        let held = self.settings.lock();
         held.unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -3,6 +3,7 @@
 use super::bundle_update::BundleUpdateHealth;
 use super::configuration::ConfigurationHealth;
 use super::counters::Counters;
+use super::settings::SettingsHealth;
 use super::signature::SignatureHealth;
 use crate::capture::CameraHealth;
 use crate::detector_meter::DetectorHealth;
@@ -205,6 +206,9 @@ pub struct Health {
     /// The configuration in use.
     #[serde(default)]
     pub configuration: ConfigurationHealth,
+    /// The settings from shore; null where none has arrived.
+    #[serde(default)]
+    pub settings: Option<SettingsHealth>,
 }
 
 impl Health {
@@ -257,6 +261,7 @@ impl Health {
             uptime_seconds: sources.uptime.as_secs(),
             reloads: counted.reloads,
             configuration: sources.counters.configuration(),
+            settings: sources.counters.settings(),
         }
     }
 }

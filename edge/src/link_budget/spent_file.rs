@@ -1,12 +1,10 @@
 //! Keeps the bytes of the last hour through a restart.
 
-use flukewatch_common::atomic_file::write_atomically;
+use crate::bounded_note::{BoundedNote, NoteError};
 use flukewatch_common::link_class::LinkClass;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The name of the file in the outbox's folder.
 const NAME: &str = "link-budget.json";
@@ -15,7 +13,7 @@ const MAX_BYTES: u64 = 64 * 1024;
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct SpentFile(PathBuf);
+pub(super) struct SpentFile(BoundedNote);
 
 /// What it holds.
 #[derive(Debug)]
@@ -39,33 +37,27 @@ impl Minutes {
 
 impl SpentFile {
     pub(super) fn of(folder: &Path) -> Self {
-        Self(folder.join(NAME))
+        Self(BoundedNote::new(folder.join(NAME), MAX_BYTES))
     }
 
     pub(super) fn read(&self) -> Read {
-        let mut bytes = vec![];
-        let read = File::open(&self.0).and_then(|f| f.take(MAX_BYTES).read_to_end(&mut bytes));
-        let error = match read {
-            Err(e) if e.kind() == ErrorKind::NotFound => return Read::Absent,
-            Err(e) => e.to_string(),
-            Ok(_) => match serde_json::from_slice(&bytes) {
-                Ok(minutes) => return Read::Minutes(minutes),
-                Err(e) => e.to_string(),
-            },
-        };
-        tracing::warn!(
-            file = %self.0.display(),
-            error,
-            "cannot read the link's budget; counting this hour's bytes as spent"
-        );
-        Read::Damaged
+        match self.0.read() {
+            Ok(Some(minutes)) => Read::Minutes(minutes),
+            Ok(None) => Read::Absent,
+            Err(error) => {
+                tracing::warn!(
+                    %error,
+                    "cannot read the link's budget; counting this hour's bytes as spent"
+                );
+                Read::Damaged
+            }
+        }
     }
 
-    pub(super) fn write(&self, minutes: [Vec<u64>; LinkClass::ALL.len()]) -> Result<(), io::Error> {
+    pub(super) fn write(&self, minutes: [Vec<u64>; LinkClass::ALL.len()]) -> Result<(), NoteError> {
         let classes = LinkClass::ALL.into_iter().zip(minutes);
         let spent = classes.filter(|(_, minutes)| minutes.iter().any(|bytes| *bytes > 0));
         let spent = spent.map(|(class, minutes)| (class.as_str().to_owned(), minutes));
-        let text = serde_json::to_vec(&Minutes(spent.collect()))?;
-        write_atomically(&self.0, &text)
+        self.0.write(&Minutes(spent.collect()))
     }
 }

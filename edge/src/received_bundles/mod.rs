@@ -8,13 +8,13 @@
 mod note;
 mod received_bundle;
 
-pub use note::NoteError;
 pub use received_bundle::ReceivedBundle;
 
+use crate::bounded_note::{BoundedNote, NoteError};
 use crate::config::Config;
 use flukewatch_common::bundle::{AcceptedBundle, BundleHead};
 use flukewatch_common::bundle_transfer::{BundleOffer, ContentId, TransferProgress};
-use note::{EndedOffer, Note, NoteFile};
+use note::{EndedOffer, Note, note_file};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -196,14 +196,14 @@ impl ReceivedBundles {
         self.note_file().write(&note)
     }
 
-    fn note_file(&self) -> NoteFile {
-        NoteFile::new(&self.folder)
+    fn note_file(&self) -> BoundedNote {
+        note_file(&self.folder)
     }
 
     /// The note, without what does not hold any more.
     fn valid_note(&self) -> Note {
-        let note = match self.note_file().read() {
-            Ok(note) => note,
+        let note = match self.note_file().read::<Note>() {
+            Ok(note) => note.unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(%error, "cannot read which received bundle is in use; using the newest");
                 Note {

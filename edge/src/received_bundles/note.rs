@@ -2,30 +2,18 @@
 
 use super::MAX_ENDED;
 use super::received_bundle::ReceivedBundle;
-use flukewatch_common::atomic_file::write_atomically;
+use crate::bounded_note::BoundedNote;
 use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::bundle_transfer::TransferProgress;
 use flukewatch_common::sighting::MAX_REASON_BYTES;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use uuid::Uuid;
 
 /// The file in the folder of received bundles.
 const NAME: &str = "in-use.json";
 /// The size limit of the file, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
-
-/// Why the note cannot be read or written.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", .file.display())]
-pub struct NoteError {
-    /// Path of the file.
-    pub file: PathBuf,
-    /// The error of the operating system.
-    pub source: io::Error,
-}
 
 /// Which received bundle is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,50 +76,7 @@ impl Note {
     }
 }
 
-/// The note's file.
-pub(super) struct NoteFile {
-    file: PathBuf,
-}
-
-impl NoteFile {
-    /// The file in `folder`.
-    pub(super) fn new(folder: &Path) -> Self {
-        Self {
-            file: folder.join(NAME),
-        }
-    }
-
-    /// The note; an empty one where the file is missing.
-    pub(super) fn read(&self) -> Result<Note, NoteError> {
-        let opened = match File::open(&self.file) {
-            Ok(opened) => opened,
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-                return Ok(Note::default());
-            }
-            Err(e) => return Err(self.error(e)),
-        };
-        let mut text = vec![];
-        let read = opened.take(MAX_BYTES).read_to_end(&mut text);
-        read.map_err(|e| self.error(e))?;
-        serde_json::from_slice(&text).map_err(|e| self.error(e.into()))
-    }
-
-    pub(super) fn write(&self, note: &Note) -> Result<(), NoteError> {
-        let written = || -> io::Result<()> {
-            if let Some(folder) = self.file.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let mut text = serde_json::to_vec_pretty(note)?;
-            text.push(b'\n');
-            write_atomically(&self.file, &text)
-        };
-        written().map_err(|e| self.error(e))
-    }
-
-    fn error(&self, source: io::Error) -> NoteError {
-        NoteError {
-            file: self.file.clone(),
-            source,
-        }
-    }
+/// The note's file in `folder`.
+pub(super) fn note_file(folder: &Path) -> BoundedNote {
+    BoundedNote::new(folder.join(NAME), MAX_BYTES)
 }

@@ -4,6 +4,7 @@ use crate::health::{Counters, InputHealth, UnrecordedHealth};
 use crate::link_budget::{LinkHealth, PendingKind};
 use crate::machine::{MachineHealth, Temperature};
 use crate::outbox::SetAside;
+use flukewatch_common::boat_settings::{SettingsProgress, SettingsReport};
 
 fn healthy() -> Health {
     let counters = Counters::default();
@@ -337,4 +338,29 @@ fn a_budget_and_what_it_takes_are_said() {
     health.link.fault = Some("no such file".into());
     let text = "vsat; cannot use uplink.link_file: no such file";
     assert_eq!(found(&health, "link"), (Severity::Warning, text.into()));
+}
+
+#[test]
+fn settings_from_shore_are_said_and_a_warning_where_they_are_not_used() {
+    let mut health = healthy();
+    assert!(items(&health).iter().all(|item| item.subject != "settings"));
+    let report = |progress, in_use, reason: &str| SettingsReport {
+        revision: 3,
+        in_use,
+        progress,
+        reason: reason.into(),
+    };
+    let values = vec!["clip.days=3".to_owned()];
+    health.settings = Some(SettingsHealth {
+        report: report(SettingsProgress::Active, 3, ""),
+        values,
+    });
+    let text = "revision 3 from shore active; in use: clip.days=3";
+    assert_eq!(found(&health, "settings"), (Severity::Ok, text.into()));
+    health.settings = Some(SettingsHealth {
+        report: report(SettingsProgress::RolledBack, 0, "a stage restarted 3 times"),
+        values: vec![],
+    });
+    let text = "revision 3 from shore rolled back: a stage restarted 3 times; the file's values are in use";
+    assert_eq!(found(&health, "settings"), (Severity::Warning, text.into()));
 }

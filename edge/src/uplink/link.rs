@@ -22,6 +22,8 @@ pub enum UplinkEvent {
     Bundle(FromShore),
     /// Which files the station wants, not validated yet; empty where it wants none any more.
     Command(Vec<u8>),
+    /// Settings for this boat, not validated yet.
+    Settings(Vec<u8>),
 }
 
 /// Why there is no connection.

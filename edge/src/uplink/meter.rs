@@ -144,6 +144,12 @@ impl Meter {
         self.budget.spend(self.size.message(&topic, bytes, true));
     }
 
+    /// Settings arrived.
+    pub(super) fn received_settings(&self, bytes: u64) {
+        let topic = topic::of_settings(&self.boat);
+        self.budget.spend(self.size.message(&topic, bytes, true));
+    }
+
     /// A request of so many bytes for a piece of so many, and the piece.
     fn piece(&self, request: u64, piece: u32) -> u64 {
         let request = self

@@ -72,6 +72,7 @@ impl MqttUplink {
                 Subscription::at_least_once(topic::of_offer(&boat)),
                 Subscription::at_most_once(topic::of_content(&boat)),
                 Subscription::at_least_once(topic::of_commands(&boat)),
+                Subscription::at_least_once(topic::of_settings(&boat)),
             ],
             max_packet_bytes: MAX_PACKET,
             max_in_flight: 2 * MAX_WINDOW as u16,
@@ -135,6 +136,10 @@ impl MqttUplink {
         if *topic == topic::of_commands(&self.boat) && received.payload.is_empty() {
             return Some(UplinkEvent::Command(vec![]));
         }
+        // It does not end settings: only a newer message does.
+        if *topic == topic::of_settings(&self.boat) && received.payload.is_empty() {
+            return None;
+        }
         let event: fn(Vec<u8>) -> UplinkEvent = match topic {
             t if *t == topic::of_acks(&self.boat) => UplinkEvent::Ack,
             t if *t == topic::of_presence(&self.boat) => UplinkEvent::Presence,
@@ -143,6 +148,7 @@ impl MqttUplink {
                 |m| UplinkEvent::Bundle(FromShore::Content(m))
             }
             t if *t == topic::of_commands(&self.boat) => UplinkEvent::Command,
+            t if *t == topic::of_settings(&self.boat) => UplinkEvent::Settings,
             _ => return None,
         };
         self.open(received).map(event)
@@ -191,6 +197,12 @@ impl Uplink for MqttUplink {
             tracing::warn!(
                 "subscription to commands rejected: shore cannot request clips and crops. Permit flukewatch/v1/+/command and \
                  flukewatch/v1/+/chunk on the broker"
+            );
+        }
+        if connection.granted().get(5) != Some(&true) {
+            tracing::warn!(
+                "subscription to settings rejected: nothing can be set from shore. Permit \
+                 flukewatch/v1/+/settings on the broker"
             );
         }
         tracing::debug!(version = ?connection.version(), "MQTT connected");

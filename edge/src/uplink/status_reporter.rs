@@ -4,6 +4,7 @@ use crate::app_state::StatusBoard;
 use crate::health::Health;
 use crate::machine::Severity;
 use crate::status::{self, StatusItem};
+use flukewatch_common::boat_settings::SettingsReport;
 use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::BoatId;
@@ -32,8 +33,8 @@ pub(super) struct StatusReporter {
     connection: u32,
     /// Whether the current connection has a last will and reports.
     enabled: bool,
-    /// Severity and time of the connection's last report.
-    last: Option<(Severity, Instant)>,
+    /// Time of the connection's last report, and what it said that is reported once it changes.
+    last: Option<(Urgent, Instant)>,
     /// Whether the broker has accepted a report of the connection.
     accepted: bool,
     /// Connections in a row that the broker closed without accepting a report.
@@ -44,7 +45,14 @@ pub(super) struct StatusReporter {
 pub(super) struct DueReport {
     /// It, encoded.
     pub(super) message: Vec<u8>,
+    urgent: Urgent,
+}
+
+/// What is reported once it changes.
+#[derive(Clone, Debug, PartialEq)]
+struct Urgent {
     severity: Severity,
+    settings: Option<SettingsReport>,
 }
 
 impl StatusReporter {
@@ -89,26 +97,29 @@ impl StatusReporter {
         }
     }
 
-    /// The report to send now: the connection's first one, after a change of severity, if `min_interval` has
-    /// passed, or after `interval`.
+    /// The report to send now: the connection's first one, after a change of severity or settings, if `min_interval`
+    /// has passed, or after `interval`.
     pub(super) fn due(&self, interval: Duration, min_interval: Duration) -> Option<DueReport> {
         if !self.enabled {
             return None;
         }
         let health = self.board.to_report()?;
         let condition = condition(&health);
-        let severity = condition.severity;
-        let is_due = self.last.is_none_or(|(last, at)| {
-            let has_changed = last != severity && at.elapsed() >= min_interval;
+        let urgent = Urgent {
+            severity: condition.severity,
+            settings: condition.settings.clone(),
+        };
+        let is_due = self.last.as_ref().is_none_or(|(last, at)| {
+            let has_changed = *last != urgent && at.elapsed() >= min_interval;
             has_changed || at.elapsed() >= interval
         });
         let message = is_due.then(|| self.encode(Some(condition)))??;
-        Some(DueReport { message, severity })
+        Some(DueReport { message, urgent })
     }
 
     /// The link has taken a report.
     pub(super) fn sent(&mut self, report: &DueReport) {
-        self.last = Some((report.severity, Instant::now()));
+        self.last = Some((report.urgent.clone(), Instant::now()));
     }
 
     /// The broker has accepted a report.
@@ -164,6 +175,7 @@ fn condition(health: &Health) -> BoatCondition {
         pending: health.pending_sightings + health.pending_pictures,
         oldest_pending_seconds: health.outbox.oldest_pending_seconds,
         link: health.link.report(),
+        settings: health.settings.as_ref().map(|s| s.report.clone()),
     }
 }
 
@@ -208,6 +220,7 @@ mod tests {
             pending: 7,
             oldest_pending_seconds: Some(300),
             link: None,
+            settings: None,
         };
         assert_eq!(found, expected);
     }

@@ -300,6 +300,10 @@ impl<U: Uplink> Uploader<U> {
                         let sent = self.send_files().await;
                         self.tolerate_outbox(sent)?;
                     }
+                    UplinkEvent::Settings(message) => {
+                        self.meter.received_settings(message.len() as u64);
+                        self.bundles.settings_arrived(message);
+                    }
                     UplinkEvent::Ack(bytes) => {
                         self.meter.received_ack(bytes.len() as u64);
                         let answered = self.receive_ack(&bytes).await;

@@ -2,6 +2,8 @@
 
 use super::bundle_transfers::BundleTransferJson;
 use super::error::ApiResult;
+use super::settings::SettingsJson;
+use crate::boat_settings::SentSettings;
 use crate::request::AppState;
 use crate::store::{BoatStatus, Gap, LastReport};
 use axum::Json;
@@ -54,6 +56,8 @@ pub struct BoatJson {
     pub status: Option<StatusJson>,
     /// The bundles that it was offered, newest first, at most 10.
     pub bundle_transfers: Vec<BundleTransferJson>,
+    /// The settings that it was sent last, and what it has reported of them; null where it was sent none.
+    pub settings: Option<SettingsJson>,
 }
 
 /// The last status report of a boat.
@@ -115,8 +119,10 @@ impl StatusJson {
 }
 
 impl BoatJson {
-    /// `b` at `now`.
-    pub fn new(b: &BoatStatus, now: Timestamp) -> Self {
+    /// `b` at `now`, with the settings that it was `sent` last.
+    pub fn new(b: &BoatStatus, sent: Option<&SentSettings>, now: Timestamp) -> Self {
+        let report = b.last_report.as_ref();
+        let reported = report.and_then(|report| report.condition.settings.as_ref());
         let gap = |&Gap { first, last }: &Gap| GapJson { first, last };
         Self {
             boat: b.boat.to_string(),
@@ -135,6 +141,7 @@ impl BoatJson {
             pictures_without_sighting: b.pictures_without_sighting,
             status: b.last_report.as_ref().map(|r| StatusJson::new(r, now)),
             bundle_transfers: b.transfers.iter().map(BundleTransferJson::from).collect(),
+            settings: SettingsJson::new(sent, reported),
         }
     }
 }
@@ -142,5 +149,8 @@ impl BoatJson {
 pub(super) async fn list(State(state): State<AppState>) -> ApiResult<Json<Vec<BoatJson>>> {
     let boats = state.with_store(|s| s.boats()).await?;
     let now = state.clock.now();
-    Ok(Json(boats.iter().map(|b| BoatJson::new(b, now)).collect()))
+    let sent = state.sent_settings();
+    let boats = boats.iter();
+    let boats = boats.map(|b| BoatJson::new(b, sent.get(&b.boat), now));
+    Ok(Json(boats.collect()))
 }

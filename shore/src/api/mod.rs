@@ -24,6 +24,7 @@ mod file_requests;
 mod health;
 mod quarantine;
 mod rejected;
+mod settings;
 mod sightings;
 
 pub use boats::{BoatJson, GapJson, StatusJson};
@@ -31,6 +32,7 @@ pub use briefs::BriefJson;
 pub use bundle_transfers::BundleTransferJson;
 pub use file_requests::FileRequestJson;
 pub use quarantine::QuarantinedJson;
+pub use settings::SettingsJson;
 pub use sightings::{
     BoxJson, CandidateJson, CropJson, FootageJson, PositionJson, RevisedSightingJson, SightingJson,
     TimeJson,

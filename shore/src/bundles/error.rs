@@ -1,5 +1,6 @@
 //! Errors of offering bundles.
 
+use crate::boat_files::BoatFilesError;
 use flukewatch_common::bundle::BundleError;
 use flukewatch_common::bundle::delivery::DeliveryError;
 use flukewatch_common::bundle_transfer::InvalidTransfer;
@@ -63,6 +64,23 @@ pub enum BundlesError {
     /// Nothing is offered to the boat.
     #[error("nothing is offered to boat {0}")]
     NotOffered(BoatId),
+}
+
+impl From<BoatFilesError> for BundlesError {
+    fn from(error: BoatFilesError) -> Self {
+        match error {
+            BoatFilesError::NoData(data) => Self::NoData(data),
+            BoatFilesError::Io {
+                action,
+                path,
+                source,
+            } => Self::Io {
+                action,
+                path,
+                source,
+            },
+        }
+    }
 }
 
 impl BundlesError {

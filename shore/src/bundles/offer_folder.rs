@@ -2,46 +2,31 @@
 
 use super::error::BundlesError;
 use super::offer::Offer;
-use flukewatch_common::atomic_file::write_atomically;
+use crate::boat_files::{BoatFiles, FilesLock, Fingerprint};
 use flukewatch_common::bundle_transfer::ContentId;
 use flukewatch_common::sighting::BoatId;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::collections::BTreeSet;
+use std::path::Path;
 use uuid::Uuid;
-
-/// The largest file that is read, in bytes.
-const MAX_BYTES: u64 = 16 * 1024;
-
-const LOCK_FILE: &str = "lock";
-const EXTENSION: &str = "json";
 
 /// The folder of offers in a station's data folder, with one file per boat. Several processes may use it
 /// at a time.
 #[derive(Clone, Debug)]
 pub struct OfferFolder {
-    data: PathBuf,
-    folder: PathBuf,
+    files: BoatFiles,
 }
 
 /// The right to change offers and the library, until it is dropped.
 #[derive(Debug)]
 pub struct OffersLock {
-    _file: File,
+    _files: FilesLock,
 }
-
-/// Changes when an offer is written or removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Fingerprint(BTreeMap<PathBuf, (SystemTime, u64, u64)>);
 
 impl OfferFolder {
     /// That of a station's data folder.
     pub fn in_data(data: &Path) -> Self {
         Self {
-            data: data.to_owned(),
-            folder: data.join("offers"),
+            files: BoatFiles::new(data, "offers"),
         }
     }
 
@@ -50,10 +35,8 @@ impl OfferFolder {
     /// # Errors
     /// When the data folder does not exist, or cannot be written.
     pub fn lock(&self) -> Result<OffersLock, BundlesError> {
-        let file = self.lock_file()?;
-        let locked = file.lock();
-        locked.map_err(BundlesError::io("lock", &self.folder.join(LOCK_FILE)))?;
-        Ok(OffersLock { _file: file })
+        let files = self.files.lock()?;
+        Ok(OffersLock { _files: files })
     }
 
     /// The same without waiting; `None` where another process changes offers.
@@ -61,25 +44,8 @@ impl OfferFolder {
     /// # Errors
     /// As [`OfferFolder::lock`].
     pub fn try_lock(&self) -> Result<Option<OffersLock>, BundlesError> {
-        let file = self.lock_file()?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(OffersLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(BundlesError::io(
-                "lock",
-                &self.folder.join(LOCK_FILE),
-            )(error)),
-        }
-    }
-
-    fn lock_file(&self) -> Result<File, BundlesError> {
-        if !self.data.is_dir() {
-            return Err(BundlesError::NoData(self.data.clone()));
-        }
-        let folder = &self.folder;
-        fs::create_dir_all(folder).map_err(BundlesError::io("create", folder))?;
-        let file = folder.join(LOCK_FILE);
-        File::create(&file).map_err(BundlesError::io("create", &file))
+        let files = self.files.try_lock()?;
+        Ok(files.map(|files| OffersLock { _files: files }))
     }
 
     /// Makes an offer, in place of an earlier one to the same boat.
@@ -87,8 +53,7 @@ impl OfferFolder {
     /// # Errors
     /// When the file cannot be written; the earlier offer then stands.
     pub fn write(&self, _lock: &OffersLock, offer: &Offer) -> Result<(), BundlesError> {
-        let file = self.file_of(&offer.boat);
-        write_atomically(&file, &offer.to_bytes()).map_err(BundlesError::io("write", &file))
+        Ok(self.files.write(&offer.boat, &offer.to_bytes())?)
     }
 
     /// Removes the offer to `boat`, also a damaged one.
@@ -96,12 +61,10 @@ impl OfferFolder {
     /// # Errors
     /// [`BundlesError::NotOffered`] where nothing is offered, or when the file cannot be removed.
     pub fn remove(&self, _lock: &OffersLock, boat: &BoatId) -> Result<(), BundlesError> {
-        let file = self.file_of(boat);
-        match fs::remove_file(&file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                Err(BundlesError::NotOffered(boat.clone()))
-            }
-            removed => removed.map_err(BundlesError::io("delete", &file)),
+        if self.files.remove(boat)? {
+            Ok(())
+        } else {
+            Err(BundlesError::NotOffered(boat.clone()))
         }
     }
 
@@ -115,7 +78,7 @@ impl OfferFolder {
         boat: &BoatId,
         id: Uuid,
     ) -> Result<(), BundlesError> {
-        match self.read(&self.file_of(boat), boat)? {
+        match self.read(boat)? {
             Some(offer) if offer.id == id => self.remove(lock, boat),
             _ => Ok(()),
         }
@@ -127,10 +90,9 @@ impl OfferFolder {
     /// When the folder cannot be read.
     pub fn all(&self) -> Result<Vec<Result<Offer, BundlesError>>, BundlesError> {
         let mut offers = vec![];
-        for file in self.files()? {
-            let Some(boat) = boat_of(&file) else { continue };
+        for boat in self.files.boats()? {
             // Absent: removed meanwhile.
-            offers.extend(self.read(&file, &boat).transpose());
+            offers.extend(self.read(&boat).transpose());
         }
         Ok(offers)
     }
@@ -149,68 +111,15 @@ impl OfferFolder {
     /// # Errors
     /// When the folder cannot be read.
     pub(super) fn fingerprint(&self) -> Result<Fingerprint, BundlesError> {
-        let mut versions = BTreeMap::new();
-        for file in self.files()? {
-            match fs::metadata(&file).and_then(|metadata| version(&metadata)) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                found => {
-                    let version = found.map_err(BundlesError::io("read", &file))?;
-                    versions.insert(file, version);
-                }
-            }
-        }
-        Ok(Fingerprint(versions))
+        Ok(self.files.fingerprint()?)
     }
 
-    /// The files of offers, by name.
-    fn files(&self) -> Result<Vec<PathBuf>, BundlesError> {
-        let read_error = || BundlesError::io("read", &self.folder);
-        let entries = match fs::read_dir(&self.folder) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(vec![]),
-            entries => entries.map_err(read_error())?,
+    fn read(&self, boat: &BoatId) -> Result<Option<Offer>, BundlesError> {
+        let Some(bytes) = self.files.read(boat)? else {
+            return Ok(None);
         };
-        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-        let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(read_error())?;
-        paths.retain(|path| boat_of(path).is_some());
-        paths.sort();
-        Ok(paths)
+        Offer::from_bytes(&self.files.file_of(boat), boat, &bytes).map(Some)
     }
-
-    fn file_of(&self, boat: &BoatId) -> PathBuf {
-        self.folder.join(format!("{boat}.{EXTENSION}"))
-    }
-
-    fn read(&self, file: &Path, boat: &BoatId) -> Result<Option<Offer>, BundlesError> {
-        match read_bounded(file) {
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            read => {
-                let bytes = read.map_err(BundlesError::io("read", file))?;
-                Offer::from_bytes(file, boat, &bytes).map(Some)
-            }
-        }
-    }
-}
-
-fn read_bounded(file: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![];
-    let opened = File::open(file)?;
-    opened.take(MAX_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The boat whose offer a file is; `None` for other files, e.g. one that is being written.
-fn boat_of(file: &Path) -> Option<BoatId> {
-    let name = file.file_name()?.to_str()?;
-    let boat = name.strip_suffix(EXTENSION)?.strip_suffix('.')?;
-    boat.parse().ok()
-}
-
-fn version(metadata: &fs::Metadata) -> io::Result<(SystemTime, u64, u64)> {
-    #[cfg(unix)]
-    let inode = std::os::unix::fs::MetadataExt::ino(metadata);
-    #[cfg(not(unix))]
-    let inode = 0;
-    Ok((metadata.modified()?, metadata.len(), inode))
 }
 
 #[cfg(test)]
@@ -219,7 +128,14 @@ mod tests {
     use flukewatch_common::bundle::{Signature, SignatureTerms};
     use flukewatch_common::clock::Timestamp;
     use flukewatch_trust::SigningKey;
+    use std::fs;
+    use std::path::PathBuf;
     use tempfile::TempDir;
+
+    fn path(folder: &OfferFolder, name: &str) -> PathBuf {
+        let file = folder.files.file_of(&"any".parse().unwrap());
+        file.with_file_name(name)
+    }
 
     fn folder() -> (TempDir, OfferFolder) {
         let data = tempfile::tempdir().unwrap();
@@ -295,7 +211,7 @@ mod tests {
         let lock = folder.lock().unwrap();
         folder.write(&lock, &offer("mysticeta", 2)).unwrap();
         let good = String::from_utf8(offer("balaena", 1).to_bytes()).unwrap();
-        let file = folder.folder.join("balaena.json");
+        let file = path(&folder, "balaena.json");
         for bad in [
             String::new(),
             "null".into(),
@@ -325,7 +241,7 @@ mod tests {
         );
         // What is not an offer is ignored.
         for other in ["notes.txt", "Ocean!.json", "balaena.json.17-0.new", ".json"] {
-            fs::write(folder.folder.join(other), "?").unwrap();
+            fs::write(path(&folder, other), "?").unwrap();
         }
         assert_eq!(folder.all().unwrap().len(), 2);
         folder.remove(&lock, &offer("balaena", 1).boat).unwrap();

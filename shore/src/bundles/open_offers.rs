@@ -3,8 +3,9 @@
 use super::error::BundlesError;
 use super::library::Library;
 use super::offer::Offer;
-use super::offer_folder::{Fingerprint, OfferFolder};
+use super::offer_folder::OfferFolder;
 use super::stored_bundle::StoredBundle;
+use crate::boat_files::Fingerprint;
 use crate::store::{RecordedOffer, Store, StoreError};
 use flukewatch_common::bundle_transfer::{BundleOffer, ContentId};
 use flukewatch_common::clock::Clock;

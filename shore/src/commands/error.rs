@@ -1,9 +1,11 @@
 //! Errors of the subcommands.
 
+use flukewatch_common::boat_settings::InvalidSetting;
 use flukewatch_common::broker_url::{BadBrokerUrl, LoginError};
 use flukewatch_common::file_transfer::MAX_REQUESTED_FILES;
 use flukewatch_common::sighting::BoatId;
 use flukewatch_shore::authority::AuthorityError;
+use flukewatch_shore::boat_settings::SettingsError;
 use flukewatch_shore::broker::BrokerError;
 use flukewatch_shore::bundles::BundlesError;
 use flukewatch_shore::random::NoRandomNumbers;
@@ -26,8 +28,12 @@ pub(crate) enum CommandError {
     Authority(#[from] AuthorityError),
     #[error(transparent)]
     Bundles(#[from] BundlesError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Setting(#[from] InvalidSetting),
     #[error(
-        "no boat has a valid certificate: run 'flukewatch-shore provision BOAT', or name a boat with --boat"
+        "no boat is named with --boat, and with --all none has a valid certificate: name a boat, or run 'flukewatch-shore provision BOAT'"
     )]
     NoBoats,
     #[error("sighting {0} is not in quarantine; 'flukewatch-shore quarantine' lists what is")]

@@ -4,6 +4,7 @@ use super::error::CommandError;
 use clap::Args;
 use flukewatch_common::clock::{Clock, SystemClock};
 use flukewatch_shore::api::BoatJson;
+use flukewatch_shore::boat_settings::SettingsFolder;
 use flukewatch_shore::store::{BoatStatus, Gap, SqliteStore, Store};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -27,7 +28,12 @@ pub(crate) fn run(args: &MissingArgs) -> Result<ExitCode, CommandError> {
     let mut out = io::stdout().lock();
     if args.json {
         let now = SystemClock.now();
-        let boats: Vec<BoatJson> = boats.iter().map(|b| BoatJson::new(b, now)).collect();
+        let folder = SettingsFolder::in_data(&args.data);
+        let json = |boat: &BoatStatus| -> Result<BoatJson, CommandError> {
+            let sent = folder.read(&boat.boat)?;
+            Ok(BoatJson::new(boat, sent.as_ref(), now))
+        };
+        let boats: Vec<BoatJson> = boats.iter().map(json).collect::<Result<_, _>>()?;
         serde_json::to_writer_pretty(&mut out, &boats)?;
         writeln!(out)?;
     } else if boats.is_empty() {

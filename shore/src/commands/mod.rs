@@ -12,4 +12,5 @@ pub(crate) mod request;
 pub(crate) mod requests;
 pub(crate) mod revoke;
 pub(crate) mod serve;
+pub(crate) mod settings;
 pub(crate) mod withdraw;

@@ -98,7 +98,8 @@ pub(crate) fn run(args: OfferArgs) -> Result<ExitCode, CommandError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn boats_with_certificates(
+/// The boats with a valid certificate.
+pub(super) fn boats_with_certificates(
     authority: Option<&Authority>,
     data: &Path,
     now: Timestamp,

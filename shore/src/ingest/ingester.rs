@@ -5,8 +5,10 @@ use super::command_publisher::{ChunkSenders, CommandPublisher};
 use super::content_server::{ContentServer, Requests};
 use super::mqtt::{self, BrokerAccess};
 use super::offer_publisher::{OfferPublisher, StaleOffers};
+use super::settings_publisher::publish_settings;
 use super::trust::MessageTrust;
 use super::validate::{reject_too_large, reject_unauthenticated, validate};
+use crate::boat_settings::AllSent;
 use crate::broker::OversizedPacket;
 use crate::bundles::OpenOffers;
 use crate::health::Health;
@@ -91,6 +93,8 @@ pub struct IngesterParts {
     pub health: Arc<Health>,
     /// The bundles that boats are offered.
     pub offers: OpenOffers,
+    /// The settings that boats were sent.
+    pub settings: watch::Receiver<Arc<AllSent>>,
 }
 
 /// What was received and is to be stored.
@@ -255,6 +259,9 @@ impl Ingester {
         let _abort_offering = AbortOnDrop(tokio::spawn(offering).abort_handle());
         let commanding = Arc::clone(&self.command_publisher).run(publisher.clone(), chunk_senders);
         let _abort_commanding = AbortOnDrop(tokio::spawn(commanding).abort_handle());
+        let settings = self.parts.settings.clone();
+        let setting = publish_settings(self.parts.trust.clone(), publisher.clone(), settings);
+        let _abort_setting = AbortOnDrop(tokio::spawn(setting).abort_handle());
         let (requests, mut invalid) = Requests::new(&self.content_server, &publisher, stale);
         loop {
             let event = tokio::select! {

@@ -6,7 +6,7 @@
 //! an entirely new connection. Where boats sign their messages, one without a valid signature is
 //! recorded among the rejected ones and not answered.
 //!
-//! In the other direction, each connection publishes the station's offers of bundles, and answers what
+//! In the other direction, each connection publishes the station's offers of bundles and settings of boats, and answers what
 //! boats request of them, apart from the sightings: a transfer delays none of them. It publishes as well which
 //! files a person wants of boats.
 
@@ -16,6 +16,7 @@ mod content_server;
 mod ingester;
 mod mqtt;
 mod offer_publisher;
+mod settings_publisher;
 mod trust;
 mod validate;
 

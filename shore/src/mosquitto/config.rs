@@ -155,6 +155,7 @@ pattern read flukewatch/v1/%u/command
 pattern write flukewatch/v1/%u/request
 pattern read flukewatch/v1/%u/offer
 pattern read flukewatch/v1/%u/content
+pattern read flukewatch/v1/%u/settings
 "
     )
 }

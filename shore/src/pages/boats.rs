@@ -1,8 +1,10 @@
-//! The page of boats: status, offered bundle, last contact and missing sightings.
+//! The page of boats: status, offered bundle, settings, last contact and missing sightings.
 
+use super::boat_settings::SettingsOnPage;
 use super::bundle_transfer::OfferedBundle;
 use super::error::{PageResult, render};
 use super::format;
+use crate::boat_settings::SentSettings;
 use crate::request::AppState;
 use crate::store::{BoatStatus, Contact, Gap, LastReport, MAX_GAPS};
 use askama::Template;
@@ -30,6 +32,7 @@ struct Boat {
     pictures_without_sighting: u64,
     status: Option<Status>,
     bundle: Option<OfferedBundle>,
+    settings: Option<SettingsOnPage>,
 }
 
 /// The last status report.
@@ -90,7 +93,9 @@ impl Status {
 }
 
 impl Boat {
-    fn new(b: &BoatStatus, twins: &[BoatId], now: Timestamp) -> Self {
+    fn new(b: &BoatStatus, sent: Option<&SentSettings>, twins: &[BoatId], now: Timestamp) -> Self {
+        let report = b.last_report.as_ref();
+        let reported = report.and_then(|report| report.condition.settings.as_ref());
         Self {
             name: b.boat.to_string(),
             last_seen: format::time(b.last_seen),
@@ -110,6 +115,7 @@ impl Boat {
             pictures_without_sighting: b.pictures_without_sighting,
             status: b.last_report.as_ref().map(|r| Status::new(r, now)),
             bundle: b.transfers.first().map(|t| OfferedBundle::new(t, now)),
+            settings: SettingsOnPage::new(sent, reported),
         }
     }
 }
@@ -163,8 +169,11 @@ pub(super) async fn page(State(state): State<AppState>) -> PageResult {
     let now = state.clock.now();
     let boats = state.with_store(|s| s.boats()).await?;
     let twins = state.health.twins();
+    let sent = state.sent_settings();
+    let boats = boats.iter();
+    let boats = boats.map(|b| Boat::new(b, sent.get(&b.boat), &twins, now));
     render(&BoatsPage {
-        boats: boats.iter().map(|b| Boat::new(b, &twins, now)).collect(),
+        boats: boats.collect(),
         broker: state.broker,
     })
 }

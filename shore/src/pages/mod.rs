@@ -12,6 +12,7 @@
 //! | `/photos/{name}` | a photo of the catalogue, if shore was started with one |
 
 mod assets;
+mod boat_settings;
 mod boats;
 mod bundle_transfer;
 mod error;

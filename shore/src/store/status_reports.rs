@@ -9,10 +9,10 @@ use rusqlite::{Connection, Row, named_params, params};
 
 const PUT: &str = "INSERT OR REPLACE INTO status_reports (boat, instance, connection, received, offline_since, \
      at, severity, problems, version, bundle, latitude, longitude, cameras, cameras_searched, pending, \
-     oldest_pending_seconds, link) \
+     oldest_pending_seconds, link, settings) \
      VALUES (:boat, :instance, :connection, :received, NULL, \
      :at, :severity, :problems, :version, :bundle, :latitude, :longitude, :cameras, :cameras_searched, :pending, \
-     :oldest_pending_seconds, :link)";
+     :oldest_pending_seconds, :link, :settings)";
 
 /// Stores a report with its condition, received at `received`. One that the broker had `retained` may be
 /// stored already, and does not replace itself.
@@ -30,6 +30,10 @@ pub(super) fn put(
     let link = link
         .transpose()
         .map_err(|e| StoreError::invalid("link", e.to_string()))?;
+    let settings = condition.settings.as_ref().map(serde_json::to_string);
+    let settings = settings
+        .transpose()
+        .map_err(|e| StoreError::invalid("settings", e.to_string()))?;
     db.prepare_cached(PUT)?.execute(named_params! {
         ":boat": report.boat.as_str(),
         ":instance": report.connection.instance.to_string(),
@@ -47,6 +51,7 @@ pub(super) fn put(
         ":pending": condition.pending.cast_signed(),
         ":oldest_pending_seconds": condition.oldest_pending_seconds.map(u64::cast_signed),
         ":link": link,
+        ":settings": settings,
     })?;
     Ok(())
 }
@@ -103,6 +108,8 @@ fn read(row: &Row<'_>) -> Result<LastReport, StoreError> {
     let oldest: Option<i64> = row.get("oldest_pending_seconds")?;
     let link: Option<String> = row.get("link")?;
     let link = link.as_deref().map(serde_json::from_str).transpose();
+    let settings: Option<String> = row.get("settings")?;
+    let settings = settings.as_deref().map(serde_json::from_str).transpose();
     Ok(LastReport {
         received: Timestamp(row.get("received")?),
         offline_since: row.get::<_, Option<i64>>("offline_since")?.map(Timestamp),
@@ -119,6 +126,7 @@ fn read(row: &Row<'_>) -> Result<LastReport, StoreError> {
             pending: row.get::<_, i64>("pending")?.cast_unsigned(),
             oldest_pending_seconds: oldest.map(i64::cast_unsigned),
             link: link.map_err(|e| StoreError::invalid("link", e.to_string()))?,
+            settings: settings.map_err(|e| StoreError::invalid("settings", e.to_string()))?,
         },
     })
 }

@@ -192,7 +192,7 @@ CREATE TABLE commands (
 ) STRICT;
 ";
 
-/// The last report of each boat; `link` is JSON.
+/// The last report of each boat; `link` and `settings` are JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (
     boat TEXT PRIMARY KEY,
@@ -211,6 +211,7 @@ CREATE TABLE status_reports (
     cameras_searched INTEGER NOT NULL,
     pending INTEGER NOT NULL,
     oldest_pending_seconds INTEGER,
-    link TEXT
+    link TEXT,
+    settings TEXT
 ) STRICT;
 ";

@@ -37,8 +37,8 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     }
     if found < 9 {
         tx.execute_batch(STATUS_REPORTS)?;
-    } else if found < 12 {
-        rebuild_status_reports(tx)?;
+    } else if found < 14 {
+        rebuild_status_reports(tx, found)?;
     }
     if found < 12 {
         tx.execute_batch(BRIEFS)?;
@@ -71,10 +71,11 @@ fn rebuild_sightings(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Adds the link, which version 11 lacks. Added to the old table, the column would make its text differ from
-/// that of a new one.
-fn rebuild_status_reports(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    let columns = REPORT_COLUMNS_OF_9;
+/// Adds the link, which version 11 lacks, and the settings, which version 13 lacks. Added to the old table, the
+/// columns would make its text differ from that of a new one.
+fn rebuild_status_reports(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
+    let link = if found < 12 { "" } else { ", link" };
+    let columns = format!("{REPORT_COLUMNS_OF_9}{link}");
     tx.execute_batch(&format!(
         "CREATE TABLE older_status_reports AS SELECT {columns} FROM status_reports; \
          DROP TABLE status_reports; \

@@ -29,7 +29,9 @@ fn message(report: &StatusReport, retained: bool) -> IncomingMessage {
 fn report(number: u32, at: i64) -> StatusReport {
     let mut report = samples::status_report();
     report.connection.number = number;
-    report.condition.as_mut().unwrap().at = Timestamp(at);
+    let condition = report.condition.as_mut().unwrap();
+    condition.at = Timestamp(at);
+    condition.settings = Some(samples::settings_report());
     report
 }
 

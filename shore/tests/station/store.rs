@@ -292,7 +292,12 @@ fn downgrade(data: &Path, version: i64) {
     db.pragma_update(None, "user_version", version).unwrap();
     db.execute_batch("DROP TABLE file_requests; DROP TABLE commands")
         .unwrap();
-    if version >= 13 {
+    if version >= 14 {
+        return;
+    }
+    db.execute_batch("ALTER TABLE status_reports DROP COLUMN settings")
+        .unwrap();
+    if version == 13 {
         return;
     }
     db.execute_batch("DROP TABLE quarantine").unwrap();
