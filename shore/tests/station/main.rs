@@ -22,5 +22,6 @@ mod quarantine;
 mod sample;
 #[path = "../../src/sample_bundle.rs"]
 mod sample_bundle;
+mod settings;
 mod status;
 mod store;
