@@ -23,5 +23,6 @@ mod requested_files;
 mod sample;
 #[path = "../../src/sample_bundle.rs"]
 mod sample_bundle;
+mod settings;
 mod status;
 mod store;
