@@ -17,19 +17,23 @@ const PUT: &str = "INSERT OR REPLACE INTO file_requests (request, boat, sighting
      VALUES (:request, :boat, :sighting, :file, :max_bytes, \
      :over_any_link, :requested_at, :expires_at, :progress, :sha256, :total, :received, :reason, :ended_at)";
 
-/// Adds a request, unless there is one like it or the boat has too many.
+/// Adds a request, unless there is one like it or the boat has too many. `is_here` says whether the file of a complete
+/// one is still there.
 pub(super) fn add(
     db: &Connection,
     new: &NewFileRequest,
     now: Timestamp,
+    is_here: impl Fn(&FileRequest) -> bool,
 ) -> Result<RequestOutcome, StoreError> {
     let clauses = "WHERE sighting = ?1 AND file = ?2 AND progress IN ('open', 'complete')";
     let values = params![new.sighting.to_string(), new.file.as_str()];
-    if let Some(same) = select(db, clauses, values)?.into_iter().next() {
-        return Ok(match same.progress {
-            RequestProgress::Complete => RequestOutcome::AlreadyReceived(same.new.id),
-            _ => RequestOutcome::AlreadyOpen(same.new.id),
-        });
+    for same in select(db, clauses, values)? {
+        if same.is_open() {
+            return Ok(RequestOutcome::AlreadyOpen(same.new.id));
+        }
+        if is_here(&same) {
+            return Ok(RequestOutcome::AlreadyReceived(same.new.id));
+        }
     }
     let clauses = "WHERE boat = ?1 AND progress = 'open'";
     let open = select(db, clauses, [new.boat.as_str()])?;

@@ -358,7 +358,12 @@ impl Store for SqliteStore {
     ) -> Result<RequestOutcome, StoreError> {
         let mut db = lock(&self.writer);
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let outcome = file_request_rows::add(&tx, request, now)?;
+        // A person may delete a file, and want it again.
+        let is_here = |complete: &FileRequest| {
+            let file = complete.content.map(|content| self.files.open(content));
+            matches!(file, Some(Ok(Some(_)) | Err(_)))
+        };
+        let outcome = file_request_rows::add(&tx, request, now, is_here)?;
         tx.commit()?;
         Ok(outcome)
     }

@@ -294,6 +294,10 @@ fn a_boat_cannot_fill_the_disk() {
     };
     let id = Uuid::from_u128(10);
     assert_eq!(ask(&again), RequestOutcome::AlreadyReceived(id));
+    // A person has deleted the file.
+    let file = data.path().join("files");
+    std::fs::remove_file(file.join(ContentId::of(b"w").to_string())).unwrap();
+    assert_eq!(ask(&again), RequestOutcome::Requested);
 }
 
 /// A boat that sends files.
