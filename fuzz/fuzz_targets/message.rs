@@ -182,7 +182,7 @@ fn make_file_seeds() -> Option<[Vec<u8>; 3]> {
     ])
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 17]> {
+fn make_seeds() -> Option<[Vec<u8>; 18]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {

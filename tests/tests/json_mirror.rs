@@ -10,14 +10,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Subscribes to everything that a mirror publishes.
-async fn listen(port: u16) -> Connection {
+async fn listen(port: u16, client: &str) -> Connection {
     let url = format!("mqtt://127.0.0.1:{port}");
     let settings = Settings {
         subscriptions: vec![
             Subscription::at_least_once("flukewatch/balaena/#"),
             Subscription::at_least_once("homeassistant/#"),
         ],
-        ..Settings::new(url.parse().unwrap(), "display")
+        ..Settings::new(url.parse().unwrap(), client)
     };
     Dialer::new(settings).connect(None).await.unwrap()
 }
@@ -63,7 +63,7 @@ async fn a_display_on_board_gets_status_and_sightings_as_json() {
         )
     });
     boat.set_stills(60);
-    let mut display = listen(broker.port()).await;
+    let mut display = listen(broker.port(), "display").await;
     let running = Running::start(boat.command());
 
     let available = "flukewatch/balaena/available";
@@ -87,7 +87,7 @@ async fn a_display_on_board_gets_status_and_sightings_as_json() {
     );
 
     // One that subscribes later gets what is retained, and no sighting of the past.
-    let mut late = listen(broker.port()).await;
+    let mut late = listen(broker.port(), "late-display").await;
     let mut retained = vec![];
     while retained.len() < 4 {
         let (topic, _, was_retained) = next(&mut late).await;
