@@ -10,11 +10,12 @@
 
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::sighting::{Ack, BoatId, MessageKind, Sighting};
-use flukewatch_common::{samples, topic, wire};
+use flukewatch_common::{topic, wire};
 use flukewatch_mqtt::{Connection, Dialer, Event, Outgoing, Settings, Subscription, TlsFiles};
 use flukewatch_tests::boat::text;
 use flukewatch_tests::program::Program;
 use flukewatch_tests::station::Station;
+use flukewatch_tests::typical_sighting::typical_sighting;
 use flukewatch_trust::{PublicKey, Purpose, SigningKey, open, seal};
 use serde_json::json;
 use std::collections::HashMap;
@@ -215,11 +216,9 @@ async fn sail(fleet: Vec<Boat>, boats: u32, rate: u32) -> Vec<Sent> {
     results
 }
 
-/// A sighting as a boat with the shipped model sends it: 256 values, five candidates.
+/// A sighting that ended just now.
 fn sighting(boat: &BoatId, number: u32, sequence: u32) -> Sighting {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let sample = samples::sighting();
-    let candidate = sample.candidates[0].clone();
     let ended = Timestamp(now.as_millis() as i64);
     Sighting {
         id: Uuid::now_v7(),
@@ -228,11 +227,6 @@ fn sighting(boat: &BoatId, number: u32, sequence: u32) -> Sighting {
         epoch: Some(Uuid::from_u128(u128::from(number) + 1)),
         started: ended.plus_millis(-3_500),
         ended,
-        candidates: vec![candidate; 5],
-        embedding: flukewatch_common::embedding::CompactEmbedding {
-            scale: 0.0078125,
-            values: (0..=255u8).map(|v| v.wrapping_mul(37) as i8).collect(),
-        },
-        ..sample
+        ..typical_sighting()
     }
 }

@@ -17,5 +17,6 @@ pub mod pictures;
 pub mod program;
 pub mod receiver;
 pub mod station;
+pub mod typical_sighting;
 
 pub use flukewatch_test_support::wait;

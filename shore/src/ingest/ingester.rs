@@ -29,8 +29,9 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::task::{AbortHandle, JoinError};
 
-/// Messages in one transaction.
-const MAX_BATCH: usize = 64;
+/// Messages in one transaction. As many as the broker delivers without an acknowledgement: fewer would spend most of the time on syncs. The largest ones together
+/// stay below [`MAX_PENDING_BYTES`].
+const MAX_BATCH: usize = 200;
 /// Bytes that may be pending; beyond, the session is given up and the boats send again.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 /// Backoff after the first failure; it doubles up to [`MAX_BACKOFF`].

@@ -9,7 +9,7 @@ use std::time::Duration;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_IN_FLIGHT: u16 = 64;
+const MAX_IN_FLIGHT: u16 = 200;
 /// Room for a signature, a topic and a packet id around the largest message.
 const MAX_PACKET_BYTES: usize = wire::MAX_MESSAGE + SEAL_BYTES + 1024;
 /// What boats send while the station is away is kept for so long. They send it again anyway.

@@ -106,7 +106,10 @@ max_packet_size {MAX_PACKET_BYTES}
 memory_limit 536870912
 max_queued_bytes 67108864
 max_queued_messages 20000
-max_inflight_messages 64
+max_inflight_messages 200
+
+# Otherwise the kernel holds back small packets, such as acknowledgements, for 40 ms.
+set_tcp_nodelay true
 
 # Boats keep their messages until the station has stored them: nothing here needs to survive a restart.
 persistence false

@@ -11,13 +11,13 @@
 mod formats;
 mod proxy;
 
-use flukewatch_common::embedding::CompactEmbedding;
-use flukewatch_common::sighting::{BoatId, MessageKind, Sighting};
-use flukewatch_common::{brief, samples, topic, wire};
+use flukewatch_common::sighting::{BoatId, MessageKind};
+use flukewatch_common::{brief, topic, wire};
 use flukewatch_mqtt::{Dialer, Event, Outgoing, Settings, TlsFiles};
 use flukewatch_tests::boat::{Boat, Camera, text};
 use flukewatch_tests::program::{Program, Running};
 use flukewatch_tests::station::Station;
+use flukewatch_tests::typical_sighting::typical_sighting;
 use flukewatch_tests::wait::until;
 use flukewatch_trust::{Purpose, SigningKey, seal};
 use proxy::{Condition, Proxy};
@@ -74,16 +74,7 @@ struct Content {
 
 /// A sighting as a boat with the shipped model sends it, in each format, and as a brief.
 fn messages() -> Vec<Content> {
-    let sample = samples::sighting();
-    let sighting = Sighting {
-        candidates: vec![sample.candidates[0].clone(); 5],
-        embedding: CompactEmbedding {
-            scale: 0.0078125,
-            values: (0..=255u8).map(|v| v.wrapping_mul(37) as i8).collect(),
-        },
-        regions: None,
-        ..sample
-    };
+    let sighting = typical_sighting();
     let mut all: Vec<Content> = formats::all(&sighting)
         .into_iter()
         .map(|(name, bytes)| Content {
