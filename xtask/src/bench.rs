@@ -22,6 +22,7 @@ use crate::checkout::Checkout;
 use crate::test::WITH_TRAINER;
 use anyhow::Context;
 use clap::{Args, Subcommand};
+use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
@@ -82,6 +83,19 @@ fn build_example(checkout: &Checkout, example: &str) -> anyhow::Result<()> {
     let mut cargo = checkout.cargo();
     cargo.args(["build", "--release", "--workspace", "--bins"]);
     checkout.run(cargo.args(["--example", example]))
+}
+
+/// The JSON report that an example prints, run with these numbers.
+fn report_of<R: DeserializeOwned>(
+    checkout: &Checkout,
+    example: &str,
+    numbers: &[u32],
+) -> anyhow::Result<R> {
+    let mut program = checkout.program(checkout.built("examples").join(example));
+    program.args(numbers.iter().map(u32::to_string));
+    let mut printed = String::new();
+    checkout.run_lines(&mut program, |line| printed.push_str(line))?;
+    serde_json::from_str(&printed).with_context(|| format!("unexpected output of {example}"))
 }
 
 /// Whether a target is met, as a word.

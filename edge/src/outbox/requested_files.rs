@@ -62,7 +62,7 @@ impl Queue {
         Ok(kept)
     }
 
-    /// The name of a requested clip; `None` for crops, and where there is no clip.
+    /// The name of a requested clip; `None` for crops, and without a clip.
     fn clip_name(&self, file: &RequestedFile) -> Result<Option<String>, OutboxError> {
         if file.file != EncounterFile::Clip {
             return Ok(None);

@@ -34,7 +34,7 @@ pub struct FileRequestJson {
     pub total_bytes: Option<u64>,
     /// The SHA-256 of the file; null before the boat has said it.
     pub sha256: Option<String>,
-    /// Why there is no file; null for any other progress than `unavailable` and `failed`.
+    /// Why the file is missing; null for any other progress than `unavailable` and `failed`.
     pub reason: Option<String>,
     /// When the request ended; null while it is open.
     pub ended_at: Option<String>,

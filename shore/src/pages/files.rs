@@ -30,7 +30,7 @@ pub(super) struct RequestedFile {
     pub(super) class: &'static str,
     /// The text of the badge.
     pub(super) headline: String,
-    /// Why there is no file; empty where that does not apply.
+    /// Why the file is missing; empty where that does not apply.
     pub(super) reason: String,
     /// Received bytes and all, present while it is being received.
     pub(super) bar: Option<(u64, u64)>,

@@ -107,7 +107,7 @@ pub struct FileRequest {
     pub total: Option<u64>,
     /// The bytes that have arrived.
     pub received: u64,
-    /// Why there is no file, in one line.
+    /// Why the file is missing, in one line.
     pub reason: Option<String>,
     /// When it ended; `None` while it is open.
     pub ended_at: Option<Timestamp>,

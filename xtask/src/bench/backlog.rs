@@ -1,10 +1,9 @@
 //! `cargo xtask bench backlog`: a boat that was without a link for weeks, and comes home.
 
-use super::{build_example, verdict};
+use super::{build_example, report_of, verdict};
 use crate::checkout::Checkout;
 use crate::setup::mosquitto;
 use crate::steps::Steps;
-use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -73,12 +72,12 @@ pub(crate) fn run(args: &BenchBacklogArgs, checkout: &Checkout) -> anyhow::Resul
         build_example(checkout, "backlog")
     })?;
     let what = format!("{} days of {} sightings", args.days, args.sightings);
-    let report = steps.required(&what, || {
-        let mut backlog = checkout.program(checkout.built("examples").join("backlog"));
-        backlog.args([args.days, args.sightings, args.iridium].map(|n| n.to_string()));
-        let mut printed = String::new();
-        checkout.run_lines(&mut backlog, |line| printed.push_str(line))?;
-        serde_json::from_str::<Report>(&printed).context("unexpected output of backlog")
+    let report: Report = steps.required(&what, || {
+        report_of(
+            checkout,
+            "backlog",
+            &[args.days, args.sightings, args.iridium],
+        )
     })?;
     println!("\n{}\n", steps.summary());
     print!("{}", table(&report));

@@ -1,9 +1,8 @@
 //! `cargo xtask bench group`: a feeding group before two cameras, in real time, on a slow board.
 
-use super::{build_example, verdict};
+use super::{build_example, report_of, verdict};
 use crate::checkout::Checkout;
 use crate::steps::Steps;
-use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -58,14 +57,8 @@ struct RealTime {
 pub(crate) fn run(args: &BenchGroupArgs, checkout: &Checkout) -> anyhow::Result<ExitCode> {
     let mut steps = Steps::new();
     steps.required("build the boat", || build_example(checkout, "group"))?;
-    let report = steps.required("the group, without haste and in real time", || {
-        let example = checkout.built("examples").join("group");
-        let mut program = checkout.program(example);
-        let mut printed = String::new();
-        checkout.run_lines(program.arg(args.groups.to_string()), |line| {
-            printed.push_str(line);
-        })?;
-        serde_json::from_str::<Report>(&printed).context("unexpected output of group")
+    let report: Report = steps.required("the group, without haste and in real time", || {
+        report_of(checkout, "group", &[args.groups])
     })?;
     println!("\n{}\n", steps.summary());
     print!("{}", table(&report));

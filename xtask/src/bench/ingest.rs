@@ -1,10 +1,9 @@
 //! `cargo xtask bench ingest`: how many sightings a station stores, and how soon it acknowledges them.
 
-use super::{build_example, verdict};
+use super::{build_example, report_of, verdict};
 use crate::checkout::Checkout;
 use crate::setup::mosquitto;
 use crate::steps::Steps;
-use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -59,12 +58,8 @@ pub(crate) fn run(args: &BenchIngestArgs, checkout: &Checkout) -> anyhow::Result
         "{} boats, {} sightings per second, {} s",
         args.boats, args.rate, args.seconds
     );
-    let report = steps.required(&what, || {
-        let mut fleet = checkout.program(checkout.built("examples").join("fleet"));
-        fleet.args([args.boats, args.rate, args.seconds].map(|n| n.to_string()));
-        let mut printed = String::new();
-        checkout.run_lines(&mut fleet, |line| printed.push_str(line))?;
-        serde_json::from_str::<Report>(&printed).context("unexpected output of fleet")
+    let report: Report = steps.required(&what, || {
+        report_of(checkout, "fleet", &[args.boats, args.rate, args.seconds])
     })?;
     println!("\n{}\n", steps.summary());
     print!("{}", table(&report, args.rate));

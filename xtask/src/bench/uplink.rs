@@ -1,10 +1,9 @@
 //! `cargo xtask bench uplink`: what a sighting costs on the wire, and how soon a boat delivers after its link was cut.
 
-use super::{build_example, median, verdict};
+use super::{build_example, median, report_of, verdict};
 use crate::checkout::Checkout;
 use crate::setup::mosquitto;
 use crate::steps::Steps;
-use anyhow::Context;
 use clap::Args;
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -64,12 +63,12 @@ pub(crate) fn run(args: &BenchUplinkArgs, checkout: &Checkout) -> anyhow::Result
     steps.required("build boat and station", || {
         build_example(checkout, "uplink")
     })?;
-    let report = steps.required("send, and cut the link", || {
-        let mut uplink = checkout.program(checkout.built("examples").join("uplink"));
-        uplink.args([args.sightings, args.cuts, args.seconds].map(|n| n.to_string()));
-        let mut printed = String::new();
-        checkout.run_lines(&mut uplink, |line| printed.push_str(line))?;
-        serde_json::from_str::<Report>(&printed).context("unexpected output of uplink")
+    let report: Report = steps.required("send, and cut the link", || {
+        report_of(
+            checkout,
+            "uplink",
+            &[args.sightings, args.cuts, args.seconds],
+        )
     })?;
     println!("\n{}\n", steps.summary());
     print!("{}", table(&report));
