@@ -2,6 +2,7 @@
 
 use crate::error::{MqttError, MqttErrorKind, NotConnected};
 use crate::event::{AckHandle, PacketAck, Received, Step};
+use crate::event_loop::MAX_WRITE_BATCH;
 use crate::message::Outgoing;
 use crate::settings::{Session, Settings, Subscription, Version, Will};
 use rumqttc_v4::mqttbytes::Error as CodecError;
@@ -27,6 +28,7 @@ pub(crate) fn client(
         .set_clean_session(settings.session == Session::Clean)
         .set_max_packet_size(settings.max_packet_bytes, settings.max_packet_bytes)
         .set_inflight(settings.max_in_flight)
+        .set_max_request_batch(MAX_WRITE_BATCH)
         .set_ack_mode(if settings.manual_acks {
             AckMode::Manual
         } else {

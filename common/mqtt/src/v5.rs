@@ -3,6 +3,7 @@
 use crate::blank_session::BlankSession;
 use crate::error::{MqttError, MqttErrorKind, NotConnected};
 use crate::event::{AckHandle, PacketAck, Received, Step};
+use crate::event_loop::MAX_WRITE_BATCH;
 use crate::message::Outgoing;
 use crate::settings::{Session, Settings, Subscription, Version, Will};
 use rumqttc::mqttbytes::v5::{
@@ -33,6 +34,7 @@ pub(crate) fn client(
         .set_max_packet_size(Some(largest))
         .set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(largest))
         .set_outgoing_inflight_upper_limit(settings.max_in_flight)
+        .set_max_request_batch(MAX_WRITE_BATCH)
         // A topic is written once, then a number of two bytes stands for it.
         .set_topic_alias_policy(TopicAliasPolicy::Lru)
         .set_ack_mode(if settings.manual_acks {
@@ -83,7 +85,11 @@ pub(crate) fn client(
 pub(crate) async fn connected(events: &mut EventLoop) -> Result<(), NotConnected> {
     loop {
         match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => return Ok(()),
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                // It was needed to connect only. With it, the library copies all messages in flight for each packet.
+                events.options.clear_session_store();
+                return Ok(());
+            }
             Ok(_) => {}
             Err(error) if is_unknown_version(&error) => return Err(NotConnected::UnknownVersion),
             Err(error) => return Err(NotConnected::Error(translate(&error))),

@@ -4,6 +4,7 @@ use super::epoch::NewEpoch;
 use super::error::OutboxError;
 use super::key;
 use flukewatch_common::clock::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -222,6 +223,10 @@ fn connect(folder: &Path, flags: OpenFlags) -> Result<(Connection, bool), Outbox
         .busy_timeout(Duration::from_secs(10))
         .map_err(&failed)?;
     let content = content(&connection, folder)?;
+    // Otherwise, many statements are compiled again each time a value is bound to them.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map_err(&failed)?;
     for (pragma, value) in [("journal_mode", "WAL"), ("synchronous", "FULL")] {
         connection
             .pragma_update(None, pragma, value)

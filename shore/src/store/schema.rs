@@ -5,6 +5,7 @@ use super::tables::{
     BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
 };
 use super::upgrade;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::time::Duration;
@@ -16,8 +17,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Opens `file` for writing, creates the tables in an empty database and upgrades an older one.
 pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
-    let mut db = Connection::open(file)?;
-    db.busy_timeout(BUSY_TIMEOUT)?;
+    let mut db = connect(file)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode only FULL puts each commit on disk before it returns, which an acknowledgement
     // promises.
@@ -46,10 +46,17 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
 
 /// Opens `file` for reading, also while a station writes it.
 pub(super) fn open_read_only(file: &Path) -> Result<Connection, StoreError> {
-    let db = Connection::open(file)?;
-    db.busy_timeout(BUSY_TIMEOUT)?;
+    let db = connect(file)?;
     db.pragma_update(None, "query_only", true)?;
     require_supported(version(&db)?)?;
+    Ok(db)
+}
+
+fn connect(file: &Path) -> Result<Connection, StoreError> {
+    let db = Connection::open(file)?;
+    db.busy_timeout(BUSY_TIMEOUT)?;
+    // Otherwise, many statements are compiled again each time a value is bound to them: a quarter of the time of ingest.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(db)
 }
 
