@@ -11,6 +11,7 @@ mod checkout;
 mod child;
 mod cross;
 mod demo;
+mod deny;
 mod duration;
 mod elf;
 mod fuzz;
@@ -45,6 +46,7 @@ Examples:
   cargo xtask chaos     make boats, station and links fail at random, and count what is lost
   cargo xtask fuzz      fuzz everything that parses untrusted bytes, a minute for each target
   cargo xtask sbom      write a bill of materials of each program
+  cargo xtask deny      check the dependencies: licences, sources, known vulnerabilities
   cargo xtask images    take the documents' screenshots from a run of the demo
   cargo xtask bench train    compare training speed and memory with PyTorch
   cargo xtask bench search   compare catalogue search with faiss and usearch
@@ -69,6 +71,7 @@ enum Command {
     Fuzz(fuzz::FuzzArgs),
     Images(images::ImagesArgs),
     Sbom(sbom::SbomArgs),
+    Deny(deny::DenyArgs),
 }
 
 fn main() -> ExitCode {
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
             Command::Fuzz(args) => fuzz::run(args, &checkout),
             Command::Images(args) => images::run(args, &checkout),
             Command::Sbom(args) => sbom::run(args, &checkout),
+            Command::Deny(args) => deny::run(args, &checkout),
         }
     });
     match done {
