@@ -46,9 +46,9 @@ pub(crate) struct SettingsArgs {
 
 fn after_help() -> String {
     let mut help = "\
-What is sent replaces values of the boat's file until it is cleared. Keys that are not named keep what was sent
-before, unless the boat has rejected it or rolled it back. The boat tries new settings for some minutes, and returns
-by itself to those before where its program fails with them.
+What is sent replaces values of the boat's file until it is cleared. Keys that are not named keep
+what was sent before, unless the boat has rejected it or rolled it back. The boat tries new settings
+for some minutes, and returns by itself to those before where its program fails with them.
 
 Examples:
   flukewatch-shore settings --data station --boat balaena detector.threshold=0.4 clip.days=14
@@ -67,7 +67,8 @@ Keys:
         help += &format!("  {:31}  {}\n", key.as_str(), key.expected());
     }
     help += "\
-See the boat's edge.example.toml for what they mean. Broker, identity, cameras, page and paths cannot be set from shore.";
+See the boat's edge.example.toml for what they mean. Broker, identity, cameras, page and paths
+cannot be set from shore.";
     help
 }
 

@@ -186,7 +186,10 @@ fn details(stored: &StoredSighting) -> Vec<Detail> {
         detail("End", format!("{} UTC", format::time(s.ended))),
         detail(
             "Duration",
-            format!("{duration}, {} frames with the fluke", s.frames),
+            match s.frames {
+                1 => format!("{duration}, 1 frame with the fluke"),
+                frames => format!("{duration}, {frames} frames with the fluke"),
+            },
         ),
         detail("Time source", format::time_basis(s.time)),
         detail("Position", format::position(s.position)),
