@@ -91,14 +91,14 @@ Exit codes:
   0  shut down as requested
   1  startup failed, or a recording could not be saved
   2  invalid command line
-  3  --until-delivered: messages are still pending
+  3  --until-delivered: messages are still pending, or encounters not identified
   4  more than half of the frames of a replay, or all stills, could not be used, whether or not
      messages are pending")]
     Run {
         #[command(flatten)]
         config: ConfigFile,
-        /// Exit once the source has ended and everything is acknowledged, or this long after the
-        /// source's end
+        /// Exit once the source has ended and everything is identified and acknowledged, or this long
+        /// after the source's end
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         until_delivered: Option<Duration>,
         /// Backend of the embedding network: auto, tract or tensorrt [default: from the
@@ -537,10 +537,11 @@ fn run(args: &RunArgs, log: &LogArgs) -> Result<ExitCode, Box<dyn Error>> {
     println!("{}", serde_json::to_string(&finished.health)?);
     if finished.undelivered {
         let health = &finished.health;
-        eprintln!(
-            "{} messages are still pending in the outbox",
-            health.pending_sightings + health.pending_pictures
-        );
+        let pending = health.pending_sightings + health.pending_pictures;
+        eprintln!("{pending} messages are still pending in the outbox");
+        if health.unidentified > 0 {
+            eprintln!("{} encounters are not identified yet", health.unidentified);
+        }
     }
     for replay in &finished.broken_replays {
         eprintln!("error: {replay}");

@@ -98,6 +98,12 @@ impl Counts {
     pub fn pending(&self) -> u64 {
         self.sightings + self.pictures
     }
+
+    /// Whether shore has everything that the boat knows, and nothing is still to be identified, which would be
+    /// pending again.
+    pub fn is_delivered(&self) -> bool {
+        self.pending() == 0 && self.unidentified == 0
+    }
 }
 
 /// The outbox, opened to send from.

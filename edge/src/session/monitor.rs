@@ -280,7 +280,8 @@ impl Monitor {
         }
     }
 
-    /// Whether everything is acknowledged, no time is left to be corrected, and what was set aside is brought back.
+    /// Whether everything is identified and acknowledged, no time is left to be corrected, and what was set aside is
+    /// brought back.
     pub(super) fn delivered(&mut self) -> bool {
         let salvaged = |folder| {
             let set_aside = outbox::set_aside(folder);
@@ -289,7 +290,7 @@ impl Monitor {
         // The outbox last: what is brought back is pending by then.
         self.correct_times()
             && salvaged(self.subject.queue.folder())
-            && self.subject.queue.counts().is_ok_and(|c| c.pending() == 0)
+            && self.subject.queue.counts().is_ok_and(|c| c.is_delivered())
     }
 
     /// Returns whether the times of all sightings are right as far as is known.

@@ -247,7 +247,7 @@ impl Session {
         let Ended { source, unsaved } = ended?;
         state.unsaved.put(unsaved);
         source?;
-        let pending = health.pending_sightings + health.pending_pictures;
+        let pending = health.pending_sightings + health.pending_pictures + health.unidentified;
         Ok(Finished {
             undelivered: options.until_delivered.is_some() && pending > 0,
             broken_replays: monitor.broken_replays(),

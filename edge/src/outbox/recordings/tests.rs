@@ -76,6 +76,23 @@ fn a_verdict_is_a_revision_of_what_was_recorded() {
 }
 
 #[test]
+fn what_is_still_to_be_identified_is_not_delivered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outbox = open(folder.path(), ROOM);
+    let mut queue = outbox.queue().unwrap();
+    let mut recordings = outbox.recordings().unwrap();
+    record(&mut outbox, 1, NOW).unwrap();
+    queue.release_held(NOW.plus_millis(1)).unwrap();
+    acknowledge_all(&mut queue);
+    let counts = queue.counts().unwrap();
+    assert_eq!((counts.pending(), counts.is_delivered()), (0, false));
+    recordings.conclude(id(1), false, known).unwrap();
+    assert!(!queue.counts().unwrap().is_delivered());
+    acknowledge_all(&mut queue);
+    assert!(queue.counts().unwrap().is_delivered());
+}
+
+#[test]
 fn a_recorded_sighting_can_be_revised_after_shore_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let mut outbox = open(folder.path(), ROOM);
