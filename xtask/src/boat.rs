@@ -6,6 +6,8 @@ mod console;
 mod encounter;
 mod guest;
 mod outcome;
+mod replay;
+mod requests;
 
 use crate::checkout::Checkout;
 use crate::cross;
@@ -13,33 +15,40 @@ use crate::demo::folder::DemoFolder;
 use crate::demo::shore::Shore;
 use crate::demo::sighting::Sighting;
 use crate::setup::debian::{self, Tool};
+use crate::setup::mosquitto;
+use crate::station::{Broker, Provision};
 use crate::steps::Steps;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use console::Report;
 use encounter::Encounter;
 use guest::{Aboard, Debian};
-use outcome::Outcome;
+use outcome::{AtStation, BoatCounts, ListedBoat, Outcome};
+use requests::Requests;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
-/// Boot an emulated boat with a camera, and check that its sightings reach shore.
+/// Boot an emulated boat with a camera, and check what reaches shore.
 ///
 /// QEMU boots Debian's kernel for aarch64 with the test camera driver vivid, and runs the program
 /// that `cargo xtask cross` builds, with the shipped model. Drawn flukes are written to the
 /// driver's output, which it feeds to its camera: the boat captures them through Video4Linux2,
-/// matches them with enrolled drawn whales, and publishes to the broker of a station on this
-/// machine. In the middle the camera is unplugged for a while. Packages from Debian and PyPI are
-/// unpacked below .tools; packages that run on this machine (qemu-system-arm, kmod, cpio) are
-/// installed if xtask may.
+/// matches them with enrolled drawn whales, and publishes, signed and over TLS, to mosquitto of a
+/// station on this machine. In the middle the camera is unplugged for a while. Then an encounter is
+/// replayed from images, and the station requests its clip and its crops while the boat is up.
+/// Packages from Debian and PyPI are unpacked below .tools; packages that run on this machine
+/// (qemu-system-arm, kmod, cpio, mosquitto) are installed if xtask may.
 #[derive(Args)]
 #[command(after_help = "\
-The last line is
+The last lines say what shore has of the boat: its records, verdicts, a clip, crops, its status, and
   boat: N frames captured, S sightings stored, L lost
 
-Exit codes: 0 at least one sighting is stored and none is lost; 1 otherwise; 130 interrupted.")]
+Files are in .tools/boat: console.log is the boat's console, shore.log the station's log, shore its
+data folder.
+
+Exit codes: 0 shore has everything, and at least one sighting; 1 otherwise; 130 interrupted.")]
 pub(crate) struct BoatArgs {
     /// Bundle with the model to embed with, instead of the shipped one
     #[arg(long, value_name = "BUNDLE")]
@@ -49,7 +58,7 @@ pub(crate) struct BoatArgs {
     #[arg(long, value_name = "FOLDER")]
     programs: Option<PathBuf>,
     /// Timeout of the emulated boat in seconds
-    #[arg(long, default_value_t = 900)]
+    #[arg(long, default_value_t = 2400)]
     patience: u64,
 }
 
@@ -93,6 +102,10 @@ pub(crate) fn run(args: &BoatArgs, checkout: &Checkout) -> anyhow::Result<ExitCo
     let mut steps = Steps::new();
     let outcome = play(&mut steps, checkout, &folder, &model, args)?;
     println!("\n{}\n", steps.summary());
+    outcome
+        .evidence()
+        .iter()
+        .for_each(|line| println!("{line}"));
     let faults = outcome.faults();
     for fault in &faults {
         println!("NOT well: {fault}");
@@ -112,8 +125,9 @@ fn play(
     model: &Path,
     args: &BoatArgs,
 ) -> anyhow::Result<Outcome> {
-    steps.required("install QEMU, kmod and cpio", || {
-        debian::require(checkout, &TOOLS)
+    steps.required("install QEMU, kmod, cpio and mosquitto", || {
+        debian::require(checkout, &TOOLS)?;
+        mosquitto::install(checkout)
     })?;
     let edge = cross::build(steps, checkout)?;
     let examples = steps.required(
@@ -136,9 +150,21 @@ fn play(
         encounter::enrol(checkout, &workstation, &whales, model, &bundle)?;
         encounter::encounters(&whales)
     })?;
-    let mut shore = steps.required("start shore with its broker", || {
+    let mut shore = steps.required("start shore with mosquitto and certificates", || {
         let photos = whales.join("catalogue");
-        Shore::start(checkout, &station, folder, &bundle, &photos)
+        let broker = Broker::local_mosquitto(config::HOST);
+        Shore::start(checkout, &station, folder, &bundle, &photos, &broker)
+    })?;
+    let broker = config::broker(shore.broker().port());
+    let identity = folder.path("identity");
+    steps.required("make the boat's identity", || {
+        let provision = Provision {
+            boat: config::BOAT,
+            to: &identity,
+            broker: Some(&broker),
+            replace: false,
+        };
+        checkout.run(&mut shore.station().provision(checkout, &provision))
     })?;
     let memory = steps.required("pack the initial file system", || {
         let aboard = Aboard {
@@ -147,14 +173,21 @@ fn play(
             bundle: &bundle,
             whales: &whales,
             encounters: &encounters,
-            port: shore.mqtt().port(),
+            identity: &identity,
+            broker: &broker,
         };
         guest::pack(checkout, &folder.path(""), &debian, &aboard)
     })?;
+    let mut requests = Requests::default();
     let report = steps.required("run the emulated boat", || {
         let limit = Duration::from_secs(args.patience);
         let log = folder.path("console.log");
-        boot(checkout, &debian, &memory, &log, &mut shore, limit).inspect_err(|_| {
+        let mut qemu = guest::qemu(checkout, &debian.kernel, &memory);
+        let meanwhile = || {
+            let sightings = shore.show_new()?;
+            requests.make(checkout, &shore, &sightings)
+        };
+        boot(checkout, &mut qemu, &log, limit, meanwhile).inspect_err(|_| {
             let console = read(&log).unwrap_or_default();
             let tail = console::tail(&console, TAIL);
             eprintln!("The end of {}:\n{tail}", log.display());
@@ -164,16 +197,26 @@ fn play(
         for line in report.lines() {
             println!("    {line}");
         }
-        let sightings = shore.sightings()?;
-        for sighting in &sightings {
+        let [clip, crops] = requests.arrived(&shore)?;
+        let station = AtStation {
+            sightings: shore.sightings()?,
+            clip,
+            crops,
+            status: shore
+                .get::<Vec<ListedBoat>>("boats")?
+                .into_iter()
+                .find(|listed| listed.boat == config::BOAT)
+                .and_then(|listed| listed.status),
+        };
+        for sighting in &station.sightings {
             println!("    {}", judged(sighting, &encounters));
         }
-        Ok(Outcome::new(
-            report.frames(),
-            report.made()?,
-            report.undelivered(),
-            &sightings,
-        ))
+        let boat = BoatCounts {
+            frames: report.frames(),
+            made: report.made()?,
+            undelivered: report.undelivered(),
+        };
+        Ok(Outcome::new(boat, station))
     })
 }
 
@@ -195,30 +238,23 @@ fn programs(
         "build the programs of shore and workstation for this machine",
         || {
             println!("    (takes minutes the first time)");
-            let mut cargo = checkout.cargo();
-            cargo.args(["build", "--workspace"]);
-            for name in NAMES {
-                cargo.args(["--bin", name]);
-            }
-            checkout.run(&mut cargo)
+            checkout.build_programs()
         },
     )?;
     Ok(NAMES.map(|name| checkout.built(name)))
 }
 
-/// Boots and waits until the boat powers off.
+/// Boots and waits until the boat powers off; `meanwhile` is called repeatedly.
 fn boot(
     checkout: &Checkout,
-    debian: &Debian,
-    memory: &Path,
+    qemu: &mut Command,
     log: &Path,
-    shore: &mut Shore,
     limit: Duration,
+    mut meanwhile: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Report> {
-    let mut qemu = guest::qemu(checkout, &debian.kernel, memory);
     qemu.stdout(File::create(log)?);
     let (began, mut looked, mut shown) = (Instant::now(), Instant::now(), 0);
-    let status = checkout.start(&mut qemu)?.wait(|| {
+    let status = checkout.start(qemu)?.wait(|| {
         if looked.elapsed() < LOOK {
             return Ok(());
         }
@@ -229,7 +265,7 @@ fn boot(
             println!("    the boat: {line}");
         }
         shown = lines.len();
-        shore.show_new()?;
+        meanwhile()?;
         if began.elapsed() > limit {
             bail!(
                 "the emulated boat did not end within {} s; increase --patience",
@@ -241,7 +277,7 @@ fn boot(
     if !status.success() {
         bail!("QEMU failed ({status})");
     }
-    shore.show_new()?;
+    meanwhile()?;
     let report = Report::read(&read(log)?)?;
     report.made()?;
     Ok(report)
@@ -253,16 +289,19 @@ fn read(log: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A sighting next to the whale that was shown; the camera has the whale's name.
+/// A sighting next to the whale that was shown; the camera has the whale's name, and the first whale is replayed.
 fn judged(sighting: &Sighting, encounters: &[Encounter]) -> String {
-    let shown = encounters.iter().find(|v| v.whale == sighting.camera);
+    let is_replayed = sighting.camera == replay::CAMERA;
+    let by_name = encounters.iter().find(|v| v.whale == sighting.camera);
+    let shown = by_name.or(encounters.first().filter(|_| is_replayed));
     let kind = match shown.map(|v| v.enrolled) {
         Some(true) => "enrolled",
         Some(false) => "new",
         None => "not shown",
     };
+    let whale = shown.map_or(sighting.camera.as_str(), |v| v.whale.as_str());
     format!(
-        "sighting {}: {} ({kind}); the boat: {sighting}",
-        sighting.sequence, sighting.camera
+        "sighting {}: {whale} ({kind}); the boat: {sighting}",
+        sighting.sequence
     )
 }

@@ -147,8 +147,7 @@ fn play(
 ) -> anyhow::Result<Outcome> {
     if !args.no_build {
         steps.required("build the programs (minutes, the first time)", || {
-            let build = ["build", "--release", "--workspace", "--bins"];
-            checkout.run(checkout.cargo().args(build))
+            checkout.build_programs()
         })?;
     }
     let long = Duration::from_secs(60) * u32::from(args.minutes);

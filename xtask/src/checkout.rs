@@ -71,6 +71,16 @@ impl Checkout {
         self.target().join("release").join(program)
     }
 
+    /// Builds the programs of boat, shore and workstation for this machine.
+    ///
+    /// # Errors
+    /// If Cargo fails.
+    pub(crate) fn build_programs(&self) -> anyhow::Result<()> {
+        // The same selection as `cargo xtask test` and the README, so that nothing is built twice.
+        let build = ["build", "--release", "--workspace", "--bins"];
+        self.run(self.cargo().args(build))
+    }
+
     /// Starts a program.
     pub(crate) fn start(&self, command: &mut Command) -> anyhow::Result<Child> {
         Child::start(&name_of(command), command, &self.interrupt)

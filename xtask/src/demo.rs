@@ -14,6 +14,7 @@ mod truth;
 
 use crate::checkout::Checkout;
 use crate::interrupt::Interrupted;
+use crate::station::Broker;
 use crate::steps::Steps;
 use anyhow::{Context, bail};
 use boat::Boat;
@@ -98,9 +99,7 @@ pub(crate) fn play(
     model: &Path,
 ) -> anyhow::Result<(Shore, Outcome)> {
     steps.required("build the programs (minutes, the first time)", || {
-        // The same selection as `cargo xtask test` and the README, so that nothing is built twice.
-        let build = ["build", "--release", "--workspace", "--bins"];
-        checkout.run(checkout.cargo().args(build))?;
+        checkout.build_programs()?;
         println!("    flukewatch, flukewatch-edge and flukewatch-shore are in target/release");
         Ok(())
     })?;
@@ -115,10 +114,18 @@ pub(crate) fn play(
     })?;
     let mut shore = steps.required("start shore with its broker", || {
         let program = checkout.built("flukewatch-shore");
-        Shore::start(checkout, &program, folder, &bundle, &population.photos())
+        let photos = population.photos();
+        Shore::start(
+            checkout,
+            &program,
+            folder,
+            &bundle,
+            &photos,
+            &Broker::Embedded,
+        )
     })?;
     let sequences = population.sequences()?;
-    let mut boat = Boat::new(folder, &bundle, shore.mqtt());
+    let mut boat = Boat::new(folder, &bundle, shore.broker());
     steps.required("run the boat", || {
         sequences
             .iter()

@@ -20,6 +20,7 @@ mod interrupt;
 mod sbom;
 mod setup;
 mod shim;
+mod station;
 mod steps;
 mod test;
 mod zig;

@@ -38,6 +38,8 @@ struct Outbox {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Report {
     watches: Vec<Health>,
+    /// The runs without the camera.
+    replays: Vec<Health>,
     outbox: Option<Outbox>,
     ended: bool,
 }
@@ -54,6 +56,7 @@ impl Report {
             match word {
                 "fault" => bail!("the emulated boat failed: {rest}"),
                 "health" => report.watches.push(json(rest)?),
+                "replayed" | "sent" => report.replays.push(json(rest)?),
                 "outbox" => report.outbox = Some(json(rest)?),
                 "ended" => report.ended = true,
                 _ => {}
@@ -74,7 +77,8 @@ impl Report {
     pub(super) fn made(&self) -> anyhow::Result<u64> {
         let outbox = self.outbox.as_ref().filter(|_| self.ended);
         let outbox = outbox.context("the emulated boat ended before it reported its outbox")?;
-        let dropped_sightings: u64 = self.watches.iter().map(|h| h.dropped_sightings).sum();
+        let runs = self.watches.iter().chain(&self.replays);
+        let dropped_sightings: u64 = runs.map(|h| h.dropped_sightings).sum();
         Ok(outbox.accepted + dropped_sightings)
     }
 
@@ -84,7 +88,7 @@ impl Report {
         outbox.map(|o| o.pending.len() + o.dead_letters.len()).sum()
     }
 
-    /// A line about each run.
+    /// A line about each run with the camera.
     pub(super) fn lines(&self) -> Vec<String> {
         let line = |(i, health): (usize, &Health)| {
             let cameras = health.cameras.iter().map(|c| {
@@ -142,7 +146,8 @@ mod tests {
         boat: health {\"boat\":\"emulated\",\"accepted\":1,\"dropped_sightings\":0,\"cameras\":[{\"frames\":40,\"damaged\":1,\"missed\":2,\
         \"restarts\":0,\"mode\":\"1280x720 GREY at 60 fps\"}]}\r\n\
         boat: health {\"accepted\":0,\"dropped_sightings\":2,\"cameras\":[{\"frames\":2,\"damaged\":0,\"missed\":0,\"restarts\":1,\"mode\":null}]}\r\n\
-        boat: outbox {\"accepted\": 1,\"pending\": [],\"dead_letters\": []}\r\n\
+        boat: replayed {\"accepted\":1,\"dropped_sightings\":1,\"cameras\":[{\"frames\":30,\"damaged\":0,\"missed\":0,\"restarts\":0,\"mode\":null}]}\r\n\
+        boat: outbox {\"accepted\": 2,\"pending\": [],\"dead_letters\": []}\r\n\
         boat: ended after 60 s\r\n[   60.1] reboot: Power down";
 
     #[test]
@@ -151,8 +156,8 @@ mod tests {
         assert_eq!((report.frames(), report.undelivered()), (42, 0));
         assert_eq!(
             report.made().unwrap(),
-            3,
-            "one is in the outbox, two are lost"
+            5,
+            "two were in the outbox, three are lost"
         );
         assert_eq!(
             report.lines(),

@@ -1,7 +1,8 @@
 //! The emulated computer: its initial file system, and QEMU.
 
-use super::config::{BUNDLE, Sight, config};
+use super::config::{BUNDLE, IDENTITY, Sight, config};
 use super::encounter::{self, Encounter};
+use super::replay;
 use crate::arm64::{self, Kernel};
 use crate::checkout::Checkout;
 use anyhow::Context;
@@ -9,6 +10,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Kernel modules of the network and the camera.
 const MODULES: [&str; 3] = ["virtio_pci", "virtio_net", "vivid"];
@@ -62,6 +64,8 @@ impl Debian {
 
 /// Folder below `/boat` with a folder per encounter, which `init.sh` goes through in order.
 const ENCOUNTERS: &str = "encounters";
+/// Folder of the frames of the replayed encounter, below its configuration.
+const FRAMES: &str = "frames";
 
 /// The files of Flukewatch in the emulated boat.
 pub(super) struct Aboard<'a> {
@@ -74,8 +78,10 @@ pub(super) struct Aboard<'a> {
     pub(super) whales: &'a Path,
     /// The whales that the camera is shown, in order.
     pub(super) encounters: &'a [Encounter],
-    /// Port of this machine's broker.
-    pub(super) port: u16,
+    /// Folder of the boat's identity.
+    pub(super) identity: &'a Path,
+    /// URL of this machine's broker.
+    pub(super) broker: &'a str,
 }
 
 /// Packs the guest's initial file system below `folder`; returns the file for QEMU.
@@ -164,7 +170,7 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
             .join(ENCOUNTERS)
             .join(format!("{}-{}", i + 1, encounter.whale));
         fs::create_dir_all(&folder)?;
-        let toml = config(Sight::Camera(&encounter.whale), aboard.port);
+        let toml = config(Sight::Camera(&encounter.whale), aboard.broker);
         fs::write(folder.join("edge.toml"), toml)?;
         for photo in &encounter.photos {
             let file = folder.join(&photo.file);
@@ -176,20 +182,34 @@ fn fill(root: &Path, debian: &Debian, aboard: &Aboard) -> anyhow::Result<()> {
             fs::write(folder.join("unplug"), "")?;
         }
     }
-    // Pending messages are sent by a run over open sea.
+    identity(aboard.identity, &within(IDENTITY.trim_start_matches('/')))?;
+    let shown = aboard.encounters.first().context("no whale was drawn")?;
+    let replayed = within("boat/replay");
+    replay::write(&replayed.join(FRAMES), aboard.whales, shown)?;
+    let toml = config(Sight::Replay(FRAMES), aboard.broker);
+    fs::write(replayed.join("edge.toml"), toml)?;
+    // What is pending after that is sent by a run over open sea.
     let send = within("boat/send");
     fs::create_dir_all(send.join("sea"))?;
-    fs::write(
-        send.join("edge.toml"),
-        config(Sight::Replay("sea"), aboard.port),
-    )?;
-    let any = aboard.encounters.iter().find_map(|v| v.photos.first());
-    let any = any.context("no photo was drawn")?;
+    let toml = config(Sight::Delivery("sea"), aboard.broker);
+    fs::write(send.join("edge.toml"), toml)?;
+    let any = shown.photos.first().context("no photo was drawn")?;
     fs::copy(
         encounter::photo(aboard.whales, any),
         send.join("sea/000001.jpg"),
     )?;
-    fs::write(send.join("sea/000001.json"), "{\"boxes\":[]}")?;
+    fs::write(send.join("sea/000001.json"), replay::SEA)?;
+    Ok(())
+}
+
+/// Copies an identity with the permissions of its files: only the boat may read its key.
+fn identity(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let unreadable = || format!("{} cannot be read", from.display());
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from).with_context(unreadable)? {
+        let entry = entry.with_context(unreadable)?;
+        fs::copy(entry.path(), to.join(entry.file_name())).with_context(unreadable)?;
+    }
     Ok(())
 }
 
@@ -225,8 +245,16 @@ pub(super) fn qemu(checkout: &Checkout, kernel: &Kernel, memory: &Path) -> Comma
     .arg(kernel.image())
     .arg("-initrd")
     .arg(memory)
-    .args(["-append", "console=ttyAMA0 quiet panic=-1"]);
+    .arg("-append")
+    .arg(kernel_arguments(SystemTime::now()));
     qemu
+}
+
+/// With the time, which the kernel passes to init as an environment variable: the sightings' times should be right
+/// even where the kernel has no driver for the emulated clock.
+fn kernel_arguments(now: SystemTime) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    format!("console=ttyAMA0 quiet panic=-1 host_time={seconds}")
 }
 
 #[cfg(test)]
@@ -238,5 +266,30 @@ mod tests {
         let script = include_str!("init.sh");
         assert!(script.contains(&format!("in {ENCOUNTERS}/*; do")));
         assert!(script.contains("$(cat seconds)") && script.contains("cd /boat/send"));
+        assert!(script.contains("cd /boat/replay"));
+    }
+
+    #[test]
+    fn the_guest_gets_the_time() {
+        let now = UNIX_EPOCH + std::time::Duration::from_secs(1_796_000_000);
+        let arguments = kernel_arguments(now);
+        assert!(arguments.ends_with(" host_time=1796000000"), "{arguments}");
+        assert!(include_str!("init.sh").contains("\"@$host_time\""));
+    }
+
+    #[test]
+    fn a_key_stays_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir(&from).unwrap();
+        for (name, mode) in [("boat.key", 0o600), ("ca.pem", 0o644)] {
+            fs::write(from.join(name), name).unwrap();
+            fs::set_permissions(from.join(name), fs::Permissions::from_mode(mode)).unwrap();
+        }
+        identity(&from, &to).unwrap();
+        let mode = |name: &str| fs::metadata(to.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode("boat.key"), mode("ca.pem")), (0o600, 0o644));
+        assert!(identity(&folder.path().join("none"), &to).is_err());
     }
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Init of the emulated boat: loads the camera's driver, shows each whale to the boat's program, and sends pending
-# messages.
+# Init of the emulated boat: loads the camera's driver, shows each whale to the boat's program, replays an encounter
+# whose clip and crops shore requests, and sends pending messages.
 # Lines with the prefix "boat: " are parsed by `cargo xtask boat`.
 export PATH=/bin
 /bin/busybox --install -s /bin
@@ -9,13 +9,16 @@ mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 
 up() { cut -d' ' -f1 /proc/uptime; }
+up_seconds() { cut -d. -f1 /proc/uptime; }
 say() { echo "boat: $*"; }
 fault() {
   say "fault $*"
   poweroff -f
 }
 
-say "begun $(uname -r) after $(up) s"
+# Where the kernel has no driver for the emulated clock, the time is the one when the emulator was started.
+[ "$(date +%s)" -ge "${host_time:-0}" ] || date -s "@$host_time" >/dev/null
+say "begun $(uname -r) after $(up) s at $(date +%s)"
 while read -r module options; do
   # shellcheck disable=SC2086 # options are words
   insmod "/modules/$module" $options || fault "$module cannot be loaded"
@@ -83,6 +86,43 @@ seen() {
   sleep "$2"
 }
 
+# Replays an encounter at a camera's pace. Shore requests its clip and its crops meanwhile: the boat stays up until
+# shore has both, and everything is identified and acknowledged, for $1 seconds at most.
+replay() {
+  # The one of the run before may say that nothing is left to do.
+  rm -f "$document"
+  : >log
+  edge run --config edge.toml >health 2>log &
+  edge=$!
+  tail -n +1 -f log &
+  tail=$!
+  deadline=$(($(up_seconds) + $1))
+  until delivered 2; do
+    kill -0 $edge || fault "flukewatch-edge run ended by itself"
+    if [ "$(up_seconds)" -ge $deadline ]; then
+      say "late: shore has not received everything within $1 s"
+      break
+    fi
+    sleep 2
+  done
+  kill -TERM $edge
+  wait $edge
+  code=$?
+  kill $tail
+  wait
+  [ $code = 0 ] || fault "flukewatch-edge run of the replay exited with $code"
+  say "replayed $(cat health)"
+}
+
+# Whether shore has ended $1 requests of files, and there is nothing left to do.
+delivered() {
+  [ "$(grep -c 'request of a file ended' log)" -ge "$1" ] &&
+    grep -qs '"unidentified": *0,' "$document" &&
+    grep -qs '"pending_sightings": *0,' "$document" &&
+    grep -qs '"pending_pictures": *0,' "$document"
+}
+
+document=/boat/outbox/health.json
 seconds=$(cat seconds)
 for encounter in encounters/*; do
   cd "/boat/$encounter" || fault "folder $encounter is missing"
@@ -90,9 +130,13 @@ for encounter in encounters/*; do
   watch "$seconds"
 done
 
+cd /boat/replay || fault "folder /boat/replay is missing"
+say "replay after $(up) s"
+replay 600
+
 cd /boat/send || fault "folder /boat/send is missing"
 say "send after $(up) s"
-edge run --config edge.toml --until-delivered 120 >health
+edge run --config edge.toml --until-delivered 300 >health
 say "sent $(cat health)"
 edge outbox --config edge.toml --json >outbox.json
 say "outbox $(tr -d '\n' <outbox.json)"

@@ -5,17 +5,16 @@ use super::supervised::Supervised;
 use super::tally::OnShore;
 use crate::checkout::Checkout;
 use crate::demo::http;
+use crate::station::{Broker, Provision, Ready, START_TIMEOUT, StationProgram};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::Path;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-/// Time to become ready.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time to shut down.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(30);
@@ -24,17 +23,10 @@ const MISSING: i32 = 4;
 
 /// A station that is killed and started again.
 pub(super) struct Shore {
-    folder: PathBuf,
+    station: StationProgram,
     mqtts: SocketAddr,
     program: Supervised,
     log: Log,
-}
-
-/// The line that `flukewatch-shore serve` prints once it is ready.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Ready {
-    http: SocketAddr,
-    mqtts: SocketAddr,
 }
 
 /// The fields of shore's health document that are used here.
@@ -50,13 +42,13 @@ impl Shore {
     /// If it does not start, e.g. without mosquitto.
     pub(super) fn start(checkout: &Checkout, folder: &Path) -> anyhow::Result<Self> {
         let mut shore = Self {
-            folder: folder.to_owned(),
+            station: StationProgram::in_folder(checkout.built("flukewatch-shore"), folder),
             mqtts: SocketAddr::from(([127, 0, 0, 1], 0)),
             program: Supervised::default(),
             log: Log::new(&folder.join("shore.log")),
         };
         shore.supervise(checkout)?;
-        shore.mqtts = shore.wait_until_ready(checkout)?.mqtts;
+        shore.mqtts = shore.wait_until_ready(checkout)?.broker;
         Ok(shore)
     }
 
@@ -65,63 +57,25 @@ impl Shore {
         self.mqtts.port()
     }
 
-    fn data(&self) -> PathBuf {
-        self.folder.join("shore")
-    }
-
-    fn stdout(&self) -> PathBuf {
-        self.folder.join("shore.out")
-    }
-
     /// Starts it, if it does not run and may. Returns the status of an exit that nobody asked for.
     ///
     /// # Errors
     /// If it cannot be started, or after an interrupt.
     pub(super) fn supervise(&mut self, checkout: &Checkout) -> anyhow::Result<Option<ExitStatus>> {
-        let (data, stdout, mqtts) = (self.data(), self.stdout(), self.mqtts.to_string());
-        let log = &self.log;
-        self.program.supervise(checkout, || {
-            let mut serve = checkout.program(checkout.built("flukewatch-shore"));
-            serve.arg("serve").arg("--data").arg(data);
-            serve.args(["--http", "127.0.0.1:0", "--mqtts", &mqtts]);
-            serve
-                .env("NO_COLOR", "1")
-                .stdout(File::create(stdout)?)
-                .stderr(log.append()?);
-            Ok(serve)
-        })
+        let broker = Broker::Mosquitto {
+            address: self.mqtts,
+            server_name: None,
+        };
+        let (station, log) = (&self.station, &self.log);
+        self.program
+            .supervise(checkout, || station.serve(checkout, &broker, log.append()?))
     }
 
-    /// Waits until it is ready.
-    ///
-    /// # Errors
-    /// If it ends, or is not ready in time.
     fn wait_until_ready(&mut self, checkout: &Checkout) -> anyhow::Result<Ready> {
-        let (begun, log) = (Instant::now(), self.folder.join("shore.log"));
-        loop {
-            if let Some(ready) = self.ready() {
-                return Ok(ready);
-            }
-            if let Some(status) = self.program.has_ended()? {
-                let said = fs::read_to_string(&log).unwrap_or_default();
-                bail!("the station did not start ({status}):\n{said}");
-            }
-            if begun.elapsed() > START_TIMEOUT {
-                let seconds = START_TIMEOUT.as_secs();
-                bail!(
-                    "the station is not ready after {seconds} s; see {}",
-                    log.display()
-                );
-            }
-            checkout.interrupt().check()?;
-            std::thread::sleep(POLL);
-        }
-    }
-
-    /// Its addresses, once it is ready.
-    fn ready(&self) -> Option<Ready> {
-        let said = fs::read_to_string(self.stdout()).ok()?;
-        serde_json::from_str(said.split_once('\n')?.0).ok()
+        let Self {
+            station, program, ..
+        } = self;
+        station.wait_until_ready(checkout, || program.has_ended())
     }
 
     /// The number of its process, if it runs.
@@ -137,7 +91,7 @@ impl Shore {
 
     /// Kills its broker; false if none runs.
     pub(super) fn kill_broker(&self) -> bool {
-        let folder = self.data().join("broker");
+        let folder = self.station.data().join("broker");
         let Some(pid) = fs::read_to_string(folder.join("mosquitto.pid"))
             .ok()
             .and_then(|text| text.trim().parse().ok())
@@ -155,7 +109,11 @@ impl Shore {
 
     /// How many sightings it has stored; `None` while it is down.
     pub(super) fn stored(&self) -> Option<u64> {
-        let ready = self.program.is_running().then(|| self.ready())??;
+        let ready = self
+            .program
+            .is_running()
+            .then(|| self.station.ready())?
+            .ok()??;
         let body = http::get(ready.http, "/api/v1/health").ok()?;
         serde_json::from_str::<Health>(&body)
             .ok()
@@ -173,22 +131,18 @@ impl Shore {
         to: &Path,
         replace: bool,
     ) -> anyhow::Result<()> {
-        let mut provision = self.command(checkout, "provision");
-        provision.arg(boat).arg("--out").arg(to);
-        if replace {
-            provision.arg("--replace");
-        }
+        let made = Provision {
+            boat,
+            to,
+            broker: None,
+            replace,
+        };
+        let mut provision = self.station.provision(checkout, &made);
         let log = self.log.append()?;
         provision.stdout(log.try_clone()?).stderr(log);
         checkout
             .run(&mut provision)
             .with_context(|| format!("no identity for {boat}"))
-    }
-
-    fn command(&self, checkout: &Checkout, name: &str) -> Command {
-        let mut command = checkout.program(checkout.built("flukewatch-shore"));
-        command.arg(name).arg("--data").arg(self.data());
-        command
     }
 
     /// Makes sure that it runs with its broker, and waits until it is ready.
@@ -217,7 +171,7 @@ impl Shore {
             }
             std::thread::sleep(POLL);
         }
-        let mut missing = self.command(checkout, "missing");
+        let mut missing = self.station.command(checkout, "missing");
         let out = missing
             .arg("--json")
             .output()

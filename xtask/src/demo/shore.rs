@@ -5,29 +5,21 @@ use super::http;
 use super::sighting::Sighting;
 use crate::checkout::Checkout;
 use crate::child::Child;
-use anyhow::{Context, bail};
-use serde::Deserialize;
+use crate::station::{Broker, Ready, StationProgram};
+use anyhow::Context;
+use serde::de::DeserializeOwned;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::time::{Duration, Instant};
-
-const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running station; stopped when dropped.
 pub(crate) struct Shore {
+    station: StationProgram,
     program: Child,
     ready: Ready,
     shown: HashSet<String>,
-}
-
-/// The line that `flukewatch-shore serve` prints once it is ready.
-#[derive(Clone, Copy, Debug, Deserialize)]
-struct Ready {
-    http: SocketAddr,
-    mqtt: SocketAddr,
 }
 
 impl Shore {
@@ -38,50 +30,33 @@ impl Shore {
         folder: &DemoFolder,
         bundle: &Path,
         photos: &Path,
+        broker: &Broker,
     ) -> anyhow::Result<Self> {
-        let (stdout, log) = (folder.path("shore.out"), folder.path("shore.log"));
-        let mut serve = checkout.program(program);
-        serve.arg("serve").arg("--data").arg(folder.path("shore"));
-        serve.args(["--http", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"]);
+        let station = StationProgram::in_folder(program.to_owned(), &folder.path(""));
+        let log = File::create(folder.path("shore.log"))?;
+        let mut serve = station.serve(checkout, broker, log)?;
         serve
             .arg("--bundle")
             .arg(bundle)
             .arg("--photos")
             .arg(photos);
-        serve
-            .env("NO_COLOR", "1")
-            .stdout(File::create(&stdout)?)
-            .stderr(File::create(&log)?);
         let mut program = checkout.start(&mut serve)?;
-        let started = Instant::now();
-        let ready = loop {
-            if let Some((line, _)) = fs::read_to_string(&stdout)?.split_once('\n') {
-                break serde_json::from_str::<Ready>(line)
-                    .with_context(|| format!("unexpected ready line of shore: '{line}'"))?;
-            }
-            if let Some(status) = program.ended()? {
-                let log = fs::read_to_string(&log).unwrap_or_default();
-                bail!("shore did not start ({status}):\n{log}");
-            }
-            if started.elapsed() > START_TIMEOUT {
-                bail!(
-                    "shore not ready after {} s; see {}",
-                    START_TIMEOUT.as_secs(),
-                    log.display()
-                );
-            }
-            checkout.interrupt().check()?;
-            std::thread::sleep(Duration::from_millis(20));
-        };
+        let ready = station.wait_until_ready(checkout, || program.ended())?;
         println!(
             "    pages at http://{}/, broker at {}",
-            ready.http, ready.mqtt
+            ready.http, ready.broker
         );
         Ok(Self {
+            station,
             program,
             ready,
             shown: HashSet::new(),
         })
+    }
+
+    /// The station's program, for commands on its data folder.
+    pub(crate) fn station(&self) -> &StationProgram {
+        &self.station
     }
 
     /// The address of its pages.
@@ -90,22 +65,31 @@ impl Shore {
     }
 
     /// The address of its broker.
-    pub(crate) fn mqtt(&self) -> SocketAddr {
-        self.ready.mqtt
+    pub(crate) fn broker(&self) -> SocketAddr {
+        self.ready.broker
+    }
+
+    /// The JSON of `GET /api/v1/...`.
+    ///
+    /// # Errors
+    /// If there is no response, or other JSON than expected.
+    pub(crate) fn get<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
+        let path = format!("/api/v1/{what}");
+        let body = http::get(self.ready.http, &path)?;
+        serde_json::from_str(&body).with_context(|| format!("unexpected JSON from shore's {path}"))
     }
 
     /// The stored sightings, by sequence number.
     pub(crate) fn sightings(&self) -> anyhow::Result<Vec<Sighting>> {
-        let body = http::get(self.ready.http, "/api/v1/sightings?limit=10000")?;
-        let mut sightings: Vec<Sighting> = serde_json::from_str(&body)
-            .context("unexpected JSON from shore's /api/v1/sightings")?;
+        let mut sightings: Vec<Sighting> = self.get("sightings?limit=10000")?;
         sightings.sort_by_key(|s| s.sequence);
         Ok(sightings)
     }
 
-    /// Prints the sightings received since the last call.
-    pub(crate) fn show_new(&mut self) -> anyhow::Result<()> {
-        for sighting in self.sightings()? {
+    /// Prints the sightings received since the last call. Returns all.
+    pub(crate) fn show_new(&mut self) -> anyhow::Result<Vec<Sighting>> {
+        let sightings = self.sightings()?;
+        for sighting in &sightings {
             if self.shown.insert(sighting.id.clone()) {
                 println!(
                     "    stored sighting {:>2}, camera {}: {sighting}",
@@ -113,7 +97,7 @@ impl Shore {
                 );
             }
         }
-        Ok(())
+        Ok(sightings)
     }
 
     /// Waits until shore ends; an interrupt is an error.

@@ -21,6 +21,8 @@ pub(crate) struct Sighting {
     pub(crate) candidates: Vec<Candidate>,
     /// `stored` once the picture has arrived and is readable.
     pub(crate) picture: String,
+    /// 0 as it was recorded; higher once it was identified.
+    pub(crate) revision: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]

@@ -45,6 +45,7 @@ fn sighting(first: i64, last: i64, verdict: Verdict, whale: &str) -> Sighting {
             score: 0.5,
         }],
         picture: "stored".into(),
+        revision: 1,
     }
 }
 
@@ -154,7 +155,7 @@ fn shores_sightings_are_parsed() {
     let json = r#"{"id":"019acf0e-0000-7000-8000-000000000001","boat":"balaena","sequence":3,"camera":"seq-001",
         "started":"2026-11-23T17:00:00.250Z","ended":"2026-11-23T17:00:03Z","frames":28,"verdict":"review","whale":null,"score":0.5,
         "candidates":[{"whale":"SYN-0004","score":0.514,"photo":"a.jpg"}],"bundle":"b","engine":"e","picture_stored":true,
-        "picture":"stored","received":"2026-11-23T17:00:04Z"}"#;
+        "picture":"stored","revision":1,"received":"2026-11-23T17:00:04Z"}"#;
     let sighting: Sighting = serde_json::from_str(json).unwrap();
     assert_eq!(sighting.started.as_millisecond() % 1000, 250);
     assert_eq!(sighting.to_string(), "review (closest SYN-0004 0.51)");
