@@ -127,17 +127,16 @@ impl Boat {
         Program::Edge.command(&["run", "--config", text(&self.config())])
     }
 
+    /// The command that runs until everything is delivered, or for `until_delivered` seconds.
+    pub fn command_until_delivered(&self, until_delivered: u32) -> Command {
+        let mut command = self.command();
+        command.args(["--until-delivered", &until_delivered.to_string()]);
+        command
+    }
+
     /// Starts the program; it exits once everything is delivered, or after `until_delivered` seconds.
     pub fn start(&self, until_delivered: u32) -> Running {
-        let config = self.config();
-        let seconds = until_delivered.to_string();
-        Running::start(Program::Edge.command(&[
-            "run",
-            "--config",
-            text(&config),
-            "--until-delivered",
-            &seconds,
-        ]))
+        Running::start(self.command_until_delivered(until_delivered))
     }
 
     /// Like [`Boat::start`], and waits for the exit.

@@ -11,6 +11,7 @@ pub mod bundle;
 pub mod drawn_weights;
 pub mod drawn_whales;
 pub mod flukes;
+pub mod kill_points;
 pub mod mqtt;
 pub mod onnx_runtime;
 pub mod pictures;

@@ -34,7 +34,12 @@ impl Station {
     /// # Panics
     /// When it does not start.
     pub fn start_at(data: &Path, http: SocketAddr, mqtt: SocketAddr) -> Self {
-        let command = Program::Shore.command(&[
+        Self::run(data, Self::command_at(data, http, mqtt))
+    }
+
+    /// The command of [`Station::start_at`], for [`Station::run`].
+    pub fn command_at(data: &Path, http: SocketAddr, mqtt: SocketAddr) -> Command {
+        Program::Shore.command(&[
             "serve",
             "--data",
             text(data),
@@ -42,8 +47,7 @@ impl Station {
             &http.to_string(),
             "--mqtt",
             &mqtt.to_string(),
-        ]);
-        Self::run(data, command)
+        ])
     }
 
     /// Starts a station on an external broker at `url`, where boats do not sign, with more `options`,
@@ -97,7 +101,11 @@ impl Station {
         ))
     }
 
-    fn run(data: &Path, command: Command) -> Self {
+    /// Starts a station by a command, and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn run(data: &Path, command: Command) -> Self {
         let mut program = Running::start(command);
         let ready: Value = serde_json::from_str(&program.line()).unwrap();
         let address = |value: &Value| value.as_str().unwrap().parse().unwrap();
@@ -184,13 +192,24 @@ impl Station {
     /// # Panics
     /// When something is missing or duplicated.
     pub fn has_all(&self, boat: &str, expected: u64) -> Vec<Value> {
+        let all = self.has_each(boat, expected);
+        self.misses_nothing_of([boat]);
+        all
+    }
+
+    /// The same while other boats are still sending: without the list of what is missing, which is
+    /// [`Station::misses_nothing_of`].
+    ///
+    /// # Panics
+    /// When something is missing or duplicated.
+    pub fn has_each(&self, boat: &str, expected: u64) -> Vec<Value> {
         let mut all = self.sightings();
         all.retain(|s| s["boat"] == boat);
         let numbers: Vec<u64> = all.iter().filter_map(|s| s["sequence"].as_u64()).collect();
         assert_eq!(
             numbers,
             (1..=expected).collect::<Vec<_>>(),
-            "missing or duplicate; in quarantine: {}",
+            "missing or duplicate of {boat}; in quarantine: {}",
             self.get("/api/v1/quarantine")
         );
         let ids: BTreeSet<&str> = all.iter().filter_map(|s| s["id"].as_str()).collect();
@@ -198,22 +217,27 @@ impl Station {
         for sighting in &all {
             assert_eq!(sighting["picture"], "stored", "{sighting}");
         }
-        let missing = Program::Shore.run(&["missing", "--data", text(&self.data), "--json"]);
-        let boats = missing.succeeded().json();
-        let status = boats
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|b| b["boat"] == boat)
-            .unwrap();
-        for key in [
-            "missing",
-            "duplicate_sequences",
-            "pictures_missing",
-            "pictures_without_sighting",
-        ] {
-            assert_eq!(status[key], 0, "{key}: {status}");
-        }
         all
+    }
+
+    /// Asserts that `flukewatch-shore missing` lists these boats, and that nothing is missing.
+    ///
+    /// # Panics
+    /// When something is missing or duplicated.
+    pub fn misses_nothing_of<'a>(&self, boats: impl IntoIterator<Item = &'a str>) {
+        let missing = Program::Shore.run(&["missing", "--data", text(&self.data), "--json"]);
+        let listed = missing.succeeded().json();
+        for boat in boats {
+            let mut listed = listed.as_array().into_iter().flatten();
+            let status = listed.find(|b| b["boat"] == boat).unwrap();
+            for key in [
+                "missing",
+                "duplicate_sequences",
+                "pictures_missing",
+                "pictures_without_sighting",
+            ] {
+                assert_eq!(status[key], 0, "{key}: {status}");
+            }
+        }
     }
 }

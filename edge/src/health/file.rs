@@ -1,8 +1,6 @@
 //! `health.json`.
 
 use super::document::Health;
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 impl Health {
@@ -12,11 +10,11 @@ impl Health {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, file: &Path) -> std::io::Result<()> {
+        // A writer on the file itself would make a system call for each token.
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
         let part = file.with_extension("json.part");
-        let mut out = File::create(&part)?;
-        serde_json::to_writer_pretty(&mut out, self)?;
-        out.write_all(b"\n")?;
-        drop(out);
+        std::fs::write(&part, text)?;
         std::fs::rename(&part, file)
     }
 }
