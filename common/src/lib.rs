@@ -3,7 +3,7 @@
 //! A photo becomes a prepared image ([`prepare`]), an engine (`flukewatch_inference`) turns that into an embedding
 //! ([`embedding`]), the catalogue ranks the whales ([`catalogue`], [`whale_score`], [`local_matching`]), the decision rule says *known*, *new* or
 //! *review* ([`decision`]), and the answer travels as a sighting ([`sighting`], [`position`], [`relative_position`], [`footage`], [`matching_regions`]) in a versioned
-//! envelope ([`wire`]), over a slow link first in [`brief`]. The bundle ([`bundle`]) carries all that a boat needs for this; some of its configuration can be set from shore ([`boat_settings`]). A detector finds flukes in frames,
+//! envelope ([`wire`]), over a slow link first in [`brief`]. The bundle ([`bundle`]) carries all that a boat needs for this; some of its configuration can be set from shore ([`boat_settings`]). A large picture travels in parts ([`picture_part`]). A detector finds flukes in frames,
 //! each a [`detection`].
 
 pub mod atomic_file;
@@ -31,6 +31,7 @@ pub mod message_digest;
 pub mod password_file;
 pub mod photo_files;
 mod photo_limits;
+pub mod picture_part;
 pub mod pixel_box;
 pub mod position;
 pub mod prepare;

@@ -187,6 +187,8 @@ pub enum MessageKind {
     Picture,
     /// The message with the [`Brief`](crate::brief::Brief) of a sighting. Since version 5 of an ack.
     Brief,
+    /// A message with a [`PicturePart`](crate::picture_part::PicturePart). Since version 6 of an ack.
+    PicturePart,
 }
 
 /// An acknowledgement from shore that messages are stored durably; a boat deletes a message only
@@ -209,10 +211,11 @@ pub struct Acknowledged {
     pub sighting: Uuid,
     /// The kind of message.
     pub kind: MessageKind,
-    /// The stored [`Sighting::revision`]; 0 for a picture. Since version 2 of the message.
+    /// The stored [`Sighting::revision`]; 0 for a picture; for a part of one the bytes of the picture that shore has from
+    /// its beginning on. Since version 2 of the message.
     pub revision: u32,
     /// The digest of the message that was stored, so that an acknowledgement cannot delete other content.
-    /// Since version 4 of the message; a signed acknowledgement has it.
+    /// Since version 4 of the message; a signed acknowledgement has it, and so has that of a part of a picture.
     pub message: Option<MessageDigest>,
 }
 

@@ -37,7 +37,7 @@ pub const ALL_CHUNKS: &str = "flukewatch/v1/+/chunk";
 pub fn of_message(boat: &BoatId, part: MessageKind) -> String {
     match part {
         MessageKind::Sighting => format!("flukewatch/v1/{boat}/sighting"),
-        MessageKind::Picture => format!("flukewatch/v1/{boat}/picture"),
+        MessageKind::Picture | MessageKind::PicturePart => format!("flukewatch/v1/{boat}/picture"),
         MessageKind::Brief => format!("flukewatch/v1/{boat}/brief"),
     }
 }
@@ -111,7 +111,8 @@ pub fn parse_status(topic: &str) -> Option<BoatId> {
     boat.strip_suffix("/status")?.parse().ok()
 }
 
-/// The boat and the message kind that a topic names; `None` for any other topic.
+/// The boat and the message kind that a topic names; `None` for any other topic. Parts of pictures are on the topic of
+/// pictures.
 pub fn parse(topic: &str) -> Option<(BoatId, MessageKind)> {
     let (boat, part) = topic.strip_prefix("flukewatch/v1/")?.split_once('/')?;
     let part = match part {

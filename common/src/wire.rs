@@ -3,8 +3,8 @@
 //! | bytes | what |
 //! |---|---|
 //! | 4 | `FLKW` |
-//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief, 11 settings, 12 command, 13 chunk |
-//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 5 for an ack, 1 to 3 for a status, 1 for the others |
+//! | 1 | kind: 1 sighting, 2 picture, 3 ack, 4 presence, 5 status, 6 bundle offer, 7 content request, 8 content piece, 9 transfer report, 10 brief, 11 settings, 12 command, 13 chunk, 14 picture part |
+//! | 2 | version of that kind's payload, little-endian; now 5 to 8 for a sighting, 1 or 2 for a picture, 1 to 6 for an ack, 1 to 3 for a status, 1 for the others |
 //! | 4 | CRC-32 (IEEE) of the payload, little-endian |
 //! | rest | the payload in [postcard](https://postcard.jamesmunns.com/wire-format) |
 //!
@@ -22,6 +22,7 @@ use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
 use crate::file_transfer::{Chunk, Command};
+use crate::picture_part::PicturePart;
 use crate::presence::Presence;
 use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting};
 use crate::status_report::StatusReport;
@@ -191,17 +192,18 @@ impl Message for Picture {
 impl Message for Ack {
     const KIND: u8 = 3;
     const NAME: &'static str = "ack";
-    const VERSION: u16 = 5;
+    const VERSION: u16 = 6;
 
     /// Version 1 has no revisions, version 2 no rejected messages, version 3 no digests of stored ones, version
-    /// 4 no briefs. Boats that know none of them can read other acks.
+    /// 4 no briefs, version 5 no parts of pictures. Boats that know none of them can read other acks.
     fn version(&self) -> u16 {
-        let stored = self.stored.iter().map(|a| a.kind);
-        let rejected = self.rejected.iter().map(|r| r.kind);
-        if stored
-            .chain(rejected)
-            .any(|kind| kind == MessageKind::Brief)
-        {
+        let is_of = |kind: MessageKind| {
+            self.stored.iter().any(|a| a.kind == kind)
+                || self.rejected.iter().any(|r| r.kind == kind)
+        };
+        if is_of(MessageKind::PicturePart) {
+            6
+        } else if is_of(MessageKind::Brief) {
             5
         } else if self.stored.iter().any(|a| a.message.is_some()) {
             4
@@ -348,6 +350,12 @@ impl Message for Command {
 impl Message for Chunk {
     const KIND: u8 = 13;
     const NAME: &'static str = "chunk";
+    const VERSION: u16 = 1;
+}
+
+impl Message for PicturePart {
+    const KIND: u8 = 14;
+    const NAME: &'static str = "picture part";
     const VERSION: u16 = 1;
 }
 

@@ -14,6 +14,7 @@ use flukewatch_common::file_transfer::{
     Chunk, ChunkContent, Command, EncounterFile, ReceivedBytes, RequestedFile, UnavailableReason,
 };
 use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::picture_part::PicturePart;
 use flukewatch_common::pixel_box::PixelBox;
 use flukewatch_common::samples;
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
@@ -46,6 +47,9 @@ fn take(bytes: &[u8]) {
         let sent = wire::encode(&*sighting).unwrap_or_else(|e| panic!("{e}"));
         let again: Sighting = wire::decode(&sent).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(wire::encode(&again), Ok(sent));
+    }
+    if let Ok(Content::PicturePart(part)) = validate("flukewatch/v1/a/picture", bytes).content {
+        sends_again(&part);
     }
     match validate("flukewatch/v1/a/request", bytes).content {
         Ok(Content::Transfer(report)) => sends_again(&report),
@@ -182,7 +186,7 @@ fn make_file_seeds() -> Option<[Vec<u8>; 3]> {
     ])
 }
 
-fn make_seeds() -> Option<[Vec<u8>; 18]> {
+fn make_seeds() -> Option<[Vec<u8>; 19]> {
     let sighting = sample()?;
     let boat = sighting.boat.clone();
     let old = Sighting {
@@ -206,6 +210,9 @@ fn make_seeds() -> Option<[Vec<u8>; 18]> {
         jpeg: JPEG.to_vec(),
         original: Some([7; 32]),
     };
+    let part = PicturePart::of(&picture, ContentId::of(JPEG), 5, 1 << 16)?;
+    let part = wire::encode(&part).ok()?;
+    validate("flukewatch/v1/a/picture", &part).content.ok()?;
     let ack = Ack {
         boat,
         stored: vec![Acknowledged {
@@ -248,6 +255,7 @@ fn make_seeds() -> Option<[Vec<u8>; 18]> {
         sighting,
         old,
         wire::encode(&picture).ok()?,
+        part,
         wire::encode(&ack).ok()?,
         unidentified,
         wire::encode(&samples::status_report()).ok()?,

@@ -19,6 +19,7 @@ mod http;
 pub mod ingest;
 pub mod mosquitto;
 mod pages;
+pub mod picture_check;
 pub mod random;
 mod request;
 pub mod station;

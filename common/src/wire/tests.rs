@@ -5,6 +5,7 @@ use crate::file_transfer::{
     ChunkContent, EncounterFile, ReceivedBytes, RequestedFile, UnavailableReason,
 };
 use crate::message_digest::MessageDigest;
+use crate::picture_part;
 use crate::samples::sighting;
 use crate::sighting::Rejected;
 use crate::topic;
@@ -248,6 +249,11 @@ fn a_known_sighting_has_known_bytes() {
     assert_eq!(older(FIRST_VERSION_HEAD, payload), as_first);
 }
 
+/// Bytes of a picture, as docs/wire.md has them.
+const PICTURE_PART: &str = "464c4b570e01006aa872120762616c61656e611001900000000070008000000000000001ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015adf0a20480800403d8d8d800";
+/// Shore's answer to it.
+const ANSWER_TO_PART: &str = "464c4b570306007c92bbd00762616c61656e610110019000000000700080000000000000010383800401ba7816bf8f01cfea414140de5dae222300";
+
 /// The envelopes of the same sighting in versions 1 to 6, as boats sent them.
 /// The link of a status report.
 const LINK: &str = "0104840701b0ea01e08f0103dc0b01f0012880f104002880897a00";
@@ -423,11 +429,11 @@ fn a_newer_version_is_named() {
     );
     // The version is checked before the rest, which a newer version may change.
     assert_eq!(
-        decode::<Ack>(&envelope(3, 6, b"\xff")),
+        decode::<Ack>(&envelope(3, 7, b"\xff")),
         Err(WireError::Newer {
             kind: "ack",
-            got: 6,
-            known: 5
+            got: 7,
+            known: 6
         })
     );
     assert_eq!(
@@ -441,6 +447,41 @@ fn check<M: Message + PartialEq + std::fmt::Debug>(message: M, expected: &str) {
     assert_eq!(hex(&bytes), expected);
     assert_eq!(decode::<M>(&bytes), Ok(message));
     assert_eq!(kind(&bytes), Some(M::KIND));
+}
+
+/// A part of a picture, and shore's answer to it.
+fn part_and_answer() -> (PicturePart, Ack) {
+    let part = PicturePart {
+        boat: sighting().boat,
+        sighting: sighting().id,
+        file: ContentId::of(b"abc"),
+        total: 70_000,
+        offset: 65_536,
+        bytes: vec![0xd8; 3],
+        original: None,
+    };
+    let digest = MessageDigest::of(b"abc");
+    let answer = picture_part::answer(part.sighting, part.end(), digest);
+    let ack = Ack {
+        stored: vec![answer],
+        ..bound_ack()
+    };
+    (part, ack)
+}
+
+#[test]
+fn a_part_of_a_picture_and_its_answer_have_known_bytes() {
+    let (part, ack) = part_and_answer();
+    check(part, PICTURE_PART);
+    check(ack.clone(), ANSWER_TO_PART);
+    assert_eq!(encode(&ack).unwrap()[5..7], [6, 0]);
+    // A boat that sends no parts receives none of version 6.
+    let without = [ack_of_revision(), ack_with_rejection(), bound_ack()];
+    assert_eq!(without.map(|ack| ack.version()), [2, 3, 4]);
+    let mut of_both = ack;
+    of_both.stored.extend(bound_ack().stored);
+    of_both.stored[1].kind = MessageKind::Brief;
+    assert_eq!(decode(&encode(&of_both).unwrap()), Ok(of_both));
 }
 
 #[test]
@@ -701,6 +742,7 @@ fn the_asyncapi_document_has_every_topic_and_message() {
         documented::<Brief>(),
         documented::<Command>(),
         documented::<Chunk>(),
+        documented::<PicturePart>(),
         documented::<BoatSettings>(),
     ] {
         assert!(document.contains(&message), "{message}");
@@ -729,10 +771,13 @@ proptest! {
         let _ = decode::<Brief>(&envelope(10, 1, &payload));
         let _ = decode::<Command>(&envelope(12, 1, &payload));
         let _ = decode::<Chunk>(&envelope(13, 1, &payload));
+        if let Ok(part) = decode::<PicturePart>(&envelope(14, 1, &payload)) {
+            let _ = part.validate();
+        }
         if let Ok(settings) = decode::<BoatSettings>(&envelope(11, 1, &payload)) {
             let _ = settings.validate();
         }
-        for version in 1..=5 {
+        for version in 1..=6 {
             let _ = decode::<Ack>(&envelope(3, version, &payload));
         }
     }

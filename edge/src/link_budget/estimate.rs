@@ -123,22 +123,19 @@ pub fn pending_kinds(budget: &LinkBudget, pending: &PendingBytes) -> Vec<Pending
         bytes: identities.saturating_mul(BRIEF_BYTES),
     };
     let mut ahead = 0u64;
+    // Large ones go in parts.
+    let parts = pending.pictures.bytes / u64::from(profile.piece_bytes);
     let kinds = [
-        (IDENTITIES, Priority::Identities, identities, true),
-        (SIGHTINGS, Priority::Sightings, pending.sightings, true),
-        (
-            PICTURES,
-            Priority::Pictures,
-            pending.pictures,
-            pending.largest_picture <= profile.max_picture_bytes,
-        ),
+        (IDENTITIES, Priority::Identities, identities, 0),
+        (SIGHTINGS, Priority::Sightings, pending.sightings, 0),
+        (PICTURES, Priority::Pictures, pending.pictures, parts),
     ];
-    let kinds = kinds.map(|(kind, priority, pending, are_carried)| {
+    let kinds = kinds.map(|(kind, priority, pending, parts)| {
+        let messages = pending.messages.saturating_add(parts);
         ahead = ahead
             .saturating_add(pending.bytes)
-            .saturating_add(pending.messages.saturating_mul(OVERHEAD));
-        let is_carried = are_carried && profile.carries(priority);
-        let seconds = (is_carried || pending.messages == 0).then(|| {
+            .saturating_add(messages.saturating_mul(OVERHEAD));
+        let seconds = (profile.carries(priority) || pending.messages == 0).then(|| {
             if pending.messages == 0 {
                 0
             } else {
@@ -183,7 +180,6 @@ mod tests {
                 messages: 100,
                 bytes: 3_960_000,
             },
-            largest_picture: 60_000,
         }
     }
 
@@ -204,7 +200,9 @@ mod tests {
         // A quarter of 80 kB is left to more important messages than sightings, three eighths to those than pictures.
         let lte = seconds_of(Some(80_000), LinkClass::Lte, &pending());
         let sightings = (212_000 - 60_000) * 3600 / 60_000;
-        let pictures = (4_224_000 - 50_000) * 3600 / 50_000;
+        // Each at most 32 KiB more in a message of its own.
+        let parts = 3_960_000 / 32_768 * OVERHEAD;
+        let pictures = ((4_224_000 - 50_000 + parts) * 3600).div_ceil(50_000);
         assert_eq!(lte, [Some(0), Some(sightings), Some(pictures)]);
         let ample = seconds_of(Some(1 << 40), LinkClass::Lte, &pending());
         assert_eq!(ample, [Some(0); 3]);
@@ -217,7 +215,7 @@ mod tests {
     #[test]
     fn what_the_link_does_not_carry_has_no_time() {
         let vsat = seconds_of(Some(1 << 40), LinkClass::Vsat, &pending());
-        assert_eq!(vsat, [Some(0), Some(0), None], "a picture is too large");
+        assert_eq!(vsat, [Some(0); 3], "pictures of any size go in parts");
         let iridium = seconds_of(Some(30_000), LinkClass::Iridium, &pending());
         let identities = (60 * 610 - 26_250) * 3600u64;
         assert_eq!(iridium, [Some(identities.div_ceil(26_250)), None, None]);

@@ -10,13 +10,14 @@ use std::time::Duration;
 pub struct LinkProfile {
     /// Bytes an hour unless the configuration says otherwise; `None` for no limit.
     pub bytes_per_hour: Option<u64>,
-    /// The size of a piece of a bundle, and of a chunk of a requested file, in bytes.
+    /// The size of a piece of a bundle, of a chunk of a requested file, and of a part of a picture, in bytes. A picture
+    /// whose message is larger goes in parts.
     pub piece_bytes: u32,
     /// Whether identities go ahead of sightings, in messages of their own.
     pub identities_first: bool,
     /// The least important messages that are sent without a person's request.
     pub least_important: Priority,
-    /// The largest message with a picture that is sent, in bytes.
+    /// The largest message with a whole picture that is sent, in bytes, to a station that does not take it in parts.
     pub max_picture_bytes: u64,
     /// How often the status is reported.
     pub status_interval: Duration,

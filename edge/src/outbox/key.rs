@@ -20,6 +20,8 @@ pub(super) fn part_number(part: MessageKind) -> i64 {
         MessageKind::Picture => 1,
         // Made of the row of its sighting, and in no row itself.
         MessageKind::Brief => 2,
+        // Of a picture, which is in a row as a whole.
+        MessageKind::PicturePart => 3,
     }
 }
 

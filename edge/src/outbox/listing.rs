@@ -86,6 +86,7 @@ fn list(connection: &Connection, query: &str) -> rusqlite::Result<Vec<Listed>> {
                 MessageKind::Sighting => "sighting",
                 MessageKind::Picture => "picture",
                 MessageKind::Brief => "brief",
+                MessageKind::PicturePart => "picture part",
             },
             bytes: row.get::<_, i64>(3)?.unsigned_abs(),
             reason: row.get(4)?,

@@ -46,6 +46,7 @@ mod key;
 mod listing;
 mod new_row;
 mod park;
+mod pending_size;
 mod pictures;
 mod queue;
 mod recent;

@@ -29,7 +29,7 @@ impl Queue {
     /// When database or disk fail; then the message is still pending.
     pub fn park(&mut self, key: Key, reason: &str, now: Timestamp) -> Result<(), OutboxError> {
         let row = match key.part {
-            MessageKind::Sighting => None,
+            MessageKind::Sighting | MessageKind::PicturePart => None,
             MessageKind::Brief => {
                 return self.give_up_briefs(&[(key, reason.to_owned())]).map(drop);
             }

@@ -32,7 +32,7 @@ pub struct Carried {
     pub sightings: bool,
     /// Whether pictures are.
     pub pictures: bool,
-    /// The largest picture that is, in bytes.
+    /// The largest picture that is, in bytes: no limit where pictures go in parts.
     pub max_picture_bytes: u64,
 }
 
@@ -63,8 +63,6 @@ pub struct PendingBytes {
     pub sightings: KindBytes,
     /// Pictures.
     pub pictures: KindBytes,
-    /// The size of the largest picture in bytes.
-    pub largest_picture: u64,
 }
 
 /// The result of loading a message to send.
@@ -226,7 +224,7 @@ impl Queue {
     /// When the database fails.
     pub fn pending_bytes(&self) -> Result<PendingBytes, OutboxError> {
         let failed = OutboxError::database(&self.folder);
-        let query = "SELECT part, count(*), sum(bytes), max(bytes) FROM pending GROUP BY part";
+        let query = "SELECT part, count(*), sum(bytes) FROM pending GROUP BY part";
         let mut statement = self.connection.prepare_cached(query).map_err(&failed)?;
         let rows = statement
             .query_map([], |row| {
@@ -235,18 +233,15 @@ impl Queue {
                     messages: number(1)?,
                     bytes: number(2)?,
                 };
-                Ok((part(row, 0)?, kind, number(3)?))
+                Ok((part(row, 0)?, kind))
             })
             .map_err(&failed)?;
         let mut pending = PendingBytes::default();
         for row in rows {
             match row.map_err(&failed)? {
-                (MessageKind::Sighting, kind, _) => pending.sightings = kind,
-                (MessageKind::Picture, kind, largest) => {
-                    pending.pictures = kind;
-                    pending.largest_picture = largest;
-                }
-                (MessageKind::Brief, ..) => {}
+                (MessageKind::Sighting, kind) => pending.sightings = kind,
+                (MessageKind::Picture, kind) => pending.pictures = kind,
+                (MessageKind::Brief | MessageKind::PicturePart, _) => {}
             }
         }
         pending.identities = self.pending_briefs()?;
@@ -375,7 +370,9 @@ impl Queue {
             Some((Some(message), ..)) => {
                 let decoded = match key.part {
                     MessageKind::Sighting => wire::decode::<Sighting>(&message).map(drop),
-                    MessageKind::Picture => wire::decode::<Picture>(&message).map(drop),
+                    MessageKind::Picture | MessageKind::PicturePart => {
+                        wire::decode::<Picture>(&message).map(drop)
+                    }
                     MessageKind::Brief => wire::decode::<Brief>(&message).map(drop),
                 };
                 return Ok(match decoded {

@@ -2,7 +2,9 @@
 
 use flukewatch_common::brief::Brief;
 use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::picture_part::{self, PicturePart};
 use flukewatch_common::sighting::{Ack, Acknowledged, MessageKind, Picture, Rejected, Sighting};
+use flukewatch_common::wire::Message as _;
 use flukewatch_common::{topic, wire};
 use rumqttc_v4::{Client, Event, MqttOptions, Packet, PublishOptions, QoS};
 use sha2::{Digest, Sha256};
@@ -18,8 +20,33 @@ pub(crate) struct Stored {
     pub(crate) briefs: HashMap<Uuid, Brief>,
     /// SHA-256 of each picture.
     pub(crate) pictures: HashMap<Uuid, [u8; 32]>,
+    /// The first bytes of pictures that arrive in parts.
+    parts: HashMap<Uuid, Vec<u8>>,
     /// All messages received, including retries.
     pub(crate) messages: usize,
+}
+
+impl Stored {
+    /// Takes a part of a picture. Returns the answer.
+    fn take(&mut self, message: &[u8]) -> Acknowledged {
+        let part: PicturePart = wire::decode(message).unwrap();
+        let has = self.parts.entry(part.sighting).or_default();
+        if part.offset as usize == has.len() {
+            has.extend(&part.bytes);
+        }
+        let answer =
+            picture_part::answer(part.sighting, has.len() as u32, MessageDigest::of(message));
+        if answer.revision < part.total {
+            return answer;
+        }
+        self.pictures
+            .insert(part.sighting, Sha256::digest(has).into());
+        Acknowledged {
+            kind: MessageKind::Picture,
+            revision: 0,
+            ..answer
+        }
+    }
 }
 
 /// A shore that stores in memory and loses every third ack.
@@ -62,7 +89,13 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                 let topic = std::str::from_utf8(&message.topic).unwrap();
                 let (boat, part) = topic::parse(topic).unwrap();
                 let mut stored = stored.lock().unwrap();
-                let (id, revision) = match part {
+                let whole = |sighting, revision| Acknowledged {
+                    sighting,
+                    kind: part,
+                    revision,
+                    message: None,
+                };
+                let acknowledged = match part {
                     MessageKind::Sighting => {
                         let sighting: Sighting = wire::decode(&message.payload).unwrap();
                         if rejects(&sighting) {
@@ -86,32 +119,31 @@ fn listen(port: u16, stored: &Mutex<Stored>, rejects: fn(&Sighting) -> bool) {
                         }
                         let (id, revision) = (sighting.id, sighting.revision);
                         stored.sightings.insert(id, sighting);
-                        (id, revision)
+                        whole(id, revision)
                     }
                     MessageKind::Brief => {
                         let brief: Brief = wire::decode(&message.payload).unwrap();
                         let (id, revision) = (brief.sighting, brief.revision);
                         stored.briefs.insert(id, brief);
-                        (id, revision)
+                        whole(id, revision)
                     }
-                    MessageKind::Picture => {
-                        let picture: Picture = wire::decode(&message.payload).unwrap();
-                        stored
-                            .pictures
-                            .insert(picture.sighting, Sha256::digest(&picture.jpeg).into());
-                        (picture.sighting, 0)
+                    MessageKind::Picture | MessageKind::PicturePart => {
+                        if wire::kind(&message.payload) == Some(PicturePart::KIND) {
+                            stored.take(&message.payload)
+                        } else {
+                            let picture: Picture = wire::decode(&message.payload).unwrap();
+                            stored
+                                .pictures
+                                .insert(picture.sighting, Sha256::digest(&picture.jpeg).into());
+                            whole(picture.sighting, 0)
+                        }
                     }
                 };
                 stored.messages += 1;
                 if !stored.messages.is_multiple_of(3) {
                     let ack = Ack {
                         boat: boat.clone(),
-                        stored: vec![Acknowledged {
-                            sighting: id,
-                            kind: part,
-                            revision,
-                            message: None,
-                        }],
+                        stored: vec![acknowledged],
                         rejected: vec![],
                     };
                     let ack = wire::encode(&ack).unwrap();

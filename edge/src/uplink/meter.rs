@@ -59,20 +59,24 @@ impl Meter {
         self.budget.bytes_per_hour().is_some()
     }
 
-    /// Whether the link carries messages of this kind and size at all.
+    /// Whether the link carries messages of this kind and size at all. A part of a picture may have any.
     pub(super) fn carries(&self, kind: MessageKind, bytes: u64) -> bool {
         let profile = self.profile();
         let fits = kind != MessageKind::Picture || bytes <= profile.max_picture_bytes;
         fits && profile.carries(Self::priority(kind))
     }
 
-    /// The messages that the link carries.
-    pub(super) fn carried(&self) -> Carried {
+    /// The messages that the link carries; `in_parts` says whether large pictures go in parts.
+    pub(super) fn carried(&self, in_parts: bool) -> Carried {
         let profile = self.profile();
         Carried {
             sightings: profile.carries(Priority::Sightings),
             pictures: profile.carries(Priority::Pictures),
-            max_picture_bytes: profile.max_picture_bytes,
+            max_picture_bytes: if in_parts {
+                u64::MAX
+            } else {
+                profile.max_picture_bytes
+            },
         }
     }
 
@@ -234,7 +238,7 @@ impl Meter {
     fn priority(kind: MessageKind) -> Priority {
         match kind {
             MessageKind::Sighting => Priority::Sightings,
-            MessageKind::Picture => Priority::Pictures,
+            MessageKind::Picture | MessageKind::PicturePart => Priority::Pictures,
             MessageKind::Brief => Priority::Identities,
         }
     }

@@ -8,6 +8,7 @@ mod identity;
 mod link;
 mod meter;
 mod mqtt;
+mod picture_progress;
 mod requested_files;
 mod shore_access;
 mod status_reporter;

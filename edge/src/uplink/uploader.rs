@@ -2,10 +2,12 @@
 
 mod answers;
 mod files;
+mod load;
 mod window;
 
 use super::link::{LinkError, Uplink, UplinkEvent};
 use super::meter::Meter;
+use super::picture_progress::PictureProgress;
 use super::requested_files::RequestedFiles;
 use super::status_reporter::StatusReporter;
 use super::suspects::Suspects;
@@ -20,7 +22,7 @@ use flukewatch_common::bundle_transfer::ContentRequest;
 use flukewatch_common::clock::Clock;
 use flukewatch_common::link_class::LinkClass;
 use flukewatch_common::message_digest::MessageDigest;
-use flukewatch_common::sighting::BoatId;
+use flukewatch_common::sighting::{BoatId, MessageKind};
 use flukewatch_common::wire;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -87,6 +89,7 @@ pub struct Uploader<U> {
     accepted: Arc<Notify>,
     bundles: Arc<Mailbox>,
     files: RequestedFiles,
+    pictures: PictureProgress,
     in_flight: HashMap<Key, InFlight>,
     timeout_factor: u32,
     acked_since_timeout: bool,
@@ -106,6 +109,8 @@ pub struct Uploader<U> {
 
 /// A message that was sent.
 struct InFlight {
+    /// [`MessageKind::PicturePart`] where it is a part of its picture.
+    kind: MessageKind,
     bytes: u64,
     digest: MessageDigest,
     /// Nothing else is sent until the broker has accepted it.
@@ -152,6 +157,7 @@ impl<U: Uplink> Uploader<U> {
             accepted: parts.accepted,
             bundles: parts.bundles,
             files: RequestedFiles::default(),
+            pictures: PictureProgress::default(),
             in_flight: HashMap::new(),
             timeout_factor: 1,
             acked_since_timeout: false,
@@ -216,7 +222,7 @@ impl<U: Uplink> Uploader<U> {
             return;
         };
         let unaccepted = |(key, m): (&Key, &InFlight)| {
-            let is_suspect = m.accepted.is_none() && self.meter.carries(key.part, m.bytes);
+            let is_suspect = m.accepted.is_none() && self.meter.carries(m.kind, m.bytes);
             is_suspect.then_some((*key, m.bytes))
         };
         let unaccepted: Vec<(Key, u64)> = self.in_flight.iter().filter_map(unaccepted).collect();
@@ -236,6 +242,8 @@ impl<U: Uplink> Uploader<U> {
 
     /// Parks a message because of its size.
     async fn park(&mut self, key: Key, reason: String) -> Result<(), UploadError> {
+        // A reduced copy may take its place.
+        self.pictures.forget(&key);
         let now = self.clock.now();
         self.with_queue(move |queue| queue.park(key, &reason, now))
             .await
@@ -245,6 +253,7 @@ impl<U: Uplink> Uploader<U> {
     async fn upload(&mut self) -> Result<Infallible, UploadError> {
         self.in_flight.clear();
         self.files.disconnected();
+        self.pictures.disconnected();
         self.timeout_factor = 1;
         self.proved = false;
         self.latest_acked = None;

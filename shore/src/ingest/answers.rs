@@ -7,7 +7,7 @@ use flukewatch_common::message_digest::MessageDigest;
 use flukewatch_common::sighting::{
     Ack, Acknowledged, BoatId, MAX_REASON_BYTES, MessageKind, Rejected,
 };
-use flukewatch_common::topic;
+use flukewatch_common::{picture_part, topic};
 use std::collections::BTreeMap;
 
 /// A message of a batch.
@@ -46,6 +46,13 @@ pub(super) fn answers(
                 revision,
                 message: bound.then(|| MessageDigest::of(&message.content)),
             }),
+            IngestResult::PartStored {
+                boat, id, received, ..
+            } => {
+                let part = MessageDigest::of(&message.content);
+                let answer = picture_part::answer(id, received, part);
+                stored.entry(boat).or_default().push(answer);
+            }
             // Sent again, and perhaps stored then.
             IngestResult::Failed(_)
             | IngestResult::StatusStored

@@ -510,6 +510,12 @@ impl Ingester {
                 } => {
                     tracing::info!(%boat, %id, ?kind, revision, duplicate, "message stored");
                 }
+                IngestResult::PartStored {
+                    boat,
+                    id,
+                    received,
+                    total,
+                } => tracing::debug!(%boat, %id, received, total, "part of a picture stored"),
                 IngestResult::StatusStored => tracing::debug!("status report stored"),
                 IngestResult::TransferStored { boat, offer, stage } => {
                     tracing::info!(%boat, %offer, stage = stage.as_str(), "bundle transfer reported");

@@ -20,11 +20,7 @@ mod settings_publisher;
 mod trust;
 mod validate;
 
-pub(crate) use validate::is_displayable;
-
 pub use ingester::{Ingester, IngesterParts};
 pub use mqtt::BrokerAccess;
 pub use trust::MessageTrust;
-pub use validate::{
-    MAX_NAME_BYTES, MAX_PICTURE_PIXELS, MAX_PICTURE_SIDE, reject_too_large, validate,
-};
+pub use validate::{MAX_NAME_BYTES, reject_too_large, validate};

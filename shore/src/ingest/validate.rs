@@ -1,6 +1,7 @@
-//! Validates incoming messages: a sighting, a picture, a status, a report on a bundle, a request for a
+//! Validates incoming messages: a sighting, a picture or a part of one, a status, a report on a bundle, a request for a
 //! piece of one, a chunk of a requested file, or a message to reject. Never panics on any bytes.
 
+use crate::picture_check::is_displayable;
 use crate::store::{
     Content, IncomingMessage, MAX_HEAD_BYTES, MAX_TRANSFER_BYTES, MessageMeta, RejectReason,
     Rejection,
@@ -12,25 +13,17 @@ use flukewatch_common::decision::Verdict;
 use flukewatch_common::embedding::CompactEmbedding;
 use flukewatch_common::file_transfer::Chunk;
 use flukewatch_common::footage::Footage;
-use flukewatch_common::prepare;
+use flukewatch_common::picture_part::PicturePart;
 use flukewatch_common::sighting::{
     BoatId, MAX_CANDIDATES, MAX_REASON_BYTES, MessageKind, Picture, Sighting,
 };
 use flukewatch_common::status_report::{BoatCondition, StatusReport};
 use flukewatch_common::topic;
 use flukewatch_common::wire::{self, Message, WireError};
-use image::{ImageFormat, ImageReader};
 use sha2::{Digest, Sha256};
-use std::io::Cursor;
-use std::panic::catch_unwind;
 
 /// Limit of each name (whale, photo, camera, bundle, engine) in a sighting.
 pub const MAX_NAME_BYTES: usize = 256;
-/// Limit of a picture's width and height, in pixels.
-pub const MAX_PICTURE_SIDE: u32 = 8192;
-/// Limit of a picture's area; a file of 200 kB may decompress to far more.
-pub const MAX_PICTURE_PIXELS: u64 = 16_000_000;
-
 const MAX_TOPIC_CHARS: usize = 256;
 
 /// Validates a message by its topic and content.
@@ -40,9 +33,9 @@ pub fn validate(topic: &str, payload: &[u8]) -> IncomingMessage {
         Some((boat, MessageKind::Sighting)) => wire::decode(payload)
             .map_err(map_wire_error)
             .and_then(|sighting| validate_sighting(&boat, sighting)),
-        Some((boat, MessageKind::Picture)) => wire::decode(payload)
-            .map_err(map_wire_error)
-            .and_then(|picture| validate_picture(&boat, picture)),
+        Some((boat, MessageKind::Picture | MessageKind::PicturePart)) => {
+            validate_of_picture(&boat, payload)
+        }
         Some((boat, MessageKind::Brief)) => wire::decode(payload)
             .map_err(map_wire_error)
             .and_then(|brief| validate_brief(&boat, brief)),
@@ -267,6 +260,25 @@ fn validate_chunk(boat: &BoatId, chunk: Chunk) -> Result<Content, Rejection> {
     }
 }
 
+/// A picture, or a part of one.
+fn validate_of_picture(boat: &BoatId, payload: &[u8]) -> Result<Content, Rejection> {
+    if wire::kind(payload) == Some(PicturePart::KIND) {
+        let part = wire::decode(payload).map_err(map_wire_error);
+        part.and_then(|part| validate_part(boat, part))
+    } else {
+        let picture = wire::decode(payload).map_err(map_wire_error);
+        picture.and_then(|picture| validate_picture(boat, picture))
+    }
+}
+
+fn validate_part(boat: &BoatId, part: PicturePart) -> Result<Content, Rejection> {
+    require_same_boat(boat, &part.boat)?;
+    match part.validate() {
+        Ok(()) => Ok(Content::PicturePart(part)),
+        Err(invalid) => Err(rejection(RejectReason::Invalid, invalid.to_string())),
+    }
+}
+
 fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejection> {
     require_same_boat(boat, &picture.boat)?;
     let sha256 = Sha256::digest(&picture.jpeg).into();
@@ -276,24 +288,6 @@ fn validate_picture(boat: &BoatId, picture: Picture) -> Result<Content, Rejectio
         sha256,
         readable,
     })
-}
-
-/// Whether `bytes` are a JPEG that a browser can display. A third-party decoder reads untrusted bytes: if it panics,
-/// they are not.
-pub(crate) fn is_displayable(bytes: &[u8]) -> bool {
-    catch_unwind(|| is_readable(bytes)).unwrap_or(false)
-}
-
-fn is_readable(bytes: &[u8]) -> bool {
-    let dimensions =
-        ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg).into_dimensions();
-    let within_limits = |(width, height): (u32, u32)| {
-        let side = 1..=MAX_PICTURE_SIDE;
-        side.contains(&width)
-            && side.contains(&height)
-            && u64::from(width) * u64::from(height) <= MAX_PICTURE_PIXELS
-    };
-    dimensions.is_ok_and(within_limits) && prepare::decode(bytes).is_ok()
 }
 
 #[cfg(test)]

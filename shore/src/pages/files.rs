@@ -2,7 +2,7 @@
 
 use super::error::PageResult;
 use super::format;
-use crate::ingest::is_displayable;
+use crate::picture_check::is_displayable;
 use crate::request::{AppState, RequestError};
 use crate::store::{FileRequest, RequestProgress, Store, StoreError};
 use axum::extract::{Path, State};

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 /// Keeps what boats send. All methods block and may be called from several threads.
 pub trait Store: Send + Sync {
-    /// Stores a batch in one transaction that is on disk when this returns. Returns one result per
-    /// message, in order.
+    /// Stores a batch in one transaction that is on disk when this returns, and pictures whose last part is in it in a
+    /// second one. Returns one result per message, in order.
     ///
     /// A sighting or picture that was stored before counts as stored; of two with the same id, the
     /// same revision and different content the first stays. The highest revision of a sighting
@@ -28,7 +28,7 @@ pub trait Store: Send + Sync {
     /// others from being stored. A sighting whose number or time cannot be right is kept in quarantine.
     ///
     /// # Errors
-    /// When the batch could not be written; then none of it is stored.
+    /// When the batch could not be written; then none of it is stored but, perhaps, parts of pictures.
     fn accept(
         &self,
         batch: &[IncomingMessage],

@@ -5,6 +5,7 @@ use super::file_request::FileRequest;
 use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::{ContentRequest, TransferReport};
 use flukewatch_common::file_transfer::Chunk;
+use flukewatch_common::picture_part::PicturePart;
 use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
 use flukewatch_common::status_report::StatusReport;
 use std::fmt;
@@ -43,6 +44,8 @@ pub enum Content {
         /// Whether it decodes to a permitted size.
         readable: bool,
     },
+    /// A part of a picture, within all limits.
+    PicturePart(PicturePart),
     /// A brief within all limits.
     Brief(Box<Brief>),
     /// A status report within all limits.
@@ -141,6 +144,17 @@ pub enum IngestResult {
         revision: u32,
         /// Whether it had been stored before.
         duplicate: bool,
+    },
+    /// What a part of a picture brings is on disk, or changes nothing: to be answered with what is there.
+    PartStored {
+        /// The boat that sent it.
+        boat: BoatId,
+        /// The sighting of the picture.
+        id: Uuid,
+        /// The bytes of the picture that are there, from its beginning on.
+        received: u32,
+        /// The size of the picture in bytes.
+        total: u32,
     },
     /// A status report is on disk. It is not acknowledged: the next one replaces it.
     StatusStored,

@@ -2,7 +2,8 @@
 
 use super::error::StoreError;
 use super::tables::{
-    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, OTHER_TABLES, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
+    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, OTHER_TABLES, PICTURE_PARTS, QUARANTINE, SIGHTINGS,
+    STATUS_REPORTS,
 };
 use super::upgrade;
 use rusqlite::config::DbConfig;
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in `user_version`.
-const VERSION: i64 = 15;
+const VERSION: i64 = 16;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,6 +35,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, StoreError> {
             tx.execute_batch(QUARANTINE)?;
             tx.execute_batch(BRIEFS)?;
             tx.execute_batch(FILE_REQUESTS)?;
+            tx.execute_batch(PICTURE_PARTS)?;
         }
         found @ upgrade::OLDEST..VERSION => upgrade::run(&tx, found)?,
         found => require_supported(found)?,

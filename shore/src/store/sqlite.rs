@@ -6,6 +6,7 @@ use super::error::StoreError;
 use super::file_request::{FileRequest, NewFileRequest, RequestOutcome, RequestProgress};
 use super::interface::Store;
 use super::message::{IncomingMessage, IngestResult};
+use super::part_files::PartFiles;
 use super::pictures::Pictures;
 use super::quarantine::{self, Quarantined};
 use super::received_files::ReceivedFiles;
@@ -13,14 +14,14 @@ use super::rejected::{RejectedCount, RejectedMessage};
 use super::sighting::{Listing, PictureState, Query, StoredBrief, StoredSighting, VerdictKind};
 use super::write::{Writer, hex};
 use super::{
-    briefs, earlier_revisions, file_request_rows, schema, sighting_rows, status_reports,
-    transfer_rows,
+    briefs, earlier_revisions, file_request_rows, picture_parts, schema, sighting_rows,
+    status_reports, transfer_rows,
 };
 use flukewatch_common::clock::Timestamp;
 use flukewatch_common::file_transfer::RequestedFile;
 use flukewatch_common::sighting::{BoatId, MessageKind};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,7 @@ pub struct SqliteStore {
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
     pictures: Pictures,
+    parts: PartFiles,
     files: ReceivedFiles,
     _lock: Option<File>,
 }
@@ -61,12 +63,14 @@ impl SqliteStore {
             writer: Mutex::new(schema::open(&file)?),
             reader: Mutex::new(schema::open_read_only(&file)?),
             pictures: Pictures::open(data)?,
+            parts: parts_in(data),
             files: ReceivedFiles::in_data(data),
             _lock: Some(lock),
         };
         let wanted = file_request_rows::wanted(&self::lock(&store.reader))?;
-        let open: Vec<Uuid> = wanted.values().flatten().map(|file| file.id).collect();
-        store.files.tidy(&open);
+        let open: HashSet<Uuid> = wanted.values().flatten().map(|file| file.id).collect();
+        store.files.parts().tidy(&open);
+        picture_parts::tidy(&self::lock(&store.writer), &store.parts)?;
         Ok(store)
     }
 
@@ -95,6 +99,7 @@ impl SqliteStore {
             writer: Mutex::new(schema::open_read_only(&file)?),
             reader: Mutex::new(schema::open_read_only(&file)?),
             pictures: Pictures::open_read_only(data),
+            parts: parts_in(data),
             files: ReceivedFiles::in_data(data),
             _lock: None,
         })
@@ -102,6 +107,68 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
+    /// Stores a batch in one transaction.
+    fn write(
+        &self,
+        db: &mut Connection,
+        batch: &[IncomingMessage],
+        now: Timestamp,
+    ) -> Result<Vec<IngestResult>, StoreError> {
+        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let writer = Writer {
+            tx: &tx,
+            pictures: &self.pictures,
+            parts: &self.parts,
+            files: &self.files,
+            now,
+        };
+        let mut results = Vec::with_capacity(batch.len());
+        for message in batch {
+            results.push(apply_alone(&tx, &writer, message)?);
+        }
+        if results
+            .iter()
+            .any(|result| stored_picture(result).is_some())
+        {
+            self.pictures.sync()?;
+        }
+        tx.commit()?;
+        for id in results.iter().filter_map(stored_picture) {
+            self.parts.discard(id);
+        }
+        Ok(results)
+    }
+
+    /// Stores the pictures whose last part has arrived, in a transaction of their own: to read a JPEG takes time.
+    fn complete_pictures(
+        &self,
+        db: &mut Connection,
+        batch: &[IncomingMessage],
+        results: &mut [IngestResult],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (mut pictures, mut places) = (vec![], vec![]);
+        for (message, result) in batch.iter().zip(results.iter_mut()) {
+            if let Some(picture) = picture_parts::assemble(db, &self.parts, message, result)? {
+                pictures.push(picture);
+                places.push(result);
+            }
+        }
+        if pictures.is_empty() {
+            return Ok(());
+        }
+        for (place, completed) in places.into_iter().zip(self.write(db, &pictures, now)?) {
+            if let (IngestResult::Rejected(_), IngestResult::PartStored { id, .. }) =
+                (&completed, &*place)
+            {
+                picture_parts::delete(db, *id)?;
+                self.parts.discard(*id);
+            }
+            *place = completed;
+        }
+        Ok(())
+    }
+
     /// Ends an open request, and deletes what was received of its file.
     fn end(
         &self,
@@ -112,9 +179,14 @@ impl SqliteStore {
     ) -> Result<(), StoreError> {
         request.end(progress, None, now);
         file_request_rows::put(tx, &request)?;
-        self.files.discard(request.new.id);
+        self.files.parts().discard(request.new.id);
         Ok(())
     }
+}
+
+/// The pictures under `data` of which some has arrived.
+fn parts_in(data: &Path) -> PartFiles {
+    PartFiles::in_folder(data.join("pictures").join("parts"))
 }
 
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
@@ -168,14 +240,16 @@ fn repeated(db: &Connection, boat: &str) -> Result<Vec<Gap>, StoreError> {
     Ok(ranges)
 }
 
-fn is_stored_picture(result: &IngestResult) -> bool {
-    matches!(
-        result,
+/// The sighting of a picture that was stored.
+fn stored_picture(result: &IngestResult) -> Option<Uuid> {
+    match result {
         IngestResult::Stored {
+            id,
             kind: MessageKind::Picture,
             ..
-        }
-    )
+        } => Some(*id),
+        _ => None,
+    }
 }
 
 /// Applies a message within a savepoint: what concerns it alone does not keep the others from being stored.
@@ -214,21 +288,8 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<IngestResult>, StoreError> {
         let mut db = lock(&self.writer);
-        let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let writer = Writer {
-            tx: &tx,
-            pictures: &self.pictures,
-            files: &self.files,
-            now,
-        };
-        let mut results = Vec::with_capacity(batch.len());
-        for message in batch {
-            results.push(apply_alone(&tx, &writer, message)?);
-        }
-        if results.iter().any(is_stored_picture) {
-            self.pictures.sync()?;
-        }
-        tx.commit()?;
+        let mut results = self.write(&mut db, batch, now)?;
+        self.complete_pictures(&mut db, batch, &mut results, now)?;
         Ok(results)
     }
 
@@ -430,6 +491,7 @@ impl Store for SqliteStore {
         let writer = Writer {
             tx: &tx,
             pictures: &self.pictures,
+            parts: &self.parts,
             files: &self.files,
             now,
         };

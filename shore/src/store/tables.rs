@@ -192,6 +192,20 @@ CREATE TABLE commands (
 ) STRICT;
 ";
 
+/// The pictures of which only the first bytes have arrived.
+pub(super) const PICTURE_PARTS: &str = "
+CREATE TABLE picture_parts (
+    sighting TEXT PRIMARY KEY,
+    boat TEXT NOT NULL,
+    sha256 BLOB NOT NULL,
+    total INTEGER NOT NULL,
+    received INTEGER NOT NULL,
+    updated INTEGER NOT NULL
+) STRICT;
+CREATE INDEX picture_parts_by_boat ON picture_parts (boat, total);
+CREATE INDEX picture_parts_by_time ON picture_parts (updated);
+";
+
 /// The last report of each boat; `link` and `settings` are JSON.
 pub(super) const STATUS_REPORTS: &str = "
 CREATE TABLE status_reports (

@@ -2,7 +2,7 @@
 
 use super::error::StoreError;
 use super::tables::{
-    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
+    BRIEFS, BUNDLE_TRANSFERS, FILE_REQUESTS, PICTURE_PARTS, QUARANTINE, SIGHTINGS, STATUS_REPORTS,
 };
 use rusqlite::Transaction;
 
@@ -51,6 +51,9 @@ pub(super) fn run(tx: &Transaction<'_>, found: i64) -> Result<(), StoreError> {
     }
     if found < 15 {
         tx.execute_batch(FILE_REQUESTS)?;
+    }
+    if found < 16 {
+        tx.execute_batch(PICTURE_PARTS)?;
     }
     Ok(())
 }

@@ -4,18 +4,18 @@ use super::error::StoreError;
 use super::message::{
     Content, IncomingMessage, IngestResult, MessageMeta, RejectReason, Rejection,
 };
+use super::part_files::PartFiles;
 use super::pictures::Pictures;
 use super::received_files::ReceivedFiles;
 use super::rejected::MAX_REJECTED_MESSAGES;
-use super::sighting::StoredSighting;
 use super::write_chunk::store_chunk;
 use super::{briefs, earlier_revisions, quarantine, sighting_rows, status_reports, transfer_rows};
 use flukewatch_common::brief::Brief;
 use flukewatch_common::bundle_transfer::TransferReport;
 use flukewatch_common::clock::Timestamp;
-use flukewatch_common::sighting::{BoatId, MessageKind, Picture, Sighting};
+use flukewatch_common::sighting::{BoatId, MessageKind, Sighting};
 use flukewatch_common::status_report::StatusReport;
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{Transaction, params};
 use std::cmp::Ordering;
 use uuid::Uuid;
 
@@ -23,6 +23,7 @@ use uuid::Uuid;
 pub(super) struct Writer<'a> {
     pub(super) tx: &'a Transaction<'a>,
     pub(super) pictures: &'a Pictures,
+    pub(super) parts: &'a PartFiles,
     pub(super) files: &'a ReceivedFiles,
     pub(super) now: Timestamp,
 }
@@ -36,6 +37,7 @@ impl Writer<'_> {
                 sha256,
                 readable,
             }) => self.store_picture(picture, sha256, *readable)?,
+            Ok(Content::PicturePart(part)) => self.store_part(part)?,
             Ok(Content::Brief(brief)) => self.store_brief(brief)?,
             Ok(Content::Status(report)) => self.store_status(report, message.meta.retained)?,
             Ok(Content::Transfer(report)) => self.store_transfer(report)?,
@@ -44,12 +46,11 @@ impl Writer<'_> {
             Err(rejection) => IngestResult::Rejected(rejection.clone()),
         };
         match &result {
-            IngestResult::Stored { boat, .. } | IngestResult::ChunkStored { boat, .. } => {
-                self.touch_boat(boat, self.now)?;
-            }
-            IngestResult::TransferStored { boat, .. } | IngestResult::Quarantined { boat, .. } => {
-                self.touch_boat(boat, self.now)?;
-            }
+            IngestResult::Stored { boat, .. }
+            | IngestResult::PartStored { boat, .. }
+            | IngestResult::ChunkStored { boat, .. }
+            | IngestResult::TransferStored { boat, .. }
+            | IngestResult::Quarantined { boat, .. } => self.touch_boat(boat, self.now)?,
             IngestResult::Failed(_)
             | IngestResult::StatusStored
             | IngestResult::UnknownOffer { .. }
@@ -182,91 +183,6 @@ impl Writer<'_> {
             briefs::put(self.tx, brief, self.now)?;
         }
         stored(false)
-    }
-
-    fn store_picture(
-        &self,
-        picture: &Picture,
-        sha256: &[u8; 32],
-        readable: bool,
-    ) -> Result<IngestResult, StoreError> {
-        let id = picture.sighting;
-        let stored = |duplicate| IngestResult::Stored {
-            boat: picture.boat.clone(),
-            id,
-            kind: MessageKind::Picture,
-            revision: 0,
-            duplicate,
-        };
-        // Of a reduced copy, the picture that it stands for.
-        let announced = picture.original.as_ref().unwrap_or(sha256);
-        let bytes = picture.jpeg.len();
-        let sighting = sighting_rows::by_id(self.tx, id)?;
-        if let Some(StoredSighting { sighting, .. }) = &sighting {
-            if sighting.boat != picture.boat {
-                let detail = format!(
-                    "picture from boat {} for a sighting of boat {}",
-                    picture.boat, sighting.boat
-                );
-                return Ok(rejected(RejectReason::WrongBoat, detail));
-            }
-            let announced_bytes = sighting.picture.bytes as usize;
-            let fits = if picture.original.is_some() {
-                bytes < announced_bytes
-            } else {
-                bytes == announced_bytes
-            };
-            if sighting.picture.sha256 != *announced || !fits {
-                let detail = format!(
-                    "picture of {id} has {bytes} bytes and SHA-256 {}, but its sighting announced {} bytes and {}",
-                    hex(announced),
-                    sighting.picture.bytes,
-                    hex(&sighting.picture.sha256)
-                );
-                return Ok(rejected(RejectReason::PictureMismatch, detail));
-            }
-        }
-        let existing: Option<([u8; 32], String, i64)> = self
-            .tx
-            .prepare_cached("SELECT sha256, boat, bytes FROM pictures WHERE sighting = ?1")?
-            .query_row([id.to_string()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
-            .optional()?;
-        let same = |(digest, boat, _): &([u8; 32], String, i64)| {
-            digest == announced && boat == picture.boat.as_str()
-        };
-        match existing {
-            Some(row) if same(&row) && row.2.unsigned_abs() >= bytes as u64 => {
-                if row.2.unsigned_abs() == bytes as u64 && !self.pictures.exists(id) {
-                    self.pictures.write(id, &picture.jpeg)?;
-                }
-                return Ok(stored(true));
-            }
-            // The whole picture, or a larger copy, after a reduced one.
-            Some(row) if same(&row) => {}
-            // The stored picture is not what the sighting announced, and this one is.
-            Some(_) if sighting.is_some() => {}
-            Some(_) => {
-                return Ok(rejected(
-                    RejectReason::Conflict,
-                    format!("a different picture of {id} is already stored"),
-                ));
-            }
-            None => {}
-        }
-        self.pictures.write(id, &picture.jpeg)?;
-        self.tx
-            .prepare_cached("INSERT OR REPLACE INTO pictures VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![
-                id.to_string(),
-                picture.boat.as_str(),
-                announced,
-                bytes as i64,
-                readable,
-                self.now.0
-            ])?;
-        Ok(stored(false))
     }
 
     fn store_status(

@@ -27,7 +27,7 @@ pub(super) fn store_chunk(
     let result = match &chunk.content {
         ChunkContent::Unavailable(reason) => {
             request.end(RequestProgress::Unavailable, Some(reason.to_string()), now);
-            files.discard(chunk.request);
+            files.parts().discard(chunk.request);
             None
         }
         ChunkContent::Bytes { .. } => match append(files, &mut request, &chunk.content, now)? {
@@ -35,7 +35,7 @@ pub(super) fn store_chunk(
             Err(wrong) => {
                 if wrong.is_final {
                     request.end(RequestProgress::Failed, Some(wrong.detail.clone()), now);
-                    files.discard(chunk.request);
+                    files.parts().discard(chunk.request);
                 }
                 Some(IngestResult::Rejected(Rejection {
                     reason: RejectReason::Invalid,
@@ -100,7 +100,10 @@ fn append(
     if *offset != request.received {
         return Ok(Ok(()));
     }
-    if !files.append(request.new.id, request.received, bytes)? {
+    if !files
+        .parts()
+        .append(request.new.id, request.received, bytes)?
+    {
         // The boat begins again.
         (request.content, request.total, request.received) = (None, None, 0);
         return Ok(Ok(()));

@@ -17,6 +17,7 @@ mod ingest;
 mod mosquitto;
 mod pages;
 mod photos;
+mod picture_parts;
 mod quarantine;
 mod requested_files;
 #[path = "../../src/sample.rs"]

@@ -103,7 +103,8 @@ fn duplicates(store: &SqliteStore, batch: &[IncomingMessage]) -> Vec<Option<bool
     let results = store.accept(batch, Timestamp(7)).unwrap();
     let duplicate = |result: IngestResult| match result {
         IngestResult::Stored { duplicate, .. } => Some(duplicate),
-        other @ (IngestResult::StatusStored
+        other @ (IngestResult::PartStored { .. }
+        | IngestResult::StatusStored
         | IngestResult::TransferStored { .. }
         | IngestResult::UnknownOffer { .. }
         | IngestResult::ChunkStored { .. }
@@ -286,10 +287,14 @@ fn a_newer_database_is_rejected() {
 /// The tables of version 7.
 const TABLES_OF_7: &str = include_str!("store/version_7.sql");
 
-/// Turns the database of `data` into one of version 6 to 14 with the same content.
+/// Turns the database of `data` into one of version 6 to 15 with the same content.
 fn downgrade(data: &Path, version: i64) {
     let db = rusqlite::Connection::open(data.join("shore.sqlite3")).unwrap();
     db.pragma_update(None, "user_version", version).unwrap();
+    db.execute_batch("DROP TABLE picture_parts").unwrap();
+    if version == 15 {
+        return;
+    }
     db.execute_batch("DROP TABLE file_requests; DROP TABLE commands")
         .unwrap();
     if version >= 14 {
@@ -345,8 +350,8 @@ fn downgrade(data: &Path, version: i64) {
 }
 
 #[test]
-fn a_database_of_version_6_to_14_is_upgraded() {
-    for version in 6..=14 {
+fn a_database_of_version_6_to_15_is_upgraded() {
+    for version in 6..=15 {
         let data = tempfile::tempdir().unwrap();
         let mut old: Vec<Sighting> = [(1, Verdict::New), (2, Verdict::Review)]
             .into_iter()

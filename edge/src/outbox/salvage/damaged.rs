@@ -195,7 +195,7 @@ impl OldMessage {
             (Some(_), MessageKind::Sighting) => self.dead.is_some() || self.decoded().is_some(),
             (Some(_), MessageKind::Picture) => true,
             // In no row.
-            (_, MessageKind::Brief) => false,
+            (_, MessageKind::Brief | MessageKind::PicturePart) => false,
         }
     }
 

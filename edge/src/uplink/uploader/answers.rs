@@ -5,7 +5,7 @@ use crate::outbox::{Key, Load, OutboxError, Queue};
 use crate::uplink::link::{LinkError, Uplink};
 use flukewatch_common::bounded_text::one_line;
 use flukewatch_common::message_digest::MessageDigest;
-use flukewatch_common::sighting::{Ack, Acknowledged, MAX_REASON_BYTES, Rejected};
+use flukewatch_common::sighting::{Ack, Acknowledged, MAX_REASON_BYTES, MessageKind, Rejected};
 use flukewatch_common::wire;
 use tokio::time::Instant;
 
@@ -21,6 +21,9 @@ impl<U: Uplink> Uploader<U> {
         let now = Instant::now();
         self.last_progress = now;
         self.proved = true;
+        if self.pictures.is_late_acceptance(&key) {
+            return;
+        }
         if let Some(message) = self.in_flight.get_mut(&key) {
             message.accepted = Some(now);
             self.suspects.accepted(key, message.bytes);
@@ -45,7 +48,10 @@ impl<U: Uplink> Uploader<U> {
             self.latest_acked = self.latest_acked.max(self.twins.last_report());
             return Ok(());
         }
-        self.acknowledge(ack.stored).await?;
+        let is_of_part = |a: &Acknowledged| a.kind == MessageKind::PicturePart;
+        let (parts, stored) = ack.stored.into_iter().partition(is_of_part);
+        self.parts_answered(parts);
+        self.acknowledge(stored).await?;
         self.reject(ack.rejected).await
     }
 
@@ -55,10 +61,39 @@ impl<U: Uplink> Uploader<U> {
             part: acknowledged.kind,
             revision: acknowledged.revision,
         };
+        let in_flight = self.in_flight.get(&key);
+        let in_parts = in_flight.is_some_and(|m| m.kind == MessageKind::PicturePart);
         BoundAck {
             key,
             stored: acknowledged.message,
-            sent: self.in_flight.get(&key).map(|message| message.digest),
+            sent: in_flight.map(|message| message.digest),
+            in_parts,
+            latest_part: self.pictures.latest(&key),
+            piece_bytes: self.meter.profile().piece_bytes,
+        }
+    }
+
+    /// Notes how much shore has of pictures, where it answers the parts in flight. Any other answer is late or forged.
+    fn parts_answered(&mut self, parts: Vec<Acknowledged>) {
+        for part in parts {
+            let key = Key {
+                sighting: part.sighting,
+                part: MessageKind::Picture,
+                revision: 0,
+            };
+            let in_flight = self.in_flight.get(&key);
+            let in_flight = in_flight.filter(|message| {
+                message.kind == MessageKind::PicturePart && Some(message.digest) == part.message
+            });
+            let Some(was_accepted) = in_flight.map(|message| message.accepted.is_some()) else {
+                tracing::debug!(sighting = %part.sighting, "ignoring answer to a part not in flight");
+                continue;
+            };
+            let bytes = self.answered(&key);
+            self.suspects.acknowledged(key, bytes);
+            self.pictures.answered(&key, part.revision, was_accepted);
+            self.counters.acknowledged(1);
+            self.answers_arrive(1);
         }
     }
 
@@ -74,10 +109,14 @@ impl<U: Uplink> Uploader<U> {
                 let mut keys = vec![];
                 let mut other = 0u64;
                 for ack in acknowledged {
-                    if bound && !ack.is_of_own_content(queue)? {
-                        other += 1;
-                    } else {
-                        keys.push(ack.key);
+                    let content = match bound {
+                        true => ack.content(queue)?,
+                        false => AckedContent::Own,
+                    };
+                    match content {
+                        AckedContent::Own => keys.push(ack.key),
+                        AckedContent::Other => other += 1,
+                        AckedContent::Unknown => {}
                     }
                 }
                 let deleted = queue.acknowledge(&keys)?;
@@ -99,6 +138,7 @@ impl<U: Uplink> Uploader<U> {
         for key in &keys {
             let bytes = self.answered(key);
             self.suspects.acknowledged(*key, bytes);
+            self.pictures.forget(key);
         }
         self.answers_arrive(deleted);
         self.counters.acknowledged(deleted as u64);
@@ -106,7 +146,8 @@ impl<U: Uplink> Uploader<U> {
     }
 
     /// Moves messages that shore rejects to the dead letters. Only a message in flight with the very
-    /// bytes that were rejected is moved: anything else is a late or forged answer.
+    /// bytes that were rejected is moved: anything else is a late or forged answer. The picture of a rejected part is
+    /// sent whole.
     async fn reject(&mut self, rejected: Vec<Rejected>) -> Result<(), UploadError> {
         let mut ours = vec![];
         for Rejected {
@@ -117,6 +158,13 @@ impl<U: Uplink> Uploader<U> {
         {
             let same = |(key, m): &(&Key, &InFlight)| key.part == kind && m.digest == message;
             match self.in_flight.iter().find(same) {
+                Some((key, m)) if m.kind == MessageKind::PicturePart => {
+                    let (key, was_accepted) = (*key, m.accepted.is_some());
+                    self.answered(&key);
+                    self.suspects.forget(&key);
+                    self.pictures.rejected(&key, &reason, was_accepted);
+                    self.answers_arrive(0);
+                }
                 Some((key, _)) => ours.push((*key, reason_of_rejection(&reason))),
                 None => tracing::debug!(%message, "ignoring rejection of a message not in flight"),
             }
@@ -134,6 +182,7 @@ impl<U: Uplink> Uploader<U> {
         for (key, _) in &ours {
             self.answered(key);
             self.suspects.forget(key);
+            self.pictures.forget(key);
         }
         self.answers_arrive(moved);
         self.counters.rejected(moved as u64);
@@ -189,7 +238,11 @@ impl<U: Uplink> Uploader<U> {
             if self.latest_acked > message.accepted
                 && let Some(reason) = self.suspects.unanswered(key, message.bytes)
             {
-                unsendable.push((key, reason));
+                if message.kind == MessageKind::PicturePart {
+                    self.pictures.send_whole(&key);
+                } else {
+                    unsendable.push((key, reason));
+                }
             }
         }
         let waiting = self.in_flight.values().any(|m| m.accepted.is_none());
@@ -209,21 +262,50 @@ struct BoundAck {
     stored: Option<MessageDigest>,
     /// The content that is in flight.
     sent: Option<MessageDigest>,
+    /// Whether that is a part of a picture.
+    in_parts: bool,
+    /// The part of the picture that was sent last, perhaps on an earlier connection.
+    latest_part: Option<MessageDigest>,
+    /// A picture whose message is larger goes in parts.
+    piece_bytes: u32,
+}
+
+/// Of which content an acknowledgement is.
+enum AckedContent {
+    /// That which the boat has under this key.
+    Own,
+    /// Another one.
+    Other,
+    /// Perhaps an earlier part of the picture. Shore acknowledges it again.
+    Unknown,
 }
 
 impl BoundAck {
-    /// Whether it is of the content that the boat has under this key. A message that was sent on an
-    /// earlier connection is read again; what is not pending any more cannot be deleted.
-    fn is_of_own_content(&self, queue: &Queue) -> Result<bool, OutboxError> {
+    /// A message that was sent on an earlier connection is read again; what is not pending any more cannot be deleted.
+    fn content(&self, queue: &Queue) -> Result<AckedContent, OutboxError> {
         let Some(stored) = self.stored else {
-            return Ok(false);
+            return Ok(AckedContent::Other);
         };
         if let Some(sent) = self.sent {
-            return Ok(sent == stored);
+            return Ok(match sent == stored {
+                true => AckedContent::Own,
+                false if self.in_parts => AckedContent::Unknown,
+                false => AckedContent::Other,
+            });
+        }
+        if self.latest_part == Some(stored) {
+            return Ok(AckedContent::Own);
         }
         Ok(match queue.load(self.key)? {
-            Load::Message(message) => MessageDigest::of(&message) == stored,
-            Load::AlreadyAcknowledged | Load::Unsendable(_) => true,
+            Load::Message(message) if MessageDigest::of(&message) == stored => AckedContent::Own,
+            Load::Message(message)
+                if self.key.part == MessageKind::Picture
+                    && message.len() > self.piece_bytes as usize =>
+            {
+                AckedContent::Unknown
+            }
+            Load::Message(_) => AckedContent::Other,
+            Load::AlreadyAcknowledged | Load::Unsendable(_) => AckedContent::Own,
         })
     }
 }

@@ -1,9 +1,11 @@
 //! What is sent next, within the window.
 
+use super::load::LoadedMessage;
 use super::{InFlight, UploadError, Uploader};
-use crate::outbox::{Key, Load, Pending};
+use crate::outbox::{Key, Pending};
 use crate::uplink::link::Uplink;
 use flukewatch_common::message_digest::MessageDigest;
+use flukewatch_common::sighting::MessageKind;
 use flukewatch_common::topic;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,7 +22,7 @@ const BRIEF_BYTES: u64 = 180;
 /// The result of an attempt to send.
 enum Sent {
     Yes,
-    /// It is not pending any more.
+    /// It is not pending any more, or not for this link, or has to be planned again.
     Gone,
     /// The link's queue is full, or its budget is spent.
     Full,
@@ -55,13 +57,15 @@ impl<U: Uplink> Uploader<U> {
             return Ok(());
         }
         let room = self.settings.window.saturating_sub(self.in_flight.len());
-        let carried = self.meter.carried();
-        let excluded = self.suspects.with(self.in_flight.keys().copied());
+        let carried = self.meter.carried(self.pictures.station_reads_parts());
+        let mut excluded = self.suspects.with(self.in_flight.keys().copied());
+        let max_whole = self.meter.profile().max_picture_bytes;
+        excluded.extend(self.pictures.whole_above(max_whole));
         let pending = self
             .with_queue(move |queue| queue.next_carried(&excluded, room, carried))
             .await?;
         for Pending { key, bytes } in pending {
-            if !self.has_room(bytes) {
+            if !self.has_room(self.plan(&key, bytes).bytes) {
                 break;
             }
             if let Sent::Full = self.send(key, bytes, false).await? {
@@ -74,7 +78,7 @@ impl<U: Uplink> Uploader<U> {
             .any(|k| self.suspects.is_unanswered(k));
         if none_unanswered
             && let Some((key, bytes)) = self.suspects.next_unanswered()
-            && self.has_room(bytes)
+            && self.has_room(self.plan(&key, bytes).bytes)
         {
             self.send(key, bytes, false).await?;
         }
@@ -121,11 +125,20 @@ impl<U: Uplink> Uploader<U> {
 
     async fn send(&mut self, key: Key, bytes: u64, alone: bool) -> Result<Sent, UploadError> {
         let unanswered = self.in_flight.len();
-        if !self.meter.permits(key.part, bytes, unanswered) {
+        let planned = self.plan(&key, bytes);
+        if !self.meter.carries(planned.kind, planned.bytes) {
+            // To be sent over another link, and not in the way of others here.
+            self.suspects.forget(&key);
+            return Ok(Sent::Gone);
+        }
+        if !self.meter.permits(planned.kind, planned.bytes, unanswered) {
             return Ok(Sent::Full);
         }
-        let Some((topic, message)) = self.load(key).await? else {
-            self.suspects.forget(&key);
+        let Some(LoadedMessage {
+            kind,
+            bytes: message,
+        }) = self.load(key, planned).await?
+        else {
             return Ok(Sent::Gone);
         };
         if self.all_accepted() {
@@ -133,40 +146,26 @@ impl<U: Uplink> Uploader<U> {
         }
         let digest = MessageDigest::of(&message);
         let message_bytes = message.len() as u64;
+        let topic = topic::of_message(&self.boat, kind);
         let sent = self.uplink.send(key, &topic, message);
         if !sent.map_err(|e| self.disconnected(e))? {
             return Ok(Sent::Full);
         }
         self.meter.sent(&topic, message_bytes);
         self.counters.sent(1);
+        if kind == MessageKind::PicturePart {
+            self.pictures.sent(&key, digest);
+        }
         self.in_flight.insert(
             key,
             InFlight {
-                bytes,
+                kind,
+                bytes: planned.bytes,
                 digest,
                 alone,
                 accepted: None,
             },
         );
         Ok(Sent::Yes)
-    }
-
-    /// Topic and content of a message; `None` where it is acknowledged already, or has become a
-    /// dead letter.
-    async fn load(&mut self, key: Key) -> Result<Option<(String, Vec<u8>)>, UploadError> {
-        let now = self.clock.now();
-        self.with_queue(move |queue| {
-            Ok(match queue.load(key)? {
-                Load::Message(message) => {
-                    Some((topic::of_message(queue.boat(), key.part), message))
-                }
-                Load::AlreadyAcknowledged => None,
-                Load::Unsendable(reason) => {
-                    queue.move_to_dead_letters(key, &reason, now)?;
-                    None
-                }
-            })
-        })
-        .await
     }
 }
