@@ -10,7 +10,7 @@ use flukewatch_common::picture_part::{PART_OVERHEAD, PicturePart};
 use flukewatch_common::sighting::{MessageKind, Picture};
 use std::collections::HashMap;
 
-/// How many pictures are remembered, with their content: more than can be in flight at a time.
+/// How many pictures are remembered, with their content: more than can be in flight at a time. Each has at most 256 KiB.
 const MAX_PICTURES: usize = 64;
 /// After so many answers that take a picture back it is sent whole: e.g. several stations of a group may each have other
 /// parts of it.
