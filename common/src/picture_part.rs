@@ -8,13 +8,12 @@ use crate::bundle_transfer::ContentId;
 use crate::file_transfer::MAX_CHUNK;
 use crate::message_digest::MessageDigest;
 use crate::sighting::{Acknowledged, BoatId, MessageKind, Picture};
-use crate::wire::MAX_MESSAGE;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uuid::Uuid;
 
-/// The largest file that is sent in parts, in bytes: it must be possible to send it in one message, too.
-pub const MAX_PARTED_BYTES: u32 = MAX_MESSAGE as u32;
+/// The largest file that is sent in parts, in bytes: as large as a message, in which it must be possible to send it, too.
+pub const MAX_PARTED_BYTES: u32 = 256 * 1024;
 /// What the message with a part holds besides its bytes, envelope included, at most, in bytes.
 pub const PART_OVERHEAD: u64 = 11 + 33 + 17 + 32 + 3 * 3 + 33;
 

@@ -22,7 +22,7 @@ use crate::brief::Brief;
 use crate::bundle_transfer::{BundleOffer, ContentPiece, ContentRequest, TransferReport};
 use crate::decision::Verdict;
 use crate::file_transfer::{Chunk, Command};
-use crate::picture_part::PicturePart;
+use crate::picture_part::{MAX_PARTED_BYTES, PicturePart};
 use crate::presence::Presence;
 use crate::sighting::{Ack, Acknowledged, BoatId, MessageKind, Picture, Rejected, Sighting};
 use crate::status_report::StatusReport;
@@ -32,6 +32,7 @@ use uuid::Uuid;
 /// The size limit of a message in bytes, envelope included. A sighting is about 2 kB, a picture at
 /// most 200 kB.
 pub const MAX_MESSAGE: usize = 256 * 1024;
+const _: () = assert!(MAX_PARTED_BYTES as usize == MAX_MESSAGE);
 
 const MAGIC: [u8; 4] = *b"FLKW";
 const HEADER: usize = 11;

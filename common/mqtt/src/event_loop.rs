@@ -8,9 +8,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Packets that are written together where so many are queued: in one TLS record rather than one each.
-pub(crate) const MAX_WRITE_BATCH: usize = 64;
-
 /// The event loop of either version.
 pub(crate) struct EventLoop {
     pub(crate) library: LibraryLoop,

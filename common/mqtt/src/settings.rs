@@ -5,6 +5,9 @@ use bytes::Bytes;
 use flukewatch_common::broker_url::BrokerUrl;
 use std::time::Duration;
 
+/// Packets that are written together where so many are queued: in one TLS record rather than one each.
+pub(crate) const MAX_WRITE_BATCH: usize = 64;
+
 /// A version of MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

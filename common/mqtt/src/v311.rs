@@ -2,9 +2,8 @@
 
 use crate::error::{MqttError, MqttErrorKind, NotConnected};
 use crate::event::{AckHandle, PacketAck, Received, Step};
-use crate::event_loop::MAX_WRITE_BATCH;
 use crate::message::Outgoing;
-use crate::settings::{Session, Settings, Subscription, Version, Will};
+use crate::settings::{MAX_WRITE_BATCH, Session, Settings, Subscription, Version, Will};
 use rumqttc_v4::mqttbytes::Error as CodecError;
 use rumqttc_v4::{
     AckMode, AsyncClient, ClientError, ConnectReturnCode, ConnectionError, Event, EventLoop,

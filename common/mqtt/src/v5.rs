@@ -3,9 +3,8 @@
 use crate::blank_session::BlankSession;
 use crate::error::{MqttError, MqttErrorKind, NotConnected};
 use crate::event::{AckHandle, PacketAck, Received, Step};
-use crate::event_loop::MAX_WRITE_BATCH;
 use crate::message::Outgoing;
-use crate::settings::{Session, Settings, Subscription, Version, Will};
+use crate::settings::{MAX_WRITE_BATCH, Session, Settings, Subscription, Version, Will};
 use rumqttc::mqttbytes::v5::{
     ConnectReturnCode, DisconnectReasonCode, LastWill, Packet, PubAck, PubAckReason, Publish,
     PublishProperties, SubscribeReasonCode,
