@@ -58,12 +58,22 @@ impl Broker {
     pub(super) fn process(&self) -> u32 {
         process(self.folder.path())
     }
+
+    /// Whether another process than `before` runs.
+    pub(super) fn has_restarted(&self, before: u32) -> bool {
+        process_now(self.folder.path()).is_some_and(|now| now != before)
+    }
 }
 
 /// The process id of the broker in a data folder.
 pub(super) fn process(data: &Path) -> u32 {
-    let file = data.join("broker/mosquitto.pid");
-    std::fs::read_to_string(file).unwrap().parse().unwrap()
+    process_now(data).unwrap()
+}
+
+/// The same; `None` while it is started again.
+fn process_now(data: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(data.join("broker/mosquitto.pid")).ok()?;
+    text.parse().ok()
 }
 
 /// Whether a process exists.
