@@ -10,8 +10,9 @@ use flukewatch_common::{topic, wire};
 use flukewatch_shore::ingest::validate;
 use flukewatch_shore::store::{
     IncomingMessage, IngestResult, MAX_PARTED_BYTES_OF_BOAT, PictureState, RejectReason,
-    SqliteStore, Store,
+    SqliteStore, Store, StoreError,
 };
+use flukewatch_test_support::wait::until;
 use proptest::prelude::*;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
@@ -86,12 +87,25 @@ impl Fixture {
         } = self;
         drop(store);
         Self {
-            store: SqliteStore::open(data.path()).unwrap(),
+            store: open_again(data.path()),
             data,
             sighting,
             picture,
         }
     }
+}
+
+/// Opens a store that was closed just now. A program that another test starts at this moment has a copy of the lock's file for an instant.
+fn open_again(data: &Path) -> SqliteStore {
+    let mut opened = None;
+    until("the folder is free", || {
+        opened = match SqliteStore::open(data) {
+            Err(StoreError::InUse(_)) => None,
+            store => Some(store.unwrap()),
+        };
+        opened.is_some()
+    });
+    opened.unwrap()
 }
 
 fn part(picture: &Picture, offset: u32) -> PicturePart {
