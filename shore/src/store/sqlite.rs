@@ -107,6 +107,16 @@ impl SqliteStore {
 }
 
 impl SqliteStore {
+    fn writer<'a>(&'a self, tx: &'a Transaction<'a>, now: Timestamp) -> Writer<'a> {
+        Writer {
+            tx,
+            pictures: &self.pictures,
+            parts: &self.parts,
+            files: &self.files,
+            now,
+        }
+    }
+
     /// Stores a batch in one transaction.
     fn write(
         &self,
@@ -115,13 +125,7 @@ impl SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<IngestResult>, StoreError> {
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let writer = Writer {
-            tx: &tx,
-            pictures: &self.pictures,
-            parts: &self.parts,
-            files: &self.files,
-            now,
-        };
+        let writer = self.writer(&tx, now);
         let mut results = Vec::with_capacity(batch.len());
         for message in batch {
             results.push(apply_alone(&tx, &writer, message)?);
@@ -488,13 +492,7 @@ impl Store for SqliteStore {
     fn release_quarantined(&self, sighting: Uuid, now: Timestamp) -> Result<usize, StoreError> {
         let mut db = lock(&self.writer);
         let tx = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let writer = Writer {
-            tx: &tx,
-            pictures: &self.pictures,
-            parts: &self.parts,
-            files: &self.files,
-            now,
-        };
+        let writer = self.writer(&tx, now);
         let released = writer.release(sighting)?;
         tx.commit()?;
         Ok(released)

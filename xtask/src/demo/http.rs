@@ -10,7 +10,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The body of `GET path`.
 ///
 /// # Errors
-/// If there is no response, or its status is not 200.
+/// If nothing answers, or the answer's status is not 200.
 pub(crate) fn get(server: SocketAddr, path: &str) -> anyhow::Result<String> {
     let request = || -> std::io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&server, TIMEOUT)?;

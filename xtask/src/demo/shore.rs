@@ -72,7 +72,7 @@ impl Shore {
     /// The JSON of `GET /api/v1/...`.
     ///
     /// # Errors
-    /// If there is no response, or other JSON than expected.
+    /// If shore does not answer, or with other JSON than expected.
     pub(crate) fn get<T: DeserializeOwned>(&self, what: &str) -> anyhow::Result<T> {
         let path = format!("/api/v1/{what}");
         let body = http::get(self.ready.http, &path)?;
